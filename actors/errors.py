@@ -1,0 +1,57 @@
+"""Errors that cross the wire between a worker and the driver.
+
+Each class is one *kind* of failure: the scheduler's retry rule decides by class, never by the text of a message.
+"""
+
+from __future__ import annotations
+
+
+class WorkerError(Exception):
+    """Base of every error a worker raises on purpose. ``kind`` names it in failure rows."""
+
+    kind = "worker_error"
+    retryable = False
+
+
+class ModelLoadError(WorkerError):
+    """The model, its adapter or its tokenizer cannot be loaded; the message says what is missing."""
+
+    kind = "model_load"
+
+
+class UnsupportedModelError(ModelLoadError):
+    """The architecture has no block list that we recognise, or lacks a chat template."""
+
+    kind = "unsupported_model"
+
+
+class JobError(WorkerError):
+    """A job cannot be run on this model (layer out of range, width mismatch, prompt too long)."""
+
+    kind = "job"
+
+
+class SteeringNotFiredError(WorkerError):
+    """The residual stream did not move by what was asked."""
+
+    kind = "not_fired"
+
+
+class NonFiniteActivationError(WorkerError):
+    """NaN or infinity in the residual stream or in the logits."""
+
+    kind = "non_finite"
+
+
+class OutOfMemoryError(WorkerError):
+    """The device ran out of memory even at the smallest batch."""
+
+    kind = "out_of_memory"
+    retryable = True
+
+
+class WorkerDiedError(WorkerError):
+    """The worker process is gone (killed, node lost); nothing it held survives."""
+
+    kind = "worker_died"
+    retryable = True

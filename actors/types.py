@@ -1,0 +1,216 @@
+"""The values that cross the wire between driver and worker: frozen dataclasses over NumPy, no torch.
+
+Shapes: ``L`` blocks (decoder layers), ``d`` = width of the residual stream (d_model), ``k`` = layers of a direction set.
+Layer ``l`` is the output of decoder block ``l``, 0-based (SCIENCE.md section 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+
+Source = Literal["embedded", "folder", "hub"]
+DType = Literal["float32", "float16", "bfloat16"]
+Quantization = Literal["none", "int8", "nf4", "nf4-double", "fp4", "fp4-double"]
+ExtractorName = Literal["nnsight", "hooks"]
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model variant: which weights, in which form. Two equal specs compute the same function.
+
+    ``location`` is the embedded model's name, a folder, or a hub repo id. ``fingerprint`` is the content id of what
+    ``location`` and ``adapter`` hold (see ``orchestrator.models``); paths never enter an identity, it does.
+    """
+
+    source: Source
+    location: str
+    revision: str | None = None
+    adapter: str | None = None
+    dtype: DType = "float32"
+    quantization: Quantization = "none"
+    trust_remote_code: bool = False
+    system_prompt: str | None = None
+    template_options: tuple[tuple[str, str | bool | int], ...] = ()
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a worker needs to hold one model: whole or fractional GPUs, and the accelerator type Ray should match."""
+
+    gpus: float = 0.0
+    cpus: float = 1.0
+    accelerator: str | None = None
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How the engine runs. ``slots`` = rows in flight (None: chosen by the worker); part of the provenance, not identity."""
+
+    slots: int | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """Greedy decoding; ``max_new_tokens`` is part of a cell's identity."""
+
+    max_new_tokens: int = 100
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a loaded model says of itself. ``provenance`` holds plain strings for the results table."""
+
+    n_layers: int
+    d_model: int
+    model_type: str
+    dtype: str
+    device: str
+    slots: int
+    load_seconds: float
+    template_sha256: str
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A user message with its id; the worker renders it with the model's own chat template."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Direction:
+    """A behaviour's direction at one layer: unit vector float32 ``[d]``, and its raw norm before normalising."""
+
+    layer: int
+    vector: FloatArray
+    raw_norm: float
+
+
+@dataclass(frozen=True)
+class DirectionSet:
+    """The directions that one method found in one model: ``directions`` ``[k]`` by ascending layer.
+
+    ``residual_norms`` ``[k]``: mean L2 norm of the last-token residual stream over all extraction prompts, per layer.
+    ``selected_layer``: the layer that the method itself picked (None for methods that pick none).
+    ``record``: plain strings: template hash, prompts' token counts, library versions, method diagnostics.
+    """
+
+    directions: tuple[Direction, ...]
+    residual_norms: tuple[float, ...]
+    selected_layer: int | None = None
+    record: Mapping[str, str] = field(default_factory=dict)
+
+    def at(self, layer: int) -> Direction:
+        """The direction of ``layer``; KeyError names the layers there are."""
+        for direction in self.directions:
+            if direction.layer == layer:
+                return direction
+        raise KeyError(f"no direction at layer {layer}; have {[d.layer for d in self.directions]}")
+
+    def residual_norm_at(self, layer: int) -> float:
+        """Mean last-token residual norm at ``layer`` over the extraction prompts."""
+        return self.residual_norms[self.directions.index(self.at(layer))]
+
+
+@dataclass(frozen=True)
+class ExtractionJob:
+    """Extract one direction set: contrast prompts, a method by name with its options, and the tool to read with."""
+
+    job_id: str
+    harmful: tuple[Prompt, ...]
+    harmless: tuple[Prompt, ...]
+    method: str
+    options: Mapping[str, object] = field(default_factory=dict)
+    extractor: ExtractorName = "nnsight"
+
+
+@dataclass(frozen=True, eq=False)
+class Steering:
+    """What is done to the residual stream of a cell's rows.
+
+    ``vectors`` float32 ``[len(layers), d]``: the unit direction that acts at each of ``layers`` (ascending, absolute).
+    ``intervention``: a key of ``actors.interventions.INTERVENTIONS``. ``multiplier`` scales the unit direction.
+    """
+
+    layers: tuple[int, ...]
+    vectors: FloatArray
+    multiplier: float
+    intervention: str = "addition"
+
+
+@dataclass(frozen=True, eq=False)
+class GenerationJob:
+    """The rows of one cell: prompts, decoding, and a steering (None: the unsteered baseline)."""
+
+    cell_id: str
+    prompts: tuple[Prompt, ...]
+    decoding: Decoding
+    steering: Steering | None = None
+
+
+@dataclass(frozen=True)
+class Response:
+    """One prompt's answer. ``token_ids`` exclude the stop token; ``prompt_tokens`` counts the rendered prompt."""
+
+    prompt_id: str
+    prompt: str
+    text: str
+    token_ids: tuple[int, ...]
+    prompt_tokens: int
+    finish_reason: FinishReason
+
+
+@dataclass(frozen=True)
+class FiredCheck:
+    """Did the steering act? Measured on the residual stream itself, at every steered layer of every row, at the last prompt token.
+
+    ``shift_ratio_min/max``: (measured shift along the asked one) / (asked shift); 1 is exact. ``off_axis_max``: largest
+    |measured - asked| / |asked|. ``fired`` is None for an unsteered cell and for multiplier 0.
+    """
+
+    fired: bool | None
+    shift_ratio_min: float | None = None
+    shift_ratio_max: float | None = None
+    off_axis_max: float | None = None
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """All responses of one cell, streamed from a worker as soon as its last row ends.
+
+    ``seconds``: the cell's share of the batch's wall time, by tokens. ``residual_norm``: mean over rows of the unsteered last-prompt-token
+    norm at the first steered layer (None when unsteered).
+    """
+
+    cell_id: str
+    responses: tuple[Response, ...]
+    fired: FiredCheck
+    residual_norm: float | None
+    seconds: float
+    new_tokens: int
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failure as a value: which item, what kind (``WorkerError.kind`` or the exception's name), its text, which attempt."""
+
+    item_id: str
+    kind: str
+    message: str
+    traceback: str
+    attempt: int = 1
+    retryable: bool = False
+    worker: str = ""
