@@ -1,0 +1,149 @@
+"""Where driver and worker meet: a task goes in, outcomes come out one by one, and no exception crosses.
+
+Both pools run a task through ``perform``, in the process that holds the model, so an error means the same in both.
+"""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from actors.errors import JobError, WorkerError
+from actors.types import (
+    CellResult,
+    DirectionSet,
+    EngineOptions,
+    ExtractionJob,
+    Failure,
+    GenerationJob,
+    ModelInfo,
+    ModelSpec,
+    Resources,
+)
+
+TRACEBACK_CHARACTERS = 20_000
+
+
+@dataclass(frozen=True)
+class Load:
+    """Put the model of ``spec`` into the worker (in place of what it holds); ``variant`` names it in a failure."""
+
+    variant: str
+    spec: ModelSpec
+    engine: EngineOptions
+    resources: Resources
+
+
+@dataclass(frozen=True)
+class Extract:
+    """Extract one direction set from the model that the worker holds."""
+
+    job: ExtractionJob
+
+
+@dataclass(frozen=True, eq=False)
+class Generate:
+    """Answer the rows of many cells in one batch with the model that the worker holds."""
+
+    jobs: tuple[GenerationJob, ...]
+
+
+Task = Load | Extract | Generate
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What an ``Extract`` task gives: the direction set of job ``job_id``."""
+
+    job_id: str
+    found: DirectionSet
+
+
+Outcome = ModelInfo | Extraction | CellResult | Failure
+
+
+class Worker(Protocol):
+    """Holds at most one model; ``actors.worker.ModelWorker`` is the real one."""
+
+    def load(self, spec: ModelSpec, engine: EngineOptions) -> ModelInfo:
+        """Load a model; raises ``ModelLoadError``."""
+        ...
+
+    def extract(self, job: ExtractionJob) -> DirectionSet:
+        """Extract one direction set."""
+        ...
+
+    def generate(self, jobs: Sequence[GenerationJob]) -> Iterator[CellResult | Failure]:
+        """One outcome per job, in the order in which they finish."""
+        ...
+
+
+def make_worker(path: str) -> Worker:
+    """An instance of the worker class at ``module:name``; the import is what brings torch into a process."""
+    module, _, name = path.partition(":")
+    worker: Worker = getattr(importlib.import_module(module), name)()
+    return worker
+
+
+def item_ids(task: Task) -> tuple[str, ...]:
+    """The items that ``task`` is to give an outcome for: the variant, the extraction job, or the cells."""
+    match task:
+        case Load():
+            return (task.variant,)
+        case Extract():
+            return (task.job.job_id,)
+        case Generate():
+            return tuple(job.cell_id for job in task.jobs)
+
+
+def perform(worker: Worker, task: Task) -> Iterator[Outcome]:
+    """Run ``task``, giving each outcome as soon as it is there: exactly one for each of ``item_ids(task)``.
+
+    An error that ends the whole task becomes a failure of every item still open. When there are several, nobody knows
+    which one is to blame, so these failures are retryable: the scheduler runs each of them again alone.
+    """
+    open_items = dict.fromkeys(item_ids(task))
+    try:
+        for outcome in _outcomes(worker, task):
+            open_items.pop(_item_of(outcome, task), None)
+            yield outcome
+        if open_items:
+            raise JobError(f"the worker returned without an outcome for {', '.join(open_items)}")
+    except Exception as error:  # noqa: BLE001 - the one broad except: whatever a job raises becomes a failure row
+        for item_id in open_items:
+            yield as_failure(item_id, error, shared=len(open_items) > 1)
+
+
+def as_failure(item_id: str, error: Exception, shared: bool = False) -> Failure:
+    """``error`` as a failure row of ``item_id``; ``shared``: it ended other items too, so it may not be this one's fault."""
+    known = isinstance(error, WorkerError)
+    return Failure(
+        item_id=item_id,
+        kind=error.kind if known else type(error).__name__,
+        message=str(error) or type(error).__name__,
+        traceback="".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:],
+        retryable=shared or (known and error.retryable),
+    )
+
+
+def _outcomes(worker: Worker, task: Task) -> Iterator[Outcome]:
+    match task:
+        case Load():
+            yield worker.load(task.spec, task.engine)
+        case Extract():
+            yield Extraction(task.job.job_id, worker.extract(task.job))
+        case Generate():
+            yield from worker.generate(task.jobs)
+
+
+def _item_of(outcome: Outcome, task: Task) -> str:
+    match outcome:
+        case CellResult():
+            return outcome.cell_id
+        case Failure():
+            return outcome.item_id
+        case _:
+            return item_ids(task)[0]

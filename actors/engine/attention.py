@@ -1,0 +1,87 @@
+"""Grouped-query attention whose result for a row depends on nothing but that row.
+
+PyTorch's fused CPU kernel splits work by batch and cache length, so a row's bits change with its neighbours. Plain batched
+matrix products do not: trailing masked keys add exact zeros and each row's product is computed alone (checked by
+``tests/actors/engine/test_attention.py``). Keys and values are never expanded to the query heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface
+
+from actors.errors import UnsupportedModelError
+from actors.families import Decoder
+
+NAME = "slot_attention"
+
+
+def slot_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor,
+    scaling: float | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """Attention of ``query`` ``[B, H, T, e]`` over ``key``/``value`` ``[B, K, S, e]`` with an additive float mask ``[B, 1, T, S]``.
+
+    Returns ``[B, T, H, e]``. Scores and softmax are float32. ``softcap`` (Gemma 2) is honoured; attention sinks are refused.
+    """
+    if options.get("s_aux") is not None:
+        raise UnsupportedModelError(f"{type(module).__name__} uses attention sinks, which the engine does not support")
+    batch, heads, length, width = query.shape
+    groups = key.shape[1]
+    grouped = query.reshape(batch, groups, heads // groups * length, width)
+    scores = torch.matmul(grouped, key.transpose(-1, -2)).float() * (scaling if scaling is not None else width**-0.5)
+    softcap = options.get("softcap")
+    if softcap is not None:
+        scores = torch.tanh(scores / softcap) * softcap
+    scores = scores.view(batch, groups, heads // groups, length, -1) + attention_mask.unsqueeze(2)
+    weights = torch.softmax(scores, dim=-1).to(value.dtype).view(batch, groups, heads // groups * length, -1)
+    mixed = torch.matmul(weights, value).view(batch, heads, length, -1)
+    return mixed.transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(NAME, slot_attention)
+
+
+@contextmanager
+def slot_attention_in(model: Any) -> Iterator[None]:
+    """Make ``model`` attend through :func:`slot_attention` for the duration of the ``with`` block."""
+    before = model.config._attn_implementation
+    model.set_attn_implementation(NAME)
+    if model.config._attn_implementation != NAME:
+        raise UnsupportedModelError(f"{type(model).__name__} does not let its attention be replaced")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+def masks_for(decoder: Decoder, allowed: Tensor, query_positions: Tensor, key_positions: Tensor) -> Tensor | dict[str, Tensor]:
+    """Additive float32 masks in the form that the family's forward takes (one tensor, or one per attention kind).
+
+    ``allowed`` bool ``[B, 1, T, S]``; ``query_positions`` ``[B, T]``; ``key_positions`` ``[B, S]``. Sliding blocks also hide keys that lie
+    ``window`` or more tokens back.
+    """
+    kinds = set(decoder.layer_types)
+    masks = {"full_attention": _additive(allowed)} if "full_attention" in kinds or decoder.masks == "by_layer_type" else {}
+    if "sliding_attention" in kinds and decoder.window is not None:
+        distance = query_positions[:, None, :, None] - key_positions[:, None, None, :]
+        masks["sliding_attention"] = _additive(allowed & (distance < decoder.window))
+    if decoder.masks == "by_layer_type":
+        return masks
+    if len(masks) != 1:
+        raise UnsupportedModelError("blocks mix attention kinds but the family takes a single mask")
+    return next(iter(masks.values()))
+
+
+def _additive(allowed: Tensor) -> Tensor:
+    return torch.zeros(allowed.shape, dtype=torch.float32, device=allowed.device).masked_fill_(~allowed, -torch.inf)

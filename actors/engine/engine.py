@@ -1,0 +1,182 @@
+"""The loop: admit waiting rows into free slots, advance every slot by a token, release what has ended.
+
+Rows are grouped by cache capacity, which follows from the row alone; within a group any mix of cells shares the batch. A row's
+tokens depend on the row, the model and the slot step only: not on its neighbours, their order, or a resume.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from actors.engine.attention import slot_attention_in
+from actors.engine.decode import BatchShape, SlotBatch, choose
+from actors.engine.firing import record_firing
+from actors.engine.memory import SLOT_STEP, round_up, slots_that_fit
+from actors.engine.prefill import Prefilled, Prefiller
+from actors.engine.rows import Row
+from actors.engine.segments import SegmentRunner
+from actors.errors import OutOfMemoryError
+from actors.families import Decoder
+from actors.steering import SteeringBank, SteeringHooks, steered
+from actors.types import Steering
+
+logger = logging.getLogger(__name__)
+
+REFILL_SHARE = 8
+"""Waiting rows are admitted when a slot in this many is free: prefilling a single row costs almost a whole step."""
+
+
+@dataclass(frozen=True)
+class EngineModel:
+    """What the engine needs of a loaded model. ``row_invariant``: matrix products give a row the same bits at any batch size."""
+
+    model: Any
+    decoder: Decoder
+    device: torch.device
+    dtype: torch.dtype
+    d_model: int
+    stop_tokens: frozenset[int]
+    row_invariant: bool
+
+
+class Engine:
+    """Generates rows under their steerings. ``slots``: rows in flight at most (None: what fits in memory)."""
+
+    def __init__(self, loaded: EngineModel, slots: int | None = None) -> None:
+        self._loaded = loaded
+        self._slots = slots
+
+    def slots(self, capacity: int) -> int:
+        """Slots for rows of ``capacity`` tokens."""
+        if self._slots is not None:
+            return self._slots
+        return slots_that_fit(self._loaded.model.config, capacity, self._loaded.dtype, self._loaded.device)
+
+    @torch.inference_mode()
+    def run(self, rows: Sequence[Row], steerings: Sequence[Steering]) -> Iterator[Row]:
+        """Yield each row when it has ended. Row.steering n refers to ``steerings[n - 1]``; 0 is unsteered.
+
+        Out of memory halves the slots and goes on with the rows that have not ended; raises ``OutOfMemoryError`` at one step of slots.
+        """
+        loaded = self._loaded
+        bank = SteeringBank(steerings, (loaded.decoder.n_layers, loaded.d_model), loaded.dtype, loaded.device)
+        by_capacity: dict[int, list[Row]] = defaultdict(list)
+        for row in rows:
+            by_capacity[row.capacity].append(row)
+        with slot_attention_in(loaded.model), steered(loaded.decoder) as hooks:
+            for capacity, group in by_capacity.items():
+                yield from self._run_group(group, capacity, bank, hooks)
+
+    def _run_group(self, group: Sequence[Row], capacity: int, bank: SteeringBank, hooks: SteeringHooks) -> Iterator[Row]:
+        slots = self.slots(capacity)
+        while left := [row for row in group if row.finish is None]:
+            for row in left:
+                row.restart()
+            shape = self._shape(slots, capacity, len(left))
+            try:
+                yield from self._run_batch(left, shape, bank, hooks)
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if slots <= SLOT_STEP:
+                    raise OutOfMemoryError(f"out of memory with {slots} slots of {capacity} tokens: {error}") from error
+                slots = max(SLOT_STEP, round_up(slots // 2))
+                logger.warning("out of memory: going on with %d slots", slots)
+            if on_cuda(self._loaded.device):
+                torch.cuda.empty_cache()
+
+    def _shape(self, slots: int, capacity: int, n_rows: int) -> BatchShape:
+        fixed = not self._loaded.row_invariant
+        return BatchShape(
+            slots=slots if fixed else min(round_up(slots), round_up(n_rows)),
+            capacity=capacity,
+            fixed=fixed,
+            steps_per_sync=8 if on_cuda(self._loaded.device) else 1,
+        )
+
+    def _run_batch(self, rows: Sequence[Row], shape: BatchShape, bank: SteeringBank, hooks: SteeringHooks) -> Iterator[Row]:
+        loaded = self._loaded
+        runner = SegmentRunner(loaded.model, loaded.decoder, hooks, loaded.device)
+        prefiller = Prefiller(runner, bank, {row.first_layer for row in rows if row.first_layer is not None}, loaded.device)
+        batch = SlotBatch(loaded.model, loaded.decoder, shape, bank, loaded.device)
+        waiting = deque(rows)
+        while waiting or batch.n_active:
+            if waiting and (batch.n_active == 0 or batch.n_free * REFILL_SHARE >= shape.slots):
+                admitted = [waiting.popleft() for _ in range(min(batch.n_free, len(waiting)))]
+                for prefilled in prefiller.run(admitted):
+                    yield from self._begin(prefilled, batch, bank)
+                prefiller.forget_steerings({row.steering for row in waiting})
+            elif batch.n_active:
+                yield from self._advance(batch, hooks)
+
+    def _begin(self, prefilled: Prefilled, batch: SlotBatch, bank: SteeringBank) -> Iterator[Row]:
+        """Take the first token of prefilled rows and seat those that go on."""
+        record_firing(prefilled, bank)
+        tokens, finite = choose(prefilled.logits)
+        for row, token, is_finite in zip(prefilled.rows, tokens.tolist(), finite.tolist(), strict=True):
+            if self._accept(row, token, is_finite):
+                yield row
+        batch.admit(prefilled, tokens)
+
+    def _advance(self, batch: SlotBatch, hooks: SteeringHooks) -> Iterator[Row]:
+        tokens, finite = batch.step(hooks)
+        in_flight = [(slot, row) for slot, row in enumerate(batch.rows) if row is not None]
+        for step_tokens, step_finite in zip(tokens.tolist(), finite.tolist(), strict=True):
+            for slot, row in in_flight:
+                if row.finish is None and self._accept(row, step_tokens[slot], step_finite[slot]):
+                    batch.release(slot)
+                    yield row
+
+    def _accept(self, row: Row, token: int, finite: bool) -> bool:
+        if not finite:
+            row.finite = False
+            row.finish = "stop"
+            return True
+        return row.accept(token, self._loaded.stop_tokens)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """CUDA's own class, or the CPU allocator's RuntimeError, which has no class of its own."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error) or "not enough memory" in str(error)
+
+
+def on_cuda(device: torch.device) -> bool:
+    """Whether the device is a CUDA device."""
+    return device.type == "cuda"
+
+
+@torch.inference_mode()
+def is_row_invariant(model: Any, probe_rows: int = 256) -> bool:
+    """Measure whether a matrix product gives a row the same bits at every batch size that the engine uses, on this machine.
+
+    Checked on the widest and the narrowest linear layer of the model; quantized layers, CUDA and other accelerators are taken as not invariant
+    (bitsandbytes INT8 chooses outlier columns over the whole batch; cuBLAS chooses kernels by batch size).
+    """
+    linears = [module for module in model.modules() if type(module) is torch.nn.Linear]
+    if not linears or linears[0].weight.device.type != "cpu" or len(linears) < model.config.get_text_config().num_hidden_layers:
+        return False
+    for linear in (min(linears, key=_size), max(linears, key=_size)):
+        generator = torch.Generator().manual_seed(0)
+        inputs = torch.randn(probe_rows, linear.in_features, generator=generator).to(linear.weight.dtype)
+        whole = linear(inputs)
+        if not all(
+            _same(linear(inputs[:rows]), whole[:rows])
+            for rows in (SLOT_STEP, 2 * SLOT_STEP, 5 * SLOT_STEP, probe_rows - SLOT_STEP)
+        ):
+            return False
+    return True
+
+
+def _size(linear: torch.nn.Linear) -> int:
+    return linear.weight.numel()
+
+
+def _same(left: Tensor, right: Tensor) -> bool:
+    return bool(torch.equal(left, right))

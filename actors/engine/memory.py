@@ -1,0 +1,45 @@
+"""How many slots fit: from the memory that is free now, measured, not guessed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psutil
+import torch
+
+CPU_SHARE = 0.4
+CUDA_SHARE = 0.85
+"""Part of the free memory that slots may take; the rest is for a forward's own activations and for others."""
+MAX_SLOTS = {"cpu": 256, "cuda": 1024}
+SLOT_STEP = 16
+"""Slot counts and batch sizes are multiples of this (see ``segments.SEGMENT_STEP``)."""
+
+
+def free_bytes(device: torch.device) -> int:
+    """Free memory of the device in bytes."""
+    if device.type == "cuda":
+        free, _total = torch.cuda.mem_get_info(device)
+        return int(free)
+    return int(psutil.virtual_memory().available)
+
+
+def slot_bytes(config: Any, capacity: int, itemsize: int) -> int:
+    """Bytes that one slot of ``capacity`` tokens takes: keys and values of all blocks, its edits, and its logits in float32."""
+    text = config.get_text_config()
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    key_values = 2 * text.num_hidden_layers * heads * width * (capacity + 1) * itemsize
+    edits = text.num_hidden_layers * text.hidden_size * itemsize
+    return int(key_values + edits + 2 * text.vocab_size * 4)
+
+
+def slots_that_fit(config: Any, capacity: int, dtype: torch.dtype, device: torch.device) -> int:
+    """The largest allowed slot count that fits in the free memory, at least one step."""
+    share = CUDA_SHARE if device.type == "cuda" else CPU_SHARE
+    fitting = int(free_bytes(device) * share) // slot_bytes(config, capacity, dtype.itemsize)
+    return max(SLOT_STEP, min(MAX_SLOTS.get(device.type, 256), fitting // SLOT_STEP * SLOT_STEP))
+
+
+def round_up(n: int) -> int:
+    """``n`` rounded up to the slot step."""
+    return -(-n // SLOT_STEP) * SLOT_STEP

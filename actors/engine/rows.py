@@ -1,0 +1,52 @@
+"""Rows: the unit of generation, one prompt under one steering."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from actors.prompts import Rendered
+from actors.types import FinishReason
+
+CAPACITY_STEP = 64
+"""Cache lengths are multiples of this. The bucket follows from the row alone, so neighbours never change it."""
+
+
+@dataclass
+class Row:
+    """One prompt of one job under steering number ``steering`` (0: unsteered), whose edits begin at ``first_layer``.
+
+    ``tokens`` grows during generation (stop token excluded); ``finish`` is set when the row has ended.
+    """
+
+    job: int
+    rendered: Rendered
+    steering: int
+    first_layer: int | None
+    max_new_tokens: int
+    tokens: list[int] = field(default_factory=list)
+    finish: FinishReason | None = None
+    finite: bool = True
+    shift_ratio: tuple[float, float] | None = None
+    off_axis: float | None = None
+    residual_norm: float | None = None
+
+    @property
+    def capacity(self) -> int:
+        """Cache length in tokens that this row needs, rounded up to its bucket."""
+        needed = len(self.rendered.token_ids) + self.max_new_tokens
+        return -(-needed // CAPACITY_STEP) * CAPACITY_STEP
+
+    def restart(self) -> None:
+        """Forget a partial answer (the batch it was in ran out of memory)."""
+        self.tokens.clear()
+        self.finish = None
+
+    def accept(self, token: int, stop_tokens: frozenset[int]) -> bool:
+        """Take the next token; True when the row has ended."""
+        if token in stop_tokens:
+            self.finish = "stop"
+        else:
+            self.tokens.append(token)
+            if len(self.tokens) >= self.max_new_tokens:
+                self.finish = "length"
+        return self.finish is not None

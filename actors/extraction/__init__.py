@@ -1,0 +1,25 @@
+"""Reading the residual stream at the last prompt token, one file per tool, listed here.
+
+Every extractor returns the same tensor: what the tools differ in is how they read, not what (SCIENCE.md section 10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from actors.extraction.batches import PromptBatch
+from actors.extraction.hooks import read_with_hooks
+from actors.extraction.nnsight import read_with_nnsight
+from actors.loading import LoadedModel
+
+Extractor = Callable[[LoadedModel, PromptBatch], Tensor]
+"""(model, left-padded batch of B prompts) -> outputs of all blocks at the last token, ``[B, L, d]`` float32 on the CPU."""
+
+EXTRACTORS: dict[str, Extractor] = {
+    "nnsight": read_with_nnsight,
+    "hooks": read_with_hooks,
+}
+
+__all__ = ["EXTRACTORS", "Extractor", "PromptBatch"]

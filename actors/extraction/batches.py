@@ -1,0 +1,56 @@
+"""Left-padded prompt batches with explicit mask and position ids (SCIENCE.md section 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from actors.loading import LoadedModel
+from actors.prompts import Rendered
+
+MAX_BATCH_TOKENS = 2048
+"""Padded tokens per forward: bounds the memory of a capture, which holds every block's output."""
+
+
+@dataclass(frozen=True)
+class PromptBatch:
+    """``token_ids``, ``mask`` and ``position_ids``, each ``[B, T]``; padding on the left, positions derived from the mask."""
+
+    token_ids: Tensor
+    mask: Tensor
+    position_ids: Tensor
+
+    def inputs(self) -> dict[str, Tensor]:
+        """The keyword arguments of a forward."""
+        return {"input_ids": self.token_ids, "attention_mask": self.mask, "position_ids": self.position_ids}
+
+
+def left_padded(loaded: LoadedModel, prompts: Sequence[Rendered]) -> PromptBatch:
+    """One batch; padding tokens are the tokenizer's own, or token 0, and are masked."""
+    length = max(len(prompt.token_ids) for prompt in prompts)
+    pad = loaded.tokenizer.pad_token_id or 0
+    token_ids = torch.full((len(prompts), length), pad, dtype=torch.long)
+    mask = torch.zeros_like(token_ids)
+    for row, prompt in enumerate(prompts):
+        start = length - len(prompt.token_ids)
+        token_ids[row, start:] = torch.tensor(prompt.token_ids)
+        mask[row, start:] = 1
+    position_ids = (mask.cumsum(-1) - 1).clamp(min=0)
+    device = loaded.device
+    return PromptBatch(token_ids.to(device), mask.to(device), position_ids.to(device))
+
+
+def batches(loaded: LoadedModel, prompts: Sequence[Rendered]) -> Iterator[PromptBatch]:
+    """Batches in the order of ``prompts``, each within the token budget."""
+    start = 0
+    while start < len(prompts):
+        end = start + 1
+        while (
+            end < len(prompts) and max(len(p.token_ids) for p in prompts[start : end + 1]) * (end + 1 - start) <= MAX_BATCH_TOKENS
+        ):
+            end += 1
+        yield left_padded(loaded, prompts[start:end])
+        start = end

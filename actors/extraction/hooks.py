@@ -1,0 +1,33 @@
+"""Plain forward hooks: reads each block's output tensor. With position ids passed, bitwise equal to nnsight (STACK.md section 1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from actors.errors import UnsupportedModelError
+from actors.extraction.batches import PromptBatch
+from actors.loading import LoadedModel
+
+
+@torch.inference_mode()
+def read_with_hooks(loaded: LoadedModel, batch: PromptBatch) -> Tensor:
+    """Outputs of all blocks at the last token, ``[B, L, d]`` float32 on the CPU; the hooks are gone afterwards."""
+    read: dict[int, Tensor] = {}
+
+    def reader(layer: int) -> object:
+        def hook(_module: nn.Module, _args: object, output: object) -> None:
+            # A tuple's [0] and a tensor's [0] are different things: never index without looking (SCIENCE.md section 1).
+            if not isinstance(output, Tensor):
+                raise UnsupportedModelError(f"block {layer} returns {type(output).__name__}, not a tensor")
+            read[layer] = output[:, -1].float().cpu()
+
+        return hook
+
+    handles = [block.register_forward_hook(reader(layer)) for layer, block in enumerate(loaded.decoder.blocks)]
+    try:
+        loaded.model(**batch.inputs(), use_cache=False, logits_to_keep=1)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return torch.stack([read[layer] for layer in range(loaded.decoder.n_layers)], dim=1)

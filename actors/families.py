@@ -1,0 +1,126 @@
+"""Where each Hugging Face ``model_type`` keeps its blocks, and its quirks: as data, never by substring of a name.
+
+A family that is not listed works by its structure when that is unambiguous, else it is refused with the reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import nn
+
+from actors.errors import UnsupportedModelError
+
+MaskForm = Literal["tensor", "by_layer_type"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """Module paths inside the causal-LM module; ``masks``: one 4-D mask for all blocks, or one per ``layer_types`` entry."""
+
+    blocks: str = "model.layers"
+    final_norm: str = "model.norm"
+    masks: MaskForm = "tensor"
+
+
+_MODEL = Family()
+_MAPPED = Family(masks="by_layer_type")
+
+FAMILIES: dict[str, Family] = {
+    "llama": _MODEL,
+    "mistral": _MODEL,
+    "mixtral": _MODEL,
+    "phi3": _MODEL,
+    "gemma": _MODEL,
+    "granite": _MODEL,
+    "olmo2": _MODEL,
+    "qwen3_moe": _MODEL,
+    "qwen2": _MAPPED,
+    "qwen3": _MAPPED,
+    "gemma2": _MAPPED,
+    "gemma3_text": _MAPPED,
+    "gemma3": Family("model.language_model.layers", "model.language_model.norm", "by_layer_type"),
+    "gpt2": Family("transformer.h", "transformer.ln_f"),
+    "gpt_neox": Family("gpt_neox.layers", "gpt_neox.final_layer_norm"),
+}
+
+_NORM_NAMES = ("norm", "ln_f", "final_layer_norm", "final_layernorm")
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """The parts of a loaded model that steering and extraction touch.
+
+    ``blocks``: the ``L`` decoder blocks in order; block ``l``'s output is layer ``l``. ``final_norm`` reads the last
+    block's output. ``layer_types[l]``: "full_attention" or "sliding_attention"; ``window``: sliding width in tokens.
+    """
+
+    blocks: tuple[nn.Module, ...]
+    blocks_path: str
+    final_norm: nn.Module
+    masks: MaskForm
+    layer_types: tuple[str, ...]
+    window: int | None
+
+    @property
+    def n_layers(self) -> int:
+        """Number of blocks ``L``."""
+        return len(self.blocks)
+
+
+def decoder_of(model: nn.Module) -> Decoder:
+    """Find the decoder blocks and the final norm of a causal LM; raises ``UnsupportedModelError`` with the reason."""
+    config: Any = model.config
+    text: Any = config.get_text_config()
+    family = FAMILIES.get(str(config.model_type)) or _by_structure(model, text)
+    blocks = tuple(_child(model, family.blocks, config))
+    if len(blocks) != text.num_hidden_layers:
+        raise UnsupportedModelError(
+            f"model_type {config.model_type!r}: {family.blocks} holds {len(blocks)} blocks, the config says {text.num_hidden_layers}"
+        )
+    types, window = _attention_layout(text, len(blocks))
+    return Decoder(blocks, family.blocks, _child(model, family.final_norm, config), family.masks, types, window)
+
+
+def _child(model: nn.Module, path: str, config: Any) -> Any:
+    try:
+        return model.get_submodule(path)
+    except AttributeError as error:
+        raise UnsupportedModelError(f"model_type {config.model_type!r} has no module {path!r}: {error}") from error
+
+
+def _attention_layout(text: Any, n_layers: int) -> tuple[tuple[str, ...], int | None]:
+    """Per-block attention kind and window. A config without ``layer_types`` uses its window, if any, in every block."""
+    window = getattr(text, "sliding_window", None)
+    types = getattr(text, "layer_types", None)
+    if types is None:
+        types = ["sliding_attention" if window else "full_attention"] * n_layers
+    unknown = set(types) - {"full_attention", "sliding_attention"}
+    if unknown:
+        raise UnsupportedModelError(
+            f"attention kinds {sorted(unknown)} are not supported (linear attention keeps no key-value cache)"
+        )
+    return tuple(types), int(window) if window else None
+
+
+def _by_structure(model: nn.Module, text: Any) -> Family:
+    """An unknown decoder: the one ModuleList of ``num_hidden_layers`` blocks outside a vision tower, and the norm beside it."""
+    lists = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.ModuleList) and len(module) == text.num_hidden_layers and "vision" not in name
+    ]
+    kind = model.config.model_type  # type: ignore[union-attr]
+    if len(lists) != 1:
+        raise UnsupportedModelError(
+            f"model_type {kind!r} is not a known family and its structure is ambiguous: "
+            f"{len(lists)} lists of {text.num_hidden_layers} blocks ({', '.join(lists) or 'none'})"
+        )
+    parent = lists[0].rpartition(".")[0]
+    siblings = dict(model.get_submodule(parent).named_children())
+    norm = next((name for name in _NORM_NAMES if name in siblings), None)
+    if norm is None:
+        raise UnsupportedModelError(f"model_type {kind!r}: no final norm beside {lists[0]} (looked for {', '.join(_NORM_NAMES)})")
+    mixed = len(set(getattr(text, "layer_types", None) or ["full_attention"])) > 1
+    return Family(lists[0], f"{parent}.{norm}", "by_layer_type" if mixed else "tensor")

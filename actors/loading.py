@@ -1,0 +1,150 @@
+"""``ModelSpec`` -> model and tokenizer: hub, folder or the embedded GGUF package, an adapter, a quantization.
+
+Weights come only as safetensors (or the embedded GGUF), never pickle. An adapter is merged into the unquantized base once and the
+merged folder cached by content: what is quantized, steered and measured is then one plain model, whatever the quantization.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+from actors.embedded import cache_root, embedded_folder
+from actors.errors import ModelLoadError
+from actors.families import Decoder, decoder_of
+from actors.prompts import PromptRenderer
+from actors.types import ModelSpec
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+MERGE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in evaluation mode with its tokenizer, its decoder parts and its prompt renderer."""
+
+    spec: ModelSpec
+    model: Any
+    tokenizer: Any
+    decoder: Decoder
+    renderer: PromptRenderer
+    device: torch.device
+    dtype: torch.dtype
+    d_model: int
+    commit: str
+
+    @property
+    def stop_tokens(self) -> frozenset[int]:
+        """Tokens that end an answer: those of the generation config, and the tokenizer's own end token."""
+        configured = self.model.generation_config.eos_token_id
+        ids = configured if isinstance(configured, list) else [configured]
+        return frozenset(int(token) for token in [*ids, self.tokenizer.eos_token_id] if token is not None)
+
+
+def load_model(spec: ModelSpec) -> LoadedModel:
+    """Load a model variant onto the best device there is; raises ``ModelLoadError`` (or a subclass) saying what is wrong."""
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)  # one line per matrix product otherwise
+    origin = _origin(spec)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(origin, revision=spec.revision, trust_remote_code=spec.trust_remote_code)
+        source, revision = (str(_merged(spec, origin)), None) if spec.adapter else (origin, spec.revision)
+        model = _from_pretrained(source, revision, spec)
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        raise ModelLoadError(f"cannot load {spec.location!r}: {error}") from error
+    model.eval()
+    decoder = decoder_of(model)
+    return LoadedModel(
+        spec=spec,
+        model=model,
+        tokenizer=tokenizer,
+        decoder=decoder,
+        renderer=PromptRenderer(tokenizer, spec.system_prompt, spec.template_options),
+        device=next(model.parameters()).device,
+        dtype=DTYPES[spec.dtype],
+        d_model=int(model.config.get_text_config().hidden_size),
+        commit=str(getattr(model.config, "_commit_hash", None) or ""),
+    )
+
+
+def best_device() -> torch.device:
+    """CUDA where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _origin(spec: ModelSpec) -> str:
+    if spec.source == "embedded":
+        return str(embedded_folder(spec.location))
+    if spec.source == "folder" and not Path(spec.location).is_dir():
+        raise ModelLoadError(f"model folder {spec.location!r} does not exist on this machine")
+    return spec.location
+
+
+def _from_pretrained(source: str, revision: str | None, spec: ModelSpec) -> Any:
+    """dtype is always explicit: transformers 5 otherwise takes whatever the checkpoint was stored in."""
+    device = best_device()
+    return AutoModelForCausalLM.from_pretrained(
+        source,
+        revision=revision,
+        dtype=DTYPES[spec.dtype],
+        quantization_config=_quantization_config(spec),
+        use_safetensors=True,
+        trust_remote_code=spec.trust_remote_code,
+        device_map={"": device} if device.type == "cuda" else None,
+    )
+
+
+def _quantization_config(spec: ModelSpec) -> BitsAndBytesConfig | None:
+    """bitsandbytes INT8 (LLM.int8) or 4-bit NF4/FP4, computing in the model's dtype."""
+    if spec.quantization == "none":
+        return None
+    if spec.quantization == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    kind, _, double = spec.quantization.partition("-")
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=kind,
+        bnb_4bit_use_double_quant=bool(double),
+        bnb_4bit_compute_dtype=DTYPES[spec.dtype],
+    )
+
+
+def _merged(spec: ModelSpec, origin: str) -> Path:
+    """The folder of base + adapter in the base's stored precision, made once per content; safe when two processes make it."""
+    adapter = Path(str(spec.adapter))
+    if not (adapter / "adapter_model.safetensors").is_file():
+        raise ModelLoadError(f"adapter folder {spec.adapter!r} holds no adapter_model.safetensors")
+    key = hashlib.sha256(f"{MERGE_VERSION} {spec.source} {spec.location} {spec.revision}".encode())
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        key.update((adapter / name).read_bytes())
+    folder = cache_root() / f"merged-{key.hexdigest()[:16]}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            _merge(origin, spec, adapter, folder)
+    return folder
+
+
+def _merge(origin: str, spec: ModelSpec, adapter: Path, folder: Path) -> None:
+    """Merge into a temporary folder beside ``folder``, then rename: a half-written folder is never taken as done."""
+    from peft import PeftModel
+
+    base = AutoModelForCausalLM.from_pretrained(
+        origin, revision=spec.revision, dtype=torch.float32, use_safetensors=True, trust_remote_code=spec.trust_remote_code
+    )
+    merged = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        merged.save_pretrained(staging)
+        staging.rename(folder)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise

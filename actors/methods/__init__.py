@@ -1,0 +1,32 @@
+"""Extraction methods, one file each, listed here: activations of two classes -> one direction per layer.
+
+To add a method: a file with a function like :func:`actors.methods.dim.dim` and a frozen pydantic model of its options, and a line below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel
+
+from actors.methods.dim import DimOptions, dim
+
+Activations = npt.NDArray[np.float64]
+"""``[n, L, d]``: residual stream of n prompts at the last token, after every block."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """``find(harmful, harmless, options) -> [L, d]`` float64, one difference vector per layer (its norm is the raw norm)."""
+
+    find: Callable[[Activations, Activations, Any], Activations]
+    options: type[BaseModel]
+
+
+METHODS: dict[str, Method] = {
+    "dim": Method(dim, DimOptions),
+}

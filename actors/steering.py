@@ -1,0 +1,183 @@
+"""Per-row steering: tables that hold every row's edit at every layer, and the block hooks that apply them.
+
+The edits of all rows of a layer are one fused expression, so the number of different cells in a batch costs nothing.
+Hooks live only inside :func:`steered`, which removes them whatever happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from actors.errors import JobError, UnsupportedModelError
+from actors.families import Decoder
+from actors.interventions import INTERVENTIONS
+from actors.types import FloatArray, Steering
+
+
+@dataclass(frozen=True)
+class SteeringTable:
+    """The edits of a batch's rows: ``shifts[l]`` and ``axes[l]`` are ``[rows, 1, d]``, absent when no row edits layer l."""
+
+    shifts: dict[int, Tensor] = field(default_factory=dict)
+    axes: dict[int, Tensor] = field(default_factory=dict)
+
+    def apply(self, layer: int, hidden: Tensor) -> Tensor:
+        """The edited residual stream; ``hidden`` ``[rows, T, d]`` is left as it is."""
+        shift, axis = self.shifts.get(layer), self.axes.get(layer)
+        if axis is not None:
+            component = (hidden.float() * axis).sum(-1, keepdim=True)
+            hidden = (hidden.float() - component * axis).to(hidden.dtype)
+        return hidden if shift is None else hidden + shift
+
+
+class _Edits:
+    """Distinct edit vectors of one kind, and which of them each steering uses at each layer (0: none)."""
+
+    def __init__(self, n_steerings: int, n_layers: int, d_model: int) -> None:
+        self._vectors: list[FloatArray] = [np.zeros(d_model, np.float32)]
+        self._known: dict[bytes, int] = {}
+        self._index = np.zeros((n_steerings + 1, n_layers), np.int64)
+
+    def use(self, steering: int, layer: int, vector: FloatArray) -> None:
+        number = self._known.setdefault(vector.tobytes(), len(self._vectors))
+        if number == len(self._vectors):
+            self._vectors.append(vector)
+        self._index[steering, layer] = number
+
+    def gather(self, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+        """The vectors ``[E + 1, d]``, the index ``[steerings + 1, L]``, and the layers that any steering edits."""
+        bank = torch.from_numpy(np.stack(self._vectors)).to(device, dtype)
+        used = tuple(int(layer) for layer in np.flatnonzero(self._index.any(axis=0)))
+        return bank, torch.from_numpy(self._index).to(device), used
+
+
+class SteeringBank:
+    """Every distinct edit of a set of steerings, on the device. Steering number 0 is "unsteered".
+
+    Rows of many cells share a batch: :meth:`rows` gathers each row's edits by its steering number.
+    The shift is scaled in float32 and then cast to the residual stream's dtype.
+    """
+
+    def __init__(
+        self, steerings: Sequence[Steering], decoder_shape: tuple[int, int], dtype: torch.dtype, device: torch.device
+    ) -> None:
+        n_layers, d_model = decoder_shape
+        shifts, axes = (_Edits(len(steerings), n_layers, d_model) for _ in range(2))
+        for number, steering in enumerate(steerings, start=1):
+            edit_of = INTERVENTIONS[steering.intervention]
+            for layer, vector in zip(steering.layers, steering.vectors, strict=True):
+                edit = edit_of(vector, steering.multiplier)
+                if edit.shift is not None:
+                    shifts.use(number, layer, edit.shift)
+                if edit.axis is not None:
+                    axes.use(number, layer, edit.axis)
+        self._shifts = shifts.gather(dtype, device)
+        self._axes = axes.gather(torch.float32, device)
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Layers that any steering edits, ascending."""
+        return tuple(sorted({*self._shifts[2], *self._axes[2]}))
+
+    def asked(self, layer: int, steering_numbers: Tensor, raw: Tensor) -> Tensor:
+        """The change of ``raw`` ``[rows, d]`` float64 that each row's steering asks for at ``layer``, in float64."""
+        shifts, shift_index, _ = self._shifts
+        axes, axis_index, _ = self._axes
+        axis = axes[axis_index[steering_numbers, layer]].double()
+        return shifts[shift_index[steering_numbers, layer]].double() - (raw * axis).sum(-1, keepdim=True) * axis
+
+    def rows(self, steering_numbers: Tensor) -> SteeringTable:
+        """The table of a batch whose row r has steering ``steering_numbers[r]`` (``[rows]`` int64)."""
+        shifts, axes = (
+            {layer: bank[index[steering_numbers, layer]].unsqueeze(1) for layer in layers}
+            for bank, index, layers in (self._shifts, self._axes)
+        )
+        return SteeringTable(shifts, axes)
+
+
+def check_steering(steering: Steering, n_layers: int, d_model: int) -> None:
+    """Refuse a steering that this model cannot run; raises ``JobError`` naming the field, the value and what is allowed."""
+    if steering.intervention not in INTERVENTIONS:
+        raise JobError(f"intervention {steering.intervention!r} is unknown; allowed: {', '.join(INTERVENTIONS)}")
+    if steering.vectors.shape != (len(steering.layers), d_model):
+        raise JobError(
+            f"steering vectors have shape {steering.vectors.shape}, this model needs ({len(steering.layers)}, {d_model})"
+        )
+    outside = [layer for layer in steering.layers if not 0 <= layer < n_layers]
+    if outside or not steering.layers:
+        raise JobError(f"steering layers {outside or steering.layers} are outside 0..{n_layers - 1}")
+    try:
+        INTERVENTIONS[steering.intervention](steering.vectors[0], steering.multiplier)
+    except ValueError as error:
+        raise JobError(str(error)) from error
+
+
+@dataclass
+class Witness:
+    """Block outputs before the edit (``raw``) and what the next module really received (``seen``), last token, per layer.
+
+    ``seen`` is read at the next block's input, independently of the hook that edits: it proves that the edit arrived.
+    """
+
+    raw: dict[int, Tensor] = field(default_factory=dict)
+    seen: dict[int, Tensor] = field(default_factory=dict)
+
+
+class SteeringHooks:
+    """The table in force; swap ``table`` between forwards. ``witness``, when set, records layers ``watch``."""
+
+    def __init__(self) -> None:
+        self.table = SteeringTable()
+        self.witness: Witness | None = None
+        self.captured: dict[int, Tensor] = {}
+        self.capture: frozenset[int] = frozenset()
+
+    def edit(self, layer: int, output: Tensor) -> Tensor:
+        """Called with block ``layer``'s output ``[rows, T, d]``."""
+        if layer in self.capture:
+            self.captured[layer] = output
+        if self.witness is not None:
+            self.witness.raw[layer] = output[:, -1].clone()
+        return self.table.apply(layer, output)
+
+    def see(self, layer: int, received: Tensor) -> None:
+        """Called with what the module after block ``layer`` receives."""
+        if self.witness is not None:
+            self.witness.seen[layer] = received[:, -1].clone()
+
+
+def _hidden(value: object, where: str) -> Tensor:
+    """A block's output or input as one tensor; transformers 5 returns plain tensors, anything else is refused."""
+    if isinstance(value, Tensor) and value.ndim == 3:
+        return value
+    raise UnsupportedModelError(f"{where} is {type(value).__name__}, not a tensor [rows, tokens, d]")
+
+
+@contextmanager
+def steered(decoder: Decoder) -> Iterator[SteeringHooks]:
+    """Attach edit and witness hooks to every block for the duration of the ``with`` block."""
+    hooks = SteeringHooks()
+    readers: list[nn.Module] = [*decoder.blocks[1:], decoder.final_norm]
+    handles = []
+    try:
+        for layer, (block, reader) in enumerate(zip(decoder.blocks, readers, strict=True)):
+
+            def on_output(_module: nn.Module, _args: object, output: object, layer: int = layer) -> Tensor:
+                return hooks.edit(layer, _hidden(output, f"output of block {layer}"))
+
+            def on_input(_module: nn.Module, args: tuple[object, ...], layer: int = layer) -> None:
+                if hooks.witness is not None:
+                    hooks.see(layer, _hidden(args[0] if args else None, f"input after block {layer}"))
+
+            handles.append(block.register_forward_hook(on_output))
+            handles.append(reader.register_forward_pre_hook(on_input))
+        yield hooks
+    finally:
+        for handle in handles:
+            handle.remove()

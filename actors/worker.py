@@ -1,0 +1,226 @@
+"""``ModelWorker``: holds one model; loads, extracts and generates. A plain class: no Ray, no sweep, no results folder."""
+
+from __future__ import annotations
+
+import gc
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+
+import numpy as np
+import torch
+
+from actors.engine.engine import Engine, EngineModel, is_row_invariant
+from actors.engine.firing import check_of
+from actors.engine.rows import CAPACITY_STEP, Row
+from actors.errors import JobError, NonFiniteActivationError, WorkerError
+from actors.extraction import EXTRACTORS
+from actors.extraction.batches import batches
+from actors.loading import LoadedModel, load_model
+from actors.methods import METHODS, Activations
+from actors.steering import check_steering
+from actors.types import (
+    CellResult,
+    Direction,
+    DirectionSet,
+    EngineOptions,
+    ExtractionJob,
+    Failure,
+    GenerationJob,
+    ModelInfo,
+    ModelSpec,
+    Prompt,
+    Response,
+    Steering,
+)
+
+NOMINAL_CAPACITY = 4 * CAPACITY_STEP
+"""Tokens per row for which ``ModelInfo.slots`` is stated; the engine measures anew for the rows it is given."""
+
+
+class ModelWorker:
+    """Holds at most one model variant at a time."""
+
+    def __init__(self) -> None:
+        self._loaded: LoadedModel | None = None
+        self._engine: Engine | None = None
+        self._provenance: dict[str, str] = {}
+
+    def load(self, spec: ModelSpec, engine: EngineOptions) -> ModelInfo:
+        """Replace the model held by ``spec``; raises ``ModelLoadError`` and then holds none."""
+        self.unload()
+        started = time.perf_counter()
+        if engine.threads is not None:
+            torch.set_num_threads(engine.threads)
+        loaded = load_model(spec)
+        row_invariant = spec.quantization == "none" and is_row_invariant(loaded.model)
+        stop_tokens = loaded.stop_tokens
+        self._engine = Engine(
+            EngineModel(loaded.model, loaded.decoder, loaded.device, loaded.dtype, loaded.d_model, stop_tokens, row_invariant),
+            engine.slots,
+        )
+        self._loaded = loaded
+        slots = self._engine.slots(NOMINAL_CAPACITY)
+        self._provenance = _provenance(loaded, row_invariant)
+        return ModelInfo(
+            n_layers=loaded.decoder.n_layers,
+            d_model=loaded.d_model,
+            model_type=str(loaded.model.config.model_type),
+            dtype=spec.dtype,
+            device=str(loaded.device),
+            slots=slots,
+            load_seconds=time.perf_counter() - started,
+            template_sha256=loaded.renderer.template_sha256,
+            provenance=self._provenance,
+        )
+
+    def unload(self) -> None:
+        """Drop the model and give its memory back."""
+        self._loaded = self._engine = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def extract(self, job: ExtractionJob) -> DirectionSet:
+        """All layers' directions from one pass over the contrast prompts; raises ``JobError`` or ``NonFiniteActivationError``."""
+        loaded = self._held()
+        if job.method not in METHODS:
+            raise JobError(f"method {job.method!r} is unknown; allowed: {', '.join(METHODS)}")
+        if job.extractor not in EXTRACTORS:
+            raise JobError(f"extractor {job.extractor!r} is unknown; allowed: {', '.join(EXTRACTORS)}")
+        method = METHODS[job.method]
+        activations = self._activations([*job.harmful, *job.harmless], job.extractor)
+        harmful, harmless = activations[: len(job.harmful)], activations[len(job.harmful) :]
+        found = method.find(harmful, harmless, method.options.model_validate(dict(job.options)))
+        norms = np.linalg.norm(found, axis=-1)
+        degenerate = np.flatnonzero(norms == 0)
+        if len(degenerate):
+            raise JobError(f"{job.method} found no difference between the classes at layers {degenerate.tolist()}")
+        directions = tuple(
+            Direction(layer, (vector / norm).astype(np.float32), float(norm))
+            for layer, (vector, norm) in enumerate(zip(found, norms, strict=True))
+        )
+        residual_norms = tuple(float(norm) for norm in np.linalg.norm(activations, axis=-1).mean(axis=0))
+        record = {
+            **self._provenance,
+            "template_sha256": loaded.renderer.template_sha256,
+            "n_harmful": str(len(harmful)),
+            "n_harmless": str(len(harmless)),
+        }
+        return DirectionSet(directions, residual_norms, None, record)
+
+    def generate(self, jobs: Sequence[GenerationJob]) -> Iterator[CellResult | Failure]:
+        """Run all rows of ``jobs`` in one batch of slots; yield each cell when its last row has ended.
+
+        A job that cannot run, or whose logits are not finite, becomes a ``Failure``; the others go on.
+        """
+        loaded, engine = self._held(), self._engine
+        assert engine is not None
+        steerings: list[Steering] = []
+        waiting: dict[int, list[Row]] = {}
+        for number, job in enumerate(jobs):
+            try:
+                waiting[number] = self._rows(number, job, steerings)
+            except WorkerError as error:
+                yield _failure(job, error)
+        rows = [row for cell in waiting.values() for row in cell]
+        clock = _Clock()
+        left = {number: len(cell) for number, cell in waiting.items()}
+        for row in engine.run(rows, steerings):
+            left[row.job] -= 1
+            clock.count(row)
+            if left[row.job] == 0:
+                yield self._result(jobs[row.job], waiting.pop(row.job), loaded, clock)
+
+    def _result(self, job: GenerationJob, rows: list[Row], loaded: LoadedModel, clock: _Clock) -> CellResult | Failure:
+        broken = [row.rendered.prompt.id for row in rows if not row.finite]
+        if broken:
+            return _failure(job, NonFiniteActivationError(f"logits are not finite for prompts {', '.join(broken)}"))
+        norms = [row.residual_norm for row in rows if row.residual_norm is not None]
+        new_tokens = sum(len(row.tokens) for row in rows)
+        return CellResult(
+            cell_id=job.cell_id,
+            responses=tuple(_response(row, loaded) for row in rows),
+            fired=check_of(rows),
+            residual_norm=float(np.mean(norms)) if norms else None,
+            seconds=clock.share(new_tokens),
+            new_tokens=new_tokens,
+            provenance={**self._provenance, "template_sha256": loaded.renderer.template_sha256},
+        )
+
+    def _rows(self, number: int, job: GenerationJob, steerings: list[Steering]) -> list[Row]:
+        """The rows of a job; its steering, if any, is appended to ``steerings``."""
+        loaded = self._held()
+        if not job.prompts:
+            raise JobError(f"cell {job.cell_id} has no prompts")
+        rendered = [loaded.renderer.render(prompt) for prompt in job.prompts]
+        limit = loaded.model.config.get_text_config().max_position_embeddings
+        for prompt in rendered:
+            if len(prompt.token_ids) + job.decoding.max_new_tokens > limit:
+                raise JobError(
+                    f"prompt {prompt.prompt.id!r} has {len(prompt.token_ids)} tokens; with max_new_tokens "
+                    f"{job.decoding.max_new_tokens} that passes the model's limit of {limit}"
+                )
+        steering_number, first_layer = 0, None
+        if job.steering is not None:
+            check_steering(job.steering, loaded.decoder.n_layers, loaded.d_model)
+            steerings.append(job.steering)
+            steering_number, first_layer = len(steerings), min(job.steering.layers)
+        return [Row(number, prompt, steering_number, first_layer, job.decoding.max_new_tokens) for prompt in rendered]
+
+    def _activations(self, prompts: Sequence[Prompt], extractor: str) -> Activations:
+        """Residual stream ``[n, L, d]`` float64 at the last token of every prompt."""
+        loaded = self._held()
+        rendered = [loaded.renderer.render(prompt) for prompt in prompts]
+        read = torch.cat([EXTRACTORS[extractor](loaded, batch) for batch in batches(loaded, rendered)])
+        if not torch.isfinite(read).all():
+            layers = torch.nonzero(~torch.isfinite(read).all(dim=-1).all(dim=0)).flatten().tolist()
+            raise NonFiniteActivationError(f"the residual stream is not finite at layers {layers} in {loaded.spec.dtype}")
+        return np.asarray(read.double().numpy())
+
+    def _held(self) -> LoadedModel:
+        if self._loaded is None:
+            raise JobError("the worker holds no model: load one first")
+        return self._loaded
+
+
+class _Clock:
+    """Splits the wall time of a batch among its cells by the tokens they made."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._tokens = 0
+
+    def count(self, row: Row) -> None:
+        self._tokens += len(row.tokens)
+
+    def share(self, tokens: int) -> float:
+        """Seconds so far, times the share of all finished tokens that ``tokens`` are."""
+        return (time.perf_counter() - self._started) * tokens / max(1, self._tokens)
+
+
+def _response(row: Row, loaded: LoadedModel) -> Response:
+    assert row.finish is not None
+    prompt = row.rendered.prompt
+    text = loaded.renderer.decode(row.tokens)
+    return Response(prompt.id, prompt.text, text, tuple(row.tokens), len(row.rendered.token_ids), row.finish)
+
+
+def _failure(job: GenerationJob, error: WorkerError) -> Failure:
+    text = "".join(traceback.format_exception(error))
+    return Failure(job.cell_id, error.kind, str(error), text, retryable=error.retryable)
+
+
+def _provenance(loaded: LoadedModel, row_invariant: bool) -> dict[str, str]:
+    """What a reader needs to trust or repeat a number; plain strings, no paths."""
+    return {
+        **{package: version(package) for package in ("torch", "transformers", "nnsight", "bitsandbytes")},
+        "device": torch.cuda.get_device_name()
+        if loaded.device.type == "cuda"
+        else f"cpu ({torch.backends.cpu.get_cpu_capability()})",
+        "threads": str(torch.get_num_threads()),
+        "attention": "slot_attention (grouped, float32 softmax)",
+        "batch_invariant": "yes" if row_invariant else "no: fixed batch shape",
+        "model_commit": loaded.commit,
+    }

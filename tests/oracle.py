@@ -1,0 +1,81 @@
+"""The independent way: one cell at a time through ``transformers.generate`` with a plain hook, and hidden states by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from actors.types import Steering
+
+TIE = 1e-4
+"""Two best logits closer than this may fall either way (issue 2, acceptance)."""
+
+
+@contextmanager
+def plain_hooks(blocks: Sequence[Any], edits: dict[int, Callable[[Tensor], Tensor]]) -> Iterator[None]:
+    """Replace each block's output tensor by ``edit(output)``."""
+
+    def hook_of(edit: Callable[[Tensor], Tensor]) -> Any:
+        return lambda _module, _args, output: edit(output)
+
+    handles = [blocks[layer].register_forward_hook(hook_of(edit)) for layer, edit in edits.items()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def edits_of(steering: Steering | None) -> dict[int, Callable[[Tensor], Tensor]]:
+    """Eq. 2 of the paper, or ablation, written out plainly."""
+    if steering is None:
+        return {}
+    edits: dict[int, Callable[[Tensor], Tensor]] = {}
+    for layer, vector in zip(steering.layers, steering.vectors, strict=True):
+        direction = torch.from_numpy(vector.copy())
+        if steering.intervention == "addition":
+            edits[layer] = lambda h, d=direction: h + (steering.multiplier * d).to(h.dtype)  # type: ignore[misc]
+        else:
+            edits[layer] = lambda h, d=direction: h - steering.multiplier * (h @ d)[..., None] * d  # type: ignore[misc]
+    return edits
+
+
+@torch.no_grad()
+def generate_alone(model: Any, blocks: Sequence[Any], token_ids: Sequence[int], steering: Steering | None, n: int) -> list[int]:
+    """Greedy tokens of one prompt alone, stop token excluded."""
+    inputs = torch.tensor([list(token_ids)])
+    with plain_hooks(blocks, edits_of(steering)):
+        output = model.generate(
+            input_ids=inputs, attention_mask=torch.ones_like(inputs), max_new_tokens=n, do_sample=False, num_beams=1
+        )
+    new = output[0, inputs.shape[1] :].tolist()
+    stop = model.generation_config.eos_token_id
+    stops = set(stop if isinstance(stop, list) else [stop])
+    return [token for token in new if token not in stops]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where two token sequences first differ, and by how much the best two logits differ there."""
+
+    position: int
+    gap: float
+
+
+@torch.no_grad()
+def first_difference(
+    model: Any, blocks: Sequence[Any], token_ids: Sequence[int], steering: Steering | None, ours: Sequence[int], theirs: Sequence[int]
+) -> Difference | None:
+    """None when equal; else the gap between the two best logits where they part, from one plain forward."""
+    if list(ours) == list(theirs):
+        return None
+    position = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
+    inputs = torch.tensor([[*token_ids, *theirs[:position]]])
+    with plain_hooks(blocks, edits_of(steering)):
+        best = model(input_ids=inputs, use_cache=False).logits[0, -1].topk(2).values
+    return Difference(position, float(best[0] - best[1]))
