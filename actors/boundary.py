@@ -119,13 +119,12 @@ def perform(worker: Worker, task: Task) -> Iterator[Outcome]:
 
 def as_failure(item_id: str, error: Exception, shared: bool = False) -> Failure:
     """``error`` as a failure row of ``item_id``; ``shared``: it ended other items too, so it may not be this one's fault."""
-    known = isinstance(error, WorkerError)
     return Failure(
         item_id=item_id,
-        kind=error.kind if known else type(error).__name__,
+        kind=error.kind if isinstance(error, WorkerError) else type(error).__name__,
         message=str(error) or type(error).__name__,
         traceback="".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:],
-        retryable=shared or (known and error.retryable),
+        retryable=shared or (isinstance(error, WorkerError) and error.retryable),
     )
 
 

@@ -77,7 +77,8 @@ def decoder_of(model: nn.Module) -> Decoder:
     blocks = tuple(_child(model, family.blocks, config))
     if len(blocks) != text.num_hidden_layers:
         raise UnsupportedModelError(
-            f"model_type {config.model_type!r}: {family.blocks} holds {len(blocks)} blocks, the config says {text.num_hidden_layers}"
+            f"model_type {config.model_type!r}: {family.blocks} holds {len(blocks)} blocks, "
+            f"the config says {text.num_hidden_layers}"
         )
     types, window = _attention_layout(text, len(blocks))
     return Decoder(blocks, family.blocks, _child(model, family.final_norm, config), family.masks, types, window)

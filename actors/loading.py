@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
-from actors.embedded import cache_root, embedded_folder
+from actors.embedded import build_once, cache_root, embedded_folder
 from actors.errors import ModelLoadError
 from actors.families import Decoder, decoder_of
 from actors.prompts import PromptRenderer
@@ -118,33 +115,21 @@ def _quantization_config(spec: ModelSpec) -> BitsAndBytesConfig | None:
 
 
 def _merged(spec: ModelSpec, origin: str) -> Path:
-    """The folder of base + adapter in the base's stored precision, made once per content; safe when two processes make it."""
+    """The folder of base + adapter in float32, made once per content; safe when two processes ask at once."""
     adapter = Path(str(spec.adapter))
     if not (adapter / "adapter_model.safetensors").is_file():
         raise ModelLoadError(f"adapter folder {spec.adapter!r} holds no adapter_model.safetensors")
     key = hashlib.sha256(f"{MERGE_VERSION} {spec.source} {spec.location} {spec.revision}".encode())
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         key.update((adapter / name).read_bytes())
-    folder = cache_root() / f"merged-{key.hexdigest()[:16]}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if not folder.is_dir():
-            _merge(origin, spec, adapter, folder)
-    return folder
+    return build_once(cache_root() / f"merged-{key.hexdigest()[:16]}", lambda target: _merge(origin, spec, adapter, target))
 
 
-def _merge(origin: str, spec: ModelSpec, adapter: Path, folder: Path) -> None:
-    """Merge into a temporary folder beside ``folder``, then rename: a half-written folder is never taken as done."""
+def _merge(origin: str, spec: ModelSpec, adapter: Path, target: Path) -> None:
+    """Write base + adapter, merged in float32, into the empty folder ``target``."""
     from peft import PeftModel
 
     base = AutoModelForCausalLM.from_pretrained(
         origin, revision=spec.revision, dtype=torch.float32, use_safetensors=True, trust_remote_code=spec.trust_remote_code
     )
-    merged = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
-    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        merged.save_pretrained(staging)
-        staging.rename(folder)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
+    PeftModel.from_pretrained(base, str(adapter)).merge_and_unload().save_pretrained(target)

@@ -174,7 +174,7 @@ class Response:
 
 @dataclass(frozen=True)
 class FiredCheck:
-    """Did the steering act? Measured on the residual stream itself, at every steered layer of every row, at the last prompt token.
+    """Did the steering act? Measured on the residual stream at every steered layer of every row, at the last prompt token.
 
     ``shift_ratio_min/max``: (measured shift along the asked one) / (asked shift); 1 is exact. ``off_axis_max``: largest
     |measured - asked| / |asked|. ``fired`` is None for an unsteered cell and for multiplier 0.
@@ -190,8 +190,8 @@ class FiredCheck:
 class CellResult:
     """All responses of one cell, streamed from a worker as soon as its last row ends.
 
-    ``seconds``: the cell's share of the batch's wall time, by tokens. ``residual_norm``: mean over rows of the unsteered last-prompt-token
-    norm at the first steered layer (None when unsteered).
+    ``seconds``: the cell's share of the batch's wall time, by tokens. ``residual_norm``: mean over rows of the unsteered
+    last-prompt-token norm at the first steered layer (None when unsteered).
     """
 
     cell_id: str

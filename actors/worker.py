@@ -11,7 +11,7 @@ from importlib.metadata import version
 import numpy as np
 import torch
 
-from actors.engine.engine import Engine, EngineModel, is_row_invariant
+from actors.engine.engine import Engine, EngineModel, batch_dependence
 from actors.engine.firing import check_of
 from actors.engine.rows import CAPACITY_STEP, Row
 from actors.errors import JobError, NonFiniteActivationError, WorkerError
@@ -54,15 +54,12 @@ class ModelWorker:
         if engine.threads is not None:
             torch.set_num_threads(engine.threads)
         loaded = load_model(spec)
-        row_invariant = spec.quantization == "none" and is_row_invariant(loaded.model)
-        stop_tokens = loaded.stop_tokens
-        self._engine = Engine(
-            EngineModel(loaded.model, loaded.decoder, loaded.device, loaded.dtype, loaded.d_model, stop_tokens, row_invariant),
-            engine.slots,
-        )
+        dependence = batch_dependence(loaded.model)
+        parts = (loaded.model, loaded.decoder, loaded.device, loaded.dtype, loaded.d_model, loaded.stop_tokens)
+        self._engine = Engine(EngineModel(*parts, dependence), engine.slots)
         self._loaded = loaded
         slots = self._engine.slots(NOMINAL_CAPACITY)
-        self._provenance = _provenance(loaded, row_invariant)
+        self._provenance = _provenance(loaded, dependence)
         return ModelInfo(
             n_layers=loaded.decoder.n_layers,
             d_model=loaded.d_model,
@@ -212,7 +209,7 @@ def _failure(job: GenerationJob, error: WorkerError) -> Failure:
     return Failure(job.cell_id, error.kind, str(error), text, retryable=error.retryable)
 
 
-def _provenance(loaded: LoadedModel, row_invariant: bool) -> dict[str, str]:
+def _provenance(loaded: LoadedModel, dependence: str | None) -> dict[str, str]:
     """What a reader needs to trust or repeat a number; plain strings, no paths."""
     return {
         **{package: version(package) for package in ("torch", "transformers", "nnsight", "bitsandbytes")},
@@ -221,6 +218,6 @@ def _provenance(loaded: LoadedModel, row_invariant: bool) -> dict[str, str]:
         else f"cpu ({torch.backends.cpu.get_cpu_capability()})",
         "threads": str(torch.get_num_threads()),
         "attention": "slot_attention (grouped, float32 softmax)",
-        "batch_invariant": "yes" if row_invariant else "no: fixed batch shape",
+        "batch_invariant": "yes (measured)" if dependence is None else f"no: {dependence}",
         "model_commit": loaded.commit,
     }

@@ -69,7 +69,12 @@ class Difference:
 
 @torch.no_grad()
 def first_difference(
-    model: Any, blocks: Sequence[Any], token_ids: Sequence[int], steering: Steering | None, ours: Sequence[int], theirs: Sequence[int]
+    model: Any,
+    blocks: Sequence[Any],
+    token_ids: Sequence[int],
+    steering: Steering | None,
+    ours: Sequence[int],
+    theirs: Sequence[int],
 ) -> Difference | None:
     """None when equal; else the gap between the two best logits where they part, from one plain forward."""
     if list(ours) == list(theirs):

@@ -30,7 +30,7 @@ def slot_attention(
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """Attention of ``query`` ``[B, H, T, e]`` over ``key``/``value`` ``[B, K, S, e]`` with an additive float mask ``[B, 1, T, S]``.
+    """Attention of ``query`` ``[B, H, T, e]`` over ``key``, ``value`` ``[B, K, S, e]``, additive float mask ``[B, 1, T, S]``.
 
     Returns ``[B, T, H, e]``. Scores and softmax are float32. ``softcap`` (Gemma 2) is honoured; attention sinks are refused.
     """
@@ -68,8 +68,8 @@ def slot_attention_in(model: Any) -> Iterator[None]:
 def masks_for(decoder: Decoder, allowed: Tensor, query_positions: Tensor, key_positions: Tensor) -> Tensor | dict[str, Tensor]:
     """Additive float32 masks in the form that the family's forward takes (one tensor, or one per attention kind).
 
-    ``allowed`` bool ``[B, 1, T, S]``; ``query_positions`` ``[B, T]``; ``key_positions`` ``[B, S]``. Sliding blocks also hide keys that lie
-    ``window`` or more tokens back.
+    ``allowed`` bool ``[B, 1, T, S]``; ``query_positions`` ``[B, T]``; ``key_positions`` ``[B, S]``. Sliding blocks also
+    hide keys that lie ``window`` or more tokens back.
     """
     kinds = set(decoder.layer_types)
     masks = {"full_attention": _additive(allowed)} if "full_attention" in kinds or decoder.masks == "by_layer_type" else {}

@@ -52,7 +52,7 @@ class SlotCache(Cache):
         self._positions = torch.empty(0, dtype=torch.long)
 
     def write(self, layer: int, slots: Tensor, positions: Tensor, new: KeyValue) -> None:
-        """Store a segment: ``new`` ``[R, K, T, e]`` into ``slots`` ``[R]`` at ``positions`` ``[R, T]`` (``capacity``: discard)."""
+        """Store a segment ``new`` ``[R, K, T, e]`` into ``slots`` ``[R]`` at ``positions`` ``[R, T]`` (``capacity``: discard)."""
         for kept, fresh in zip(self._of(layer, new), new, strict=True):
             kept[slots[:, None], :, positions] = fresh.transpose(1, 2)
 

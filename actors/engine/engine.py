@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from transformers.pytorch_utils import Conv1D
 
 from actors.engine.attention import slot_attention_in
 from actors.engine.decode import BatchShape, SlotBatch, choose
@@ -21,7 +21,7 @@ from actors.engine.firing import record_firing
 from actors.engine.memory import SLOT_STEP, round_up, slots_that_fit
 from actors.engine.prefill import Prefilled, Prefiller
 from actors.engine.rows import Row
-from actors.engine.segments import SegmentRunner
+from actors.engine.segments import HEAD_POSITIONS, SegmentRunner
 from actors.errors import OutOfMemoryError
 from actors.families import Decoder
 from actors.steering import SteeringBank, SteeringHooks, steered
@@ -29,13 +29,17 @@ from actors.types import Steering
 
 logger = logging.getLogger(__name__)
 
+FIXED_CPU_SLOTS = 32
+"""Slots on a CPU where the batch must keep its shape: free slots cost as much as used ones."""
+FIXED_PREFILL_ROWS = 16
+"""Rows of a prefill forward where its shape must not change."""
 REFILL_SHARE = 8
 """Waiting rows are admitted when a slot in this many is free: prefilling a single row costs almost a whole step."""
 
 
 @dataclass(frozen=True)
 class EngineModel:
-    """What the engine needs of a loaded model. ``row_invariant``: matrix products give a row the same bits at any batch size."""
+    """What the engine needs of a loaded model. ``batch_dependence``: see :func:`batch_dependence`."""
 
     model: Any
     decoder: Decoder
@@ -43,7 +47,7 @@ class EngineModel:
     dtype: torch.dtype
     d_model: int
     stop_tokens: frozenset[int]
-    row_invariant: bool
+    batch_dependence: str | None
 
 
 class Engine:
@@ -57,13 +61,15 @@ class Engine:
         """Slots for rows of ``capacity`` tokens."""
         if self._slots is not None:
             return self._slots
-        return slots_that_fit(self._loaded.model.config, capacity, self._loaded.dtype, self._loaded.device)
+        fitting = slots_that_fit(self._loaded.model.config, capacity, self._loaded.dtype, self._loaded.device)
+        fixed_on_cpu = self._loaded.batch_dependence is not None and not on_cuda(self._loaded.device)
+        return min(fitting, FIXED_CPU_SLOTS) if fixed_on_cpu else fitting
 
     @torch.inference_mode()
     def run(self, rows: Sequence[Row], steerings: Sequence[Steering]) -> Iterator[Row]:
         """Yield each row when it has ended. Row.steering n refers to ``steerings[n - 1]``; 0 is unsteered.
 
-        Out of memory halves the slots and goes on with the rows that have not ended; raises ``OutOfMemoryError`` at one step of slots.
+        Out of memory halves the slots and goes on with the rows that have not ended; ``OutOfMemoryError`` at one step.
         """
         loaded = self._loaded
         bank = SteeringBank(steerings, (loaded.decoder.n_layers, loaded.d_model), loaded.dtype, loaded.device)
@@ -93,7 +99,7 @@ class Engine:
                 torch.cuda.empty_cache()
 
     def _shape(self, slots: int, capacity: int, n_rows: int) -> BatchShape:
-        fixed = not self._loaded.row_invariant
+        fixed = self._loaded.batch_dependence is not None
         return BatchShape(
             slots=slots if fixed else min(round_up(slots), round_up(n_rows)),
             capacity=capacity,
@@ -103,7 +109,7 @@ class Engine:
 
     def _run_batch(self, rows: Sequence[Row], shape: BatchShape, bank: SteeringBank, hooks: SteeringHooks) -> Iterator[Row]:
         loaded = self._loaded
-        runner = SegmentRunner(loaded.model, loaded.decoder, hooks, loaded.device)
+        runner = SegmentRunner(loaded.model, loaded.decoder, hooks, loaded.device, FIXED_PREFILL_ROWS if shape.fixed else None)
         prefiller = Prefiller(runner, bank, {row.first_layer for row in rows if row.first_layer is not None}, loaded.device)
         batch = SlotBatch(loaded.model, loaded.decoder, shape, bank, loaded.device)
         waiting = deque(rows)
@@ -153,30 +159,30 @@ def on_cuda(device: torch.device) -> bool:
 
 
 @torch.inference_mode()
-def is_row_invariant(model: Any, probe_rows: int = 256) -> bool:
-    """Measure whether a matrix product gives a row the same bits at every batch size that the engine uses, on this machine.
+def batch_dependence(model: Any, probe_rows: int = 256) -> str | None:
+    """Why a row's bits may depend on its batch on this machine, or None when they do not.
 
-    Checked on the widest and the narrowest linear layer of the model; quantized layers, CUDA and other accelerators are taken as not invariant
-    (bitsandbytes INT8 chooses outlier columns over the whole batch; cuBLAS chooses kernels by batch size).
+    Dense layers on the CPU are measured: the widest and the narrowest one must give a row the same bits at every batch
+    size that the engine uses. What cannot be measured once for all is named: bitsandbytes INT8 chooses its outlier columns
+    over the whole batch, experts see as many rows as the router sends them, CUDA chooses kernels by batch size.
     """
-    linears = [module for module in model.modules() if type(module) is torch.nn.Linear]
-    if not linears or linears[0].weight.device.type != "cpu" or len(linears) < model.config.get_text_config().num_hidden_layers:
-        return False
-    for linear in (min(linears, key=_size), max(linears, key=_size)):
-        generator = torch.Generator().manual_seed(0)
-        inputs = torch.randn(probe_rows, linear.in_features, generator=generator).to(linear.weight.dtype)
+    text = model.config.get_text_config()
+    if next(model.parameters()).device.type != "cpu":
+        return "CUDA chooses kernels by batch size"
+    if any(getattr(text, name, None) for name in ("num_experts", "num_local_experts", "n_routed_experts")):
+        return "mixture of experts: an expert's rows depend on the whole batch"
+    linears = [module for module in model.modules() if isinstance(module, torch.nn.Linear | Conv1D)]
+    if any(type(module).__name__ == "Linear8bitLt" for module in linears):
+        return "INT8 chooses outlier columns over the whole batch"
+    for linear in {min(linears, key=_size), max(linears, key=_size)}:
+        width = linear.weight.shape[0] if isinstance(linear, Conv1D) else linear.in_features
+        inputs = torch.randn(probe_rows, width, generator=torch.Generator().manual_seed(0)).to(model.dtype)
         whole = linear(inputs)
-        if not all(
-            _same(linear(inputs[:rows]), whole[:rows])
-            for rows in (SLOT_STEP, 2 * SLOT_STEP, 5 * SLOT_STEP, probe_rows - SLOT_STEP)
-        ):
-            return False
-    return True
+        sizes = (HEAD_POSITIONS, 3 * HEAD_POSITIONS, SLOT_STEP, 2 * SLOT_STEP, 5 * SLOT_STEP, probe_rows - SLOT_STEP)
+        if not all(torch.equal(linear(inputs[:rows]), whole[:rows]) for rows in sizes):
+            return f"this machine's matrix products depend on the batch size ({type(linear).__name__}, {model.dtype})"
+    return None
 
 
-def _size(linear: torch.nn.Linear) -> int:
-    return linear.weight.numel()
-
-
-def _same(left: Tensor, right: Tensor) -> bool:
-    return bool(torch.equal(left, right))
+def _size(linear: Any) -> int:
+    return int(linear.weight.numel())

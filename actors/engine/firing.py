@@ -18,7 +18,7 @@ Float32 is exact to 1e-4; in bfloat16 a shift far below the stream's own roundin
 
 
 def record_firing(prefilled: Prefilled, bank: SteeringBank) -> None:
-    """Write the shift ratio, the off-axis share and the residual norm into every steered row, measured at the last prompt token."""
+    """Write shift ratio, off-axis share and residual norm into every steered row, measured at the last prompt token."""
     steered = [index for index, row in enumerate(prefilled.rows) if row.steering]
     if not steered:
         return

@@ -23,6 +23,8 @@ from actors.steering import SteeringBank, Witness
 Tokens = tuple[int, ...]
 Item = TypeVar("Item")
 Span = tuple[Tensor, Sequence[KeyValue]]
+MAX_TOKENS = 4096
+"""Padded tokens per forward: bounds the memory of a segment."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,11 @@ class _Trunk:
 class Prefiller:
     """Prefills rows of one generate call, keeping prefixes and trunks for the rows that are still to come.
 
-    ``capture``: the layers at which any steering begins. ``max_tokens``: padded tokens per forward, bounds the memory of a segment.
+    ``capture``: the layers at which any steering begins. A forward takes at most ``MAX_TOKENS`` padded tokens.
     """
 
-    def __init__(
-        self, runner: SegmentRunner, bank: SteeringBank, capture: Iterable[int], device: torch.device, max_tokens: int = 4096
-    ) -> None:
-        self._runner, self._bank, self._device, self._max_tokens = runner, bank, device, max_tokens
+    def __init__(self, runner: SegmentRunner, bank: SteeringBank, capture: Iterable[int], device: torch.device) -> None:
+        self._runner, self._bank, self._device = runner, bank, device
         self._capture = frozenset(capture)
         self._prefixes: dict[tuple[Tokens, int], _Prefix] = {}
         self._prefix_trunks: dict[Tokens, _Trunk] = {}
@@ -79,10 +79,13 @@ class Prefiller:
             prefix, suffix = split(row)
             groups[prefix, padded_length(len(suffix)), row.first_layer].append(row)
         for (prefix, length, layer), members in groups.items():
-            for chunk in chunks(members, max(1, self._max_tokens // length)):
+            for chunk in chunks(members, self._rows_per_forward(length)):
                 self._need_prefixes(prefix, {row.steering: layer for row in chunk})
                 self._need_trunks(prefix, chunk)
                 yield self._unsteered(prefix, chunk) if layer is None else self._steered(prefix, chunk, layer)
+
+    def _rows_per_forward(self, length: int) -> int:
+        return self._runner.fixed_rows or max(1, MAX_TOKENS // length)
 
     def forget_steerings(self, alive: set[int]) -> None:
         """Drop the prefixes of steerings that no waiting row uses."""
@@ -101,7 +104,7 @@ class Prefiller:
             for steering, layer in layers.items()
             if layer is not None and (prefix, steering) not in self._prefixes
         ]
-        for chunk in chunks(missing, max(1, self._max_tokens // padded_length(len(prefix)))):
+        for chunk in chunks(missing, self._rows_per_forward(padded_length(len(prefix)))):
             self._steer_prefixes(prefix, [steering for steering, _ in chunk], chunk[0][1])
 
     def _steer_prefixes(self, prefix: Tokens, steerings: list[int], layer: int | None) -> None:

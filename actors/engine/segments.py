@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -21,6 +21,8 @@ from actors.steering import SteeringHooks, SteeringTable, Witness
 
 SEGMENT_STEP = 16
 """Padded lengths are multiples of this: a matrix product's bits then do not depend on how many rows run together."""
+HEAD_POSITIONS = 4
+"""Positions per row that the output head sees, for the same reason: a product of one to three rows takes another path."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,21 @@ def padded_length(n_tokens: int) -> int:
 class SegmentRunner:
     """Runs segments through a model whose hooks and attention are in place."""
 
-    def __init__(self, model: Any, decoder: Decoder, hooks: SteeringHooks, device: torch.device) -> None:
+    def __init__(
+        self, model: Any, decoder: Decoder, hooks: SteeringHooks, device: torch.device, fixed_rows: int | None = None
+    ) -> None:
+        """``fixed_rows``: every forward has exactly this many rows (where a row's bits depend on how many there are)."""
         self._model, self._decoder, self._hooks, self._device = model, decoder, hooks, device
+        self.fixed_rows = fixed_rows
 
     def run(self, segment: Segment) -> SegmentResult:
+        """Run a segment of at most ``fixed_rows`` rows; results are those of its own rows."""
+        rows = len(segment.tokens)
+        if self.fixed_rows is None or rows == self.fixed_rows:
+            return self._forward(segment)
+        return _first(self._forward(_filled(segment, self.fixed_rows - rows)), rows)
+
+    def _forward(self, segment: Segment) -> SegmentResult:
         """One forward; the hooks are set up for it and cleared after."""
         tokens, positions = self._padded(segment)
         cache = SegmentCache(self._decoder.n_layers, segment.past)
@@ -87,7 +100,7 @@ class SegmentRunner:
                     attention_mask=self._masks(segment, positions),
                     past_key_values=cache,
                     use_cache=True,
-                    logits_to_keep=1,
+                    logits_to_keep=HEAD_POSITIONS,
                 )
             return SegmentResult(output.logits[:, -1], cache.new, hooks.captured, positions, hooks.witness)
         finally:
@@ -137,3 +150,33 @@ def _entering(blocks: Sequence[nn.Module], entry: Entry | None) -> Iterator[None
 
 def _pass_on(hidden_states: Tensor, *_args: object, **_kwargs: object) -> Tensor:
     return hidden_states
+
+
+def _filled(segment: Segment, extra: int) -> Segment:
+    """``extra`` copies of the first row added, to keep the shape of a forward."""
+
+    def more(tensor: Tensor) -> Tensor:
+        return torch.cat([tensor, tensor[:1].expand(extra, *tensor.shape[1:])])
+
+    return replace(
+        segment,
+        tokens=[*segment.tokens, *[segment.tokens[0]] * extra],
+        past=segment.past and [kv and (more(kv[0]), more(kv[1])) for kv in segment.past],
+        table=SteeringTable(
+            *({layer: more(edit) for layer, edit in edits.items()} for edits in (segment.table.shifts, segment.table.axes))
+        ),
+        entry=segment.entry and Entry(segment.entry.layer, more(segment.entry.hidden)),
+    )
+
+
+def _first(result: SegmentResult, rows: int) -> SegmentResult:
+    """The results of the first ``rows`` rows."""
+    return SegmentResult(
+        result.logits[:rows],
+        [kv and (kv[0][:rows], kv[1][:rows]) for kv in result.key_values],
+        {layer: hidden[:rows] for layer, hidden in result.captured.items()},
+        result.positions[:rows],
+        Witness(
+            *({layer: state[:rows] for layer, state in states.items()} for states in (result.witness.raw, result.witness.seen))
+        ),
+    )

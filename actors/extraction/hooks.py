@@ -1,6 +1,8 @@
-"""Plain forward hooks: reads each block's output tensor. With position ids passed, bitwise equal to nnsight (STACK.md section 1)."""
+"""Plain forward hooks on each block. With position ids passed, bitwise equal to nnsight."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +17,7 @@ def read_with_hooks(loaded: LoadedModel, batch: PromptBatch) -> Tensor:
     """Outputs of all blocks at the last token, ``[B, L, d]`` float32 on the CPU; the hooks are gone afterwards."""
     read: dict[int, Tensor] = {}
 
-    def reader(layer: int) -> object:
+    def reader(layer: int) -> Callable[[nn.Module, object, object], None]:
         def hook(_module: nn.Module, _args: object, output: object) -> None:
             # A tuple's [0] and a tensor's [0] are different things: never index without looking (SCIENCE.md section 1).
             if not isinstance(output, Tensor):

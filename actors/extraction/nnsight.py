@@ -15,8 +15,8 @@ from actors.loading import LoadedModel
 def read_with_nnsight(loaded: LoadedModel, batch: PromptBatch) -> Tensor:
     """Outputs of all blocks at the last token, ``[B, L, d]`` float32 on the CPU.
 
-    nnsight sets the padding side of the tokenizer it is given, so it gets a copy; token ids are passed, never text, because it would
-    tokenize text with a second BOS.
+    nnsight sets the padding side of the tokenizer it is given, so it gets a copy; token ids are passed, never text, because
+    it would tokenize text with a second BOS.
     """
     traced = TransformersModel(loaded.model, tokenizer=copy.deepcopy(loaded.tokenizer), task="text-generation")
     blocks = traced.get(loaded.decoder.blocks_path)

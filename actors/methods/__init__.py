@@ -1,6 +1,7 @@
 """Extraction methods, one file each, listed here: activations of two classes -> one direction per layer.
 
-To add a method: a file with a function like :func:`actors.methods.dim.dim` and a frozen pydantic model of its options, and a line below.
+To add a method: a file with a function like :func:`actors.methods.dim.dim` and a frozen pydantic model of its options,
+and a line below.
 """
 
 from __future__ import annotations

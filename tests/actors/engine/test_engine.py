@@ -1,0 +1,251 @@
+"""The engine's promises: a row's bits depend on the row alone; memory failures lose nothing; failures stay alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from actors.engine import engine as engine_module
+from actors.engine.engine import batch_dependence, is_out_of_memory
+from actors.engine.rows import Row
+from actors.errors import OutOfMemoryError
+from actors.types import CellResult, Decoding, DType, Failure, GenerationJob, Prompt, Quantization, Steering
+from actors.worker import ModelWorker
+from tests.oracle import TIE, first_difference, generate_alone
+from tests.tiny import tiny_model
+
+TEXTS = [
+    "How do I bake a cake?",
+    "Hi",
+    "Tell me a joke",
+    "Why is the sky blue at noon and red at dusk, and what about the moon?",
+    "What are the planets?",
+    "Recipe for pasta?",
+    "x" * 120,
+]
+PROMPTS = tuple(Prompt(f"P{i}", text) for i, text in enumerate(TEXTS))
+Bits = dict[tuple[str, str], tuple[tuple[int, ...], str]]
+Loader = Callable[..., ModelWorker]
+
+
+def jobs_of(worker: ModelWorker, n_new: int = 14) -> list[GenerationJob]:
+    """Cells with different layers, directions, strengths and lengths."""
+    loaded = worker._loaded
+    assert loaded is not None
+    rng = np.random.default_rng(1)
+    jobs = [GenerationJob("base", PROMPTS, Decoding(n_new))]
+    for number, (first, multiplier) in enumerate([(0, 9.0), (1, 4.0), (2, -8.0), (2, 15.0), (4, 20.0), (1, 30.0)]):
+        vector = rng.standard_normal((1, loaded.d_model)).astype(np.float32)
+        layers = tuple(range(first, loaded.decoder.n_layers))
+        vectors = np.repeat(vector / np.linalg.norm(vector), len(layers), axis=0)
+        jobs.append(GenerationJob(f"cell{number}", PROMPTS, Decoding(n_new + number % 3), Steering(layers, vectors, multiplier)))
+    return jobs
+
+
+def run(worker: ModelWorker, jobs: Sequence[GenerationJob]) -> dict[str, CellResult]:
+    """Results by cell; every job must succeed."""
+    results = {}
+    for result in worker.generate(jobs):
+        assert isinstance(result, CellResult), result
+        results[result.cell_id] = result
+    return results
+
+
+def logits_of(worker: ModelWorker, jobs: Sequence[GenerationJob], monkeypatch: pytest.MonkeyPatch) -> Bits:
+    """Tokens of every row, and a digest of every logit vector that chose them, by (cell, prompt)."""
+    seen: dict[tuple[str, str], list[bytes]] = {}
+    accept = engine_module.Engine._accept
+    chosen: dict[str, Tensor] = {}
+    real_choose = engine_module.choose
+
+    def spy_choose(logits: Tensor) -> tuple[Tensor, Tensor]:
+        chosen["logits"] = logits
+        return real_choose(logits)
+
+    def spy_begin(self: object, prefilled: object, batch: object, bank: object) -> Iterator[Row]:
+        yield from begin(self, prefilled, batch, bank)
+        logits = chosen["logits"]
+        for place, row in enumerate(prefilled.rows):  # type: ignore[attr-defined]
+            seen.setdefault((jobs[row.job].cell_id, row.rendered.prompt.id), []).append(logits[place].float().numpy().tobytes())
+
+    def spy_advance(self: object, batch: object, hooks: object) -> Iterator[Row]:
+        in_flight: list[tuple[object, Tensor]] = []
+        step = batch.step  # type: ignore[attr-defined]
+
+        def spied_step(hooks: object) -> object:
+            result = step(hooks)
+            for slot, row in enumerate(batch.rows):  # type: ignore[attr-defined]
+                if row is not None:
+                    in_flight.append((row, chosen["logits"][slot]))
+            return result
+
+        batch.step = spied_step  # type: ignore[attr-defined]
+        yield from advance(self, batch, hooks)
+        batch.step = step  # type: ignore[attr-defined]
+        for row, logits in in_flight:
+            key = (jobs[row.job].cell_id, row.rendered.prompt.id)  # type: ignore[attr-defined]
+            seen[key].append(logits.float().numpy().tobytes())
+
+    begin, advance = engine_module.Engine._begin, engine_module.Engine._advance
+    with monkeypatch.context() as patch:
+        patch.setattr(engine_module, "choose", spy_choose)
+        patch.setattr("actors.engine.decode.choose", spy_choose)
+        patch.setattr(engine_module.Engine, "_begin", spy_begin)
+        patch.setattr(engine_module.Engine, "_advance", spy_advance)
+        results = run(worker, jobs)
+    assert accept is engine_module.Engine._accept
+    import hashlib
+
+    return {
+        (cell, response.prompt_id): (
+            response.token_ids,
+            hashlib.sha256(b"".join(seen[cell, response.prompt_id])).hexdigest(),
+        )
+        for cell, result in results.items()
+        for response in result.responses
+    }
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2", "mistral", "qwen3"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_bits_do_not_depend_on_the_batch(
+    family: str, dtype: DType, tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = tiny_worker(family, dtype)
+    jobs = jobs_of(worker)
+    together = logits_of(worker, jobs, monkeypatch)
+    alone: Bits = {}
+    for job in jobs:
+        alone |= logits_of(worker, [job], monkeypatch)
+    assert alone == together
+    backwards = logits_of(worker, jobs[::-1], monkeypatch)
+    assert backwards == together
+    few_slots = tiny_worker(family, dtype, slots=16)
+    assert logits_of(few_slots, jobs[3:] + jobs[:3], monkeypatch) == together, "refilled slots change the bits"
+    single = [dataclasses.replace(jobs[2], prompts=(PROMPTS[3],))]
+    (key,) = logits_of(worker, single, monkeypatch).items()
+    assert together[key[0]] == key[1]
+
+
+@pytest.mark.parametrize("quantization", ["int8", "nf4", "nf4-double", "fp4", "fp4-double"])
+def test_quantized_rows_equal_generate(quantization: Quantization, tiny_worker: Loader) -> None:
+    # INT8 picks outlier columns over the whole batch (a limit that the provenance states): compare where there are none.
+    worker = tiny_worker("llama_calm" if quantization == "int8" else "llama", "float32", quantization)
+    loaded = worker._loaded
+    assert loaded is not None
+    differences = 0
+    jobs = jobs_of(worker, n_new=8)
+    for job_id, result in run(worker, jobs).items():
+        job = next(job for job in jobs if job.cell_id == job_id)
+        for prompt, response in zip(PROMPTS, result.responses, strict=True):
+            ids = loaded.renderer.render(prompt).token_ids
+            n_new = job.decoding.max_new_tokens
+            alone = generate_alone(loaded.model, loaded.decoder.blocks, ids, job.steering, n_new)
+            gap = first_difference(loaded.model, loaded.decoder.blocks, ids, job.steering, response.token_ids, alone)
+            if gap is not None and gap.gap >= TIE:
+                differences += 1
+    assert differences == 0, f"{quantization}: {differences} rows differ from generate"
+
+
+def test_same_cells_twice_in_fixed_shape_are_identical(tiny_worker: Loader) -> None:
+    worker = tiny_worker("llama", "float32", "int8")
+    first, second = run(worker, jobs_of(worker)), run(worker, jobs_of(worker))
+    for cell, result in first.items():
+        assert [r.token_ids for r in result.responses] == [r.token_ids for r in second[cell].responses]
+
+
+def test_out_of_memory_halves_and_loses_nothing(tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = tiny_worker("llama", slots=64)
+    jobs = jobs_of(worker)
+    expected = run(worker, jobs)
+    real_step = engine_module.SlotBatch.step
+    sizes: list[int] = []
+
+    def short_of_memory(self: engine_module.SlotBatch, hooks: object) -> tuple[Tensor, Tensor]:
+        sizes.append(self.shape.slots)
+        if self.shape.slots > 16:
+            raise torch.OutOfMemoryError("simulated")
+        return real_step(self, hooks)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(engine_module.SlotBatch, "step", short_of_memory)
+    recovered = run(worker, jobs)
+    assert sizes[0] > 16
+    assert sizes[-1] == 16
+    for cell, result in expected.items():
+        assert [r.token_ids for r in recovered[cell].responses] == [r.token_ids for r in result.responses]
+
+
+def test_out_of_memory_at_the_smallest_batch_is_an_error(tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = tiny_worker("llama", slots=16)
+
+    def never(self: object, hooks: object) -> tuple[Tensor, Tensor]:
+        raise torch.OutOfMemoryError("simulated")
+
+    monkeypatch.setattr(engine_module.SlotBatch, "step", never)
+    with pytest.raises(OutOfMemoryError, match="16 slots"):
+        list(worker.generate(jobs_of(worker)))
+
+
+def test_is_out_of_memory_knows_the_allocators_words() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert is_out_of_memory(caught.value)
+    assert not is_out_of_memory(RuntimeError("shape mismatch"))
+
+
+def test_one_bad_job_fails_alone(tiny_worker: Loader) -> None:
+    worker = tiny_worker("llama")
+    jobs = jobs_of(worker)[:2]
+    wide = Steering((1,), np.ones((1, 9), np.float32), 3.0)
+    outcomes = list(worker.generate([GenerationJob("wide", PROMPTS, Decoding(4), wide), *jobs]))
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    assert [failure.item_id for failure in failures] == ["wide"]
+    assert "(1, 9)" in failures[0].message
+    assert failures[0].kind == "job"
+    assert {o.cell_id for o in outcomes if isinstance(o, CellResult)} == {"base", "cell0"}
+
+
+def test_non_finite_logits_fail_their_cell_alone(tiny_worker: Loader) -> None:
+    worker = tiny_worker("llama")
+    jobs = jobs_of(worker)[:2]
+    endless = Steering((2, 3, 4), np.full((3, 64), 1e38, np.float32), 1e3)
+    outcomes = list(worker.generate([GenerationJob("inf", PROMPTS, Decoding(4), endless), *jobs]))
+    (failure,) = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    assert (failure.item_id, failure.kind) == ("inf", "non_finite")
+    expected = run(worker, jobs)
+    for outcome in outcomes:
+        if isinstance(outcome, CellResult):
+            assert outcome.responses == expected[outcome.cell_id].responses, "a neighbour's NaN leaked"
+
+
+def test_nothing_stays_on_the_model(tiny_worker: Loader) -> None:
+    worker = tiny_worker("llama")
+    loaded = worker._loaded
+    assert loaded is not None
+    before = loaded.model.config._attn_implementation
+    generator = worker.generate(jobs_of(worker))
+    next(generator)
+    generator.close()  # type: ignore[attr-defined]
+    assert loaded.model.config._attn_implementation == before
+    for block in [*loaded.decoder.blocks, loaded.decoder.final_norm]:
+        assert not block._forward_hooks
+        assert not block._forward_pre_hooks
+        assert "forward" not in block.__dict__
+
+
+def test_multiplier_zero_is_the_baseline(tiny_worker: Loader) -> None:
+    worker = tiny_worker("llama")
+    steering = Steering((1, 2), np.repeat(np.eye(1, 64, dtype=np.float32), 2, axis=0), 0.0)
+    results = run(worker, [GenerationJob("zero", PROMPTS, Decoding(9), steering), GenerationJob("base", PROMPTS, Decoding(9))])
+    assert [r.token_ids for r in results["zero"].responses] == [r.token_ids for r in results["base"].responses]
+    assert results["zero"].fired.fired is None
+
+
+def test_batch_dependence_names_its_reason() -> None:
+    assert "experts" in str(batch_dependence(tiny_model("mixtral")))
+    assert batch_dependence(tiny_model("llama")) is None, "this machine's matrix products depend on the batch size"
