@@ -149,6 +149,12 @@ class Steering:
     multiplier: float
     intervention: str = "addition"
 
+    @classmethod
+    def from_layer_on(cls, direction: Direction, n_layers: int, multiplier: float) -> Steering:
+        """The paper's scope (eq. 2): ``direction`` acts at its own layer and at every later one of ``n_layers``."""
+        layers = tuple(range(direction.layer, n_layers))
+        return cls(layers, np.repeat(direction.vector[None], len(layers), axis=0), multiplier)
+
 
 @dataclass(frozen=True, eq=False)
 class GenerationJob:

@@ -15,6 +15,8 @@ import numpy.typing as npt
 from pydantic import BaseModel
 
 from actors.methods.dim import DimOptions, dim
+from actors.methods.pca import PcaOptions, pca
+from actors.methods.random import RandomOptions, random
 
 Activations = npt.NDArray[np.float64]
 """``[n, L, d]``: residual stream of n prompts at the last token, after every block."""
@@ -30,4 +32,6 @@ class Method:
 
 METHODS: dict[str, Method] = {
     "dim": Method(dim, DimOptions),
+    "pca": Method(pca, PcaOptions),
+    "random": Method(random, RandomOptions),
 }

@@ -1,0 +1,29 @@
+"""PCA over contrast pairs (representation reading, Zou et al. 2023, section 3.1): the main axis of the pairwise differences."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+from actors.errors import JobError
+
+
+class PcaOptions(BaseModel):
+    """PCA has no options."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def pca(harmful: npt.NDArray[np.float64], harmless: npt.NDArray[np.float64], _options: PcaOptions) -> npt.NDArray[np.float64]:
+    """First principal axis ``[L, d]`` of the differences ``harmful[i] - harmless[i]`` taken with both signs (so their mean is 0).
+
+    Signed towards harmful; its norm is the projection of the difference in means, comparable with DIM's raw norm.
+    Raises ``JobError`` unless the classes pair up (prompt i of one with prompt i of the other).
+    """
+    if harmful.shape != harmless.shape:
+        raise JobError(f"pca takes contrast pairs: {len(harmful)} harmful prompts but {len(harmless)} harmless ones")
+    differences = (harmful - harmless).transpose(1, 0, 2)  # [L, n, d]
+    axes = np.linalg.svd(differences, full_matrices=False).Vh[:, 0]  # [L, d]
+    reach = np.einsum("ld,ld->l", differences.mean(axis=1), axes)
+    return axes * reach[:, None]

@@ -1,0 +1,26 @@
+"""Random directions: the control. What a steering does with these, it does because of its size, not its direction."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from actors.methods.dim import DimOptions, dim
+
+
+class RandomOptions(BaseModel):
+    """``seed``: another seed, another direction."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = Field(default=0, ge=0)
+
+
+def random(
+    harmful: npt.NDArray[np.float64], harmless: npt.NDArray[np.float64], options: RandomOptions
+) -> npt.NDArray[np.float64]:
+    """Isotropic random vectors ``[L, d]``, one per layer, each with the norm of DIM's difference at that layer."""
+    norms = np.linalg.norm(dim(harmful, harmless, DimOptions()), axis=-1, keepdims=True)
+    drawn = np.random.default_rng(options.seed).standard_normal(harmful.shape[1:])
+    return drawn / np.linalg.norm(drawn, axis=-1, keepdims=True) * norms
