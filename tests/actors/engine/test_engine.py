@@ -113,9 +113,7 @@ def logits_of(worker: ModelWorker, jobs: Sequence[GenerationJob], monkeypatch: p
 
 @pytest.mark.parametrize("family", ["llama", "gemma2", "mistral", "qwen3"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_bits_do_not_depend_on_the_batch(
-    family: str, dtype: DType, tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bits_do_not_depend_on_the_batch(family: str, dtype: DType, tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
     worker = tiny_worker(family, dtype)
     jobs = jobs_of(worker)
     together = logits_of(worker, jobs, monkeypatch)

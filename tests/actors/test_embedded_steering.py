@@ -1,0 +1,140 @@
+"""The embedded model, for real: directions and steered tokens against plain transformers, on the quickstart's own prompts.
+
+Every row of the quickstart is checked token by token: greedy decoding takes the best logit at every step, so a plain
+forward with hooks over prompt and answer must rank each answered token first. A few rows also go through ``generate``.
+
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from actors.types import CellResult, Decoding, EngineOptions, ExtractionJob, GenerationJob, ModelSpec, Prompt, Steering
+from actors.worker import ModelWorker
+from orchestrator.behaviors import load_behavior
+from tests.oracle import TIE, edits_of, first_difference, generate_alone, plain_hooks
+
+pytestmark = pytest.mark.embedded
+SWEEPS = Path(__file__).parents[2] / "sweeps"
+BEHAVIOR = load_behavior("refusal", SWEEPS / "behaviors" / "refusal.jsonl")
+TEST_PROMPTS = tuple(Prompt(prompt.id, prompt.text) for prompt in BEHAVIOR.test[:10])
+NEW_TOKENS = 48
+GRID = [(layer, multiplier) for layer in (9, 12, 15) for multiplier in (4.0, 8.0, 12.0, 20.0)]
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[ModelWorker]:
+    held = ModelWorker()
+    adapter = str(SWEEPS / "models" / "smollm2-135m-refusal")
+    held.load(ModelSpec("embedded", "smollm2-135m-instruct", adapter=adapter), EngineOptions())
+    yield held
+    held.unload()
+
+
+@pytest.mark.parametrize("extractor", ["nnsight", "hooks"])
+def test_dim_equals_hidden_states_also_in_the_last_layer(worker: ModelWorker, extractor: str) -> None:
+    loaded = worker._loaded
+    assert loaded is not None
+    job = ExtractionJob("x", BEHAVIOR.harmful, BEHAVIOR.harmless, "dim", {}, extractor)  # type: ignore[arg-type]
+    found = worker.extract(job)
+    norm = loaded.decoder.final_norm
+    before_norm: list[torch.Tensor] = []
+    handle = norm.register_forward_pre_hook(lambda _module, args: before_norm.append(args[0][0, -1].double()))
+
+    def last_token(prompt: Prompt) -> torch.Tensor:
+        ids = loaded.tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt.text}], add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )["input_ids"]
+        with torch.no_grad():
+            states = loaded.model(input_ids=ids, output_hidden_states=True).hidden_states
+        raw = before_norm.pop()
+        normed = norm(raw.float())
+        torch.testing.assert_close(normed, states[-1][0, -1])  # the last hidden state, with the final norm undone
+        return torch.stack([*(state[0, -1].double() for state in states[1:-1]), raw])
+
+    try:
+        means = [torch.stack([last_token(p) for p in prompts]).mean(0) for prompts in (BEHAVIOR.harmful, BEHAVIOR.harmless)]
+    finally:
+        handle.remove()
+    expected = (means[0] - means[1]).numpy()
+    assert len(found.directions) == len(expected) == 30
+    for direction, vector in zip(found.directions, expected, strict=True):
+        ours = direction.vector.astype(np.float64) * direction.raw_norm
+        assert np.linalg.norm(ours - vector) <= 1e-5 * np.linalg.norm(vector), f"layer {direction.layer}"
+        assert np.linalg.norm(direction.vector) == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def cells(worker: ModelWorker) -> list[tuple[GenerationJob, CellResult]]:
+    """The quickstart's grid and its baseline, all in one batch."""
+    found = worker.extract(ExtractionJob("x", BEHAVIOR.harmful, BEHAVIOR.harmless, "dim"))
+    steerings: list[Steering | None] = [None]
+    steerings += [Steering.from_layer_on(found.at(layer), 30, multiplier) for layer, multiplier in GRID]
+    jobs = [GenerationJob(f"c{i}", TEST_PROMPTS, Decoding(NEW_TOKENS), steering) for i, steering in enumerate(steerings)]
+    results = {result.cell_id: result for result in worker.generate(jobs) if isinstance(result, CellResult)}
+    return [(job, results[job.cell_id]) for job in jobs]
+
+
+def test_every_quickstart_row_takes_the_best_token_at_every_step(
+    worker: ModelWorker, cells: list[tuple[GenerationJob, CellResult]]
+) -> None:
+    loaded = worker._loaded
+    assert loaded is not None
+    ties = checked = 0
+    for job, result in cells:
+        for prompt, response in zip(TEST_PROMPTS, result.responses, strict=True):
+            ids = loaded.renderer.render(prompt).token_ids
+            answer = [*response.token_ids, *([loaded.tokenizer.eos_token_id] if response.finish_reason == "stop" else [])]
+            with torch.no_grad(), plain_hooks(loaded.decoder.blocks, edits_of(job.steering)):
+                logits = loaded.model(input_ids=torch.tensor([[*ids, *answer[:-1]]]), use_cache=False).logits[0, len(ids) - 1 :]
+            best = logits.max(dim=-1).values
+            chosen = logits[torch.arange(len(answer)), torch.tensor(answer)]
+            gaps = best - chosen
+            assert float(gaps.max()) < TIE, (
+                f"{job.cell_id} {prompt.id}: token {int(gaps.argmax())} is not the best by {gaps.max()}"
+            )
+            ties += int((gaps > 0).sum())
+            checked += len(answer)
+    print(f"{checked} tokens checked, {ties} of them ties within {TIE}")
+
+
+@pytest.mark.parametrize("cell", [0, 1, 6, 10, 12])
+def test_rows_of_the_mixed_batch_equal_generate(
+    worker: ModelWorker, cells: list[tuple[GenerationJob, CellResult]], cell: int
+) -> None:
+    loaded = worker._loaded
+    assert loaded is not None
+    job, result = cells[cell]
+    for index in (cell % 10, (cell + 4) % 10):
+        ids = loaded.renderer.render(TEST_PROMPTS[index]).token_ids
+        alone = generate_alone(loaded.model, loaded.decoder.blocks, ids, job.steering, 24)
+        ours = result.responses[index].token_ids[:24]
+        difference = first_difference(loaded.model, loaded.decoder.blocks, ids, job.steering, ours, alone)
+        assert difference is None or difference.gap < TIE, f"{job.cell_id} {TEST_PROMPTS[index].id}: {difference}"
+
+
+def test_the_steering_fired_in_every_cell(cells: list[tuple[GenerationJob, CellResult]]) -> None:
+    assert cells[0][1].fired.fired is None
+    for job, result in cells[1:]:
+        assert result.fired.fired is True, (job.cell_id, result.fired)
+        assert result.fired.off_axis_max is not None
+        assert result.fired.off_axis_max < 1e-3
+        assert result.residual_norm is not None
+
+
+def test_prompts_share_the_templates_prefix_and_no_token_is_doubled(worker: ModelWorker) -> None:
+    loaded = worker._loaded
+    assert loaded is not None
+    rendered = [loaded.renderer.render(prompt) for prompt in TEST_PROMPTS]
+    assert len({r.prefix for r in rendered}) == 1
+    assert rendered[0].prefix > 10
+    for one in rendered:
+        by_transformers = loaded.tokenizer.apply_chat_template(
+            [{"role": "user", "content": one.prompt.text}], add_generation_prompt=True, return_dict=True
+        )["input_ids"]
+        assert list(one.token_ids) == by_transformers
