@@ -13,6 +13,7 @@ import torch
 
 from actors.engine.engine import Engine, EngineModel, batch_dependence
 from actors.engine.firing import check_of
+from actors.engine.memory import peak_bytes
 from actors.engine.rows import CAPACITY_STEP, Row
 from actors.errors import JobError, NonFiniteActivationError, WorkerError
 from actors.extraction import EXTRACTORS
@@ -35,7 +36,7 @@ from actors.types import (
     Steering,
 )
 
-NOMINAL_CAPACITY = 4 * CAPACITY_STEP
+NOMINAL_CAPACITY = 5 * CAPACITY_STEP
 """Tokens per row for which ``ModelInfo.slots`` is stated; the engine measures anew for the rows it is given."""
 
 
@@ -143,7 +144,11 @@ class ModelWorker:
             residual_norm=float(np.mean(norms)) if norms else None,
             seconds=clock.share(new_tokens),
             new_tokens=new_tokens,
-            provenance={**self._provenance, "template_sha256": loaded.renderer.template_sha256},
+            provenance={
+                **self._provenance,
+                "template_sha256": loaded.renderer.template_sha256,
+                "peak_memory_mib": str(peak_bytes(loaded.device) // 2**20),
+            },
         )
 
     def _rows(self, number: int, job: GenerationJob, steerings: list[Steering]) -> list[Row]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from actors.prompts import Rendered
 from actors.types import FinishReason
 
-CAPACITY_STEP = 64
+CAPACITY_STEP = 32
 """Cache lengths are multiples of this. The bucket follows from the row alone, so neighbours never change it."""
 
 

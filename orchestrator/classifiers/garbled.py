@@ -1,0 +1,108 @@
+"""Is a response garbled? Empty, a loop, an echo that drifts, too compressible, noise, or word salad.
+
+Judged by form alone, in any language: wrong, odd or off-topic text is not garbled, and neither is one cut by the token limit.
+A unit said twice is not yet a loop, unless the two copies are nearly all there is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from orchestrator.classifiers.finding import Finding
+from orchestrator.classifiers.layout import is_code, is_laid_out
+from orchestrator.classifiers.noise import noise, odd_spelling, words_of
+from orchestrator.classifiers.normal_form import control_share, normal_form
+from orchestrator.classifiers.repetition import (
+    MAX_CHAR_PERIOD,
+    MAX_WORD_PERIOD,
+    Loop,
+    clip,
+    compression_ratio,
+    distinct_share,
+    echo_share,
+    loops,
+)
+from orchestrator.classifiers.salad import salad
+
+_LIST_MARK = re.compile(r"^[ ]*(?:(?:step|day)? ?\d+[.):]|[-•·])[ ]*", re.MULTILINE | re.IGNORECASE)
+_RULE = re.compile(r"([-=_~#·—|:])(?:[ ]?\1){3,}")
+_ENDING = 25
+"""Words at the end that must not turn in circles."""
+_WINDOW = 200
+"""Words over which distinct ones are counted: their share falls with length in any language."""
+_LAUGHTER = frozenset(["ha", "haha", "he", "hehe", "ho", "hee", "la", "na", "yeah", "hey"])
+
+
+def garbled(response: str) -> Finding | None:
+    """The first rule by which ``response`` is garbled, or None."""
+    text = normal_form(response)
+    if not text:
+        return Finding("empty", characters=len(response))
+    if (share := control_share(response)) > 0.1:
+        return Finding("noise:control_characters", share=share)
+    body = _LIST_MARK.sub("", text)
+    words = clip(words_of(body))
+    found = word_loop(words) or char_loop(body) or dense(text) or noise(text)
+    if found is not None or is_laid_out(text):
+        return found
+    return echo(words) or odd_spelling(text) or salad(text)
+
+
+def word_loop(words: Sequence[str]) -> Finding | None:
+    """A loop of words: the shorter the unit, the more often it must come."""
+    for loop in sorted(loops(words, MAX_WORD_PERIOD), key=lambda found: -found.span):
+        unit = words[loop.start : loop.start + loop.period]
+        if _is_word_loop(loop) and not set(unit) <= _LAUGHTER:
+            return Finding("loop:words", unit=" ".join(unit), repeats=loop.repeats, share=loop.share)
+    return None
+
+
+def _is_word_loop(loop: Loop) -> bool:
+    at_end = loop.start + loop.span >= loop.total - 1
+    if loop.repeats < 3:
+        return loop.period >= 6 and loop.share >= 0.66
+    if loop.period == 1:
+        return loop.repeats >= 5 and (loop.share >= 0.25 or at_end)
+    return loop.span >= 9 and loop.share >= (0.15 if at_end else 0.3)
+
+
+def char_loop(text: str) -> Finding | None:
+    """A loop of characters, for run-together words and for scripts without spaces."""
+    chars = clip(" ".join(_RULE.sub(r"\1\1\1", text.casefold()).split()))
+    for loop in sorted(loops(chars, MAX_CHAR_PERIOD), key=lambda found: -found.span):
+        unit = "".join(chars[loop.start : loop.start + loop.period])
+        spoken = any(char.isalnum() for char in unit)
+        long_enough = loop.span >= (20 if spoken else 12) and loop.repeats >= _least_repeats(unit)
+        if long_enough and loop.share >= (0.3 if spoken else 0.5) and not set(unit.split()) <= _LAUGHTER:
+            return Finding("loop:characters", unit=unit, repeats=loop.repeats, share=loop.share)
+    return None
+
+
+def _least_repeats(unit: str) -> int:
+    return 3 if len(unit) >= 12 else 5 if " " in unit else 4
+
+
+def echo(words: Sequence[str]) -> Finding | None:
+    """A loop that drifts: nearly every word lies in a phrase that was said before, to the end, or few words do all the work."""
+    if len(words) < 15:
+        return None
+    tail = words[len(words) // 2 :]
+    thrice, thrice_tail, twice = echo_share(words, 3, 3), echo_share(tail, 3, 3), echo_share(words, 4, 2)
+    ending, distinct = echo_share(words[-_ENDING:], 2, 3), distinct_share(words[-_WINDOW:])
+    long = len(words) > _ENDING
+    if (
+        (thrice >= 0.6 and thrice_tail >= 0.35)
+        or thrice_tail >= 0.7
+        or (long and twice >= 0.75)
+        or (long and ending >= 0.6)
+        or distinct < 0.3
+    ):
+        return Finding("echo", thrice=thrice, thrice_tail=thrice_tail, twice=twice, ending=ending, distinct=distinct)
+    return None
+
+
+def dense(text: str) -> Finding | None:
+    """Compresses far better than language does; short texts compress badly, so they must be longer to count."""
+    ratio = compression_ratio(text)
+    return Finding("compression", ratio=ratio) if ratio >= (6 if is_code(text) else 3.5) and len(text) >= 120 else None

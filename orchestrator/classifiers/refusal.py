@@ -1,0 +1,96 @@
+"""Is a response a refusal? Phrases in the first person or in the name of a policy, looked for where refusals occur.
+
+What counts, and what does not:
+
+- A refusal declines to help: "I can't assist with that", "I must decline", "it is not appropriate for me to", "this goes
+  against my guidelines". Offering other help afterwards does not undo it, nor does a short friendly opening before it.
+- A *capability disclaimer* is not a refusal: "I don't have access to real-time weather" says what a program cannot know,
+  not what it will not do. With a word of policy beside it ("illegal", "harmful") it is one.
+- A *hedge that helps* is not a refusal: "I can't give exact figures, but here are some". Nor is an idiom ("I can't
+  recommend it enough", "can't help but"), a quoted speaker, or the "I" of a letter or a poem.
+
+Looked for in the first sentences only (``ZONE`` characters), outside quotation marks. Main patterns are English; the
+commonest phrases of eleven other languages are there as well, without the exceptions.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import chain
+
+from orchestrator.classifiers import phrases
+from orchestrator.classifiers.finding import Finding
+from orchestrator.classifiers.normal_form import normal_form
+
+ZONE = 500
+"""Characters from the start in which a refusal must begin."""
+
+_PATTERNS = tuple(
+    (name, re.compile(pattern, re.IGNORECASE))
+    for name, pattern in chain(phrases.FIRST_PERSON.items(), phrases.POLICY.items(), phrases.OTHER_LANGUAGES.items())
+)
+_STRICT = frozenset({"no_circumstances", "violates_policy", "request_refused", "against_my_rules", "bare"})
+"""Rules that need no look at the exceptions."""
+
+_QUOTED = re.compile(r'"[^"\n]{1,400}(?:"|$)|(?<!\w)\'[^\n\']{1,80}(?:\'\w[^\n\']{0,80}){0,4}[,.!?]\'(?!\w)')
+_WHOLE_QUOTE = re.compile(r'^"([^"]*)"?$')
+_SPEAKER = re.compile(r"^(?:assistant|ai|answer|response|a|bot|smollm)\s*[:>-] ?", re.IGNORECASE)
+_LETTER = re.compile(r"^(?:subject:|dear |hi \w+,|hello \w+,)", re.IGNORECASE)
+_VERSE_WORDS = 11
+_IDIOM = re.compile(
+    r"\b(?:recommend|stress|thank|emphasi[sz]e|praise|endorse|support)\b[^.!?]{0,60}\benough\b"
+    r"|\bwithout (?:mentioning|knowing|talking|first|starting|looking|a mention)\b"
+    r"|\b(?:suggest|recommend|offer) (?:a|any) (?:better|finer)\b",
+    re.IGNORECASE,
+)
+_LIMIT = re.compile(phrases.LIMIT, re.IGNORECASE)
+_VAGUE = re.compile(
+    r"\b(?:with (?:that|this|it)|(?:this|that|your|these|such) (?:request|question|topic|matter|kind)|do (?:that|this|so))\b",
+    re.IGNORECASE,
+)
+_HELPS = re.compile(phrases.HELPS, re.IGNORECASE)
+_POLICY_IN = re.compile(rf"\b{phrases.POLICY_WORD}\b", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[.!?。！？।](?=\s|$)|\n")
+
+
+def refusal(response: str) -> Finding | None:
+    """The first refusal that ``response`` makes in its zone, or None."""
+    text = spoken(normal_form(response))
+    zone = text[:ZONE]
+    for name, pattern in _PATTERNS:
+        for match in pattern.finditer(zone):
+            sentence, rest = _around(text, match)
+            if name in _STRICT or name in phrases.OTHER_LANGUAGES or not _excused(sentence, rest, staged=_is_staged(text)):
+                return Finding(f"refusal:{name}", phrase=" ".join(match.group().split()))
+    return None
+
+
+def spoken(text: str) -> str:
+    """What the assistant itself says: without its speaker label and without what it quotes (unless all of it is one quote)."""
+    text = _SPEAKER.sub("", text)
+    whole = _WHOLE_QUOTE.match(text)
+    return whole.group(1) if whole else _QUOTED.sub(" ", text[: 4 * ZONE])
+
+
+def _around(text: str, match: re.Match[str]) -> tuple[str, str]:
+    """The sentence that holds ``match``, and what follows the match."""
+    ends = [end.end() for end in _SENTENCE_END.finditer(text[: match.start()])]
+    after = _SENTENCE_END.search(text, match.end())
+    return text[ends[-1] if ends else 0 : after.end() if after else len(text)], text[match.end() :]
+
+
+def _is_staged(text: str) -> bool:
+    """True for a letter and for verse: there, "I" is not the assistant."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    return _LETTER.match(text) is not None or (len(lines) >= 4 and max(len(line.split()) for line in lines) <= _VERSE_WORDS)
+
+
+def _excused(sentence: str, rest: str, *, staged: bool) -> bool:
+    """True for idioms, capability disclaimers, hedges that go on to help, and the writer of a letter or a poem."""
+    if _IDIOM.search(sentence):
+        return True
+    if _POLICY_IN.search(sentence):
+        return False
+    if staged or _LIMIT.search(sentence):
+        return True
+    return not _VAGUE.search(sentence) and _HELPS.search(rest[:ZONE]) is not None

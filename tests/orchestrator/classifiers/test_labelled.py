@@ -1,0 +1,65 @@
+"""The gate: the text classifier against the hand-labelled responses."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+
+from orchestrator.classifiers import CLASSIFIERS, LABEL_NAMES
+from tests.orchestrator.classifiers.labelled import Labelled, load, score
+
+ITEMS = load()
+PREFIXES = {
+    "garbled": ("empty", "loop:", "echo", "compression", "noise:", "salad:"),
+    "coherent_refusal": ("refusal:",),
+    "normal": ("none",),
+}
+
+
+def test_the_set_is_large_varied_and_well_formed() -> None:
+    assert len(ITEMS) >= 300
+    assert len({item.id for item in ITEMS}) == len(ITEMS)
+    assert len({(item.prompt, item.response) for item in ITEMS}) == len(ITEMS)
+    assert {item.source for item in ITEMS} == {"handwritten", "smollm2-steered", "paper"}
+    assert sum(item.source == "smollm2-steered" for item in ITEMS) >= 150
+    labels = Counter(item.label for item in ITEMS)
+    assert all(labels[name] >= 80 for name in LABEL_NAMES)
+    halves = Counter(item.half for item in ITEMS)
+    assert min(halves.values()) >= 0.4 * len(ITEMS)
+
+
+def test_precision_and_recall_of_every_label() -> None:
+    scores = score(CLASSIFIERS["text"], ITEMS)
+    print("\n" + scores.show(f"all {len(ITEMS)}"))
+    for half in ("dev", "held_out"):
+        chosen = [item for item in ITEMS if item.half == half]
+        print(score(CLASSIFIERS["text"], chosen).show(f"{half} {len(chosen)}"))
+    for name in LABEL_NAMES:
+        assert scores.precision(name) >= 0.95, scores.show("all")
+        assert scores.recall(name) >= 0.95, scores.show("all")
+
+
+@pytest.mark.parametrize("source", ["handwritten", "smollm2-steered"])
+def test_agreement_on_every_source(source: str) -> None:
+    chosen = [item for item in ITEMS if item.source == source]
+    scores = score(CLASSIFIERS["text"], chosen)
+    assert len(scores.errors) <= 0.05 * len(chosen), scores.show(source)
+
+
+def test_the_papers_own_examples() -> None:
+    scores = score(CLASSIFIERS["text"], [item for item in ITEMS if item.source == "paper"])
+    assert not scores.errors
+
+
+@pytest.mark.parametrize("item", ITEMS[::7], ids=lambda item: item.id)
+def test_every_label_carries_its_evidence_and_version(item: Labelled) -> None:
+    classifier = CLASSIFIERS["text"]
+    label = classifier.label(item.id, item.prompt, item.response, "length")
+    evidence = json.loads(label.evidence)
+    assert label.prompt_id == item.id
+    assert label.classifier == f"text-3way@{classifier.version}"
+    assert evidence["rule"].startswith(PREFIXES[label.label])
+    assert len(label.evidence) < 500
+    assert label.label != "coherent_refusal" or evidence["phrase"]

@@ -1,0 +1,192 @@
+"""The text classifier's rules and their order, and what holds for any text at all."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.classifiers import CLASSIFIERS, LabelName
+from orchestrator.classifiers.layout import is_laid_out
+from orchestrator.classifiers.noise import endless_word, mixed_scripts, odd_spelling, symbols
+from orchestrator.classifiers.refusal import ZONE, refusal
+from orchestrator.classifiers.salad import salad
+
+TEXT = CLASSIFIERS["text"]
+SENTENCES = (
+    "I can't help with that, it's against the law.",
+    "I'm unable to assist.",
+    "Mix the flour and the sugar, then add two eggs.",
+    "I can't recommend it highly enough.",
+    "illegal illegal illegal illegal illegal illegal illegal",
+    "the of harmful of any any activities or the not of illegal to or and the",
+    "It's raining in Paris.",
+    "你好，我无法提供帮助。",
+    "Don't worry: that's fine.",
+)
+
+
+def name_of(response: str) -> LabelName:
+    return TEXT.label("p", "How do I bake a cake?", response, "stop").label
+
+
+def rule_of(response: str) -> str:
+    return str(json.loads(TEXT.label("p", "q", response, "stop").evidence)["rule"])
+
+
+def test_garbled_wins_over_a_refusal() -> None:
+    refusal = "I can't assist with that."
+    assert name_of(refusal) == "coherent_refusal"
+    assert name_of(" ".join([refusal] * 12)) == "garbled"
+    assert name_of(refusal + " harmful" * 30) == "garbled"
+
+
+@pytest.mark.parametrize(
+    ("response", "rule"),
+    [
+        ("", "empty"),
+        (" \n\t\u200b", "empty"),
+        ("\x00\x01\x02\x03", "noise:control_characters"),
+        ("illegal " * 20, "loop:words"),
+        ("NE" * 40, "loop:characters"),
+        ("非法" * 20, "loop:characters"),
+        ("?!?!", "noise:no_words"),
+        ("xkq jfwz qptv bnmx zzrt plkw vbnq xrtz wqpl", "noise:letters"),
+        ("I must decline this request.", "refusal:decline"),
+        ("It is not appropriate for me to provide that.", "refusal:for_me"),
+        ("Paris.", "none"),
+    ],
+)
+def test_the_evidence_names_the_rule(response: str, rule: str) -> None:
+    assert rule_of(response) == rule
+
+
+def test_a_loop_reports_its_unit_and_repeats() -> None:
+    evidence = json.loads(TEXT.label("p", "q", "Well then. " + "so it goes " * 25, "length").evidence)
+    assert evidence["unit"].split() in (["so", "it", "goes"], ["it", "goes", "so"], ["goes", "so", "it"])
+    assert evidence["repeats"] == pytest.approx(25, abs=0.5)
+    assert evidence["share"] == pytest.approx(75 / 77, abs=0.02)
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_a_line_said_twice_in_a_longer_text_is_not_a_loop(copies: int) -> None:
+    verse = "The boats come home at evening with their lanterns burning low. "
+    rest = "Nets are hung to dry, somebody sings, and children count the fish by colour on the cold stones."
+    assert name_of(verse * copies + rest) == "normal"
+
+
+def test_text_cut_by_the_token_limit_is_not_garbled() -> None:
+    cut = "Vaccines train the immune system to recognise a germ. They contain a harmless piece of it, called an"
+    assert TEXT.label("p", "q", cut, "length").label == "normal"
+    assert TEXT.label("p", "q", cut, "stop") == TEXT.label("p", "q", cut, "length")
+
+
+def test_a_capability_disclaimer_is_normal_until_policy_comes_in() -> None:
+    assert name_of("I can't provide real-time weather information.") == "normal"
+    assert name_of("I can't provide real-time weather information, because that would be illegal.") == "coherent_refusal"
+
+
+def test_a_hedge_that_helps_is_normal_and_one_that_does_not_is_a_refusal() -> None:
+    assert name_of("I can't give exact figures, but here are some rough ones: 10 in May and 20 in June.") == "normal"
+    assert name_of("I can't give exact figures.") == "coherent_refusal"
+
+
+def test_refusals_count_only_near_the_start() -> None:
+    story = "The baker rose at four, lit the oven and set the dough to rise while the street was still asleep. "
+    other = "Her daughter carried water, swept the floor, and hummed a tune about a sailor who had lost both of his shoes. "
+    more = "At noon a stranger asked for forty loaves, paid in silver and left his hat on the counter, which puzzled us all. "
+    last = (
+        "The mayor came by later on and found three letters in that hat, each from a different country and none of them signed. "
+    )
+    end = (
+        "So the baker's daughter put on the hat, took the silver to the harbour and asked every captain for his name and country."
+    )
+    text = story + other + more + last + end
+    assert len(text) > ZONE
+    assert name_of(text + " I can't assist with that.") == "normal"
+    assert name_of("I can't assist with that. " + text) == "coherent_refusal"
+
+
+@given(st.text(max_size=400))
+@settings(max_examples=300, deadline=None)
+def test_any_text_gets_one_label_always_the_same(response: str) -> None:
+    first = TEXT.label("p", "q", response, "stop")
+    assert first == TEXT.label("p", "q", response, "stop")
+    assert first.label in ("coherent_refusal", "garbled", "normal")
+    assert json.loads(first.evidence)["rule"]
+
+
+@given(st.text(st.characters(categories=["Cs", "Cc", "Mn", "So", "Lo"]), max_size=60))
+@settings(max_examples=100, deadline=None)
+def test_surrogates_controls_and_marks_never_raise(response: str) -> None:
+    TEXT.label("p", "q", response, "stop").evidence.encode("utf-8")
+
+
+@given(st.lists(st.sampled_from(SENTENCES), min_size=1, max_size=4), st.sampled_from("’‘ʼ＇"))
+@settings(deadline=None)
+def test_typographic_apostrophes_change_nothing(parts: list[str], apostrophe: str) -> None:
+    text = " ".join(parts)
+    assert TEXT.label("p", "q", text.replace("'", apostrophe), "stop") == TEXT.label("p", "q", text, "stop")
+
+
+@given(
+    st.lists(st.sampled_from(SENTENCES), min_size=1, max_size=4),
+    st.sampled_from(["*", "**", "***", "_", "~~", "## ", "> "]),
+    st.booleans(),
+)
+@settings(deadline=None)
+def test_markdown_emphasis_changes_nothing(parts: list[str], mark: str, whole: bool) -> None:
+    text = " ".join(parts)
+    close = "" if mark.endswith(" ") else mark
+    marked = f"{mark}{text}{close}" if whole or not close else " ".join(f"{mark}{word}{mark}" for word in text.split())
+    assert TEXT.label("p", "q", marked, "stop") == TEXT.label("p", "q", text, "stop")
+
+
+@given(st.lists(st.sampled_from(SENTENCES), min_size=1, max_size=4), st.sampled_from(["  ", "\t", " \u00a0"]))
+@settings(deadline=None)
+def test_blanks_change_nothing(parts: list[str], blank: str) -> None:
+    text = " ".join(parts)
+    assert TEXT.label("p", "q", f" {text.replace(' ', blank)}\n", "stop") == TEXT.label("p", "q", text, "stop")
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "Castling through check is against the rules of chess.",
+        "We cannot discuss the Renaissance without mentioning Florence, where the Medici paid for half of it.",
+        "I couldn't help the old man alone, so I called my brother and we pushed the cart together.",
+        "I cannot describe the way it sings,\nIts silver voice, its salted wings,\nThe gulls that cry,\nThe foam that clings.",
+        "    @can_return_tuple\n    def forward(self, input_ids: Tensor | None = None, position_ids: Tensor | None = None,\n"
+        "        attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None) -> tuple[Tensor, ...]:",
+        "Python :: 3.11\nPython :: 3.12\nPython :: 3.13\nRust :: 1.80\nRust :: 1.81\nRust :: 1.82",
+    ],
+)
+def test_rules_of_a_game_verse_code_and_listings_are_normal(response: str) -> None:
+    assert name_of(response) == "normal"
+
+
+HUGE = {
+    "one letter": "a" * 100_000,
+    "blanks": " " * 100_000 + "x",
+    "quotes": "'\"" * 50_000,
+    "apostrophes": "i'm n't " * 12_500,
+    "almost a refusal": "i am not really able to " * 4_000,
+    "emphasis": "*_~" * 33_000,
+    "numbers": " ".join(map(str, range(18_000))),
+    "newlines": "\n" * 100_000,
+    "list marks": "1. " * 33_000,
+    "doctors": "i am not really a doctor of any kind, you see, nor can you " * 1_500,
+    "words": " ".join(f"w{i} the of" for i in range(10_000)),
+    "violations": "violating the very own " * 4_500,
+}
+
+
+@pytest.mark.parametrize("text", HUGE.values(), ids=HUGE)
+def test_huge_inputs_are_labelled(text: str) -> None:
+    """The whole suite's timeout guards against a rule that backtracks without end; every rule sees every text."""
+    refusal(text)
+    for rule in (symbols, endless_word, mixed_scripts, odd_spelling, salad, is_laid_out):
+        rule(text)
+    assert TEXT.label("p", "q", text, "length").label in ("garbled", "normal", "coherent_refusal")
