@@ -73,7 +73,8 @@ CONFIGS: dict[str, Any] = {
     "mixtral": MixtralConfig(**COMMON, num_local_experts=4, num_experts_per_tok=2, sliding_window=None, head_dim=16),
     "qwen3_moe": Qwen3MoeConfig(**COMMON, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=64, head_dim=16),
 }
-"""By the family's short name (``llama_calm``: no activation passes INT8's outlier threshold); sliding windows are shorter than the prompts, so that they matter."""
+"""By the family's short name (``llama_calm``: no activation passes INT8's outlier threshold). Sliding
+windows are shorter than the prompts, so that they matter."""
 
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:

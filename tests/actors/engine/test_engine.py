@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from actors.engine import engine as engine_module
-from actors.engine.engine import batch_dependence, is_out_of_memory
+from actors.engine.decode import SlotBatch, choose
+from actors.engine.engine import Engine, batch_dependence, is_out_of_memory
+from actors.engine.prefill import Prefilled
 from actors.engine.rows import Row
 from actors.errors import OutOfMemoryError
+from actors.steering import SteeringBank, SteeringHooks
 from actors.types import CellResult, Decoding, DType, Failure, GenerationJob, Prompt, Quantization, Steering
 from actors.worker import ModelWorker
 from tests.oracle import TIE, first_difference, generate_alone
@@ -59,48 +62,34 @@ def run(worker: ModelWorker, jobs: Sequence[GenerationJob]) -> dict[str, CellRes
 def logits_of(worker: ModelWorker, jobs: Sequence[GenerationJob], monkeypatch: pytest.MonkeyPatch) -> Bits:
     """Tokens of every row, and a digest of every logit vector that chose them, by (cell, prompt)."""
     seen: dict[tuple[str, str], list[bytes]] = {}
-    accept = engine_module.Engine._accept
-    chosen: dict[str, Tensor] = {}
-    real_choose = engine_module.choose
+    last: list[Tensor] = []
+    begin, step = Engine._begin, SlotBatch.step
+
+    def note(row: Row, place: int) -> None:
+        seen.setdefault((jobs[row.job].cell_id, row.rendered.prompt.id), []).append(last[-1][place].float().numpy().tobytes())
 
     def spy_choose(logits: Tensor) -> tuple[Tensor, Tensor]:
-        chosen["logits"] = logits
-        return real_choose(logits)
+        last.append(logits)
+        return choose(logits)
 
-    def spy_begin(self: object, prefilled: object, batch: object, bank: object) -> Iterator[Row]:
+    def spy_begin(self: Engine, prefilled: Prefilled, batch: SlotBatch, bank: SteeringBank) -> Iterator[Row]:
         yield from begin(self, prefilled, batch, bank)
-        logits = chosen["logits"]
-        for place, row in enumerate(prefilled.rows):  # type: ignore[attr-defined]
-            seen.setdefault((jobs[row.job].cell_id, row.rendered.prompt.id), []).append(logits[place].float().numpy().tobytes())
+        for place, row in enumerate(prefilled.rows):
+            note(row, place)
 
-    def spy_advance(self: object, batch: object, hooks: object) -> Iterator[Row]:
-        in_flight: list[tuple[object, Tensor]] = []
-        step = batch.step  # type: ignore[attr-defined]
+    def spy_step(self: SlotBatch, hooks: SteeringHooks) -> tuple[Tensor, Tensor]:
+        result = step(self, hooks)
+        for slot, row in enumerate(self.rows):
+            if row is not None:
+                note(row, slot)
+        return result
 
-        def spied_step(hooks: object) -> object:
-            result = step(hooks)
-            for slot, row in enumerate(batch.rows):  # type: ignore[attr-defined]
-                if row is not None:
-                    in_flight.append((row, chosen["logits"][slot]))
-            return result
-
-        batch.step = spied_step  # type: ignore[attr-defined]
-        yield from advance(self, batch, hooks)
-        batch.step = step  # type: ignore[attr-defined]
-        for row, logits in in_flight:
-            key = (jobs[row.job].cell_id, row.rendered.prompt.id)  # type: ignore[attr-defined]
-            seen[key].append(logits.float().numpy().tobytes())
-
-    begin, advance = engine_module.Engine._begin, engine_module.Engine._advance
     with monkeypatch.context() as patch:
-        patch.setattr(engine_module, "choose", spy_choose)
+        patch.setattr("actors.engine.engine.choose", spy_choose)
         patch.setattr("actors.engine.decode.choose", spy_choose)
-        patch.setattr(engine_module.Engine, "_begin", spy_begin)
-        patch.setattr(engine_module.Engine, "_advance", spy_advance)
+        patch.setattr(Engine, "_begin", spy_begin)
+        patch.setattr(SlotBatch, "step", spy_step)
         results = run(worker, jobs)
-    assert accept is engine_module.Engine._accept
-    import hashlib
-
     return {
         (cell, response.prompt_id): (
             response.token_ids,
@@ -161,16 +150,16 @@ def test_out_of_memory_halves_and_loses_nothing(tiny_worker: Loader, monkeypatch
     worker = tiny_worker("llama", slots=64)
     jobs = jobs_of(worker)
     expected = run(worker, jobs)
-    real_step = engine_module.SlotBatch.step
+    real_step = SlotBatch.step
     sizes: list[int] = []
 
-    def short_of_memory(self: engine_module.SlotBatch, hooks: object) -> tuple[Tensor, Tensor]:
+    def short_of_memory(self: SlotBatch, hooks: SteeringHooks) -> tuple[Tensor, Tensor]:
         sizes.append(self.shape.slots)
         if self.shape.slots > 16:
             raise torch.OutOfMemoryError("simulated")
-        return real_step(self, hooks)  # type: ignore[arg-type]
+        return real_step(self, hooks)
 
-    monkeypatch.setattr(engine_module.SlotBatch, "step", short_of_memory)
+    monkeypatch.setattr(SlotBatch, "step", short_of_memory)
     recovered = run(worker, jobs)
     assert sizes[0] > 16
     assert sizes[-1] == 16
@@ -184,7 +173,7 @@ def test_out_of_memory_at_the_smallest_batch_is_an_error(tiny_worker: Loader, mo
     def never(self: object, hooks: object) -> tuple[Tensor, Tensor]:
         raise torch.OutOfMemoryError("simulated")
 
-    monkeypatch.setattr(engine_module.SlotBatch, "step", never)
+    monkeypatch.setattr(SlotBatch, "step", never)
     with pytest.raises(OutOfMemoryError, match="16 slots"):
         list(worker.generate(jobs_of(worker)))
 
@@ -228,7 +217,8 @@ def test_nothing_stays_on_the_model(tiny_worker: Loader) -> None:
     before = loaded.model.config._attn_implementation
     generator = worker.generate(jobs_of(worker))
     next(generator)
-    generator.close()  # type: ignore[attr-defined]
+    assert isinstance(generator, Generator)
+    generator.close()
     assert loaded.model.config._attn_implementation == before
     for block in [*loaded.decoder.blocks, loaded.decoder.final_norm]:
         assert not block._forward_hooks

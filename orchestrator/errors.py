@@ -1,0 +1,80 @@
+"""Bad input as a value: everything that is wrong with what the user gave us, told at once (exit code 2, no traceback)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+EXIT_CODE = 2
+_SHOWN = 80
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: where (``file``, ``line`` from 1, ``field``), what (``value``), and what would be right.
+
+    ``allowed`` says in words what the field takes; ``nearest`` is the valid name closest to the one given.
+    """
+
+    field: str
+    value: object
+    message: str
+    allowed: str | None = None
+    nearest: str | None = None
+    line: int | None = None
+    file: str | None = None
+
+    def __str__(self) -> str:
+        where = ":".join(str(part) for part in (self.file, self.line) if part is not None)
+        told = ": ".join(part for part in (where, self.field, self.message) if part)
+        if self.value is not None:
+            told += f" (got {shown(self.value)})"
+        if self.allowed is not None:
+            told += f"; allowed: {self.allowed}"
+        if self.nearest is not None:
+            told += f"; did you mean '{self.nearest}'?"
+        return plain(told)
+
+
+class InputError(Exception):
+    """What the user gave cannot be run; ``problems`` holds every reason, ``str()`` one line for each."""
+
+    exit_code = EXIT_CODE
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__(*problems)
+        self.problems: tuple[Problem, ...] = problems
+
+    @classmethod
+    def because(cls, message: str, field: str = "", value: object = None, allowed: str | None = None) -> InputError:
+        """The usual case: one reason, not tied to a line of a file."""
+        return cls(Problem(field, value, message, allowed))
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+def nearest_name(given: object, names: Iterable[str]) -> str | None:
+    """The valid name closest to ``given`` in spelling, None if nothing is close."""
+    folded = {name.casefold(): name for name in names}
+    close = difflib.get_close_matches(str(given).casefold(), folded, n=1, cutoff=0.55)
+    return folded[close[0]] if close else None
+
+
+def nearest_entry(missing: Path) -> str | None:
+    """The name in the folder of ``missing`` that is closest to its own."""
+    folder = missing.parent
+    return nearest_name(missing.name, sorted(entry.name for entry in folder.iterdir())) if folder.is_dir() else None
+
+
+def shown(value: object) -> str:
+    """``value`` for a message: at most one short line."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+def plain(text: str) -> str:
+    """``text`` without characters that could drive a terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)

@@ -1,0 +1,41 @@
+"""Where in a model: depths to layers, corresponding layers of two models, and the layers that a scope steers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+
+from orchestrator.cells import Scope
+
+
+@dataclass(frozen=True)
+class Place:
+    """A point of the layer axis: ``depth`` (exact, relative to the number of layers) and the ``layer`` that it is."""
+
+    depth: Fraction
+    layer: int
+
+    def within(self, n_layers: int) -> Place:
+        """The same relative depth in a model of ``n_layers``: layer ``floor(depth * n_layers)``."""
+        return Place(self.depth, int(self.depth * n_layers))
+
+
+def layer_at(depth: float, n_layers: int) -> int:
+    """``floor(depth * n_layers)`` of the depth as it was written: 0.7 of 30 layers is 21, whatever 0.7 is in binary."""
+    return int(Fraction(repr(depth)) * n_layers)
+
+
+def places(depths: Iterable[float], layers: Iterable[int], n_layers: int) -> tuple[Place, ...]:
+    """The layer axis of one model of ``n_layers`` blocks, by ascending layer, each layer once (a written depth first)."""
+    found: dict[int, Place] = {}
+    for depth in depths:
+        found.setdefault(layer_at(depth, n_layers), Place(Fraction(repr(depth)), layer_at(depth, n_layers)))
+    for layer in layers:
+        found.setdefault(layer, Place(Fraction(layer, n_layers), layer))
+    return tuple(found[layer] for layer in sorted(found))
+
+
+def steered_layers(scope: Scope, layer: int, n_layers: int) -> tuple[int, ...]:
+    """The layers that a scope steers from its place on ``layer``; a ``list`` steers the whole layer axis instead."""
+    return (layer,) if scope == "single" else tuple(range(layer, n_layers))

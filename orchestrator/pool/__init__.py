@@ -1,0 +1,152 @@
+"""Pools of workers: one interface, in process or through Ray. A pool knows tasks and events, never a sweep or a file.
+
+A worker is a named place that holds at most one model. Every submitted task ends in ``TaskDone`` or ``WorkerLost``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from actors.boundary import Extract, Extraction, Generate, Load, Outcome, Task
+from actors.types import CellResult, DirectionSet, Failure, ModelInfo, Resources
+
+__all__ = [
+    "POOLS",
+    "CellDone",
+    "Event",
+    "Extract",
+    "Extracted",
+    "Failed",
+    "Generate",
+    "Load",
+    "Loaded",
+    "Pool",
+    "PoolOptions",
+    "Task",
+    "TaskDone",
+    "WorkerLost",
+    "as_event",
+]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The worker holds its new model."""
+
+    worker: str
+    info: ModelInfo
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """One direction set is there."""
+
+    worker: str
+    job_id: str
+    found: DirectionSet
+
+
+@dataclass(frozen=True)
+class CellDone:
+    """All responses of one cell are there."""
+
+    worker: str
+    result: CellResult
+
+
+@dataclass(frozen=True)
+class Failed:
+    """One item of the task failed (a cell, a direction, or the model variant that was to be loaded)."""
+
+    worker: str
+    failure: Failure
+
+
+@dataclass(frozen=True)
+class TaskDone:
+    """The task has given all its outcomes; the worker is idle."""
+
+    worker: str
+
+
+@dataclass(frozen=True)
+class WorkerLost:
+    """The worker is gone with its model and its task; a ``Load`` under the same name starts a new one."""
+
+    worker: str
+    message: str
+
+
+Event = Loaded | Extracted | CellDone | Failed | TaskDone | WorkerLost
+
+
+class Pool(Protocol):
+    """Where tasks run. Used by one thread."""
+
+    def workers(self) -> tuple[str, ...]:
+        """The names of the workers; may grow and shrink with the cluster."""
+        ...
+
+    def capacity(self, resources: Resources) -> int:
+        """How many workers with ``resources`` fit at once."""
+        ...
+
+    def submit(self, worker: str, task: Task) -> None:
+        """Give an idle worker its next task; returns at once."""
+        ...
+
+    def next_event(self, timeout: float | None) -> Event | None:
+        """Wait up to ``timeout`` seconds (None: no limit) for the next event; 0 gives only what has already arrived."""
+        ...
+
+    def release(self, worker: str) -> None:
+        """Give back what an idle worker holds, its model included."""
+        ...
+
+    def close(self) -> None:
+        """Stop every worker; safe to call twice."""
+        ...
+
+
+@dataclass(frozen=True)
+class PoolOptions:
+    """What a pool is made from.
+
+    ``workers``: how many (None: as many as fit). ``resources``: what the models of the sweep need.
+    ``worker``: the class to run, ``module:name``, imported only in the process that will hold the model.
+    """
+
+    workers: int | None = None
+    resources: tuple[Resources, ...] = (Resources(),)
+    worker: str = "actors.worker:ModelWorker"
+
+
+def as_event(worker: str, outcome: Outcome) -> Event:
+    """The event that tells of one outcome of ``worker``."""
+    match outcome:
+        case ModelInfo():
+            return Loaded(worker, outcome)
+        case Extraction():
+            return Extracted(worker, outcome.job_id, outcome.found)
+        case CellResult():
+            return CellDone(worker, outcome)
+        case Failure():
+            return Failed(worker, replace(outcome, worker=worker))
+
+
+def _ray(options: PoolOptions) -> Pool:
+    from orchestrator.pool.ray import RayPool
+
+    return RayPool(options)
+
+
+def _local(options: PoolOptions) -> Pool:
+    from orchestrator.pool.local import LocalPool
+
+    return LocalPool(options)
+
+
+POOLS: dict[str, Callable[[PoolOptions], Pool]] = {"ray": _ray, "local": _local}
+"""Every pool by its name on the command line; each imports what it needs only when it is made."""

@@ -1,0 +1,58 @@
+"""The pool without a cluster: one worker in this process, for debugging, tests and machines where Ray is not wanted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from actors.boundary import Outcome, Task, Worker, make_worker, perform
+from actors.types import Resources
+from orchestrator.pool import Event, PoolOptions, TaskDone, as_event
+
+NAME = "local"
+
+
+class LocalPool:
+    """Runs its task inside ``next_event``, one outcome at a time, so Ctrl-C ends the task where it stands."""
+
+    def __init__(self, options: PoolOptions) -> None:
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read by OpenMP when torch is imported
+        self._path = options.worker
+        self._worker: Worker | None = None
+        self._outcomes: Iterator[Outcome] | None = None
+
+    def workers(self) -> tuple[str, ...]:
+        """One worker."""
+        return (NAME,)
+
+    def capacity(self, resources: Resources) -> int:
+        """One of anything: in process nobody hands out GPUs."""
+        return 1
+
+    def submit(self, worker: str, task: Task) -> None:
+        """Note the task; it runs in ``next_event``."""
+        if self._outcomes is not None:
+            raise RuntimeError(f"worker {worker} is busy")
+        if self._worker is None:
+            self._worker = make_worker(self._path)
+        self._outcomes = perform(self._worker, task)
+
+    def next_event(self, timeout: float | None) -> Event | None:
+        """Compute the next outcome, however long it takes; with timeout 0 compute nothing."""
+        if self._outcomes is None or timeout == 0:
+            return None
+        outcomes, self._outcomes = self._outcomes, None  # an interrupt in here leaves no half-run task behind
+        outcome = next(outcomes, None)
+        if outcome is None:
+            return TaskDone(NAME)
+        self._outcomes = outcomes
+        return as_event(NAME, outcome)
+
+    def release(self, worker: str) -> None:
+        """Forget the worker and its model."""
+        self._worker = None
+
+    def close(self) -> None:
+        """Forget the task, the worker and its model."""
+        self._outcomes = None
+        self._worker = None

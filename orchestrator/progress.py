@@ -1,0 +1,221 @@
+"""Shows how far a sweep is: bars per model on a terminal, plain lines elsewhere, nothing when quiet.
+
+Every number is derived from the board when it is shown; the display keeps none of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.text import Text
+
+from actors.types import CellResult, Failure, ModelInfo
+from orchestrator.board import Board, State
+from orchestrator.cells import Cell
+from orchestrator.classifiers import Label
+from orchestrator.errors import plain
+from orchestrator.plan import Plan
+from orchestrator.recorder import Listener
+
+PLAIN_SECONDS = 2.0
+"""Off a terminal, at most one line in this time (failures and notes always)."""
+
+
+@dataclass(frozen=True)
+class ModelProgress:
+    """How far one model variant is. ``tokens_per_second`` and ``seconds_left`` are None until a cell was measured."""
+
+    name: str
+    done: int
+    failed: int
+    total: int
+    tokens_per_second: float | None
+    seconds_left: float | None
+
+
+def progress_of(board: Board, variant: str, name: str) -> ModelProgress:
+    """The cells of a variant. Its seconds left are those of the workers that are now busy with it (at least one)."""
+    items = board.of(variant)
+    states = Counter(item.state for item in items if isinstance(item.spec, Cell))
+    workers = len({item.worker for item in items if item.state is State.RUNNING})
+    seconds = sum(item.seconds for item in items)
+    rate = board.rows_per_second(variant)
+    rows_left = sum(item.rows for item in items if not item.finished)
+    return ModelProgress(
+        name=plain(name),
+        done=states[State.DONE],
+        failed=states[State.FAILED],
+        total=states.total(),
+        tokens_per_second=sum(item.tokens for item in items) / seconds * max(workers, 1) if seconds else None,
+        seconds_left=rows_left / rate / max(workers, 1) if rate else None,
+    )
+
+
+class Display(Listener, Protocol):
+    """A listener that is entered for the time of the run."""
+
+    def __enter__(self) -> Display:
+        """Start to show."""
+        ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Leave the terminal as it was."""
+        ...
+
+
+def make_display(plan: Plan, board: Board, console: Console, quiet: bool = False) -> Display:
+    """The display that suits ``console``."""
+    if quiet:
+        return Quiet()
+    return Bars(plan, board, console) if console.is_terminal else Lines(plan, board, console)
+
+
+class Quiet:
+    """Shows nothing."""
+
+    def __enter__(self) -> Quiet:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        pass
+
+    def loaded(self, variant: str, worker: str, info: ModelInfo) -> None:
+        """Nothing."""
+
+    def cell_done(self, cell: Cell, result: CellResult, labels: Sequence[Label]) -> None:
+        """Nothing."""
+
+    def failed(self, failure: Failure) -> None:
+        """Nothing."""
+
+    def noted(self, text: str) -> None:
+        """Nothing."""
+
+
+class Lines(Quiet):
+    """A line for a finished cell, but not more often than every ``PLAIN_SECONDS``; one for each failure and note."""
+
+    def __init__(self, plan: Plan, board: Board, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._plan, self._board, self._console, self._clock = plan, board, console, clock
+        self._started = clock()
+        self._last = float("-inf")
+
+    def loaded(self, variant: str, worker: str, info: ModelInfo) -> None:
+        """Say where the model is and how long it took."""
+        name = self._plan.model(variant).name
+        self.noted(f"{name} loaded on {worker} ({info.device}, {info.slots} slots, {info.load_seconds:.0f} s)")
+
+    def cell_done(self, cell: Cell, result: CellResult, labels: Sequence[Label]) -> None:
+        """The cell, its labels, and how much is left; when lines come too fast, only the last cell gets its own."""
+        if self._clock() - self._last < PLAIN_SECONDS and self._board.unfinished():
+            return
+        self._last = self._clock()
+        self.noted(f"{_overall(self._plan, self._board)} | {cell_name(cell)}: {label_shares(labels)}")
+
+    def failed(self, failure: Failure) -> None:
+        """What failed and why."""
+        self.noted(failure_line(self._board, failure))
+
+    def noted(self, text: str) -> None:
+        """The line, with the seconds since the start."""
+        seconds = self._clock() - self._started
+        self._console.print(Text(plain(f"[{seconds:4.0f} s] {text}")), soft_wrap=True)
+
+
+class Bars(Lines):
+    """A bar per model that moves; failures and notes scroll by above."""
+
+    def __init__(self, plan: Plan, board: Board, console: Console) -> None:
+        super().__init__(plan, board, console)
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn())
+        self._bars = Progress(*columns, TextColumn("{task.fields[rest]}", markup=False), console=console)
+        self._rows: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Bars:
+        for model in self._plan.models:
+            if any(isinstance(item.spec, Cell) for item in self._board.of(model.variant)):
+                self._rows[model.variant] = self._bars.add_task(plain(model.name), rest="waiting")
+        self._draw()
+        self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._draw()
+        self._bars.stop()
+
+    def cell_done(self, cell: Cell, result: CellResult, labels: Sequence[Label]) -> None:
+        """Move the bars."""
+        self._draw()
+
+    def failed(self, failure: Failure) -> None:
+        """What failed and why; the bars count it."""
+        super().failed(failure)
+        self._draw()
+
+    def _draw(self) -> None:
+        for variant, task in self._rows.items():
+            now = progress_of(self._board, variant, "")
+            self._bars.update(task, completed=now.done + now.failed, total=now.total, rest=_rest(now))
+
+
+def cell_name(cell: Cell) -> str:
+    """A cell in a few words: ``smollm2 refusal layer 15 x8``."""
+    words = [cell.labels.model, cell.labels.behavior]
+    if cell.steering is None:
+        return " ".join([*words, "unsteered"])
+    if cell.is_transfer:
+        words.append(f"direction from {cell.labels.source_model}")
+    if cell.steering.source_layer is not None:
+        words.append(f"layer {cell.steering.source_layer}")
+    words.append(f"x{cell.steering.multiplier:g}")
+    if cell.steering.intervention != "addition":
+        words.append(cell.steering.intervention)
+    return " ".join(words)
+
+
+def label_shares(labels: Sequence[Label]) -> str:
+    """``70 % refusal, 10 % garbled, 20 % normal``."""
+    counts = Counter(label.label for label in labels)
+    names = {"coherent_refusal": "refusal", "garbled": "garbled", "normal": "normal"}
+    return ", ".join(f"{100 * counts[key] / max(len(labels), 1):.0f} % {name}" for key, name in names.items())  # type: ignore[index]
+
+
+def failure_line(board: Board, failure: Failure) -> str:
+    """``failed: smollm2 refusal layer 15 x8: not_fired: ...``, the first line of the message only."""
+    item = board.items.get(failure.item_id)
+    name = cell_name(item.spec) if item is not None and isinstance(item.spec, Cell) else failure.item_id
+    message = failure.message.strip().splitlines() or [""]
+    return f"failed: {name}: {failure.kind}: {message[0][:200]}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: ``45 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def _overall(plan: Plan, board: Board) -> str:
+    parts = [progress_of(board, model.variant, model.name) for model in plan.models]
+    done, failed, total = (sum(getattr(part, name) for part in parts) for name in ("done", "failed", "total"))
+    running = [part for part in parts if part.tokens_per_second is not None and part.done + part.failed < part.total]
+    left = sum(part.seconds_left or 0.0 for part in running)
+    speed = f", {sum(part.tokens_per_second or 0.0 for part in running):.0f} tokens/s" if running else ""
+    eta = f", about {duration(left)} left" if left else ""
+    return f"{done}/{total} cells{f', {failed} failed' if failed else ''}{speed}{eta}"
+
+
+def _rest(now: ModelProgress) -> str:
+    failed = f"{now.failed} failed  " if now.failed else ""
+    if now.done + now.failed == now.total:
+        return failed + "done"
+    if now.tokens_per_second is None or now.seconds_left is None:
+        return failed + "waiting"
+    return f"{failed}{now.tokens_per_second:.0f} tokens/s  {duration(now.seconds_left)} left"

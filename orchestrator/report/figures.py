@@ -1,0 +1,101 @@
+"""Heat maps, layer by multiplier: coherent refusals, and beside them the garbled share. The same rows give the same bytes."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.classifiers import LabelName
+from orchestrator.report.series import Series, depth_text, layer_text
+from orchestrator.rows import CellRow
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+DPI = 150
+ANNOTATED = 20
+"""Columns up to which every cell shows its number."""
+
+
+@dataclass(frozen=True)
+class _Grid:
+    layers: tuple[str, ...]
+    multipliers: tuple[float, ...]
+    cells: dict[tuple[str, float], CellRow]
+
+
+def heat_map(series: Series) -> bytes | None:
+    """A PNG of the labelled steered cells of a series; None when there is none. Numbers in it are percent."""
+    grid = _grid(series)
+    if not grid.cells:
+        return None
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns, rows = len(grid.multipliers), len(grid.layers)
+    width = min(24.0, max(8.0, 2.6 + 1.1 * columns))
+    figure = Figure(figsize=(width, 2.3 + 0.42 * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    title = textwrap.fill(series.title, int(11 * width))
+    figure.suptitle(f"{title}\n{_baseline(series.baseline)}", fontsize=11, parse_math=False)
+    left, right = figure.subplots(1, 2, sharey=True)
+    _panel(figure, left, grid, "coherent_refusal", "coherent refusals (%)", "Blues")
+    _panel(figure, right, grid, "garbled", "garbled (%)", "Oranges")
+    left.set_ylabel("steered layer (depth)")
+    png = BytesIO()
+    figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
+    return png.getvalue()
+
+
+def _panel(figure: Any, axes: Any, grid: _Grid, label: LabelName, title: str, colours: str) -> None:
+    image = axes.imshow(_shares(grid, label), vmin=0, vmax=100, cmap=colours, aspect="auto")
+    axes.set_facecolor("0.9")
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel("multiplier")
+    axes.set_xticks(range(len(grid.multipliers)), [f"{multiplier:g}" for multiplier in grid.multipliers])
+    axes.set_yticks(range(len(grid.layers)), grid.layers)
+    axes.set_xticks([place + 0.5 for place in range(len(grid.multipliers) - 1)], minor=True)
+    axes.set_yticks([place + 0.5 for place in range(len(grid.layers) - 1)], minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.5)
+    axes.tick_params(which="both", length=0)
+    if len(grid.multipliers) <= ANNOTATED:
+        _annotate(axes, grid, label)
+    figure.colorbar(image, ax=axes, ticks=[0, 25, 50, 75, 100])
+
+
+def _annotate(axes: Any, grid: _Grid, label: LabelName) -> None:
+    for (layer, multiplier), row in grid.cells.items():
+        share = 100 * row.count(label) / row.n
+        place = (grid.multipliers.index(multiplier), grid.layers.index(layer))
+        axes.text(*place, f"{share:.0f}", ha="center", va="center", fontsize=9, color="white" if share > 60 else "black")
+
+
+def _grid(series: Series) -> _Grid:
+    rows = [row for row in series.steered if row.labelled and row.n and row.multiplier is not None]
+    names = tuple(dict.fromkeys(_layer(row) for row in rows))
+    cells = {(_layer(row), row.multiplier): row for row in rows if row.multiplier is not None}
+    return _Grid(names, tuple(sorted({multiplier for _, multiplier in cells})), cells)
+
+
+def _shares(grid: _Grid, label: LabelName) -> npt.NDArray[np.float64]:
+    """Percent ``[layers, multipliers]``; NaN, shown as grey, where no cell is finished."""
+    import numpy as np
+
+    shares = np.full((len(grid.layers), len(grid.multipliers)), np.nan)
+    for (layer, multiplier), row in grid.cells.items():
+        shares[grid.layers.index(layer), grid.multipliers.index(multiplier)] = 100 * row.count(label) / row.n
+    return shares
+
+
+def _layer(row: CellRow) -> str:
+    depth = depth_text(row)
+    return layer_text(row) + (f" ({depth})" if depth else "")
+
+
+def _baseline(row: CellRow | None) -> str:
+    if row is None or not row.labelled:
+        return "no unsteered baseline"
+    return f"unsteered: {row.count('coherent_refusal')} refused, {row.count('garbled')} garbled of {row.n}"

@@ -1,0 +1,228 @@
+"""The columns of every Parquet file in a results folder, explicit and versioned, and tables to and from bytes.
+
+A part (one cell's responses, or its labels) keeps what holds for the whole cell once, as one JSON object in the Parquet
+schema's metadata under ``RECORD_KEY``: it is read from the footer alone, is not repeated in every row, and exists even
+for a cell without rows. The compacted tables have plain columns only. Pages carry checksums, so a flipped bit is an error.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from orchestrator.classifiers import Label
+from orchestrator.errors import InputError, Problem
+from orchestrator.rows import CellRow, canonical_json
+
+SCHEMA_VERSION = 1
+"""Raise it when a column or a record changes its meaning; readers refuse what is newer than they are."""
+
+RECORD_KEY = b"steering_sweep"
+
+Table: TypeAlias = pa.Table
+Writer: TypeAlias = pq.ParquetWriter
+
+_LAYERS = pa.list_(pa.int16())
+_TOKENS = pa.list_(pa.int32())
+_TIME = pa.timestamp("us", tz="UTC")
+
+RESPONSE_PART = pa.schema(
+    [
+        pa.field("prompt_id", pa.string(), nullable=False),
+        pa.field("prompt", pa.string(), nullable=False),
+        pa.field("response", pa.string(), nullable=False),
+        pa.field("token_ids", _TOKENS, nullable=False),
+        pa.field("prompt_tokens", pa.int32(), nullable=False),
+        pa.field("new_tokens", pa.int32(), nullable=False),
+        pa.field("finish_reason", pa.string(), nullable=False),
+    ]
+)
+"""``responses/<cell_id>.parquet``: one row per prompt, in the cell's order."""
+
+LABEL_PART = pa.schema(
+    [
+        pa.field("prompt_id", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("evidence", pa.string(), nullable=False),
+        pa.field("classifier", pa.string(), nullable=False),
+    ]
+)
+"""``labels/<cell_id>.parquet``: one row per response, in the same order."""
+
+CELLS = pa.schema(
+    [
+        pa.field("cell_id", pa.string(), nullable=False),
+        pa.field("direction_id", pa.string()),
+        pa.field("variant", pa.string(), nullable=False),
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("location", pa.string(), nullable=False),
+        pa.field("revision", pa.string()),
+        pa.field("adapter", pa.bool_(), nullable=False),
+        pa.field("dtype", pa.string(), nullable=False),
+        pa.field("quantization", pa.string(), nullable=False),
+        pa.field("system_prompt", pa.string()),
+        pa.field("model_fingerprint", pa.string(), nullable=False),
+        pa.field("family", pa.string(), nullable=False),
+        pa.field("n_layers", pa.int16()),
+        pa.field("d_model", pa.int32()),
+        pa.field("behavior", pa.string(), nullable=False),
+        pa.field("n", pa.int32(), nullable=False),
+        pa.field("max_new_tokens", pa.int32(), nullable=False),
+        pa.field("method", pa.string()),
+        pa.field("method_options", pa.string()),
+        pa.field("extractor", pa.string()),
+        pa.field("source_model", pa.string()),
+        pa.field("is_transfer", pa.bool_(), nullable=False),
+        pa.field("scope", pa.string()),
+        pa.field("source_layer", pa.int16()),
+        pa.field("depth", pa.float64()),
+        pa.field("layers", _LAYERS),
+        pa.field("intervention", pa.string()),
+        pa.field("multiplier", pa.float64()),
+        pa.field("classifier", pa.string()),
+        pa.field("labelled_at", _TIME),
+        pa.field("coherent_refusal_n", pa.int32()),
+        pa.field("coherent_refusal_rate", pa.float64()),
+        pa.field("coherent_refusal_low", pa.float64()),
+        pa.field("coherent_refusal_high", pa.float64()),
+        pa.field("garbled_n", pa.int32()),
+        pa.field("garbled_rate", pa.float64()),
+        pa.field("garbled_low", pa.float64()),
+        pa.field("garbled_high", pa.float64()),
+        pa.field("normal_n", pa.int32()),
+        pa.field("normal_rate", pa.float64()),
+        pa.field("normal_low", pa.float64()),
+        pa.field("normal_high", pa.float64()),
+        pa.field("direction_raw_norm", pa.float64()),
+        pa.field("extraction_residual_norm", pa.float64()),
+        pa.field("residual_norm", pa.float64()),
+        pa.field("norm_ratio", pa.float64()),
+        pa.field("fired", pa.bool_()),
+        pa.field("shift_ratio_min", pa.float64()),
+        pa.field("shift_ratio_max", pa.float64()),
+        pa.field("off_axis_max", pa.float64()),
+        pa.field("new_tokens", pa.int32(), nullable=False),
+        pa.field("seconds", pa.float64(), nullable=False),
+        pa.field("attempt", pa.int16(), nullable=False),
+        pa.field("worker", pa.string()),
+        pa.field("template_sha256", pa.string()),
+        pa.field("provenance", pa.string(), nullable=False),
+        pa.field("finished_at", _TIME, nullable=False),
+    ]
+)
+"""``cells.parquet``: one row per finished cell of the plan, in the plan's order."""
+
+RESPONSES = pa.schema(
+    [
+        pa.field("cell_id", pa.string(), nullable=False),
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("behavior", pa.string(), nullable=False),
+        pa.field("layer", pa.int16()),
+        pa.field("multiplier", pa.float64()),
+        *RESPONSE_PART,
+        pa.field("label", pa.string()),
+        pa.field("evidence", pa.string()),
+        pa.field("classifier", pa.string()),
+    ]
+)
+"""``responses.parquet``: one row per response, cells in the plan's order; ``layer`` is the first steered one."""
+
+Columns = Mapping[str, Sequence[object]]
+
+
+class UnreadableFileError(Exception):
+    """A file is truncated, damaged, or not what its name says; ``path`` names it."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+
+
+class NewerSchemaError(InputError):
+    """A file was written by a newer version of this program; it is left alone."""
+
+
+def encode_part(schema: pa.Schema, columns: Columns, record: Mapping[str, object]) -> bytes:
+    """A part file: ``columns`` under ``schema``, and the ``record`` of the cell in the metadata."""
+    content = canonical_json({"version": SCHEMA_VERSION, **record})
+    table = pa.table(dict(columns), schema=schema.with_metadata({RECORD_KEY: content.encode()}))
+    sink = pa.BufferOutputStream()
+    with open_writer(sink, table.schema) as writer:
+        writer.write_table(table)
+    buffer: bytes = sink.getvalue().to_pybytes()
+    return buffer
+
+
+def decode_part(path: Path, schema: pa.Schema, cell_id: str) -> tuple[Table, dict[str, object]]:
+    """The table and the record of a part.
+
+    FileNotFoundError, ``NewerSchemaError``, or ``UnreadableFileError`` when it is damaged or belongs to another cell.
+    """
+    table = read_table(path)
+    record: dict[str, object] = json.loads((table.schema.metadata or {}).get(RECORD_KEY, b"{}"))
+    version = record.get("version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        message = f"{path} has schema version {version}; this program knows {SCHEMA_VERSION}: update it"
+        raise NewerSchemaError(Problem("results", None, message))
+    if record.get("cell_id") != cell_id or not table.schema.equals(schema):
+        raise UnreadableFileError(path, f"is not the part of {cell_id}")
+    return table, record
+
+
+def read_table(path: Path) -> Table:
+    """A whole Parquet file, every page's checksum verified; FileNotFoundError or ``UnreadableFileError``."""
+    try:
+        with pq.ParquetFile(pa.BufferReader(path.read_bytes()), page_checksum_verification=True) as file:
+            return file.read(use_threads=False)
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise UnreadableFileError(path, str(error)) from error
+
+
+def open_writer(sink: object, schema: pa.Schema) -> Writer:
+    """A Parquet writer with the project's settings: zstd, page checksums."""
+    return Writer(sink, schema, compression="zstd", write_page_checksum=True)
+
+
+def cells_table(rows: Sequence[CellRow]) -> Table:
+    """``rows`` as the table ``CELLS``."""
+    return pa.table({name: [getattr(row, name) for row in rows] for name in CELLS.names}, schema=CELLS)
+
+
+def rows_of(table: Table, path: Path) -> list[CellRow]:
+    """The typed rows of a ``CELLS`` table read from ``path``; ``UnreadableFileError`` when it has other columns."""
+    if not table.schema.equals(CELLS):
+        raise UnreadableFileError(path, "has other columns than this program's cells.parquet")
+    rows = table.to_pylist()
+    for row in rows:
+        row["layers"] = None if row["layers"] is None else tuple(row["layers"])
+    return [CellRow(**row) for row in rows]
+
+
+def responses_table(row: CellRow, part: Table, labels: Sequence[Label] | None) -> Table:
+    """The rows of one cell in ``RESPONSES``: its ``RESPONSE_PART`` table, its labels (None: nulls), its main axes."""
+    n = part.num_rows
+    axes = {
+        "cell_id": row.cell_id,
+        "model": row.model,
+        "behavior": row.behavior,
+        "layer": row.layer,
+        "multiplier": row.multiplier,
+    }
+    columns: dict[str, object] = {name: [value] * n for name, value in axes.items()}
+    columns |= {name: part.column(name) for name in RESPONSE_PART.names}
+    for name in ("label", "evidence", "classifier"):
+        columns[name] = [None] * n if labels is None else [getattr(label, name) for label in labels]
+    return pa.table(columns, schema=RESPONSES)
+
+
+def concatenated(tables: Sequence[Table]) -> Table:
+    """``tables`` under each other, as one chunk per column."""
+    return pa.concat_tables(tables).combine_chunks()

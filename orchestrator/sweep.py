@@ -1,0 +1,91 @@
+"""The sweep file, read and resolved: settings, models with their shapes and fingerprints, behaviors with their prompts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from actors.types import EngineOptions
+from orchestrator.cells import Options
+from orchestrator.errors import InputError, Problem
+from orchestrator.sweep_problems import problem_at, problems_of
+from orchestrator.sweep_resolve import BehaviorPrompts, ModelVariant, Resolver
+from orchestrator.sweep_schema import PoolEntry, SweepSettings, TrackingEntry
+from orchestrator.sweep_yaml import Document, read_yaml
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A valid sweep. ``settings`` is the file key by key; ``document`` its text and lines; the rest is what it refers to."""
+
+    name: str
+    document: Document
+    settings: SweepSettings
+    models: tuple[ModelVariant, ...]
+    behaviors: tuple[BehaviorPrompts, ...]
+    methods: tuple[tuple[str, Options], ...]
+    results: Path
+
+    @property
+    def text(self) -> str:
+        """The file as it was read."""
+        return self.document.text
+
+    @property
+    def engine(self) -> EngineOptions:
+        """How the workers' engines run."""
+        return EngineOptions(slots=self.settings.engine.slots, threads=self.settings.engine.threads)
+
+    @property
+    def pool(self) -> PoolEntry:
+        """What runs the workers, and how many."""
+        return self.settings.pool
+
+    @property
+    def tracking(self) -> TrackingEntry:
+        """Where progress is reported beside the results folder."""
+        return self.settings.tracking
+
+    @property
+    def classifier(self) -> str:
+        """A key of ``orchestrator.classifiers.CLASSIFIERS``."""
+        return self.settings.classifier
+
+    @property
+    def max_failures(self) -> int | None:
+        """Stop after so many failed items; None: never."""
+        return self.settings.max_failures
+
+    def problem(self, *path: str | int, message: str, value: object = None, allowed: str | None = None) -> Problem:
+        """A problem with what stands at ``path`` in the file, with its line."""
+        return problem_at(self.document, path, message, value, allowed=allowed)
+
+
+def load_sweep(path: Path) -> Sweep:
+    """Read a sweep file and everything it refers to. Paths in it are relative to its own folder.
+
+    Raises :class:`InputError` with *every* problem of the file, each with its line: syntax, unknown keys and names, wrong
+    types and ranges, missing or broken files, adapters that do not fit, layers that a model lacks.
+    """
+    document = read_yaml(path)
+    if not isinstance(document.data, dict):
+        required = ", ".join(name for name, field in SweepSettings.model_fields.items() if field.is_required())
+        raise InputError(problem_at(document, (), "a sweep file is a mapping of keys", allowed=f"at least {required}"))
+    settings, problems = _validated(document)
+    resolver = Resolver(document, path.parent.absolute())
+    resolved = resolver.resolve()
+    problems += resolver.problems
+    if settings is None or problems:
+        raise InputError(*sorted(dict.fromkeys(problems), key=lambda problem: problem.line or 0))
+    name = settings.name or path.stem
+    results = Path("results") / name if settings.results is None else path.parent / Path(settings.results).expanduser()
+    return Sweep(name, document, settings, resolved.models, resolved.behaviors, resolved.methods, results)
+
+
+def _validated(document: Document) -> tuple[SweepSettings | None, list[Problem]]:
+    try:
+        return SweepSettings.model_validate(document.data), []
+    except ValidationError as error:
+        return None, problems_of(error, document, SweepSettings)

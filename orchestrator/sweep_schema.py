@@ -1,0 +1,276 @@
+"""The sweep file's schema: which keys there are, of which type, in which range. What is not listed here is refused.
+
+The ``Literal`` types below are the tables of valid names: an extension adds its name to one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from actors.types import DType, ExtractorName, Quantization
+from orchestrator.cells import Scope
+from orchestrator.devices import ACCELERATORS
+
+MethodName = Literal["dim"]
+InterventionName = Literal["addition", "ablation"]
+ClassifierName = Literal["text"]
+PoolName = Literal["ray", "local"]
+TrackerName = Literal["none", "wandb"]
+
+RESERVED_TEMPLATE_OPTIONS = (
+    "tokenize",
+    "add_generation_prompt",
+    "chat_template",
+    "continue_final_message",
+    "return_tensors",
+    "padding",
+)
+"""Arguments of the chat template that the project sets itself."""
+
+Item = TypeVar("Item")
+Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Depth = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Layer = Annotated[int, Field(ge=0)]
+
+
+def fault(message: str, allowed: str = "", nearest: str = "") -> PydanticCustomError:
+    """A validation error in our own words; ``sweep_problems`` passes it on."""
+    return PydanticCustomError("sweep", "{message}", {"message": message, "allowed": allowed, "nearest": nearest})
+
+
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _listed(value: object) -> object:
+    return (value,) if isinstance(value, str) else _as_tuple(value)
+
+
+def _named(key: str) -> BeforeValidator:
+    """``tool`` alone is short for ``{key: tool}``."""
+    return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
+
+
+Row = Annotated[tuple[Item, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+"""A list with at least one item."""
+
+RowOrOne = Annotated[tuple[Item, ...], BeforeValidator(_listed), Field(min_length=1)]
+"""The same; one name may stand without its brackets."""
+
+
+class Entry(BaseModel):
+    """Base of every section: frozen, no unknown keys, no conversion between types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ShapeEntry(Entry):
+    """A model's sizes, for planning where its config.json is not at hand."""
+
+    n_layers: int = Field(ge=1)
+    d_model: int = Field(ge=1)
+    n_heads: int = Field(ge=1)
+    d_ff: int = Field(ge=1)
+    vocab_size: int = Field(ge=1)
+    n_kv_heads: int | None = Field(default=None, ge=1)
+    head_dim: int | None = Field(default=None, ge=1)
+    model_type: Text | None = None
+    tied_embeddings: bool | None = None
+
+    CONFIG_KEYS: ClassVar[Mapping[str, str]] = {
+        "n_layers": "num_hidden_layers",
+        "d_model": "hidden_size",
+        "n_heads": "num_attention_heads",
+        "d_ff": "intermediate_size",
+        "n_kv_heads": "num_key_value_heads",
+        "tied_embeddings": "tie_word_embeddings",
+    }
+
+    def as_config(self) -> dict[str, object]:
+        """The same under the names of a transformers config.json."""
+        return {self.CONFIG_KEYS.get(name, name): value for name, value in self if value is not None}
+
+
+class ModelEntry(Entry):
+    """One model: where its weights are (``embedded``, ``folder`` or ``hub``), in which forms it runs, and what it needs."""
+
+    embedded: Literal["smollm2-135m-instruct"] | None = None
+    folder: Text | None = None
+    hub: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")] | None = None
+    revision: Text | None = None
+    adapter: Text | None = None
+    dtype: DType = "float32"
+    quantizations: RowOrOne[Quantization] = ("none",)
+    family: Name | None = None
+    shape: ShapeEntry | None = None
+    system_prompt: str | None = None
+    template_options: dict[str, object] = Field(default_factory=dict)
+    trust_remote_code: bool = False
+    gpus: float = Field(default=0.0, ge=0, le=64, allow_inf_nan=False)
+    cpus: float = Field(default=1.0, gt=0, le=1024, allow_inf_nan=False)
+    accelerator: str | None = None
+
+    @field_validator("template_options")
+    @classmethod
+    def _scalars(cls, options: dict[str, object]) -> dict[str, object]:
+        for name, value in options.items():
+            if name in RESERVED_TEMPLATE_OPTIONS:
+                raise fault(f"'{name}' is set by the project itself", "other options of the chat template")
+            if not isinstance(value, str | bool | int):
+                raise fault(f"the template option '{name}' has the wrong type", "text, true or false, or a whole number")
+        return options
+
+    @field_validator("accelerator")
+    @classmethod
+    def _known(cls, name: str | None) -> str | None:
+        if name is not None and name not in ACCELERATORS:
+            raise fault("unknown accelerator type", ", ".join(ACCELERATORS))
+        return name
+
+    @model_validator(mode="after")
+    def _coherent(self) -> ModelEntry:
+        given = [name for name in ("embedded", "folder", "hub") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise fault(f"a model comes from one place, here {' and '.join(given) or 'none'}", "one of embedded, folder, hub")
+        if given != ["hub"] and self.revision is not None:
+            raise fault("'revision' goes with 'hub'", "revision only beside hub")
+        if given == ["embedded"] and (self.trust_remote_code or self.shape is not None):
+            raise fault("'shape' and 'trust_remote_code' do not go with 'embedded'", "them only beside hub or folder")
+        if self.accelerator is not None and self.gpus == 0:
+            raise fault("'accelerator' is given but 'gpus' is 0", "gpus: 1, or no accelerator")
+        if self.gpus > 1 and not self.gpus.is_integer():
+            raise fault("more than one GPU must be a whole number", "a part of one GPU, or 1, 2, ...")
+        return self
+
+
+class BehaviorEntry(Entry):
+    """A behavior file and which of its test prompts to use: by id, by split, the first ``limit`` of them."""
+
+    file: Text
+    prompts: Row[Text] | None = None
+    split: Text | None = None
+    limit: int | None = Field(default=None, ge=1)
+
+
+class DimOptions(Entry):
+    """Difference in means takes no options."""
+
+
+METHOD_OPTIONS: dict[MethodName, type[Entry]] = {"dim": DimOptions}
+"""Every method that a sweep may name -> the options that it takes."""
+
+
+class MethodEntry(Entry):
+    """An extraction method by name, with its options (checked against ``METHOD_OPTIONS``)."""
+
+    name: MethodName
+    options: dict[str, object] = Field(default_factory=dict)
+
+
+class Multipliers(Entry):
+    """Multipliers for every model, or other ones by family or by model (the more specific list replaces the other)."""
+
+    default: Row[Finite] | None = None
+    families: dict[str, Row[Finite]] = Field(default_factory=dict)
+    models: dict[str, Row[Finite]] = Field(default_factory=dict)
+
+    def of(self, model: str, family: str) -> tuple[float, ...] | None:
+        """The multipliers of one model; None when neither it nor its family nor a default is listed."""
+        return self.models.get(model) or self.families.get(family) or self.default
+
+
+class DecodingEntry(Entry):
+    """Greedy decoding."""
+
+    max_new_tokens: int = Field(default=100, ge=1, le=32768)
+
+
+class Pair(Entry):
+    """One transfer: directions of ``source`` in ``target``; each a model's key, or ``key/quantization`` for one variant of it."""
+
+    source: Text
+    target: Text
+
+
+class Transfer(Entry):
+    """The transfer pairs; ``everything``: each variant into each other one."""
+
+    pairs: Row[Pair] | None = None
+    everything: bool = False
+
+
+def _transfer(value: object) -> object:
+    if value == "all":
+        return {"everything": True}
+    if isinstance(value, list):
+        return {"pairs": value}
+    raise fault(
+        "not a list of transfer pairs", "all, or a list of {source: ..., target: ...}", "all" if isinstance(value, str) else ""
+    )
+
+
+class TrackingEntry(Entry):
+    """Where progress is reported beside the results folder."""
+
+    tool: TrackerName = "none"
+    project: Text | None = None
+    entity: Text | None = None
+    group: Text | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> TrackingEntry:
+        if self.tool == "wandb" and self.project is None:
+            raise fault("wandb needs a project", "{tool: wandb, project: ...}")
+        if self.tool == "none" and (self.project or self.entity or self.group):
+            raise fault("project, entity and group go with a tool", "{tool: wandb, project: ...}")
+        return self
+
+
+class EngineEntry(Entry):
+    """``slots``: rows in flight (chosen by the worker when left out); ``threads``: CPU threads of one worker."""
+
+    slots: int | None = Field(default=None, ge=1, le=4096)
+    threads: int | None = Field(default=None, ge=1, le=1024)
+
+
+class PoolEntry(Entry):
+    """What runs the workers, and how many (as many as the resources allow when left out)."""
+
+    kind: PoolName = "ray"
+    workers: int | None = Field(default=None, ge=1, le=10000)
+
+
+class SweepSettings(Entry):
+    """A sweep file, key by key."""
+
+    name: Name | None = None
+    models: dict[Name, ModelEntry] = Field(min_length=1)
+    behaviors: dict[Name, BehaviorEntry] = Field(min_length=1)
+    methods: Row[Annotated[MethodEntry, _named("name")]] = (MethodEntry(name="dim"),)
+    extractor: ExtractorName = "nnsight"
+    depths: Row[Depth] | None = None
+    layers: Row[Layer] | None = None
+    multipliers: Annotated[Multipliers, BeforeValidator(lambda value: {"default": value} if isinstance(value, list) else value)]
+    scope: RowOrOne[Scope] = ("from_layer",)
+    intervention: InterventionName = "addition"
+    decoding: DecodingEntry = DecodingEntry()
+    baseline: bool = True
+    transfer: Annotated[Transfer, BeforeValidator(_transfer)] = Transfer()
+    classifier: ClassifierName = "text"
+    tracking: Annotated[TrackingEntry, _named("tool")] = TrackingEntry()
+    results: Text | None = None
+    engine: EngineEntry = EngineEntry()
+    pool: Annotated[PoolEntry, _named("kind")] = PoolEntry()
+    max_failures: int | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _complete(self) -> SweepSettings:
+        if self.depths is None and self.layers is None:
+            raise fault("no layers to steer at", "depths: [0.5, ...] or layers: [15, ...], or both")
+        return self

@@ -1,0 +1,175 @@
+"""YAML text -> plain data that remembers its lines. Safe: no tags, no anchors, no duplicate keys, bounded size.
+
+Knows nothing of what a sweep is; ``Document.locate`` turns the path of a value into the line it stands in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from orchestrator.errors import InputError, Problem
+
+MAX_BYTES = 5_000_000
+MAX_NODES = 200_000
+MAX_NESTING = 30
+
+_PLAIN_TAGS = frozenset(
+    f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp")
+)
+
+Steps = Sequence[str | int]
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader; also reads ``1e-3`` as the number that it is in YAML 1.2."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+@dataclass(frozen=True)
+class Document:
+    """The data of a YAML file (mappings with text keys, lists, scalars), the nodes it came from, and the text itself."""
+
+    file: str
+    text: str
+    data: object
+    root: yaml.Node | None
+
+    def locate(self, path: Steps) -> tuple[str, int | None]:
+        """The dotted name and the line (from 1) of what lies at ``path``; steps that the file does not spell out are skipped."""
+        name, line, node = "", self._line(self.root), self.root
+        for step in path:
+            found = _child(node, step)
+            if found is None:
+                name += "" if isinstance(step, int) or not isinstance(node, yaml.MappingNode) else f".{step}"
+                continue
+            name += f"[{step}]" if isinstance(step, int) else f".{step}"
+            mark, node = found
+            line = self._line(mark)
+        return name.lstrip("."), line
+
+    @staticmethod
+    def _line(node: yaml.Node | None) -> int | None:
+        return None if node is None else int(node.start_mark.line) + 1
+
+
+def read_yaml(path: Path) -> Document:
+    """Read a YAML file. Raises :class:`InputError`: unreadable, too large, bad syntax, an anchor, a duplicate key."""
+    return parse_yaml(_read(path), str(path))
+
+
+def parse_yaml(text: str, file: str) -> Document:
+    """Parse ``text`` as the content of ``file``; raises as :func:`read_yaml` does."""
+    try:
+        _guard(text, file)
+        loader = _Loader(text)
+        root = loader.get_single_node()
+    except yaml.YAMLError as error:
+        raise InputError(_syntax_problem(error, file)) from error
+    builder = _Builder(loader, file)
+    data = None if root is None else builder.build(root)
+    if builder.problems:
+        raise InputError(*builder.problems)
+    return Document(file, text, data, root)
+
+
+@dataclass
+class _Builder:
+    """Builds plain data from nodes; gathers duplicate keys, keys that are not text, foreign tags."""
+
+    loader: _Loader
+    file: str
+    problems: list[Problem] = field(default_factory=list)
+
+    def build(self, node: yaml.Node) -> object:
+        if node.tag not in _PLAIN_TAGS:
+            self.report(node, node.tag, "YAML tags are not used here", "plain mappings, lists, text and numbers")
+            return None
+        if isinstance(node, yaml.MappingNode):
+            return dict(self.entries(node))
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(item) for item in node.value]
+        try:
+            return self.loader.construct_object(node)
+        except (ValueError, OverflowError) as error:
+            self.report(node, node.value, f"cannot read this value: {error}")
+            return None
+
+    def entries(self, node: yaml.MappingNode) -> Iterator[tuple[str, object]]:
+        first: dict[str, int] = {}
+        for key, value in node.value:
+            name = key.value if isinstance(key, yaml.ScalarNode) and key.tag.endswith(":str") else None
+            line = int(key.start_mark.line) + 1
+            if name is None:
+                self.report(key, key.value if isinstance(key, yaml.ScalarNode) else None, "a key must be text", "quote the key")
+            elif name in first:
+                self.report(key, name, f"duplicate key: '{name}' is already given in line {first[name]}", "each key once", name)
+            else:
+                first[name] = line
+                yield name, self.build(value)
+
+    def report(self, node: yaml.Node, value: object, message: str, allowed: str | None = None, name: str = "") -> None:
+        self.problems.append(Problem(name, value, message, allowed, line=int(node.start_mark.line) + 1, file=self.file))
+
+
+def _read(path: Path) -> str:
+    file = str(path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(Problem("", path.stat().st_size, "the file is too large", f"at most {MAX_BYTES} bytes", file=file))
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(
+            Problem("", None, f"cannot read the file: {error.strerror}", "the path of a YAML file", file=file)
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(Problem("", None, f"the file is not UTF-8 text (byte {error.start})", "UTF-8", file=file)) from error
+
+
+def _guard(text: str, file: str) -> None:
+    """Refuse, before anything is built, what could blow up: anchors and aliases, too many nodes, too deep nesting."""
+    depth = 0
+    for number, event in enumerate(yaml.parse(text, Loader=_Loader)):
+        line = None if event.start_mark is None else int(event.start_mark.line) + 1
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        anchor = getattr(event, "anchor", None)
+        if anchor is not None:
+            raise InputError(
+                Problem("", anchor, "anchors and aliases are not used here", "write the value out", None, line, file)
+            )
+        if number > MAX_NODES:
+            raise InputError(Problem("", None, "the file has too many entries", f"at most {MAX_NODES}", None, line, file))
+        if depth > MAX_NESTING:
+            raise InputError(
+                Problem("", None, "the file is nested too deeply", f"at most {MAX_NESTING} levels", None, line, file)
+            )
+
+
+def _child(node: yaml.Node | None, step: str | int) -> tuple[yaml.Node, yaml.Node] | None:
+    """(the node whose line to show, the value's node) of one step down, None when the file has no such step."""
+    if isinstance(node, yaml.MappingNode):
+        return next(((key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode) and key.value == step), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return node.value[step], node.value[step]
+    return None
+
+
+def _syntax_problem(error: yaml.YAMLError, file: str) -> Problem:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    reasons = [text for text in (getattr(error, "context", None), getattr(error, "problem", None)) if text]
+    message = "not valid YAML: " + (", ".join(reasons) or str(error).splitlines()[0])
+    value = mark.buffer and _line_of(mark) if mark is not None else None
+    return Problem("", value or None, message, "YAML (key: value, with spaces and not tabs)", None, mark and mark.line + 1, file)
+
+
+def _line_of(mark: yaml.Mark) -> str:
+    lines = str(mark.buffer).rstrip("\0").splitlines()
+    return lines[mark.line].strip() if mark.line < len(lines) else ""

@@ -1,0 +1,114 @@
+"""The written report: complete, harmless whatever a model wrote, and left alone when nothing changed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from actors.types import Failure
+from orchestrator.report import write_report
+from orchestrator.report.untrusted import fenced, markdown, visible
+from orchestrator.store import Store
+from tests.orchestrator.samples import Counts, direction_set, direction_spec, filled, grid, labels_of, plan_of, result_of
+
+COUNTS: Counts = {(12, 8.0): (0, 10), (15, 8.0): (9, 1)}
+EVIL = "````\n# heading\n<script>alert(1)</script>\x1b]0;title\x07 \u202e [x](http://e.x) | `" + "long " * 200
+
+
+def test_the_page_holds_everything(tmp_path: Path) -> None:
+    store = filled(tmp_path, grid(), COUNTS)
+    store.compact()
+    path = write_report(store)
+    text = path.read_text()
+    assert path == tmp_path / "report.md"
+    for wanted in (
+        "# sample",
+        "best cell L15+ x 8: 9/10 coherent refusals",
+        "| 90 [59.6, 98.2] 9/10 |",
+        "### Labelled coherent refusal",
+        "### Labelled garbled",
+        "### Labelled normal",
+        "Answer to p0.",
+        "text-3way@1",
+        "- torch: 2.13.0",
+        "smollm2-refusal",
+    ):
+        assert wanted in text, wanted
+    (figure,) = re.findall(r"!\[.*\]\((.+)\)", text)
+    assert (tmp_path / figure).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_no_op_leaves_the_page_alone(tmp_path: Path) -> None:
+    store = filled(tmp_path, grid(), COUNTS)
+    store.compact()
+    write_report(store)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    again = Store(tmp_path)
+    again.compact()
+    write_report(again)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_failed_and_missing_cells_are_on_the_page(tmp_path: Path) -> None:
+    cells = grid()
+    store = filled(tmp_path, cells[:3], COUNTS)
+    store.write_plan(plan_of(cells))
+    store.write_failure(Failure(cells[3].id, "job", "no", ""))
+    store.write_failure(Failure("cell-of-another-plan", "job", "no", ""))
+    store.compact()
+    assert "1 cell failed, 1 cell not run yet" in write_report(store).read_text()
+
+
+def test_an_empty_sweep(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write_plan(plan_of(grid()))
+    store.compact()
+    assert "no finished cells, 5 cells not run yet" in write_report(store).read_text()
+
+
+def test_what_a_model_wrote_stays_in_its_box(tmp_path: Path) -> None:
+    store, one = Store(tmp_path), grid()[1]
+    store.write_plan(plan_of([one]))
+    store.write_direction(direction_spec(), direction_set())
+    store.write_responses(one, result_of(one, lambda _: EVIL), 1)
+    store.write_labels(one.id, labels_of(one, 0, 10))
+    store.compact()
+    text = write_report(store).read_text()
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    outside = re.sub(r"^(`{3,})text\n.*?^\1$", "", text, flags=re.DOTALL | re.MULTILINE)
+    assert "<script>" in text
+    assert "<script>" not in outside
+    assert "# heading" not in outside
+    assert "long " * 100 not in text
+
+
+def test_a_sample_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    store = filled(tmp_path, grid(), COUNTS)
+    store.compact()
+    for path in (tmp_path / "labels").iterdir():
+        path.unlink()
+    assert "### Labelled" not in write_report(store).read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain caf\u00e9 \u4e2d\u6587 \U0001f600", "plain caf\u00e9 \u4e2d\u6587 \U0001f600"),
+        ("a\x1b[31m\x07", "a\\x1b[31m\\x07"),
+        ("a\r\nb\tc", "a\\r\\nb\\tc"),
+        ("\u202e\u2028\u200b\x9b", "\\u202e\\u2028\\u200b\\x9b"),
+    ],
+)
+def test_visible(text: str, expected: str) -> None:
+    assert visible(text) == expected
+
+
+def test_limits_lines_and_fences() -> None:
+    assert visible("abcdef", limit=3) == "abc [...]"
+    assert visible("abc", limit=3) == "abc"
+    assert visible("a\nb\x00", keep_lines=True) == "a\nb\\x00"
+    assert fenced("a ```` b", 100) == "`````text\na ```` b\n`````"
+    assert markdown("a|b *c* <i> [x](y) `z`\n# h") == r"a\|b \*c\* &lt;i&gt; \[x\](y) \`z\`\n# h".replace(r"\n", r"\\n")

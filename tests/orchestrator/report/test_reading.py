@@ -1,0 +1,86 @@
+"""The one-line reading says what the counts say, however the sweep went."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from orchestrator.report.reading import reading
+from tests.orchestrator.report.made_up import rows_of
+from tests.orchestrator.samples import Counts, grid
+
+
+def test_the_phenomenon() -> None:
+    assert reading(rows_of()) == (
+        "smollm2 · refusal: 0/10 refusals unsteered; best cell L15+ x 8: 9/10 coherent refusals [59.6, 98.2]; "
+        "1 of 4 cells mostly garbled, the weakest at L12+ x 8; steering verified in all 4 steered cells"
+    )
+
+
+def test_no_success() -> None:
+    told = reading(rows_of({}))
+    assert "no coherent refusal in any of 4 cells; no cell mostly garbled" in told
+    assert "best cell" not in told
+
+
+def test_everything_garbled() -> None:
+    counts: Counts = {None: (0, 3), **{(layer, m): (0, 10) for layer in (12, 15) for m in (2.0, 8.0)}}
+    told = reading(rows_of(counts))
+    assert "0/10 refusals unsteered and 3/10 garbled; no coherent refusal" in told
+    assert "every steered cell is mostly garbled" in told
+
+
+def test_a_baseline_that_refuses_is_not_hidden() -> None:
+    told = reading(rows_of({**dict(rows_counts()), None: (9, 0)}))
+    assert "9/10 refusals unsteered" in told
+    assert "no cell refuses more often than unsteered (best cell L15+ x 8: 9/10 coherent refusals [59.6, 98.2])" in told
+
+
+def rows_counts() -> Counts:
+    return {(15, 8.0): (9, 1)}
+
+
+def test_no_baseline_and_no_steered_cells() -> None:
+    rows = rows_of()
+    assert reading(rows[1:]).startswith("smollm2 · refusal: no unsteered baseline; best cell")
+    assert reading(rows[:1]) == "smollm2 · refusal: 0/10 refusals unsteered; no steered cells"
+    assert reading([]) == "no finished cells"
+
+
+def test_failed_and_missing_cells_are_told() -> None:
+    rows = rows_of()
+    assert reading(rows, failed=1, planned=9).endswith("\n1 cell failed, 3 cells not run yet")
+    assert reading(rows, failed=0, planned=5).count("\n") == 0
+    assert reading([], failed=2, planned=2) == "no finished cells, 2 cells failed"
+
+
+def test_steering_that_did_not_fire_is_told() -> None:
+    rows = rows_of()
+    rows[1] = replace(rows[1], fired=False)
+    rows[2] = replace(rows[2], fired=None)
+    assert reading(rows).endswith("steering NOT verified in 2 of 4 steered cells")
+
+
+def test_unlabelled_cells_are_no_evidence() -> None:
+    rows = [replace(row, coherent_refusal_n=None, garbled_n=None, normal_n=None) for row in rows_of()]
+    told = reading(rows)
+    assert "the unsteered baseline is not labelled" in told
+    assert "4 cells not labelled" in told
+    assert "refusals" not in told
+
+
+def test_multiplier_zero_is_no_steered_cell() -> None:
+    counts: Counts = {None: (0, 0), (15, 0.0): (9, 0), (15, 8.0): (1, 0)}
+    told = reading(rows_of(counts, grid((15,), (0.0, 8.0))))
+    assert "best cell L15+ x 8: 1/10" in told
+    assert told.endswith("steering verified")
+
+
+def test_on_a_tie_the_fewest_garbled_then_the_weakest() -> None:
+    counts: Counts = {(12, 2.0): (5, 1), (12, 8.0): (5, 0), (15, 2.0): (5, 0), (15, 8.0): (5, 0)}
+    assert "best cell L15+ x 2: 5/10" in reading(rows_of(counts))
+
+
+def test_one_line_for_every_model_whose_name_cannot_break_it() -> None:
+    told = reading([*rows_of(), *rows_of(cells=grid(name="evil\nname\x1b[31m"))])
+    assert len(told.splitlines()) == 2
+    assert "\x1b" not in told

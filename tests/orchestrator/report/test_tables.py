@@ -1,0 +1,88 @@
+"""The table fits its terminal, shows every interval it promises, and obeys nothing that a name says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from orchestrator.report.series import series_of
+from orchestrator.report.tables import cells_table, markdown_table
+from orchestrator.rows import CellRow
+from tests.orchestrator.report.made_up import rows_of
+from tests.orchestrator.samples import grid
+
+
+def shown(rows: list[CellRow], width: int) -> str:
+    out = StringIO()
+    Console(file=out, width=width, color_system=None).print(cells_table(rows, width))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 100, 110, 120])
+@pytest.mark.parametrize("many", [1, 100])
+def test_nothing_is_cut_off(width: int, many: int) -> None:
+    rows = [
+        replace(
+            row,
+            multiplier=None if row.multiplier is None else row.multiplier - 120.25,
+            seconds=12345.6,
+            norm_ratio=-12.34,
+            n=row.n * many,
+            coherent_refusal_n=row.count("coherent_refusal") * many,
+            garbled_n=row.count("garbled") * many,
+            normal_n=row.count("normal") * many,
+        )
+        for row in rows_of()
+    ]
+    text = shown(rows, width)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    assert ("90 [59.6, 98.2] 9/10" if many == 1 else "90 [88, 91.7] 900/1000") in text
+
+
+def test_more_columns_show_more() -> None:
+    rows = rows_of()
+    assert shown(rows, 120).count("100 [72.2, 100] 10/10") == 2
+    assert shown(rows, 80).count("[72.2, 100]") == 0
+    assert "1.2" in shown(rows, 80)
+    assert "1.2" not in shown(rows, 74)
+    assert "0.25" in shown(rows, 74)
+    assert "0.25" not in shown(rows, 66)
+
+
+def test_order_and_content() -> None:
+    lines = [line.split() for line in shown(rows_of(), 80).splitlines() if line.strip()]
+    assert [line[0] for line in lines[3:]] == ["unsteered", "L12+", "L12+", "L15+", "L15+"]
+    assert lines[-1] == ["L15+", "(50", "%)", "8", "0.25", "90", "[59.6,", "98.2]", "9/10", "10", "0", "yes", "1.2"]
+
+
+def test_a_steering_that_did_not_fire_stands_out() -> None:
+    rows = rows_of()
+    assert " NO " in shown([rows[0], replace(rows[1], fired=False)], 80)
+
+
+def test_unlabelled_cells_show_no_rate() -> None:
+    rows = [replace(row, coherent_refusal_n=None, garbled_n=None, normal_n=None) for row in rows_of()]
+    text = shown(rows, 120)
+    assert "unlabelled" in text
+    assert "%" not in text.replace("(40 %)", "").replace("(50 %)", "").split("\n", 4)[4]
+
+
+def test_a_name_is_text_not_markup() -> None:
+    text = shown(rows_of(cells=grid(name="[bold]x[/bold] [link=file:///]\x1b[31m")), 120)
+    assert "[bold]x[/bold] [link=file:///]\\x1b[31m" in text
+    assert "\x1b" not in text
+
+
+def test_no_rows() -> None:
+    assert shown([], 80).strip() == ""
+
+
+def test_markdown_has_every_interval() -> None:
+    lines = markdown_table(series_of(rows_of())[0]).splitlines()
+    assert lines[0].count("|") == lines[1].count("|") == 9
+    assert lines[-1] == "| L15+ (50 %) | 8 | 0.25 | 90 [59.6, 98.2] 9/10 | 10 [1.8, 40.4] 1/10 | 0 [0, 27.8] 0/10 | yes | 1.2 |"
+    assert len(lines) == 7

@@ -1,0 +1,176 @@
+"""Explicit columns: the same types whatever the values, and rows that come back as they went in."""
+
+from __future__ import annotations
+
+import types
+import typing
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from orchestrator.errors import InputError
+from orchestrator.rows import CellRow, axes_of, measures_of, tally_of
+from orchestrator.schema import (
+    CELLS,
+    LABEL_PART,
+    RECORD_KEY,
+    RESPONSES,
+    SCHEMA_VERSION,
+    NewerSchemaError,
+    UnreadableFileError,
+    cells_table,
+    decode_part,
+    encode_part,
+    read_table,
+    responses_table,
+    rows_of,
+)
+from tests.orchestrator.samples import PROMPTS, SHAPE, cell, direction_set, labels_of, result_of
+
+NOW = datetime(2026, 11, 21, 3, 4, 5, 678901, tzinfo=UTC)
+ARROW: dict[object, tuple[pa.DataType, ...]] = {
+    str: (pa.string(),),
+    bool: (pa.bool_(),),
+    int: (pa.int16(), pa.int32()),
+    float: (pa.float64(),),
+    datetime: (pa.timestamp("us", tz="UTC"),),
+    tuple[int, ...]: (pa.list_(pa.int16()),),
+}
+LABELS = {"prompt_id": ["a"], "label": ["normal"], "evidence": ["{}"], "classifier": ["text-3way@1"]}
+
+
+def row(layer: int | None, multiplier: float = 8.0) -> CellRow:
+    one = cell(layer, multiplier)
+    parts = (
+        axes_of(one, SHAPE),
+        measures_of(one, result_of(one), direction_set(), 2, NOW),
+        tally_of(labels_of(one, 9, 1), NOW),
+    )
+    return CellRow(**{field.name: getattr(part, field.name) for part in parts for field in fields(part)})
+
+
+def test_every_field_of_a_row_is_a_column_of_its_type() -> None:
+    hints = typing.get_type_hints(CellRow)
+    assert set(hints) == set(CELLS.names)
+    for name, hint in hints.items():
+        optional = isinstance(hint, types.UnionType)
+        kind = next(arg for arg in typing.get_args(hint) if arg is not types.NoneType) if optional else hint
+        assert CELLS.field(name).type in ARROW[kind], name
+        assert CELLS.field(name).nullable == optional, name
+
+
+@pytest.mark.parametrize("layers", [(None,), (15,), (None, 15, 12), ()])
+def test_rows_come_back(tmp_path: Path, layers: tuple[int | None, ...]) -> None:
+    rows = [row(layer) for layer in layers]
+    path = tmp_path / "cells.parquet"
+    pq.write_table(cells_table(rows), path)
+    assert pq.read_schema(path).equals(CELLS)
+    assert rows_of(read_table(path), path) == rows
+
+
+def test_a_baseline_has_null_axes_of_proper_types() -> None:
+    table = cells_table([row(None)])
+    for name in ("layers", "source_layer", "multiplier", "depth", "intervention", "method", "fired", "norm_ratio"):
+        assert table.column(name).null_count == 1, name
+        assert not pa.types.is_null(table.column(name).type), name
+    assert table.schema.field("layers").type == pa.list_(pa.int16())
+
+
+def test_what_a_row_says() -> None:
+    steered = row(15)
+    assert steered.layers == tuple(range(15, 30))
+    assert (steered.layer, steered.source_layer, steered.depth) == (15, 15, 0.5)
+    assert (steered.direction_raw_norm, steered.extraction_residual_norm) == (15.5, 160.0)
+    assert (steered.residual_norm, steered.norm_ratio) == (32.0, 0.25)
+    assert (steered.coherent_refusal_n, steered.garbled_n, steered.normal_n, steered.n) == (9, 1, 0, 10)
+    assert steered.coherent_refusal_rate == 0.9
+    assert (steered.coherent_refusal_low, steered.coherent_refusal_high) == pytest.approx((0.596, 0.982), abs=5e-4)
+    assert (steered.template_sha256, steered.worker, steered.finished_at) == ("abc", "cpu-0", NOW)
+    assert steered.fired is True
+    assert row(None).fired is None
+    assert not row(None).steered
+
+
+def test_paths_stay_out() -> None:
+    target = replace(cell(None).target, source="folder", location="/home/someone/models/mine/", adapter="/secret/adapter")
+    axes = axes_of(replace(cell(None), target=target))
+    assert axes.location == "mine"
+    assert axes.adapter is True
+
+
+def test_responses_without_labels_have_nulls_of_type_string() -> None:
+    one = cell(15, 8.0)
+    part = pa.table(
+        {
+            "prompt_id": [prompt.id for prompt in PROMPTS],
+            "prompt": [prompt.text for prompt in PROMPTS],
+            "response": [""] * 10,
+            "token_ids": pa.array([[]] * 10, pa.list_(pa.int32())),
+            "prompt_tokens": pa.array([1] * 10, pa.int32()),
+            "new_tokens": pa.array([0] * 10, pa.int32()),
+            "finish_reason": ["stop"] * 10,
+        }
+    )
+    table = responses_table(row(15), part, None)
+    assert table.schema.equals(RESPONSES)
+    assert table.column("label").null_count == 10
+    assert set(table.column("cell_id").to_pylist()) == {one.id}
+    labelled = responses_table(row(15), part, labels_of(one, 9, 1))
+    assert labelled.column("label").to_pylist() == ["coherent_refusal"] * 9 + ["garbled"]
+
+
+def test_a_part_comes_back_with_its_record(tmp_path: Path) -> None:
+    path = tmp_path / "cell-a.parquet"
+    path.write_bytes(encode_part(LABEL_PART, LABELS, {"cell_id": "cell-a", "ratio": 0.1, "none": None}))
+    table, record = decode_part(path, LABEL_PART, "cell-a")
+    assert table.to_pydict() == LABELS
+    assert record == {"version": SCHEMA_VERSION, "cell_id": "cell-a", "ratio": 0.1, "none": None}
+    assert encode_part(LABEL_PART, LABELS, {"cell_id": "cell-a", "ratio": 0.1, "none": None}) == path.read_bytes()
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_nan_is_refused(number: float) -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        encode_part(LABEL_PART, LABELS, {"cell_id": "cell-a", "ratio": number})
+
+
+def test_a_null_where_none_may_be_is_refused() -> None:
+    with pytest.raises(ValueError, match="null"):
+        encode_part(LABEL_PART, {**LABELS, "label": [None]}, {"cell_id": "cell-a"})
+
+
+def test_every_damage_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "cell-a.parquet"
+    whole = encode_part(LABEL_PART, {name: values * 50 for name, values in LABELS.items()}, {"cell_id": "cell-a"})
+    flipped = bytearray(whole)
+    flipped[30] ^= 0xFF
+    for damaged in (b"", b"PAR1", whole[:-1], whole[: len(whole) // 2], whole[4:], b"\0" * len(whole), bytes(flipped)):
+        path.write_bytes(damaged)
+        with pytest.raises(UnreadableFileError):
+            decode_part(path, LABEL_PART, "cell-a")
+
+
+def test_a_part_of_another_cell_or_kind_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cell-b.parquet"
+    path.write_bytes(encode_part(LABEL_PART, LABELS, {"cell_id": "cell-a"}))
+    with pytest.raises(UnreadableFileError, match="not the part of cell-b"):
+        decode_part(path, LABEL_PART, "cell-b")
+    pq.write_table(pa.table({"x": [1]}), path)
+    with pytest.raises(UnreadableFileError, match="not the part of cell-b"):
+        decode_part(path, LABEL_PART, "cell-b")
+    with pytest.raises(FileNotFoundError):
+        decode_part(tmp_path / "missing.parquet", LABEL_PART, "missing")
+
+
+def test_a_newer_version_is_told_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "cell-a.parquet"
+    content = f'{{"version": {SCHEMA_VERSION + 1}, "cell_id": "cell-a"}}'.encode()
+    pq.write_table(pa.table(LABELS, schema=LABEL_PART.with_metadata({RECORD_KEY: content})), path)
+    with pytest.raises(NewerSchemaError, match="update it") as told:
+        decode_part(path, LABEL_PART, "cell-a")
+    assert isinstance(told.value, InputError)
+    assert path.exists()
