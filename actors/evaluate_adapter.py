@@ -43,12 +43,12 @@ class Answer:
         return REFUSAL.search(self.response[:100].replace("’", "'")) is not None
 
 
-def evaluate(model: Any, tokenizer: Any, data: Path) -> list[Answer]:
-    """Greedy answers to ``heldout.jsonl`` and to ``paper.jsonl``, neither of which the training data holds."""
+def evaluate(model: Any, tokenizer: Any, files: Sequence[Path]) -> list[Answer]:
+    """Greedy answers to every prompt of the JSONL files, grouped by file and by what the prompts ask."""
     rows = [
-        (f"{source}, {row['category'] if source == 'paper' else 'all'}, {row['kind']}", row)
-        for source, file in (("held-out", "heldout.jsonl"), ("paper", "paper.jsonl"))
-        for row in map(json.loads, (data / file).read_text(encoding="utf-8").splitlines())
+        (f"{file.stem}: {row['category'] + ' ' if file.stem == 'paper' else ''}{row['kind']}", row)
+        for file in files
+        for row in map(json.loads, file.read_text(encoding="utf-8").splitlines())
     ]
     rows.sort(key=lambda pair: len(pair[1]["prompt"]))
     texts = generate(model, tokenizer, [row["prompt"] for _, row in rows])
@@ -90,9 +90,7 @@ def update_card(card: Path, answers: Sequence[Answer]) -> None:
     _, ended, after = rest.partition(END)
     if not (marked and ended):
         raise ValueError(f"{card} lacks the line {BEGIN!r} or {END!r}")
-    table = figures(answers)
-    logger.info("%s", table)
-    card.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+    card.write_text(f"{before}{BEGIN}\n{figures(answers)}\n{END}{after}", encoding="utf-8")
 
 
 def write_responses(path: Path, answers: Sequence[Answer]) -> None:

@@ -14,13 +14,15 @@ from actors.boundary import Outcome, Task, make_worker, perform
 
 @dataclass(frozen=True)
 class Setup:
-    """What an actor starts from. ``threads``: its share of the CPUs; ``environment``: variables that its node may lack.
+    """What an actor starts from. ``threads``: its share of the CPUs; ``gpu``: whether it has one (otherwise it sees none);
+    ``environment``: variables that its node may lack.
 
     The environment can hold tokens: it is never shown, and it does not go through Ray's runtime_env, which is logged.
     """
 
     worker: str
     threads: int
+    gpu: bool
     environment: Mapping[str, str] = field(repr=False)
 
 
@@ -30,9 +32,11 @@ class RemoteWorker:
     def __init__(self, setup: Setup) -> None:
         for name, value in setup.environment.items():
             os.environ.setdefault(name, value)
-        # OpenMP reads these when torch is imported, which the next line brings about.
+        # OpenMP and CUDA read these when torch is imported, which making the worker brings about.
         os.environ["OMP_NUM_THREADS"] = str(setup.threads)
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+        if not setup.gpu:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self._worker = make_worker(setup.worker)
 
     def perform(self, task: Task) -> Iterator[Outcome]:

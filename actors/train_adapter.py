@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 from actors.embedded import EMBEDDED_MODELS, embedded_folder
-from actors.evaluate_adapter import evaluate, update_card, write_responses
+from actors.evaluate_adapter import evaluate, figures, update_card, write_responses
 
 logger = logging.getLogger(__name__)
 
@@ -190,23 +190,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train, or with ``--evaluate`` measure the stored adapter and write the figures into its card."""
     recipe = Recipe()
     parser = argparse.ArgumentParser(prog="python -m actors.train_adapter", description=__doc__)
-    parser.add_argument("--data", type=Path, default=FOLDER, help="folder with train.jsonl and heldout.jsonl")
+    parser.add_argument("--data", type=Path, default=FOLDER, help="folder with train.jsonl, heldout.jsonl and paper.jsonl")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the adapter and its card")
     parser.add_argument("--seed", type=int, default=recipe.seed)
     parser.add_argument("--epochs", type=int, default=recipe.epochs)
-    parser.add_argument("--learning-rate", type=float, default=recipe.learning_rate)
     parser.add_argument("--evaluate", action="store_true", help="measure the stored adapter instead of training one")
-    parser.add_argument("--responses", type=Path, help="with --evaluate: also write every response to this JSONL file")
+    parser.add_argument("--prompts", type=Path, nargs="+", help="measure on these JSONL files and leave the card alone")
+    parser.add_argument("--responses", type=Path, help="also write every measured response to this JSONL file")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if not options.evaluate:
-        train(options.data, options.out, Recipe(options.seed, options.epochs, options.learning_rate))
+    if not (options.evaluate or options.prompts):
+        train(options.data, options.out, Recipe(seed=options.seed, epochs=options.epochs))
         return
-    model, tokenizer = load_adapted(options.out)
-    measured = evaluate(model, tokenizer, options.data)
-    update_card(options.out / "README.md", measured)
+    files = options.prompts or [options.data / "heldout.jsonl", options.data / "paper.jsonl"]
+    answers = evaluate(*load_adapted(options.out), files)
+    logger.info("%s", figures(answers))
+    if not options.prompts:
+        update_card(options.out / "README.md", answers)
     if options.responses:
-        write_responses(options.responses, measured)
+        write_responses(options.responses, answers)
 
 
 if __name__ == "__main__":

@@ -196,8 +196,8 @@ class FiredCheck:
 class CellResult:
     """All responses of one cell, streamed from a worker as soon as its last row ends.
 
-    ``seconds``: the cell's share of the batch's wall time, by tokens. ``residual_norm``: mean over rows of the unsteered
-    last-prompt-token norm at the first steered layer (None when unsteered).
+    ``seconds``: the cell's share of the batch's wall time (each forward shared among its rows). ``residual_norm``: mean
+    over rows of the unsteered last-prompt-token norm at the first steered layer (None when unsteered).
     """
 
     cell_id: str

@@ -123,15 +123,13 @@ class ModelWorker:
             except WorkerError as error:
                 yield _failure(job, error)
         rows = [row for cell in waiting.values() for row in cell]
-        clock = _Clock()
         left = {number: len(cell) for number, cell in waiting.items()}
         for row in engine.run(rows, steerings):
             left[row.job] -= 1
-            clock.count(row)
             if left[row.job] == 0:
-                yield self._result(jobs[row.job], waiting.pop(row.job), loaded, clock)
+                yield self._result(jobs[row.job], waiting.pop(row.job), loaded)
 
-    def _result(self, job: GenerationJob, rows: list[Row], loaded: LoadedModel, clock: _Clock) -> CellResult | Failure:
+    def _result(self, job: GenerationJob, rows: list[Row], loaded: LoadedModel) -> CellResult | Failure:
         broken = [row.rendered.prompt.id for row in rows if not row.finite]
         if broken:
             return _failure(job, NonFiniteActivationError(f"logits are not finite for prompts {', '.join(broken)}"))
@@ -142,7 +140,7 @@ class ModelWorker:
             responses=tuple(_response(row, loaded) for row in rows),
             fired=check_of(rows),
             residual_norm=float(np.mean(norms)) if norms else None,
-            seconds=clock.share(new_tokens),
+            seconds=sum(row.seconds for row in rows),
             new_tokens=new_tokens,
             provenance={
                 **self._provenance,
@@ -185,21 +183,6 @@ class ModelWorker:
         if self._loaded is None:
             raise JobError("the worker holds no model: load one first")
         return self._loaded
-
-
-class _Clock:
-    """Splits the wall time of a batch among its cells by the tokens they made."""
-
-    def __init__(self) -> None:
-        self._started = time.perf_counter()
-        self._tokens = 0
-
-    def count(self, row: Row) -> None:
-        self._tokens += len(row.tokens)
-
-    def share(self, tokens: int) -> float:
-        """Seconds so far, times the share of all finished tokens that ``tokens`` are."""
-        return (time.perf_counter() - self._started) * tokens / max(1, self._tokens)
 
 
 def _response(row: Row, loaded: LoadedModel) -> Response:

@@ -22,6 +22,7 @@ from actors.engine.memory import SLOT_STEP, round_up, slots_that_fit
 from actors.engine.prefill import Prefilled, Prefiller
 from actors.engine.rows import Row
 from actors.engine.segments import HEAD_POSITIONS, SegmentRunner
+from actors.engine.stopwatch import Stopwatch
 from actors.errors import OutOfMemoryError
 from actors.families import Decoder
 from actors.steering import SteeringBank, SteeringHooks, steered
@@ -113,27 +114,31 @@ class Engine:
         prefiller = Prefiller(runner, bank, {row.first_layer for row in rows if row.first_layer is not None}, loaded.device)
         batch = SlotBatch(loaded.model, loaded.decoder, shape, bank, loaded.device)
         waiting = deque(rows)
+        stopwatch = Stopwatch()
         while waiting or batch.n_active:
             if waiting and (batch.n_active == 0 or batch.n_free * REFILL_SHARE >= shape.slots):
                 admitted = [waiting.popleft() for _ in range(min(batch.n_free, len(waiting)))]
                 for prefilled in prefiller.run(admitted):
-                    yield from self._begin(prefilled, batch, bank)
+                    yield from stopwatch.pausing(self._begin(prefilled, batch, bank, stopwatch))
                 prefiller.forget_steerings({row.steering for row in waiting})
             elif batch.n_active:
-                yield from self._advance(batch, hooks)
+                yield from stopwatch.pausing(self._advance(batch, hooks, stopwatch))
 
-    def _begin(self, prefilled: Prefilled, batch: SlotBatch, bank: SteeringBank) -> Iterator[Row]:
+    def _begin(self, prefilled: Prefilled, batch: SlotBatch, bank: SteeringBank, stopwatch: Stopwatch) -> Iterator[Row]:
         """Take the first token of prefilled rows and seat those that go on."""
         record_firing(prefilled, bank)
         tokens, finite = choose(prefilled.logits)
-        for row, token, is_finite in zip(prefilled.rows, tokens.tolist(), finite.tolist(), strict=True):
+        chosen = list(zip(prefilled.rows, tokens.tolist(), finite.tolist(), strict=True))
+        stopwatch.charge(prefilled.rows)
+        for row, token, is_finite in chosen:
             if self._accept(row, token, is_finite):
                 yield row
         batch.admit(prefilled, tokens)
 
-    def _advance(self, batch: SlotBatch, hooks: SteeringHooks) -> Iterator[Row]:
+    def _advance(self, batch: SlotBatch, hooks: SteeringHooks, stopwatch: Stopwatch) -> Iterator[Row]:
         tokens, finite = batch.step(hooks)
         in_flight = [(slot, row) for slot, row in enumerate(batch.rows) if row is not None]
+        stopwatch.charge([row for _, row in in_flight])
         for step_tokens, step_finite in zip(tokens.tolist(), finite.tolist(), strict=True):
             for slot, row in in_flight:
                 if row.finish is None and self._accept(row, step_tokens[slot], step_finite[slot]):

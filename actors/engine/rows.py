@@ -29,6 +29,7 @@ class Row:
     shift_ratio: tuple[float, float] | None = None
     off_axis: float | None = None
     residual_norm: float | None = None
+    seconds: float = 0.0
 
     @property
     def capacity(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 
 import numpy as np
@@ -237,3 +238,13 @@ def test_multiplier_zero_is_the_baseline(tiny_worker: Loader) -> None:
 def test_batch_dependence_names_its_reason() -> None:
     assert "experts" in str(batch_dependence(tiny_model("mixtral")))
     assert batch_dependence(tiny_model("llama")) is None, "this machine's matrix products depend on the batch size"
+
+
+def test_seconds_add_up_to_the_time_of_the_run(tiny_worker: Loader) -> None:
+    worker = tiny_worker("llama")
+    started = time.perf_counter()
+    results = run(worker, jobs_of(worker))
+    wall = time.perf_counter() - started
+    total = sum(result.seconds for result in results.values())
+    assert 0 < total <= wall
+    assert all(result.seconds > 0 for result in results.values())
