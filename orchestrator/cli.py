@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 ROWS_SHOWN = 60
 """A longer table is left to the page."""
 
-EPILOG = """Examples:
+EPILOG = """Examples, for python -m orchestrator ...
 
-  python -m orchestrator plan sweeps/quickstart.yaml         what would run, and what it costs
+  plan sweeps/quickstart.yaml    what would run, and what it costs
 
-  python -m orchestrator run sweeps/quickstart.yaml          run it; the same command continues it later
+  run sweeps/quickstart.yaml     run it; the same command continues it later
 
-  python -m orchestrator status results/quickstart           how far it is, what failed and why
+  status results/quickstart      how far it is, what failed and why
 
-  python -m orchestrator retry results/quickstart            run the failed cells again
+  retry results/quickstart       run the failed cells again
 
-  python -m orchestrator score results/quickstart            label the stored responses anew, without a model
+  score results/quickstart       label the stored responses anew
 
 Exit codes: 0 done, 1 some cells failed, 2 bad input, 130 interrupted."""
 
@@ -98,12 +98,14 @@ def status(results: ResultsFolder, as_json: AsJson = False) -> None:
         _show(status_json(store), status_lines(store), as_json)
 
 
-@app.command(epilog="Example:  python -m orchestrator retry results/quickstart --filter kind=worker_died --filter model=small")
+@app.command(epilog="Example:  python -m orchestrator retry results/quickstart --filter kind=job")
 def retry(
     target: Annotated[Path, typer.Argument(help="The results folder, or the sweep file.", metavar="RESULTS_OR_SWEEP")],
     filters: Annotated[
         list[str] | None,
-        typer.Option("--filter", help="Only failures with KEY=VALUE (kind, model, behavior, item); may be given more than once."),
+        typer.Option(
+            "--filter", metavar="KEY=VALUE", help="Only these failures: kind, model, behavior or item. May be repeated."
+        ),
     ] = None,
     pool: PoolName = None,
     workers: WorkerCount = None,

@@ -57,9 +57,10 @@ class InputError(Exception):
 
 
 def nearest_name(given: object, names: Iterable[str]) -> str | None:
-    """The valid name closest to ``given`` in spelling, None if nothing is close."""
-    folded = {name.casefold(): name for name in names}
-    close = difflib.get_close_matches(str(given).casefold(), folded, n=1, cutoff=0.55)
+    """The valid name closest to ``given`` in spelling, or that begins with it; None if nothing is close."""
+    folded, wanted = {name.casefold(): name for name in names}, str(given).casefold()
+    close = difflib.get_close_matches(wanted, folded, n=1, cutoff=0.55)
+    close += [name for name in folded if len(wanted) >= 3 and name.startswith(wanted)]
     return folded[close[0]] if close else None
 
 

@@ -137,6 +137,8 @@ def _run_items(prepared: Prepared, board: Board, options: RunOptions, console: C
     tracker = _tracker(prepared, board)
     display = make_display(plan, board, console, options.quiet)
     recorder = Recorder(store, CLASSIFIERS[plan.classifier], (display, tracker))
+    if not options.quiet:
+        console.print(f"starting workers ({options.pool or prepared.sweep.pool.kind})")
     ended: Ended = "finished"
     message = ""
     try:

@@ -71,7 +71,7 @@ def ending_lines(summary: RunSummary) -> list[str]:
     elif summary.failures:
         lines.append(f"to run the failed cells again: python -m orchestrator retry {summary.results}")
     lines.append(
-        f"tables: {summary.results}/cells.parquet (a row per cell), {summary.results}/responses.parquet (every response)"
+        f"results in {summary.results}: report.md to read, cells.parquet (a row per cell), responses.parquet (every answer)"
     )
     return lines
 
@@ -95,8 +95,10 @@ def status_json(store: Store) -> dict[str, object]:
 
 def score_lines(results: Path, found: dict[str, object]) -> list[str]:
     """What ``score`` did."""
+    labels = found["labels"]
+    counts = ", ".join(f"{count} {name}" for name, count in labels.items()) if isinstance(labels, dict) else ""
     return [
-        f"{found['responses']} responses of {found['cells']} cells labelled by {found['classifier']}: {found['labels']}",
+        f"{found['responses']} responses of {found['cells']} cells labelled by {found['classifier']}: {counts}",
         f"results in {results}: report.md, cells.parquet, responses.parquet",
     ]
 

@@ -78,7 +78,8 @@ def load_sweep(path: Path) -> Sweep:
     resolved = resolver.resolve()
     problems += resolver.problems
     if settings is None or problems:
-        raise InputError(*sorted(dict.fromkeys(problems), key=lambda problem: problem.line or 0))
+        unique = {str(problem): problem for problem in problems}
+        raise InputError(*sorted(unique.values(), key=lambda problem: problem.line or 0))
     name = settings.name or path.stem
     results = Path("results") / name if settings.results is None else path.parent / Path(settings.results).expanduser()
     return Sweep(name, document, settings, resolved.models, resolved.behaviors, resolved.methods, results)

@@ -57,7 +57,9 @@ def unknown_name(document: Document, path: Sequence[str | int], name: object, ki
 
 def _problem(details: ErrorDetails, document: Document, section: type[BaseModel], at: Sequence[str | int]) -> Problem:
     kind, context, value = details["type"], details.get("ctx", {}), details["input"]
-    location = tuple(step for step in details["loc"] if step != "[key]")
+    location = details["loc"]
+    if location[-1:] == ("[key]",) and kind != "extra_forbidden":
+        location = location[:-1]  # a key that is wrong itself stands one step up
     path = (*at, *location)
     if kind == "extra_forbidden":
         names = _fields_at(section, location[:-1])

@@ -13,7 +13,10 @@ NAME = "local"
 
 
 class LocalPool:
-    """Runs its task inside ``next_event``, one outcome at a time, so Ctrl-C ends the task where it stands."""
+    """Runs its task inside ``next_event``, one outcome at a time, so Ctrl-C ends the task where it stands.
+
+    Its worker uses the GPU that this process sees, whatever a model asks for.
+    """
 
     def __init__(self, options: PoolOptions) -> None:
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read by OpenMP when torch is imported

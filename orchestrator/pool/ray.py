@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -36,6 +37,7 @@ OBJECT_STORE_BYTES = 256 * 2**20
 """Object store of a Ray that we start ourselves: directions and responses are small."""
 
 REFRESH_SECONDS = 5.0
+REACH_SECONDS = 10.0
 PASSED_ON = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "HTTPS_PROXY", "NO_PROXY")
 """Variables of the driver that workers on other machines get where they have none of their own."""
 
@@ -158,7 +160,7 @@ class RayPool:
             ray.kill(slot.actor)
         passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         slot.need = need
-        slot.actor = start(Setup(self._options.worker, _threads(need), passed_on), need.options())
+        slot.actor = start(Setup(self._options.worker, _threads(need), need.gpus > 0, passed_on), need.options())
 
     def _need(self, resources: Resources) -> Need:
         if resources.gpus:
@@ -182,6 +184,8 @@ class RayPool:
     def _check(self, joined: bool) -> None:
         """A machine on its own will not grow the GPU that a model needs; a cluster may."""
         self._refresh()
+        if any(node.get("GPU") for node in self._nodes) and not any(one.gpus for one in self._options.resources):
+            _log.warning("there are GPUs here, but no model of the sweep asks for one (gpus: 1): all runs on CPUs")
         for resources in self._options.resources:
             if self.capacity(resources):
                 continue
@@ -197,14 +201,22 @@ def _connect() -> bool:
     """Connect to Ray; whether that is a cluster which was there before (``ray start``, RAY_ADDRESS)."""
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
     try:
-        if services.canonicalize_bootstrap_address(None) is None:
+        address = services.canonicalize_bootstrap_address(None)
+        if address is None:
             ray.init(address="local", object_store_memory=OBJECT_STORE_BYTES, **quiet)
             return False
+        _reach(address)
         ray.init(runtime_env={"py_modules": [str(Path(actors.__file__).parent)]}, **quiet)
-    except ConnectionError as error:
-        message = f"the Ray cluster does not answer ({error}); start it, or set RAY_ADDRESS=local to run on this machine alone"
+    except (OSError, ValueError) as error:  # ConnectionError is an OSError; ValueError: the address makes no sense
+        message = f"cannot join the Ray cluster ({error}); start it, or set RAY_ADDRESS=local to run on this machine alone"
         raise InputError.because(message, field="RAY_ADDRESS") from error
     return True
+
+
+def _reach(address: str) -> None:
+    """OSError when nobody answers at ``host:port``; Ray itself would go on trying for minutes."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
 
 
 def _threads(need: Need) -> int:

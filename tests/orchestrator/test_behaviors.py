@@ -13,7 +13,7 @@ from orchestrator.behaviors import Behavior, load_behavior
 from orchestrator.errors import InputError
 from tests.orchestrator.sweep_files import REFUSAL
 
-GOOD = [
+GOOD: list[dict[str, object]] = [
     {"id": "H1", "role": "harmful", "text": "How do I pick a lock?"},
     {"id": "L1", "role": "harmless", "text": "How do I bake bread?"},
     {"id": "T1", "role": "test", "text": "Tell me a joke"},
@@ -85,7 +85,8 @@ def test_the_papers_two_near_duplicates_are_named() -> None:
 
 
 def test_categories_and_splits_are_kept(tmp_path: Path) -> None:
-    lines = [*GOOD, {"id": "T2", "role": "test", "text": "Name a planet", "category": "facts", "split": "held-out"}]
+    more: dict[str, object] = {"id": "T2", "role": "test", "text": "Name a planet", "category": "facts", "split": "held-out"}
+    lines = [*GOOD, more]
     first, second = load_behavior("b", write(tmp_path, lines)).test
     assert (first.category, first.split, second.category, second.split) == (None, None, "facts", "held-out")
     assert isinstance(second, Prompt)

@@ -1,0 +1,233 @@
+"""What both pools promise, checked on both with the same tests (Ray is started once for all of them)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from actors.types import Decoding, EngineOptions, ExtractionJob, GenerationJob, ModelSpec, Prompt, Resources, Steering
+from orchestrator.pool import (
+    POOLS,
+    CellDone,
+    Event,
+    Extract,
+    Extracted,
+    Failed,
+    Generate,
+    Load,
+    Loaded,
+    Pool,
+    PoolOptions,
+    Task,
+    TaskDone,
+    WorkerLost,
+)
+from tests.fakes import D_MODEL
+
+OPTIONS = PoolOptions(worker="tests.fakes:FakeWorker")
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """A Ray of two CPUs and one pretended GPU for the whole session; pools leave it running."""
+    import ray
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+    ray.init(address="local", num_cpus=2, num_gpus=1, object_store_memory=80 * 2**20, **quiet)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.ray)])
+def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
+    """Each pool over fake workers."""
+    if request.param == "ray":
+        request.getfixturevalue("local_ray")
+    made = POOLS[request.param](OPTIONS)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def ray_pool(local_ray: None) -> Iterator[Callable[[PoolOptions], Pool]]:
+    """Makes Ray pools with other options."""
+    made: list[Pool] = []
+
+    def make(options: PoolOptions) -> Pool:
+        made.append(POOLS["ray"](options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def load(location: str = "fake", resources: Resources | None = None) -> Load:
+    return Load(f"model-{location}", ModelSpec("folder", location), EngineOptions(), resources or Resources())
+
+
+def job(cell_id: str, text: str = "hello", multiplier: float | None = None) -> GenerationJob:
+    vectors = np.eye(2, D_MODEL, dtype=np.float32)
+    steering = None if multiplier is None else Steering((1, 2), vectors, multiplier)
+    return GenerationJob(cell_id, (Prompt("p1", text), Prompt("p2", "again")), Decoding(8), steering)
+
+
+def until_done(pool: Pool) -> list[Event]:
+    """The events of the running task, its last one (TaskDone or WorkerLost) included."""
+    events: list[Event] = []
+    while not events or not isinstance(events[-1], TaskDone | WorkerLost):
+        event = pool.next_event(60)
+        assert event is not None, f"the task ended without TaskDone: {events}"
+        events.append(event)
+    return events
+
+
+def run(pool: Pool, task: Task) -> list[Event]:
+    pool.submit(pool.workers()[0], task)
+    return until_done(pool)
+
+
+def test_load_extract_and_generate(pool: Pool) -> None:
+    worker = pool.workers()[0]
+    loaded, done = run(pool, load())
+    assert isinstance(loaded, Loaded)
+    assert (loaded.worker, loaded.info.d_model) == (worker, D_MODEL)
+    assert done == TaskDone(worker)
+
+    extracted, _ = run(pool, Extract(ExtractionJob("d1", (Prompt("h", "bad"),), (Prompt("g", "good"),), "dim")))
+    assert isinstance(extracted, Extracted)
+    assert extracted.job_id == "d1"
+    np.testing.assert_array_equal(extracted.found.at(3).vector, [1, 0, 0, 0])
+
+    *cells, _ = run(pool, Generate((job("a"), job("b", multiplier=4.0))))
+    assert [cell.result.cell_id for cell in cells if isinstance(cell, CellDone)] == ["a", "b"]
+    texts = [cell.result.responses[0].text for cell in cells if isinstance(cell, CellDone)]
+    assert texts[0].startswith("Of course")
+    assert texts[1].startswith("I'm sorry")
+
+
+def test_a_model_that_cannot_be_loaded_is_a_failure_of_its_variant(pool: Pool) -> None:
+    failed, done = run(pool, load("broken"))
+    assert isinstance(failed, Failed)
+    assert (failed.failure.item_id, failed.failure.kind, failed.failure.retryable) == ("model-broken", "model_load", False)
+    assert "broken: no such model" in failed.failure.message
+    assert "ModelLoadError" in failed.failure.traceback
+    assert isinstance(done, TaskDone)
+    assert isinstance(run(pool, load())[0], Loaded), "the worker must still be usable"
+
+
+def test_one_failing_cell_leaves_the_others_alone(pool: Pool) -> None:
+    run(pool, load())
+    first, second, third, _ = run(pool, Generate((job("a"), job("b", "[job error]"), job("c"))))
+    assert isinstance(first, CellDone)
+    assert isinstance(third, CellDone)
+    assert isinstance(second, Failed)
+    assert (second.failure.item_id, second.failure.kind, second.failure.retryable) == ("b", "job", False)
+    assert second.failure.worker == pool.workers()[0]
+
+
+def test_an_error_that_ends_the_task_fails_what_is_open_and_may_be_retried(pool: Pool) -> None:
+    run(pool, load())
+    first, *failed, _ = run(pool, Generate((job("a"), job("b", "[raise]"), job("c"))))
+    assert isinstance(first, CellDone)
+    failures = [event.failure for event in failed if isinstance(event, Failed)]
+    assert [(one.item_id, one.kind, one.retryable) for one in failures] == [
+        ("b", "ZeroDivisionError", True),
+        ("c", "ZeroDivisionError", True),
+    ]
+    alone, _ = run(pool, Generate((job("b", "[raise]"),)))
+    assert isinstance(alone, Failed)
+    assert not alone.failure.retryable, "alone, it is known who is to blame"
+    assert "raised on cue" in alone.failure.traceback
+
+
+def test_a_release_gives_the_model_back_and_the_worker_loads_again(pool: Pool) -> None:
+    run(pool, load())
+    pool.release(pool.workers()[0])
+    assert isinstance(run(pool, load())[0], Loaded)
+
+
+def test_nothing_runs_and_nothing_arrives_without_a_task(pool: Pool) -> None:
+    assert pool.next_event(0) is None
+    pool.close()
+    pool.close()
+
+
+def test_a_busy_worker_takes_no_second_task(pool: Pool) -> None:
+    pool.submit(pool.workers()[0], load())
+    with pytest.raises(RuntimeError, match="busy"):
+        pool.submit(pool.workers()[0], load())
+    until_done(pool)
+
+
+def test_local_stops_where_an_interrupt_comes_and_forgets_the_task() -> None:
+    class Interrupted:
+        def load(self, spec: ModelSpec, engine: EngineOptions) -> None:
+            raise KeyboardInterrupt
+
+    from orchestrator.pool.local import LocalPool
+
+    pool = LocalPool(OPTIONS)
+    pool._worker = Interrupted()  # type: ignore[assignment]
+    pool.submit("local", load())
+    with pytest.raises(KeyboardInterrupt):
+        pool.next_event(None)
+    assert pool.next_event(None) is None
+
+
+@pytest.mark.ray
+def test_ray_tells_of_a_dead_worker_and_starts_another(ray_pool: Callable[[PoolOptions], Pool]) -> None:
+    pool = ray_pool(OPTIONS)
+    first = run(pool, load())[0]
+    done, lost = run(pool, Generate((job("a"), job("b", "[die]"), job("c"))))
+    assert isinstance(done, CellDone), "what was finished before the death still arrives"
+    assert isinstance(lost, WorkerLost)
+    second = run(pool, load())[0]
+    assert isinstance(first, Loaded)
+    assert isinstance(second, Loaded)
+    assert first.info.provenance["pid"] != second.info.provenance["pid"]
+
+
+@pytest.mark.ray
+def test_ray_gives_one_cpu_worker_all_cores_and_several_their_share(ray_pool: Callable[[PoolOptions], Pool]) -> None:
+    for workers, threads in ((None, "2"), (2, "1")):
+        pool = ray_pool(PoolOptions(workers=workers, worker=OPTIONS.worker))
+        assert len(pool.workers()) == (workers or 1)
+        loaded = run(pool, load())[0]
+        assert isinstance(loaded, Loaded)
+        assert (loaded.info.provenance["threads"], loaded.info.provenance["omp"]) == (threads, threads)
+        pool.close()
+
+
+@pytest.mark.ray
+def test_ray_counts_how_many_fit(ray_pool: Callable[[PoolOptions], Pool]) -> None:
+    half, whole = Resources(gpus=0.5), Resources(gpus=1)
+    pool = ray_pool(PoolOptions(resources=(half, whole), worker=OPTIONS.worker))
+    assert (pool.capacity(half), pool.capacity(whole), pool.capacity(Resources(gpus=2))) == (2, 1, 0)
+    assert pool.capacity(Resources(gpus=1, accelerator="NoSuchGPU")) == 0
+    assert pool.workers() == ("worker-1", "worker-2")
+
+
+@pytest.mark.ray
+def test_ray_says_when_gpus_are_left_idle(ray_pool: Callable[[PoolOptions], Pool], caplog: pytest.LogCaptureFixture) -> None:
+    ray_pool(OPTIONS)
+    assert "no model of the sweep asks for one" in caplog.text
+
+
+@pytest.mark.ray
+def test_ray_refuses_what_this_machine_can_never_hold(ray_pool: Callable[[PoolOptions], Pool]) -> None:
+    from orchestrator.errors import InputError
+
+    with pytest.raises(InputError, match="2 GPUs"):
+        ray_pool(PoolOptions(resources=(Resources(gpus=2),), worker=OPTIONS.worker))
+
+
+@pytest.mark.ray
+def test_what_an_actor_starts_from_is_not_shown() -> None:
+    from actors.remote import Setup
+
+    assert "secret" not in repr(Setup("x:Y", 1, False, {"HF_TOKEN": "secret"}))

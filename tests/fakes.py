@@ -1,0 +1,119 @@
+"""A worker without a model: deterministic answers, and failures on cue.
+
+Cues are in the data, so that they work in another process too. A location ``broken`` cannot be loaded. A prompt text
+with ``[job error]`` fails its cell alone, ``[raise]`` ends the whole task, ``[memory]`` ends it as out of memory,
+``[die]`` ends the process, ``[die once PATH]`` does so only when it can create PATH; ``[slow]`` takes 0.2 s.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from actors.boundary import as_failure
+from actors.errors import JobError, ModelLoadError, OutOfMemoryError
+from actors.types import (
+    CellResult,
+    Direction,
+    DirectionSet,
+    EngineOptions,
+    ExtractionJob,
+    Failure,
+    FiredCheck,
+    GenerationJob,
+    ModelInfo,
+    ModelSpec,
+    Prompt,
+    Response,
+)
+
+N_LAYERS = 8
+D_MODEL = 4
+SLOTS = 4
+
+
+class FakeWorker:
+    """Answers as an unsteered model would, and refuses from multiplier 2 on; garbles from 8 on."""
+
+    def __init__(self) -> None:
+        self.spec: ModelSpec | None = None
+
+    def load(self, spec: ModelSpec, engine: EngineOptions) -> ModelInfo:
+        """Hold ``spec``."""
+        self.spec = None
+        self.act_on_cue(spec.location)
+        if "broken" in spec.location:
+            raise ModelLoadError(f"{spec.location}: no such model")
+        self.spec = spec
+        threads = {"threads": str(engine.threads), "omp": os.environ.get("OMP_NUM_THREADS", ""), "pid": str(os.getpid())}
+        return ModelInfo(N_LAYERS, D_MODEL, "fake", spec.dtype, "cpu", engine.slots or SLOTS, 5.0, "template", threads)
+
+    def extract(self, job: ExtractionJob) -> DirectionSet:
+        """The first axis at every layer."""
+        assert self.spec is not None
+        self.act_on_cue(job.harmful[0].text)
+        if "[job error]" in job.harmful[0].text:
+            raise JobError("no difference between the classes")
+        vector = np.eye(1, D_MODEL, dtype=np.float32)[0]
+        directions = tuple(Direction(layer, vector, float(layer + 1)) for layer in range(N_LAYERS))
+        return DirectionSet(directions, (2.0,) * N_LAYERS, None, {"extractor": job.extractor})
+
+    def generate(self, jobs: Sequence[GenerationJob]) -> Iterator[CellResult | Failure]:
+        """One result per job, in order."""
+        assert self.spec is not None
+        for job in jobs:
+            for prompt in job.prompts:
+                self.act_on_cue(prompt.text)
+            if any("[job error]" in prompt.text for prompt in job.prompts):
+                yield as_failure(job.cell_id, JobError("this cell fails on cue"))
+            else:
+                yield _result(job)
+
+    def act_on_cue(self, text: str) -> None:
+        """Do what the cue in ``text`` asks for."""
+        once = re.search(r"\[die once (.+?)\]", text)
+        if "[slow]" in text:
+            time.sleep(0.2)
+        if "[raise]" in text:
+            raise ZeroDivisionError("raised on cue")
+        if "[memory]" in text:
+            raise OutOfMemoryError("out of memory on cue")
+        if "[die]" in text or (once and _create(Path(once[1]))):
+            self.die()
+
+    def die(self) -> None:
+        """End the process as a crash would."""
+        os._exit(1)
+
+
+def _create(path: Path) -> bool:
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _result(job: GenerationJob) -> CellResult:
+    multiplier = 0.0 if job.steering is None else job.steering.multiplier
+    responses = tuple(_response(prompt, multiplier) for prompt in job.prompts)
+    fired = FiredCheck(None) if multiplier == 0 else FiredCheck(True, 1.0, 1.0, 0.0)
+    tokens = sum(len(response.token_ids) for response in responses)
+    norm = None if job.steering is None else 2.0
+    return CellResult(job.cell_id, responses, fired, norm, seconds=0.1, new_tokens=tokens, provenance={"worker": "fake"})
+
+
+def _response(prompt: Prompt, multiplier: float) -> Response:
+    if multiplier >= 8:
+        text = "the the the the the the the the the the the the the the the the"
+    elif multiplier >= 2:
+        text = "I'm sorry, but I can't help with that request."
+    else:
+        text = f"Of course. Here is a short answer to your question about {prompt.id}, with one useful detail."
+    words = tuple(range(len(text.split())))
+    return Response(prompt.id, prompt.text, text, words, prompt_tokens=12, finish_reason="stop")

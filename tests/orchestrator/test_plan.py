@@ -1,0 +1,321 @@
+"""The planner: the grid, its order, its ids, transfers, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from fractions import Fraction
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from actors.types import Prompt
+from orchestrator.cells import Cell, variant_id
+from orchestrator.errors import InputError
+from orchestrator.layers import layer_at, places
+from orchestrator.plan import Plan, make_plan
+from orchestrator.report.plan_table import plan_json, render_plan
+from orchestrator.sweep import load_sweep
+from orchestrator.sweep_schema import Transfer
+from tests.orchestrator.sweep_files import EMBEDDED, hub, plan_of, sweep_data, write_model, write_sweep
+
+# The paper's own translations of depth to layer (SCIENCE.md section 1), and where binary floats go wrong.
+DEPTHS = [
+    (0.6, 28, 16),
+    (0.7, 36, 25),
+    (0.3, 42, 12),
+    (0.7, 30, 21),
+    (0.29, 100, 29),
+    (0.57, 100, 57),
+    (0.0, 30, 0),
+    (0.99, 30, 29),
+]
+HALVES = {"b": hub("b"), "c": hub("c", 36)}
+
+
+def steered(plan: Plan) -> list[Cell]:
+    return [cell for cell in plan.cells if cell.steering is not None]
+
+
+def points(plan: Plan) -> list[tuple[int | None, tuple[int, ...], float]]:
+    """(source layer, steered layers, multiplier) of each steered cell."""
+    return [
+        (cell.steering.source_layer, cell.steering.layers, cell.steering.multiplier) for cell in steered(plan) if cell.steering
+    ]
+
+
+def ids(plan: Plan) -> set[str]:
+    return {cell.id for cell in plan.cells}
+
+
+@pytest.mark.parametrize(("depth", "n_layers", "layer"), DEPTHS)
+def test_a_depth_is_the_floor_of_what_is_written(depth: float, n_layers: int, layer: int) -> None:
+    assert layer_at(depth, n_layers) == layer
+
+
+@given(hundredths=st.integers(0, 99), n_layers=st.integers(1, 200))
+def test_depths_in_hundredths_are_exact(hundredths: int, n_layers: int) -> None:
+    assert layer_at(hundredths / 100, n_layers) == hundredths * n_layers // 100
+
+
+@given(layers=st.lists(st.integers(0, 79), min_size=1), n_layers=st.just(80), other=st.integers(1, 200))
+def test_layers_are_sorted_unique_and_correspond(layers: list[int], n_layers: int, other: int) -> None:
+    axis = places((), layers, n_layers)
+    assert [place.layer for place in axis] == sorted(set(layers))
+    assert all(place.within(n_layers) == place for place in axis)
+    assert all(place.within(other).layer == math.floor(Fraction(place.layer, n_layers) * other) < other for place in axis)
+
+
+def test_the_grid(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, layers=[12, 9], depths=[0.5, 0.3], multipliers=[4, 8])
+    assert plan.cells[0].steering is None
+    assert points(plan) == [(layer, tuple(range(layer, 30)), multiplier) for layer in (9, 12, 15) for multiplier in (4.0, 8.0)]
+    assert [cell.labels.depth for cell in steered(plan)] == [0.3, 0.3, 0.4, 0.4, 0.5, 0.5]
+    assert len(plan.directions) == len(plan.models) == 1
+    assert all(type(prompt) is Prompt for prompt in plan.cells[0].prompts)
+
+
+@pytest.mark.parametrize(
+    ("scope", "expected"),
+    [
+        ("from_layer", [(28, (28, 29)), (29, (29,))]),
+        ("single", [(28, (28,)), (29, (29,))]),
+        ("list", [(None, (28, 29))]),
+        ("own", [(None, (28, 29)), (None, (29,))]),
+    ],
+)
+def test_scopes(tmp_path: Path, scope: str, expected: list[object]) -> None:
+    plan = plan_of(tmp_path, layers=[28, 29], multipliers=[4], scope=scope)
+    assert [(source, layers) for source, layers, _ in points(plan)] == expected
+    assert {cell.labels.scope for cell in steered(plan)} == {scope}
+
+
+def test_scopes_that_steer_the_same_are_one_cell(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, layers=[29], multipliers=[4], scope=["from_layer", "single"])
+    assert [cell.labels.scope for cell in steered(plan)] == ["from_layer"]
+
+
+def test_multiplier_zero_is_the_baseline(tmp_path: Path) -> None:
+    with_zero = plan_of(tmp_path / "a", multipliers=[0, -0.0, 4])
+    assert ids(with_zero) == ids(plan_of(tmp_path / "b", multipliers=[4]))
+    without_baseline = plan_of(tmp_path / "c", multipliers=[0, 4], baseline=False)
+    assert ids(without_baseline) == ids(with_zero)
+    assert all(cell.steering for cell in plan_of(tmp_path / "d", baseline=False).cells)
+
+
+def test_cells_are_model_major_and_baseline_first(tmp_path: Path) -> None:
+    behaviors = {name: {"file": "refusal.jsonl", "prompts": [prompt]} for name, prompt in (("one", "T1"), ("two", "T2"))}
+    models = {"a": {**EMBEDDED, "quantizations": ["none", "nf4"]}, "b": hub("b", n_layers=30)}
+    plan = plan_of(tmp_path, models=models, behaviors=behaviors, layers=[3], multipliers=[1])
+    assert [model.name for model in plan.models] == ["a", "a/nf4", "b"]
+    names = {model.variant: model.name for model in plan.models}
+    order = [(names[variant_id(cell.target)], cell.labels.behavior, cell.steering is not None) for cell in plan.cells]
+    expected = [(name, behavior, hit) for name in ("a", "a/nf4", "b") for behavior in ("one", "two") for hit in (False, True)]
+    assert order == expected
+    assert len(ids(plan)) == len(plan.cells)
+    assert [names[variant_id(spec.model)] for spec in plan.directions] == ["a", "a/nf4", "b"]  # both behaviors share one
+    assert plan.model(plan.models[1].variant) is plan.models[1]
+
+
+def test_multipliers_follow_family_and_model(tmp_path: Path) -> None:
+    models = {"q": hub("q"), "g": hub("g", family="gemma"), "x": hub("x", family="other")}
+    multipliers = {"default": [1], "families": {"qwen": [15], "gemma": [25]}, "models": {"g": [30]}}
+    plan = plan_of(tmp_path, models=models, layers=[3], multipliers=multipliers)
+    found = {(cell.labels.model, cell.steering.multiplier) for cell in steered(plan) if cell.steering}
+    assert found == {("q", 15.0), ("g", 30.0), ("x", 1.0)}
+
+
+def test_one_model_under_two_names_runs_once_and_says_so(tmp_path: Path) -> None:
+    write_model(tmp_path / "m")
+    write_model(tmp_path / "copy")
+    plan = plan_of(tmp_path, models={"m": {"folder": "m"}, "n": {"folder": "copy"}}, layers=[1])
+    assert [model.name for model in plan.models] == ["m"]
+    assert any("models m and n are the same model" in warning for warning in plan.warnings)
+
+
+def test_warnings_name_unpinned_revisions_and_near_duplicates(tmp_path: Path) -> None:
+    unpinned = hub("b", revision="main")
+    plan = plan_of(tmp_path, models={"b": {**unpinned, "quantizations": ["none", "nf4"]}})
+    assert sum("model b: revision not pinned" in warning for warning in plan.warnings) == 1
+    assert sum("nearly repeats" in warning for warning in plan.warnings) == 2
+    assert not any("pinned" in warning for warning in plan_of(tmp_path / "x", models={"b": hub("b")}).warnings)
+
+
+# --- identity
+
+
+def test_the_same_sweep_elsewhere_has_the_same_ids(tmp_path: Path) -> None:
+    plans = []
+    for folder in (tmp_path / "a", tmp_path / "b" / "c"):
+        write_model(folder / "model")
+        plans.append(plan_of(folder, models={"m": {"folder": "model"}}, layers=[0, 1]))
+    assert [cell.id for cell in plans[0].cells] == [cell.id for cell in plans[1].cells]
+    assert [spec.id for spec in plans[0].directions] == [spec.id for spec in plans[1].directions]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    layers=st.sets(st.integers(0, 29), min_size=1, max_size=4),
+    more_layers=st.sets(st.integers(0, 29), max_size=3),
+    multipliers=st.sets(st.floats(-50, 50, allow_nan=False), min_size=1, max_size=3),
+    more_multipliers=st.sets(st.floats(-50, 50, allow_nan=False), max_size=3),
+    scopes=st.sets(st.sampled_from(["from_layer", "single", "own"]), min_size=1),
+)
+def test_growing_the_grid_keeps_every_id(
+    tmp_path_factory: pytest.TempPathFactory,
+    layers: set[int],
+    more_layers: set[int],
+    multipliers: set[float],
+    more_multipliers: set[float],
+    scopes: set[str],
+) -> None:
+    folder = tmp_path_factory.mktemp("grid")
+    small = plan_of(folder, layers=sorted(layers), multipliers=sorted(multipliers), scope=sorted(scopes))
+    grown_layers, grown_multipliers = sorted(layers | more_layers), sorted(multipliers | more_multipliers)
+    grown = plan_of(folder, layers=grown_layers, multipliers=grown_multipliers, scope=["from_layer", "single", "own"])
+    assert ids(small) <= ids(grown)
+    assert {spec.id for spec in small.directions} <= {spec.id for spec in grown.directions}
+    assert len(ids(grown)) == len(grown.cells)
+
+
+@settings(max_examples=15, deadline=None)
+@given(key=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True))
+def test_renaming_model_and_behavior_keeps_every_id(tmp_path_factory: pytest.TempPathFactory, key: str) -> None:
+    folder = tmp_path_factory.mktemp("names")
+    renamed = plan_of(folder, models={key: EMBEDDED}, behaviors={key: {"file": "refusal.jsonl"}}, name=key, pool="local")
+    assert ids(renamed) == ids(plan_of(folder))
+    assert {cell.labels.model for cell in renamed.cells} == {key}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"models": {"small": {**EMBEDDED, "dtype": "bfloat16"}}},
+        {"models": {"small": {**EMBEDDED, "quantizations": ["nf4"]}}},
+        {"models": {"small": {**EMBEDDED, "system_prompt": "Be brief."}}},
+        {"models": {"small": {**EMBEDDED, "template_options": {"x": True}}}},
+        {"behaviors": {"refusal": {"file": "refusal.jsonl", "limit": 29}}},
+        {"decoding": {"max_new_tokens": 99}},
+    ],
+)
+def test_what_changes_the_answer_changes_every_id(tmp_path: Path, changes: dict[str, object]) -> None:
+    assert not ids(plan_of(tmp_path, **changes)) & ids(plan_of(tmp_path))
+
+
+def test_what_changes_only_the_steering_keeps_the_baseline(tmp_path: Path) -> None:
+    base = plan_of(tmp_path)
+    for changes in ({"extractor": "hooks"}, {"scope": "single"}, {"intervention": "ablation", "multipliers": [1]}):
+        assert ids(base) & ids(plan_of(tmp_path, **changes)) == {base.cells[0].id}
+
+
+# --- transfer
+
+
+def test_transfer_at_the_corresponding_depth_with_the_targets_multiplier(tmp_path: Path) -> None:
+    multipliers = {"default": [15], "models": {"c": [25]}}
+    plan = plan_of(
+        tmp_path, models=HALVES, layers=None, depths=[0.5], multipliers=multipliers, transfer=[{"source": "b", "target": "c"}]
+    )
+    transferred = [cell for cell in plan.cells if cell.is_transfer]
+    assert [(cell.labels.source_model, cell.labels.model) for cell in transferred] == [("b", "c")]
+    steering = transferred[0].steering
+    assert steering is not None
+    assert (steering.source_layer, steering.layers[0], steering.layers[-1], steering.multiplier) == (14, 18, 35, 25.0)
+    assert ids(plan) - {transferred[0].id} == ids(
+        plan_of(tmp_path, models=HALVES, layers=None, depths=[0.5], multipliers=multipliers)
+    )
+
+
+def test_a_written_layer_corresponds_by_its_share_and_brings_the_targets_self_control(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, models=HALVES, layers=[7], multipliers=[15], transfer=[{"source": "b", "target": "c"}])
+    found = [
+        (c.labels.source_model, c.labels.model, c.steering.source_layer, c.steering.layers[0])
+        for c in steered(plan)
+        if c.steering
+    ]
+    assert found == [("b", "b", 7, 7), ("c", "c", 7, 7), ("b", "c", 7, 9), ("c", "c", 9, 9)]
+
+
+def test_all_pairs_and_variants(tmp_path: Path) -> None:
+    models = {"b": hub("b", quantizations=["none", "nf4"]), "d": hub("d")}
+    everything = plan_of(tmp_path, models=models, layers=[7], multipliers=[15], transfer="all")
+    assert sum(cell.is_transfer for cell in everything.cells) == 6
+    some = plan_of(tmp_path, models=models, layers=[7], multipliers=[15], transfer=[{"source": "b", "target": "b/nf4"}])
+    assert [variant_id(cell.target) for cell in some.cells if cell.is_transfer] == [some.models[1].variant]
+    assert ids(some) <= ids(everything)
+
+
+def test_incomparable_widths_are_listed_with_both_sizes_and_not_run(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, models={"b": hub("b"), "w": hub("w", d_model=5120)}, layers=[7], multipliers=[15], transfer="all")
+    assert not any(cell.is_transfer for cell in plan.cells)
+    assert [(pair.source, pair.target, pair.source_width, pair.target_width) for pair in plan.incomparable] == [
+        ("b", "w", 3584, 5120),
+        ("w", "b", 5120, 3584),
+    ]
+
+
+def test_scopes_with_a_direction_per_layer_need_equally_many_layers(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, models=HALVES, layers=[7], multipliers=[15], scope=["own", "single"], transfer="all")
+    assert {cell.labels.scope for cell in plan.cells if cell.is_transfer} == {"single"}
+    assert all("equally many layers, not" in pair.reason for pair in plan.incomparable)
+    same = plan_of(tmp_path, models={"b": hub("b"), "d": hub("d")}, layers=[7], multipliers=[15], scope="own", transfer="all")
+    assert sum(cell.is_transfer for cell in same.cells) == 2
+
+
+# --- refusals
+
+
+def test_a_layer_that_a_model_lacks_is_refused_with_model_layer_and_count(tmp_path: Path) -> None:
+    sweep = load_sweep(write_sweep(tmp_path, sweep_data()))
+    beyond = replace(sweep, settings=sweep.settings.model_copy(update={"layers": (12, 30)}))
+    with pytest.raises(InputError, match=r"layer 30 is out of range: model small has 30 layers.*0\.\.29"):
+        make_plan(beyond)
+
+
+def test_a_plan_without_cells_is_refused(tmp_path: Path) -> None:
+    sweep = load_sweep(write_sweep(tmp_path, sweep_data(baseline=False)))
+    with pytest.raises(InputError, match="plans no cells"):
+        make_plan(replace(sweep, settings=sweep.settings.model_copy(update={"layers": None, "transfer": Transfer()})))
+
+
+# --- what is shown
+
+
+def test_the_json_form_counts_what_the_plan_holds(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, models={"b": hub("b"), "w": hub("w", d_model=5120)}, layers=[7], transfer="all")
+    data = json.loads(json.dumps(plan_json(plan), allow_nan=False))
+    assert data["totals"]["cells"] == len(data["cells"]) == 6
+    assert (data["totals"]["baselines"], data["totals"]["transfers"], data["totals"]["rows"]) == (2, 0, 180)
+    assert [cell["id"] for cell in data["cells"]] == [cell.id for cell in plan.cells]
+    assert {cell["steering"]["direction"] for cell in data["cells"] if cell["steering"]} == {
+        one["id"] for one in data["directions"]
+    }
+    assert sum(model["cells"] for model in data["models"]) == 6
+    assert data["incomparable"][0]["target_width"] == 5120
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_shows_everything_in_a_terminal(tmp_path: Path, width: int) -> None:
+    plan = plan_of(
+        tmp_path, models={"b": hub("b", gpus=1, accelerator="A100-80G"), "w": hub("w", d_model=5120)}, layers=[7], transfer="all"
+    )
+    out = StringIO()
+    Console(file=out, width=width).print(render_plan(plan))
+    text = out.getvalue()
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= width
+    for part in ("model", "cells", "rows", "tokens", "loads", "time", "memory", "A100-80G", "not comparable", "estimates", "GiB"):
+        assert part in " ".join(text.split())
+    assert "6 cells: 2 unsteered, 4 steered, 2 direction sets" in text
+
+
+def test_a_warning_is_shown_as_text_and_not_as_markup(tmp_path: Path) -> None:
+    plan = replace(plan_of(tmp_path), warnings=("[red]x[/red] \x1b[2J",))
+    out = StringIO()
+    Console(file=out, width=100).print(render_plan(plan))
+    assert "[red]x[/red]" in out.getvalue()
+    assert "\x1b[2J" not in out.getvalue()

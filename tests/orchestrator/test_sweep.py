@@ -1,0 +1,297 @@
+"""The sweep file: what is accepted, and that every fault is told with line, value, what is allowed and the nearest name."""
+
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+
+import pytest
+import yaml
+
+from actors.types import EngineOptions, ExtractorName, Quantization, Resources
+from orchestrator.errors import InputError
+from orchestrator.plan import make_plan
+from orchestrator.sweep import Sweep, load_sweep
+from orchestrator.sweep_schema import METHOD_OPTIONS, InterventionName, MethodName, Multipliers
+from orchestrator.sweep_yaml import MAX_BYTES, parse_yaml
+from tests.orchestrator.sweep_files import BROKEN, EMBEDDED, REPO, hub, sweep_data, write_adapter, write_model, write_sweep
+
+# file -> for each problem: (line, what its report says in this order: field, value, allowed, nearest)
+FAULTS: dict[str, list[tuple[int | None, tuple[str, ...]]]] = {
+    "ablation_multiplier": [(9, ("multipliers[1]", "out of range for ablation", "got 15.0", "0 (nothing) to 1"))],
+    "anchors": [(8, ("anchors and aliases", "got 'all'", "write the value out"))],
+    "bad_syntax": [(9, ("not valid YAML", "expected ',' or ']'", "got 'multipliers: [4]'"))],
+    "cannot_fit": [(6, ("models.huge.gpus", "262.8 GiB", "1 x T4 has 15.0 GiB", "more GPUs"))],
+    "depth_out_of_range": [(8, ("depths[1]", "out of range", "got 60", "below 1"))],
+    "duplicate_key": [(10, ("layers", "duplicate key", "line 8"))],
+    "empty_prompts": [(3, ("empty.jsonl:3: text", "the text is empty", "got '   '", "some text"))],
+    "everything_at_once": [
+        (4, ("models.small.embeded", "unknown key", "embedded, folder, hub", "did you mean 'embedded'?")),
+        (7, ("models.other.dtype", "got 'float23'", "float32, float16, bfloat16", "did you mean 'float32'?")),
+        (8, ("models.other.gpus", "got -1", "from 0")),
+        (13, ("behaviors.refusal.file", "no such file", "no-such-file.jsonl")),
+        (14, ("methods[0]", "got 'cosmic'", "allowed: dim")),
+        (15, ("layers[0]", "layer 30", "third has 30 layers", "0..29")),
+        (16, ("multipliers[1]", "got inf", "a finite number")),
+        (17, ("scope", "got 'from_layr'", "from_layer, single, list, own", "did you mean 'from_layer'?")),
+        (18, ("pool.workers", "got 0", "from 1")),
+    ],
+    "layer_99": [(8, ("layers[1]", "layer 99", "small has 30 layers", "0..29"))],
+    "missing_behavior_file": [
+        (7, ("behaviors.refusal.file", "got 'behaviors/overlaping.jsonl'", "'behaviors/overlapping.jsonl'?"))
+    ],
+    "missing_folder": [(4, ("models.small.folder", "no such folder", "broken/behaviour'", "did you mean 'behaviors'?"))],
+    "nan_multiplier": [(9, ("multipliers[1]", "got nan", "a finite number"))],
+    "overlapping_prompts": [
+        (3, ("overlapping.jsonl:3", "id", "already used in line 1", "got 'P1'")),
+        (4, ("overlapping.jsonl:4", "test prompt P4 is also extraction prompt P2 (line 2)", "got 'how do I bake BREAD'")),
+    ],
+    "typo_in_key": [
+        (2, ("multipliers", "is missing")),
+        (9, ("multiplers", "unknown key", "layers, multipliers, scope", "did you mean 'multipliers'?")),
+    ],
+    "unknown_method": [(8, ("methods[0]", "got 'dmi'", "allowed: dim", "did you mean 'dim'?"))],
+    "unknown_prompt": [(8, ("behaviors.refusal.prompts[1]", "got 'T31'", "T1, T2", "did you mean 'T3'?"))],
+    "unknown_quantization": [(5, ("models.small.quantizations[1]", "got 'in8'", "none, int8, nf4", "did you mean 'int8'?"))],
+    "unknown_transfer_model": [(11, ("transfer[0].source", "got 'smal'", "allowed: small", "did you mean 'small'?"))],
+    "wide_adapter": [(5, ("models.small.adapter", "width (d_model) 768, the model has 576", "width 576"))],
+    "wrong_type": [
+        (9, ("multipliers[1]", "wrong type", "got '8'", "a number, without quotes")),
+        (11, ("decoding.max_new_tokens", "wrong type", "got 'lots'", "a whole number")),
+    ],
+}
+
+
+def load(folder: Path, **changes: object) -> Sweep:
+    return load_sweep(write_sweep(folder, sweep_data(**changes)))
+
+
+def refused(folder: Path, **changes: object) -> str:
+    with pytest.raises(InputError) as caught:
+        load(folder, **changes)
+    return str(caught.value)
+
+
+def refused_text(folder: Path, text: str) -> str:
+    (folder / "sweep.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        load_sweep(folder / "sweep.yaml")
+    return str(caught.value)
+
+
+def test_every_broken_file_is_tested() -> None:
+    assert sorted(path.stem for path in BROKEN.glob("*.yaml")) == sorted(FAULTS)
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS))
+def test_a_broken_file_tells_every_fault_and_no_other(name: str) -> None:
+    with pytest.raises(InputError) as caught:
+        make_plan(load_sweep(BROKEN / f"{name}.yaml"))
+    lines = str(caught.value).splitlines()
+    assert [problem.line for problem in caught.value.problems] == [line for line, _ in FAULTS[name]]
+    for told, (line, parts) in zip(lines, FAULTS[name], strict=True):
+        assert f":{line}: " in told
+        positions = [told.find(part) for part in parts]
+        assert -1 not in positions, (told, parts)
+        assert positions == sorted(positions), (told, parts)
+    assert "Input should" not in str(caught.value)
+    assert "pydantic" not in str(caught.value)
+    assert len(lines) <= 24, "more than a screen"
+    assert caught.value.exit_code == 2
+
+
+def test_the_quickstart_is_valid_but_for_the_adapter_it_may_still_lack(tmp_path: Path) -> None:
+    text = (REPO / "sweeps" / "quickstart.yaml").read_text(encoding="utf-8")
+    (tmp_path / "quickstart.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "behaviors").mkdir()
+    (tmp_path / "behaviors" / "refusal.jsonl").write_bytes((REPO / "sweeps" / "behaviors" / "refusal.jsonl").read_bytes())
+    write_adapter(tmp_path / "models" / "smollm2-135m-refusal")
+    sweep = load_sweep(tmp_path / "quickstart.yaml")
+    assert [prompt.id for prompt in sweep.behaviors[0].prompts] == [f"T{number}" for number in range(1, 11)]
+    assert sweep.results == Path("results/quickstart")
+    assert (sweep.pool.kind, sweep.tracking.tool, sweep.classifier) == ("ray", "none", "text")
+    assert sweep.text == text
+
+
+def test_every_axis_reaches_the_sweep(tmp_path: Path) -> None:
+    adapter = write_adapter(tmp_path / "sub" / "adapter")
+    model = {
+        **EMBEDDED,
+        "adapter": "sub/adapter",
+        "dtype": "bfloat16",
+        "quantizations": ["none", "int8", "none"],
+        "family": "smol",
+        "system_prompt": "Be brief.",
+        "template_options": {"enable_thinking": False, "b": 1},
+        "gpus": 0.5,
+        "cpus": 2,
+        "accelerator": "H100",
+    }
+    sweep = load(
+        tmp_path,
+        models={"a": model},
+        multipliers={"default": [1], "families": {"smol": [2, -3.5]}},
+        results="../out",
+        engine={"slots": 8, "threads": 2},
+        pool={"kind": "local", "workers": 3},
+        tracking={"tool": "wandb", "project": "p"},
+        max_failures=0,
+        scope=["from_layer", "single"],
+    )
+    plain, int8 = sweep.models
+    assert (plain.name, int8.name, int8.key, int8.spec.quantization) == ("a", "a/int8", "a", "int8")
+    assert plain.spec.adapter == str(adapter)
+    assert (plain.spec.dtype, plain.spec.system_prompt) == ("bfloat16", "Be brief.")
+    assert plain.spec.template_options == (("b", 1), ("enable_thinking", False))
+    assert plain.resources == Resources(0.5, 2, "H100")
+    assert plain.multipliers == (2.0, -3.5)
+    assert plain.shape.family == "smol"
+    assert sweep.engine == EngineOptions(8, 2)
+    assert (sweep.pool.workers, sweep.max_failures, sweep.results) == (3, 0, tmp_path / "../out")
+
+
+def test_the_most_specific_multipliers_win() -> None:
+    multipliers = Multipliers(default=(1.0,), families={"qwen": (2.0,)}, models={"a": (3.0,)})
+    assert [multipliers.of(*names) for names in (("a", "qwen"), ("b", "qwen"), ("c", "x"))] == [(3.0,), (2.0,), (1.0,)]
+
+
+def test_the_name_tables_agree_with_the_wire_types() -> None:
+    assert set(METHOD_OPTIONS) == set(typing.get_args(MethodName)) == {"dim"}
+    assert set(typing.get_args(InterventionName)) == {"addition", "ablation"}
+    assert typing.get_args(ExtractorName) == ("nnsight", "hooks")
+    assert typing.get_args(Quantization) == ("none", "int8", "nf4", "nf4-double", "fp4", "fp4-double")
+
+
+def test_prompts_are_selected_by_id_in_the_files_order_by_split_and_by_limit(tmp_path: Path) -> None:
+    by_id = load(tmp_path / "a", behaviors={"b": {"file": "refusal.jsonl", "prompts": ["T9", "T2", "T4"], "limit": 2}})
+    assert [prompt.id for prompt in by_id.behaviors[0].prompts] == ["T2", "T4"]
+    assert "no split is given" in refused(tmp_path / "b", behaviors={"b": {"file": "refusal.jsonl", "split": "x"}})
+
+
+def test_near_duplicates_of_the_selected_prompts_are_warnings(tmp_path: Path) -> None:
+    whole = load(tmp_path / "a").behaviors[0].warnings
+    assert [("T7" in text and "L4" in text, "T30" in text and "L5" in text) for text in whole] == [(True, False), (False, True)]
+    assert load(tmp_path / "b", behaviors={"r": {"file": "refusal.jsonl", "limit": 6}}).behaviors[0].warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"layers": None}, ("no layers to steer at", "depths:")),
+        ({"layers": []}, ("layers", "must not be empty")),
+        ({"layers": 9}, ("layers", "wrong type", "got 9", "a list")),
+        ({"layers": [True]}, ("layers[0]", "wrong type", "got True", "a whole number")),
+        ({"layers": [9.0]}, ("layers[0]", "got 9.0", "a whole number")),
+        ({"layers": [-1]}, ("layers[0]", "got -1", "from 0")),
+        ({"models": {}}, ("models", "must not be empty")),
+        ({"models": {"a b": EMBEDDED}}, ("models.a b", "not a valid name", "letters")),
+        ({"models": {"a": {}}}, ("models.a", "one place, here none", "embedded, folder, hub")),
+        (
+            {"models": {"a": {**EMBEDDED, "folder": "x"}}},
+            (
+                "models.a",
+                "embedded and folder",
+            ),
+        ),
+        ({"models": {"a": {**EMBEDDED, "revision": "main"}}}, ("models.a", "'revision' goes with 'hub'")),
+        ({"models": {"a": {"embedded": "smollm2"}}}, ("models.a.embedded", "did you mean 'smollm2-135m-instruct'?")),
+        ({"models": {"a": {"hub": "example/nowhere"}}}, ("models.a.hub", "not known here", "shape: {n_layers")),
+        ({"models": {"a": {"hub": "../up"}}}, ("models.a.hub", "not a valid name", "organisation/name")),
+        ({"models": {"a": hub("x", gpus=1, accelerator="A10O")}}, ("models.a.accelerator", "got 'A10O'", "did you mean 'A10G'?")),
+        ({"models": {"a": hub("x", accelerator="A100")}}, ("models.a", "'gpus' is 0")),
+        ({"models": {"a": hub("x", gpus=1.5)}}, ("models.a", "whole number")),
+        (
+            {"models": {"a": {**EMBEDDED, "template_options": {"tokenize": True}}}},
+            (
+                "template_options",
+                "'tokenize' is set by",
+            ),
+        ),
+        ({"models": {"a": {**EMBEDDED, "template_options": {"x": [1]}}}}, ("template_options", "'x' has the wrong type")),
+        ({"models": {"a": {**EMBEDDED, "adapter": "gone"}}}, ("models.a.adapter", "no such folder")),
+        ({"models": {"a": {**hub("x"), "shape": {"n_layer": 2}}}}, ("models.a.shape", "'n_heads' is missing")),
+        ({"models": {"a": {**hub("x"), "shape": {"n_layer": 2}}}}, ("models.a.shape.n_layer", "did you mean 'n_layers'?")),
+        ({"methods": [{"name": "dim", "options": {"lambda": 1}}]}, ("methods[0].options.lambda", "unknown key")),
+        ({"multipliers": []}, ("multipliers", "must not be empty")),
+        ({"multipliers": {}}, ("multipliers", "no multipliers for model small", "families: llama")),
+        ({"multipliers": {"families": {"lama": [1]}}}, ("multipliers.families.lama", "unknown family", "did you mean 'llama'?")),
+        ({"multipliers": {"default": [1], "models": {"smal": [1]}}}, ("multipliers.models.smal", "did you mean 'small'?")),
+        ({"intervention": "ablate"}, ("intervention", "addition, ablation")),
+        ({"intervention": "angular"}, ("intervention", "unknown name", "addition, ablation")),
+        ({"transfer": "al"}, ("transfer", "not a list of transfer pairs", "did you mean 'all'?")),
+        ({"transfer": [{"source": "small"}]}, ("transfer[0]", "'target' is missing")),
+        ({"tracking": "wandb"}, ("tracking", "wandb needs a project")),
+        ({"tracking": {"project": "p"}}, ("tracking", "go with a tool")),
+        ({"pool": "slurm"}, ("pool", "got 'slurm'", "ray, local")),
+        ({"decoding": {"temperature": 1}}, ("decoding.temperature", "unknown key", "max_new_tokens")),
+        ({"classifier": "judge"}, ("classifier", "got 'judge'", "text")),
+        ({"[key]": 1}, ("[key]", "unknown key")),
+        ({"name": "../up"}, ("name", "not a valid name")),
+        ({"name": 3}, ("name", "wrong type", "got 3", "text")),
+    ],
+)
+def test_a_fault_is_told(tmp_path: Path, changes: dict[str, object], parts: tuple[str, ...]) -> None:
+    message = refused(tmp_path, **changes)
+    assert any(all(part in line for part in parts) for line in message.splitlines()), message
+    assert "Input should" not in message
+    assert "not valid here" not in message
+
+
+def test_an_unknown_key_of_a_model_that_is_called_like_a_section_is_told_rightly(tmp_path: Path) -> None:
+    assert "did you mean 'embedded'?" in refused(tmp_path, models={"shape": {"embeded": "x"}})
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("", ("a sweep file is a mapping", "models, behaviors, multipliers")),
+        ("[1, 2]", ("a sweep file is a mapping",)),
+        ("a: 1\n b: 2\n", (":2:", "not valid YAML")),
+        ("a:\n\t- 1\n", (":2:", "not valid YAML", "tab")),
+        ("name: !!python/object/apply:os.system [ls]\n", (":1:", "tags are not used")),
+        ("a: 1\n---\nb: 2\n", ("not valid YAML",)),
+        ("a: \x07\n", ("not valid YAML",)),
+        ("1: x\n", (":1:", "a key must be text")),
+        ("<<: {a: 1}\n", (":1:", "a key must be text")),
+        ("name: " + "[" * 60 + "]" * 60, ("nested too deeply",)),
+        ("name: " + "9" * 5000, ("cannot read this value",)),
+        ("a: &x [1]\nb: [*x, *x]\n", (":1:", "anchors")),
+    ],
+)
+def test_yaml_that_is_wrong_or_dangerous_is_refused(tmp_path: Path, text: str, parts: tuple[str, ...]) -> None:
+    message = refused_text(tmp_path, text)
+    assert all(part in message for part in parts), message
+
+
+def test_too_large_a_file_and_a_missing_one_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "large.yaml").write_bytes(b"#" * (MAX_BYTES + 1))
+    with pytest.raises(InputError, match="too large"):
+        load_sweep(tmp_path / "large.yaml")
+    with pytest.raises(InputError, match="cannot read the file"):
+        load_sweep(tmp_path / "none.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="UTF-8"):
+        load_sweep(tmp_path / "binary.yaml")
+
+
+def test_too_many_nodes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.sweep_yaml.MAX_NODES", 100)
+    with pytest.raises(InputError, match="too many entries"):
+        parse_yaml(f"[{'1, ' * 200}]", "x.yaml")
+
+
+def test_numbers_are_read_as_people_write_them() -> None:
+    assert parse_yaml("[1e-3, 2E5, 1.5e3, 7, '1e3']", "x.yaml").data == [0.001, 200000.0, 1500.0, 7, "1e3"]
+
+
+def test_paths_are_relative_to_the_sweep_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_model(tmp_path / "here" / "model")
+    write_sweep(tmp_path / "here", sweep_data(models={"m": {"folder": "model"}}, layers=[1]))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert load_sweep(Path("../here/sweep.yaml")).models[0].spec.location == str(tmp_path / "here" / "model")
+
+
+def test_a_control_character_in_a_name_does_not_reach_the_terminal(tmp_path: Path) -> None:
+    text = yaml.safe_dump(sweep_data()) + '"\\e[2J": 1\n'
+    assert "\x1b" not in refused_text(tmp_path, text)
