@@ -13,13 +13,14 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError, create_model
 
+from actors.methods import METHODS
 from actors.types import ModelSpec, Prompt, Resources
 from orchestrator.behaviors import Behavior, TestPrompt, load_behavior
 from orchestrator.cells import Options
 from orchestrator.errors import InputError, Problem, nearest_entry
 from orchestrator.models import ModelShape, check_adapter, fingerprint_of, shape_of
 from orchestrator.sweep_problems import problem_at, problems_of, unknown_name
-from orchestrator.sweep_schema import METHOD_OPTIONS, BehaviorEntry, Entry, ModelEntry, SweepSettings
+from orchestrator.sweep_schema import BehaviorEntry, Entry, ModelEntry, SweepSettings
 from orchestrator.sweep_yaml import Document
 
 Section = TypeVar("Section", bound=BaseModel)
@@ -180,7 +181,7 @@ class Resolver:
 
     def _methods(self) -> Iterator[tuple[str, Options]]:
         for number, entry in enumerate(self._valid("methods") or ()):
-            section = METHOD_OPTIONS[entry.name]
+            section = METHODS[entry.name].options
             at = ("methods", number, "options")
             try:
                 yield entry.name, tuple(sorted(section.model_validate(entry.options).model_dump().items()))

@@ -1,6 +1,7 @@
 """The sweep file's schema: which keys there are, of which type, in which range. What is not listed here is refused.
 
-The ``Literal`` types below are the tables of valid names: an extension adds its name to one line.
+The ``Literal`` types below are the tables of valid names. Methods and interventions are named by the actors' own registries,
+which import no torch.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from typing import Annotated, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from actors.interventions import INTERVENTIONS
+from actors.methods import METHODS
 from actors.types import DType, ExtractorName, Quantization
 from orchestrator.cells import Scope
 from orchestrator.devices import ACCELERATORS
 
-MethodName = Literal["dim"]
-InterventionName = Literal["addition", "ablation"]
 ClassifierName = Literal["text"]
 PoolName = Literal["ray", "local"]
 TrackerName = Literal["none", "wandb"]
@@ -42,6 +43,21 @@ Layer = Annotated[int, Field(ge=0)]
 def fault(message: str, allowed: str = "", nearest: str = "") -> PydanticCustomError:
     """A validation error in our own words; ``sweep_problems`` passes it on."""
     return PydanticCustomError("sweep", "{message}", {"message": message, "allowed": allowed, "nearest": nearest})
+
+
+def _listed_in(registry: Mapping[str, object], kind: str) -> BeforeValidator:
+    """A name that must be a key of one of the actors' registries."""
+
+    def check(name: object) -> object:
+        if isinstance(name, str) and name not in registry:
+            raise fault(f"unknown {kind}", ", ".join(registry))
+        return name
+
+    return BeforeValidator(check)
+
+
+MethodName = Annotated[str, _listed_in(METHODS, "method")]
+InterventionName = Annotated[str, _listed_in(INTERVENTIONS, "intervention")]
 
 
 def _as_tuple(value: object) -> object:
@@ -112,7 +128,7 @@ class ModelEntry(Entry):
     system_prompt: str | None = None
     template_options: dict[str, object] = Field(default_factory=dict)
     trust_remote_code: bool = False
-    gpus: float = Field(default=0.0, ge=0, le=64, allow_inf_nan=False)
+    gpus: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)
     cpus: float = Field(default=1.0, gt=0, le=1024, allow_inf_nan=False)
     accelerator: str | None = None
 
@@ -144,8 +160,6 @@ class ModelEntry(Entry):
             raise fault("'shape' and 'trust_remote_code' do not go with 'embedded'", "them only beside hub or folder")
         if self.accelerator is not None and self.gpus == 0:
             raise fault("'accelerator' is given but 'gpus' is 0", "gpus: 1, or no accelerator")
-        if self.gpus > 1 and not self.gpus.is_integer():
-            raise fault("more than one GPU must be a whole number", "a part of one GPU, or 1, 2, ...")
         return self
 
 
@@ -158,16 +172,8 @@ class BehaviorEntry(Entry):
     limit: int | None = Field(default=None, ge=1)
 
 
-class DimOptions(Entry):
-    """Difference in means takes no options."""
-
-
-METHOD_OPTIONS: dict[MethodName, type[Entry]] = {"dim": DimOptions}
-"""Every method that a sweep may name -> the options that it takes."""
-
-
 class MethodEntry(Entry):
-    """An extraction method by name, with its options (checked against ``METHOD_OPTIONS``)."""
+    """An extraction method by name, with its options (checked against the method's own)."""
 
     name: MethodName
     options: dict[str, object] = Field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Extraction methods, one file each, listed here: activations of two classes -> one direction per layer.
+"""Extraction methods, one file each, listed here: activations of two classes -> one direction per layer. Imports no torch.
 
 To add a method: a file with a function like :func:`actors.methods.dim.dim` and a frozen pydantic model of its options,
 and a line below.
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel
 
 from actors.methods.dim import DimOptions, dim
+from actors.methods.options import MethodOptions
 from actors.methods.pca import PcaOptions, pca
 from actors.methods.random import RandomOptions, random
 
@@ -27,7 +27,7 @@ class Method:
     """``find(harmful, harmless, options) -> [L, d]`` float64, one difference vector per layer (its norm is the raw norm)."""
 
     find: Callable[[Activations, Activations, Any], Activations]
-    options: type[BaseModel]
+    options: type[MethodOptions]
 
 
 METHODS: dict[str, Method] = {

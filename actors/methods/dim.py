@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
+
+from actors.methods.options import MethodOptions
 
 
-class DimOptions(BaseModel):
+class DimOptions(MethodOptions):
     """DIM has no options."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def dim(harmful: npt.NDArray[np.float64], harmless: npt.NDArray[np.float64], _options: DimOptions) -> npt.NDArray[np.float64]:

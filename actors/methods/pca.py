@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 
 from actors.errors import JobError
+from actors.methods.options import MethodOptions
 
 
-class PcaOptions(BaseModel):
+class PcaOptions(MethodOptions):
     """PCA has no options."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def pca(harmful: npt.NDArray[np.float64], harmless: npt.NDArray[np.float64], _options: PcaOptions) -> npt.NDArray[np.float64]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from actors.methods.dim import DimOptions, dim
+from actors.methods.options import MethodOptions
 
 
-class RandomOptions(BaseModel):
+class RandomOptions(MethodOptions):
     """``seed``: another seed, another direction."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = Field(default=0, ge=0)
 

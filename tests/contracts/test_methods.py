@@ -58,7 +58,7 @@ def test_random_is_norm_matched_and_unrelated() -> None:
     drawn = METHODS["random"].find(harmful, harmless, options_of("random"))
     np.testing.assert_allclose(np.linalg.norm(drawn, axis=-1), np.linalg.norm(dim, axis=-1))
     assert np.abs(drawn @ direction / np.linalg.norm(drawn, axis=-1)).max() < 0.4  # 4 sigma of a random cosine at d = 96
-    other = METHODS["random"].find(harmful, harmless, METHODS["random"].options(seed=1))
+    other = METHODS["random"].find(harmful, harmless, METHODS["random"].options.model_validate({"seed": 1}))
     assert not np.allclose(other, drawn)
 
 

@@ -16,6 +16,7 @@ from actors.engine.decode import SlotBatch, choose
 from actors.engine.engine import Engine, batch_dependence, is_out_of_memory
 from actors.engine.prefill import Prefilled
 from actors.engine.rows import Row
+from actors.engine.stopwatch import Stopwatch
 from actors.errors import OutOfMemoryError
 from actors.steering import SteeringBank, SteeringHooks
 from actors.types import CellResult, Decoding, DType, Failure, GenerationJob, Prompt, Quantization, Steering
@@ -73,8 +74,8 @@ def logits_of(worker: ModelWorker, jobs: Sequence[GenerationJob], monkeypatch: p
         last.append(logits)
         return choose(logits)
 
-    def spy_begin(self: Engine, prefilled: Prefilled, batch: SlotBatch, bank: SteeringBank) -> Iterator[Row]:
-        yield from begin(self, prefilled, batch, bank)
+    def spy_begin(self: Engine, prefilled: Prefilled, batch: SlotBatch, bank: SteeringBank, watch: Stopwatch) -> Iterator[Row]:
+        yield from begin(self, prefilled, batch, bank, watch)
         for place, row in enumerate(prefilled.rows):
             note(row, place)
 
