@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from actors.types import ModelSpec
 from orchestrator.errors import InputError, Problem, nearest_entry
 from orchestrator.fingerprints import WEIGHT_SUFFIXES, adapter_fingerprint, folder_fingerprint, safetensors_header
+from orchestrator.hub import cached_config, fetch_config
 
 FAMILY_OF = {
     "llama": "llama",
@@ -101,16 +101,19 @@ EMBEDDED = {
 
 
 def shape_of(spec: ModelSpec, given: Mapping[str, object] | None = None, family: str | None = None) -> ModelShape:
-    """The shape of a model: of its config.json (folder, or the hub's cache), or as ``given`` by the sweep's ``shape:``.
+    """The shape of a model: of its config.json (folder, hub's cache, hub), or as ``given`` by the sweep's ``shape:``.
 
     ``given`` has the keys of a config.json. Raises :class:`InputError` when neither is known, and when the two differ.
     """
     config = _config(spec)
     if config is None and given is None:
-        raise InputError.because(
-            f"the shape of {spec.location} is not known here: it is not in the hub's cache",
-            allowed="shape: {n_layers: ..., d_model: ..., n_heads: ..., d_ff: ..., vocab_size: ...}, to plan without it",
-        )
+        fetched = fetch_config(spec.location, spec.revision)
+        if isinstance(fetched, str):
+            raise InputError.because(
+                f"the shape of {spec.location} is not known here: it is not in the hub's cache, and {fetched}",
+                allowed="shape: {n_layers: ..., d_model: ..., n_heads: ..., d_ff: ..., vocab_size: ...}, to plan without it",
+            )
+        config = fetched
     if config is None or given is None:
         return shape_from_config(config or given or {}, family)
     known, claimed = shape_from_config(config, family), shape_from_config({**config, **given}, family)
@@ -197,18 +200,8 @@ def _config(spec: ModelSpec) -> Mapping[str, object] | None:
     if spec.source == "folder":
         _require(Path(spec.location), "config.json", "a model folder")
         return _read_config(Path(spec.location) / "config.json")
-    cached = _cached_config(spec.location, spec.revision)
+    cached = cached_config(spec.location, spec.revision)
     return None if cached is None else _read_config(cached)
-
-
-def _cached_config(repo: str, revision: str | None) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache  # only sweeps with hub models pay for this import
-
-    # read now and not when huggingface_hub was imported, so that HF_HOME holds whenever it is set
-    home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
-    cache = Path(os.environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")).expanduser()
-    found = try_to_load_from_cache(repo, "config.json", cache_dir=cache, revision=revision)
-    return Path(found) if isinstance(found, str) else None
 
 
 def _read_config(path: Path) -> Mapping[str, object]:
