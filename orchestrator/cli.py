@@ -79,12 +79,17 @@ def run(
 @app.command(epilog="Example:  python -m orchestrator plan sweeps/quickstart.yaml --json")
 def plan(sweep: SweepFile, results: ResultsOption = None, as_json: AsJson = False) -> None:
     """Show what a sweep would run and an estimate of its cost. Loads no model and writes nothing."""
+    from orchestrator.plan_table import render_plan
     from orchestrator.run import prepare
-    from orchestrator.summaries import plan_json, plan_lines
+    from orchestrator.summaries import plan_object, state_line
 
     with _input_errors_told():
         prepared = prepare(sweep, results)
-        _show(plan_json(prepared), plan_lines(prepared), as_json)
+        if as_json:
+            _print_json(plan_object(prepared))
+            return
+        _console(False).print(render_plan(prepared.plan))
+        _print(_console(False), [f"{state_line(prepared)}; results in {prepared.store.root}"])
 
 
 @app.command(epilog="Example:  python -m orchestrator status results/quickstart")

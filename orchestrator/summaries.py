@@ -10,6 +10,7 @@ from pathlib import Path
 from actors.types import Failure
 from orchestrator.board import State
 from orchestrator.cells import Cell
+from orchestrator.plan_table import plan_json
 from orchestrator.progress import duration
 from orchestrator.run import Prepared, RunSummary
 from orchestrator.store import Store
@@ -17,46 +18,16 @@ from orchestrator.store import Store
 FAILURES_SHOWN = 5
 
 
-def plan_lines(prepared: Prepared) -> list[str]:
-    """What would run: a row per model, the sums, the warnings."""
-    plan, cost = prepared.plan, prepared.plan.estimate
-    rows = [("model", "layers", "width", "cells", "responses", "new tokens", "loads", "time", "memory", "device")]
-    for model in plan.models:
-        part = next(one for one in cost.models if one.variant == model.variant)
-        cells = sum(1 for cell in plan.cells if cell.target == model.spec)
-        sizes = (str(model.shape.n_layers), str(model.shape.d_model), str(cells), str(part.rows), f"<= {part.new_tokens}")
-        rows.append((model.name, *sizes, str(part.loads), duration(part.seconds), _bytes(part.peak_bytes), part.device))
-    total = (
-        f"in all {len(plan.cells)} cells, {cost.rows} responses, {len(plan.directions)} direction sets, {cost.loads} model loads,"
-    )
-    total += f" at most {cost.new_tokens} new tokens, about {duration(cost.seconds)} on one worker (an estimate)"
-    return [f"sweep {plan.name}, results in {prepared.store.root}", *aligned(rows), total, *_remarks(prepared), _state(prepared)]
-
-
-def plan_json(prepared: Prepared) -> dict[str, object]:
-    """The same for programs."""
-    plan, cost = prepared.plan, prepared.plan.estimate
-    board = prepared.board()
-    states = Counter(item.state.value for item in board.of(None) if isinstance(item.spec, Cell))
-    return {
-        "sweep": plan.name,
-        "results": str(prepared.store.root),
-        "cells": {"planned": len(plan.cells), "done": states["done"], "failed": states["failed"], "to_run": states["pending"]},
-        "directions": len(plan.directions),
-        "responses": cost.rows,
-        "prompt_tokens": cost.prompt_tokens,
-        "new_tokens": cost.new_tokens,
-        "loads": cost.loads,
-        "seconds": cost.seconds,
-        "models": [{**asdict(model), "peak_bytes": model.peak_bytes} for model in cost.models],
-        "warnings": list(plan.warnings),
-        "incomparable": [asdict(pair) for pair in plan.incomparable],
-    }
+def plan_object(prepared: Prepared) -> dict[str, object]:
+    """The plan (``plan_table.plan_json``) with its ``results`` folder and the ``progress`` of its cells."""
+    states = _states(prepared)
+    progress = {"done": states[State.DONE], "failed": states[State.FAILED], "to_run": states[State.PENDING]}
+    return {**plan_json(prepared.plan), "results": str(prepared.store.root), "progress": progress}
 
 
 def banner_lines(prepared: Prepared) -> list[str]:
     """What is about to happen."""
-    return [f"sweep {prepared.plan.name}, results in {prepared.store.root}", *_remarks(prepared), _state(prepared)]
+    return [f"sweep {prepared.plan.name}, results in {prepared.store.root}", *_remarks(prepared), state_line(prepared)]
 
 
 def ending_lines(summary: RunSummary) -> list[str]:
@@ -127,13 +98,17 @@ def _remarks(prepared: Prepared) -> list[str]:
     return [*(f"note: {warning}" for warning in plan.warnings), *pairs]
 
 
-def _state(prepared: Prepared) -> str:
-    board = prepared.board()
-    states = Counter(item.state for item in board.of(None) if isinstance(item.spec, Cell))
+def state_line(prepared: Prepared) -> str:
+    """How much of the plan is left to run."""
+    states = _states(prepared)
     parts = [f"{states[State.PENDING]} of {states.total()} cells to run", f"{states[State.DONE]} done before"]
     if states[State.FAILED]:
         parts.append(f"{states[State.FAILED]} failed before (`retry` runs them again)")
     return ", ".join(parts)
+
+
+def _states(prepared: Prepared) -> Counter[State]:
+    return Counter(item.state for item in prepared.board().of(None) if isinstance(item.spec, Cell))
 
 
 def _status(store: Store) -> list[dict[str, str | int]]:
@@ -153,7 +128,3 @@ def _planned_failures(store: Store) -> list[Failure]:
     planned = store.planned()
     ids = {cell.cell_id for cell in planned.cells} | {direction.id for direction in planned.directions}
     return [one for one in store.failures() if one.item_id in ids]
-
-
-def _bytes(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

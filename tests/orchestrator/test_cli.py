@@ -187,8 +187,8 @@ def test_plan_writes_nothing_and_tells_the_cost(cli: Callable[..., Result], tmp_
     sweep = write_sweep(tmp_path)
     told = cli("plan", sweep)
     assert told.exit_code == 0, told.output
-    assert "in all 4 cells" in told.output
-    assert as_json(cli("plan", sweep, "--json"))["cells"] == {"planned": 4, "done": 0, "failed": 0, "to_run": 4}
+    assert "4 cells: 1 unsteered, 3 steered" in told.output
+    assert as_json(cli("plan", sweep, "--json"))["progress"] == {"done": 0, "failed": 0, "to_run": 4}
     assert not (tmp_path / "out").exists()
 
 

@@ -19,7 +19,7 @@ from orchestrator.cells import Cell, variant_id
 from orchestrator.errors import InputError
 from orchestrator.layers import layer_at, places
 from orchestrator.plan import Plan, make_plan
-from orchestrator.report.plan_table import plan_json, render_plan
+from orchestrator.plan_table import plan_json, render_plan
 from orchestrator.sweep import load_sweep
 from orchestrator.sweep_schema import Transfer
 from tests.orchestrator.sweep_files import EMBEDDED, hub, plan_of, sweep_data, write_model, write_sweep

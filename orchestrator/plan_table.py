@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from orchestrator.estimate import Estimate, ModelEstimate
 
 JSON_VERSION = 1
+NAME_WIDTH = 32
+"""Longer model names are folded in the table."""
+
 _COLUMNS = ("model", "cells", "rows", "tokens", "loads", "time", "memory", "on")
 
 
@@ -28,7 +31,9 @@ def render_plan(plan: Plan) -> RenderableType:
     )
     for column, total in zip(_COLUMNS, _totals(plan), strict=True):
         named = column in ("model", "on")
-        table.add_column(column, footer=total, justify="left" if named else "right", no_wrap=not named, overflow="fold")
+        widest = min(NAME_WIDTH, max(len(model.name) for model in plan.models)) if column == "model" else None
+        justify: Literal["left", "right"] = "left" if named else "right"
+        table.add_column(column, footer=total, justify=justify, no_wrap=not named, overflow="fold", min_width=widest)
     cells = Counter(variant_id(cell.target) for cell in plan.cells)
     for model, cost in zip(plan.models, plan.estimate.models, strict=True):
         table.add_row(Text(plain(model.name)), f"{cells[model.variant]:,}", *_numbers(cost), cost.device)
