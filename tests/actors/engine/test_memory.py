@@ -1,0 +1,71 @@
+"""How many slots fit: the arithmetic against what is really allocated, and against the sizes that users have."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import Qwen2Config
+
+from actors.engine import memory
+from actors.engine.cache import SlotCache
+from tests.tiny import CONFIGS, tiny_model
+
+QWEN_32B = Qwen2Config(
+    vocab_size=152064,
+    hidden_size=5120,
+    intermediate_size=27648,
+    num_hidden_layers=64,
+    num_attention_heads=40,
+    num_key_value_heads=8,
+)
+A100_80GB = 80 * 2**30
+
+
+def weight_bytes(config: Qwen2Config, itemsize: int) -> int:
+    """Parameters counted on the meta device: nothing is allocated."""
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    return sum(parameter.numel() for parameter in model.parameters()) * itemsize
+
+
+def test_a_32b_model_leaves_room_for_256_slots_on_80_gigabytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = weight_bytes(QWEN_32B, 2)
+    assert weights == pytest.approx(65.5e9, rel=0.01)
+    monkeypatch.setattr(memory, "free_bytes", lambda _device: A100_80GB - weights - 2 * 2**30)  # 2 GiB: the CUDA context
+    assert memory.slots_that_fit(QWEN_32B, 160, torch.bfloat16, torch.device("cuda")) >= 256
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2", "qwen3", "gpt2"])
+def test_slot_bytes_cover_what_a_slot_allocates(family: str) -> None:
+    config, slots, capacity = CONFIGS[family], 16, 96
+    model = tiny_model(family)
+    text = config.get_text_config()
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    cache = SlotCache(text.num_hidden_layers, slots, capacity)
+    one = torch.zeros(slots, heads, 1, width)
+    cache.at(torch.zeros(slots, dtype=torch.long))
+    for layer in range(text.num_hidden_layers):
+        cache.update(one, one, layer)
+    allocated = sum(tensor.nbytes for kept in cache._store if kept is not None for tensor in kept)
+    stated = memory.slot_bytes(model.config, capacity, 4) * slots
+    assert allocated <= stated <= 3 * allocated
+
+
+def test_there_is_always_one_step_of_slots_and_never_more_than_the_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(memory, "free_bytes", lambda _device: 0)
+    assert memory.slots_that_fit(CONFIGS["llama"], 96, torch.float32, cpu) == memory.SLOT_STEP
+    monkeypatch.setattr(memory, "free_bytes", lambda _device: 2**50)
+    assert memory.slots_that_fit(CONFIGS["llama"], 96, torch.float32, cpu) == memory.MAX_SLOTS["cpu"]
+    monkeypatch.setattr(memory, "free_bytes", lambda _device: 40 * 2**20)
+    middle = memory.slots_that_fit(CONFIGS["llama"], 96, torch.float32, cpu)
+    assert middle % memory.SLOT_STEP == 0
+    assert memory.free_bytes(cpu) > 0
+
+
+def test_measured_memory_is_plausible() -> None:
+    assert memory.free_bytes(torch.device("cpu")) > 2**20
+    assert memory.peak_bytes(torch.device("cpu")) > 50 * 2**20

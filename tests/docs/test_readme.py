@@ -1,0 +1,98 @@
+"""What the README says is so: its commands exist, its sweep is valid, its method in one file works, its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from orchestrator.cli import app
+from orchestrator.errors import InputError
+from orchestrator.sweep import load_sweep
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """The README's code blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.M | re.S)
+
+
+def test_links_and_pictures_exist() -> None:
+    targets = re.findall(r"\]\(([^)#]+)\)", README)
+    assert "docs/quickstart.png" in targets
+    for target in targets:
+        assert (ROOT / target).is_file(), target
+
+
+def test_commands_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for command in re.findall(r"^make (\w[\w-]*)", "\n".join(blocks("bash")), flags=re.M):
+        assert re.search(rf"^{command}:", makefile, flags=re.M), command
+    commands = re.findall(r"python -m orchestrator (\w+)", README)
+    assert {"run", "plan", "status", "retry", "score"} <= set(commands)
+    for command in set(commands):
+        assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0, command
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    assert re.search(r"^make test\b", (ROOT / ".ci" / "run").read_text(), flags=re.M)
+
+
+def test_the_sweep_is_valid_but_for_the_shape_of_a_model_that_is_not_here(tmp_path: Path) -> None:
+    (block,) = blocks("yaml")
+    document = yaml.safe_load(block)
+    (tmp_path / "behaviors").mkdir()
+    (tmp_path / "behaviors" / "refusal.jsonl").write_bytes((ROOT / "sweeps" / "behaviors" / "refusal.jsonl").read_bytes())
+    path = tmp_path / "sweep.yaml"
+    path.write_text(block, encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        load_sweep(path)
+    assert [problem.field for problem in caught.value.problems] == ["models.qwen-7b.hub"], str(caught.value)
+    model = document["models"]["qwen-7b"]
+    model["shape"] = {"n_layers": 28, "d_model": 3584, "n_heads": 28, "n_kv_heads": 4, "d_ff": 18944, "vocab_size": 152064}
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    assert load_sweep(path).name == "my-sweep"
+
+
+def test_the_method_in_one_file_keeps_every_methods_contract() -> None:
+    (block,) = blocks("python")
+    namespace: dict[str, object] = {}
+    exec(compile(block, "README.md", "exec"), namespace)
+    rng = np.random.default_rng(0)
+    harmful, harmless = rng.standard_normal((2, 6, 3, 8))
+    median, options = namespace["median"], namespace["MedianOptions"]
+    assert callable(median)
+    assert callable(options)
+    found = median(harmful, harmless, options())
+    np.testing.assert_array_equal(found, np.median(harmful, axis=0) - np.median(harmless, axis=0))
+
+
+def test_the_python_version_is_the_one_required() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == ">=3.11"
+    assert "Python 3.11 or newer" in README
+
+
+def test_the_tree_names_what_a_sweep_leaves() -> None:
+    """Against the store's own words; the store's tests hold those."""
+    from orchestrator import store
+
+    for name in (
+        "cells.parquet",
+        "responses.parquet",
+        "report.md",
+        "directions/",
+        "responses/",
+        "labels/",
+        "failures/",
+        "sweep.yaml",
+    ):
+        assert name in README
+        assert name in (store.__doc__ or "")
