@@ -202,15 +202,27 @@ def _connect() -> bool:
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
     try:
         address = services.canonicalize_bootstrap_address(None)
-        if address is None:
-            ray.init(address="local", object_store_memory=OBJECT_STORE_BYTES, **quiet)
-            return False
-        _reach(address)
-        ray.init(runtime_env={"py_modules": [str(Path(actors.__file__).parent)]}, **quiet)
+        if address is not None and not _is_left_over(address):
+            _reach(address)
+            ray.init(runtime_env={"py_modules": [str(Path(actors.__file__).parent)]}, **quiet)
+            return True
     except (OSError, ValueError) as error:  # ConnectionError is an OSError; ValueError: the address makes no sense
         message = f"cannot join the Ray cluster ({error}); start it, or set RAY_ADDRESS=local to run on this machine alone"
         raise InputError.because(message, field="RAY_ADDRESS") from error
-    return True
+    ray.init(address="local", object_store_memory=OBJECT_STORE_BYTES, **quiet)
+    return False
+
+
+def _is_left_over(address: str) -> bool:
+    """Whether the address is only what a Ray that has ended left in its temporary folder: nobody asked for it, nobody answers."""
+    if os.environ.get("RAY_ADDRESS"):
+        return False
+    try:
+        _reach(address)
+    except OSError:
+        _log.warning("the Ray cluster that ran on this machine has ended: starting a local Ray")
+        return True
+    return False
 
 
 def _reach(address: str) -> None:
