@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from orchestrator.classifiers.finding import Finding
 from orchestrator.classifiers.layout import is_code, is_laid_out
-from orchestrator.classifiers.noise import noise, odd_spelling, words_of
+from orchestrator.classifiers.noise import noise, odd_spelling, stray_brackets, words_of
 from orchestrator.classifiers.normal_form import control_share, normal_form
 from orchestrator.classifiers.repetition import (
     MAX_CHAR_PERIOD,
@@ -25,10 +25,12 @@ from orchestrator.classifiers.repetition import (
 )
 from orchestrator.classifiers.salad import salad
 
-_LIST_MARK = re.compile(r"^[ ]*(?:(?:step|day)? ?\d+[.):]|[-•·])[ ]*", re.MULTILINE | re.IGNORECASE)
+_LIST_MARK = re.compile(r"^[ ]*(?:(?:step|day)? ?\d+[.):]|[a-z][.)]|[-•·])[ ]*", re.MULTILINE | re.IGNORECASE)
 _RULE = re.compile(r"([-=_~#·—|:])(?:[ ]?\1){3,}")
 _ENDING = 25
 """Words at the end that must not turn in circles."""
+_BLANK_FROM, MAX_BLANK = 40, 0.6
+"""Blank lines and spaces may fill this share of a response of so many characters; an ASCII picture stays below."""
 _WINDOW = 200
 """Words over which distinct ones are counted: their share falls with length in any language."""
 _LAUGHTER = frozenset(["ha", "haha", "he", "hehe", "ho", "hee", "la", "na", "yeah", "hey"])
@@ -41,9 +43,13 @@ def garbled(response: str) -> Finding | None:
         return Finding("empty", characters=len(response))
     if (share := control_share(response)) > 0.1:
         return Finding("noise:control_characters", share=share)
+    if (blank := blank_share(response)) > MAX_BLANK and len(response) >= _BLANK_FROM:
+        return Finding("noise:blank", share=blank)
     body = _LIST_MARK.sub("", text)
     words = clip(words_of(body))
     found = word_loop(words) or char_loop(body) or dense(text) or noise(text)
+    if found is None and not is_code(text):
+        found = stray_brackets(text)
     if found is not None or is_laid_out(text):
         return found
     return echo(words) or odd_spelling(text) or salad(text)
@@ -100,6 +106,11 @@ def echo(words: Sequence[str]) -> Finding | None:
     ):
         return Finding("echo", thrice=thrice, thrice_tail=thrice_tail, twice=twice, ending=ending, distinct=distinct)
     return None
+
+
+def blank_share(response: str) -> float:
+    """Share of the characters that show nothing; sentences have about 0.2, verse and code up to 0.5."""
+    return sum(map(str.isspace, response)) / len(response) if response else 0.0
 
 
 def dense(text: str) -> Finding | None:

@@ -18,7 +18,7 @@ class TextClassifier:
     """
 
     name = "text-3way"
-    version = "1"
+    version = "2"
 
     def label(self, prompt_id: str, prompt: str, response: str, finish_reason: str) -> Label:
         """The label of ``response``, with the rule that decided as evidence. Deterministic; never raises."""
