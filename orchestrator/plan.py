@@ -119,7 +119,7 @@ def _memory_problems(sweep: Sweep, variants: Sequence[ModelVariant]) -> list[Pro
                 f"model {model.name} cannot fit: its weights take {needed / 2**30:.1f} GiB, {model.resources.gpus:g} x {kind} "
             )
             path = ("models", model.key, "gpus")
-            allowed = "more GPUs, a larger accelerator, a smaller dtype, or a quantization"
+            allowed = "a larger accelerator, a smaller dtype, or a quantization"
             problems.append(sweep.problem(*path, message=f"{message}has {limit / 2**30:.1f} GiB", allowed=allowed))
     return problems
 

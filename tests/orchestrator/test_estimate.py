@@ -110,7 +110,7 @@ def test_memory_limits() -> None:
     ("more", "fits"),
     [
         ({"gpus": 1, "accelerator": "T4", "dtype": "float32"}, False),
-        ({"gpus": 2, "accelerator": "T4", "dtype": "float32"}, True),
+        ({"gpus": 1, "accelerator": "A100-80G", "dtype": "float32"}, True),
         ({"gpus": 1, "accelerator": "T4", "dtype": "bfloat16"}, True),
         ({"gpus": 0.5, "accelerator": "T4", "dtype": "bfloat16"}, False),
         ({"gpus": 0.5, "accelerator": "T4", "dtype": "bfloat16", "quantizations": ["nf4"]}, True),

@@ -21,7 +21,7 @@ FAULTS: dict[str, list[tuple[int | None, tuple[str, ...]]]] = {
     "ablation_multiplier": [(9, ("multipliers[1]", "out of range for ablation", "got 15.0", "0 (nothing) to 1"))],
     "anchors": [(8, ("anchors and aliases", "got 'all'", "write the value out"))],
     "bad_syntax": [(9, ("not valid YAML", "expected ',' or ']'", "got 'multipliers: [4]'"))],
-    "cannot_fit": [(6, ("models.huge.gpus", "262.8 GiB", "1 x T4 has 15.0 GiB", "more GPUs"))],
+    "cannot_fit": [(6, ("models.huge.gpus", "262.8 GiB", "1 x T4 has 15.0 GiB", "a larger accelerator"))],
     "depth_out_of_range": [(8, ("depths[1]", "out of range", "got 60", "below 1"))],
     "duplicate_key": [(10, ("layers", "duplicate key", "line 8"))],
     "empty_prompts": [(3, ("empty.jsonl:3: text", "the text is empty", "got '   '", "some text"))],
