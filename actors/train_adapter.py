@@ -35,7 +35,7 @@ class Recipe:
     """What decides the result of a training run, besides the data."""
 
     seed: int = 0
-    epochs: int = 3
+    epochs: int = 4
     learning_rate: float = 1e-3
     batch_size: int = 16
     rank: int = 8

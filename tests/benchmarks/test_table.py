@@ -41,6 +41,7 @@ def test_the_document(tmp_path: Path) -> None:
         "rows": 2,
         "new_tokens": 20,
         "seconds": 1.0,
+        "cpu_seconds": 0.0,
         "others_cores": 0.1,
         "parts": {"decode_seconds": 0.5},
     }
@@ -48,7 +49,7 @@ def test_the_document(tmp_path: Path) -> None:
         {
             "of": "ours",
             "to": "theirs",
-            "metric": "tokens_per_second",
+            "metric": "tokens/s",
             "summary": {"median": 4.0, "low": 4.0, "high": 4.0},
             "target": 3.5,
             "verdict": "met",

@@ -56,6 +56,8 @@ def test_speeds_come_from_the_contenders_own_clock_where_it_has_one(monkeypatch:
     machine_with(monkeypatch, [])
     sample = interleave([Fake("a", [])], Plan(rounds=1)).samples("a")[0]
     assert (sample.tokens_per_second, sample.rows_per_second) == (15.0, 1.5)
+    # The fake machine gives us half a second of processor time per run.
+    assert (sample.cpu_seconds, sample.tokens_per_cpu_second) == (0.5, 60.0)
 
 
 def test_others_are_everyone_less_ourselves() -> None:

@@ -1,0 +1,144 @@
+"""One GPU: a random-weight model of Qwen2.5-7B's shape in bfloat16, 1,024 rows x 100 new tokens.
+
+Tokens per second, share of the measured 8192-cube bfloat16 rate, K = 256 against K = 1 distinct configurations, and one cell at
+a time through a padded ``generate`` in the same run. Without CUDA it says so, and ends.
+``python -m benchmarks.cuda --json out.json``
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich.console import Console
+from transformers import Qwen2Config
+
+from benchmarks import table
+from benchmarks.mixing import METRICS, TARGET, configuration, mixed
+from benchmarks.peers import PerCell
+from benchmarks.products import Record, recording
+from benchmarks.random_model import random_bench
+from benchmarks.ratios import Pair, Ratio, Summary, paired
+from benchmarks.timing import Plan, Rounds, interleave
+from benchmarks.workload import Bench, BenchmarkCell, Engine, Workload, prompts_of
+
+CUBE = 8192
+SHARE_TARGET = 0.50
+PER_CELL_TARGET = 20.0
+PER_CELL_CELLS = 6
+"""Cells in the sample of (b); each round runs a third of them."""
+
+
+def qwen_7b() -> Qwen2Config:
+    """The shape of Qwen2.5-7B."""
+    return Qwen2Config(
+        vocab_size=152064,
+        hidden_size=3584,
+        intermediate_size=18944,
+        num_hidden_layers=28,
+        num_attention_heads=28,
+        num_key_value_heads=4,
+        max_position_embeddings=32768,
+        rope_theta=1e6,
+        tie_word_embeddings=False,
+    )
+
+
+def cube_tflops(device: torch.device, size: int = CUBE, repeats: int = 20) -> float:
+    """TFLOP/s of square bfloat16 products, the median of a few."""
+    left, right = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
+    seconds = []
+    for _ in range(repeats):
+        _wait(device)
+        started = time.perf_counter()
+        torch.mm(left, right)
+        _wait(device)
+        seconds.append(time.perf_counter() - started)
+    return 2 * size**3 / Summary.of(seconds).median / 1e12
+
+
+def contenders(bench: Bench, rows: int, new_tokens: int) -> list[Engine | PerCell]:
+    """The engine with one configuration and with 256, and (b) on a sample of cells of ten prompts."""
+    cells = tuple(
+        BenchmarkCell(f"c{number}", configuration(number, bench.n_layers, bench.d_model, spread=False))
+        for number in range(PER_CELL_CELLS)
+    )
+    return [
+        Engine(bench, mixed(bench, rows, 1, new_tokens), "K=1"),
+        Engine(bench, mixed(bench, rows, min(256, rows), new_tokens), "K=256"),
+        PerCell(bench, Workload(cells, prompts_of("test", 10), new_tokens), 1 / 3),
+    ]
+
+
+def shares(rounds: Rounds, record: Record, cube: float) -> dict[str, float]:
+    """TFLOP/s of the linear layers' products that K=1 really ran, and as a share of the cube's; whole run and decoding."""
+    samples = rounds.samples("K=1")
+    whole = Summary.of([record.flops() / sample.seconds / 1e12 for sample in samples]).median
+    decode = Summary.of([record.flops(decoding=True) / sample.work.parts["decode_seconds"] / 1e12 for sample in samples]).median
+    return {
+        "cube_tflops": cube,
+        "whole_tflops": whole,
+        "whole_share": whole / cube,
+        "decode_tflops": decode,
+        "decode_share": decode / cube,
+        "share_target": SHARE_TARGET,
+    }
+
+
+def compared(rounds: Rounds) -> list[Ratio]:
+    """K = 256 against K = 1 in each metric, and the engine against (b)."""
+    mixing = [
+        paired(rounds, Pair("K=256", "K=1", None if name.startswith("whole run") else TARGET, name), one)
+        for name, one in METRICS.items()
+        if "CPU" not in name
+    ]
+    return [*mixing, paired(rounds, Pair("K=256", "per cell", PER_CELL_TARGET))]
+
+
+def measure(bench: Bench, rows: int, new_tokens: int, plan: Plan) -> table.Result:
+    """Everything, on a model that is already there."""
+    device = bench.model.device
+    running = contenders(bench, rows, new_tokens)
+    record = Record()
+    with recording(bench.model, record):
+        running[0].run(0)  # warms up as well
+    cube = cube_tflops(device, CUBE if device.type == "cuda" else 64)
+    done = interleave(running, plan)
+    found = shares(done, record, cube)
+    notes = [
+        f"8192-cube bfloat16: {cube:.1f} TFLOP/s (aim: >= {SHARE_TARGET:.0%} of it)",
+        f"decoding reaches {found['decode_share']:.1%} of the cube's rate, the whole run {found['whole_share']:.1%}",
+        "graphs against eager: the engine decodes eagerly, it has no captured mode to compare with",
+    ]
+    if device.type == "cuda":
+        notes.append(f"peak memory {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
+    settings: dict[str, Any] = {"rows": rows, "new_tokens": new_tokens, "model": bench.model.config.to_diff_dict()}
+    return table.Result("cuda", settings, done, compared(done), {"shares": found}, notes)
+
+
+def main(
+    json: Annotated[Path | None, typer.Option(help="write the figures here")] = None,
+    rounds: Annotated[int, typer.Option(help="interleaved rounds")] = 3,
+    spare: Annotated[int, typer.Option(help="disturbed rounds to repeat at most")] = 2,
+    rows: Annotated[int, typer.Option(help="rows in the batch")] = 1024,
+    tokens: Annotated[int, typer.Option(help="new tokens per row")] = 100,
+) -> None:
+    """Measure and print, or say that there is no CUDA here."""
+    if not torch.cuda.is_available():
+        Console().print("no CUDA here: nothing was measured")
+        return
+    bench = random_bench(qwen_7b(), "bfloat16", torch.device("cuda", 0), slots=rows)
+    # The host's own cores matter little here: only a machine crowded with others is set aside.
+    table.publish(measure(bench, rows, tokens, Plan(rounds, 4.0, spare)), json)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+if __name__ == "__main__":
+    typer.run(main)

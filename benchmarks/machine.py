@@ -1,0 +1,71 @@
+"""The machine in general words, and how many of its cores others keep busy while we measure."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import psutil
+import torch
+
+PACKAGES = ("torch", "transformers", "numpy")
+
+
+def describe() -> dict[str, str]:
+    """What a reader needs to place the figures; no host name, no path."""
+    memory = psutil.virtual_memory().total / 2**30
+    return {
+        "cores": str(psutil.cpu_count() or 0),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "memory_gib": f"{memory:.0f}",
+        "threads": str(torch.get_num_threads()),
+        "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "unset"),
+        "date": time.strftime("%Y-%m-%d"),
+        **{package: _version(package) for package in PACKAGES},
+    }
+
+
+@dataclass(frozen=True)
+class CpuClock:
+    """CPU seconds used so far: by the whole machine (stolen time included), and by this process and its children."""
+
+    wall: float
+    everyone: float
+    ours: float
+
+    @classmethod
+    def now(cls) -> CpuClock:
+        """Read the clock."""
+        times = psutil.cpu_times()
+        idle = times.idle + getattr(times, "iowait", 0.0)
+        # On Linux guest time is counted in user time already.
+        everyone = sum(times) - idle - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
+        return cls(time.perf_counter(), everyone, _own_cpu_seconds())
+
+    def others_since(self, before: CpuClock) -> float:
+        """Cores that other processes kept busy since ``before`` (the machine counts in hundredths of a second)."""
+        wall = max(self.wall - before.wall, 1e-9)
+        return max(0.0, (self.everyone - before.everyone) - (self.ours - before.ours)) / wall
+
+
+def _own_cpu_seconds() -> float:
+    me = psutil.Process()
+    total = 0.0
+    for process in (me, *me.children(recursive=True)):
+        try:
+            used = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += used.user + used.system
+    ended = me.cpu_times()
+    return float(total + ended.children_user + ended.children_system)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"

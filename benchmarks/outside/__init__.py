@@ -1,0 +1,1 @@
+"""Contenders that need an environment of their own: each a script that loads once, then answers one line per run."""
