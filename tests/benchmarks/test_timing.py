@@ -72,5 +72,6 @@ def test_the_real_clock_does_not_run_backwards() -> None:
     sum(range(10_000))
     after = CpuClock.now()
     assert after.wall > before.wall
-    assert after.ours >= before.ours
+    # Fine enough for a run of microseconds: a coarse clock would divide by nothing.
+    assert after.ours > before.ours
     assert after.everyone >= before.everyone
