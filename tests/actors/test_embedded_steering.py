@@ -24,7 +24,7 @@ SWEEPS = Path(__file__).parents[2] / "sweeps"
 BEHAVIOR = load_behavior("refusal", SWEEPS / "behaviors" / "refusal.jsonl")
 TEST_PROMPTS = tuple(Prompt(prompt.id, prompt.text) for prompt in BEHAVIOR.test[:10])
 NEW_TOKENS = 48
-GRID = [(layer, multiplier) for layer in (9, 12, 15) for multiplier in (4.0, 8.0, 12.0, 20.0)]
+GRID = [(layer, multiplier) for layer in (9, 15, 21) for multiplier in (4.0, 8.0, 12.0, 20.0)]
 
 
 @pytest.fixture(scope="module")
