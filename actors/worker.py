@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gc
 import time
-import traceback
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 
 import numpy as np
 import torch
 
+from actors.boundary import as_failure
 from actors.engine.engine import Engine, EngineModel, batch_dependence
 from actors.engine.firing import check_of
 from actors.engine.memory import peak_bytes
@@ -121,7 +121,7 @@ class ModelWorker:
             try:
                 waiting[number] = self._rows(number, job, steerings)
             except WorkerError as error:
-                yield _failure(job, error)
+                yield as_failure(job.cell_id, error)
         rows = [row for cell in waiting.values() for row in cell]
         left = {number: len(cell) for number, cell in waiting.items()}
         for row in engine.run(rows, steerings):
@@ -132,7 +132,7 @@ class ModelWorker:
     def _result(self, job: GenerationJob, rows: list[Row], loaded: LoadedModel) -> CellResult | Failure:
         broken = [row.rendered.prompt.id for row in rows if not row.finite]
         if broken:
-            return _failure(job, NonFiniteActivationError(f"logits are not finite for prompts {', '.join(broken)}"))
+            return as_failure(job.cell_id, NonFiniteActivationError(f"logits are not finite for prompts {', '.join(broken)}"))
         norms = [row.residual_norm for row in rows if row.residual_norm is not None]
         new_tokens = sum(len(row.tokens) for row in rows)
         return CellResult(
@@ -190,11 +190,6 @@ def _response(row: Row, loaded: LoadedModel) -> Response:
     prompt = row.rendered.prompt
     text = loaded.renderer.decode(row.tokens)
     return Response(prompt.id, prompt.text, text, tuple(row.tokens), len(row.rendered.token_ids), row.finish)
-
-
-def _failure(job: GenerationJob, error: WorkerError) -> Failure:
-    text = "".join(traceback.format_exception(error))
-    return Failure(job.cell_id, error.kind, str(error), text, retryable=error.retryable)
 
 
 def _provenance(loaded: LoadedModel, dependence: str | None) -> dict[str, str]:

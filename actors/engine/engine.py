@@ -89,7 +89,7 @@ class Engine:
             shape = self._shape(slots, capacity, len(left))
             try:
                 yield from self._run_batch(left, shape, bank, hooks)
-            except (torch.OutOfMemoryError, RuntimeError) as error:
+            except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
                 if slots <= SLOT_STEP:
