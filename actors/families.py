@@ -17,15 +17,20 @@ MaskForm = Literal["tensor", "by_layer_type"]
 
 @dataclass(frozen=True)
 class Family:
-    """Module paths inside the causal-LM module; ``masks``: one 4-D mask for all blocks, or one per ``layer_types`` entry."""
+    """Module paths inside the causal-LM module; ``masks``: one 4-D mask for all blocks, or one per ``layer_types`` entry.
+
+    ``mid_reader``: the child of a block that reads the residual stream between attention and MLP (None: not known).
+    """
 
     blocks: str = "model.layers"
     final_norm: str = "model.norm"
     masks: MaskForm = "tensor"
+    mid_reader: str | None = "post_attention_layernorm"
 
 
 _MODEL = Family()
 _MAPPED = Family(masks="by_layer_type")
+_GEMMA = Family(masks="by_layer_type", mid_reader="pre_feedforward_layernorm")
 
 FAMILIES: dict[str, Family] = {
     "llama": _MODEL,
@@ -34,14 +39,18 @@ FAMILIES: dict[str, Family] = {
     "phi3": _MODEL,
     "gemma": _MODEL,
     "granite": _MODEL,
-    "olmo2": _MODEL,
+    "olmo2": Family(mid_reader="mlp"),
     "qwen3_moe": _MODEL,
     "qwen2": _MAPPED,
     "qwen3": _MAPPED,
-    "gemma2": _MAPPED,
-    "gemma3_text": _MAPPED,
-    "gemma3": Family("model.language_model.layers", "model.language_model.norm", "by_layer_type"),
-    "gpt2": Family("transformer.h", "transformer.ln_f"),
+    "qwen3_5": _MAPPED,
+    "qwen3_5_text": _MAPPED,
+    "qwen3_5_moe": _MAPPED,
+    "qwen3_5_moe_text": _MAPPED,
+    "gemma2": _GEMMA,
+    "gemma3_text": _GEMMA,
+    "gemma3": Family("model.language_model.layers", "model.language_model.norm", "by_layer_type", "pre_feedforward_layernorm"),
+    "gpt2": Family("transformer.h", "transformer.ln_f", mid_reader="ln_2"),
     "gpt_neox": Family("gpt_neox.layers", "gpt_neox.final_layer_norm"),
 }
 
@@ -53,7 +62,9 @@ class Decoder:
     """The parts of a loaded model that steering and extraction touch.
 
     ``blocks``: the ``L`` decoder blocks in order; block ``l``'s output is layer ``l``. ``final_norm`` reads the last
-    block's output. ``layer_types[l]``: "full_attention" or "sliding_attention"; ``window``: sliding width in tokens.
+    block's output. ``layer_types[l]``: "full_attention", "sliding_attention", or another kind of the model's own; ``window``:
+    sliding width in tokens. ``mid_readers[l]``: the module that reads the stream between block l's attention and its MLP; empty
+    where not known.
     """
 
     blocks: tuple[nn.Module, ...]
@@ -62,11 +73,17 @@ class Decoder:
     masks: MaskForm
     layer_types: tuple[str, ...]
     window: int | None
+    mid_readers: tuple[nn.Module, ...] = ()
 
     @property
     def n_layers(self) -> int:
         """Number of blocks ``L``."""
         return len(self.blocks)
+
+    @property
+    def runs_alone(self) -> bool:
+        """Whether some block keeps more than keys and values (linear attention, ...), so that rows share no batch."""
+        return not set(self.layer_types) <= {"full_attention", "sliding_attention"}
 
 
 def decoder_of(model: nn.Module) -> Decoder:
@@ -81,7 +98,8 @@ def decoder_of(model: nn.Module) -> Decoder:
             f"the config says {text.num_hidden_layers}"
         )
     types, window = _attention_layout(text, len(blocks))
-    return Decoder(blocks, family.blocks, _child(model, family.final_norm, config), family.masks, types, window)
+    readers = () if family.mid_reader is None else tuple(_child(block, family.mid_reader, config) for block in blocks)
+    return Decoder(blocks, family.blocks, _child(model, family.final_norm, config), family.masks, types, window, readers)
 
 
 def _child(model: nn.Module, path: str, config: Any) -> Any:
@@ -97,11 +115,6 @@ def _attention_layout(text: Any, n_layers: int) -> tuple[tuple[str, ...], int | 
     types = getattr(text, "layer_types", None)
     if types is None:
         types = ["sliding_attention" if window else "full_attention"] * n_layers
-    unknown = set(types) - {"full_attention", "sliding_attention"}
-    if unknown:
-        raise UnsupportedModelError(
-            f"attention kinds {sorted(unknown)} are not supported (linear attention keeps no key-value cache)"
-        )
     return tuple(types), int(window) if window else None
 
 
@@ -124,4 +137,4 @@ def _by_structure(model: nn.Module, text: Any) -> Family:
     if norm is None:
         raise UnsupportedModelError(f"model_type {kind!r}: no final norm beside {lists[0]} (looked for {', '.join(_NORM_NAMES)})")
     mixed = len(set(getattr(text, "layer_types", None) or ["full_attention"])) > 1
-    return Family(lists[0], f"{parent}.{norm}", "by_layer_type" if mixed else "tensor")
+    return Family(lists[0], f"{parent}.{norm}", "by_layer_type" if mixed else "tensor", mid_reader=None)

@@ -22,18 +22,28 @@ from actors.types import FloatArray, Steering
 
 @dataclass(frozen=True)
 class SteeringTable:
-    """The edits of a batch's rows: ``shifts[l]`` and ``axes[l]`` are ``[rows, 1, d]``, absent when no row edits layer l."""
+    """The edits of a batch's rows: ``shifts[l]`` and ``axes[l]`` are ``[rows, 1, d]``, ``replaced[l]`` bool ``[rows, 1, 1]``;
+    each is absent when no row edits layer l in that way."""
 
     shifts: dict[int, Tensor] = field(default_factory=dict)
     axes: dict[int, Tensor] = field(default_factory=dict)
+    replaced: dict[int, Tensor] = field(default_factory=dict)
 
     def apply(self, layer: int, hidden: Tensor) -> Tensor:
         """The edited residual stream; ``hidden`` ``[rows, T, d]`` is left as it is."""
-        shift, axis = self.shifts.get(layer), self.axes.get(layer)
+        shift, axis, replaced = self.shifts.get(layer), self.axes.get(layer), self.replaced.get(layer)
+        if replaced is not None:
+            hidden = hidden.masked_fill(replaced, 0.0)
         if axis is not None:
             component = (hidden.float() * axis).sum(-1, keepdim=True)
             hidden = (hidden.float() - component * axis).to(hidden.dtype)
         return hidden if shift is None else hidden + shift
+
+    def copy_(self, other: SteeringTable) -> None:
+        """Take over the edits of ``other``, which has the same layers and rows, in place."""
+        for ours, theirs in ((self.shifts, other.shifts), (self.axes, other.axes), (self.replaced, other.replaced)):
+            for layer, tensor in ours.items():
+                tensor.copy_(theirs[layer])
 
 
 class _Edits:
@@ -69,28 +79,34 @@ class SteeringBank:
     ) -> None:
         n_layers, d_model = decoder_shape
         shifts, axes = (_Edits(len(steerings), n_layers, d_model) for _ in range(2))
+        replaced = np.zeros((len(steerings) + 1, n_layers), np.bool_)
         for number, steering in enumerate(steerings, start=1):
             edit_of = INTERVENTIONS[steering.intervention]
-            for layer, vector in zip(steering.layers, steering.vectors, strict=True):
-                edit = edit_of(vector, steering.multiplier)
+            for index, (layer, vector) in enumerate(zip(steering.layers, steering.vectors, strict=True)):
+                edit = edit_of(vector, steering.multiplier, steering.reference_at(index))
                 if edit.shift is not None:
                     shifts.use(number, layer, edit.shift)
                 if edit.axis is not None:
                     axes.use(number, layer, edit.axis)
+                replaced[number, layer] = edit.replaces
         self._shifts = shifts.gather(dtype, device)
         self._axes = axes.gather(torch.float32, device)
+        self._replaced = torch.from_numpy(replaced).to(device)
+        self._replacing = tuple(int(layer) for layer in np.flatnonzero(replaced.any(axis=0)))
 
     @property
     def layers(self) -> tuple[int, ...]:
         """Layers that any steering edits, ascending."""
-        return tuple(sorted({*self._shifts[2], *self._axes[2]}))
+        return tuple(sorted({*self._shifts[2], *self._axes[2], *self._replacing}))
 
     def asked(self, layer: int, steering_numbers: Tensor, raw: Tensor) -> Tensor:
         """The change of ``raw`` ``[rows, d]`` float64 that each row's steering asks for at ``layer``, in float64."""
         shifts, shift_index, _ = self._shifts
         axes, axis_index, _ = self._axes
         axis = axes[axis_index[steering_numbers, layer]].double()
-        return shifts[shift_index[steering_numbers, layer]].double() - (raw * axis).sum(-1, keepdim=True) * axis
+        taken = (raw * axis).sum(-1, keepdim=True) * axis
+        taken = torch.where(self._replaced[steering_numbers, layer][:, None], raw, taken)
+        return shifts[shift_index[steering_numbers, layer]].double() - taken
 
     def rows(self, steering_numbers: Tensor) -> SteeringTable:
         """The table of a batch whose row r has steering ``steering_numbers[r]`` (``[rows]`` int64)."""
@@ -98,7 +114,8 @@ class SteeringBank:
             {layer: bank[index[steering_numbers, layer]].unsqueeze(1) for layer in layers}
             for bank, index, layers in (self._shifts, self._axes)
         )
-        return SteeringTable(shifts, axes)
+        replaced = {layer: self._replaced[steering_numbers, layer][:, None, None] for layer in self._replacing}
+        return SteeringTable(shifts, axes, replaced)
 
 
 def check_steering(steering: Steering, n_layers: int, d_model: int) -> None:
@@ -112,8 +129,12 @@ def check_steering(steering: Steering, n_layers: int, d_model: int) -> None:
     outside = [layer for layer in steering.layers if not 0 <= layer < n_layers]
     if outside or not steering.layers:
         raise JobError(f"steering layers {outside or steering.layers} are outside 0..{n_layers - 1}")
+    if len(steering.references) not in (0, len(steering.layers)):
+        raise JobError(
+            f"steering has {len(steering.references)} references for {len(steering.layers)} layers; allowed: one each, or none"
+        )
     try:
-        INTERVENTIONS[steering.intervention](steering.vectors[0], steering.multiplier)
+        INTERVENTIONS[steering.intervention](steering.vectors[0], steering.multiplier, steering.reference_at(0))
     except ValueError as error:
         raise JobError(str(error)) from error
 

@@ -1,8 +1,9 @@
 """How much of the machine's own matrix-product speed the engine reaches.
 
 Every product of the linear layers that the engine runs is recorded (which weights, how many rows, prefill or decoding), then
-replayed with nothing in between: the same shapes in the same order on the same weights, so as cold as the engine finds them. The
-share is the replay's time over the engine's. ``python -m benchmarks.products --json out.json``
+replayed with nothing in between: the same shapes in the same order on the same weights, so as cold as the engine finds them, by
+the same means (packed weights where the engine has them, which are the faster ones). The share is the replay's time over the
+engine's. ``python -m benchmarks.products --json out.json``
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from actors.engine.decode import SlotBatch
+from actors.engine.packing import PackedLinear
 from benchmarks import table
 from benchmarks.ratios import Metric, Pair, Ratio, Summary, cpu_speed, paired
 from benchmarks.timing import Plan, Rounds, Sample, Work, interleave
@@ -32,20 +34,23 @@ CUBE = 1024
 
 @dataclass(frozen=True)
 class Product:
-    """One call of a linear layer: ``rows`` x in x out."""
+    """One call of a linear layer, by its weight ``[out, in]`` or its packed product: ``rows`` x in x out."""
 
-    weight: Tensor
+    weight: Tensor | PackedLinear
     rows: int
     decoding: bool
 
     @property
     def flops(self) -> int:
         """Multiplications and additions."""
-        return 2 * self.rows * self.weight.numel()
+        rows, width, out = self.shape
+        return 2 * rows * width * out
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(rows, in, out)."""
+        if isinstance(self.weight, PackedLinear):
+            return (self.rows, self.weight.width, self.weight.out)
         return (self.rows, self.weight.shape[1], self.weight.shape[0])
 
 
@@ -86,14 +91,22 @@ def recording(model: nn.Module, record: Record) -> Iterator[None]:
 
     def note(module: nn.Module, args: tuple[Tensor, ...]) -> None:
         assert isinstance(module, nn.Linear)
-        record.products.append(Product(module.weight, args[0].numel() // module.in_features, decoding))
+        if not isinstance(module.forward, PackedLinear):
+            record.products.append(Product(module.weight, args[0].numel() // module.in_features, decoding))
+
+    def note_packed(product: PackedLinear, inputs: Tensor, *more: Any) -> Tensor:
+        record.products.append(Product(product, inputs.numel() // product.width, decoding))
+        return run_packed(product, inputs, *more)
 
     handles = [module.register_forward_pre_hook(note) for module in model.modules() if isinstance(module, nn.Linear)]
+    run_packed = PackedLinear._run
     SlotBatch.step = marked  # type: ignore[method-assign,assignment]
+    PackedLinear._run = note_packed  # type: ignore[method-assign,assignment]
     try:
         yield
     finally:
         SlotBatch.step = step  # type: ignore[method-assign]
+        PackedLinear._run = run_packed  # type: ignore[method-assign]
         for handle in handles:
             handle.remove()
 
@@ -104,7 +117,10 @@ def recorded(engine: Engine) -> Record:
     counter = FlopCounterMode(display=False)
     with recording(engine.bench.model, record), counter:
         engine.run(0)
-    record.all_flops = counter.get_total_flops()
+    # The counter knows no packed products, nor the weighted sums of values.
+    record.all_flops = counter.get_total_flops() + sum(
+        product.flops for product in record.products if isinstance(product.weight, PackedLinear)
+    )
     return record
 
 
@@ -122,7 +138,7 @@ class Replay:
         """Allocate."""
         for product in self.record.products:
             rows, width, out = product.shape
-            like = product.weight
+            like = product.weight if isinstance(product.weight, Tensor) else torch.empty(0, dtype=product.weight.dtype)
             if (rows, width) not in self.inputs:
                 self.inputs[rows, width] = torch.randn(rows, width).to(like)
             if (rows, out) not in self.outputs:
@@ -137,7 +153,10 @@ class Replay:
             for product in self.record.products:
                 if product.decoding == decoding:
                     rows, width, out = product.shape
-                    torch.mm(self.inputs[rows, width], product.weight.t(), out=self.outputs[rows, out])
+                    if isinstance(product.weight, PackedLinear):
+                        product.weight(self.inputs[rows, width])
+                    else:
+                        torch.mm(self.inputs[rows, width], product.weight.t(), out=self.outputs[rows, out])
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             seconds[decoding] = time.perf_counter() - started
@@ -209,8 +228,8 @@ def main(
     engine, record = prepared(load(embedded_spec()), tokens)
     done = interleave([engine, Replay(record)], Plan(rounds, others, spare))
     speeds = median_speeds(done, record)
-    head = engine.bench.model.get_output_embeddings().weight
-    decoded = sum(product.rows for product in record.products if product.decoding and product.weight is head)
+    vocabulary = engine.bench.model.get_output_embeddings().weight.shape[0]
+    decoded = sum(product.rows for product in record.products if product.decoding and product.shape[2] == vocabulary)
     made = done.samples("engine")[0].work.parts["decode_tokens"]
     extra = {
         "gflops": speeds,

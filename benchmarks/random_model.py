@@ -10,6 +10,9 @@ from transformers import PreTrainedTokenizerFast
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from actors.engine.engine import Engine, EngineModel, batch_dependence
+from actors.engine.packing import pack
+from actors.engine.probe import EngineProbe
+from actors.extraction.capture import Captures
 from actors.families import decoder_of
 from actors.loading import DTYPES, LoadedModel
 from actors.prompts import PromptRenderer
@@ -52,6 +55,9 @@ def random_bench(config: Any, dtype: DType, device: torch.device, slots: int | N
         d_model=width,
         commit="",
     )
-    engine_model = EngineModel(model, decoder, device, DTYPES[dtype], width, frozenset(), batch_dependence(model))
+    packing = pack(model, device)
+    dependence = batch_dependence(model, packing)
+    engine_model = EngineModel(model, decoder, device, DTYPES[dtype], width, frozenset(), dependence, packing)
     worker._engine = Engine(engine_model, slots)
+    worker._captures, worker._probe = Captures(worker._loaded), EngineProbe(engine_model, worker._loaded.renderer.render)
     return Bench(worker)

@@ -13,7 +13,7 @@ from torch import Tensor
 from actors.types import Steering
 
 TIE = 1e-4
-"""Two best logits closer than this may fall either way (issue 2, acceptance)."""
+"""Two best logits closer than this may fall either way."""
 
 
 @contextmanager
@@ -32,17 +32,22 @@ def plain_hooks(blocks: Sequence[Any], edits: dict[int, Callable[[Tensor], Tenso
 
 
 def edits_of(steering: Steering | None) -> dict[int, Callable[[Tensor], Tensor]]:
-    """Eq. 2 of the paper, or ablation, written out plainly."""
+    """Every intervention written out plainly: eq. 2 of the paper, ablation to zero or to a reference, replacement."""
     if steering is None:
         return {}
-    edits: dict[int, Callable[[Tensor], Tensor]] = {}
-    for layer, vector in zip(steering.layers, steering.vectors, strict=True):
-        direction = torch.from_numpy(vector.copy())
-        if steering.intervention == "addition":
-            edits[layer] = lambda h, d=direction: h + (steering.multiplier * d).to(h.dtype)  # type: ignore[misc]
-        else:
-            edits[layer] = lambda h, d=direction: h - steering.multiplier * (h @ d)[..., None] * d  # type: ignore[misc]
-    return edits
+    return {
+        layer: _edit(torch.from_numpy(vector.copy()), steering, steering.references[i] if steering.references else 0.0)
+        for i, (layer, vector) in enumerate(zip(steering.layers, steering.vectors, strict=True))
+    }
+
+
+def _edit(direction: Tensor, steering: Steering, reference: float) -> Callable[[Tensor], Tensor]:
+    strength = steering.multiplier
+    if steering.intervention == "addition":
+        return lambda h: h + (strength * direction).to(h.dtype)
+    if steering.intervention == "replacement":
+        return lambda h: (strength * direction).to(h.dtype).expand_as(h).clone()
+    return lambda h: h - strength * ((h @ direction)[..., None] - reference) * direction
 
 
 @torch.no_grad()

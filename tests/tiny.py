@@ -18,6 +18,7 @@ from transformers import (
     Phi3Config,
     PreTrainedTokenizerFast,
     Qwen2Config,
+    Qwen3_5TextConfig,
     Qwen3Config,
     Qwen3MoeConfig,
 )
@@ -72,9 +73,17 @@ CONFIGS: dict[str, Any] = {
     "gpt_neox": GPTNeoXConfig(**{k: v for k, v in COMMON.items() if k != "num_key_value_heads"}),
     "mixtral": MixtralConfig(**COMMON, num_local_experts=4, num_experts_per_tok=2, sliding_window=None, head_dim=16),
     "qwen3_moe": Qwen3MoeConfig(**COMMON, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=64, head_dim=16),
+    "qwen3_5": Qwen3_5TextConfig(
+        **{**COMMON, "initializer_range": 0.1},
+        head_dim=16,
+        linear_num_key_heads=2,
+        linear_num_value_heads=4,
+        linear_key_head_dim=16,
+        linear_value_head_dim=16,
+    ),
 }
 """By the family's short name (``llama_calm``: no activation passes INT8's outlier threshold). Sliding
-windows are shorter than the prompts, so that they matter."""
+windows are shorter than the prompts, so that they matter. ``qwen3_5`` has linear attention in four of five blocks."""
 
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:

@@ -48,27 +48,37 @@ class SlotCache(Cache):
         super().__init__(layers=[])
         self.slots, self.capacity = slots, capacity
         self._store: list[KeyValue | None] = [None] * n_layers
-        self._rows = torch.empty(0, dtype=torch.long)
+        self._batch, self._reach = 0, capacity
         self._positions = torch.empty(0, dtype=torch.long)
+        self._places: dict[int, Tensor] = {}
 
     def write(self, layer: int, slots: Tensor, positions: Tensor, new: KeyValue) -> None:
         """Store a segment ``new`` ``[R, K, T, e]`` into ``slots`` ``[R]`` at ``positions`` ``[R, T]`` (``capacity``: discard)."""
         for kept, fresh in zip(self._of(layer, new), new, strict=True):
             kept[slots[:, None], :, positions] = fresh.transpose(1, 2)
 
-    def at(self, positions: Tensor) -> SlotCache:
-        """Aim the next forward: row r of the batch is slot r, and writes at ``positions[r]``."""
-        self._rows = torch.arange(len(positions), device=positions.device)
-        self._positions = positions
+    def at(self, positions: Tensor, reach: int | None = None) -> SlotCache:
+        """Aim the next forward: row r of the batch is slot r, and writes at ``positions[r]``; values end at ``reach``."""
+        self._batch, self._positions = len(positions), positions
+        self._reach = self.capacity if reach is None else reach
+        self._places.clear()
         return self
 
     def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any) -> KeyValue:
-        """Write one token per row in place and return views ``[B, K, capacity, e]`` of the first B slots."""
+        """Write one token per row in place and return views of the first B slots: ``[B, K, capacity, e]``, ``[B, K, reach, e]``.
+
+        Keys are not cut: MKL multiplies the whole, nearly contiguous view faster than a part of it.
+        """
         kept_keys, kept_values = self._of(layer_idx, (key_states, value_states))
-        kept_keys[self._rows, :, self._positions] = key_states[:, :, 0]
-        kept_values[self._rows, :, self._positions] = value_states[:, :, 0]
-        batch = len(self._rows)
-        return kept_keys[:batch, :, : self.capacity], kept_values[:batch, :, : self.capacity]
+        places = self._places_of(kept_keys.shape[1])
+        for kept, new in ((kept_keys, key_states), (kept_values, value_states)):
+            kept.view(-1, kept.shape[-1]).index_copy_(0, places, new.reshape(-1, new.shape[-1]))
+        return kept_keys[: self._batch, :, : self.capacity], kept_values[: self._batch, :, : self._reach]
+
+    def sample(self) -> Tensor:
+        """One block's values, for their dtype and device; an empty tensor before anything was written."""
+        first = next((kept for kept in self._store if kept is not None), None)
+        return torch.empty(0) if first is None else first[1]
 
     def move(self, source: Tensor, target: Tensor) -> None:
         """Copy whole slots ``source`` ``[n]`` to ``target`` ``[n]``."""
@@ -80,6 +90,13 @@ class SlotCache(Cache):
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Positions are explicit; models ask only when they are not given."""
         return 0
+
+    def _places_of(self, heads: int) -> Tensor:
+        """Where the tokens of all rows and ``heads`` key-value heads go, as rows of the flattened store ``[B * heads]``."""
+        if heads not in self._places:
+            first = torch.arange(self._batch * heads, device=self._positions.device) * (self.capacity + 1)
+            self._places[heads] = first + self._positions.repeat_interleave(heads)
+        return self._places[heads]
 
     def _of(self, layer: int, like: KeyValue) -> KeyValue:
         kept = self._store[layer]

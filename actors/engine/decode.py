@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from actors.engine.attention import masks_for
+from actors.engine.attention import masks_for, sums_by_table
 from actors.engine.cache import SlotCache
-from actors.engine.memory import round_up
+from actors.engine.grain import COARSE, Grain, rounded_up
+from actors.engine.graphs import EAGER, StepGraph, recorded
 from actors.engine.prefill import Prefilled
 from actors.engine.rows import Row
 from actors.families import Decoder
 from actors.steering import SteeringBank, SteeringHooks, SteeringTable
 
+VOCABULARY_PARTS = 128
+REACH_STEP = 16
+"""Values are read up to a multiple of this, so that a softmax adds its terms in the same order for every reach."""
+
 
 @dataclass(frozen=True)
 class BatchShape:
     """``slots`` of ``capacity`` tokens. ``fixed``: the batch always has all its slots (where a matrix product's bits depend on
-    its number of rows); else it shrinks in steps as rows end. ``steps_per_sync``: tokens computed before the host looks."""
+    its number of rows); else it shrinks in steps as rows end. ``steps_per_sync``: tokens computed before the host looks.
+    ``graph``: what records a step of a fixed batch (None: decode eagerly)."""
 
     slots: int
     capacity: int
     fixed: bool
     steps_per_sync: int = 1
+    grain: Grain = COARSE
+    graph: Callable[[], StepGraph] | None = None
 
 
 class SlotBatch:
@@ -40,8 +48,14 @@ class SlotBatch:
         self._tokens = torch.zeros(shape.slots, dtype=torch.long, device=device)
         self._positions = torch.zeros(shape.slots, dtype=torch.long, device=device)
         self._steerings = torch.zeros(shape.slots, dtype=torch.long, device=device)
-        self._table: SteeringTable | None = None
+        self._chosen = torch.zeros(shape.slots, dtype=torch.long, device=device)
+        self._finite = torch.ones(shape.slots, dtype=torch.bool, device=device)
+        self._logits: Tensor | None = None
+        self._table = SteeringTable()
         self._table_rows = 0
+        self._replay: Callable[[], None] | None = None
+        self._undecided = shape.fixed and shape.graph is not None
+        self.mode = EAGER
 
     @property
     def n_active(self) -> int:
@@ -70,7 +84,7 @@ class SlotBatch:
         self._tokens[slots] = first_tokens[picked]
         self._positions[slots] = torch.tensor([len(prefilled.rows[i].rendered.token_ids) for i in going], device=self._device)
         self._steerings[slots] = torch.tensor([prefilled.rows[i].steering for i in going], device=self._device)
-        self._table = None
+        self._table_rows = 0
 
     def release(self, slot: int) -> None:
         """Free a slot whose row has ended."""
@@ -79,39 +93,82 @@ class SlotBatch:
     def step(self, hooks: SteeringHooks) -> tuple[Tensor, Tensor]:
         """Advance the batch; returns tokens ``[steps, B]`` and whether each was chosen from finite logits ``[steps, B]``."""
         batch = self._batch()
-        if self._table is None or self._table_rows != batch:
-            self._table, self._table_rows = self._bank.rows(self._steerings[:batch]), batch
+        self._renew_table(batch)
         hooks.table = self._table
         try:
+            if self._undecided:
+                self._record(batch)
             chosen = [self._one_step(batch) for _ in range(self.shape.steps_per_sync)]
         finally:
             hooks.table = SteeringTable()
         return torch.stack([tokens for tokens, _ in chosen]), torch.stack([finite for _, finite in chosen])
 
+    def _renew_table(self, batch: int) -> None:
+        """The edits of the rows in flight; in place where their number stays, as a recorded step reads these very tensors."""
+        if self._table_rows == batch:
+            return
+        fresh = self._bank.rows(self._steerings[:batch])
+        if self._replay is None:
+            self._table = fresh
+        else:
+            self._table.copy_(fresh)
+        self._table_rows = batch
+
+    def _record(self, batch: int) -> None:
+        """Decide, once per batch of slots, whether steps are replayed."""
+        self._undecided = False
+        assert self.shape.graph is not None
+        state = (self._tokens, self._positions)
+        outcome = recorded(lambda: self._advance(batch), state, self._results, self.shape.graph)
+        self._replay, self.mode = outcome.replay, outcome.mode
+
+    def _results(self) -> Sequence[Tensor]:
+        assert self._logits is not None
+        return self._chosen, self._finite, self._logits
+
     def _one_step(self, batch: int) -> tuple[Tensor, Tensor]:
+        if self._replay is None:
+            self._advance(batch)
+        else:
+            self._replay()
+        return self._chosen[:batch].clone(), self._finite[:batch].clone()
+
+    def _advance(self, batch: int) -> None:
+        """One token for every row, from and into the same tensors each time."""
         # A row that has ended within this block of steps writes to the spare position.
         positions = self._positions[:batch].clamp(max=self.shape.capacity)
-        keys = torch.arange(self.shape.capacity, device=self._device).expand(batch, -1)
+        reach = self._reach(positions)
+        keys = torch.arange(reach, device=self._device).expand(batch, -1)
         allowed = keys <= positions[:, None]
         output = self._model(
             input_ids=self._tokens[:batch, None],
             position_ids=positions[:, None],
             attention_mask=masks_for(self._decoder, allowed[:, None, None], positions[:, None], keys),
-            past_key_values=self._cache.at(positions),
+            past_key_values=self._cache.at(positions, reach),
             use_cache=True,
             logits_to_keep=1,
         )
-        tokens, finite = choose(output.logits[:, -1])
+        self._logits = output.logits[:, -1]
+        tokens, finite = choose(self._logits)
         self._tokens[:batch] = tokens
+        self._chosen[:batch] = tokens
+        self._finite[:batch] = finite
         self._positions[:batch] += 1
-        return tokens, finite
+
+    def _reach(self, positions: Tensor) -> int:
+        """How far values are read: to the furthest row's position where that changes no bit, else everything."""
+        text = self._model.config.get_text_config()
+        queries = text.num_attention_heads // (getattr(text, "num_key_value_heads", None) or text.num_attention_heads)
+        if not sums_by_table(self._cache.sample(), queries):
+            return self.shape.capacity
+        return min(self.shape.capacity, rounded_up(int(positions.max()) + 1, REACH_STEP))
 
     def _batch(self) -> int:
         """Rows of the next forward: all slots, or as few as hold the rows in flight (which are moved to the front)."""
         if self.shape.fixed:
             return self.shape.slots
         active = [slot for slot, row in enumerate(self.rows) if row is not None]
-        batch = min(round_up(len(active)), self.shape.slots)
+        batch = min(self.shape.grain.rows_up(len(active)), self.shape.slots)
         stray = [slot for slot in active if slot >= batch]
         if stray:
             self._move(stray, [slot for slot in range(batch) if self.rows[slot] is None][: len(stray)])
@@ -124,10 +181,21 @@ class SlotBatch:
             state[target_index] = state[source_index]
         for old, new in zip(source, target, strict=True):
             self.rows[new], self.rows[old] = self.rows[old], None
-        self._table = None
+        self._table_rows = 0
 
 
 def choose(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Greedy choice: token ids ``[R]`` of logits ``[R, vocabulary]``, and whether the logits were finite ``[R]``."""
-    best, tokens = logits.max(dim=-1)
-    return tokens, torch.isfinite(best)
+    tokens = _first_best(logits)
+    return tokens, torch.isfinite(logits.gather(1, tokens[:, None])[:, 0])
+
+
+def _first_best(logits: Tensor) -> Tensor:
+    """``argmax`` over the vocabulary, the first of equals; in two levels where it divides, as a plain maximum is faster."""
+    rows, vocabulary = logits.shape
+    if vocabulary % VOCABULARY_PARTS or not logits.is_contiguous():
+        return logits.argmax(dim=-1)
+    parts = logits.view(rows, VOCABULARY_PARTS, -1)
+    part = parts.amax(dim=-1).argmax(dim=-1)
+    inside = parts[torch.arange(rows, device=logits.device), part].argmax(dim=-1)
+    return part * parts.shape[-1] + inside

@@ -15,13 +15,17 @@ from typing import Any
 import torch
 from transformers.pytorch_utils import Conv1D
 
+from actors.engine.alone import AloneRunner
 from actors.engine.attention import slot_attention_in
 from actors.engine.decode import BatchShape, SlotBatch, choose
 from actors.engine.firing import record_firing
-from actors.engine.memory import SLOT_STEP, round_up, slots_that_fit
+from actors.engine.grain import COARSE, FINE, Grain, rounded_up
+from actors.engine.graphs import EAGER, CudaStepGraph, refusal
+from actors.engine.memory import SLOT_STEP, keep_freed_memory, slots_that_fit
+from actors.engine.packing import Packing
 from actors.engine.prefill import Prefilled, Prefiller
 from actors.engine.rows import Row
-from actors.engine.segments import HEAD_POSITIONS, SegmentRunner
+from actors.engine.segments import SegmentRunner
 from actors.engine.stopwatch import Stopwatch
 from actors.errors import OutOfMemoryError
 from actors.families import Decoder
@@ -49,17 +53,36 @@ class EngineModel:
     d_model: int
     stop_tokens: frozenset[int]
     batch_dependence: str | None
+    packing: Packing = Packing(reason="not asked for")  # noqa: RUF009 - frozen, and empty
+
+    @property
+    def grain(self) -> Grain:
+        """What this model's batches and segments are rounded up to.
+
+        Bfloat16 stays coarse, packed or not: its attention products depend on odd sizes (seen with Gemma 2's softcap).
+        """
+        invariant = self.packing.complete and self.batch_dependence is None
+        return FINE if invariant and self.dtype == torch.float32 else COARSE
 
 
 class Engine:
-    """Generates rows under their steerings. ``slots``: rows in flight at most (None: what fits in memory)."""
+    """Generates rows under their steerings. ``slots``: rows in flight at most (None: what fits in memory).
+
+    ``graphs``: whether decoding may be recorded and replayed; ``decoding`` says what the last run did, and why.
+    """
 
     def __init__(self, loaded: EngineModel, slots: int | None = None) -> None:
         self._loaded = loaded
         self._slots = slots
+        self.decoding = EAGER
+        self.graphs = True
+        if not on_cuda(loaded.device):
+            keep_freed_memory()
 
     def slots(self, capacity: int) -> int:
         """Slots for rows of ``capacity`` tokens."""
+        if self._loaded.decoder.runs_alone:
+            return 1
         if self._slots is not None:
             return self._slots
         fitting = slots_that_fit(self._loaded.model.config, capacity, self._loaded.dtype, self._loaded.device)
@@ -74,10 +97,14 @@ class Engine:
         """
         loaded = self._loaded
         bank = SteeringBank(steerings, (loaded.decoder.n_layers, loaded.d_model), loaded.dtype, loaded.device)
+        if loaded.decoder.runs_alone:
+            with loaded.packing.applied(), steered(loaded.decoder) as hooks:
+                yield from AloneRunner(loaded.model, bank, hooks, loaded.device, loaded.stop_tokens).run(rows)
+            return
         by_capacity: dict[int, list[Row]] = defaultdict(list)
         for row in rows:
             by_capacity[row.capacity].append(row)
-        with slot_attention_in(loaded.model), steered(loaded.decoder) as hooks:
+        with slot_attention_in(loaded.model), loaded.packing.applied(), steered(loaded.decoder) as hooks:
             for capacity, group in by_capacity.items():
                 yield from self._run_group(group, capacity, bank, hooks)
 
@@ -94,24 +121,29 @@ class Engine:
                     raise
                 if slots <= SLOT_STEP:
                     raise OutOfMemoryError(f"out of memory with {slots} slots of {capacity} tokens: {error}") from error
-                slots = max(SLOT_STEP, round_up(slots // 2))
+                slots = max(SLOT_STEP, rounded_up(slots // 2, SLOT_STEP))
                 logger.warning("out of memory: going on with %d slots", slots)
             if on_cuda(self._loaded.device):
                 torch.cuda.empty_cache()
 
     def _shape(self, slots: int, capacity: int, n_rows: int) -> BatchShape:
         fixed = self._loaded.batch_dependence is not None
+        grain = self._loaded.grain
+        waves = -(-n_rows // slots)
         return BatchShape(
-            slots=slots if fixed else min(round_up(slots), round_up(n_rows)),
+            slots=slots if fixed else grain.rows_up(-(-n_rows // waves)),
             capacity=capacity,
             fixed=fixed,
             steps_per_sync=8 if on_cuda(self._loaded.device) else 1,
+            grain=grain,
+            graph=CudaStepGraph if self.graphs and refusal(self._loaded.model, self._loaded.device) is None else None,
         )
 
     def _run_batch(self, rows: Sequence[Row], shape: BatchShape, bank: SteeringBank, hooks: SteeringHooks) -> Iterator[Row]:
         loaded = self._loaded
         runner = SegmentRunner(loaded.model, loaded.decoder, hooks, loaded.device, FIXED_PREFILL_ROWS if shape.fixed else None)
-        prefiller = Prefiller(runner, bank, {row.first_layer for row in rows if row.first_layer is not None}, loaded.device)
+        capture = {row.first_layer for row in rows if row.first_layer is not None}
+        prefiller = Prefiller(runner, bank, capture, loaded.device, shape.grain)
         batch = SlotBatch(loaded.model, loaded.decoder, shape, bank, loaded.device)
         waiting = deque(rows)
         stopwatch = Stopwatch()
@@ -123,6 +155,7 @@ class Engine:
                 prefiller.forget_steerings({row.steering for row in waiting})
             elif batch.n_active:
                 yield from stopwatch.pausing(self._advance(batch, hooks, stopwatch))
+                self.decoding = batch.mode
 
     def _begin(self, prefilled: Prefilled, batch: SlotBatch, bank: SteeringBank, stopwatch: Stopwatch) -> Iterator[Row]:
         """Take the first token of prefilled rows and seat those that go on."""
@@ -164,26 +197,30 @@ def on_cuda(device: torch.device) -> bool:
 
 
 @torch.inference_mode()
-def batch_dependence(model: Any, probe_rows: int = 256) -> str | None:
+def batch_dependence(model: Any, packing: Packing | None = None, probe_rows: int = 256) -> str | None:
     """Why a row's bits may depend on its batch on this machine, or None when they do not.
 
     Dense layers on the CPU are measured: the widest and the narrowest one must give a row the same bits at every batch
-    size that the engine uses. What cannot be measured once for all is named: bitsandbytes INT8 chooses its outlier columns
-    over the whole batch, experts see as many rows as the router sends them, CUDA chooses kernels by batch size.
+    size that the engine uses (a complete ``packing`` has been measured already). What cannot be measured once for all is
+    named: bitsandbytes INT8 chooses its outlier columns over the whole batch, experts see as many rows as the router sends
+    them, CUDA chooses kernels by batch size.
     """
     text = model.config.get_text_config()
     if next(model.parameters()).device.type != "cpu":
         return "CUDA chooses kernels by batch size"
     if any(getattr(text, name, None) for name in ("num_experts", "num_local_experts", "n_routed_experts")):
         return "mixture of experts: an expert's rows depend on the whole batch"
-    linears = [module for module in model.modules() if isinstance(module, torch.nn.Linear | Conv1D)]
-    if any(type(module).__name__ == "Linear8bitLt" for module in linears):
-        return "INT8 chooses outlier columns over the whole batch"
+    linears: list[Any] = [module for module in model.modules() if isinstance(module, torch.nn.Linear | Conv1D)]
+    thresholds = {float(module.state.threshold) for module in linears if type(module).__name__ == "Linear8bitLt"}
+    if any(thresholds):
+        return f"INT8 chooses outlier columns over the whole batch (threshold {max(thresholds):g}; at 0 it would not)"
+    if packing is not None and packing.complete:
+        return None
     for linear in {min(linears, key=_size), max(linears, key=_size)}:
         width = linear.weight.shape[0] if isinstance(linear, Conv1D) else linear.in_features
         inputs = torch.randn(probe_rows, width, generator=torch.Generator().manual_seed(0)).to(model.dtype)
         whole = linear(inputs)
-        sizes = (HEAD_POSITIONS, 3 * HEAD_POSITIONS, SLOT_STEP, 2 * SLOT_STEP, 5 * SLOT_STEP, probe_rows - SLOT_STEP)
+        sizes = (COARSE.head, 3 * COARSE.head, *(COARSE.rows * times for times in (1, 2, 5)), probe_rows - COARSE.rows)
         if not all(torch.equal(linear(inputs[:rows]), whole[:rows]) for rows in sizes):
             return f"this machine's matrix products depend on the batch size ({type(linear).__name__}, {model.dtype})"
     return None

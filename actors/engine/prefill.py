@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from actors.engine.cache import KeyValue
+from actors.engine.grain import COARSE, Grain, rounded_up
 from actors.engine.rows import Row
-from actors.engine.segments import Entry, Segment, SegmentRunner, padded_length
+from actors.engine.segments import Entry, Segment, SegmentRunner
 from actors.steering import SteeringBank, Witness
 
 Tokens = tuple[int, ...]
@@ -65,8 +66,10 @@ class Prefiller:
     ``capture``: the layers at which any steering begins. A forward takes at most ``MAX_TOKENS`` padded tokens.
     """
 
-    def __init__(self, runner: SegmentRunner, bank: SteeringBank, capture: Iterable[int], device: torch.device) -> None:
-        self._runner, self._bank, self._device = runner, bank, device
+    def __init__(
+        self, runner: SegmentRunner, bank: SteeringBank, capture: Iterable[int], device: torch.device, grain: Grain = COARSE
+    ) -> None:
+        self._runner, self._bank, self._device, self._grain = runner, bank, device, grain
         self._capture = frozenset(capture)
         self._prefixes: dict[tuple[Tokens, int], _Prefix] = {}
         self._prefix_trunks: dict[Tokens, _Trunk] = {}
@@ -77,7 +80,7 @@ class Prefiller:
         groups: dict[tuple[Tokens, int, int | None], list[Row]] = defaultdict(list)
         for row in rows:
             prefix, suffix = split(row)
-            groups[prefix, padded_length(len(suffix)), row.first_layer].append(row)
+            groups[prefix, rounded_up(len(suffix), self._grain.tokens), row.first_layer].append(row)
         for (prefix, length, layer), members in groups.items():
             for chunk in chunks(members, self._rows_per_forward(length)):
                 self._need_prefixes(prefix, {row.steering: layer for row in chunk})
@@ -95,7 +98,7 @@ class Prefiller:
         if not prefix:
             return
         if prefix not in self._prefix_trunks:
-            result = self._runner.run(Segment([prefix], capture=self._capture))
+            result = self._runner.run(Segment([prefix], capture=self._capture, grain=self._grain))
             trunk = _Trunk(_complete(result.key_values), result.captured, result.logits, result.positions)
             self._prefix_trunks[prefix] = trunk
             self._prefixes[prefix, 0] = _Prefix(len(prefix), _unpadded(trunk.key_values, len(prefix)))
@@ -104,7 +107,7 @@ class Prefiller:
             for steering, layer in layers.items()
             if layer is not None and (prefix, steering) not in self._prefixes
         ]
-        for chunk in chunks(missing, self._rows_per_forward(padded_length(len(prefix)))):
+        for chunk in chunks(missing, self._rows_per_forward(rounded_up(len(prefix), self._grain.tokens))):
             self._steer_prefixes(prefix, [steering for steering, _ in chunk], chunk[0][1])
 
     def _steer_prefixes(self, prefix: Tokens, steerings: list[int], layer: int | None) -> None:
@@ -112,7 +115,7 @@ class Prefiller:
         trunk = self._prefix_trunks[prefix]
         entry = None if layer is None else Entry(layer, trunk.hidden[layer].expand(len(steerings), -1, -1))
         table = self._bank.rows(torch.tensor(steerings, device=self._device))
-        result = self._runner.run(Segment([prefix] * len(steerings), table=table, entry=entry))
+        result = self._runner.run(Segment([prefix] * len(steerings), table=table, entry=entry, grain=self._grain))
         for row, steering in enumerate(steerings):
             own = [kv if kv is None else (kv[0][row : row + 1].clone(), kv[1][row : row + 1].clone()) for kv in result.key_values]
             joined = tuple(shared if kv is None else kv for kv, shared in zip(own, trunk.key_values, strict=True))
@@ -124,7 +127,7 @@ class Prefiller:
             return
         suffixes = [tokens[len(prefix) :] for tokens in missing]
         past = self._past(prefix, [0] * len(missing))
-        result = self._runner.run(Segment(suffixes, len(prefix), past, capture=self._capture))
+        result = self._runner.run(Segment(suffixes, len(prefix), past, capture=self._capture, grain=self._grain))
         complete = _complete(result.key_values)
         for row, tokens in enumerate(missing):
             one = slice(row, row + 1)
@@ -147,6 +150,7 @@ class Prefiller:
             self._past(prefix, [row.steering for row in rows]),
             self._bank.rows(torch.tensor([row.steering for row in rows], device=self._device)),
             Entry(layer, torch.cat([trunk.hidden[layer] for trunk in trunks])),
+            grain=self._grain,
         )
         result = self._runner.run(segment)
         shared = [_stack(trunk.key_values[block] for trunk in trunks) for block in range(layer + 1)]

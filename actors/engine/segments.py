@@ -1,6 +1,6 @@
 """One forward over a span of prompt tokens for several rows: the building block of prefill.
 
-Rows are padded on the left to a multiple of ``SEGMENT_STEP`` tokens, so the last token of every row is the last column.
+Rows are padded on the left to a multiple of the grain's tokens, so the last token of every row is the last column.
 A segment may start above a block: blocks up to ``entry.layer`` are replaced by the stored, unsteered trunk.
 """
 
@@ -16,13 +16,9 @@ from torch import Tensor, nn
 
 from actors.engine.attention import masks_for
 from actors.engine.cache import KeyValue, SegmentCache
+from actors.engine.grain import COARSE, Grain, rounded_up
 from actors.families import Decoder
 from actors.steering import SteeringHooks, SteeringTable, Witness
-
-SEGMENT_STEP = 16
-"""Padded lengths are multiples of this: a matrix product's bits then do not depend on how many rows run together."""
-HEAD_POSITIONS = 4
-"""Positions per row that the output head sees, for the same reason: a product of one to three rows takes another path."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +39,12 @@ class Segment:
     table: SteeringTable = field(default_factory=SteeringTable)
     entry: Entry | None = None
     capture: frozenset[int] = frozenset()
+    grain: Grain = COARSE
 
     @property
     def length(self) -> int:
         """Padded length ``T``."""
-        return padded_length(max(len(row) for row in self.tokens))
+        return rounded_up(max(len(row) for row in self.tokens), self.grain.tokens)
 
 
 @dataclass(frozen=True)
@@ -62,11 +59,6 @@ class SegmentResult:
     captured: dict[int, Tensor]
     positions: Tensor
     witness: Witness
-
-
-def padded_length(n_tokens: int) -> int:
-    """``n_tokens`` rounded up to the segment step."""
-    return -(-n_tokens // SEGMENT_STEP) * SEGMENT_STEP
 
 
 class SegmentRunner:
@@ -100,7 +92,7 @@ class SegmentRunner:
                     attention_mask=self._masks(segment, positions),
                     past_key_values=cache,
                     use_cache=True,
-                    logits_to_keep=HEAD_POSITIONS,
+                    logits_to_keep=segment.grain.head,
                 )
             return SegmentResult(output.logits[:, -1], cache.new, hooks.captured, positions, hooks.witness)
         finally:
@@ -163,7 +155,10 @@ def _filled(segment: Segment, extra: int) -> Segment:
         tokens=[*segment.tokens, *[segment.tokens[0]] * extra],
         past=segment.past and [kv and (more(kv[0]), more(kv[1])) for kv in segment.past],
         table=SteeringTable(
-            *({layer: more(edit) for layer, edit in edits.items()} for edits in (segment.table.shifts, segment.table.axes))
+            *(
+                {layer: more(edit) for layer, edit in edits.items()}
+                for edits in (segment.table.shifts, segment.table.axes, segment.table.replaced)
+            )
         ),
         entry=segment.entry and Entry(segment.entry.layer, more(segment.entry.hidden)),
     )

@@ -8,7 +8,7 @@ from actors.interventions.edit import RowEdit
 from actors.types import FloatArray
 
 
-def ablation(vector: FloatArray, multiplier: float) -> RowEdit:
+def ablation(vector: FloatArray, multiplier: float, reference: float = 0.0) -> RowEdit:
     """Scale the component along the unit ``vector`` ``[d]`` by ``1 - multiplier``: 1 removes it, 0 is the identity.
 
     Raises ``ValueError`` outside [0, 1], where the edit would no longer be an ablation.

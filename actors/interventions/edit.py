@@ -9,7 +9,12 @@ from actors.types import FloatArray
 
 @dataclass(frozen=True, eq=False)
 class RowEdit:
-    """``h -> h + shift - (h . axis) axis``: ``shift`` float32 ``[d]`` or None, ``axis`` unit float32 ``[d]`` or None."""
+    """``h -> h + shift - (h . axis) axis``, or ``h -> shift`` where ``replaces``.
+
+    ``shift`` float32 ``[d]`` or None; ``axis`` float32 ``[d]`` or None: a unit vector times the square root of the share
+    of the component that is taken away. An edit that replaces has no axis.
+    """
 
     shift: FloatArray | None = None
     axis: FloatArray | None = None
+    replaces: bool = False

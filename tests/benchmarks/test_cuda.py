@@ -25,8 +25,12 @@ def test_the_shape_is_that_of_qwen_7b() -> None:
 
 def test_the_whole_measurement_on_a_tiny_model(tiny: Bench) -> None:
     result = cuda.measure(tiny, 16, 3, Plan(rounds=1, spare=0))
-    assert result.contenders == ["K=1", "K=256", "per cell"]
+    assert result.contenders == ["K=1", "K=1, eager", "K=256", "per cell"]
     assert {sample.work.new_tokens for sample in (result.rounds.kept[0]["K=1"], result.rounds.kept[0]["K=256"])} == {48}
     assert result.rounds.kept[0]["per cell"].work.new_tokens == 2 * 10 * 3
     assert result.extra["shares"]["whole_share"] > 0
-    assert {ratio.to for ratio in result.ratios} == {"K=1", "per cell"}
+    assert {ratio.to for ratio in result.ratios} == {"K=1", "K=1, eager", "per cell"}
+    assert "decoding in K=1: eager" in result.notes
+    engine = tiny.worker._engine
+    assert engine is not None
+    assert engine.graphs, "switched off for the eager contender alone"

@@ -164,7 +164,7 @@ def test_out_of_memory_halves_and_loses_nothing(tiny_worker: Loader, monkeypatch
     monkeypatch.setattr(SlotBatch, "step", short_of_memory)
     recovered = run(worker, jobs)
     assert sizes[0] > 16
-    assert sizes[-1] == 16
+    assert sizes[-1] <= 16
     for cell, result in expected.items():
         assert [r.token_ids for r in recovered[cell].responses] == [r.token_ids for r in result.responses]
 

@@ -1,0 +1,60 @@
+"""The probe for models whose rows share no batch (see ``actors.engine.alone``): every prompt of every trial on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor
+
+from actors.engine.alone import AloneRunner
+from actors.engine.engine import EngineModel
+from actors.engine.everywhere import edited_everywhere
+from actors.engine.probe import divergence, require_places
+from actors.engine.rows import Row
+from actors.methods.contrast import Reading, Trial
+from actors.prompts import Rendered
+from actors.steering import SteeringBank, Witness, steered
+from actors.types import Prompt
+
+
+class AloneProbe:
+    """Runs trials (``actors.methods.contrast``) row by row; ``render`` gives a prompt's tokens."""
+
+    def __init__(self, loaded: EngineModel, render: Callable[[Prompt], Rendered]) -> None:
+        self._loaded, self._render = loaded, render
+
+    @torch.inference_mode()
+    def run(self, trials: Sequence[Trial]) -> list[Reading]:
+        """One reading per trial, in order. Raises ``JobError`` where edits everywhere cannot be placed in this family."""
+        require_places(trials, self._loaded)
+        compared = dict.fromkeys(prompt for trial in trials for prompt in trial.compare)
+        base = {prompt: self._last_token(prompt, Trial(None))[0] for prompt in compared}
+        return [self._reading(trial, base) for trial in trials]
+
+    def _reading(self, trial: Trial, base: dict[Prompt, Tensor]) -> Reading:
+        seen = {prompt: self._last_token(prompt, trial) for prompt in dict.fromkeys((*trial.read, *trial.compare))}
+        mean = kl = None
+        if trial.read:
+            states = [_outputs(seen[prompt][1], trial)[layer] for prompt in trial.read for layer in trial.layers]
+            mean = torch.cat(states).double().mean(dim=0).cpu().numpy()
+        if trial.compare:
+            kl = sum(float(divergence(base[prompt], seen[prompt][0])) for prompt in trial.compare) / len(trial.compare)
+        return Reading(mean, kl)
+
+    def _last_token(self, prompt: Prompt, trial: Trial) -> tuple[Tensor, Witness]:
+        """Next-token logits ``[1, vocabulary]`` of one prompt under the trial's steering, and what the blocks put out."""
+        loaded = self._loaded
+        steerings = [] if trial.steering is None else [trial.steering]
+        bank = SteeringBank(steerings, (loaded.decoder.n_layers, loaded.d_model), loaded.dtype, loaded.device)
+        row = Row(0, self._render(prompt), len(steerings), None, 1)
+        with loaded.packing.applied(), steered(loaded.decoder) as hooks:
+            runner = AloneRunner(loaded.model, bank, hooks, loaded.device, loaded.stop_tokens)
+            with edited_everywhere(loaded.decoder, hooks) if trial.everywhere else nullcontext():
+                return runner.last_token(row)
+
+
+def _outputs(witness: Witness, trial: Trial) -> dict[int, Tensor]:
+    """Block outputs ``[1, d]`` per layer: as the next module reads them where the trial edits everywhere, else unedited."""
+    return witness.seen if trial.everywhere else witness.raw

@@ -1,0 +1,104 @@
+"""A decoding step recorded once and replayed per token, so that the host launches one graph where it launched a thousand kernels.
+
+A step reads and writes the same tensors every time, so recording it is enough. A recording is used only after one replayed step
+has given the very bits of an eager one; else decoding goes on eagerly, and the reason is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+EAGER = "eager"
+GRAPH = "CUDA graph"
+_BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+class StepGraph(Protocol):
+    """Something that records a function's device work and can repeat it."""
+
+    def capture(self, step: Callable[[], None]) -> None:
+        """Record ``step``; whether it is also executed does not matter."""
+
+    def replay(self) -> None:
+        """Do the recorded work once, on the same tensors."""
+
+
+class CudaStepGraph:
+    """``torch.cuda.CUDAGraph``, with the run on a side stream that libraries need before a capture."""
+
+    def __init__(self) -> None:
+        self._graph: Any = torch.cuda.CUDAGraph()
+
+    def capture(self, step: Callable[[], None]) -> None:
+        """Warm up, then record."""
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            step()
+        torch.cuda.current_stream().wait_stream(side)
+        with torch.cuda.graph(self._graph):
+            step()
+
+    def replay(self) -> None:
+        """Launch the graph."""
+        self._graph.replay()
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What became of a recording: ``replay`` is None where decoding stays eager; ``mode`` says which, and why."""
+
+    replay: Callable[[], None] | None
+    mode: str
+
+
+def recorded(
+    step: Callable[[], None], state: Sequence[Tensor], results: Callable[[], Sequence[Tensor]], make: Callable[[], StepGraph]
+) -> Recorded:
+    """Record ``step`` and compare one replay with one eager step, bit by bit; ``state`` is then as it was before.
+
+    ``state``: the tensors that a step advances in place. ``results``: what the last step put out.
+    A step run twice from the same state must do the same thing.
+    """
+    before = [tensor.clone() for tensor in state]
+
+    def restore() -> None:
+        for tensor, old in zip(state, before, strict=True):
+            tensor.copy_(old)
+
+    step()
+    expected = [result.clone() for result in results()]
+    try:
+        restore()
+        graph = make()
+        graph.capture(step)
+        restore()
+        graph.replay()
+        equal = all(same_bits(ours, theirs) for ours, theirs in zip(results(), expected, strict=True))
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        return Recorded(None, f"{EAGER}: a step cannot be recorded ({str(error).splitlines()[0]})")
+    finally:
+        restore()
+    return Recorded(graph.replay, GRAPH) if equal else Recorded(None, f"{EAGER}: a replayed step differs from an eager one")
+
+
+def same_bits(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same bits (unlike ``torch.equal``, NaN equals itself)."""
+    as_bits = _BITS[one.element_size()]
+    return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one.view(as_bits), other.view(as_bits))
+
+
+def refusal(model: Any, device: torch.device) -> str | None:
+    """Why decoding of ``model`` is not recorded at all, or None."""
+    if device.type != "cuda":
+        return f"not on CUDA ({device.type})"
+    if any(type(module).__name__ == "Linear8bitLt" for module in model.modules()):
+        return "INT8 looks for outlier columns on the host"
+    return None

@@ -1,0 +1,96 @@
+"""The engine's attention: the right numbers, and the same bits whatever shares the batch or follows in the cache."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from actors.engine.attention import slot_attention
+from actors.engine.cache import SlotCache
+from actors.errors import UnsupportedModelError
+
+MODULE = nn.Identity()
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, **options: Any) -> Tensor:
+    """The engine's attention, output only."""
+    return slot_attention(MODULE, query, key, value, mask, **options)[0]
+
+
+def decoding(rows: int, heads: tuple[int, int], capacity: int, width: int = 16, seed: int = 0) -> tuple[Tensor, ...]:
+    """Query, views of a slot store with a spare position, and a mask that hides what a row has not reached."""
+    generator = torch.Generator().manual_seed(seed)
+    query = torch.randn(rows, heads[0], 1, width, generator=generator)
+    key, value = (torch.randn(rows, heads[1], capacity + 1, width, generator=generator)[:, :, :capacity] for _ in range(2))
+    reached = torch.randint(3, capacity, (rows,), generator=generator)
+    mask = torch.zeros(rows, 1, 1, capacity).masked_fill(torch.arange(capacity) > reached[:, None, None, None], -torch.inf)
+    return query, key, value, mask
+
+
+@pytest.mark.parametrize("heads", [(4, 4), (6, 2), (9, 3), (24, 2)])
+def test_decoding_equals_float64_attention(heads: tuple[int, int]) -> None:
+    query, key, value, mask = decoding(7, heads, 40)
+    groups = heads[0] // heads[1]
+    keys, values = (tensor.double().repeat_interleave(groups, dim=1) for tensor in (key, value))
+    scores = query.double() @ keys.transpose(-1, -2) * 16**-0.5 + mask.double()
+    exact = (torch.softmax(scores, dim=-1) @ values).transpose(1, 2)
+    assert torch.allclose(attend(query, key, value, mask).double(), exact, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("heads", [(4, 4), (9, 3), (24, 2)])
+def test_a_rows_bits_depend_on_the_row_alone(heads: tuple[int, int], dtype: torch.dtype) -> None:
+    query, key, value, mask = decoding(33, heads, 64)
+    query, key, value = (tensor.to(dtype) for tensor in (query, key, value))
+    whole = attend(query, key, value, mask)
+    for rows in (1, 2, 5, 16, 32):
+        for start in (0, 1):
+            part = slice(start, start + rows)
+            assert torch.equal(attend(query[part], key[part], value[part], mask[part]), whole[part]), (rows, start)
+    order = torch.randperm(33, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(attend(query[order], key[order], value[order], mask[order]), whole[order])
+
+
+def test_hidden_keys_change_no_bit() -> None:
+    query, key, value, mask = decoding(9, (9, 3), 64)
+    before = attend(query, key, value, mask)
+    hidden = torch.isinf(mask[:, 0, 0])[:, None, :, None]
+    noise = torch.randn(key.shape, generator=torch.Generator().manual_seed(5)) * 100
+    assert torch.equal(attend(query, torch.where(hidden, noise, key), torch.where(hidden, noise, value), mask), before)
+
+
+def test_softcap_is_honoured_and_sinks_are_refused() -> None:
+    query, key, value, mask = decoding(3, (4, 2), 32)
+    plain, capped = attend(query, key, value, mask), attend(query, key, value, mask, softcap=0.5)
+    assert not torch.allclose(plain, capped)
+    with pytest.raises(UnsupportedModelError, match="sinks"):
+        attend(query, key, value, mask, s_aux=torch.zeros(4))
+
+
+def test_the_cache_keeps_each_row_at_its_own_position() -> None:
+    cache = SlotCache(n_layers=1, slots=5, capacity=8)
+    expected = torch.zeros(5, 2, 8, 4)
+    for step in range(6):
+        positions = torch.tensor([0, 3, 7, 2, 8])[:4] + torch.tensor([step, 0, 0, step])
+        positions = positions.clamp(max=8)
+        new = torch.randn(4, 2, 1, 4, generator=torch.Generator().manual_seed(step))
+        keys, values = cache.at(positions).update(new, new + 1, 0)
+        for row, position in enumerate(positions.tolist()):
+            if position < 8:
+                expected[row, :, position] = new[row, :, 0]
+        assert torch.equal(keys, expected[:4])
+        assert torch.equal(values, torch.where(expected[:4] == 0, 0.0, expected[:4] + 1))
+
+
+@pytest.mark.parametrize("heads", [(4, 4), (9, 3), (24, 3)])
+def test_values_may_end_at_the_furthest_row(heads: tuple[int, int]) -> None:
+    """Leaving out what no row has reached changes no bit, in steps of sixteen tokens."""
+    query, key, value, mask = decoding(12, heads, 128)
+    hidden = torch.arange(128) > 29
+    mask = mask.masked_fill(hidden, -torch.inf)
+    whole = attend(query, key, value, mask)
+    for reach in range(32, 128, 16):
+        assert torch.equal(attend(query, key, value[:, :, :reach], mask[..., :reach]), whole), reach

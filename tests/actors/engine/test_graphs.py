@@ -1,0 +1,183 @@
+"""Recorded decoding on the CPU: a recorder of tensor operations stands in for a CUDA graph.
+
+Like a graph it repeats operations on the tensors that they ran on, and runs no Python of the model: a step that read anything
+but fixed tensors would go wrong under it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from actors.engine import engine as engine_module
+from actors.engine.engine import Engine
+from actors.engine.graphs import EAGER, GRAPH, Recorded, recorded, refusal, same_bits
+from actors.types import CellResult, Decoding, GenerationJob, Prompt, Steering
+from actors.worker import ModelWorker
+from tests.tiny import tiny_model
+
+Loader = Callable[..., ModelWorker]
+PROMPTS = tuple(Prompt(f"P{i}", text) for i, text in enumerate(["How do I bake a cake?", "Hi", "Why is the sky blue?", "x" * 30]))
+
+
+class RecordedOperations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Records every tensor operation with the tensors it ran on; a replay repeats them into the same results."""
+
+    made: list[RecordedOperations] = []  # noqa: RUF012 - the tests look at what was made
+    spoil = False
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.operations: list[tuple[Any, Any, Any, Any]] = []
+        self.replays = 0
+        self.made.append(self)
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        self.operations.append((function, args, kwargs or {}, result))
+        return result
+
+    def capture(self, step: Callable[[], None]) -> None:
+        with self:
+            step()
+
+    def replay(self) -> None:
+        self.replays += 1
+        for function, args, kwargs, result in self.operations:
+            again = function(*args, **kwargs)
+            for old, new in zip(tree_leaves(result), tree_leaves(again), strict=True):
+                if isinstance(old, Tensor) and old.data_ptr() != new.data_ptr():
+                    old.copy_(new)
+                    if self.spoil and old.is_floating_point():
+                        old.mul_(1.0001)
+
+
+@pytest.fixture
+def on_recorder(monkeypatch: pytest.MonkeyPatch) -> type[RecordedOperations]:
+    """The engine records its steps, as it would on CUDA."""
+    monkeypatch.setattr(engine_module, "CudaStepGraph", RecordedOperations)
+    monkeypatch.setattr(engine_module, "refusal", lambda *_: None)
+    monkeypatch.setattr(RecordedOperations, "made", [])
+    monkeypatch.setattr(RecordedOperations, "spoil", False)
+    return RecordedOperations
+
+
+def jobs(n_new: int = 12) -> list[GenerationJob]:
+    """More rows than slots, so that slots are refilled under other steerings while the recording stays in use."""
+    rng = np.random.default_rng(2)
+    found = [GenerationJob("base", PROMPTS, Decoding(n_new))]
+    for number, kind in enumerate(["addition", "ablation", "replacement", "addition", "addition"]):
+        vector = rng.standard_normal((1, 64)).astype(np.float32)
+        layers = tuple(range(number % 3, 5))
+        vectors = np.repeat(vector / np.linalg.norm(vector), len(layers), axis=0)
+        strength = 1.0 if kind == "ablation" else 9.0 - 5 * number
+        found.append(GenerationJob(f"cell{number}", PROMPTS, Decoding(n_new - number), Steering(layers, vectors, strength, kind)))
+    return found
+
+
+def fixed(worker: ModelWorker) -> Engine:
+    """The worker's engine as if its batches had to keep their shape, as on CUDA."""
+    engine = worker._engine
+    assert engine is not None
+    engine._loaded = dataclasses.replace(engine._loaded, batch_dependence="as on CUDA")
+    return engine
+
+
+def tokens(worker: ModelWorker) -> dict[tuple[str, str], tuple[int, ...]]:
+    """Every row's tokens."""
+    results = list(worker.generate(jobs()))
+    assert all(isinstance(result, CellResult) for result in results)
+    return {(r.cell_id, one.prompt_id): one.token_ids for r in results if isinstance(r, CellResult) for one in r.responses}
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2"])
+def test_replayed_decoding_gives_the_eager_tokens(
+    family: str, tiny_worker: Loader, on_recorder: type[RecordedOperations], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = tiny_worker(family, slots=16)
+    engine = fixed(worker)
+    replayed = tokens(worker)
+    assert engine.decoding == GRAPH
+    assert sum(graph.replays for graph in on_recorder.made) > 12
+    assert all(any("copy_" in str(operation[0]) for operation in graph.operations) for graph in on_recorder.made)
+    monkeypatch.setattr(engine_module, "refusal", lambda *_: "for comparison")
+    assert tokens(worker) == replayed
+    assert engine.decoding == EAGER
+
+
+def test_a_replay_that_differs_falls_back(
+    tiny_worker: Loader, on_recorder: type[RecordedOperations], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = tiny_worker("llama", slots=16)
+    engine = fixed(worker)
+    expected = tokens(worker)
+    monkeypatch.setattr(RecordedOperations, "spoil", True)
+    assert tokens(worker) == expected
+    assert "differs" in engine.decoding
+    assert engine.decoding.startswith(EAGER)
+
+
+def test_a_capture_that_fails_falls_back_and_says_why(
+    tiny_worker: Loader, on_recorder: type[RecordedOperations], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = tiny_worker("llama", slots=16)
+    engine = fixed(worker)
+    expected = tokens(worker)
+
+    def broken(self: RecordedOperations, step: Callable[[], None]) -> None:
+        step()
+        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+    monkeypatch.setattr(RecordedOperations, "capture", broken)
+    assert tokens(worker) == expected
+    assert engine.decoding == "eager: a step cannot be recorded (operation not permitted when stream is capturing)"
+
+
+def test_out_of_memory_while_recording_is_not_swallowed() -> None:
+    def full() -> RecordedOperations:
+        raise torch.OutOfMemoryError("simulated")
+
+    state = torch.zeros(2)
+    with pytest.raises(torch.OutOfMemoryError):
+        recorded(lambda: None, [state], lambda: [state], full)
+
+
+def test_recording_leaves_the_state_as_it_was() -> None:
+    state, result = torch.zeros(3), torch.zeros(3)
+
+    def step() -> None:
+        state.add_(1)
+        result.copy_(state * 2)
+
+    outcome = recorded(step, [state], lambda: [result], RecordedOperations)
+    assert isinstance(outcome, Recorded)
+    assert outcome.mode == GRAPH
+    assert outcome.replay is not None
+    assert torch.equal(state, torch.zeros(3))
+    outcome.replay()
+    outcome.replay()
+    assert torch.equal(state, torch.full((3,), 2.0))
+    assert torch.equal(result, torch.full((3,), 4.0))
+
+
+def test_bits_are_compared_not_values() -> None:
+    nan = torch.tensor([float("nan"), 1.0])
+    assert same_bits(nan, nan.clone())
+    assert not same_bits(torch.tensor([0.0]), torch.tensor([-0.0]))
+    assert same_bits(torch.tensor([True]), torch.tensor([True]))
+    assert not same_bits(torch.zeros(1), torch.zeros(2))
+
+
+def test_what_is_not_recorded_says_so(tiny_worker: Loader) -> None:
+    assert "not on CUDA" in str(refusal(tiny_model("llama"), torch.device("cpu")))
+    assert refusal(tiny_model("llama"), torch.device("cuda")) is None
+    quantized = tiny_worker("llama", "float32", "int8")._held().model
+    assert "INT8" in str(refusal(quantized, torch.device("cuda")))
