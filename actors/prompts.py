@@ -14,16 +14,22 @@ from actors.types import Prompt
 
 _PROBES = ("a", "The", "7 x")
 """Contents whose renderings differ from the first user token on: what they share is the template's own prefix."""
+_ENDINGS = (*_PROBES, "Why?", "Yes.", "(no)", "2")
+"""Contents whose last tokens differ: what their renderings share at the end is the template's own suffix."""
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A prompt's tokens. ``token_ids[:prefix]`` come from the template alone and are the same for every prompt."""
+    """A prompt's tokens. ``token_ids[:prefix]`` come from the template alone and are the same for every prompt.
+
+    ``suffix``: so many last tokens are the template's too (they follow the user's text); at least 1.
+    """
 
     prompt: Prompt
     text: str
     token_ids: tuple[int, ...]
     prefix: int
+    suffix: int = 1
 
 
 class PromptRenderer:
@@ -39,6 +45,7 @@ class PromptRenderer:
         # Templates that print today's date (Llama 3) would render, and so answer, differently tomorrow: pin it.
         self._options = {"date_string": "26 Jul 2024", **dict(options)}
         self._prefix = _common_prefix([self._encode(self._text(probe)) for probe in _PROBES])
+        self._suffix = _common_prefix([self._encode(self._text(probe))[::-1] for probe in _ENDINGS])
 
     @property
     def template_sha256(self) -> str:
@@ -52,7 +59,9 @@ class PromptRenderer:
         shared = len(_common_prefix([token_ids, self._prefix]))
         if shared >= len(token_ids):
             raise JobError(f"prompt {prompt.id!r} renders to nothing beyond the template")
-        return Rendered(prompt, text, tuple(token_ids), shared if shared == len(self._prefix) else 0)
+        # A template that ends in plain text may melt into the last word of some prompt: count what this prompt has of it.
+        suffix = len(_common_prefix([token_ids[shared:][::-1], self._suffix]))
+        return Rendered(prompt, text, tuple(token_ids), shared if shared == len(self._prefix) else 0, max(1, suffix))
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of generated tokens, special tokens left out."""

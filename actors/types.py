@@ -103,7 +103,8 @@ class DirectionSet:
     """The directions that one method found in one model: ``directions`` ``[k]`` by ascending layer.
 
     ``residual_norms`` ``[k]``: mean L2 norm of the last-token residual stream over all extraction prompts, per layer.
-    ``selected_layer``: the layer that the method itself picked (None for methods that pick none).
+    ``selected_layer``: the layer that the method itself picked (None: it picks none, or nothing passed its filters, as the
+    record then says).
     ``record``: plain strings: template hash, prompts' token counts, library versions, method diagnostics.
     """
 
@@ -142,12 +143,18 @@ class Steering:
 
     ``vectors`` float32 ``[len(layers), d]``: the unit direction that acts at each of ``layers`` (ascending, absolute).
     ``intervention``: a key of ``actors.interventions.INTERVENTIONS``. ``multiplier`` scales the unit direction.
+    ``references``: per layer, the component along the direction that affine ablation restores; empty: all 0.
     """
 
     layers: tuple[int, ...]
     vectors: FloatArray
     multiplier: float
     intervention: str = "addition"
+    references: tuple[float, ...] = ()
+
+    def reference_at(self, index: int) -> float:
+        """The reference of ``layers[index]``."""
+        return self.references[index] if self.references else 0.0
 
     @classmethod
     def from_layer_on(cls, direction: Direction, n_layers: int, multiplier: float) -> Steering:

@@ -11,15 +11,18 @@ import numpy as np
 import torch
 
 from actors.boundary import as_failure
+from actors.engine.alone_probe import AloneProbe
 from actors.engine.engine import Engine, EngineModel, batch_dependence
 from actors.engine.firing import check_of
 from actors.engine.memory import peak_bytes
+from actors.engine.packing import pack
+from actors.engine.probe import EngineProbe
 from actors.engine.rows import CAPACITY_STEP, Row
 from actors.errors import JobError, NonFiniteActivationError, WorkerError
 from actors.extraction import EXTRACTORS
-from actors.extraction.batches import batches
+from actors.extraction.capture import CaptureKey, Captures
 from actors.loading import LoadedModel, load_model
-from actors.methods import METHODS, Activations
+from actors.methods import METHODS, Contrast, Probe
 from actors.steering import check_steering
 from actors.types import (
     CellResult,
@@ -31,7 +34,6 @@ from actors.types import (
     GenerationJob,
     ModelInfo,
     ModelSpec,
-    Prompt,
     Response,
     Steering,
 )
@@ -46,6 +48,8 @@ class ModelWorker:
     def __init__(self) -> None:
         self._loaded: LoadedModel | None = None
         self._engine: Engine | None = None
+        self._captures: Captures | None = None
+        self._probe: Probe | None = None
         self._provenance: dict[str, str] = {}
 
     def load(self, spec: ModelSpec, engine: EngineOptions) -> ModelInfo:
@@ -55,12 +59,16 @@ class ModelWorker:
         if engine.threads is not None:
             torch.set_num_threads(engine.threads)
         loaded = load_model(spec)
-        dependence = batch_dependence(loaded.model)
+        packing = pack(loaded.model, loaded.device)
+        dependence = None if loaded.decoder.runs_alone else batch_dependence(loaded.model, packing)
         parts = (loaded.model, loaded.decoder, loaded.device, loaded.dtype, loaded.d_model, loaded.stop_tokens)
-        self._engine = Engine(EngineModel(*parts, dependence), engine.slots)
+        engine_model = EngineModel(*parts, dependence, packing)
+        self._engine = Engine(engine_model, engine.slots)
+        self._probe = (AloneProbe if loaded.decoder.runs_alone else EngineProbe)(engine_model, loaded.renderer.render)
+        self._captures = Captures(loaded)
         self._loaded = loaded
         slots = self._engine.slots(NOMINAL_CAPACITY)
-        self._provenance = _provenance(loaded, dependence)
+        self._provenance = {**_provenance(loaded, dependence), "products": packing.description}
         return ModelInfo(
             n_layers=loaded.decoder.n_layers,
             d_model=loaded.d_model,
@@ -75,38 +83,41 @@ class ModelWorker:
 
     def unload(self) -> None:
         """Drop the model and give its memory back."""
-        self._loaded = self._engine = None
+        self._loaded = self._engine = self._captures = self._probe = None
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
     def extract(self, job: ExtractionJob) -> DirectionSet:
-        """All layers' directions from one pass over the contrast prompts; raises ``JobError`` or ``NonFiniteActivationError``."""
+        """All layers' directions by one method; raises ``JobError`` or ``NonFiniteActivationError``.
+
+        The methods that start from the same prompts share one pass over them, for as long as this model is loaded.
+        """
         loaded = self._held()
         if job.method not in METHODS:
             raise JobError(f"method {job.method!r} is unknown; allowed: {', '.join(METHODS)}")
         if job.extractor not in EXTRACTORS:
             raise JobError(f"extractor {job.extractor!r} is unknown; allowed: {', '.join(EXTRACTORS)}")
         method = METHODS[job.method]
-        activations = self._activations([*job.harmful, *job.harmless], job.extractor)
-        harmful, harmless = activations[: len(job.harmful)], activations[len(job.harmful) :]
-        found = method.find(harmful, harmless, method.options.model_validate(dict(job.options)))
-        norms = np.linalg.norm(found, axis=-1)
+        contrast = self._contrast(job, method.reads_positions)
+        found = method.find(contrast, method.options.model_validate(dict(job.options)))
+        norms = np.linalg.norm(found.vectors, axis=-1)
         degenerate = np.flatnonzero(norms == 0)
         if len(degenerate):
             raise JobError(f"{job.method} found no difference between the classes at layers {degenerate.tolist()}")
         directions = tuple(
             Direction(layer, (vector / norm).astype(np.float32), float(norm))
-            for layer, (vector, norm) in enumerate(zip(found, norms, strict=True))
+            for layer, (vector, norm) in enumerate(zip(found.vectors, norms, strict=True))
         )
-        residual_norms = tuple(float(norm) for norm in np.linalg.norm(activations, axis=-1).mean(axis=0))
+        lengths = np.linalg.norm(np.concatenate(contrast.last), axis=-1)
         record = {
             **self._provenance,
             "template_sha256": loaded.renderer.template_sha256,
-            "n_harmful": str(len(harmful)),
-            "n_harmless": str(len(harmless)),
+            "n_harmful": str(len(job.harmful)),
+            "n_harmless": str(len(job.harmless)),
+            **found.record,
         }
-        return DirectionSet(directions, residual_norms, None, record)
+        return DirectionSet(directions, tuple(float(norm) for norm in lengths.mean(axis=0)), found.selected_layer, record)
 
     def generate(self, jobs: Sequence[GenerationJob]) -> Iterator[CellResult | Failure]:
         """Run all rows of ``jobs`` in one batch of slots; yield each cell when its last row has ended.
@@ -146,6 +157,7 @@ class ModelWorker:
                 **self._provenance,
                 "template_sha256": loaded.renderer.template_sha256,
                 "peak_memory_mib": str(peak_bytes(loaded.device) // 2**20),
+                "decoding": self._engine.decoding if self._engine else "",
             },
         )
 
@@ -169,15 +181,17 @@ class ModelWorker:
             steering_number, first_layer = len(steerings), min(job.steering.layers)
         return [Row(number, prompt, steering_number, first_layer, job.decoding.max_new_tokens) for prompt in rendered]
 
-    def _activations(self, prompts: Sequence[Prompt], extractor: str) -> Activations:
-        """Residual stream ``[n, L, d]`` float64 at the last token of every prompt."""
-        loaded = self._held()
-        rendered = [loaded.renderer.render(prompt) for prompt in prompts]
-        read = torch.cat([EXTRACTORS[extractor](loaded, batch) for batch in batches(loaded, rendered)])
-        if not torch.isfinite(read).all():
-            layers = torch.nonzero(~torch.isfinite(read).all(dim=-1).all(dim=0)).flatten().tolist()
-            raise NonFiniteActivationError(f"the residual stream is not finite at layers {layers} in {loaded.spec.dtype}")
-        return np.asarray(read.double().numpy())
+    def _contrast(self, job: ExtractionJob, every_position: bool) -> Contrast:
+        """The activations of the job's prompts, and the means to try steerings on this model."""
+        if not job.harmful or not job.harmless:
+            raise JobError(
+                f"a contrast needs both classes, got {len(job.harmful)} harmful and {len(job.harmless)} harmless prompts"
+            )
+        assert self._captures is not None
+        assert self._probe is not None
+        key = CaptureKey(job.harmful, job.harmless, job.extractor)
+        harmful, harmless = self._captures.of(key, every_position)
+        return Contrast(harmful, harmless, job.harmful, job.harmless, self._probe)
 
     def _held(self) -> LoadedModel:
         if self._loaded is None:
@@ -200,7 +214,7 @@ def _provenance(loaded: LoadedModel, dependence: str | None) -> dict[str, str]:
         if loaded.device.type == "cuda"
         else f"cpu ({torch.backends.cpu.get_cpu_capability()})",
         "threads": str(torch.get_num_threads()),
-        "attention": "slot_attention (grouped, float32 softmax)",
+        "attention": "the model's own, row by row" if loaded.decoder.runs_alone else "slot_attention (grouped, float32 softmax)",
         "batch_invariant": "yes (measured)" if dependence is None else f"no: {dependence}",
         "model_commit": loaded.commit,
     }

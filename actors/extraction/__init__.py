@@ -1,4 +1,4 @@
-"""Reading the residual stream at the last prompt token, one file per tool, listed here.
+"""Reading the residual stream at the last prompt tokens, one file per tool, listed here.
 
 Every extractor returns the same tensor: what the tools differ in is how they read, not what (SCIENCE.md section 10).
 """
@@ -14,8 +14,8 @@ from actors.extraction.hooks import read_with_hooks
 from actors.extraction.nnsight import read_with_nnsight
 from actors.loading import LoadedModel
 
-Extractor = Callable[[LoadedModel, PromptBatch], Tensor]
-"""(model, left-padded batch of B prompts) -> outputs of all blocks at the last token, ``[B, L, d]`` float32 on the CPU."""
+Extractor = Callable[[LoadedModel, PromptBatch, int], Tensor]
+"""(model, left-padded batch of B prompts, P) -> all blocks' outputs at the last P tokens, ``[B, P, L, d]`` float32 on the CPU."""
 
 EXTRACTORS: dict[str, Extractor] = {
     "nnsight": read_with_nnsight,

@@ -44,13 +44,16 @@ def left_padded(loaded: LoadedModel, prompts: Sequence[Rendered]) -> PromptBatch
 
 
 def batches(loaded: LoadedModel, prompts: Sequence[Rendered]) -> Iterator[PromptBatch]:
-    """Batches in the order of ``prompts``, each within the token budget."""
+    """Batches in the order of ``prompts``, each within the token budget; single prompts where padding would enter a state."""
     start = 0
     while start < len(prompts):
         end = start + 1
-        while (
-            end < len(prompts) and max(len(p.token_ids) for p in prompts[start : end + 1]) * (end + 1 - start) <= MAX_BATCH_TOKENS
-        ):
+        while not loaded.decoder.runs_alone and end < len(prompts) and _padded(prompts[start : end + 1]) <= MAX_BATCH_TOKENS:
             end += 1
         yield left_padded(loaded, prompts[start:end])
         start = end
+
+
+def _padded(prompts: Sequence[Rendered]) -> int:
+    """Tokens of one batch of ``prompts``, padding included."""
+    return max(len(prompt.token_ids) for prompt in prompts) * len(prompts)

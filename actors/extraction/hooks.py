@@ -13,8 +13,8 @@ from actors.loading import LoadedModel
 
 
 @torch.inference_mode()
-def read_with_hooks(loaded: LoadedModel, batch: PromptBatch) -> Tensor:
-    """Outputs of all blocks at the last token, ``[B, L, d]`` float32 on the CPU; the hooks are gone afterwards."""
+def read_with_hooks(loaded: LoadedModel, batch: PromptBatch, positions: int = 1) -> Tensor:
+    """Outputs of all blocks at the last ``positions`` tokens, ``[B, P, L, d]`` float32 on the CPU; the hooks go with the call."""
     read: dict[int, Tensor] = {}
 
     def reader(layer: int) -> Callable[[nn.Module, object, object], None]:
@@ -22,7 +22,7 @@ def read_with_hooks(loaded: LoadedModel, batch: PromptBatch) -> Tensor:
             # A tuple's [0] and a tensor's [0] are different things: never index without looking (SCIENCE.md section 1).
             if not isinstance(output, Tensor):
                 raise UnsupportedModelError(f"block {layer} returns {type(output).__name__}, not a tensor")
-            read[layer] = output[:, -1].float().cpu()
+            read[layer] = output[:, -positions:].float().cpu()
 
         return hook
 
@@ -32,4 +32,4 @@ def read_with_hooks(loaded: LoadedModel, batch: PromptBatch) -> Tensor:
     finally:
         for handle in handles:
             handle.remove()
-    return torch.stack([read[layer] for layer in range(loaded.decoder.n_layers)], dim=1)
+    return torch.stack([read[layer] for layer in range(loaded.decoder.n_layers)], dim=2)

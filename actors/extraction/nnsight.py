@@ -12,8 +12,8 @@ from actors.extraction.batches import PromptBatch
 from actors.loading import LoadedModel
 
 
-def read_with_nnsight(loaded: LoadedModel, batch: PromptBatch) -> Tensor:
-    """Outputs of all blocks at the last token, ``[B, L, d]`` float32 on the CPU.
+def read_with_nnsight(loaded: LoadedModel, batch: PromptBatch, positions: int = 1) -> Tensor:
+    """Outputs of all blocks at the last ``positions`` tokens, ``[B, P, L, d]`` float32 on the CPU.
 
     nnsight sets the padding side of the tokenizer it is given, so it gets a copy; token ids are passed, never text, because
     it would tokenize text with a second BOS.
@@ -21,6 +21,6 @@ def read_with_nnsight(loaded: LoadedModel, batch: PromptBatch) -> Tensor:
     traced = TransformersModel(loaded.model, tokenizer=copy.deepcopy(loaded.tokenizer), task="text-generation")
     blocks = traced.get(loaded.decoder.blocks_path)
     with torch.no_grad(), traced.trace(batch.inputs(), use_cache=False):
-        read = save([block.output[:, -1].clone() for block in blocks])
-    activations: Tensor = torch.stack(list(read), dim=1)
+        read = save([block.output[:, -positions:].clone() for block in blocks])
+    activations: Tensor = torch.stack(list(read), dim=2)
     return activations.float().cpu()

@@ -1,7 +1,8 @@
 """Extraction methods, one file each, listed here: activations of two classes -> one direction per layer. Imports no torch.
 
 To add a method: a file with a function like :func:`actors.methods.dim.dim` and a frozen pydantic model of its options,
-and a line below.
+and a line below. A method that needs more than the last token (template positions, trials on the model, its own choice of a
+layer) takes the whole :class:`~actors.methods.contrast.Contrast`, as :func:`actors.methods.cosmic.cosmic` does.
 """
 
 from __future__ import annotations
@@ -10,28 +11,49 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from actors.methods.contrast import Activations, Contrast, Found, Probe, Reading, Trial
+from actors.methods.cosmic import CosmicOptions, cosmic
+from actors.methods.cosmic_svd import CosmicSvdOptions, cosmic_svd
 from actors.methods.dim import DimOptions, dim
+from actors.methods.logistic import LogisticOptions, logistic
 from actors.methods.options import MethodOptions
 from actors.methods.pca import PcaOptions, pca
 from actors.methods.random import RandomOptions, random
 
-Activations = npt.NDArray[np.float64]
-"""``[n, L, d]``: residual stream of n prompts at the last token, after every block."""
+__all__ = ["METHODS", "Activations", "Contrast", "Found", "Method", "Probe", "Reading", "Trial", "at_last_token"]
 
 
 @dataclass(frozen=True)
 class Method:
-    """``find(harmful, harmless, options) -> [L, d]`` float64, one difference vector per layer (its norm is the raw norm)."""
+    """``find(contrast, options)``: what the method found, from one capture.
 
-    find: Callable[[Activations, Activations, Any], Activations]
+    ``selects_layer``: it also picks a layer by itself (``Found.selected_layer``). ``reads_positions``: it needs every template
+    position, however large that makes the capture; other methods get at least the last token.
+    """
+
+    find: Callable[[Contrast, Any], Found]
     options: type[MethodOptions]
+    selects_layer: bool = False
+    reads_positions: bool = False
+
+
+def at_last_token(difference: Callable[[Activations, Activations, Any], Activations]) -> Callable[[Contrast, Any], Found]:
+    """Make a method of a plain function ``(harmful [n, L, d], harmless [n, L, d], options) -> [L, d]``, all float64.
+
+    It is given the last token of every prompt; the norm of what it returns is the raw norm.
+    """
+
+    def find(contrast: Contrast, options: Any) -> Found:
+        return Found(difference(*contrast.last, options))
+
+    return find
 
 
 METHODS: dict[str, Method] = {
-    "dim": Method(dim, DimOptions),
-    "pca": Method(pca, PcaOptions),
-    "random": Method(random, RandomOptions),
+    "dim": Method(at_last_token(dim), DimOptions),
+    "cosmic": Method(cosmic, CosmicOptions, selects_layer=True, reads_positions=True),
+    "cosmic_svd": Method(cosmic_svd, CosmicSvdOptions, selects_layer=True, reads_positions=True),
+    "pca": Method(at_last_token(pca), PcaOptions),
+    "logistic": Method(at_last_token(logistic), LogisticOptions),
+    "random": Method(at_last_token(random), RandomOptions),
 }

@@ -1,79 +1,104 @@
-"""Every method: shapes, finiteness, sign, inputs unchanged; a planted direction is found (or, for the control, not)."""
+"""Every method: shapes, finiteness, sign, inputs unchanged, repeatable; a planted direction is found (for the control: not)."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from actors.errors import JobError
-from actors.methods import METHODS
+from actors.methods import METHODS, Contrast, Found
+from tests.actors.methods.toy import toy_contrast
 
-N, L, D = 12, 4, 96
-PLANTED_LAYER = 2
-
-
-def planted(seed: int = 7) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Two classes ``[N, L, D]`` that differ along one known unit direction, strongest at ``PLANTED_LAYER``."""
-    rng = np.random.default_rng(seed)
-    direction = rng.standard_normal(D)
-    direction /= np.linalg.norm(direction)
-    shared = rng.standard_normal((N, L, D))
-    noise = 0.02 * rng.standard_normal((2, N, L, D))
-    strength = np.array([3.0, 5.0, 12.0, 8.0])[None, :, None]
-    return shared + noise[0] + strength * direction, shared + noise[1], direction
+PLANTED = 2
 
 
-def options_of(name: str) -> object:
-    return METHODS[name].options()
+def find(name: str, contrast: Contrast, **options: object) -> Found:
+    method = METHODS[name]
+    return method.find(contrast, method.options.model_validate(options))
+
+
+def cosine(one: np.ndarray, other: np.ndarray) -> float:
+    return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_contract(name: str) -> None:
-    harmful, harmless, _ = planted()
-    before = harmful.copy(), harmless.copy()
-    found = METHODS[name].find(harmful, harmless, options_of(name))
-    assert found.shape == (L, D)
-    assert found.dtype == np.float64
-    assert np.isfinite(found).all()
-    assert (np.linalg.norm(found, axis=-1) > 0).all()
-    np.testing.assert_array_equal(harmful, before[0])
-    np.testing.assert_array_equal(harmless, before[1])
-    np.testing.assert_array_equal(found, METHODS[name].find(harmful, harmless, options_of(name)), "not deterministic")
+@pytest.mark.parametrize("positions", [1, 3])
+def test_contract(name: str, positions: int) -> None:
+    contrast, _ = toy_contrast(positions=positions)
+    before = contrast.harmful.copy(), contrast.harmless.copy()
+    for side in (contrast.harmful, contrast.harmless):
+        side.flags.writeable = False
+    found = find(name, contrast)
+    assert found.vectors.shape == (contrast.n_layers, contrast.harmful.shape[-1])
+    assert found.vectors.dtype == np.float64
+    assert np.isfinite(found.vectors).all()
+    assert (np.linalg.norm(found.vectors, axis=-1) > 0).all()
+    assert METHODS[name].selects_layer == (found.selected_layer is not None)
+    assert all(isinstance(key, str) and isinstance(value, str) for key, value in found.record.items())
+    np.testing.assert_array_equal(contrast.harmful, before[0])
+    np.testing.assert_array_equal(contrast.harmless, before[1])
+    again = find(name, contrast)
+    np.testing.assert_array_equal(found.vectors, again.vectors, "not deterministic")
+    assert (found.selected_layer, found.record) == (again.selected_layer, again.record)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_options_are_frozen_strict_and_plain(name: str) -> None:
+    options = METHODS[name].options
+    with pytest.raises(ValueError, match="no_such_option"):
+        options.model_validate({"no_such_option": 1})
+    values = options().model_dump().values()  # they become part of a direction's identity, so they must be JSON scalars
+    assert all(value is None or isinstance(value, str | int | float | bool) for value in values)
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "random"])
 def test_finds_the_planted_direction_with_its_sign(name: str) -> None:
-    harmful, harmless, direction = planted()
-    found = METHODS[name].find(harmful, harmless, options_of(name))
-    cosines = found @ direction / np.linalg.norm(found, axis=-1)
-    assert cosines[PLANTED_LAYER] >= 0.99
-    swapped = METHODS[name].find(harmless, harmful, options_of(name))
-    assert swapped[PLANTED_LAYER] @ direction < 0
+    contrast, direction = toy_contrast()
+    found = find(name, contrast)
+    assert cosine(found.vectors[PLANTED], direction) >= 0.99
+    swapped = replace(
+        contrast,
+        harmful=contrast.harmless,
+        harmless=contrast.harmful,
+        harmful_prompts=contrast.harmless_prompts,
+        harmless_prompts=contrast.harmful_prompts,
+    )
+    assert find(name, swapped, **({"kl_limit": None} if name == "cosmic" else {})).vectors[PLANTED] @ direction < 0
+
+
+@pytest.mark.parametrize("name", ["dim", "pca", "logistic", "cosmic_svd"])
+def test_raw_norm_is_the_length_of_the_difference_along_the_direction(name: str) -> None:
+    contrast, direction = toy_contrast(positions=1)
+    harmful, harmless = contrast.last
+    difference = (harmful.mean(axis=0) - harmless.mean(axis=0))[PLANTED]
+    vector = find(name, contrast).vectors[PLANTED]
+    assert np.linalg.norm(vector) == pytest.approx(difference @ vector / np.linalg.norm(vector), rel=1e-6)
+    assert np.linalg.norm(vector) == pytest.approx(difference @ direction, rel=0.02)
 
 
 def test_random_is_norm_matched_and_unrelated() -> None:
-    harmful, harmless, direction = planted()
-    dim = METHODS["dim"].find(harmful, harmless, options_of("dim"))
-    drawn = METHODS["random"].find(harmful, harmless, options_of("random"))
+    contrast, direction = toy_contrast(d=96)
+    dim, drawn = find("dim", contrast).vectors, find("random", contrast).vectors
     np.testing.assert_allclose(np.linalg.norm(drawn, axis=-1), np.linalg.norm(dim, axis=-1))
     assert np.abs(drawn @ direction / np.linalg.norm(drawn, axis=-1)).max() < 0.4  # 4 sigma of a random cosine at d = 96
-    other = METHODS["random"].find(harmful, harmless, METHODS["random"].options.model_validate({"seed": 1}))
-    assert not np.allclose(other, drawn)
+    assert not np.allclose(find("random", contrast, seed=1).vectors, drawn)
 
 
-def test_pca_needs_pairs() -> None:
-    harmful, harmless, _ = planted()
-    with pytest.raises(JobError, match="12 harmful prompts but 11"):
-        METHODS["pca"].find(harmful, harmless[:-1], options_of("pca"))
+@pytest.mark.parametrize("name", ["pca", "cosmic_svd"])
+def test_methods_of_pairs_need_pairs(name: str) -> None:
+    contrast, _ = toy_contrast()
+    with pytest.raises(JobError, match="6 harmful prompts but 5"):
+        find(name, replace(contrast, harmless=contrast.harmless[:-1], harmless_prompts=contrast.harmless_prompts[:-1]))
 
 
 def test_pca_is_the_top_eigenvector() -> None:
     """The axis is the top eigenvector of the second-moment matrix of the differences, computed another way."""
-    harmful, harmless, _ = planted(3)
-    found = METHODS["pca"].find(harmful, harmless, options_of("pca"))
-    for layer in range(L):
+    contrast, _ = toy_contrast(seed=3)
+    found = find("pca", contrast).vectors
+    harmful, harmless = contrast.last
+    for layer in range(contrast.n_layers):
         differences = (harmful - harmless)[:, layer]
         _, vectors = np.linalg.eigh(differences.T @ differences)
-        cosine = vectors[:, -1] @ found[layer] / np.linalg.norm(found[layer])
-        assert abs(cosine) == pytest.approx(1.0, abs=1e-9)
+        assert abs(cosine(vectors[:, -1], found[layer])) == pytest.approx(1.0, abs=1e-9)

@@ -1,0 +1,78 @@
+"""One capture of activations per model and set of prompts, kept for every method that starts from it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from actors.errors import NonFiniteActivationError
+from actors.extraction import EXTRACTORS
+from actors.extraction.batches import batches
+from actors.loading import LoadedModel
+from actors.types import FloatArray, Prompt
+
+KEPT_BYTES = 2**30
+"""Activations kept in host memory at most; also the size up to which every template position is read unasked."""
+
+
+@dataclass(frozen=True)
+class CaptureKey:
+    """What a capture is of; the model is the one that the cache was made for."""
+
+    harmful: tuple[Prompt, ...]
+    harmless: tuple[Prompt, ...]
+    extractor: str
+
+
+class Captures:
+    """The captures of one loaded model, least recently used first; never more than ``kept_bytes`` of them."""
+
+    def __init__(self, loaded: LoadedModel, kept_bytes: int = KEPT_BYTES) -> None:
+        self._loaded, self._kept_bytes = loaded, kept_bytes
+        self._kept: OrderedDict[CaptureKey, FloatArray] = OrderedDict()
+
+    def of(self, key: CaptureKey, every_position: bool) -> tuple[FloatArray, FloatArray]:
+        """Activations ``[n, P, L, d]`` of both classes, harmful first, at the last P tokens.
+
+        P counts all template tokens after the user's text that these prompts share, or is 1 where that would be too large and
+        ``every_position`` is not asked for. Raises ``NonFiniteActivationError``.
+        """
+        kept = self._kept.get(key)
+        prompts = (*key.harmful, *key.harmless)
+        positions = self._positions(prompts, every_position)
+        if kept is None or kept.shape[1] < positions:
+            kept = read(self._loaded, prompts, key.extractor, positions)
+            self._keep(key, kept)
+        else:
+            self._kept.move_to_end(key)
+        return kept[: len(key.harmful)], kept[len(key.harmful) :]
+
+    def _positions(self, prompts: Sequence[Prompt], every_position: bool) -> int:
+        shared = min(self._loaded.renderer.render(prompt).suffix for prompt in prompts)
+        size = len(prompts) * shared * self._loaded.decoder.n_layers * self._loaded.d_model * 4
+        return shared if every_position or size <= self._kept_bytes else 1
+
+    def _keep(self, key: CaptureKey, read: FloatArray) -> None:
+        if read.nbytes > self._kept_bytes:
+            return
+        self._kept[key] = read
+        self._kept.move_to_end(key)
+        while sum(kept.nbytes for kept in self._kept.values()) > self._kept_bytes:
+            self._kept.popitem(last=False)
+
+
+def read(loaded: LoadedModel, prompts: Sequence[Prompt], extractor: str, positions: int) -> FloatArray:
+    """Outputs of all blocks at the last ``positions`` tokens of every prompt, ``[n, P, L, d]`` float32, not to be written to."""
+    rendered = [loaded.renderer.render(prompt) for prompt in prompts]
+    activations = torch.cat([EXTRACTORS[extractor](loaded, batch, positions) for batch in batches(loaded, rendered)])
+    finite = torch.isfinite(activations)
+    if not finite.all():
+        layers = torch.nonzero(~finite.all(dim=-1).all(dim=0).all(dim=0)).flatten().tolist()
+        raise NonFiniteActivationError(f"the residual stream is not finite at layers {layers} in {loaded.spec.dtype}")
+    result = np.asarray(activations.numpy())
+    result.flags.writeable = False
+    return result

@@ -1,0 +1,87 @@
+"""What a method is given and what it gives back. Torch-free: a method that needs the model asks it through a ``Probe``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.types import FloatArray, Prompt, Steering
+
+Activations = npt.NDArray[np.float64]
+"""``[n, L, d]``: residual stream of n prompts at the last token, after every block."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A steering to be tried in one forward pass per prompt (None: the unsteered model); nothing is generated.
+
+    ``read``: prompts whose last-token activations are averaged, over these prompts and over the block outputs ``layers``.
+    ``compare``: prompts whose next-token distribution is compared with the unsteered model's.
+    ``everywhere``: each layer's edit acts not only on the block's output but wherever the residual stream is read: block 0's
+    edit also on the input of block 0 (the embeddings), block l's also between its attention and its MLP.
+    """
+
+    steering: Steering | None
+    read: tuple[Prompt, ...] = ()
+    layers: tuple[int, ...] = ()
+    compare: tuple[Prompt, ...] = ()
+    everywhere: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What a trial showed. ``mean`` ``[d]`` float64: mean over ``read`` x ``layers`` of the blocks' outputs at the last token
+    (None without ``read``); an edit at the output of such a block is seen only when it acts everywhere. ``kl``: mean over
+    ``compare`` of KL(unsteered || steered) of the next token, in nats (None without ``compare``)."""
+
+    mean: npt.NDArray[np.float64] | None = None
+    kl: float | None = None
+
+
+class Probe(Protocol):
+    """Runs many trials at once on the model that the activations come from."""
+
+    def run(self, trials: Sequence[Trial]) -> list[Reading]:
+        """One reading per trial, in order; not-a-number where the model's numbers overflow."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Contrast:
+    """One capture of the model on two classes of prompts: what every method starts from.
+
+    ``harmful`` and ``harmless`` ``[n, P, L, d]`` float32: outputs of all L blocks at the last P prompt tokens (-1 is the last).
+    These are template tokens after the user's text, the same for every prompt. The input of block l is the output of block l-1.
+    """
+
+    harmful: FloatArray
+    harmless: FloatArray
+    harmful_prompts: tuple[Prompt, ...]
+    harmless_prompts: tuple[Prompt, ...]
+    probe: Probe
+
+    @property
+    def n_layers(self) -> int:
+        """Number of blocks ``L``."""
+        return int(self.harmful.shape[2])
+
+    @property
+    def last(self) -> tuple[Activations, Activations]:
+        """Both classes at the last token, ``[n, L, d]`` float64 each, harmful first."""
+        return self.harmful[:, -1].astype(np.float64), self.harmless[:, -1].astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """``vectors`` ``[L, d]`` float64: one per layer, whose norm is the raw norm. ``selected_layer``: what the method picked.
+
+    ``record``: diagnostics for the direction's record, plain strings (compact JSON where they are tables).
+    """
+
+    vectors: npt.NDArray[np.float64]
+    selected_layer: int | None = None
+    record: Mapping[str, str] = field(default_factory=dict)

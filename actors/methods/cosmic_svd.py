@@ -1,0 +1,86 @@
+"""COSMIC as the inverse-scaling paper describes it (its sections 3.2 and 4): SVD over positions, agreement between layers.
+
+This is not the released algorithm, which is :mod:`actors.methods.cosmic`; the two share a name in the literature only.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from actors.errors import JobError
+from actors.methods.contrast import Contrast, Found
+from actors.methods.options import MethodOptions
+
+Array = npt.NDArray[np.float64]
+
+
+class CosmicSvdOptions(MethodOptions):
+    """``positions``: how many template tokens, counted from the last (None: all that follow the user's text).
+
+    ``depth_from``, ``depth_limit``: the layers l that may be selected have ``depth_from <= l / L <= depth_limit``.
+    ``layer``: select this layer instead.
+    """
+
+    positions: int | None = Field(default=None, ge=1)
+    depth_from: float = Field(default=0.01, ge=0, le=1)
+    depth_limit: float = Field(default=0.8, gt=0, le=1)
+    layer: int | None = Field(default=None, ge=0)
+
+
+def cosmic_svd(contrast: Contrast, options: CosmicSvdOptions) -> Found:
+    """Directions ``[L, d]``, and the layer whose direction agrees best with those of all other layers (mean cosine).
+
+    At each layer: the differences ``harmful[i] - harmless[i]`` at every template position, stacked ``[n P, d]``, and of that
+    matrix, not centred, the first right singular vector, signed towards harmful. Its norm is the projection of the mean
+    difference, comparable with DIM's raw norm. Raises ``JobError`` unless the classes pair up.
+    """
+    if contrast.harmful.shape != contrast.harmless.shape:
+        raise JobError(
+            f"cosmic_svd takes contrast pairs: {len(contrast.harmful)} harmful prompts but {len(contrast.harmless)} harmless ones"
+        )
+    positions = min(options.positions or contrast.harmful.shape[1], contrast.harmful.shape[1])
+    axes, reach = _axes(contrast, positions)
+    agreement = _agreement(axes)
+    selected = _selected(agreement, options)
+    record = {
+        "positions": str(positions),
+        "selection": json.dumps({"layer": selected, "agreement": [round(float(value), 6) for value in agreement]}),
+    }
+    return Found(axes * reach[:, None], selected, record)
+
+
+def _axes(contrast: Contrast, positions: int) -> tuple[Array, Array]:
+    """Unit axes ``[L, d]`` towards harmful, and the mean difference's reach along each, ``[L]``. One layer at a time: memory."""
+    axes = np.empty((contrast.n_layers, contrast.harmful.shape[-1]))
+    reach = np.empty(contrast.n_layers)
+    for layer in range(contrast.n_layers):
+        harmful, harmless = (side[:, -positions:, layer].astype(np.float64) for side in (contrast.harmful, contrast.harmless))
+        differences = (harmful - harmless).reshape(-1, harmful.shape[-1])
+        axis = np.linalg.svd(differences, full_matrices=False).Vh[0]
+        along = float(differences.mean(axis=0) @ axis)
+        axes[layer], reach[layer] = axis * (-1.0 if along < 0 else 1.0), abs(along)
+    return axes, reach
+
+
+def _agreement(axes: Array) -> Array:
+    """Mean cosine of each layer's unit axis with the other layers' ones, ``[L]``; 0 for a model of one block."""
+    cosines = axes @ axes.T
+    return np.asarray((cosines.sum(axis=1) - np.diag(cosines)) / max(1, len(axes) - 1))
+
+
+def _selected(agreement: Array, options: CosmicSvdOptions) -> int:
+    n_layers = len(agreement)
+    if options.layer is not None:
+        if options.layer >= n_layers:
+            raise JobError(f"cosmic_svd: layer {options.layer} is outside 0..{n_layers - 1}")
+        return options.layer
+    allowed = [layer for layer in range(n_layers) if options.depth_from <= layer / n_layers <= options.depth_limit]
+    if not allowed:
+        raise JobError(
+            f"cosmic_svd: no layer of {n_layers} lies between {options.depth_from:.0%} and {options.depth_limit:.0%} depth"
+        )
+    return max(allowed, key=lambda layer: float(agreement[layer]))

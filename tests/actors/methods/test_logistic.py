@@ -1,0 +1,83 @@
+"""The probe against a general minimiser over all d + 1 unknowns, and its two limits in C."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy.optimize import minimize
+
+from actors.errors import JobError
+from actors.methods.logistic import LogisticOptions, logistic
+
+Array = npt.NDArray[np.float64]
+
+
+def classes(n: int, m: int, d: int, seed: int = 0) -> tuple[Array, Array]:
+    """Two classes ``[n, 2, d]`` and ``[m, 2, d]`` around different means, on different scales at the two layers."""
+    rng = np.random.default_rng(seed)
+    shift = rng.standard_normal((2, d))
+    scale = np.array([1.0, 40.0])[None, :, None]
+    return scale * (rng.standard_normal((n, 2, d)) + shift), scale * rng.standard_normal((m, 2, d))
+
+
+def oracle(harmful: Array, harmless: Array, C: float) -> Array:
+    """Unit normals ``[L, d]`` by L-BFGS on the loss as the docstring of ``logistic`` states it."""
+    labels = np.repeat([1.0, -1.0], [len(harmful), len(harmless)])
+    normals = []
+    for layer in range(harmful.shape[1]):
+        together = np.concatenate([harmful[:, layer], harmless[:, layer]])
+        inputs = together - together.mean(axis=0)
+        inputs = inputs / np.sqrt((inputs**2).sum(axis=1).mean())
+
+        def loss(w: Array, inputs: Array = inputs) -> tuple[float, Array]:
+            margins = labels * (inputs @ w[:-1] + w[-1])
+            slope = -labels / (1 + np.exp(margins))
+            gradient = np.append(w[:-1] + C * slope @ inputs, C * slope.sum())
+            return float(0.5 * w[:-1] @ w[:-1] + C * np.logaddexp(0, -margins).sum()), gradient
+
+        result = minimize(
+            loss,
+            np.zeros(inputs.shape[1] + 1),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": 5000, "ftol": 1e-15, "gtol": 1e-10},
+        )
+        normals.append(result.x[:-1] / np.linalg.norm(result.x[:-1]))
+    return np.stack(normals)
+
+
+@pytest.mark.parametrize("C", [0.01, 1.0, 100.0])
+@pytest.mark.parametrize(("n", "m", "d"), [(5, 5, 200), (3, 8, 40), (30, 25, 6)])
+def test_equals_a_general_minimiser(n: int, m: int, d: int, C: float) -> None:
+    harmful, harmless = classes(n, m, d)
+    found = logistic(harmful, harmless, LogisticOptions(C=C))
+    unit = found / np.linalg.norm(found, axis=-1, keepdims=True)
+    np.testing.assert_allclose(unit, oracle(harmful, harmless, C), atol=1e-4)
+
+
+def test_strong_penalty_gives_the_difference_in_means() -> None:
+    harmful, harmless = classes(6, 6, 50)
+    found = logistic(harmful, harmless, LogisticOptions(C=1e-6))
+    np.testing.assert_allclose(found, harmful.mean(axis=0) - harmless.mean(axis=0), rtol=1e-4, atol=1e-4)
+
+
+def test_weak_penalty_gives_the_widest_margin() -> None:
+    """Two points: the widest margin is along the line between them, whatever C."""
+    harmful, harmless = classes(1, 1, 30)
+    for C in (1e-3, 1.0, 1e4):
+        found = logistic(harmful, harmless, LogisticOptions(C=C))
+        np.testing.assert_allclose(found, harmful[0] - harmless[0], rtol=1e-6)
+
+
+def test_a_common_scale_or_shift_of_the_activations_changes_nothing() -> None:
+    harmful, harmless = classes(5, 5, 64)
+    found = logistic(harmful, harmless, LogisticOptions())
+    moved = logistic(1000 * harmful + 7, 1000 * harmless + 7, LogisticOptions())
+    np.testing.assert_allclose(moved, 1000 * found, rtol=1e-6, atol=1e-6 * np.abs(1000 * found).max())
+
+
+def test_equal_activations_are_refused() -> None:
+    same = np.ones((3, 2, 8))
+    with pytest.raises(JobError, match="nothing to tell apart"):
+        logistic(same, same, LogisticOptions())
