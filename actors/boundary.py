@@ -6,12 +6,15 @@ Both pools run a task through ``perform``, in the process that holds the model, 
 from __future__ import annotations
 
 import importlib
+import os
+import socket
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from actors.errors import JobError, WorkerError
+from actors.remarks import Remark, Remarks
 from actors.types import (
     CellResult,
     DirectionSet,
@@ -62,7 +65,9 @@ class Extraction:
     found: DirectionSet
 
 
-Outcome = ModelInfo | Extraction | CellResult | Failure
+Result = ModelInfo | Extraction | CellResult | Failure
+Outcome = Result | Remark
+"""What comes out of a task: one result for each of its items, and between them what the worker logged."""
 
 
 class Worker(Protocol):
@@ -88,6 +93,11 @@ def make_worker(path: str) -> Worker:
     return worker
 
 
+def here() -> dict[str, str]:
+    """Where a worker runs: its machine and process, for whoever looks for it."""
+    return {"host": socket.gethostname(), "pid": str(os.getpid())}
+
+
 def item_ids(task: Task) -> tuple[str, ...]:
     """The items that ``task`` is to give an outcome for: the variant, the extraction job, or the cells."""
     match task:
@@ -100,16 +110,25 @@ def item_ids(task: Task) -> tuple[str, ...]:
 
 
 def perform(worker: Worker, task: Task) -> Iterator[Outcome]:
-    """Run ``task``, giving each outcome as soon as it is there: exactly one for each of ``item_ids(task)``.
+    """Run ``task``, giving each result as soon as it is there: exactly one for each of ``item_ids(task)``. What the worker
+    logged on the way comes as remarks before the result that it led to.
 
     An error that ends the whole task becomes a failure of every item still open. When there are several, nobody knows
     which one is to blame, so these failures are retryable: the scheduler runs each of them again alone.
     """
+    with Remarks() as remarks:
+        for result in _results(worker, task):
+            yield from remarks.taken()
+            yield result
+        yield from remarks.taken()
+
+
+def _results(worker: Worker, task: Task) -> Iterator[Result]:
     open_items = dict.fromkeys(item_ids(task))
     try:
-        for outcome in _outcomes(worker, task):
-            open_items.pop(_item_of(outcome, task), None)
-            yield outcome
+        for result in _raw_results(worker, task):
+            open_items.pop(_item_of(result, task), None)
+            yield result
         if open_items:
             raise JobError(f"the worker returned without an outcome for {', '.join(open_items)}")
     except Exception as error:  # noqa: BLE001 - the one broad except: whatever a job raises becomes a failure row
@@ -128,17 +147,18 @@ def as_failure(item_id: str, error: Exception, shared: bool = False) -> Failure:
     )
 
 
-def _outcomes(worker: Worker, task: Task) -> Iterator[Outcome]:
+def _raw_results(worker: Worker, task: Task) -> Iterator[Result]:
     match task:
         case Load():
-            yield worker.load(task.spec, task.engine)
+            info = worker.load(task.spec, task.engine)
+            yield replace(info, provenance={**here(), **info.provenance})
         case Extract():
             yield Extraction(task.job.job_id, worker.extract(task.job))
         case Generate():
             yield from worker.generate(task.jobs)
 
 
-def _item_of(outcome: Outcome, task: Task) -> str:
+def _item_of(outcome: Result, task: Task) -> str:
     match outcome:
         case CellResult():
             return outcome.cell_id

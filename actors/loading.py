@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers.utils import logging as transformers_logging
 
 from actors.embedded import build_once, cache_root, embedded_folder
 from actors.errors import ModelLoadError
@@ -50,6 +51,7 @@ class LoadedModel:
 def load_model(spec: ModelSpec) -> LoadedModel:
     """Load a model variant onto the best device there is; raises ``ModelLoadError`` (or a subclass) saying what is wrong."""
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)  # one line per matrix product otherwise
+    transformers_logging.disable_progress_bar()  # bars of reading and writing weights would run through the sweep's own lines
     origin = _origin(spec)
     try:
         tokenizer = AutoTokenizer.from_pretrained(origin, revision=spec.revision, trust_remote_code=spec.trust_remote_code)
