@@ -1,9 +1,31 @@
-"""Rates and their intervals. Whatever scipy has comes from scipy (SCIENCE.md section 5)."""
+"""Rates, their intervals, tests between two rates, and transfer effectiveness. What scipy has comes from scipy.
+
+scipy and numpy are imported inside the functions: planning imports this module and must not pay a second for them.
+"""
 
 from __future__ import annotations
 
+import math
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+BootstrapKind = Literal["joint", "independent"]
+Alternative = Literal["two-sided", "greater", "less"]
+
+RESAMPLES = 10_000
+"""Resamples of a bootstrap."""
+
+SEED = 1
+"""Seed of a bootstrap, unless one is given. With it the paper's one interval that sits on a step comes out as printed."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +42,7 @@ def wilson(k: int, n: int, confidence: float = 0.95) -> Interval:
 
     No trials say nothing: ``n == 0`` gives [0, 1]. ValueError unless ``0 <= k <= n`` and ``0 < confidence < 1``.
     """
-    if not 0 <= k <= n:
-        raise ValueError(f"need 0 <= k <= n, got k={k}, n={n}")
+    _check_counts(k, n)
     if not 0 < confidence < 1:
         raise ValueError(f"need 0 < confidence < 1, got {confidence}")
     if n == 0:
@@ -50,5 +71,180 @@ def percent_text(k: int, n: int) -> str:
     return "-" if n == 0 else _percent(k / n)
 
 
+def p_text(p: float) -> str:
+    """A p-value as shown everywhere: three decimals, ``0.170``; below 0.001 with its exponent, ``1.8e-7``."""
+    if p >= 0.001 or p == 0:
+        return f"{p:.3f}"
+    digits, exponent = f"{p:.1e}".split("e")
+    return f"{digits}e{int(exponent)}"
+
+
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}".removesuffix(".0")
+
+
+def effectively_steerable(k: int, n: int) -> bool:
+    """Whether the coherent refusal rate ``k / n`` reaches 60 % (paper section 4.4); never without trials."""
+    _check_counts(k, n)
+    return n > 0 and 5 * k >= 3 * n  # whole numbers: 3/5 of n is exactly on the bound
+
+
+@lru_cache(maxsize=65536)
+def fisher(k1: int, n1: int, k2: int, n2: int, alternative: Alternative = "two-sided") -> float:
+    """Fisher's exact p-value of ``k1 / n1`` against ``k2 / n2``: two independent groups (scipy).
+
+    ``greater`` asks whether the first rate is the higher one. A side without trials gives 1. ValueError on impossible counts.
+    """
+    _check_counts(k1, n1)
+    _check_counts(k2, n2)
+    if n1 == 0 or n2 == 0:
+        return 1.0
+    from scipy.stats import fisher_exact
+
+    return float(fisher_exact([[k1, n1 - k1], [k2, n2 - k2]], alternative=alternative).pvalue)
+
+
+def cohens_h(k1: int, n1: int, k2: int, n2: int) -> float:
+    """Cohen's h of two rates, ``2 asin sqrt(p1) - 2 asin sqrt(p2)``, in [-pi, pi]; positive where the first is higher.
+
+    About 0.2 is small, 0.5 medium, 0.8 large (Cohen 1988). ValueError on impossible counts or without trials.
+    """
+    _check_counts(k1, n1)
+    _check_counts(k2, n2)
+    if n1 == 0 or n2 == 0:
+        raise ValueError("Cohen's h needs at least one trial on each side")
+    return 2 * math.asin(math.sqrt(k1 / n1)) - 2 * math.asin(math.sqrt(k2 / n2))
+
+
+def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
+    """McNemar's exact two-sided p-value of one outcome under two conditions, item i of both being the same prompt.
+
+    It is the sign test on the prompts whose outcome differs (scipy's binomial test at 1/2); 1 where none differs.
+    ValueError on unequal lengths.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"need the same prompts on both sides, got {len(first)} and {len(second)}")
+    pairs = list(zip(first, second, strict=True))
+    gained = sum(b and not a for a, b in pairs)
+    lost = sum(a and not b for a, b in pairs)
+    if gained + lost == 0:
+        return 1.0
+    from scipy.stats import binomtest
+
+    return float(binomtest(lost, lost + gained, 0.5).pvalue)
+
+
+def holm(p: Sequence[float]) -> tuple[float, ...]:
+    """Holm's step-down adjustment of the p-values of one table, in the order given; each is at least its own p, at most 1.
+
+    The i-th smallest of m is multiplied by ``m - i + 1``, and no adjusted value is below a smaller p's (Holm 1979).
+    ValueError on a value outside [0, 1].
+    """
+    if not all(0 <= value <= 1 for value in p):
+        raise ValueError(f"p-values lie in [0, 1], got {list(p)}")
+    adjusted = [1.0] * len(p)
+    highest = 0.0
+    for rank, index in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
+        highest = max(highest, min(1.0, (len(p) - rank) * p[index]))
+        adjusted[index] = highest
+    return tuple(adjusted)
+
+
+@dataclass(frozen=True)
+class TransferEffectiveness:
+    """A target's rate with a transferred direction over its rate with its own, with a 95 % bootstrap interval.
+
+    ``value``, ``low`` and ``high`` are None where the control's rate is 0 (or it has no trials): undefined, not 0, not
+    infinite. ``high`` is ``math.inf`` where more than 2.5 % of the resamples have a control of 0: no upper bound.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    kind: BootstrapKind
+
+
+def transfer_effectiveness(
+    transferred: Sequence[bool],
+    control: Sequence[bool],
+    kind: BootstrapKind = "joint",
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> TransferEffectiveness:
+    """TE = rate of ``transferred`` / rate of ``control`` (paper section 11.1), one outcome per prompt each.
+
+    The interval is the percentile bootstrap's (scipy) over prompts. ``joint`` draws the same prompts in both arms, so item i
+    must be the same prompt in both; ``independent`` draws each arm for itself, as the paper's Table 10 did. The order of the
+    prompts does not matter. A resample whose control is 0 counts as infinite, and one with 0 in both arms as 0 for the lower
+    end and infinite for the upper: leaving such resamples out would make the interval too narrow just where the control is
+    weak. Few prompts give few possible ratios, so an end can sit on a step between two, and there the seed decides:
+    30/30 over 24/30 has 30/19 = 1.579 at its upper end with probability 0.0256 against the 0.025 asked, so that about one
+    seed in three says 30/20 = 1.500, of either kind.
+
+    ValueError on no resamples, and, for ``joint``, on unequal lengths.
+    """
+    if resamples < 1:
+        raise ValueError(f"need at least one resample, got {resamples}")
+    if kind == "independent":
+        return _effectiveness(_sorted(transferred), _sorted(control), kind, resamples, seed)
+    if len(transferred) != len(control):
+        raise ValueError(f"a joint bootstrap needs the same prompts in both arms, got {len(transferred)} and {len(control)}")
+    pairs = sorted(zip(map(bool, transferred), map(bool, control), strict=True), reverse=True)
+    return _effectiveness(tuple(a for a, _ in pairs), tuple(b for _, b in pairs), kind, resamples, seed)
+
+
+def effectiveness_text(found: TransferEffectiveness) -> str:
+    """TE as shown everywhere: ``1.25 [1.07, 1.50]``; ``undefined`` where the control is 0, ``inf`` for no upper bound."""
+    if found.value is None:
+        return "undefined (the control is 0)"
+    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+
+
+def _sorted(outcomes: Sequence[bool]) -> tuple[bool, ...]:
+    return tuple(sorted(map(bool, outcomes), reverse=True))
+
+
+@lru_cache(maxsize=4096)
+def _effectiveness(
+    transferred: tuple[bool, ...], control: tuple[bool, ...], kind: BootstrapKind, resamples: int, seed: int
+) -> TransferEffectiveness:
+    if not transferred or not any(control):
+        return TransferEffectiveness(None, None, None, kind)
+    import numpy as np
+
+    ratios = _bootstrapped_ratios((np.array(transferred, float), np.array(control, float)), kind == "joint", resamples, seed)
+    # inverted_cdf takes a ratio that occurred: interpolating towards an infinite one gives nan.
+    low = np.quantile(np.where(np.isnan(ratios), 0.0, ratios), 0.025, method="inverted_cdf")
+    high = np.quantile(np.where(np.isnan(ratios), np.inf, ratios), 0.975, method="inverted_cdf")
+    value = (sum(transferred) / len(transferred)) / (sum(control) / len(control))
+    return TransferEffectiveness(value, float(low), float(high), kind)
+
+
+def _bootstrapped_ratios(arms: tuple[Array, Array], paired: bool, resamples: int, seed: int) -> Array:
+    """``[resamples]`` ratios of the two arms' means; inf where only the second's is 0, nan where both are."""
+    import numpy as np
+    from scipy.stats import DegenerateDataWarning, bootstrap
+
+    def ratio(top: Array, bottom: Array, axis: int) -> Array:
+        return np.asarray(top.mean(axis=axis) / bottom.mean(axis=axis))
+
+    # scipy wants two observations; resampling {x, x} gives x, as resampling {x} does.
+    data = tuple(np.repeat(arm, 2) if len(arm) == 1 else arm for arm in arms)
+    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateDataWarning)  # arms that never differ: the interval is a point, rightly
+        found = bootstrap(
+            data,
+            ratio,
+            n_resamples=resamples,
+            batch=RESAMPLES,
+            paired=paired,
+            vectorized=True,
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        )
+    return np.asarray(found.bootstrap_distribution)
+
+
+def _check_counts(k: int, n: int) -> None:
+    if not 0 <= k <= n:
+        raise ValueError(f"need 0 <= k <= n, got k={k}, n={n}")

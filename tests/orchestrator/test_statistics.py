@@ -1,15 +1,38 @@
-"""Wilson intervals against the paper's digits, scipy, and the closed formula."""
+"""Intervals, tests, effect sizes and bootstraps against the paper's digits, scipy, enumeration and closed formulas."""
 
 from __future__ import annotations
 
+import json
 import math
+import subprocess
+import sys
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import combinations, product
+from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, norm
+from scipy.stats import binom, binomtest, norm
 
-from orchestrator.statistics import Interval, interval_text, percent_text, rate_text, wilson
+from orchestrator.statistics import (
+    BootstrapKind,
+    Interval,
+    TransferEffectiveness,
+    cohens_h,
+    effectively_steerable,
+    effectiveness_text,
+    fisher,
+    holm,
+    interval_text,
+    mcnemar,
+    p_text,
+    percent_text,
+    rate_text,
+    transfer_effectiveness,
+    wilson,
+)
 
 
 @pytest.mark.parametrize(
@@ -77,3 +100,215 @@ def test_texts() -> None:
     assert percent_text(9, 10) == "90"
     assert percent_text(1, 3) == "33.3"
     assert percent_text(0, 10) == "0"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "p", "one_sided"),
+    [((50, 50), (30, 50), 1.8e-7, 8.8e-8), ((23, 30), (17, 30), 0.170, 0.085), ((30, 50), (5, 50), 2.0e-7, 9.8e-8)],
+)
+def test_fisher_of_the_papers_counts(first: tuple[int, int], second: tuple[int, int], p: float, one_sided: float) -> None:
+    assert fisher(*first, *second) == pytest.approx(p, rel=0.03)
+    assert fisher(*first, *second, "greater") == pytest.approx(one_sided, rel=0.03)
+    assert fisher(*second, *first, "less") == pytest.approx(one_sided, rel=0.03)
+
+
+small = st.integers(1, 12).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+
+
+@given(small, small)
+def test_fisher_is_the_sum_over_all_tables_with_these_margins(first: tuple[int, int], second: tuple[int, int]) -> None:
+    (k1, n1), (k2, n2) = first, second
+    total, wanted = k1 + k2, Fraction(math.comb(n1, k1) * math.comb(n2, k2))
+    ways = [math.comb(n1, k) * math.comb(n2, total - k) for k in range(max(0, total - n2), min(n1, total) + 1)]
+    p = sum(way for way in ways if way <= wanted) / Fraction(sum(ways))
+    assert fisher(k1, n1, k2, n2) == pytest.approx(float(p), abs=1e-9)
+    assert fisher(k1, n1, k2, n2) == pytest.approx(fisher(k2, n2, k1, n1), abs=1e-9)
+
+
+def test_fisher_without_trials_says_nothing() -> None:
+    assert fisher(0, 0, 3, 5) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "h"),
+    [((50, 50), (30, 50), 1.37), ((23, 30), (17, 30), 0.43), ((27, 30), (23, 30), 0.36), ((29, 30), (0, 50), 2.77)],
+)
+def test_cohens_h_of_the_papers_counts(first: tuple[int, int], second: tuple[int, int], h: float) -> None:
+    assert round(cohens_h(*first, *second), 2) == h
+
+
+@given(counts, counts)
+def test_cohens_h_is_the_angle_between_the_rates(first: tuple[int, int], second: tuple[int, int]) -> None:
+    """The angle between the unit vectors (sqrt p, sqrt(1 - p)), doubled."""
+    p, q = first[0] / first[1], second[0] / second[1]
+    angle = 2 * math.acos(min(1.0, math.sqrt(p * q) + math.sqrt((1 - p) * (1 - q))))
+    assert abs(cohens_h(*first, *second)) == pytest.approx(angle, abs=1e-6)
+    assert cohens_h(*first, *second) == -cohens_h(*second, *first)
+    assert (cohens_h(*first, *second) > 0) == (p > q)
+
+
+def test_cohens_h_needs_trials() -> None:
+    with pytest.raises(ValueError, match="at least one trial"):
+        cohens_h(0, 0, 1, 2)
+
+
+outcomes = st.lists(st.tuples(st.booleans(), st.booleans()), max_size=9)
+
+
+@given(outcomes)
+def test_mcnemar_counts_every_way_to_flip_the_differing_prompts(pairs: list[tuple[bool, bool]]) -> None:
+    """Under the null each differing prompt falls to either side alike: enumerate them all."""
+    differing = [a for a, b in pairs if a != b]
+    half = Fraction(len(differing), 2)
+    far = abs(sum(differing) - half)
+    extreme = sum(abs(sum(flips) - half) >= far for flips in product((0, 1), repeat=len(differing)))
+    first, second = [a for a, _ in pairs], [b for _, b in pairs]
+    assert mcnemar(first, second) == pytest.approx(float(Fraction(extreme, 2 ** len(differing))))
+    assert mcnemar(first, second) == mcnemar(second, first)
+
+
+def test_mcnemar_sees_what_fisher_cannot() -> None:
+    first, second = [True] * 10 + [False] * 20, [True] * 4 + [False] * 26
+    assert mcnemar(first, second) == pytest.approx(2 * 0.5**6)
+    assert fisher(10, 30, 4, 30) > 0.1 > mcnemar(first, second)
+    with pytest.raises(ValueError, match="same prompts"):
+        mcnemar([True], [True, False])
+
+
+@given(st.lists(st.floats(0, 1), max_size=6))
+def test_holm_is_bonferroni_on_every_subset(p: list[float]) -> None:
+    """The closed testing procedure by Bonferroni, which Holm's is: the largest over all sets that hold the hypothesis."""
+
+    def closed(i: int) -> float:
+        others = [j for j in range(len(p)) if j != i]
+        sets = [(i, *more) for size in range(len(p)) for more in combinations(others, size)]
+        return max(min(1.0, len(one) * min(p[j] for j in one)) for one in sets)
+
+    assert holm(p) == pytest.approx(tuple(closed(i) for i in range(len(p))))
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx((0.03, 0.06, 0.06))
+    assert holm([]) == ()
+    with pytest.raises(ValueError, match="p-values"):
+        holm([0.5, 1.5])
+
+
+def arm(k: int, n: int) -> list[bool]:
+    return [True] * k + [False] * (n - k)
+
+
+TABLE_10 = [
+    ((30, 30), (24, 30), "1.25", (1.071, 1.579)),
+    ((5, 30), (29, 30), "0.17", (0.036, 0.321)),
+    ((29, 30), (29, 30), "1.00", (0.900, 1.111)),
+    ((1, 30), (30, 30), "0.03", (0.000, 0.100)),
+]
+
+
+@pytest.mark.parametrize(("transferred", "control", "value", "interval"), TABLE_10)
+def test_the_independent_bootstrap_is_the_papers_table_10(
+    transferred: tuple[int, int], control: tuple[int, int], value: str, interval: tuple[float, float]
+) -> None:
+    found = transfer_effectiveness(arm(*transferred), arm(*control), "independent")
+    assert found.value is not None
+    assert f"{found.value:.2f}" == value
+    assert rounded(found) == interval
+
+
+def test_the_joint_bootstrap_draws_the_same_prompts_in_both_arms() -> None:
+    assert rounded(transfer_effectiveness(arm(30, 30), arm(24, 30))) == (1.071, 1.500)
+    failing_alike = [True] * 12 + [False] + [True] * 17
+    assert rounded(transfer_effectiveness(failing_alike, failing_alike)) == (1.0, 1.0)
+    assert rounded(transfer_effectiveness(failing_alike, failing_alike[::-1])) != (1.0, 1.0)
+
+
+def test_an_end_on_a_step_is_decided_by_the_seed() -> None:
+    """30/30 over 24/30: both kinds have one distribution, and 19 of 30 controls lie on the 2.5 % that are asked."""
+    assert binom.cdf(18, 30, 0.8) < 0.025 < binom.cdf(19, 30, 0.8) < 0.026
+    kinds: tuple[BootstrapKind, ...] = ("joint", "independent")
+    for kind in kinds:
+        ends = {rounded(transfer_effectiveness(arm(30, 30), arm(24, 30), kind, seed=seed)) for seed in range(12)}
+        assert ends == {(1.071, 1.5), (1.071, 1.579)}
+    many = transfer_effectiveness(arm(30, 30), arm(24, 30), resamples=1_000_000)
+    assert rounded(many) == (1.071, 1.579)
+
+
+@pytest.mark.parametrize("kind", ["joint", "independent"])
+def test_the_interval_is_that_of_the_exact_distribution(kind: BootstrapKind) -> None:
+    """Every resample of four prompts, each as likely, against a million drawn."""
+    transferred, control = [True, False, True, True], [True, True, False, True]
+    draws = list(product(range(4), repeat=4))
+    pairs = [(one, one) for one in draws] if kind == "joint" else list(product(draws, draws))
+    ratios = sorted(ratio([transferred[i] for i in a], [control[i] for i in b]) for a, b in pairs)
+    expected = tuple(ratios[math.ceil(share * len(ratios)) - 1] for share in (0.025, 0.975))
+    found = transfer_effectiveness(transferred, control, kind, resamples=200_000)
+    assert (found.low, found.high) == pytest.approx(expected)
+
+
+def ratio(top: Sequence[bool], bottom: Sequence[bool]) -> float:
+    return sum(top) / sum(bottom) if any(bottom) else math.inf
+
+
+def test_te_is_undefined_where_the_control_is_0() -> None:
+    undefined = TransferEffectiveness(None, None, None, "joint")
+    assert transfer_effectiveness(arm(3, 5), arm(0, 5)) == undefined
+    assert transfer_effectiveness([], []) == undefined
+    assert effectiveness_text(undefined) == "undefined (the control is 0)"
+
+
+def test_a_weak_control_has_no_upper_bound() -> None:
+    """One control in thirty: more than a third of the resamples have none at all."""
+    found = transfer_effectiveness(arm(15, 30), [*arm(0, 29), True], "independent")
+    assert found.value == pytest.approx(15)
+    assert found.high == math.inf
+    assert effectiveness_text(found).endswith(", inf]")
+    both = transfer_effectiveness(arm(1, 30), arm(1, 30))
+    assert (both.low, both.high) == (0.0, math.inf)
+
+
+def test_one_prompt_is_resampled_to_itself() -> None:
+    assert transfer_effectiveness([True], [True]) == TransferEffectiveness(1.0, 1.0, 1.0, "joint")
+    assert transfer_effectiveness([False], [True, True], "independent") == TransferEffectiveness(0.0, 0.0, 0.0, "independent")
+
+
+def test_impossible_bootstraps() -> None:
+    with pytest.raises(ValueError, match="same prompts"):
+        transfer_effectiveness(arm(1, 2), arm(1, 3))
+    with pytest.raises(ValueError, match="at least one resample"):
+        transfer_effectiveness(arm(1, 2), arm(1, 2), resamples=0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=20), st.randoms())
+def test_te_holds_its_value_and_ignores_the_order(pairs: list[tuple[bool, bool]], chance: Random) -> None:
+    found = transfer_effectiveness([a for a, _ in pairs], [b for _, b in pairs], resamples=2000)
+    shuffled = chance.sample(pairs, len(pairs))
+    assert transfer_effectiveness([a for a, _ in shuffled], [b for _, b in shuffled], resamples=2000) == found
+    if found.value is not None and found.low is not None and found.high is not None:
+        assert found.low - 1e-12 <= found.value <= found.high + 1e-12
+
+
+def rounded(found: TransferEffectiveness) -> tuple[float, float]:
+    assert found.low is not None
+    assert found.high is not None
+    return round(found.low, 3), round(found.high, 3)
+
+
+def test_effectively_steerable_from_60_percent_on() -> None:
+    assert effectively_steerable(18, 30)
+    assert not effectively_steerable(17, 30)
+    assert effectively_steerable(3, 5)
+    assert not effectively_steerable(0, 0)
+    with pytest.raises(ValueError, match="0 <= k <= n"):
+        effectively_steerable(3, 2)
+
+
+def test_p_values_as_shown() -> None:
+    assert [p_text(p) for p in (1.0, 0.17, 0.0012, 1.76e-7, 0.0)] == ["1.000", "0.170", "0.001", "1.8e-7", "0.000"]
+
+
+def test_the_module_is_light() -> None:
+    code = "import sys, json, orchestrator.statistics; print(json.dumps([m for m in ('scipy', 'numpy') if m in sys.modules]))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(told.stdout) == []

@@ -1,0 +1,148 @@
+"""What ``python -m orchestrator compare`` was asked, and its answer: a table for people, an object for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import RenderableType
+
+from orchestrator.compare.comparison import Comparison, Outcomes, Question, Reader, adjusted, compare, side_of
+from orchestrator.compare.levels import by_level
+from orchestrator.compare.selection import select
+from orchestrator.compare.text import (
+    audit_json,
+    beside_json,
+    comparison_json,
+    render_audit,
+    render_beside,
+    render_comparisons,
+    render_note,
+)
+from orchestrator.errors import InputError, Problem
+from orchestrator.paper.audit import audit
+from orchestrator.paper.beside import beside
+from orchestrator.paper.tables import chosen_tables
+from orchestrator.rows import CellRow
+from orchestrator.storage import place_of
+from orchestrator.store import Store, UnreadableFileError
+
+JSON_VERSION = 1
+
+_Pair = tuple[str, Sequence[CellRow], str, Sequence[CellRow]]
+Answer = tuple[dict[str, object], list[RenderableType]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """The words of the command line: the results folder, then the two selections, or with ``paper`` the tables."""
+
+    words: tuple[str, ...]
+    by: str | None = None
+    against: str | None = None
+    where: str = ""
+    pool: bool = False
+    paper: bool = False
+    audit: bool = False
+    question: Question = field(default_factory=Question)
+
+
+def answer(request: Request) -> Answer:
+    """The answer. InputError for words that go with no form of the command, and for what is not in the results."""
+    if request.audit:
+        return _audited(request)
+    if not request.words:
+        raise InputError.because("which results folder?", "RESULTS", allowed="a results folder, or --paper --audit alone")
+    store = Store(place_of(request.words[0]))
+    rows = finished_rows(store)
+    note = _unseen(store, rows)
+    content, shown = _beside(request, store, rows) if request.paper else _compared(request, store, rows)
+    return {"version": JSON_VERSION, "results": str(store.place), **content, "notes": note}, [*shown, *map(render_note, note)]
+
+
+def finished_rows(store: Store) -> list[CellRow]:
+    """The rows of the results; InputError where there are none."""
+    if not store.there():
+        raise InputError.because("there is no such folder", "RESULTS", str(store.place), "the results folder of a sweep")
+    rows = store.cell_rows()
+    if not rows:
+        raise InputError.because("it holds no finished cells yet", "RESULTS", str(store.place), "`run` the sweep, or `score` it")
+    return rows
+
+
+def reader(store: Store, question: Question) -> Reader:
+    """Reads a cell's outcomes from its stored labels; InputError where these are gone."""
+
+    def read(row: CellRow) -> Outcomes:
+        try:
+            return {label.prompt_id: label.label == question.label for label in store.read_labels(row.cell_id)}
+        except (FileNotFoundError, UnreadableFileError):
+            raise InputError.because("its labels cannot be read: run `score`", row.cell_id) from None
+
+    return read
+
+
+def _audited(request: Request) -> Answer:
+    if not request.paper:
+        raise InputError.because("--audit is about the paper's statistics", "--audit", allowed="--paper --audit")
+    names = [word for word in request.words if not _is_results(word)]  # they have no part in it
+    checks = audit(chosen_tables(names) if names else None)
+    return {"version": JSON_VERSION, "audit": audit_json(checks)}, render_audit(checks)
+
+
+def _is_results(word: str) -> bool:
+    place = place_of(word)
+    return not isinstance(place, Path) or place.is_dir()
+
+
+def _beside(request: Request, store: Store, rows: Sequence[CellRow]) -> Answer:
+    tables = chosen_tables(request.words[1:])
+    found, missing = beside(tables, rows, reader(store, Question()))
+    return beside_json(found, missing), render_beside(tables, found, missing)
+
+
+def _compared(request: Request, store: Store, rows: Sequence[CellRow]) -> Answer:
+    comparisons = adjusted([*_comparisons(request, rows, reader(store, request.question))])
+    return {"comparisons": [comparison_json(one) for one in comparisons]}, render_comparisons(comparisons)
+
+
+def _comparisons(request: Request, rows: Sequence[CellRow], read: Reader) -> list[Comparison]:
+    label = request.question.label
+    return [
+        compare(side_of(a, ours, label), side_of(b, theirs, label), request.question, read)
+        for a, ours, b, theirs in (_levels(request, rows) if request.by is not None else _two(request, rows))
+    ]
+
+
+def _two(request: Request, rows: Sequence[CellRow]) -> list[_Pair]:
+    if len(request.words) != 3:
+        forms = "RESULTS A B, RESULTS --by COLUMN --against LEVEL, RESULTS --paper"
+        raise InputError.because("what against what?", "A B", allowed=forms)
+    kept = select(rows, request.where, "--where")
+    chosen: list[list[CellRow]] = []
+    problems: list[Problem] = []
+    for name, text in zip("AB", request.words[1:], strict=True):
+        try:
+            chosen.append(select(kept, text, name))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(*problems)
+    return [(request.words[1], chosen[0], request.words[2], chosen[1])]
+
+
+def _levels(request: Request, rows: Sequence[CellRow]) -> list[_Pair]:
+    by, against = request.by or "", request.against
+    if len(request.words) != 1 or against is None:
+        raise InputError.because("it takes a reference level, and no A or B", "--by", allowed="--by COLUMN --against LEVEL")
+    pairs = by_level(select(rows, request.where, "--where"), by, against, request.pool)
+    names = [f"{by}={pair.level}" + (f", {pair.stratum}" if pair.stratum else "") for pair in pairs]
+    return [(name, pair.rows, f"{by}={against}", pair.reference) for name, pair in zip(names, pairs, strict=True)]
+
+
+def _unseen(store: Store, rows: Sequence[CellRow]) -> list[str]:
+    """A run that goes on has finished cells that its tables do not hold yet."""
+    planned = {axes.cell_id for axes in store.planned().cells}
+    more = len((store.done_cells() & planned) - {row.cell_id for row in rows})
+    return [f"{more} finished cells are not in the tables yet: `score` brings them up to date"] if more else []

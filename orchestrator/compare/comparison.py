@@ -1,0 +1,251 @@
+"""Two sides of finished cells against each other: the numbers of one comparison, and Holm's adjustment over several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from orchestrator.classifiers import LabelName
+from orchestrator.errors import InputError
+from orchestrator.rows import CellRow
+from orchestrator.statistics import (
+    BootstrapKind,
+    Interval,
+    TransferEffectiveness,
+    cohens_h,
+    effectively_steerable,
+    fisher,
+    holm,
+    mcnemar,
+    transfer_effectiveness,
+    wilson,
+)
+
+Outcomes = dict[str, bool]
+"""Prompt id -> whether its response has the label that is compared."""
+
+Reader = Callable[[CellRow], Outcomes]
+
+TARGET_AXES = (
+    "model",
+    "location",
+    "adapter",
+    "dtype",
+    "quantization",
+    "system_prompt",
+    "behavior",
+    "max_new_tokens",
+)
+STEERING_AXES = (
+    "method",
+    "method_options",
+    "extractor",
+    "origin",
+    "scope",
+    "place",
+    "intervention",
+    "multiplier",
+)
+AXES = TARGET_AXES + STEERING_AXES
+"""What tells two cells apart. ``origin``: whose direction it is (``itself``, or a model); ``place``: where it acts."""
+
+
+POOLED = "cells are taken together: a prompt in several of them counts each time, and the tests take its answers as independent"
+
+
+@dataclass(frozen=True)
+class Side:
+    """The cells of one side, taken together: ``k`` of ``n`` responses have the label."""
+
+    name: str
+    rows: tuple[CellRow, ...]
+    k: int
+    n: int
+
+    @property
+    def rate(self) -> float:
+        """``k / n``."""
+        return self.k / self.n
+
+    @property
+    def interval(self) -> Interval:
+        """95 %, Wilson."""
+        return wilson(self.k, self.n)
+
+    @property
+    def in_sample(self) -> bool:
+        """Whether a cell's prompts are those that chose its setting, so that its rate flatters it."""
+        return any(row.in_sample for row in self.rows)
+
+    @property
+    def steerable(self) -> bool:
+        """Whether the rate reaches 60 % (meant for coherent refusals)."""
+        return effectively_steerable(self.k, self.n)
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The same ``n`` prompts on both sides: on how many only one side has the label, and McNemar's exact p."""
+
+    n: int
+    only_a: int
+    only_b: int
+    p: float
+    p_holm: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A against B. ``points``: A's rate minus B's in percentage points. ``paired`` is None where the prompts differ.
+
+    ``te`` is the transferred side over the target's own, when one side is the transfer of the other. ``p_holm`` is the
+    Fisher p adjusted for all comparisons of the table (None: only one). ``differs``: the axes on which the sides differ.
+    """
+
+    label: LabelName
+    a: Side
+    b: Side
+    points: float
+    p: float
+    h: float
+    paired: Paired | None
+    te: TransferEffectiveness | None
+    differs: tuple[str, ...]
+    notes: tuple[str, ...]
+    p_holm: float | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of every pair of sides: the ``label`` that is counted, and which bootstrap TE shows."""
+
+    label: LabelName = "coherent_refusal"
+    te_kind: BootstrapKind = "joint"
+
+
+def side_of(name: str, rows: Sequence[CellRow], label: LabelName) -> Side:
+    """The cells of ``rows`` taken together. InputError for cells without labels or without responses."""
+    unlabelled = [row.cell_id for row in rows if not row.labelled]
+    if unlabelled:
+        raise InputError.because(f"{len(unlabelled)} cells have no labels yet ({unlabelled[0]}): run `score`", name)
+    n = sum(row.n for row in rows)
+    if n == 0:
+        raise InputError.because("its cells have no responses", name)
+    return Side(name, tuple(rows), sum(row.count(label) for row in rows), n)
+
+
+def compare(a: Side, b: Side, question: Question, read: Reader) -> Comparison:
+    """Every number of A against B; ``read`` gives a cell's outcomes by prompt. InputError when they share a cell."""
+    shared = {row.cell_id for row in a.rows} & {row.cell_id for row in b.rows}
+    if shared:
+        raise InputError.because(f"{len(shared)} cells are on both sides, such as {min(shared)}", f"{a.name} | {b.name}")
+    differs = tuple(axis for axis in AXES if _values(a, axis) != _values(b, axis))
+    outcomes = _paired_outcomes(a, b, differs, read)
+    return Comparison(
+        label=question.label,
+        a=a,
+        b=b,
+        points=100 * (a.rate - b.rate),
+        p=fisher(a.k, a.n, b.k, b.n),
+        h=cohens_h(a.k, a.n, b.k, b.n),
+        paired=None if outcomes is None else _paired(*outcomes),
+        te=_transfer(a, b, outcomes, question.te_kind) if question.label == "coherent_refusal" else None,
+        differs=differs,
+        notes=tuple(_notes(a, b, paired=outcomes is not None)),
+    )
+
+
+def adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The same with Holm-adjusted p-values, Fisher's and McNemar's each for themselves; one alone needs none."""
+    if len(comparisons) < 2:
+        return list(comparisons)
+    fisher_p = holm([one.p for one in comparisons])
+    paired_p = iter(holm([one.paired.p for one in comparisons if one.paired is not None]))
+    return [
+        replace(one, p_holm=p, paired=None if one.paired is None else replace(one.paired, p_holm=next(paired_p)))
+        for one, p in zip(comparisons, fisher_p, strict=True)
+    ]
+
+
+def axis_of(row: CellRow, axis: str) -> object:
+    """A row's value on one of ``AXES``."""
+    if axis == "origin":
+        return row.source_model if row.is_transfer else "itself"
+    if axis == "place":
+        return "selected" if row.layer_selected else row.layers
+    value: object = getattr(row, axis)
+    return value
+
+
+def _values(side: Side, axis: str) -> set[object]:
+    return {axis_of(row, axis) for row in side.rows}
+
+
+def _paired_outcomes(a: Side, b: Side, differs: Sequence[str], read: Reader) -> tuple[list[bool], list[bool]] | None:
+    """Both sides' outcomes, item i the same prompt under the same other axes; None unless that is so for every response."""
+    common = [axis for axis in AXES if axis not in differs]
+    first, second = (_by_condition(side, common) for side in (a, b))
+    if first is None or second is None or first.keys() != second.keys():
+        return None
+    pairs: tuple[list[bool], list[bool]] = ([], [])
+    for key, row in first.items():
+        here, there = read(row), read(second[key])
+        if here.keys() != there.keys() or not _same_prompts(row, second[key]):
+            return None
+        pairs[0].extend(here.values())
+        pairs[1].extend(there[prompt] for prompt in here)
+    return pairs
+
+
+def _by_condition(side: Side, axes: Sequence[str]) -> dict[tuple[object, ...], CellRow] | None:
+    found = {tuple(axis_of(row, axis) for axis in axes): row for row in side.rows}
+    return found if len(found) == len(side.rows) else None
+
+
+def _same_prompts(one: CellRow, other: CellRow) -> bool:
+    """By the digest of the prompts; a folder written before there was one falls back on the behavior's name."""
+    if one.prompts_sha256 and other.prompts_sha256:
+        return one.prompts_sha256 == other.prompts_sha256
+    return one.behavior == other.behavior
+
+
+def _paired(first: Sequence[bool], second: Sequence[bool]) -> Paired:
+    only_a = sum(x and not y for x, y in zip(first, second, strict=True))
+    only_b = sum(y and not x for x, y in zip(first, second, strict=True))
+    return Paired(len(first), only_a, only_b, mcnemar(first, second))
+
+
+def _transfer(
+    a: Side, b: Side, outcomes: tuple[Sequence[bool], Sequence[bool]] | None, kind: BootstrapKind
+) -> TransferEffectiveness | None:
+    """TE of the side that is all transfer over the one that is the target's own; unpaired sides allow only ``independent``."""
+    a_transfers, b_transfers = ({row.is_transfer and row.steered for row in side.rows} for side in (a, b))
+    own = b if a_transfers == {True} else a
+    if {True} not in (a_transfers, b_transfers) or {False} not in (a_transfers, b_transfers):
+        return None
+    if not all(row.steered for row in own.rows) or {row.variant for row in a.rows} != {row.variant for row in b.rows}:
+        return None
+    arms = (_outcomes(a), _outcomes(b)) if outcomes is None else outcomes
+    transferred, control = arms if own is b else (arms[1], arms[0])
+    return transfer_effectiveness(transferred, control, "independent" if outcomes is None else kind)
+
+
+def _outcomes(side: Side) -> list[bool]:
+    return [True] * side.k + [False] * (side.n - side.k)
+
+
+def _notes(a: Side, b: Side, paired: bool) -> list[str]:
+    notes = []
+    for side in (a, b):
+        if side.in_sample:
+            notes.append(f"{side.name}: in-sample, its prompts chose its setting")
+        if any(row.fired is False for row in side.rows):
+            notes.append(f"{side.name}: a steering did not fire")
+    if len(a.rows) > 1 or len(b.rows) > 1:
+        notes.append(POOLED)
+    classifiers = sorted({row.classifier or "" for row in (*a.rows, *b.rows)})
+    if len(classifiers) > 1:
+        notes.append(f"labelled by different classifiers: {', '.join(classifiers)}")
+    if not paired:
+        notes.append("not the same prompts under otherwise equal conditions: no paired test")
+    return notes

@@ -1,0 +1,57 @@
+"""Finished cells for the comparisons, without a folder: rows as of the sample sweep, with any axis replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestrator.classifiers import Label, LabelName
+from orchestrator.compare.comparison import Outcomes, Reader
+from orchestrator.rows import CellRow, tally_of
+from tests.orchestrator.report.made_up import row_of
+from tests.orchestrator.samples import cell
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def made(name: str, k: int, n: int, garbled: int = 0, **axes: Any) -> CellRow:
+    """A steered cell called ``name`` (hex digits) in which ``k`` of ``n`` responses are refusals."""
+    labels = [Label(f"T{number}", label, "{}", "text@1") for number, label in enumerate(_labels(k, n, garbled))]
+    tally = {key: value for key, value in vars(tally_of(labels, NOW)).items() if key not in axes}
+    plain: dict[str, Any] = {"adapter": False, "n": n, "behavior": "refusal", "max_new_tokens": 100, "dtype": "bfloat16"}
+    return replace(row_of(cell(16, 15.0)), cell_id=f"cell-{name}", **{**tally, **plain, **axes})
+
+
+def unsteered(name: str, k: int, n: int, **axes: Any) -> CellRow:
+    """A baseline."""
+    nothing = dict.fromkeys(
+        (
+            "method",
+            "method_options",
+            "extractor",
+            "source_model",
+            "scope",
+            "source_layer",
+            "depth",
+            "layers",
+            "intervention",
+            "multiplier",
+        )
+    )
+    return made(name, k, n, **{**nothing, "direction_id": None, "fired": None, **axes})
+
+
+def reader(stored: Mapping[str, Outcomes] | None = None) -> Reader:
+    """Outcomes as in ``stored``, else the first prompts refused."""
+
+    def read(row: CellRow) -> Outcomes:
+        found = {f"T{number}": number < row.count("coherent_refusal") for number in range(row.n)}
+        return (stored or {}).get(row.cell_id, found)
+
+    return read
+
+
+def _labels(k: int, n: int, garbled: int) -> list[LabelName]:
+    return [*(["coherent_refusal"] * k), *(["garbled"] * garbled), *(["normal"] * (n - k - garbled))]  # type: ignore[list-item]
