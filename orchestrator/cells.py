@@ -10,8 +10,8 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
-from typing import Literal
+from functools import cached_property, lru_cache
+from typing import Final, Literal
 
 from actors.types import Decoding, ModelSpec, Prompt
 
@@ -21,11 +21,23 @@ ID_VERSION = 1
 Scope = Literal["from_layer", "single", "list", "own"]
 Options = tuple[tuple[str, object], ...]
 
+SELECTED: Final = "selected"
+"""The source layer that the method itself selected: known when the direction set is there (``DirectionSet.selected_layer``)."""
+
+SourceLayer = int | Literal["selected"] | None
+
 
 def content_id(kind: str, content: Mapping[str, object]) -> str:
     """The id of ``content``: kind, a dash, 20 hex digits of a SHA-256 over its canonical JSON and ``ID_VERSION``."""
-    canonical = json.dumps({"kind": kind, "version": ID_VERSION, **content}, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    return _named(kind, _canonical({"kind": kind, "version": ID_VERSION, **content}))
+
+
+def _named(kind: str, canonical: str) -> str:
     return f"{kind}-{hashlib.sha256(canonical.encode()).hexdigest()[:20]}"
+
+
+def _canonical(content: object) -> str:
+    return json.dumps(content, sort_keys=True, ensure_ascii=True, allow_nan=False)
 
 
 def model_identity(model: ModelSpec) -> dict[str, object]:
@@ -38,6 +50,7 @@ def model_identity(model: ModelSpec) -> dict[str, object]:
     return identity
 
 
+@lru_cache(maxsize=4096)
 def variant_id(model: ModelSpec) -> str:
     """The id of a model variant (weights + adapter + dtype + quantization + prompt form)."""
     return content_id("model", model_identity(model))
@@ -45,6 +58,32 @@ def variant_id(model: ModelSpec) -> str:
 
 def _prompts(prompts: tuple[Prompt, ...]) -> list[list[str]]:
     return [[prompt.id, prompt.text] for prompt in prompts]
+
+
+@lru_cache(maxsize=4096)
+def _model_json(model: ModelSpec) -> str:
+    return _canonical(model_identity(model))
+
+
+@lru_cache(maxsize=4096)
+def _decoding_json(decoding: Decoding) -> str:
+    return _canonical(asdict(decoding))
+
+
+_KEPT = 1024
+_prompts_kept: dict[int, tuple[tuple[Prompt, ...], str]] = {}
+"""Encoded prompts by the identity of their tuple, which is kept beside them: many cells share one, and to hash it is slow."""
+
+
+def _prompts_json(prompts: tuple[Prompt, ...]) -> str:
+    kept = _prompts_kept.get(id(prompts))
+    if kept is not None and kept[0] is prompts:
+        return kept[1]
+    if len(_prompts_kept) >= _KEPT:
+        _prompts_kept.clear()
+    encoded = _canonical(_prompts(prompts))
+    _prompts_kept[id(prompts)] = (prompts, encoded)
+    return encoded
 
 
 @dataclass(frozen=True)
@@ -78,27 +117,44 @@ class DirectionSpec:
 
 
 @dataclass(frozen=True)
+class Span:
+    """What turns a selected layer into steered ones: the ``scope`` and the numbers of layers of source and target."""
+
+    scope: Literal["from_layer", "single"]
+    n_source: int
+    n_target: int
+
+
+@dataclass(frozen=True)
 class SteeringSpec:
     """How a direction is applied: at ``layers`` of the target (absolute, ascending), scaled by ``multiplier``.
 
-    ``source_layer`` is the layer whose direction is used everywhere; None means that each layer uses its own.
+    ``source_layer`` is the layer whose direction is used everywhere; None means that each layer uses its own. With
+    ``SELECTED`` the method picks it: ``layers`` is then empty and ``span`` says which layers follow (``jobs.placed``).
     """
 
     direction: DirectionSpec
-    source_layer: int | None
+    source_layer: SourceLayer
     layers: tuple[int, ...]
     multiplier: float
     intervention: str = "addition"
+    span: Span | None = None
+
+    @property
+    def where(self) -> tuple[object, ...]:
+        """All that decides which vectors act at which layers: equal for steerings that differ in strength only."""
+        return (self.direction.id, self.source_layer, self.layers, self.span)
 
     def content(self) -> dict[str, object]:
         """What the steering contributes to a cell's identity."""
-        return {
+        content: dict[str, object] = {
             "direction": self.direction.id,
             "source_layer": self.source_layer,
             "layers": list(self.layers),
             "multiplier": float(self.multiplier),
             "intervention": self.intervention,
         }
+        return content if self.span is None else {**content, "span": asdict(self.span)}
 
 
 @dataclass(frozen=True)
@@ -126,15 +182,17 @@ class Cell:
     @cached_property
     def id(self) -> str:
         """Content id; names ``responses/<id>.parquet``."""
-        return content_id(
-            "cell",
-            {
-                "target": model_identity(self.target),
-                "prompts": _prompts(self.prompts),
-                "decoding": asdict(self.decoding),
-                "steering": None if self.steering is None else self.steering.content(),
-            },
-        )
+        # content_id("cell", {decoding, prompts, steering, target}), with the parts that many cells share encoded once
+        steering = None if self.steering is None else self.steering.content()
+        parts = {
+            "decoding": _decoding_json(self.decoding),
+            "kind": '"cell"',
+            "prompts": _prompts_json(self.prompts),
+            "steering": _canonical(steering),
+            "target": _model_json(self.target),
+            "version": str(ID_VERSION),
+        }
+        return _named("cell", "{" + ", ".join(f'"{name}": {part}' for name, part in parts.items()) + "}")
 
     @property
     def is_transfer(self) -> bool:

@@ -9,8 +9,10 @@ GIB = 1024**3
 
 @dataclass(frozen=True)
 class DeviceClass:
-    """``memory_bytes`` per device (None: not known at planning); sustained ``flops`` (dense matrix products, per second),
-    ``bandwidth`` (memory, bytes/s) and ``load_bandwidth`` (disk to device, bytes/s); ``load_seconds``: fixed cost of a load."""
+    """``memory_bytes`` per device (None: not known at planning); sustained ``flops`` (dense matrix products, per second), in a
+    decode step ``decode_flops`` (None: the same); ``bandwidth`` (memory, bytes/s) and ``load_bandwidth`` (disk to device,
+    bytes/s); ``load_seconds``: fixed cost of a load; ``block_seconds``: the least that one block takes in a decode step
+    (launching its kernels)."""
 
     name: str
     memory_bytes: int | None
@@ -18,16 +20,26 @@ class DeviceClass:
     bandwidth: float
     load_bandwidth: float
     load_seconds: float
+    block_seconds: float = 0.0
+    decode_flops: float | None = None
 
 
-CPU = DeviceClass("2-core CPU", None, flops=20e9, bandwidth=10e9, load_bandwidth=0.2e9, load_seconds=3.0)
-"""The 2-core laptop of STACK.md section 10: 50-70 GFLOP/s in large products, about a third of it in a decode loop."""
+CPU = DeviceClass("2-core CPU", None, flops=60e9, bandwidth=10e9, load_bandwidth=0.2e9, load_seconds=3.0, decode_flops=40e9)
+"""Two cores of a laptop: 50-70 GFLOP/s in large products, less in a decode loop (measured with the embedded model)."""
 
 
 def _gpu(name: str, gib: float, peak_tflops: float, peak_gb: float) -> DeviceClass:
-    """40 % of the peak 16-bit dense rate and 60 % of the peak bandwidth: usual for transformers without fused kernels."""
+    """40 % of the peak 16-bit dense rate and 60 % of the peak bandwidth: usual for transformers without fused kernels. A block
+    takes a millisecond to launch from Python when nothing is captured in a graph (a 7B model: 30 ms a step). These are taken
+    from data sheets and experience, not measured by this project: ``refit`` replaces them by what a finished run shows."""
     return DeviceClass(
-        name, int(gib * GIB), 0.4 * peak_tflops * 1e12, 0.6 * peak_gb * 1e9, load_bandwidth=1.0e9, load_seconds=15.0
+        name,
+        int(gib * GIB),
+        0.4 * peak_tflops * 1e12,
+        0.6 * peak_gb * 1e9,
+        load_bandwidth=1.0e9,
+        load_seconds=15.0,
+        block_seconds=1e-3,
     )
 
 

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 
 from actors.types import EngineOptions, ModelSpec, Prompt, Resources
 from orchestrator.cells import Cell, DirectionSpec, variant_id
-from orchestrator.devices import ACCELERATORS, DeviceClass, device_of
+from orchestrator.costs import DEFAULT_COSTS, Costs
+from orchestrator.devices import ACCELERATORS, DEFAULT_GPU, DeviceClass
+from orchestrator.makespan import Makespan, VariantTime, makespan
 from orchestrator.models import ModelShape
 
-CHARACTERS_PER_TOKEN = 4
-TEMPLATE_TOKENS = 30
-"""What a chat template adds to a prompt: role marks and, in many families, a default system prompt."""
-
-DEFAULT_SLOTS = {"cpu": 32, "gpu": 128}
-"""Rows in flight, where the sweep leaves the choice to the worker."""
+CLUSTERS = (1, 8, 64)
+"""GPUs of the clusters whose time a plan tells."""
 
 DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 LINEAR_BYTES = {
@@ -27,9 +25,6 @@ LINEAR_BYTES = {
     "fp4-double": 0.5 + 1 / 64 + 4 / (64 * 256),
 }
 """Bytes per weight of a quantized linear layer: 4 bits and a float32 scale per 64 weights, or scales quantized once more."""
-
-SLOWDOWN = {"none": 1.0, "int8": 3.0, "nf4": 2.0, "nf4-double": 2.0, "fp4": 2.0, "fp4-double": 2.0}
-"""Arithmetic of a quantized model against the same model unquantized (STACK.md section 4: 2 to 4 on a CPU)."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +61,14 @@ class ModelEstimate:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The whole plan's cost: sums over ``models``; ``new_tokens`` and ``seconds`` are upper bounds (no answer stops early)."""
+    """The whole plan's cost: sums over ``models``; ``new_tokens`` and ``seconds`` are upper bounds (no answer stops early).
+
+    ``clusters``: what the models with a GPU would take on so many GPUs of the kind ``cluster_device``; empty without any.
+    """
 
     models: tuple[ModelEstimate, ...]
+    clusters: tuple[Makespan, ...] = ()
+    cluster_device: str = DEFAULT_GPU
 
     @property
     def rows(self) -> int:
@@ -101,9 +101,25 @@ class Estimate:
         return {model.variant: model.peak_bytes for model in self.models}
 
 
-def prompt_tokens(prompt: Prompt, system_prompt: str | None) -> int:
-    """``ceil(characters / 4) + TEMPLATE_TOKENS``, the system prompt's characters included. No tokenizer is at hand."""
-    return math.ceil((len(prompt.text) + len(system_prompt or "")) / CHARACTERS_PER_TOKEN) + TEMPLATE_TOKENS
+@dataclass(frozen=True)
+class Work:
+    """What one variant has to do: ``rows`` of prompts with ``prompt`` tokens, at most ``new`` ones to generate, ``slots`` rows at
+    once, the ``longest`` of so many tokens; ``read`` tokens to extract from, ``trials`` tokens of candidate directions."""
+
+    rows: int
+    prompt: int
+    new: int
+    read: int
+    trials: float
+    slots: int
+    longest: int
+
+
+def prompt_tokens(prompt: Prompt, system_prompt: str | None, costs: Costs = DEFAULT_COSTS) -> int:
+    """``ceil(characters / characters_per_token) + template_tokens``, the system prompt's characters included: no tokenizer is
+    at hand."""
+    characters = len(prompt.text) + len(system_prompt or "")
+    return math.ceil(characters / costs.characters_per_token) + costs.template_tokens
 
 
 def weight_bytes(shape: ModelShape, spec: ModelSpec) -> int:
@@ -114,8 +130,8 @@ def weight_bytes(shape: ModelShape, spec: ModelSpec) -> int:
 
 
 def cache_bytes(shape: ModelShape, spec: ModelSpec, tokens: int) -> int:
-    """Keys and values: ``2 * n_layers * n_kv_heads * head_dim * bytes(dtype) * tokens``, over the tokens of all slots."""
-    return 2 * shape.n_layers * shape.n_kv_heads * shape.head_dim * DTYPE_BYTES[spec.dtype] * tokens
+    """Keys and values: ``2 * caching blocks * n_kv_heads * head_dim * bytes(dtype) * tokens``, over the tokens of all slots."""
+    return 2 * shape.caching * shape.n_kv_heads * shape.head_dim * DTYPE_BYTES[spec.dtype] * tokens
 
 
 def memory_limit(resources: Resources) -> int | None:
@@ -127,7 +143,11 @@ def memory_limit(resources: Resources) -> int | None:
 
 
 def estimate_plan(
-    variants: Sequence[VariantCost], cells: Sequence[Cell], directions: Sequence[DirectionSpec], engine: EngineOptions
+    variants: Sequence[VariantCost],
+    cells: Sequence[Cell],
+    directions: Sequence[DirectionSpec],
+    engine: EngineOptions,
+    costs: Costs = DEFAULT_COSTS,
 ) -> Estimate:
     """The cost of running ``cells`` and ``directions``, one entry per variant in the order given."""
     cells_of: dict[str, list[Cell]] = {}
@@ -137,35 +157,73 @@ def estimate_plan(
     for direction in directions:
         directions_of.setdefault(variant_id(direction.model), []).append(direction)
     ids = [variant_id(variant.spec) for variant in variants]
-    return Estimate(
-        tuple(
-            _estimate(variant, identity, cells_of.get(identity, []), directions_of.get(identity, []), engine)
-            for variant, identity in zip(variants, ids, strict=True)
-        )
-    )
+    works = [
+        _work(variant, cells_of.get(identity, []), directions_of.get(identity, []), engine.slots, costs)
+        for variant, identity in zip(variants, ids, strict=True)
+    ]
+    models = [_estimate(*each, costs) for each in zip(variants, ids, works, strict=True)]
+    cluster = costs.named(DEFAULT_GPU)
+    loads = [
+        VariantTime(run_seconds(variant, cluster, work, costs), load_seconds(weight_bytes(variant.shape, variant.spec), cluster))
+        for variant, work in zip(variants, works, strict=True)
+        if variant.resources.gpus
+    ]
+    return Estimate(tuple(models), tuple(makespan(loads, count) for count in CLUSTERS) if loads else ())
 
 
-def _estimate(
-    variant: VariantCost, identity: str, cells: Sequence[Cell], directions: Sequence[DirectionSpec], engine: EngineOptions
-) -> ModelEstimate:
-    device = device_of(variant.resources.gpus, variant.resources.accelerator)
+def _work(
+    variant: VariantCost, cells: Sequence[Cell], directions: Sequence[DirectionSpec], slots: int | None, costs: Costs
+) -> Work:
     system = variant.spec.system_prompt
-    lengths = [(prompt_tokens(prompt, system), cell.decoding.max_new_tokens) for cell in cells for prompt in cell.prompts]
-    extraction = sum(prompt_tokens(prompt, system) for spec in directions for prompt in (*spec.harmful, *spec.harmless))
-    slots = min(engine.slots or DEFAULT_SLOTS["gpu" if variant.resources.gpus else "cpu"], max(1, len(lengths)))
-    prompt, new = extraction + sum(length for length, _ in lengths), sum(length for _, length in lengths)
+    rows = prompt = new = longest = 0
+    measured: dict[int, tuple[int, int]] = {}  # by the tuple's identity: the cells keep it alive
+    for cell in cells:
+        if id(cell.prompts) not in measured:
+            lengths = [prompt_tokens(one, system, costs) for one in cell.prompts]
+            measured[id(cell.prompts)] = (sum(lengths), max(lengths, default=0))
+        total, most = measured[id(cell.prompts)]
+        rows += len(cell.prompts)
+        prompt += total
+        new += len(cell.prompts) * cell.decoding.max_new_tokens
+        longest = max(longest, most + cell.decoding.max_new_tokens)
+    read, trials = 0, 0.0
+    for spec in directions:
+        lengths = [prompt_tokens(one, system, costs) for one in (*spec.harmful, *spec.harmless)]
+        read += sum(lengths)
+        trials += _trial_rows(spec, variant.shape, costs) * sum(lengths) / max(len(lengths), 1)
+    default = costs.gpu_slots if variant.resources.gpus else costs.cpu_slots
+    return Work(rows, prompt, new, read, trials, min(slots or default, max(1, rows)), longest)
+
+
+def _trial_rows(spec: DirectionSpec, shape: ModelShape, costs: Costs) -> float:
+    """Rows with which COSMIC tries its candidates: for each (template position, layer below the depth limit) the held-out harmful
+    prompts with the candidate ablated, and the harmless ones with it ablated and with it added."""
+    if spec.method != "cosmic":
+        return 0.0
+    options = dict(spec.options)
+    share, limit = options.get("held_out", 0.4), options.get("depth_limit", 0.8)
+    positions = options.get("positions") or costs.template_positions
+    if not isinstance(share, int | float) or not isinstance(limit, int | float) or not isinstance(positions, int):
+        return 0.0
+    candidates = positions * (1 if options.get("layer") is not None else limit * shape.n_layers)
+    harmful, harmless = (max(1, round(share * len(side))) if share else len(side) for side in (spec.harmful, spec.harmless))
+    return candidates * (harmful + 2 * harmless)
+
+
+def _estimate(variant: VariantCost, identity: str, work: Work, costs: Costs) -> ModelEstimate:
+    device = costs.device(variant.resources.gpus, variant.resources.accelerator)
     weights = weight_bytes(variant.shape, variant.spec)
     return ModelEstimate(
         name=variant.name,
         variant=identity,
         device=device.name,
-        rows=len(lengths),
-        prompt_tokens=prompt,
-        new_tokens=new,
+        rows=work.rows,
+        prompt_tokens=work.prompt + work.read,
+        new_tokens=work.new,
         loads=variant.loads,
-        seconds=variant.loads * load_seconds(weights, device) + run_seconds(variant, device, prompt, new, slots),
+        seconds=variant.loads * load_seconds(weights, device) + run_seconds(variant, device, work, costs),
         weight_bytes=weights,
-        cache_bytes=cache_bytes(variant.shape, variant.spec, slots * max((sum(length) for length in lengths), default=0)),
+        cache_bytes=cache_bytes(variant.shape, variant.spec, work.slots * work.longest),
     )
 
 
@@ -174,14 +232,20 @@ def load_seconds(weights: int, device: DeviceClass) -> float:
     return device.load_seconds + weights / device.load_bandwidth
 
 
-def run_seconds(variant: VariantCost, device: DeviceClass, prompt: int, new: int, slots: int) -> float:
-    """A roofline. Prefill is bound by arithmetic: ``2 * parameters * prompt tokens / flops``. A decode step yields a token per
-    slot and takes the longer of two, reading the weights (``weight bytes / bandwidth``) and the arithmetic
-    (``2 * parameters * slots / flops``); there are ``ceil(new tokens / slots)`` steps. Quantization multiplies the arithmetic.
+def run_seconds(variant: VariantCost, device: DeviceClass, work: Work, costs: Costs = DEFAULT_COSTS) -> float:
+    """A roofline. Prefill is bound by arithmetic: ``2 * working parameters * prompt tokens / flops``; trials of candidates cost
+    ``trial_share`` of it. A decode step yields a token per slot and takes the longest of three: reading the weights (``weight
+    bytes / bandwidth``), the arithmetic (``2 * working parameters * slots / decode_flops``), launching its kernels
+    (``block_seconds`` per block); there are ``ceil(new tokens / slots)`` steps. Quantization multiplies the last two and the
+    prefill by ``slowdown``. What cells share (a prompt's trunk up to the steered layer) is not counted off.
 
-    A part of a GPU gives that part of the rates; several GPUs hold one model in turn and are no faster than one.
+    A part of a GPU gives that part of the rates.
     """
     share = min(variant.resources.gpus, 1.0) or 1.0
-    work = 2 * variant.shape.parameters * SLOWDOWN[variant.spec.quantization]
-    step = max(weight_bytes(variant.shape, variant.spec) / device.bandwidth, work * slots / device.flops)
-    return (work * prompt / device.flops + math.ceil(new / slots) * step) / share
+    slowdown = costs.slowdown[variant.spec.quantization]
+    each = 2 * variant.shape.working * slowdown
+    launches = slowdown * variant.shape.n_layers * device.block_seconds
+    arithmetic = each * work.slots / (device.decode_flops or device.flops)
+    step = max(weight_bytes(variant.shape, variant.spec) / device.bandwidth, arithmetic, launches)
+    prefill = each * (work.prompt + work.read + costs.trial_share * work.trials) / device.flops
+    return (prefill + math.ceil(work.new / work.slots) * step) / share

@@ -8,6 +8,9 @@ from fractions import Fraction
 
 from orchestrator.cells import Scope
 
+PROFILE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Depths of a profile: 10 % steps (paper section 5.3)."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -34,6 +37,11 @@ def places(depths: Iterable[float], layers: Iterable[int], n_layers: int) -> tup
     for layer in layers:
         found.setdefault(layer, Place(Fraction(layer, n_layers), layer))
     return tuple(found[layer] for layer in sorted(found))
+
+
+def corresponding_layer(layer: int, n_source: int, n_target: int) -> int:
+    """The layer at the same relative depth in a model of another number of layers: ``floor(layer * n_target / n_source)``."""
+    return layer * n_target // n_source
 
 
 def steered_layers(scope: Scope, layer: int, n_layers: int) -> tuple[int, ...]:

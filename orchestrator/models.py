@@ -12,58 +12,25 @@ from actors.types import ModelSpec
 from orchestrator.errors import InputError, Problem, nearest_entry
 from orchestrator.fingerprints import WEIGHT_SUFFIXES, adapter_fingerprint, folder_fingerprint, safetensors_header
 from orchestrator.hub import cached_config, fetch_config
+from orchestrator.known_models import KNOWN
+from orchestrator.shapes import FAMILY_OF, ModelShape, shape_from_config
 
-FAMILY_OF = {
-    "llama": "llama",
-    "qwen2": "qwen",
-    "qwen2_moe": "qwen",
-    "qwen3": "qwen",
-    "qwen3_moe": "qwen",
-    "gemma": "gemma",
-    "gemma2": "gemma",
-    "gemma3": "gemma",
-    "gemma3_text": "gemma",
-    "mistral": "mistral",
-    "mixtral": "mistral",
-    "phi3": "phi",
-}
-"""transformers' model_type -> the family that a sweep's multipliers may name; a type that is not listed is its own family."""
+__all__ = [
+    "EMBEDDED",
+    "FAMILY_OF",
+    "EmbeddedModel",
+    "ModelShape",
+    "check_adapter",
+    "fingerprint_of",
+    "is_pinned",
+    "shape_from_config",
+    "shape_of",
+]
 
-TIED_BY_DEFAULT = frozenset({"gemma", "gemma2", "gemma3", "gemma3_text", "gpt2"})
-UNGATED = frozenset({"gpt2", "gpt_neox", "phi"})
-"""Model types whose feed-forward block is two matrices, not three."""
-
-_KEYS = {
-    "n_layers": ("num_hidden_layers", "n_layer"),
-    "d_model": ("hidden_size", "n_embd"),
-    "n_heads": ("num_attention_heads", "n_head"),
-    "vocab_size": ("vocab_size",),
-}
 _READS_RESIDUAL = frozenset({"q_proj", "k_proj", "v_proj", "qkv_proj", "gate_proj", "up_proj", "gate_up_proj"})
 _WRITES_RESIDUAL = frozenset({"o_proj", "down_proj"})
 _LORA_TENSOR = re.compile(r"\.layers\.(\d+)\.(?:.*\.)?(\w+)\.(lora_[AB])(?:\.\w+)?\.weight$")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-
-
-@dataclass(frozen=True)
-class ModelShape:
-    """Sizes of a decoder: ``n_layers`` blocks, residual width ``d_model``, feed-forward width ``d_ff``.
-
-    ``model_type`` is transformers' name of the architecture, ``family`` the sweep's (qwen, gemma, ...). ``parameters`` counts all
-    weights, of which ``embedding_parameters`` (input and, if not tied, output embedding) are never quantized.
-    """
-
-    n_layers: int
-    d_model: int
-    n_heads: int
-    n_kv_heads: int
-    head_dim: int
-    d_ff: int
-    vocab_size: int
-    model_type: str
-    family: str
-    parameters: int
-    embedding_parameters: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,52 +68,48 @@ EMBEDDED = {
 
 
 def shape_of(spec: ModelSpec, given: Mapping[str, object] | None = None, family: str | None = None) -> ModelShape:
-    """The shape of a model: of its config.json (folder, hub's cache, hub), or as ``given`` by the sweep's ``shape:``.
+    """The shape of a model: of its config.json (folder, hub's cache), as ``given`` by the sweep's ``shape:``, as this project
+    knows it, or of the hub's config.json, in that order.
 
-    ``given`` has the keys of a config.json. Raises :class:`InputError` when neither is known, and when the two differ.
+    ``given`` has the keys of a config.json. Raises :class:`InputError` when none is known, and when two of them differ.
     """
     config = _config(spec)
+    known = KNOWN.get(spec.location) if spec.source == "hub" else None
+    if given is None and known is not None:
+        return _agreeing(spec.location, config, known, family)
     if config is None and given is None:
-        fetched = fetch_config(spec.location, spec.revision)
-        if isinstance(fetched, str):
-            raise InputError.because(
-                f"the shape of {spec.location} is not known here: it is not in the hub's cache, and {fetched}",
-                allowed="shape: {n_layers: ..., d_model: ..., n_heads: ..., d_ff: ..., vocab_size: ...}, to plan without it",
-            )
-        config = fetched
+        config = _fetched(spec)
     if config is None or given is None:
         return shape_from_config(config or given or {}, family)
-    known, claimed = shape_from_config(config, family), shape_from_config({**config, **given}, family)
-    if known != claimed:
-        differing = [f"{name} {getattr(known, name)}" for name in vars(known) if getattr(known, name) != getattr(claimed, name)]
+    found, claimed = shape_from_config(config, family), shape_from_config({**config, **given}, family)
+    if found != claimed:
+        differing = [f"{name} {getattr(found, name)}" for name in vars(found) if getattr(found, name) != getattr(claimed, name)]
         raise InputError.because("shape: differs from the model's own config.json", "shape", allowed=", ".join(differing))
-    return known
+    return found
 
 
-def shape_from_config(config: Mapping[str, object], family: str | None = None) -> ModelShape:
-    """The shape that a transformers config describes (``text_config`` inside a multimodal one). Raises :class:`InputError`."""
-    nested = config.get("text_config")
-    text = {**config, **nested} if isinstance(nested, dict) else config
-    sizes = {name: _size(text, keys) for name, keys in _KEYS.items()}
-    model_type = str(text.get("model_type", "unknown"))
-    d_model, n_heads = sizes["d_model"], sizes["n_heads"]
-    n_kv_heads = _size(text, ("num_key_value_heads",), n_heads)
-    head_dim = _size(text, ("head_dim",), d_model // n_heads)
-    d_ff = _size(text, ("intermediate_size", "n_inner"), 4 * d_model)
-    tied = bool(text.get("tie_word_embeddings", model_type in TIED_BY_DEFAULT))
-    embedding = sizes["vocab_size"] * d_model * (1 if tied else 2)
-    attention = d_model * head_dim * (2 * n_heads + 2 * n_kv_heads)
-    block = attention + _feed_forward(text, d_model, d_ff, model_type) + 2 * d_model
-    return ModelShape(
-        **sizes,
-        n_kv_heads=n_kv_heads,
-        head_dim=head_dim,
-        d_ff=d_ff,
-        model_type=model_type,
-        family=family or FAMILY_OF.get(model_type, model_type),
-        parameters=embedding + sizes["n_layers"] * block + d_model,
-        embedding_parameters=embedding,
-    )
+def _agreeing(repo: str, config: Mapping[str, object] | None, known: Mapping[str, object], family: str | None) -> ModelShape:
+    """The shape of the model's own config, or the known one; both give the same layers for a depth, or it is an error."""
+    shape = shape_from_config(known, family)
+    if config is None:
+        return shape
+    own = shape_from_config(config, family)
+    if (own.n_layers, own.d_model) != (shape.n_layers, shape.d_model):
+        message = (
+            f"{repo} is known here with {shape.n_layers} layers of width {shape.d_model}, its config.json has {own.n_layers}"
+        )
+        raise InputError.because(f"{message} of width {own.d_model}", "shape", allowed="shape: {...} that says which it is")
+    return own
+
+
+def _fetched(spec: ModelSpec) -> Mapping[str, object]:
+    fetched = fetch_config(spec.location, spec.revision)
+    if isinstance(fetched, str):
+        raise InputError.because(
+            f"the shape of {spec.location} is not known here: it is not in the hub's cache, and {fetched}",
+            allowed="shape: {n_layers: ..., d_model: ..., n_heads: ..., d_ff: ..., vocab_size: ...}, to plan without it",
+        )
+    return fetched
 
 
 def fingerprint_of(spec: ModelSpec) -> str:
@@ -219,18 +182,3 @@ def _require(folder: Path, file: str, kind: str, field: str = "folder") -> None:
         raise InputError(Problem(field, str(folder), "there is no such folder", kind, nearest_entry(folder)))
     if not (folder / file).is_file():
         raise InputError.because(f"the folder holds no {file}", field, str(folder), kind)
-
-
-def _size(config: Mapping[str, object], keys: tuple[str, ...], default: int | None = None) -> int:
-    value = next((config[key] for key in keys if config.get(key) is not None), default)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InputError.because(f"the model's config gives no usable {keys[0]}", value=value, allowed="a whole number from 1")
-    return value
-
-
-def _feed_forward(config: Mapping[str, object], d_model: int, d_ff: int, model_type: str) -> int:
-    """Parameters of one feed-forward block: 2 or 3 matrices ``d_model x d_ff``, or as many per expert and a router."""
-    experts = next((config[key] for key in ("num_local_experts", "num_experts") if config.get(key)), None)
-    if isinstance(experts, int):
-        return experts * (3 * d_model * _size(config, ("moe_intermediate_size",), d_ff) + d_model)
-    return (2 if model_type in UNGATED else 3) * d_model * d_ff

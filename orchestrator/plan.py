@@ -1,20 +1,27 @@
-"""Sweep -> Plan: every cell and direction of a sweep with its id, in the order to run. Pure: no file, no model, no clock."""
+"""Sweep -> Plan: every cell and direction of a sweep with its id, in the order to run. Pure: no file, no model, no clock.
+
+What a grid takes from the results of an earlier one is planned as soon as those are known (``Tally``): until then the plan
+says how many cells may follow.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from actors.types import EngineOptions, ModelSpec, Resources
 from orchestrator.cells import Cell, DirectionSpec, variant_id
+from orchestrator.choices import Choice, Tally
+from orchestrator.costs import DEFAULT_COSTS, Costs
 from orchestrator.errors import InputError, Problem
 from orchestrator.estimate import Estimate, VariantCost, estimate_plan, memory_limit, weight_bytes
-from orchestrator.grid import IncomparablePair, grid_cells, transfer_cells
+from orchestrator.grid import IncomparablePair
+from orchestrator.grids import Deferred, plan_grids
 from orchestrator.models import ModelShape, is_pinned
 from orchestrator.sweep import Sweep
 from orchestrator.sweep_resolve import ModelVariant
 
-__all__ = ["IncomparablePair", "Plan", "PlannedModel", "make_plan"]
+__all__ = ["Choice", "Deferred", "IncomparablePair", "Plan", "PlannedModel", "Tally", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,9 @@ class Plan:
     ``cells``: unique ids, model-major in the order of ``models``, baseline first within a model and behavior.
     ``directions``: unique ids, model-major; every ``cell.steering.direction`` is among them.
     ``models``: one per variant. ``warnings``: one sentence each. ``incomparable``: transfer pairs that are not run.
+    ``choices``: the settings taken from finished cells; ``deferred``: what cannot be planned (yet), with the reason.
+    ``in_sample``: cell id -> is its rate measured on the prompts that choose a setting? Cells that have no part in a choice
+    are not in it. ``estimate`` covers the cells and at most those that may follow.
     """
 
     name: str
@@ -49,6 +59,9 @@ class Plan:
     warnings: tuple[str, ...]
     incomparable: tuple[IncomparablePair, ...]
     estimate: Estimate
+    choices: tuple[Choice, ...] = ()
+    deferred: tuple[Deferred, ...] = ()
+    in_sample: Mapping[str, bool] = field(default_factory=dict)
 
     def model(self, variant: str) -> PlannedModel:
         """The planned model of a variant id; KeyError when the plan has none such."""
@@ -58,18 +71,22 @@ class Plan:
         raise KeyError(f"no model {variant} in plan {self.name}")
 
 
-def make_plan(sweep: Sweep) -> Plan:
-    """Work out a sweep. Raises :class:`InputError` for a layer that a model lacks and for weights that cannot fit their GPUs."""
+def make_plan(sweep: Sweep, tallies: Mapping[str, Tally] | None = None, costs: Costs = DEFAULT_COSTS) -> Plan:
+    """Work out a sweep; ``tallies``: how the finished cells were labelled, by cell id; ``costs``: what its estimate is made from.
+
+    Raises :class:`InputError` for weights that cannot fit their GPUs and for a sweep without cells.
+    """
     variants, warnings = _unique(sweep.models)
-    problems = [*_layer_problems(sweep, variants), *_memory_problems(sweep, variants)]
+    problems = _memory_problems(sweep, variants)
     if problems:
         raise InputError(*problems)
-    transferred, incomparable = transfer_cells(sweep, variants)
-    cells = _model_major(variants, [*grid_cells(sweep, variants), *transferred])
+    found = plan_grids(sweep.grids, tallies or {})
+    cells = _model_major(variants, found.cells)
     models = tuple(PlannedModel(one.name, one.spec, variant_id(one.spec), one.shape, one.resources) for one in variants)
     directions = _directions(models, cells)
     if not cells:
         raise InputError.because("the sweep plans no cells: there is no baseline and nothing to steer")
+    warnings += [*_unused(sweep), *_unpinned(variants), *(text for used in sweep.behaviors for text in used.warnings)]
     return Plan(
         name=sweep.name,
         cells=cells,
@@ -77,10 +94,21 @@ def make_plan(sweep: Sweep) -> Plan:
         models=models,
         engine=sweep.engine,
         classifier=sweep.classifier,
-        warnings=(*warnings, *_unpinned(variants), *(text for found in sweep.behaviors for text in found.warnings)),
-        incomparable=incomparable,
-        estimate=estimate_plan(_costs(models, cells), cells, directions, sweep.engine),
+        warnings=tuple(dict.fromkeys(warnings)),
+        incomparable=found.incomparable,
+        estimate=_estimate(sweep, models, (*cells, *found.provisional), costs),
+        choices=found.choices,
+        deferred=found.deferred,
+        in_sample=found.in_sample,
     )
+
+
+def _estimate(sweep: Sweep, models: Sequence[PlannedModel], cells: Sequence[Cell], costs: Costs) -> Estimate:
+    return estimate_plan(_costs(models, cells), cells, _directions(models, cells), sweep.engine, costs)
+
+
+def _unused(sweep: Sweep) -> list[str]:
+    return [f"model {key} is in no grid: it is not run" for key in sweep.unused]
 
 
 def _unique(models: Sequence[ModelVariant]) -> tuple[tuple[ModelVariant, ...], list[str]]:
@@ -92,21 +120,6 @@ def _unique(models: Sequence[ModelVariant]) -> tuple[tuple[ModelVariant, ...], l
         if first is not model:
             warnings.append(f"models {first.name} and {model.name} are the same model: it runs once, as {first.name}")
     return tuple(found.values()), warnings
-
-
-def _layer_problems(sweep: Sweep, variants: Sequence[ModelVariant]) -> list[Problem]:
-    return [
-        sweep.problem(
-            "layers",
-            number,
-            message=f"layer {layer} is out of range: model {model.key} has {model.shape.n_layers} layers",
-            value=layer,
-            allowed=f"0..{model.shape.n_layers - 1}",
-        )
-        for model in variants
-        for number, layer in enumerate(sweep.settings.layers or ())
-        if layer >= model.shape.n_layers
-    ]
 
 
 def _memory_problems(sweep: Sweep, variants: Sequence[ModelVariant]) -> list[Problem]:
@@ -146,10 +159,14 @@ def _directions(models: Sequence[PlannedModel], cells: Sequence[Cell]) -> tuple[
 
 
 def _unpinned(variants: Sequence[ModelVariant]) -> list[str]:
-    keys = {model.key: model.spec for model in variants if model.spec.source == "hub" and not is_pinned(model.spec.revision)}
+    by_revision: dict[str, dict[str, None]] = {}
+    for model in variants:
+        if model.spec.source == "hub" and not is_pinned(model.spec.revision):
+            by_revision.setdefault(str(model.spec.revision), {})[model.key] = None
+    why = "may point elsewhere tomorrow): give the 40-digit commit"
     return [
-        f"model {key}: revision not pinned ('{spec.revision}' may point elsewhere tomorrow): give the 40-digit commit"
-        for key, spec in keys.items()
+        f"model{'s' if len(keys) > 1 else ''} {', '.join(keys)}: revision not pinned ('{revision}' {why}"
+        for revision, keys in by_revision.items()
     ]
 
 

@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from orchestrator.cells import variant_id
+from orchestrator.cells import DirectionSpec, variant_id
 from orchestrator.errors import InputError
-from orchestrator.rows import CellAxes, axes_of
+from orchestrator.json_text import parse_json
+from orchestrator.rows import CellAxes, axes_of, digest_of
+from orchestrator.storage import Readable, UnreadableFileError
 
 if TYPE_CHECKING:
     from orchestrator.plan import Plan
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2
+"""Version 1 had no ``incomparable``, no digests of contrast prompts, and said of no cell whether its method chose the layer."""
 
 
 @dataclass(frozen=True)
 class PlannedDirection:
-    """A direction set of the plan: its id, the variant it comes from, the method and the tool."""
+    """A direction set of the plan: its id, the variant it comes from, the method, the tool, the contrast prompts' digest."""
 
     id: str
     variant: str
     method: str
     extractor: str
+    prompts_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class PlannedPair:
+    """A transfer pair that is not run: models by ``PlannedVariant.name``, both widths (d_model), the reason in words."""
+
+    source: str
+    target: str
+    source_width: int
+    target_width: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -48,6 +63,11 @@ class PlannedCells:
     directions: tuple[PlannedDirection, ...]
     models: tuple[PlannedVariant, ...]
     warnings: tuple[str, ...]
+    incomparable: tuple[PlannedPair, ...] = ()
+
+    def named(self, variant: str) -> str:
+        """The name of a model variant; its id when the plan has none such."""
+        return next((model.name for model in self.models if model.variant == variant), variant)
 
 
 def planned_cells(plan: Plan) -> PlannedCells:
@@ -56,16 +76,25 @@ def planned_cells(plan: Plan) -> PlannedCells:
     return PlannedCells(
         name=plan.name,
         classifier=plan.classifier,
-        cells=tuple(axes_of(cell, shapes.get(variant_id(cell.target))) for cell in plan.cells),
+        cells=tuple(axes_of(cell, shapes.get(variant_id(cell.target)), plan.in_sample.get(cell.id)) for cell in plan.cells),
         directions=tuple(
-            PlannedDirection(spec.id, variant_id(spec.model), spec.method, spec.extractor) for spec in plan.directions
+            PlannedDirection(spec.id, variant_id(spec.model), spec.method, spec.extractor, contrast_digest(spec))
+            for spec in plan.directions
         ),
         models=tuple(
             PlannedVariant(model.name, model.variant, model.shape.family, model.shape.n_layers, model.shape.d_model)
             for model in plan.models
         ),
         warnings=tuple(plan.warnings),
+        incomparable=tuple(
+            PlannedPair(pair.source, pair.target, pair.source_width, pair.target_width, pair.reason) for pair in plan.incomparable
+        ),
     )
+
+
+def contrast_digest(spec: DirectionSpec) -> str:
+    """The digest of the prompts that a direction is extracted from."""
+    return digest_of([[[prompt.id, prompt.text] for prompt in prompts] for prompts in (spec.harmful, spec.harmless)])
 
 
 def encode_plan(planned: PlannedCells) -> bytes:
@@ -74,17 +103,30 @@ def encode_plan(planned: PlannedCells) -> bytes:
     return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def decode_plan(path: Path) -> PlannedCells:
+def decode_plan(path: Readable) -> PlannedCells:
     """What ``path`` holds; InputError when it is missing, damaged or written by a newer version."""
     try:
-        content = json.loads(path.read_bytes())
+        content = cast("dict[str, Any]", parse_json(path.read_bytes()))
         if content.pop("version") > PLAN_VERSION:
-            raise InputError.because(f"{path} was written by a newer version of this program: update it")
+            raise _newer(path)
         return _planned(content)
     except FileNotFoundError:
-        raise InputError.because(f"{path.parent} holds no plan.json: it is not the results folder of a sweep") from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        folder = str(path).removesuffix(f"/{path.name}")
+        raise InputError.because(f"{folder} holds no plan.json: it is not the results folder of a sweep") from None
+    except (UnreadableFileError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError.because(f"{path} is damaged ({error}); run the sweep again to write it anew") from error
+
+
+def check_version(path: Readable) -> None:
+    """InputError when a newer version of this program wrote ``path``; nothing when it is missing or damaged."""
+    with suppress(FileNotFoundError, UnreadableFileError, ValueError, TypeError, KeyError):
+        content = cast("dict[str, Any]", parse_json(path.read_bytes()))
+        if content["version"] > PLAN_VERSION:
+            raise _newer(path)
+
+
+def _newer(path: Readable) -> InputError:
+    return InputError.because(f"{path} was written by a newer version of this program: update it")
 
 
 def _planned(content: dict[str, Any]) -> PlannedCells:
@@ -95,6 +137,7 @@ def _planned(content: dict[str, Any]) -> PlannedCells:
         directions=tuple(PlannedDirection(**direction) for direction in content["directions"]),
         models=tuple(PlannedVariant(**model) for model in content["models"]),
         warnings=tuple(content["warnings"]),
+        incomparable=tuple(PlannedPair(**pair) for pair in content.get("incomparable", ())),
     )
 
 

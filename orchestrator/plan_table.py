@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
 from rich import box
@@ -12,12 +14,16 @@ from rich.text import Text
 
 from orchestrator.cells import Cell, variant_id
 from orchestrator.errors import plain
+from orchestrator.grid import IncomparablePair
+from orchestrator.grids import Deferred
 from orchestrator.plan import Plan
 
 if TYPE_CHECKING:
     from orchestrator.estimate import Estimate, ModelEstimate
 
 JSON_VERSION = 1
+DEFERRED_SHOWN = 3
+PAIRS_SHOWN = 12
 NAME_WIDTH = 32
 """Longer model names are folded in the table."""
 
@@ -38,14 +44,53 @@ def render_plan(plan: Plan) -> RenderableType:
     for model, cost in zip(plan.models, plan.estimate.models, strict=True):
         table.add_row(Text(plain(model.name)), f"{cells[model.variant]:,}", *_numbers(cost), cost.device)
     notes = [Text(f"warning: {plain(warning)}", style="yellow") for warning in plan.warnings]
-    notes += [
-        Text(
-            plain(f"not comparable: {pair.source} ({pair.source_width}) -> {pair.target} ({pair.target_width}): {pair.reason}"),
-            "yellow",
-        )
-        for pair in plan.incomparable
-    ]
-    return Group(table, Text(_summary(plan)), *notes)
+    notes += [Text(plain(line), style="yellow") for line in incomparable_lines(plan.incomparable)]
+    notes += [Text(plain(line)) for line in deferred_lines(plan.deferred)]
+    return Group(table, Text(_summary(plan)), *(Text(line) for line in cluster_lines(plan)), *notes)
+
+
+def cluster_lines(plan: Plan) -> list[str]:
+    """What the sweep takes on clusters of several sizes: wall time, GPU-hours, model loads."""
+    found = plan.estimate.clusters
+    parts = [f"{one.gpus}: {_time(one.seconds)}, {one.gpu_seconds / 3600:.1f} GPU-hours, {one.loads} loads" for one in found]
+    return [f"On {plan.estimate.cluster_device} GPUs, about: " + "; ".join(parts)] if parts else []
+
+
+def incomparable_lines(pairs: Sequence[IncomparablePair]) -> list[str]:
+    """The transfer pairs that are not run: each with its widths or, where they are many, the models by width."""
+    by_reason: dict[str, list[IncomparablePair]] = {}
+    for pair in pairs:
+        by_reason.setdefault(pair.reason, []).append(pair)
+    lines = []
+    for reason, members in by_reason.items():
+        if len(members) <= PAIRS_SHOWN:
+            lines += [
+                f"not comparable: {one.source} ({one.source_width}) -> {one.target} ({one.target_width}): {reason}"
+                for one in members
+            ]
+            continue
+        widths: dict[int, dict[str, None]] = {}
+        for one in members:
+            widths.setdefault(one.source_width, {})[one.source] = None
+            widths.setdefault(one.target_width, {})[one.target] = None
+        listed = "; ".join(f"{width}: {', '.join(names)}" for width, names in sorted(widths.items()))
+        lines.append(f"not comparable: {len(members)} pairs, {reason} ({listed}); the JSON form lists each")
+    return lines
+
+
+def deferred_lines(deferred: Sequence[Deferred]) -> list[str]:
+    """What is not planned, one line per reason."""
+    groups: dict[tuple[str, bool, str], list[Deferred]] = {}
+    for one in deferred:
+        groups.setdefault((one.grid, one.waiting, one.reason), []).append(one)
+    lines = []
+    for (grid, waiting, reason), members in groups.items():
+        cells = sum(one.cells for one in members)
+        names = list(dict.fromkeys(f"{one.model} ({one.behavior}, {one.method})" for one in members))
+        who = ", ".join(names) if len(names) <= DEFERRED_SHOWN else f"{names[0]} and {len(names) - 1} more"
+        head = f"grid {grid}: at most {cells} cells to follow" if waiting else f"grid {grid}: {cells} cells"
+        lines.append(f"{head} of {who}: {reason}")
+    return lines
 
 
 def plan_json(plan: Plan) -> dict[str, object]:
@@ -54,6 +99,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
     ``version``, ``name``, ``classifier``.
     ``totals``: ``cells``, ``baselines``, ``transfers``, ``directions`` (sets), ``rows``, ``prompt_tokens``, ``new_tokens``,
     ``loads``, ``seconds``.
+    ``clusters``: ``device``, ``gpus``, ``seconds`` (wall time), ``gpu_hours``, ``loads``; empty when no model needs a GPU.
     ``models``, per variant: ``name``, ``variant``, ``source``, ``location``, ``quantization``, ``dtype``, ``layers``, ``width``,
     ``parameters``, ``gpus``, ``cpus``, ``accelerator``, ``cells``, ``rows``, ``prompt_tokens``, ``new_tokens``, ``loads``,
     ``seconds``, ``weight_bytes``, ``cache_bytes``, ``device``.
@@ -62,6 +108,8 @@ def plan_json(plan: Plan) -> dict[str, object]:
     ``intervention``.
     ``directions``: ``id``, ``variant``, ``method``, ``extractor``. ``warnings``: sentences.
     ``incomparable``: ``source``, ``target``, ``source_width``, ``target_width``, ``reason``.
+    ``choices``: settings taken from finished cells, with all that were considered. ``deferred``: ``grid``, ``model``,
+    ``behavior``, ``method``, ``cells`` (at most), ``reason``, ``waiting`` (false: they are not run).
     Tokens and seconds are estimates (``new_tokens`` and ``seconds`` upper bounds, on one worker).
     """
     cells = Counter(variant_id(cell.target) for cell in plan.cells)
@@ -80,6 +128,16 @@ def plan_json(plan: Plan) -> dict[str, object]:
             "loads": plan.estimate.loads,
             "seconds": round(plan.estimate.seconds, 1),
         },
+        "clusters": [
+            {
+                "device": plan.estimate.cluster_device,
+                "gpus": one.gpus,
+                "seconds": round(one.seconds, 1),
+                "gpu_hours": round(one.gpu_seconds / 3600, 3),
+                "loads": one.loads,
+            }
+            for one in plan.estimate.clusters
+        ],
         "models": [
             {
                 "name": model.name,
@@ -113,6 +171,8 @@ def plan_json(plan: Plan) -> dict[str, object]:
         ],
         "warnings": list(plan.warnings),
         "incomparable": [vars(pair) for pair in plan.incomparable],
+        "choices": [asdict(choice) for choice in plan.choices],
+        "deferred": [asdict(one) for one in plan.deferred],
     }
 
 

@@ -10,15 +10,19 @@ from pydantic import ValidationError
 from actors.types import EngineOptions
 from orchestrator.cells import Options
 from orchestrator.errors import InputError, Problem
+from orchestrator.storage import Place, place_of
 from orchestrator.sweep_problems import problem_at, problems_of
-from orchestrator.sweep_resolve import BehaviorPrompts, ModelVariant, Resolver
+from orchestrator.sweep_resolve import BehaviorPrompts, Grid, ModelVariant, resolve
 from orchestrator.sweep_schema import PoolEntry, SweepSettings, TrackingEntry
 from orchestrator.sweep_yaml import Document, read_yaml
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A valid sweep. ``settings`` is the file key by key; ``document`` its text and lines; the rest is what it refers to."""
+    """A valid sweep. ``settings`` is the file key by key; ``document`` its text and lines; the rest is what it refers to.
+
+    ``grids`` in the file's order; ``models``, ``behaviors`` and ``methods`` are those of all grids.
+    """
 
     name: str
     document: Document
@@ -26,12 +30,19 @@ class Sweep:
     models: tuple[ModelVariant, ...]
     behaviors: tuple[BehaviorPrompts, ...]
     methods: tuple[tuple[str, Options], ...]
-    results: Path
+    grids: tuple[Grid, ...]
+    unused: tuple[str, ...]
+    results: Place
 
     @property
     def text(self) -> str:
         """The file as it was read."""
         return self.document.text
+
+    @property
+    def chooses(self) -> bool:
+        """Whether a grid takes settings from the results of an earlier one."""
+        return any(grid.choose is not None for grid in self.grids)
 
     @property
     def engine(self) -> EngineOptions:
@@ -54,9 +65,10 @@ class Sweep:
         return self.settings.classifier
 
     @property
-    def max_failures(self) -> int | None:
-        """Stop after so many failed items; None: never."""
-        return self.settings.max_failures
+    def max_failures(self) -> int | float | None:
+        """Stop after more failed items than this; below 1 (and above 0) a share of the run's cells. None: never."""
+        limit = self.settings.max_failures
+        return limit if limit is None or 0 < limit < 1 else int(limit)
 
     def problem(self, *path: str | int, message: str, value: object = None, allowed: str | None = None) -> Problem:
         """A problem with what stands at ``path`` in the file, with its line."""
@@ -71,18 +83,19 @@ def load_sweep(path: Path) -> Sweep:
     """
     document = read_yaml(path)
     if not isinstance(document.data, dict):
-        required = ", ".join(name for name, field in SweepSettings.model_fields.items() if field.is_required())
+        required = "models, behaviors, multipliers"
         raise InputError(problem_at(document, (), "a sweep file is a mapping of keys", allowed=f"at least {required}"))
     settings, problems = _validated(document)
-    resolver = Resolver(document, path.parent.absolute())
-    resolved = resolver.resolve()
-    problems += resolver.problems
+    found, more = resolve(document, path.parent.absolute())
+    problems += more
     if settings is None or problems:
         unique = {str(problem): problem for problem in problems}
         raise InputError(*sorted(unique.values(), key=lambda problem: problem.line or 0))
     name = settings.name or path.stem
-    results = Path("results") / name if settings.results is None else path.parent / Path(settings.results).expanduser()
-    return Sweep(name, document, settings, resolved.models, resolved.behaviors, resolved.methods, results)
+    results = Path("results") / name if settings.results is None else place_of(settings.results, path.parent)
+    return Sweep(
+        name, document, settings, found.models, found.behaviors, found.methods, found.grids, found.unused, results=results
+    )
 
 
 def _validated(document: Document) -> tuple[SweepSettings | None, list[Problem]]:

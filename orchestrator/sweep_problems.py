@@ -104,7 +104,7 @@ def _fields_at(section: type[BaseModel], location: Sequence[str | int]) -> tuple
         if inner is None:
             return ()
         current, steps = inner, steps[containers:]
-    return tuple(current.model_fields)
+    return tuple(field.alias or name for name, field in current.model_fields.items())
 
 
 def _section_in(annotation: object) -> tuple[type[BaseModel] | None, int]:

@@ -7,16 +7,27 @@ which import no torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
-from actors.interventions import INTERVENTIONS
-from actors.methods import METHODS
 from actors.types import DType, ExtractorName, Quantization
 from orchestrator.cells import Scope
 from orchestrator.devices import ACCELERATORS
+from orchestrator.sweep_fields import (
+    Depths,
+    Entry,
+    Finite,
+    InterventionName,
+    Layers,
+    MethodName,
+    Name,
+    Row,
+    RowOrOne,
+    Text,
+    fault,
+    named,
+)
 
 ClassifierName = Literal["text"]
 PoolName = Literal["ray", "local"]
@@ -31,59 +42,6 @@ RESERVED_TEMPLATE_OPTIONS = (
     "padding",
 )
 """Arguments of the chat template that the project sets itself."""
-
-Item = TypeVar("Item")
-Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Depth = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-Layer = Annotated[int, Field(ge=0)]
-
-
-def fault(message: str, allowed: str = "", nearest: str = "") -> PydanticCustomError:
-    """A validation error in our own words; ``sweep_problems`` passes it on."""
-    return PydanticCustomError("sweep", "{message}", {"message": message, "allowed": allowed, "nearest": nearest})
-
-
-def _listed_in(registry: Mapping[str, object], kind: str) -> BeforeValidator:
-    """A name that must be a key of one of the actors' registries."""
-
-    def check(name: object) -> object:
-        if isinstance(name, str) and name not in registry:
-            raise fault(f"unknown {kind}", ", ".join(registry))
-        return name
-
-    return BeforeValidator(check)
-
-
-MethodName = Annotated[str, _listed_in(METHODS, "method")]
-InterventionName = Annotated[str, _listed_in(INTERVENTIONS, "intervention")]
-
-
-def _as_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _listed(value: object) -> object:
-    return (value,) if isinstance(value, str) else _as_tuple(value)
-
-
-def _named(key: str) -> BeforeValidator:
-    """``tool`` alone is short for ``{key: tool}``."""
-    return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
-
-
-Row = Annotated[tuple[Item, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
-"""A list with at least one item."""
-
-RowOrOne = Annotated[tuple[Item, ...], BeforeValidator(_listed), Field(min_length=1)]
-"""The same; one name may stand without its brackets."""
-
-
-class Entry(BaseModel):
-    """Base of every section: frozen, no unknown keys, no conversion between types."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class ShapeEntry(Entry):
@@ -163,13 +121,49 @@ class ModelEntry(Entry):
         return self
 
 
+Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+
+
+class Splits(Entry):
+    """How test prompts are dealt into splits: by ``shares`` of them, drawn by ``seed``, or by ``prompts``' ids."""
+
+    shares: dict[Name, Share] = Field(default_factory=dict)
+    prompts: dict[Name, Row[Text]] = Field(default_factory=dict)
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Splits:
+        if bool(self.shares) == bool(self.prompts):
+            raise fault("splits are made by shares or by prompts", "{select: 0.5, report: 0.5}, or {select: [T1, ...], ...}")
+        if sum(self.shares.values()) > 1 + 1e-9:
+            raise fault("the shares of the splits add up to more than 1", "shares that add up to at most 1")
+        return self
+
+
+def _splits(value: object) -> object:
+    """``{select: 0.5, report: 0.5, seed: 7}`` or ``{select: [T1], report: [T2]}``, sorted into ``Splits``."""
+    if not isinstance(value, dict):
+        return value
+    seed = {name: given for name, given in value.items() if name == "seed"}
+    named = {name: given for name, given in value.items() if name != "seed"}
+    by_id = any(isinstance(given, list) for given in named.values())
+    return {"prompts" if by_id else "shares": named, **seed}
+
+
 class BehaviorEntry(Entry):
     """A behavior file and which of its test prompts to use: by id, by split, the first ``limit`` of them."""
 
     file: Text
     prompts: Row[Text] | None = None
+    splits: Annotated[Splits, BeforeValidator(_splits)] | None = None
     split: Text | None = None
     limit: int | None = Field(default=None, ge=1)
+
+
+class BehaviorUse(Entry):
+    """A behavior of the sweep in one grid: its own selection of prompts, or one ``split`` of it."""
+
+    split: Text | None = None
 
 
 class MethodEntry(Entry):
@@ -209,6 +203,31 @@ class Transfer(Entry):
 
     pairs: Row[Pair] | None = None
     everything: bool = False
+
+
+class Choose(Entry):
+    """Settings taken from the finished cells of an earlier grid, per model variant, behavior and method (SCIENCE.md section 7).
+
+    Among the settings of grid ``from`` whose garbled rate is at most ``max_garbled``: the best coherent refusal rate, then
+    the highest multiplier, then the earliest layer. ``layer`` and ``multiplier`` say what is taken over; ``around``: factors
+    of the multiplier to run. ``method`` and ``quantization``: take another method's choice, another variant's.
+    """
+
+    origin: Name = Field(alias="from")
+    layer: Literal["best"] | None = None
+    multiplier: Literal["calibrated"] | None = None
+    max_garbled: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)
+    around: Row[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
+    method: MethodName | None = None
+    quantization: Quantization | None = None
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Choose:
+        if self.layer is None and self.multiplier is None:
+            raise fault("nothing is chosen", "layer: best, multiplier: calibrated, or both")
+        if self.around is not None and self.multiplier is None:
+            raise fault("'around' goes with a chosen multiplier", "multiplier: calibrated beside around")
+        return self
 
 
 def _transfer(value: object) -> object:
@@ -252,31 +271,66 @@ class PoolEntry(Entry):
     workers: int | None = Field(default=None, ge=1, le=10000)
 
 
+def _uses(value: object) -> object:
+    """``[refusal, ...]`` is short for ``{refusal: {}, ...}``."""
+    names = [value] if isinstance(value, str) else value
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        return {name: {} for name in names}
+    return value
+
+
+Methods = Row[Annotated[MethodEntry, named("name")]]
+MultiplierLists = Annotated[Multipliers, BeforeValidator(lambda value: {"default": value} if isinstance(value, list) else value)]
+TransferPairs = Annotated[Transfer, BeforeValidator(_transfer)]
+
+
+class GridEntry(Entry):
+    """One grid of a sweep. What it does not give is as at the top level; either of ``depths`` and ``layers`` replaces both."""
+
+    name: Name | None = None
+    models: RowOrOne[Text] | None = None
+    quantizations: RowOrOne[Quantization] | None = None
+    behaviors: Annotated[dict[Name, BehaviorUse], BeforeValidator(_uses), Field(min_length=1)] | None = None
+    methods: Methods | None = None
+    extractor: ExtractorName | None = None
+    depths: Depths | None = None
+    layers: Layers | None = None
+    multipliers: MultiplierLists | None = None
+    choose: Choose | None = None
+    scope: RowOrOne[Scope] | None = None
+    intervention: InterventionName | None = None
+    decoding: DecodingEntry | None = None
+    baseline: bool | None = None
+    transfer: TransferPairs | None = None
+
+
 class SweepSettings(Entry):
     """A sweep file, key by key."""
 
     name: Name | None = None
     models: dict[Name, ModelEntry] = Field(min_length=1)
     behaviors: dict[Name, BehaviorEntry] = Field(min_length=1)
-    methods: Row[Annotated[MethodEntry, _named("name")]] = (MethodEntry(name="dim"),)
+    methods: Methods = (MethodEntry(name="dim"),)
     extractor: ExtractorName = "nnsight"
-    depths: Row[Depth] | None = None
-    layers: Row[Layer] | None = None
-    multipliers: Annotated[Multipliers, BeforeValidator(lambda value: {"default": value} if isinstance(value, list) else value)]
+    depths: Depths | None = None
+    layers: Layers | None = None
+    multipliers: MultiplierLists | None = None
     scope: RowOrOne[Scope] = ("from_layer",)
     intervention: InterventionName = "addition"
     decoding: DecodingEntry = DecodingEntry()
     baseline: bool = True
-    transfer: Annotated[Transfer, BeforeValidator(_transfer)] = Transfer()
+    transfer: TransferPairs = Transfer()
+    grids: Row[GridEntry] | None = None
     classifier: ClassifierName = "text"
-    tracking: Annotated[TrackingEntry, _named("tool")] = TrackingEntry()
+    tracking: Annotated[TrackingEntry, named("tool")] = TrackingEntry()
     results: Text | None = None
     engine: EngineEntry = EngineEntry()
-    pool: Annotated[PoolEntry, _named("kind")] = PoolEntry()
-    max_failures: int | None = Field(default=None, ge=0)
+    pool: Annotated[PoolEntry, named("kind")] = PoolEntry()
+    max_failures: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
-    @model_validator(mode="after")
-    def _complete(self) -> SweepSettings:
-        if self.depths is None and self.layers is None:
-            raise fault("no layers to steer at", "depths: [0.5, ...] or layers: [15, ...], or both")
-        return self
+    @field_validator("max_failures")
+    @classmethod
+    def _count_or_share(cls, limit: float | None) -> float | None:
+        if limit is not None and limit > 1 and not limit.is_integer():
+            raise fault("neither a count nor a share", "a whole number of failures, or a share of the cells between 0 and 1")
+        return limit

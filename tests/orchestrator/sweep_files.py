@@ -41,9 +41,16 @@ def sweep_data(**changes: object) -> dict[str, object]:
 def write_sweep(folder: Path, data: Mapping[str, object], name: str = "sweep.yaml") -> Path:
     """Write ``data`` as a sweep file beside a copy of the refusal behavior."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "refusal.jsonl").write_bytes(REFUSAL.read_bytes())
-    (folder / name).write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    (folder / "refusal.jsonl").write_text(paper_prompts(), encoding="utf-8")
+    unshared = json.loads(json.dumps(data))  # what is said twice is written twice: sweep files take no aliases
+    (folder / name).write_text(yaml.safe_dump(unshared, sort_keys=False), encoding="utf-8")
     return folder / name
+
+
+def paper_prompts() -> str:
+    """The lines of the refusal behavior that the paper lists: 5 + 5 contrast prompts and T1 to T30."""
+    lines = REFUSAL.read_text(encoding="utf-8").splitlines()
+    return "\n".join(line for line in lines if int(json.loads(line)["id"][1:]) <= 30) + "\n"
 
 
 def plan_of(folder: Path, **changes: object) -> Plan:

@@ -21,7 +21,7 @@ from orchestrator.layers import layer_at, places
 from orchestrator.plan import Plan, make_plan
 from orchestrator.plan_table import plan_json, render_plan
 from orchestrator.sweep import load_sweep
-from orchestrator.sweep_schema import Transfer
+from orchestrator.sweep_grids import LayerAxis
 from tests.orchestrator.sweep_files import EMBEDDED, hub, plan_of, sweep_data, write_model, write_sweep
 
 # The paper's own translations of depth to layer (SCIENCE.md section 1), and where binary floats go wrong.
@@ -42,7 +42,7 @@ def steered(plan: Plan) -> list[Cell]:
     return [cell for cell in plan.cells if cell.steering is not None]
 
 
-def points(plan: Plan) -> list[tuple[int | None, tuple[int, ...], float]]:
+def points(plan: Plan) -> list[tuple[int | str | None, tuple[int, ...], float]]:
     """(source layer, steered layers, multiplier) of each steered cell."""
     return [
         (cell.steering.source_layer, cell.steering.layers, cell.steering.multiplier) for cell in steered(plan) if cell.steering
@@ -270,17 +270,11 @@ def test_scopes_with_a_direction_per_layer_need_equally_many_layers(tmp_path: Pa
 # --- refusals
 
 
-def test_a_layer_that_a_model_lacks_is_refused_with_model_layer_and_count(tmp_path: Path) -> None:
-    sweep = load_sweep(write_sweep(tmp_path, sweep_data()))
-    beyond = replace(sweep, settings=sweep.settings.model_copy(update={"layers": (12, 30)}))
-    with pytest.raises(InputError, match=r"layer 30 is out of range: model small has 30 layers.*0\.\.29"):
-        make_plan(beyond)
-
-
 def test_a_plan_without_cells_is_refused(tmp_path: Path) -> None:
     sweep = load_sweep(write_sweep(tmp_path, sweep_data(baseline=False)))
+    empty = replace(sweep.grids[0], axis=LayerAxis())
     with pytest.raises(InputError, match="plans no cells"):
-        make_plan(replace(sweep, settings=sweep.settings.model_copy(update={"layers": None, "transfer": Transfer()})))
+        make_plan(replace(sweep, grids=(empty,)))
 
 
 # --- what is shown
