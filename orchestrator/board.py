@@ -7,197 +7,185 @@ ready when the direction that it needs is done. The board does no I/O.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from actors.errors import ModelLoadError, WorkerDiedError
 from actors.types import CellResult, Failure
-from orchestrator.cells import Cell, DirectionSpec, variant_id
+from orchestrator.attempts import UPSTREAM, attempts_allowed, must_run_alone, runs_again, verdict
+from orchestrator.backlog import Backlog, PieceSize
+from orchestrator.items import Item, State, items_of
+from orchestrator.ledger import Ledger
 from orchestrator.plan import Plan
 
-MAX_ATTEMPTS = 3
-"""How often an item may take its worker down with it before it is recorded as failed."""
-
-UPSTREAM = "upstream"
-"""Kind of the failures of cells whose direction could not be extracted."""
-
-
-class State(Enum):
-    """Where an item stands."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-
-
-@dataclass
-class Item:
-    """One work item. ``rows``: prompts to run. ``tokens`` and ``seconds`` are what its result took in this run."""
-
-    spec: Cell | DirectionSpec
-    variant: str
-    rows: int
-    needs: str | None = None
-    state: State = State.PENDING
-    attempt: int = 0
-    worker: str = ""
-    failure: Failure | None = None
-    tokens: int = 0
-    seconds: float = 0.0
-
-    @property
-    def id(self) -> str:
-        """The content id of the direction or cell."""
-        return self.spec.id
-
-    @property
-    def suspect(self) -> bool:
-        """True after a failed attempt: it then runs alone, so that it takes no other item with it."""
-        return self.attempt > 0
-
-    @property
-    def finished(self) -> bool:
-        """Done or failed for good."""
-        return self.state in (State.DONE, State.FAILED)
-
-
-def attempts_allowed(failure: Failure) -> int:
-    """Worker deaths: ``MAX_ATTEMPTS``. Other retryable errors: once more. Deterministic errors: not again."""
-    if failure.kind == WorkerDiedError.kind:
-        return MAX_ATTEMPTS
-    return 2 if failure.retryable else 1
-
-
-def runs_again(failure: Failure) -> bool:
-    """Whether a failure recorded by an earlier run is tried anew without being asked to.
-
-    Yes when the cause lay outside the item: the worker, the memory, the model's files, the direction. A deterministic
-    error stays recorded until ``retry`` clears it.
-    """
-    return failure.retryable or failure.kind in (UPSTREAM, ModelLoadError.kind)
+__all__ = ["Board", "Item", "State"]
 
 
 class Board:
     """All items of a plan. ``done``: ids whose files exist; ``failures``: what earlier runs recorded."""
 
     def __init__(self, plan: Plan, done: Collection[str] = (), failures: Iterable[Failure] = ()) -> None:
-        self.items: dict[str, Item] = {item.id: item for item in _items(plan)}
-        self._by_variant: dict[str, list[Item]] = defaultdict(list)
-        for item in self.items.values():
-            self._by_variant[item.variant].append(item)
-        for item_id in self.items.keys() & done:
-            self.items[item_id].state = State.DONE
-        for failure in failures:
-            recorded = self.items.get(failure.item_id)
-            if recorded is not None and not recorded.finished and not runs_again(failure):
-                recorded.state, recorded.failure = State.FAILED, failure
-        self.found_failed = tuple(self._fail_dependents())
-        """Failures that follow from recorded ones, found when the board was made."""
+        self._ledger = Ledger()
+        self._on: dict[str, dict[str, Item]] = defaultdict(dict)
+        self.found_failed: Sequence[Failure] = self.grow(plan, done, failures)
+        """Failures that follow from recorded ones, found when the board was made or last grew."""
+
+    @property
+    def items(self) -> Mapping[str, Item]:
+        """Every item by its id."""
+        return self._ledger.items
 
     def __getitem__(self, item_id: str) -> Item:
         return self.items[item_id]
 
-    def unfinished(self, variant: str | None = None) -> bool:
-        """Whether any item (of ``variant``) is neither done nor failed."""
-        return any(not item.finished for item in self.of(variant))
+    # ---- questions ---------------------------------------------------------------------------------------------
+
+    def unfinished(self) -> bool:
+        """Whether any item is neither done nor failed."""
+        return self._ledger.unfinished > 0
+
+    def cells(self, state: State) -> int:
+        """How many cells stand there."""
+        return self._ledger.cells[state]
+
+    def readied(self) -> int:
+        """Grows whenever an item becomes ready: idle workers may then find something new."""
+        return self._ledger.readied
 
     def of(self, variant: str | None) -> Sequence[Item]:
         """The items of a variant, in the plan's order; None: all."""
-        return list(self.items.values()) if variant is None else self._by_variant.get(variant, [])
+        return list(self.items.values()) if variant is None else self.backlog(variant).items
 
     def variants(self) -> tuple[str, ...]:
         """The variants that have items."""
-        return tuple(self._by_variant)
+        return tuple(self._ledger.backlogs)
 
-    def ready(self, variant: str) -> list[Item]:
-        """What can run now on ``variant``: extraction first, then the largest; items that failed before come last."""
-        ready = [item for item in self.of(variant) if self._is_ready(item)]
-        return sorted(ready, key=lambda item: (isinstance(item.spec, Cell), item.attempt, -item.rows))
+    def backlog(self, variant: str) -> Backlog:
+        """What a variant still has to do, and its sums: to read, not to change."""
+        return self._ledger.backlogs.get(variant) or Backlog()
 
-    def reachable_rows(self, variant: str) -> int:
-        """Rows that a worker with ``variant`` could run on its own: ready, or waiting for a direction that it would extract."""
-        return sum(item.rows for item in self.of(variant) if item.state is State.PENDING and self._is_reachable(item))
-
-    def open_rows(self, variant: str) -> int:
-        """Rows that nobody runs yet, those that wait for a direction included."""
-        return sum(item.rows for item in self.of(variant) if item.state is State.PENDING)
+    def expects(self, variant: str) -> bool:
+        """Whether some worker now extracts a direction that pending cells of ``variant`` may be waiting for."""
+        backlog = self.backlog(variant)
+        return backlog.coming > 0 and backlog.needs_own.items + backlog.needs_other.items > 0
 
     def rows_per_second(self, variant: str) -> float | None:
         """What one worker does with ``variant``, from the cells of this run; None before the first."""
-        measured = [item for item in self.of(variant) if item.seconds > 0]
-        seconds = sum(item.seconds for item in measured)
-        return sum(item.rows for item in measured) / seconds if seconds else None
-
-    def start(self, items: Iterable[Item], worker: str) -> None:
-        """``items`` are now with ``worker``."""
-        for item in items:
-            item.state, item.worker = State.RUNNING, worker
+        measured = self.backlog(variant).measured
+        return measured.rows / measured.seconds if measured.seconds else None
 
     def running_on(self, worker: str) -> list[Item]:
-        """What ``worker`` is busy with."""
-        return [item for item in self.items.values() if item.state is State.RUNNING and item.worker == worker]
+        """What ``worker`` is busy with, in the order in which it was handed out."""
+        return list(self._on.get(worker, {}).values())
+
+    def failures(self) -> list[Failure]:
+        """The failures of all items that failed for good; their tracebacks are in the results folder only."""
+        return [item.failure for item in self.items.values() if item.failure is not None]
+
+    # ---- changes -----------------------------------------------------------------------------------------------
+
+    def grow(self, plan: Plan, done: Collection[str] = (), failures: Iterable[Failure] = ()) -> Sequence[Failure]:
+        """Take in what ``plan`` has and the board has not, where it stands by its file or its recorded failure. Returns the
+        failures that follow from recorded ones."""
+        new = {item.id: item for item in items_of(plan) if item.id not in self.items}
+        for item_id in new.keys() & done:
+            new[item_id].state = State.DONE
+        for failure in failures:
+            recorded = new.get(failure.item_id)
+            if recorded is not None and not recorded.finished and not runs_again(failure):
+                recorded.state, recorded.failure = State.FAILED, replace(failure, traceback="")
+        self._ledger.add(list(new.values()))
+        needed = {item.needs for item in new.values() if item.needs is not None}
+        self.found_failed = [failure for one in sorted(needed) for failure in self._fail_what_needs(self.items[one])]
+        return self.found_failed
+
+    def take(self, variant: str, worker: str, size: PieceSize, elsewhere: bool = False) -> list[Item]:
+        """Start the next piece of ``variant`` on ``worker``; empty when nothing is ready for it.
+
+        ``elsewhere``: other workers hold the variant too, so what failed on this one is left to them.
+        """
+        items = self.backlog(variant).piece(size, self._ledger.is_ready, worker if elsewhere else None)
+        self.start(items, worker)
+        return items
+
+    def start(self, items: Iterable[Item], worker: str) -> None:
+        """``items`` are now with ``worker``; those that run already run twice from now on, and the first result counts."""
+        for item in items:
+            item.workers = (*item.workers, worker) if item.state is State.RUNNING else (worker,)
+            self._on[worker][item.id] = item
+            self.backlog(item.variant).busy[worker] += 1
+            self._ledger.move(item, State.RUNNING)
 
     def finish(self, item_id: str, result: CellResult | None = None) -> None:
         """The item's file is written."""
         item = self.items[item_id]
-        item.state = State.DONE
+        self._stop(item)
+        self._ledger.move(item, State.DONE)
         if result is not None:
-            item.tokens, item.seconds = result.new_tokens, result.seconds
+            self.backlog(item.variant).measured.add(item, result)
 
     def reopen(self, item_id: str) -> None:
         """The item's file is gone or damaged, or it was not started after all."""
-        self.items[item_id].state = State.PENDING
+        self._stop(self.items[item_id])
+        self._ledger.move(self.items[item_id], State.PENDING)
 
     def fail(self, failure: Failure) -> list[Failure]:
-        """Note a failed attempt. Returns the failures to record: none while the item may still be tried again,
+        """Note a failed attempt. Returns the failures to record: none while the item may still succeed,
         otherwise the item's own and those of the cells that need it."""
         item = self.items[failure.item_id]
-        item.attempt += 1
-        if item.attempt < attempts_allowed(failure):
-            item.state = State.PENDING
+        died = failure.kind == WorkerDiedError.kind
+        item.attempt, item.deaths = item.attempt + 1, item.deaths + died
+        attempts, allowed = item.deaths if died else item.attempt - item.deaths, attempts_allowed(failure)
+        if allowed > 1 and self._runs_elsewhere(item, failure.worker):
             return []
-        item.state, item.failure = State.FAILED, replace(failure, attempt=item.attempt)
-        return [item.failure, *self._fail_dependents()]
+        self._stop(item)
+        if attempts >= allowed and (item.alone or allowed == 1):  # what may be another item's fault is nobody's
+            return self._fail_for_good(item, verdict(failure, item.attempt))
+        item.alone = item.alone or must_run_alone(failure, attempts)
+        self._ledger.move(item, State.PENDING)
+        return [] if item.needs is None else self._fail_what_needs(self.items[item.needs])
 
     def fail_variant(self, failure: Failure) -> list[Failure]:
         """The model cannot be loaded: fail all that is left of it. Returns the failures to record."""
-        failed = []
-        for item in self.of(failure.item_id):
-            if not item.finished:
-                item.state = State.FAILED
-                item.failure = replace(failure, item_id=item.id, kind=ModelLoadError.kind)
-                failed.append(item.failure)
-        return [*failed, *self._fail_dependents()]
+        kind = ModelLoadError.kind
+        left = [item for item in self.of(failure.item_id) if not item.finished]
+        return [one for item in left for one in self._fail_for_good(item, replace(failure, item_id=item.id, kind=kind))]
 
-    def failures(self) -> list[Failure]:
-        """The failures of all items that failed for good."""
-        return [item.failure for item in self.items.values() if item.failure is not None]
+    # ---- detail ------------------------------------------------------------------------------------------------
 
-    def _is_ready(self, item: Item) -> bool:
-        return item.state is State.PENDING and (item.needs is None or self.items[item.needs].state is State.DONE)
+    def _stop(self, item: Item) -> None:
+        """Nobody runs ``item`` any more, as far as the board is concerned; it still tells who did."""
+        for worker in item.workers:
+            self._drop(item, worker)
 
-    def _is_reachable(self, item: Item) -> bool:
-        if self._is_ready(item):
-            return True
-        needed = self.items[item.needs or ""]
-        return needed.variant == item.variant and needed.state is State.PENDING
+    def _drop(self, item: Item, worker: str) -> None:
+        if self._on[worker].pop(item.id, None) is not None:
+            busy = self.backlog(item.variant).busy
+            busy[worker] -= 1
+            if not busy[worker]:
+                del busy[worker]
 
-    def _fail_dependents(self) -> Iterator[Failure]:
-        for item in self.items.values():
-            if item.needs is None or item.finished or self.items[item.needs].state is not State.FAILED:
-                continue
-            cause = self.items[item.needs].failure
-            reason = "" if cause is None else f" ({cause.kind}: {cause.message})"
-            item.state = State.FAILED
-            item.failure = Failure(item.id, UPSTREAM, f"needs direction {item.needs}, which failed{reason}", traceback="")
-            yield item.failure
+    def _runs_elsewhere(self, item: Item, failed_on: str) -> bool:
+        """Whether a second worker still runs ``item``; the one where it failed is forgotten."""
+        others = tuple(worker for worker in item.workers if worker != failed_on)
+        if item.state is not State.RUNNING or not others or failed_on not in item.workers:
+            return False
+        self._drop(item, failed_on)
+        item.workers = others
+        return True
 
+    def _fail_for_good(self, item: Item, failure: Failure) -> list[Failure]:
+        self._stop(item)
+        item.failure = replace(failure, traceback="")
+        self._ledger.move(item, State.FAILED)
+        return [failure, *([] if item.is_cell else self._fail_what_needs(item))]
 
-def _items(plan: Plan) -> Iterator[Item]:
-    for spec in plan.directions:
-        yield Item(spec, variant_id(spec.model), rows=len(spec.harmful) + len(spec.harmless))
-    for cell in plan.cells:
-        needs = None if cell.steering is None else cell.steering.direction.id
-        yield Item(cell, variant_id(cell.target), rows=len(cell.prompts), needs=needs)
+    def _fail_what_needs(self, direction: Item) -> list[Failure]:
+        """The failures of the pending cells that need ``direction``, when it failed. Cells that run already have their copy."""
+        if direction.state is not State.FAILED:
+            return []
+        cause = direction.failure
+        reason = "" if cause is None else f" ({cause.kind}: {cause.message})"
+        message = f"needs direction {direction.id}, which failed{reason}"
+        waiting = [item for item in self._ledger.needing(direction.id) if item.state is State.PENDING]
+        return [one for item in waiting for one in self._fail_for_good(item, Failure(item.id, UPSTREAM, message, traceback=""))]

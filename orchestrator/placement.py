@@ -1,36 +1,161 @@
-"""The rules that say how much work a worker gets at once and when a second worker should load the same model."""
+"""Which model a worker loads next, and how much work it gets at once.
+
+A worker keeps its model while that model has ready work; else it loads the variant that nobody holds, those that others wait for
+first and then the largest; else a replica of the variant that will take longest, when that outlasts a load.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
 
-BATCH_SECONDS = 60.0
-"""A task is made to last about a minute: that is the most that a lost worker can lose, as finished cells stream back."""
+from actors.types import Resources
+from orchestrator.backlog import Amount, PieceSize
+from orchestrator.board import Board
+from orchestrator.fleet import Fleet, Place, room_for
+from orchestrator.pace import Pace
 
-BATCH_FILLS = 4
-"""A task has at least this many times the engine's slots in rows, so that freed slots find a row to take."""
+PIECE_SECONDS = 60.0
+"""A piece of work lasts about a minute: more would unbalance the end, less would let the engine run empty too often."""
 
-ASSUMED_ROWS_PER_SECOND = 2.0
-ASSUMED_LOAD_SECONDS = 30.0
-"""What a worker is taken to do before the first of its cells, or its first load, was measured."""
+PIECE_FILLS = 4
+"""A piece has at least this many times the engine's slots in rows, so that freed slots find a row to take."""
 
-LOAD_PATIENCE_SECONDS = 300.0
-"""A model that has been loading for longer (a worker that waits for a machine) no longer keeps others from loading it."""
+SHARES = 2
+"""Towards the end a worker gets one of this many fair shares of what is ready, so that all finish together."""
 
+CLEARLY_SLOW = 1.3
+"""A worker that takes this many times as long as usual may be left idle at the end."""
 
-def batch_rows(slots: int, rows_per_second: float | None, ready_rows: int, holders: int) -> int:
-    """How many rows to hand out: about ``BATCH_SECONDS`` of work and enough to keep the slots full, but no more than
-    a fair share of what is ready when several workers hold the model, and never less than one fill of the slots."""
-    target = max(BATCH_FILLS * slots, math.ceil((rows_per_second or 0.0) * BATCH_SECONDS))
-    fair_share = math.ceil(ready_rows / max(holders, 1))
-    return max(slots, min(target, fair_share))
-
-
-def remaining_seconds(open_rows: int, rows_per_second: float | None, holders: int) -> float:
-    """How long ``holders`` workers will need for the rows that nobody runs yet."""
-    return open_rows / (rows_per_second or ASSUMED_ROWS_PER_SECOND) / max(holders, 1)
+CLEARLY = 0.97
+"""A worker leaves a model that has work when without it that ends in less than this part of what another model needs with it."""
 
 
-def outlasts_a_load(seconds: float, load_seconds: float | None) -> bool:
-    """The replica rule: another worker loads the model when the work left lasts longer than loading does."""
-    return seconds > (load_seconds or ASSUMED_LOAD_SECONDS)
+@dataclass(frozen=True)
+class Speed:
+    """Of one worker: ``seconds_per_token`` of its model (None until a cell was measured), ``slowness`` against others."""
+
+    seconds_per_token: float | None
+    slowness: float = 1.0
+
+
+def piece_size(slots: int, speed: Speed, ready: Amount, holders: int) -> PieceSize:
+    """About ``PIECE_SECONDS`` of work and at least ``PIECE_FILLS`` fills of the slots; towards the end no more than a part of a
+    fair share of what is ready, or one fill, if that is less than a whole share. A slow worker's share is smaller. Until a
+    cell was measured the fills alone decide."""
+    share = ready.rows / max(1, holders) / speed.slowness
+    part = share / SHARES if holders > 1 else share
+    rows = math.ceil(max(min(slots, share), min(PIECE_FILLS * slots, part)))
+    if speed.seconds_per_token is None:
+        return PieceSize(slots, rows, 0.0)
+    most = PIECE_SECONDS / (speed.seconds_per_token * speed.slowness)
+    return PieceSize(slots, rows, min(most, ready.budget * part / max(1, ready.rows)))
+
+
+class Placement:
+    """The choice of a model for an idle worker. ``resources``: what a variant needs; ``capacity``: how many such workers fit."""
+
+    def __init__(
+        self, board: Board, fleet: Fleet, pace: Pace, resources: Callable[[str], Resources], capacity: Callable[[Resources], int]
+    ) -> None:
+        self._board, self._fleet, self._pace, self._resources = board, fleet, pace, resources
+        self._count_capacity = capacity
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Machines may have come or gone since the last look."""
+        self._capacity = cache(self._count_capacity)
+
+    def size_for(self, place: Place) -> PieceSize:
+        """How much ``place``, which holds a model, gets at once."""
+        assert place.variant is not None
+        assert place.info is not None  # only a loaded worker gets work
+        variant, pace = place.variant, self._pace
+        speed = Speed(pace.seconds(variant, 1) if pace.is_measured(variant) else None, pace.slowness(place.name))
+        ready = self._board.backlog(variant).ready
+        return piece_size(place.info.slots, speed, ready, self._fleet.holders(variant))
+
+    def better_left_to_others(self, place: Place) -> bool:
+        """Whether ``place`` is so slow that the others will have done what is ready sooner than it would do its piece."""
+        variant, slowness = place.variant or "", self._pace.slowness(place.name)
+        backlog = self._board.backlog(variant)
+        others_run = any(worker != place.name for worker in backlog.busy)
+        if slowness < CLEARLY_SLOW or not others_run:
+            return False
+        size, ready = self.size_for(place), backlog.ready
+        piece = self._pace.seconds(variant, max(size.budget, size.rows * ready.budget / max(1, ready.rows)))
+        return slowness * piece > self._seconds_left(variant)
+
+    def variant_for(self, place: Place, even_without_room: bool = False) -> str | None:
+        """What ``place`` should load, as its own model has nothing ready; None: nothing."""
+        if place.variant is not None and self._board.expects(place.variant):
+            return None
+        possible = self._possible(place, even_without_room)
+        unheld = [variant for variant in possible if not self._fleet.holders(variant)]
+        if unheld:
+            return max(unheld, key=self._urgency)
+        return max(self._worth_a_replica(place, possible), key=self._seconds_left, default=None)
+
+    def more_useful_elsewhere(self, place: Place) -> str | None:
+        """The variant that ``place`` should go over to although its own has work: one that would otherwise end clearly later."""
+        if place.variant is None or not self._board.backlog(place.variant).ready.items:
+            return None
+        if self._fleet.holders(place.variant) < 2 or not self._pace.is_measured(place.variant):
+            return None
+        alone = self._seconds_left(place.variant, -1)
+        ends = {variant: self._seconds_left(variant, 1) for variant in self._worth_a_replica(place, self._possible(place))}
+        last = max(ends, key=ends.__getitem__, default=None)
+        return last if last is not None and alone < CLEARLY * ends[last] else None
+
+    def speaks_for_all(self, place: Place) -> bool:
+        """Whether what holds for ``place`` holds for every other idle worker with the same model."""
+        return not place.barred and self._pace.slowness(place.name) < CLEARLY_SLOW
+
+    def must_make_room(self, place: Place) -> bool:
+        """Whether ``place``, which has nothing to do, keeps a model of another size from being loaded."""
+        if place.variant is None or self._board.expects(place.variant):
+            return False
+        return self._fleet.is_loading_other(place) or any(
+            self._board.backlog(variant).reachable and not self._fleet.holders(variant) for variant in self._board.variants()
+        )
+
+    def _urgency(self, variant: str) -> tuple[bool, bool, int]:
+        """Directions that others wait for come first, models that would have to come back for more directions last."""
+        backlog = self._board.backlog(variant)
+        return (backlog.wanted_elsewhere > 0, not backlog.needs_other.items, backlog.reachable)
+
+    def _possible(self, place: Place, even_without_room: bool = False) -> list[str]:
+        """Other variants than its own that ``place`` could load and would have work for."""
+        return [
+            variant
+            for variant in self._board.variants()
+            if variant != place.variant
+            and self._board.backlog(variant).reachable
+            and (even_without_room or self.has_room(place, variant))
+        ]
+
+    def _worth_a_replica(self, place: Place, variants: Sequence[str]) -> list[str]:
+        """Those whose work outlasts a load."""
+        return [
+            variant
+            for variant in variants
+            if self._seconds_left(variant) > self._pace.load_seconds(variant) * self._pace.slowness(place.name)
+            and self._fleet.may_replicate(place, variant)
+        ]
+
+    def _seconds_left(self, variant: str, more: int = 0) -> float:
+        """How long the work of ``variant`` that nobody runs yet will take, if so many workers join, after a load, or leave."""
+        holders = max(1, self._fleet.holders(variant))
+        backlog = self._board.backlog(variant)
+        seconds = self._pace.seconds(variant, backlog.reachable + backlog.running / 2)
+        if more <= 0:
+            return seconds / max(1, holders + more)
+        load = self._pace.load_seconds(variant)
+        return load + max(0.0, seconds - load * holders) / (holders + more)
+
+    def has_room(self, place: Place, variant: str) -> bool:
+        """Whether the machines hold one more worker with ``variant`` beside all but ``place``."""
+        wanted = self._resources(variant)
+        return room_for(wanted, self._capacity(wanted), self._fleet.taken(wanted, besides=place))

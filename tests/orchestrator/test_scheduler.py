@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,8 @@ from actors.types import (
     Resources,
 )
 from orchestrator import placement
+from orchestrator.attempts import MaxFailures
+from orchestrator.backlog import Amount
 from orchestrator.board import Board, State
 from orchestrator.cells import Cell, CellLabels, DirectionSpec, SteeringSpec, variant_id
 from orchestrator.estimate import Estimate
@@ -164,11 +166,11 @@ def plan_of(*cells: Cell, resources: dict[str, Resources] | None = None) -> Plan
     return Plan("test", cells, tuple(directions.values()), models, EngineOptions(), "text", (), (), Estimate(()))
 
 
-def run(plan: Plan, pool: FakePool, notebook: Notebook | None = None, **settings: int) -> tuple[Notebook, Board]:
+def run(plan: Plan, pool: FakePool, notebook: Notebook | None = None, **settings: float) -> tuple[Notebook, Board]:
     """Run the plan with whatever the notebook already holds."""
     kept = notebook or Notebook()
     board = Board(plan, {*kept.directions, *kept.cells}, list(kept.failures.values()))
-    Scheduler(plan, board, pool, kept, Settings(max_failures=settings.get("max_failures"))).run()
+    Scheduler(plan, board, pool, kept, Settings(MaxFailures(settings.get("max_failures")))).run()
     return kept, board
 
 
@@ -289,9 +291,18 @@ def test_a_cell_that_kills_its_worker_three_times_is_recorded_and_the_others_go_
     notebook, _ = run(plan_of(*bad, *good), pool)
     assert set(notebook.cells) == {cell.id for cell in good}
     assert set(notebook.failures) == {bad[0].id}
-    assert (notebook.failures[bad[0].id].kind, notebook.failures[bad[0].id].attempt) == ("worker_died", 3)
-    assert pool.batches()[1:] == [[bad[0].id], [good[0].id], [good[1].id], [bad[0].id]], "alone after the first death"
-    assert len(pool.loads()) == 3
+    failure = notebook.failures[bad[0].id]
+    assert (failure.kind, failure.attempt, failure.retryable) == ("poison", 3, False)
+    assert failure.message == "its worker died 3 times, at last while it ran alone: killed"
+    first, second, *alone = pool.batches()
+    assert (len(first), len(second)) == (3, 2), "in small company after the first death: two cells fill the slots"
+    assert [len(batch) for batch in alone] == [1, 1, 1]
+    assert [bad[0].id] in alone, "alone after the second"
+    assert len(pool.loads()) == 4, "the first and one after each death"
+
+    again = FakePool()
+    run(plan_of(*bad, *good), again, notebook)
+    assert again.tasks == [], "poison stays where it is until `retry`"
 
 
 def test_a_failed_extraction_fails_its_cells_and_no_others() -> None:
@@ -352,6 +363,100 @@ def test_max_failures_stops_a_hopeless_sweep() -> None:
         run(plan_of(*bad), FakePool(), max_failures=3)
 
 
+def test_max_failures_as_a_share_counts_cells_that_fail_with_their_direction() -> None:
+    broken = direction(model("a"), harmful="[job error]")
+    good, lost = cells_of(model("a"), range(8)), cells_of(model("a"), [1, 2], source=broken)
+    plan = plan_of(*good, *lost)
+    with pytest.raises(TooManyFailuresError, match="2 of 10 cells failed, more than max_failures"):
+        run(plan, FakePool(), max_failures=0.15)
+    notebook, _ = run(plan, FakePool(), max_failures=0.2)
+    assert set(notebook.cells) == {cell.id for cell in good}, "not more than the share"
+    notebook, _ = run(plan, FakePool(), max_failures=1)
+    assert len(notebook.failures) == 3, "as a count, a direction with all its cells is one failure"
+
+
+@pytest.mark.parametrize("limit", [1.0, 0.0, -1, 2.5, float("nan")])
+def test_max_failures_must_make_sense(limit: float) -> None:
+    with pytest.raises(ValueError, match="max_failures"):
+        MaxFailures(limit)
+
+
+def test_what_failed_on_one_worker_is_tried_on_another() -> None:
+    cells = cells_of(model("a"), [1 + step / 100 for step in range(200)])
+    bad = cells_of(model("a"), [4], text="[memory]")
+    pool = FakePool(count=2)
+    notebook, _ = run(plan_of(*cells, *bad), pool)
+    assert notebook.failures[bad[0].id].attempt == 2
+    where = [
+        worker for worker, task in pool.tasks if isinstance(task, Generate) and bad[0].id in {job.cell_id for job in task.jobs}
+    ]
+    assert sorted(where) == ["w1", "w2"]
+
+
+def test_a_death_and_a_memory_failure_are_counted_apart() -> None:
+    cells = cells_of(model("a"), [1])
+    board = Board(plan_of(*cells), {direction(model("a")).id})
+    died, memory = (
+        Failure(cells[0].id, "worker_died", "", "", retryable=True),
+        Failure(cells[0].id, "oom", "", "", retryable=True),
+    )
+    assert [board.fail(failure) for failure in (died, memory, died)] == [[], [], []]
+    (recorded,) = board.fail(memory)
+    assert (recorded.kind, recorded.attempt) == ("oom", 4)
+
+
+def test_no_item_is_poison_before_it_ran_alone() -> None:
+    """Two workers that ran the same piece die: that is one suspicion, though two deaths."""
+    cells = cells_of(model("a"), [0])
+    board = Board(plan_of(*cells))
+    item, died = board[cells[0].id], Failure(cells[0].id, "worker_died", "", "", retryable=True)
+    assert board.fail(died) == []
+    board.start([item], "w1")
+    board.start([item], "w2")
+    assert [board.fail(replace(died, worker=worker)) for worker in ("w1", "w2")] == [[], []]
+    assert item.alone
+    board.start([item], "w1")
+    assert [one.kind for one in board.fail(replace(died, worker="w1"))] == ["poison"]
+
+
+def test_an_item_that_runs_twice_fails_only_when_both_fail() -> None:
+    cells = cells_of(model("a"), [0])
+    board = Board(plan_of(*cells))
+    item, died = board[cells[0].id], Failure(cells[0].id, "worker_died", "", "", retryable=True, worker="w1")
+    board.start([item], "w1")
+    board.start([item], "w2")
+    assert board.fail(died) == []
+    assert (item.state, board.running_on("w1"), board.running_on("w2")) == (State.RUNNING, [], [item])
+    board.finish(item.id)
+    assert not board.unfinished()
+
+
+def test_only_as_many_workers_as_there_are_gpus_of_the_kind_load() -> None:
+    """Two variants share two GPUs; a third worker's name stands for a machine of another kind."""
+    needs = Resources(gpus=1, accelerator="A100")
+    pool = FakePool(count=3, fits=lambda resources: 2)
+    cells = [
+        *cells_of(model("a"), [step / 100 for step in range(1, 200)]),
+        *cells_of(model("b"), [step / 100 for step in range(1, 200)]),
+    ]
+    notebook, _ = run(plan_of(*cells, resources={"a": needs, "b": needs}), pool)
+    assert len(notebook.cells) == len(cells)
+    assert {worker for worker, _ in pool.loads()} == {"w1", "w2"}
+
+
+def test_directions_that_others_wait_for_come_first_and_a_model_that_needs_them_last() -> None:
+    source, target, other = model("source"), model("target"), model("other")
+    cells = [
+        *cells_of(target, [1, 2, 3, 4, 5, 6], source=direction(source)),
+        *cells_of(target, [0]),
+        *cells_of(source, [0]),
+        *cells_of(other, [0, 1, 2]),
+    ]
+    pool = FakePool()
+    run(plan_of(*cells), pool)
+    assert [name for _, name in pool.loads()] == ["source", "target", "other"]
+
+
 def test_two_workers_take_different_models_before_replicas() -> None:
     pool = FakePool(count=2)
     run(plan_of(*cells_of(model("a"), [0, 1]), *cells_of(model("b"), [0, 1])), pool)
@@ -395,17 +500,24 @@ def test_an_idle_worker_makes_room_for_a_model_that_needs_more() -> None:
 
 
 @pytest.mark.parametrize(
-    ("slots", "rate", "ready", "holders", "rows"),
+    ("seconds_per_row", "ready", "holders", "rows"),
     [
-        (32, None, 10_000, 1, 4 * 32),  # nothing measured yet: a few fills
-        (32, 10.0, 10_000, 1, 600),  # a minute's worth
-        (32, 0.1, 10_000, 1, 4 * 32),  # slow: still enough to keep the slots full
-        (32, 10.0, 300, 2, 150),  # the end is shared
-        (32, 10.0, 20, 2, 32),  # but never less than one fill
+        (None, 10_000, 1, 4 * 32),  # nothing measured yet: a few fills
+        (0.1, 10_000, 1, 600),  # a minute's worth
+        (10.0, 10_000, 1, 4 * 32),  # slow: still enough to keep the slots full
+        (0.1, 300, 2, 75),  # the end is shared, twice
+        (0.1, 100, 2, 32),  # but one fill where a whole share has as much
+        (0.1, 20, 2, 10),  # and the very end evenly
+        (0.1, 300, 1, 300),  # alone there is nobody to share with
     ],
 )
-def test_batch_sizes(slots: int, rate: float | None, ready: int, holders: int, rows: int) -> None:
-    assert placement.batch_rows(slots, rate, ready, holders) == rows
+def test_piece_sizes(seconds_per_row: float | None, ready: int, holders: int, rows: int) -> None:
+    tokens = 100
+    amount = Amount(items=ready, rows=ready, budget=tokens * ready)
+    speed = placement.Speed(None if seconds_per_row is None else seconds_per_row / tokens)
+    size = placement.piece_size(32, speed, amount, holders)
+    assert max(size.rows, round(size.budget / tokens)) == rows
+    assert size.fill == 32
 
 
 def test_batches_fill_the_slots_and_do_not_take_everything() -> None:

@@ -1,0 +1,160 @@
+"""What comes back from the workers: results go to the recorder, failures to another attempt or to a row."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from actors.boundary import as_failure
+from actors.errors import WorkerDiedError
+from actors.types import CellResult, DirectionSet, Failure, ModelInfo
+from orchestrator.attempts import attempts_allowed
+from orchestrator.board import Board, State
+from orchestrator.cells import Cell, DirectionSpec
+from orchestrator.fleet import Fleet, Place
+from orchestrator.pace import Pace
+from orchestrator.plan import Plan
+from orchestrator.pool import CellDone, Event, Extracted, Failed, Loaded, TaskDone, WorkerLost
+
+
+class Recorder(Protocol):
+    """Who writes down what the workers return (``orchestrator.recorder``)."""
+
+    def loaded(self, variant: str, worker: str, info: ModelInfo) -> None:
+        """A worker holds a model."""
+        ...
+
+    def direction(self, spec: DirectionSpec, found: DirectionSet) -> None:
+        """A direction set was extracted; ValueError when it cannot be right."""
+        ...
+
+    def read_direction(self, direction_id: str) -> DirectionSet | None:
+        """A direction set that was recorded before, in this run or an earlier one; None when it is lost."""
+        ...
+
+    def cell(self, cell: Cell, result: CellResult, attempt: int) -> None:
+        """A cell was generated, at its ``attempt``-th try; ValueError when the result cannot be right."""
+        ...
+
+    def failure(self, failure: Failure) -> None:
+        """An item failed for good."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something a person should know: a worker died, a cell is tried again."""
+        ...
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where a run's state lies: the items, the workers, what things take."""
+
+    board: Board
+    fleet: Fleet
+    pace: Pace
+
+
+class Outcomes:
+    """Handles one event at a time. ``causes``: failures recorded in this run, not counting those that followed from others."""
+
+    def __init__(self, plan: Plan, desk: Desk, recorder: Recorder) -> None:
+        self._plan, self._board, self._fleet, self._pace = plan, desk.board, desk.fleet, desk.pace
+        self._recorder = recorder
+        self._load_failures: Counter[str] = Counter()
+        self.causes = 0
+
+    def handle(self, event: Event) -> Place | None:
+        """Take in what happened; returns the worker if it is free now."""
+        place = self._fleet.places.get(event.worker)
+        if place is None:
+            return None  # the last word of a worker that was idle and has left
+        place.since = self._fleet.now()
+        match event:
+            case Loaded():
+                self._loaded(place, event.info)
+            case Extracted():
+                self._extracted(event)
+            case CellDone():
+                self._cell_done(place, event.result)
+            case Failed() if place.info is None:
+                self._load_failed(place, event.failure)
+            case Failed():
+                self._attempt_failed(event.failure)
+            case TaskDone():
+                self._fleet.free(place)
+                return place
+            case WorkerLost():
+                self._worker_lost(place, event.message)
+                return place
+        return None
+
+    def item_failed(self, failure: Failure) -> None:
+        """An attempt failed: note that there will be another, or record the failure and what follows from it."""
+        recorded = self._board.fail(failure)
+        if not recorded:
+            self._recorder.note(f"{failure.item_id} is tried again: {failure.kind}: {failure.message}")
+        self._record(recorded)
+
+    def _loaded(self, place: Place, info: ModelInfo) -> None:
+        assert place.variant is not None
+        self._fleet.loaded(place, info)
+        self._pace.loaded(place.variant, info.load_seconds)
+        self._recorder.loaded(place.variant, place.name, info)
+
+    def _extracted(self, event: Extracted) -> None:
+        item = self._board[event.job_id]
+        if item.state is not State.RUNNING or not isinstance(item.spec, DirectionSpec):
+            return
+        try:
+            self._recorder.direction(item.spec, event.found)
+        except ValueError as error:
+            self.item_failed(as_failure(item.id, error))
+        else:
+            self._board.finish(item.id)
+
+    def _cell_done(self, place: Place, result: CellResult) -> None:
+        item = self._board[result.cell_id]
+        if item.state is not State.RUNNING or not isinstance(item.spec, Cell):
+            return  # another worker was first
+        self._pace.cell_done(item.variant, place.name, item.budget, result.seconds)
+        self._board.finish(item.id, result)
+        signed = replace(result, provenance={**result.provenance, "worker": place.name})
+        try:
+            self._recorder.cell(item.spec, signed, item.attempt + 1)
+        except ValueError as error:
+            self.item_failed(as_failure(item.id, error))
+
+    def _attempt_failed(self, failure: Failure) -> None:
+        if self._board[failure.item_id].state is State.RUNNING:
+            self.item_failed(failure)
+
+    def _load_failed(self, place: Place, failure: Failure) -> None:
+        variant, name = place.variant or "", self._plan.model(place.variant or "").name
+        self._fleet.assign(place, None)
+        attempt = self._fleet.count_failed_load(place, variant)
+        if self._fleet.holders(variant):  # a replica: the work goes on where the model did load
+            self._recorder.note(f"{place.name}: no replica of {name}: {failure.message}")
+        elif attempt < attempts_allowed(failure):
+            self._recorder.note(f"{place.name}: loading {name} again: {failure.message}")
+        else:
+            self._record(self._board.fail_variant(replace(failure, item_id=variant, attempt=attempt)))
+
+    def _worker_lost(self, place: Place, message: str) -> None:
+        lost = self._board.running_on(place.name)
+        failure = replace(as_failure("", WorkerDiedError(message)), worker=place.name)
+        again = f"; {len(lost)} items are tried again" if lost else ""
+        self._recorder.note(f"{place.name} died, a new worker takes its place{again}: {message}")
+        if place.loading:
+            self._load_failed(place, failure)
+        self._fleet.assign(place, None)
+        self._fleet.free(place)
+        self._pace.forget(place.name)
+        for item in lost:
+            self._record(self._board.fail(replace(failure, item_id=item.id)))
+
+    def _record(self, failures: Sequence[Failure]) -> None:
+        self.causes += bool(failures)
+        for failure in failures:
+            self._recorder.failure(failure)
