@@ -1,0 +1,68 @@
+"""What is tracked, as plain names and numbers. Knows nothing of where it goes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from actors.types import CellResult
+from orchestrator.board import Board
+from orchestrator.cells import Cell, model_identity
+from orchestrator.classifiers import LABEL_NAMES, Label
+from orchestrator.plan import Plan
+from orchestrator.progress import progress_of
+
+Value = str | int | float | bool
+
+
+def axes(cell: Cell) -> dict[str, Value]:
+    """Where a cell lies in the sweep; axes that it does not have are left out.
+
+    ``layer`` is the source layer. Where the method selected it, only the cell's row in the results knows which one it was.
+    """
+    found: dict[str, Value | None] = {
+        "model": cell.labels.model,
+        "quantization": cell.target.quantization,
+        "behavior": cell.labels.behavior,
+        "scope": cell.labels.scope,
+        "depth": cell.labels.depth,
+        "multiplier": 0.0,
+    }
+    if cell.steering is not None:
+        found |= {
+            "source_model": cell.labels.source_model or cell.labels.model,
+            "transfer": cell.is_transfer,
+            "method": cell.steering.direction.method,
+            "layer": cell.steering.source_layer if isinstance(cell.steering.source_layer, int) else None,
+            "multiplier": cell.steering.multiplier,
+            "intervention": cell.steering.intervention,
+        }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def metrics(result: CellResult, labels: Sequence[Label]) -> dict[str, Value]:
+    """What a cell gave: the share of each label, their number, tokens, seconds, and whether the steering fired."""
+    counts = Counter(label.label for label in labels)
+    shares = {f"{name}_rate": counts[name] / max(len(labels), 1) for name in LABEL_NAMES}
+    measured = {name: value for name, value in asdict(result.fired).items() if value is not None}
+    if result.residual_norm is not None:
+        measured["residual_norm"] = result.residual_norm
+    return {**shares, "n": len(labels), "new_tokens": result.new_tokens, "seconds": result.seconds, **measured}
+
+
+def live_rates(plan: Plan, board: Board) -> dict[str, Value]:
+    """Per model: cells done and failed, and, once measured, tokens per second and the seconds left."""
+    rates: dict[str, Value] = {}
+    for model in plan.models:
+        now = progress_of(board, model.variant, model.name)
+        rates |= {f"cells_done/{now.name}": now.done, f"cells_failed/{now.name}": now.failed}
+        if now.tokens_per_second is not None and now.seconds_left is not None:
+            rates |= {f"tokens_per_second/{now.name}": now.tokens_per_second, f"seconds_left/{now.name}": now.seconds_left}
+    return rates
+
+
+def run_config(sweep_text: str, plan: Plan) -> dict[str, object]:
+    """What the run was asked to do: the sweep file, its size, and every model variant by the content of its identity."""
+    models = {model.name: {**model_identity(model.spec), "variant": model.variant} for model in plan.models}
+    return {"sweep_file": sweep_text, "cells": len(plan.cells), "directions": len(plan.directions), "models": models}

@@ -1,0 +1,72 @@
+"""What the source never does, read from the source itself; and the defaults that keep a stranger's code out."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from actors.remote import Setup
+from actors.types import ModelSpec
+from orchestrator.pool.ray import PASSED_ON
+from orchestrator.sweep_schema import ModelEntry
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted(path for package in ("orchestrator", "actors") for path in (ROOT / package).rglob("*.py"))
+FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib"}
+FORBIDDEN_CALLS = {"eval", "exec", "compile", "torch.load", "yaml.load", "yaml.unsafe_load", "np.load", "numpy.load", "os.system"}
+
+
+def offences(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names if name.name.split(".")[0] in FORBIDDEN_MODULES)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in FORBIDDEN_MODULES:
+            yield str(node.module)
+        elif isinstance(node, ast.Call):
+            if ast.unparse(node.func) in FORBIDDEN_CALLS:
+                yield ast.unparse(node.func)
+            yield from (
+                f"{word.arg}=True" for word in node.keywords if word.arg == "shell" and ast.unparse(word.value) != "False"
+            )
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_nothing_that_runs_data_as_code(path: Path) -> None:
+    assert list(offences(ast.parse(path.read_text(encoding="utf-8")))) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import pickle", "from dill import loads", "torch.load(f)", "yaml.load(f, yaml.Loader)", "eval('1')", "run(c, shell=True)"],
+)
+def test_what_is_forbidden_is_found(code: str) -> None:
+    assert list(offences(ast.parse(code)))
+
+
+def test_weights_come_as_safetensors_only() -> None:
+    """transformers would otherwise take a pickled checkpoint where a repository holds nothing else."""
+    calls = [
+        node
+        for node in ast.walk(ast.parse((ROOT / "actors" / "loading.py").read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "AutoModelForCausalLM.from_pretrained"
+    ]
+    assert calls
+    for call in calls:
+        words = {word.arg: ast.unparse(word.value) for word in call.keywords}
+        assert words["use_safetensors"] == "True"
+        assert words["trust_remote_code"] == "spec.trust_remote_code"
+
+
+def test_remote_code_is_off_unless_the_sweep_says_so() -> None:
+    assert ModelSpec("hub", "some/model").trust_remote_code is False
+    assert ModelEntry.model_fields["trust_remote_code"].default is False
+
+
+def test_a_worker_gets_no_secret_that_it_does_not_need_and_shows_none() -> None:
+    assert "HF_TOKEN" in PASSED_ON
+    assert not {"WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY", "RAY_AUTH_TOKEN"} & set(PASSED_ON)
+    setup = Setup("actors.worker:ModelWorker", 1, False, {"HF_TOKEN": "hf_very_secret_token"})
+    assert "hf_very_secret_token" not in repr(setup)
