@@ -1,25 +1,33 @@
-"""The command line: run, plan, status, retry, score. What people read and what programs read never share a stream."""
+"""The command line: what makes, runs and reads results. The commands that watch and steer a run are in ``cli_control``."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator.errors import InputError, plain
+from orchestrator.cli_control import COMMANDS as CONTROL
+from orchestrator.terminal import (
+    AsJson,
+    FailureFilters,
+    FailureKind,
+    ResultsFolder,
+    ResultsOption,
+    as_place,
+    console_for,
+    input_errors_told,
+    print_json,
+    print_lines,
+    show,
+)
 
 if TYPE_CHECKING:
     from orchestrator.run import RunOptions
+    from orchestrator.storage import Place
     from orchestrator.store import Store
-
-ROWS_SHOWN = 60
-"""A longer table is left to the page."""
 
 EPILOG = """Examples, for python -m orchestrator ...
 
@@ -31,9 +39,26 @@ EPILOG = """Examples, for python -m orchestrator ...
 
   retry results/quickstart       run the failed cells again
 
+  run sweeps/full.yaml --detach  in the background; then status --watch, logs, pause, resume, cancel
+
   score results/quickstart       label the stored responses anew
 
-Exit codes: 0 done, 1 some cells failed, 2 bad input, 130 interrupted."""
+  compare results/quickstart layer=9 layer=15   two cells or groups, tested
+
+Exit codes: 0 done, 1 some cells failed, 2 bad input, 3 results cannot be stored,
+130 interrupted."""
+
+COMPARE_EPILOG = """Examples, for python -m orchestrator compare ...
+
+  results/quickstart layer=15,multiplier=8 baseline   a cell and the unsteered
+
+  results/quickstart layer=9 layer=15                 two groups of cells
+
+  results/quickstart --by layer --against 15          each layer with layer 15
+
+  results/full --paper 8                              beside Table 8
+
+  --paper --audit                                     the paper's own statistics"""
 
 app = typer.Typer(
     help="Activation-steering sweeps: extract a direction, add it back at many layers and strengths, see what the model does.",
@@ -45,15 +70,13 @@ app = typer.Typer(
 )
 
 SweepFile = Annotated[Path, typer.Argument(help="The sweep file, a YAML.", metavar="SWEEP")]
-ResultsFolder = Annotated[Path, typer.Argument(help="The results folder of a sweep.", metavar="RESULTS")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; everything else goes to stderr.")]
 IsQuiet = Annotated[bool, typer.Option("--quiet", "-q", help="No banner, progress or table.")]
 PoolName = Annotated[
     Literal["ray", "local"] | None,
     typer.Option("--pool", help="ray: on the cluster or this machine; local: in process. Default: what the sweep says."),
 ]
 WorkerCount = Annotated[int | None, typer.Option("--workers", min=1, help="How many workers; default: as many as fit.")]
-ResultsOption = Annotated[Path | None, typer.Option("--results", help="The results folder to use instead of the sweep's own.")]
+CostsFile = Annotated[Path | None, typer.Option("--costs", help="A costs file (YAML): constants of the estimate by name.")]
 
 
 @app.command(epilog="Example:  python -m orchestrator run sweeps/quickstart.yaml --results /tmp/try")
@@ -62,6 +85,9 @@ def run(
     pool: PoolName = None,
     results: ResultsOption = None,
     workers: WorkerCount = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Start the driver in the background, where it outlives this terminal.")
+    ] = False,
     as_json: AsJson = False,
     quiet: IsQuiet = False,
 ) -> None:
@@ -72,60 +98,62 @@ def run(
     """
     from orchestrator.run import RunOptions
 
-    with _input_errors_told():
-        _run(sweep, results, RunOptions(pool, workers, quiet), as_json)
+    with input_errors_told():
+        options = RunOptions(pool, workers, quiet)
+        if detach:
+            _detach(sweep, results, options, as_json)
+        else:
+            _run(sweep, results, options, as_json)
 
 
 @app.command(epilog="Example:  python -m orchestrator plan sweeps/quickstart.yaml --json")
-def plan(sweep: SweepFile, results: ResultsOption = None, as_json: AsJson = False) -> None:
-    """Show what a sweep would run and an estimate of its cost. Loads no model and writes nothing."""
+def plan(sweep: SweepFile, results: ResultsOption = None, costs: CostsFile = None, as_json: AsJson = False) -> None:
+    """Show what a sweep would run and an estimate of its cost. Loads no model and writes nothing.
+
+    The constants of the estimate can be given in a costs file; `refit` makes one from a finished run.
+    """
+    from orchestrator.costs import DEFAULT_COSTS, load_costs
     from orchestrator.plan_table import render_plan
     from orchestrator.run import prepare
     from orchestrator.summaries import plan_object, state_line
 
-    with _input_errors_told():
-        prepared = prepare(sweep, results)
+    with input_errors_told():
+        prepared = prepare(sweep, results, DEFAULT_COSTS if costs is None else load_costs(costs))
         if as_json:
-            _print_json(plan_object(prepared))
+            print_json(plan_object(prepared))
             return
-        _console(False).print(render_plan(prepared.plan))
-        _print(_console(False), [f"{state_line(prepared)}; results in {prepared.store.root}"])
+        console_for(False).print(render_plan(prepared.plan))
+        print_lines(console_for(False), [f"{state_line(prepared)}; results in {prepared.store.root}"])
 
 
-@app.command(epilog="Example:  python -m orchestrator status results/quickstart")
-def status(results: ResultsFolder, as_json: AsJson = False) -> None:
-    """How far a sweep is, per model, and what failed and why. Works while it runs."""
-    from orchestrator.store import Store
-    from orchestrator.summaries import status_json, status_lines
-
-    with _input_errors_told():
-        store = Store(results)
-        _show(status_json(store), status_lines(store), as_json)
-
-
-@app.command(epilog="Example:  python -m orchestrator retry results/quickstart --filter kind=job")
+@app.command(epilog="Example:  python -m orchestrator retry results/quickstart --failed --filter layer=15 --kind job")
 def retry(
-    target: Annotated[Path, typer.Argument(help="The results folder, or the sweep file.", metavar="RESULTS_OR_SWEEP")],
-    filters: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--filter", metavar="KEY=VALUE", help="Only these failures: kind, model, behavior or item. May be repeated."
-        ),
-    ] = None,
+    target: Annotated[
+        Any, typer.Argument(parser=as_place, help="The results folder, or the sweep file.", metavar="RESULTS_OR_SWEEP")
+    ],
+    failed: Annotated[bool, typer.Option("--failed", help="Every recorded failure that the filters leave; the default.")] = True,
+    filters: FailureFilters = None,
+    kind: FailureKind = None,
+    only_list: Annotated[bool, typer.Option("--list", help="Only show what would be retried; as `errors`.")] = False,
     pool: PoolName = None,
     workers: WorkerCount = None,
     as_json: AsJson = False,
     quiet: IsQuiet = False,
 ) -> None:
     """Forget recorded failures and run those cells again (and whatever else is missing)."""
-    from orchestrator.retrying import clear_failures, sweep_of
+    from orchestrator.retrying import clear_failures, failures_of, list_json, list_lines, sweep_of
     from orchestrator.run import RunOptions
+    from orchestrator.sweep import load_sweep
 
-    with _input_errors_told():
+    with input_errors_told():
+        if only_list:
+            found = failures_of(target if target.is_dir() else load_sweep(target).results, filters or (), kind)
+            show(list_json(found), list_lines(found), as_json)
+            return
         sweep, results = sweep_of(target)
-        cleared = clear_failures(sweep, results, filters or [])
+        cleared = clear_failures(sweep, results, filters or (), kind)
         if not quiet:
-            _console(as_json).print(Text(f"{cleared} failures cleared"))
+            print_lines(console_for(as_json), list_lines(cleared, "cleared"))
         _run(sweep, results, RunOptions(pool, workers, quiet), as_json)
 
 
@@ -139,64 +167,112 @@ def score(
     from orchestrator.scoring import score_results
     from orchestrator.summaries import score_lines
 
-    with _input_errors_told():
+    with input_errors_told():
         found = score_results(results, classifier)
-        _show(found, score_lines(results, found), as_json)
+        show(found, score_lines(results, found), as_json)
 
 
-def _run(sweep: Path, results: Path | None, options: RunOptions, as_json: bool) -> None:
+@app.command(epilog=COMPARE_EPILOG)
+def compare(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="RESULTS A B", help="The results folder, then two selections; with --paper, tables instead of A and B."
+        ),
+    ] = None,
+    by: Annotated[str | None, typer.Option("--by", metavar="COLUMN", help="Compare the levels of this column.")] = None,
+    against: Annotated[str | None, typer.Option("--against", metavar="LEVEL", help="With --by: the reference level.")] = None,
+    where: Annotated[str, typer.Option("--where", metavar="SELECTION", help="Only these cells.")] = "",
+    pool: Annotated[bool, typer.Option("--pool", help="With --by: take the matched cells of a level together.")] = False,
+    paper: Annotated[bool, typer.Option("--paper", help="Put the sweep beside the paper's tables.")] = False,
+    audit: Annotated[bool, typer.Option("--audit", help="With --paper: recompute the paper's own statistics.")] = False,
+    label: Annotated[
+        Literal["coherent_refusal", "garbled", "normal"], typer.Option("--label", help="The label that is counted.")
+    ] = "coherent_refusal",
+    independent: Annotated[
+        bool, typer.Option("--independent", help="Transfer effectiveness by independent resampling, as in the paper.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two cells, two groups of cells, or every level of a column with one; or the sweep with the paper.
+
+    A selection is a cell id (or its beginning), `baseline`, or column=value pairs: `model=qwen-7b,layer=16,multiplier=15`.
+    A column given twice takes either value. A group's cells are counted together.
+    """
+    from orchestrator.compare.answer import Request, answer
+    from orchestrator.compare.comparison import Question
+
+    question = Question(label, "independent" if independent else "joint")
+    with input_errors_told():
+        content, shown = answer(Request(tuple(words or ()), by, against, where, pool, paper, audit, question))
+        if as_json:
+            print_json(content)
+        else:
+            for part in shown:
+                console_for(False).print(part, soft_wrap=isinstance(part, Text))
+
+
+@app.command(epilog="Example:  python -m orchestrator refit results/quickstart --out costs.yaml")
+def refit(
+    results: ResultsFolder,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the costs file there instead of to stdout.")] = None,
+) -> None:
+    """Fit the constants of the cost model to a finished run, for `plan --costs`, and say what the run does not determine."""
+    from orchestrator.atomic import write_if_changed
+    from orchestrator.costs import encode_costs
+    from orchestrator.refit import refit_results
+
+    with input_errors_told():
+        fit = refit_results(results)
+        text = encode_costs(fit.found, "\n".join([f"Refitted from {results.name}.", *fit.notes]))
+        print_lines(console_for(True), fit.notes)
+        if out is None:
+            print(text, end="")
+        else:
+            write_if_changed(out, text.encode())
+            print_lines(console_for(False), [f"costs in {out}: python -m orchestrator plan SWEEP --costs {out}"])
+
+
+for command, example in CONTROL:
+    app.command(epilog=f"Example:  python -m orchestrator {example}")(command)
+
+
+def _detach(sweep: Path, results: Place | None, options: RunOptions, as_json: bool) -> None:
+    from orchestrator.control.detached import start
+    from orchestrator.run import prepare
+    from orchestrator.summaries import banner_lines
+
+    prepared = prepare(sweep, results)
+    if not options.quiet:
+        print_lines(console_for(as_json), banner_lines(prepared))
+    chosen = {"--results": results, "--pool": options.pool, "--workers": options.workers}
+    words = [word for name, value in chosen.items() if value is not None for word in (name, str(value))]
+    started = start(["run", str(sweep), *words, *(["--quiet"] if options.quiet else [])], prepared.store)
+    show(started.as_json(), started.lines(), as_json)
+
+
+def _run(sweep: Path, results: Place | None, options: RunOptions, as_json: bool) -> None:
     from orchestrator.run import prepare, run_sweep
     from orchestrator.summaries import banner_lines, ending_lines
 
-    console = _console(as_json)
+    console = console_for(as_json)
     prepared = prepare(sweep, results)
     if not options.quiet:
-        _print(console, banner_lines(prepared))
+        print_lines(console, banner_lines(prepared))
     summary = run_sweep(prepared, options, console)
     if not options.quiet:
         _show_results(console, prepared.store, summary.failed)
-    _print(console, ending_lines(summary))
+    print_lines(console, ending_lines(summary))
     if as_json:
-        _print_json(summary.as_json())
+        print_json(summary.as_json())
     raise typer.Exit(summary.exit_code)
 
 
 def _show_results(console: Console, store: Store, failed: int) -> None:
-    from orchestrator.report import cells_table, reading
+    from orchestrator.report import SERIES_TOLD, reading, results_tables
 
     rows = store.cell_rows()
-    if 0 < len(rows) <= ROWS_SHOWN:
-        console.print(cells_table(rows, console.width))
-    _print(console, reading(rows, failed, len(store.planned().cells)).splitlines())
-
-
-def _console(as_json: bool) -> Console:
-    return Console(stderr=as_json, markup=False, highlight=False)
-
-
-def _show(content: dict[str, object], lines: list[str], as_json: bool) -> None:
-    if as_json:
-        _print_json(content)
-    else:
-        _print(_console(False), lines)
-
-
-def _print(console: Console, lines: list[str]) -> None:
-    for line in lines:
-        console.print(Text(plain(line)), soft_wrap=True)
-
-
-def _print_json(content: dict[str, object]) -> None:
-    print(json.dumps(content, indent=1))
-
-
-@contextmanager
-def _input_errors_told() -> Iterator[None]:
-    """Bad input ends in its own words and exit code 2, never in a traceback."""
-    try:
-        yield
-    except InputError as error:
-        console = Console(stderr=True, markup=False, highlight=False)
-        for line in str(error).splitlines():
-            console.print(Text(plain(f"error: {line}"), style="red"), soft_wrap=True)
-        raise typer.Exit(error.exit_code) from None
+    tables = results_tables(store, console.width)
+    if tables is not None:
+        console.print(tables)
+    print_lines(console, reading(rows, failed, len(store.planned().cells), SERIES_TOLD).splitlines())

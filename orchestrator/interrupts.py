@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: end a wait at once, never a write; a second signal ends anything."""
+"""Ctrl-C, SIGTERM, and being asked by another thread: end a wait at once, never a write; a second signal ends anything."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Interrupts:
         self._asked = False
         self._waiting = False
         self._previous: dict[signal.Signals, object] = {}
+        self._guard = threading.Lock()
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
@@ -26,7 +27,9 @@ class Interrupts:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        for number, handler in self._previous.items():
+        with self._guard:  # no signal of ``ask`` may meet the handlers that are put back here
+            previous, self._previous = self._previous, {}
+        for number, handler in previous.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     @contextmanager
@@ -39,6 +42,14 @@ class Interrupts:
             yield
         finally:
             self._waiting = False
+
+    def ask(self) -> None:
+        """Do as a first signal does; may be called by another thread."""
+        with self._guard:
+            if self._previous and not self._asked:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # also wakes the main thread from a wait
+            else:
+                self._asked = True
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         at_once, self._asked = self._asked or self._waiting, True

@@ -42,20 +42,37 @@ class ModelProgress:
 
 def progress_of(board: Board, variant: str, name: str) -> ModelProgress:
     """The cells of a variant. Its seconds left are those of the workers that are now busy with it (at least one)."""
-    items = board.of(variant)
-    states = Counter(item.state for item in items if isinstance(item.spec, Cell))
-    workers = len({item.worker for item in items if item.state is State.RUNNING})
-    seconds = sum(item.seconds for item in items)
-    rate = board.rows_per_second(variant)
-    rows_left = sum(item.rows for item in items if not item.finished)
+    backlog = board.backlog(variant)
+    cells, measured = backlog.cells, backlog.measured
+    workers, rate = max(len(backlog.busy), 1), board.rows_per_second(variant)
     return ModelProgress(
         name=plain(name),
-        done=states[State.DONE],
-        failed=states[State.FAILED],
-        total=states.total(),
-        tokens_per_second=sum(item.tokens for item in items) / seconds * max(workers, 1) if seconds else None,
-        seconds_left=rows_left / rate / max(workers, 1) if rate else None,
+        done=cells[State.DONE],
+        failed=cells[State.FAILED],
+        total=cells.total(),
+        tokens_per_second=measured.tokens / measured.seconds * workers if measured.seconds else None,
+        seconds_left=backlog.unfinished.rows / rate / workers if rate else None,
     )
+
+
+def time_left(plan: Plan, board: Board) -> float | None:
+    """Seconds until all is done, if the workers that are now busy (at least one) go on; None until a cell was measured.
+
+    What a token takes on a variant that was not measured yet: as the plan's estimate says, corrected by how far off it was for
+    the others, or else as on the others.
+    """
+    backlogs = {variant: board.backlog(variant) for variant in board.variants()}
+    measured = {variant: one.measured for variant, one in backlogs.items() if one.measured.budget}
+    if not measured:
+        return None
+    guess = {one.variant: one.seconds / one.new_tokens for one in plan.estimate.models if one.new_tokens}
+    seconds = sum(one.seconds for one in measured.values())
+    expected = sum(one.budget * guess.get(variant, 0.0) for variant, one in measured.items())
+    usual = seconds / sum(one.budget for one in measured.values())
+    per_token = {variant: guess[variant] * seconds / expected for variant in guess} if expected else {}
+    per_token |= {variant: one.seconds / one.budget for variant, one in measured.items()}
+    workers = len({worker for one in backlogs.values() for worker in list(one.busy)})
+    return sum(one.unfinished.budget * per_token.get(variant, usual) for variant, one in backlogs.items()) / max(workers, 1)
 
 
 class Display(Listener, Protocol):
@@ -166,10 +183,13 @@ class Bars(Lines):
 
 
 def cell_name(cell: Cell) -> str:
-    """A cell in a few words: ``smollm2 refusal layer 15 x8``."""
-    words = [cell.labels.model, cell.labels.behavior]
+    """A cell in a few words: ``smollm2 refusal layer 15 x8``, ``smollm2/int8 refusal cosmic layer 15 x8``."""
+    quantization = cell.target.quantization
+    words = [cell.labels.model + (f"/{quantization}" if quantization != "none" else ""), cell.labels.behavior]
     if cell.steering is None:
         return " ".join([*words, "unsteered"])
+    if cell.steering.direction.method != "dim":
+        words.append(cell.steering.direction.method)
     if cell.is_transfer:
         words.append(f"direction from {cell.labels.source_model}")
     if cell.steering.source_layer is not None:
@@ -206,7 +226,7 @@ def _overall(plan: Plan, board: Board) -> str:
     parts = [progress_of(board, model.variant, model.name) for model in plan.models]
     done, failed, total = (sum(getattr(part, name) for part in parts) for name in ("done", "failed", "total"))
     running = [part for part in parts if part.tokens_per_second is not None and part.done + part.failed < part.total]
-    left = sum(part.seconds_left or 0.0 for part in running)
+    left = time_left(plan, board)
     speed = f", {sum(part.tokens_per_second or 0.0 for part in running):.0f} tokens/s" if running else ""
     eta = f", about {duration(left)} left" if left else ""
     return f"{done}/{total} cells{f', {failed} failed' if failed else ''}{speed}{eta}"

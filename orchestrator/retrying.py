@@ -1,33 +1,32 @@
-"""What ``retry`` clears, and how it finds the sweep file from a results folder."""
+"""What ``retry`` clears and ``errors`` lists, and how the sweep file is found from a results folder."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from actors.types import Failure
-from orchestrator.board import UPSTREAM
-from orchestrator.errors import InputError, Problem, nearest_name
+from orchestrator.errors import InputError
+from orchestrator.failed import FailedItem, chosen_failures, failed_items, group_lines, grouped
 from orchestrator.folder import Folder
-from orchestrator.plan import make_plan
-from orchestrator.rows import CellAxes
+from orchestrator.plan_file import decode_plan
+from orchestrator.planning import plan_with_results
+from orchestrator.storage import Place, UnreadableFileError
 from orchestrator.store import Store
 from orchestrator.sweep import load_sweep
 
 ORIGIN = "# A copy; the sweep file itself is "
 """First line of the copy in the results folder. The paths in a sweep file are relative to itself, so the copy cannot run."""
 
-KEYS = ("kind", "model", "behavior", "item")
 
-
-def sweep_of(target: Path) -> tuple[Path, Path | None]:
+def sweep_of(target: Place) -> tuple[Path, Place | None]:
     """The sweep file and the results folder (None: the sweep's own) that ``target``, one of the two, stands for."""
-    if not target.is_dir():
+    if isinstance(target, Path) and not target.is_dir():
         return target, None
     copy = Folder(target).sweep
     try:
-        first_line = copy.read_text().splitlines()[0]
-    except (FileNotFoundError, IndexError):
+        first_line = copy.read_bytes().decode().splitlines()[0]
+    except (FileNotFoundError, UnreadableFileError, UnicodeDecodeError, IndexError):
         raise InputError.because(f"{target} holds no sweep.yaml: it is not the results folder of a sweep") from None
     origin = Path(first_line.removeprefix(ORIGIN))
     if not first_line.startswith(ORIGIN) or not origin.is_file():
@@ -35,39 +34,55 @@ def sweep_of(target: Path) -> tuple[Path, Path | None]:
     return origin, target
 
 
-def clear_failures(sweep: Path, results: Path | None, filters: Sequence[str]) -> int:
-    """Forget the recorded failures that match every filter ``KEY=VALUE``; how many.
+@dataclass(frozen=True)
+class Listed:
+    """Failures that were asked for, beside the number of all that there are."""
+
+    results: Place
+    items: tuple[FailedItem, ...]
+    total: int
+
+
+def failures_of(results: Place, filters: Sequence[str] = (), kind: str | None = None) -> Listed:
+    """The failures recorded in ``results`` that meet the filters. Writes nothing."""
+    folder = Folder(results)
+    everything = failed_items(folder, decode_plan(folder.plan), folder.ids("responses") | folder.ids("directions"))
+    return Listed(results, tuple(chosen_failures(everything, _all_filters(filters, kind))), len(everything))
+
+
+def clear_failures(sweep: Path, results: Place | None, filters: Sequence[str] = (), kind: str | None = None) -> Listed:
+    """Forget the recorded failures that meet the filters; what they were.
 
     With a direction's failure those of the cells that needed it go too: they would not be recorded again.
     """
-    wanted = dict(_parsed(one) for one in filters)
     loaded = load_sweep(sweep)
     store = Store(results or loaded.results)
-    if not store.root.is_dir():
-        return 0
+    if not store.there():
+        return Listed(store.place, (), 0)
     with store.lock():
-        store.write_plan(make_plan(loaded))
-        axes = {cell.cell_id: cell for cell in store.planned().cells}
-        matching = {one.item_id for one in store.failures() if _matches(one, axes.get(one.item_id), wanted)}
-        dependents = {
-            one.item_id
-            for one in store.failures()
-            if one.kind == UPSTREAM and one.item_id in axes and axes[one.item_id].direction_id in matching
-        }
-        return store.clear_failures(matching | dependents)
+        store.write_plan(plan_with_results(loaded, store))
+        found = failures_of(store.place, filters, kind)
+        everything = not _all_filters(filters, kind)
+        store.clear_failures(None if everything else {one.id for one in found.items})
+    return found
 
 
-def _parsed(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if key not in KEYS or not equals:
-        raise InputError(
-            Problem("--filter", text, "not a filter", f"KEY=VALUE with KEY one of {', '.join(KEYS)}", nearest_name(key, KEYS))
-        )
-    return key, value
+def list_lines(listed: Listed, done: str = "") -> list[str]:
+    """The failures by kind; ``done``: what was done with them (``cleared``)."""
+    count = f"{len(listed.items)} failures{f' {done}' if done else ''}"
+    of_all = f" of {listed.total}" if len(listed.items) < listed.total else ""
+    return [count + of_all + (":" if listed.items else ""), *group_lines(grouped(listed.items))]
 
 
-def _matches(failure: Failure, cell: CellAxes | None, wanted: Mapping[str, str]) -> bool:
-    found = {"kind": failure.kind, "item": failure.item_id}
-    if cell is not None:
-        found |= {"model": cell.model, "behavior": cell.behavior}
-    return all(found.get(key) == value for key, value in wanted.items())
+def list_json(listed: Listed) -> dict[str, object]:
+    """For programs: every failure without its traceback, and the groups."""
+    return {
+        "results": str(listed.results),
+        "total": listed.total,
+        "groups": [one.as_json() for one in grouped(listed.items)],
+        "failures": [one.as_json() for one in listed.items],
+    }
+
+
+def _all_filters(filters: Sequence[str], kind: str | None) -> list[str]:
+    return [*filters, *([] if kind is None else [f"kind={kind}"])]

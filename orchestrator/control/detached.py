@@ -1,0 +1,109 @@
+"""``run --detach``: a driver in a session of its own that outlives the terminal, writing to ``logs/driver.log``."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from orchestrator.control.heartbeat import Beat, read_beat
+from orchestrator.errors import InputError
+from orchestrator.folder import Folder
+from orchestrator.storage import Place
+from orchestrator.store import Store
+
+PROGRAM: tuple[str, ...] = (sys.executable, "-m", "orchestrator")
+"""What is started, before the words of the command line."""
+
+PATIENCE_SECONDS = 60.0
+"""How long to wait until the driver has its workers; it goes on starting without us."""
+
+LOG_BYTES = 16 * 2**20
+"""A larger ``driver.log`` of earlier runs becomes ``driver.old.log``."""
+
+LINES_TOLD = 20
+
+
+@dataclass(frozen=True)
+class Detached:
+    """A driver that was started, and the state that it was last heard in."""
+
+    pid: int
+    results: Place
+    log: Path
+    state: str
+
+    def as_json(self) -> dict[str, object]:
+        """For programs."""
+        return {"pid": self.pid, "results": str(self.results), "log": str(self.log), "state": self.state}
+
+    def lines(self) -> list[str]:
+        """Where it is, and what to type next."""
+        return [
+            f"started: process {self.pid}, results in {self.results}; {self.state}",
+            f"to follow:  python -m orchestrator status {self.results} --watch",
+            f"its events: python -m orchestrator logs {self.results} --follow",
+            f"to pause:   python -m orchestrator pause {self.results}",
+            f"to stop:    python -m orchestrator cancel {self.results}",
+            f"what it says goes to {self.log}",
+        ]
+
+
+def start(words: Sequence[str], store: Store, patience: float = PATIENCE_SECONDS) -> Detached:
+    """Start ``PROGRAM`` with ``words`` as the driver of ``store``, and wait until it runs, or has ended.
+
+    ``StoreLockedError`` when another driver has the folder; InputError with the driver's own words when it ends at once.
+    """
+    with store.lock():
+        pass  # nobody has it; the driver itself takes it for good
+    folder = store.folder
+    log = folder.logs / "driver.log"
+    with _opened(log) as file:
+        began = file.tell()
+        process = subprocess.Popen(
+            [*PROGRAM, *words], stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True, env=_environment()
+        )
+    beat, deadline = None, time.monotonic() + patience
+    while time.monotonic() < deadline:
+        code = process.poll()
+        beat = _beat_of(process.pid, folder)
+        if beat is not None and beat.state not in ("starting", "crashed"):
+            break
+        if code is not None:
+            raise InputError.because(f"the driver ended at once (exit code {code}):\n{_said(log, began)}", "run --detach")
+        time.sleep(0.1)
+    return Detached(process.pid, store.place, log, beat.state if beat else "not heard of yet")
+
+
+def _opened(log: Path) -> BinaryIO:
+    """The log, for appending below a line that says when this driver began."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.is_file() and log.stat().st_size > LOG_BYTES:
+        os.replace(log, log.with_name("driver.old.log"))
+    file = log.open("ab")
+    file.write(f"==> {datetime.now().astimezone().isoformat(timespec='seconds')}\n".encode())
+    file.flush()
+    return file
+
+
+def _beat_of(pid: int, folder: Folder) -> Beat | None:
+    beat = read_beat(folder.driver)
+    return beat if beat is not None and beat.pid == pid else None
+
+
+def _environment() -> dict[str, str]:
+    """Its words are to be in the log when they are said."""
+    return {**os.environ, "PYTHONUNBUFFERED": "1"}
+
+
+def _said(log: Path, began: int) -> str:
+    with log.open("rb") as file:
+        file.seek(began)
+        lines = file.read(LOG_BYTES).decode(errors="replace").splitlines()
+    return "\n".join(line for line in lines[-LINES_TOLD:] if line.strip()) or "it said nothing"

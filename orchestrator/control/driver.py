@@ -1,0 +1,196 @@
+"""The driver's side: a thread that says every few seconds how it is, and does what is asked of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Protocol, TypedDict
+
+from orchestrator.board import Board
+from orchestrator.control.heartbeat import BEAT_SECONDS, Beat, DriverState, Rate, WorkerNow, encode_beat, process_start
+from orchestrator.control.requests import Request, Requests
+from orchestrator.folder import Folder
+from orchestrator.logs import Doing, Entry, Journal, WatchedPool
+from orchestrator.plan import Plan
+from orchestrator.progress import progress_of, time_left
+from orchestrator.redaction import redacted
+
+POLL_SECONDS = 0.5
+"""How often to look for requests."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class Running(Protocol):
+    """What runs: a plan and its board, both of which may grow."""
+
+    @property
+    def plan(self) -> Plan:
+        """What is to be done."""
+        ...
+
+    @property
+    def board(self) -> Board:
+        """Where it stands."""
+        ...
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What a driver tells of: its progress and its workers; and ``tell``, which says something to whoever watches it run."""
+
+    progress: Running
+    pool: WatchedPool
+    tell: Callable[[str], None]
+
+
+class Driver:
+    """While entered, beats in ``driver.json`` and obeys the requests in ``folder``. Needs the folder's lock.
+
+    ``cancel`` is what ends the run as Ctrl-C does; it is called once, from another thread. A full disk stops no sweep: then
+    there is no beat until there is room again.
+    """
+
+    def __init__(self, folder: Folder, sweep: str, journal: Journal, cancel: Callable[[], None]) -> None:
+        self._folder, self._journal, self._cancel = folder, journal, cancel
+        self._requests = Requests(folder.requests)
+        now, pid = time.time(), os.getpid()
+        self._beat = Beat(pid, socket.gethostname(), now, now, "starting", sweep, process_started=process_start(pid))
+        self._watched: Watched | None = None
+        self._pause: Request | None = None
+        self._cancelled: Request | None = None
+        self._end: tuple[DriverState, str] | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Driver:
+        self._journal.write(Entry("started", self._beat.sweep, details={"pid": self._beat.pid, "host": self._beat.host}))
+        for request in self._withdraw():
+            _LOG.warning("%s was meant for an earlier run: it is withdrawn", request)
+        self._write()
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._over.set()
+        self._thread.join()
+        state, message = self._end or ("finished", "")
+        if kind is not None:
+            state, message = _crash(kind, error)
+        why = message or self.why_cancelled
+        last = replace(self._beat, **self._findings())
+        self._beat = replace(last, state=state, message=why, workers=(), seconds_left=None)
+        self._withdraw()
+        self._write()
+        self._journal.write(Entry("ended", ": ".join(filter(None, (state, why)))))
+
+    def watch(self, watched: Watched) -> None:
+        """From now on, tell of this."""
+        self._watched = watched
+
+    def paused(self) -> bool:
+        """Whether nothing new may be handed out."""
+        return self._pause is not None
+
+    @property
+    def why_cancelled(self) -> str:
+        """Who asked for it; empty when nobody did."""
+        return str(self._cancelled or "")
+
+    def ended(self, state: DriverState, message: str = "") -> None:
+        """How the run ended; the last beat will say it."""
+        self._end = (state, message)
+
+    def _run(self) -> None:
+        told = 0.0
+        while not self._over.wait(POLL_SECONDS):
+            self._obey()
+            if self._state() != self._beat.state or time.monotonic() - told >= BEAT_SECONDS:
+                self._beat = replace(self._beat, state=self._state(), **self._findings())
+                self._write()
+                told = time.monotonic()
+
+    def _obey(self) -> None:
+        try:
+            cancel, pause = self._requests.asked("cancel"), self._requests.asked("pause")
+        except OSError as error:  # cut off from the folder: what was asked before still holds
+            _LOG.debug("no requests: %s", error)
+            return
+        if cancel is not None and self._cancelled is None:
+            self._cancelled = cancel
+            self._say(Entry("cancelled", str(cancel)))
+            self._cancel()
+        if (pause is None) != (self._pause is None):
+            self._say(
+                Entry("resumed") if pause is None else Entry("paused", f"{pause}: what runs is finished, nothing new begins")
+            )
+        self._pause = pause
+
+    def _withdraw(self) -> list[Request]:
+        try:
+            return self._requests.withdraw_all()
+        except OSError as error:
+            _LOG.warning("requests to the driver cannot be withdrawn: %s", error)
+            return []
+
+    def _say(self, entry: Entry) -> None:
+        self._journal.write(entry)
+        if self._watched is not None:
+            self._watched.tell(": ".join(filter(None, (entry.event, entry.text))))
+
+    def _state(self) -> DriverState:
+        if self._pause is not None:
+            return "pausing" if self._watched is not None and self._watched.pool.busy else "paused"
+        return "starting" if self._watched is None else "running"
+
+    def _findings(self) -> _Findings:
+        found: _Findings = {"message": str(self._cancelled or self._pause or ""), "retries": self._journal.retries}
+        if self._watched is None:
+            return found
+        plan, board, pool = self._watched.progress.plan, self._watched.progress.board, self._watched.pool
+        now = time.time()
+        progress = [(model.variant, progress_of(board, model.variant, model.name)) for model in plan.models]
+        return {
+            **found,
+            "heard": pool.heard,
+            "seconds_left": time_left(plan, board),
+            "rates": tuple(Rate(variant, one.tokens_per_second, one.seconds_left) for variant, one in progress),
+            "workers": tuple(_worker_now(name, doing, now) for name, doing in sorted(pool.doing.items())),
+        }
+
+    def _write(self) -> None:
+        self._beat = replace(self._beat, time=time.time())
+        try:
+            self._folder.driver.write_bytes(encode_beat(self._beat))
+        except OSError as error:
+            _LOG.debug("no heartbeat: %s", error)
+
+
+def _crash(kind: type[BaseException], error: BaseException | None) -> tuple[DriverState, str]:
+    if issubclass(kind, KeyboardInterrupt):
+        return "interrupted", ""
+    lines = redacted(str(error or "")).strip().splitlines()
+    return "crashed", ": ".join([kind.__name__, *lines[:1]])
+
+
+class _Findings(TypedDict, total=False):
+    """The fields of a beat that change."""
+
+    message: str
+    retries: int
+    heard: float
+    seconds_left: float | None
+    rates: tuple[Rate, ...]
+    workers: tuple[WorkerNow, ...]
+
+
+def _worker_now(name: str, doing: Doing, now: float) -> WorkerNow:
+    left = list(doing.left)
+    next_item = left[0] if left else ""
+    return WorkerNow(name, doing.what, doing.variant, len(left), next_item, round(now - doing.since, 1), doing.where)

@@ -1,0 +1,194 @@
+"""How a sweep stands, from its results folder alone: what is done, what failed, what its driver says of itself. Only reads."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+
+from orchestrator.control.heartbeat import Beat, Condition, Rate, WorkerNow, age, condition, read_beat, told
+from orchestrator.failed import FailedItem, failed_items, group_lines, grouped
+from orchestrator.folder import Folder
+from orchestrator.plan_file import PlannedCells, decode_plan
+from orchestrator.planned_items import axes_name
+from orchestrator.progress import duration
+from orchestrator.storage import Place, State, StoredFile
+from orchestrator.summaries import aligned
+
+RECENT = 5
+WORKERS_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """The cells of one model variant. The rates are the driver's; None when none runs or nothing was measured."""
+
+    model: str
+    cells: int
+    done: int
+    failed: int
+    tokens_per_second: float | None = None
+    seconds_left: float | None = None
+
+    @property
+    def open(self) -> int:
+        """Cells that are neither done nor failed."""
+        return self.cells - self.done - self.failed
+
+
+@dataclass(frozen=True)
+class Status:
+    """Everything that ``status`` tells. ``beat`` is None when no driver has run; ``at``: when it was read (epoch seconds)."""
+
+    root: Place
+    planned: PlannedCells
+    models: tuple[ModelStatus, ...]
+    failures: tuple[FailedItem, ...]
+    beat: Beat | None
+    at: float
+
+    @property
+    def condition(self) -> Condition:
+        """How the driver is."""
+        return condition(self.beat, self.at)
+
+    @property
+    def live(self) -> Beat | None:
+        """The beat of a driver that runs."""
+        return self.beat if self.condition in ("running", "silent") else None
+
+    @property
+    def recent(self) -> list[FailedItem]:
+        """The failures that were recorded last, newest first."""
+        return sorted(self.failures, key=lambda one: -one.at)[:RECENT]
+
+    def named(self, item_id: str) -> str:
+        """A cell in a few words, a model by its name; anything else by its id."""
+        cells = (axes_name(cell) for cell in self.planned.cells if cell.cell_id == item_id)
+        return next(cells, self.planned.named(item_id))
+
+
+def read_status(root: Place) -> Status:
+    """The status of the results folder ``root``; InputError when it is none."""
+    folder = Folder(root)
+    planned, beat, at = _planned(folder.plan), read_beat(folder.driver), time.time()
+    done = folder.ids("responses")
+    failures = failed_items(folder, planned, done | folder.ids("directions"))
+    rates = {} if condition(beat, at) != "running" or beat is None else {one.variant: one for one in beat.rates}
+    return Status(root, planned, _models(planned, done, failures, rates), tuple(failures), beat, at)
+
+
+def status_json(status: Status) -> dict[str, object]:
+    """For programs: stable keys. ``driver`` is null when none has run."""
+    beat, models = status.beat, status.models
+    planned, done, failed = (sum(getattr(one, key) for one in models) for key in ("cells", "done", "failed"))
+    live = status.live
+    return {
+        "sweep": status.planned.name,
+        "results": str(status.root),
+        "state": beat.state if beat is not None and status.condition in ("running", "ended") else status.condition,
+        "cells": {"planned": planned, "done": done, "failed": failed, "open": planned - done - failed},
+        "models": [{**asdict(one), "open": one.open} for one in models],
+        "seconds_left": None if live is None else live.seconds_left,
+        "retries": 0 if beat is None else beat.retries,
+        "workers": [] if live is None else [_worker_json(status, one) for one in live.workers],
+        "driver": None if beat is None else _driver_json(beat, status),
+        "failures": [one.as_json() for one in status.failures],
+        "recent_failures": [one.id for one in status.recent],
+    }
+
+
+def status_lines(status: Status) -> list[str]:
+    """For people: the driver, a row per model, the workers, the failures by kind and the latest of them."""
+    lines = [f"sweep {status.planned.name}, results in {status.root}", told(status.beat, status.at)]
+    return [*lines, *_model_lines(status), *_worker_lines(status), *_failure_lines(status)]
+
+
+def _planned(path: StoredFile) -> PlannedCells:
+    found = path.state()
+    return decode_plan(path) if found is None else _decoded(path, found)
+
+
+@lru_cache(maxsize=1)
+def _decoded(path: StoredFile, state: State) -> PlannedCells:
+    """``state``: another content has another one; ``--watch`` need not read the same one again and again."""
+    return decode_plan(path)
+
+
+def _models(
+    planned: PlannedCells, done: set[str], failures: Sequence[FailedItem], rates: Mapping[str, Rate]
+) -> tuple[ModelStatus, ...]:
+    failed = {one.id for one in failures}
+    counts = Counter((cell.variant, cell.cell_id in done, cell.cell_id in failed) for cell in planned.cells)
+    rows = []
+    for model in planned.models:
+        total = sum(counts[model.variant, is_done, has_failed] for is_done in (True, False) for has_failed in (True, False))
+        rate = rates.get(model.variant, Rate(model.variant, None, None))
+        n_done = counts[model.variant, True, False] + counts[model.variant, True, True]
+        n_failed = counts[model.variant, False, True]
+        rows.append(ModelStatus(model.name, total, n_done, n_failed, rate.tokens_per_second, rate.seconds_left))
+    return tuple(rows)
+
+
+def _model_lines(status: Status) -> list[str]:
+    rows = [("model", "cells", "done", "failed", "open", "tokens/s", "left")]
+    for one in status.models:
+        speed = "" if one.tokens_per_second is None or not one.open else f"{one.tokens_per_second:.0f}"
+        left = "" if one.seconds_left is None or not one.open else duration(one.seconds_left)
+        rows.append((one.model, str(one.cells), str(one.done), str(one.failed), str(one.open), speed, left))
+    if status.live is None or not any(one.tokens_per_second for one in status.models):
+        rows = [row[:5] for row in rows]  # type: ignore[misc]
+    return [line.rstrip() for line in aligned(rows)] + _left_lines(status)
+
+
+def _left_lines(status: Status) -> list[str]:
+    live = status.live
+    parts = [] if live is None or live.seconds_left is None else [f"about {duration(live.seconds_left)} left"]
+    if status.beat is not None and status.beat.retries:
+        parts.append(f"{status.beat.retries} attempts repeated in this run")
+    if live is not None and live.heard is not None and live.state in ("running", "pausing"):
+        parts.append(f"last answer of a worker {duration(max(0.0, status.at - live.heard))} ago")
+    return ["; ".join(parts)] if parts else []
+
+
+def _worker_lines(status: Status) -> list[str]:
+    workers = () if status.live is None else status.live.workers
+    lines = [f"  {_worker_text(status, one)}" for one in workers[:WORKERS_SHOWN]]
+    more = len(workers) - WORKERS_SHOWN
+    return [*(["workers:"] if lines else []), *lines, *([f"  and {more} more"] if more > 0 else [])]
+
+
+def _worker_text(status: Status, one: WorkerNow) -> str:
+    where = f" ({one.host})" if one.host else ""
+    model = f" {status.planned.named(one.model)}" if one.model else ""
+    if one.does == "load":
+        what = f"loading{model}"
+    elif one.does == "generate":
+        what = f"generating with{model}: {one.items} cells left, next {status.named(one.item)}"
+    elif one.does == "extract":
+        what = f"extracting from{model}"
+    else:
+        what = f"idle, holds{model}" if model else "idle"
+    return f"{one.worker}{where}: {what}, for {duration(one.seconds)}"
+
+
+def _failure_lines(status: Status) -> list[str]:
+    if not status.failures:
+        return []
+    lines = [f"failures ({len(status.failures)}):", *group_lines(grouped(status.failures)), "latest:"]
+    lines += [
+        f"  {duration(max(0.0, status.at - one.at))} ago  {one.name}: {one.failure.kind}: {one.first_line}"
+        for one in status.recent
+    ]
+    return [*lines, f"all of one cell: python -m orchestrator logs {status.root} CELL"]
+
+
+def _worker_json(status: Status, one: WorkerNow) -> dict[str, object]:
+    return {**asdict(one), "model": status.planned.named(one.model) if one.model else None}
+
+
+def _driver_json(beat: Beat, status: Status) -> dict[str, object]:
+    content = {key: value for key, value in asdict(beat).items() if key not in ("rates", "workers", "process_started")}
+    return {**content, "condition": status.condition, "age": round(age(beat, status.at), 1)}

@@ -1,0 +1,112 @@
+"""The recorded failures of a sweep beside the cells and directions that they belong to: read, chosen, grouped. Only reads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any, cast
+
+from actors.types import Failure
+from orchestrator.attempts import UPSTREAM
+from orchestrator.folder import ENDINGS, Folder
+from orchestrator.json_text import parse_json
+from orchestrator.plan_file import PlannedCells
+from orchestrator.planned_items import PlannedItem, chosen, planned_items
+from orchestrator.storage import State, StoredFile, UnreadableFileError
+
+OWN_COLUMNS = ("kind", "worker", "attempt")
+"""What a filter of failures may name beside the axes of the cells."""
+
+FIRST_LINE_CHARACTERS = 160
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedItem(PlannedItem):
+    """A planned item with its failure, and when that was recorded (seconds since the epoch)."""
+
+    failure: Failure
+    at: float
+
+    @property
+    def first_line(self) -> str:
+        """The beginning of the message."""
+        return (self.failure.message.strip().splitlines() or [""])[0][:FIRST_LINE_CHARACTERS]
+
+    def own(self) -> Mapping[str, object]:
+        """The failure's own columns too."""
+        return {"item": self.id, **{name: getattr(self.failure, name) for name in OWN_COLUMNS}}
+
+    def as_json(self) -> dict[str, object]:
+        """For programs, without the traceback."""
+        content = {key: value for key, value in asdict(self.failure).items() if key != "traceback"}
+        return {**content, "name": self.name, "recorded": self.at}
+
+
+def failed_items(folder: Folder, planned: PlannedCells, done: Iterable[str]) -> list[FailedItem]:
+    """The failures of items of the plan that are not ``done``, in the plan's order. Unlike ``Store.failures`` it moves nothing:
+    a file that cannot be read is a failure of kind ``unreadable``."""
+    states = folder.states("failures")
+    open_ids = states.keys() - set(done)
+    found = (_failed(folder, one, states[one.id]) for one in planned_items(planned) if one.id in open_ids)
+    return [one for one in found if one is not None]
+
+
+def chosen_failures(items: Sequence[FailedItem], filters: Sequence[str]) -> list[FailedItem]:
+    """Those that meet every filter; with a direction's failure those of the cells that needed it, and the other way round:
+    the one would not succeed without the other."""
+    picked = {one.id for one in chosen(items, filters, "--filter", OWN_COLUMNS)}
+    upstream = [one for one in items if one.failure.kind == UPSTREAM and one.cell is not None]
+    causes = {one.cell.direction_id for one in upstream if one.cell is not None and one.id in picked}
+    picked |= {one.id for one in items if one.id in causes}
+    picked |= {one.id for one in upstream if one.cell is not None and one.cell.direction_id in picked}
+    return [one for one in items if one.id in picked]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Failures of one kind: how many, the first line of the most frequent message, and one item that has it."""
+
+    kind: str
+    count: int
+    message: str
+    example: FailedItem
+
+    def as_json(self) -> dict[str, object]:
+        """For programs."""
+        return {"kind": self.kind, "count": self.count, "message": self.message, "example": self.example.id}
+
+
+def grouped(items: Sequence[FailedItem]) -> list[Group]:
+    """The failures by kind, the most frequent kind first."""
+    groups = []
+    for kind, count in Counter(one.failure.kind for one in items).most_common():
+        of_kind = [one for one in items if one.failure.kind == kind]
+        message, _ = Counter(one.first_line for one in of_kind).most_common(1)[0]
+        groups.append(Group(kind, count, message, next(one for one in of_kind if one.first_line == message)))
+    return groups
+
+
+def group_lines(groups: Sequence[Group]) -> list[str]:
+    """A line per kind: how many, the message, one item that has it."""
+    return [f"  {one.count} x {one.kind}: {one.message} ({one.example.name}, {one.example.id})" for one in groups]
+
+
+def _failed(folder: Folder, item: PlannedItem, state: State) -> FailedItem | None:
+    at = state.changed / 1e9
+    try:
+        failure = _read(folder.path("failures", item.id), state)
+    except FileNotFoundError:
+        return None  # it has just succeeded, or was cleared
+    return FailedItem(id=item.id, model=item.model, cell=item.cell, direction=item.direction, failure=failure, at=at)
+
+
+@lru_cache(maxsize=20_000)
+def _read(path: StoredFile, state: State) -> Failure:
+    """``state``: another content has another one."""
+    try:
+        return Failure(**cast("dict[str, Any]", parse_json(path.read_bytes())))
+    except (UnreadableFileError, ValueError, TypeError) as error:
+        item_id = path.name.removesuffix(ENDINGS["failures"])
+        return Failure(item_id, "unreadable", f"the file of its failure is damaged: {error}", "")

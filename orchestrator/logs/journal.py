@@ -1,0 +1,163 @@
+"""Writes the log of a driver: one JSON line per event, in files of bounded size of which only the last are kept."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from actors.types import CellResult, Failure, ModelInfo
+from orchestrator.cells import Cell
+from orchestrator.classifiers import Label
+from orchestrator.logs.entries import Entry, log_files
+from orchestrator.progress import label_shares
+
+FILE_BYTES = 16 * 2**20
+FILES_KEPT = 8
+"""About 300,000 cells' worth of events; older ones are dropped."""
+
+TRACEBACK_CHARACTERS = 4_000
+"""Of each attempt's traceback the log keeps the end; the failure's own file has all of it."""
+
+LOGGER = "orchestrator"
+
+
+class Journal:
+    """Appends to the log in ``folder``; may be used by several threads. A listener of the recorder.
+
+    A disk that is full costs lines of the log, never a cell: what could not be written is counted and told once it can.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.retries = 0
+        self._guard = threading.Lock()
+        self._handle: int | None = None
+        self._size = 0
+        self._lost = 0
+        self._failed_attempts: Counter[str] = Counter()
+        self._from_code = _FromCode(self)
+
+    def __enter__(self) -> Journal:
+        logging.getLogger(LOGGER).addHandler(self._from_code)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        logging.getLogger(LOGGER).removeHandler(self._from_code)
+        with self._guard:
+            self._close()
+
+    def write(self, entry: Entry) -> None:
+        """Append ``entry``."""
+        with self._guard:
+            try:
+                if self._lost:
+                    self._append(Entry("note", f"{self._lost} lines of this log could not be written").line())
+                    self._lost = 0
+                self._append(entry.line())
+            except OSError:
+                self._close()
+                self._lost += 1
+
+    # ---- of the pool -------------------------------------------------------------------------------------------
+
+    def submitted(self, worker: str, what: str, items: Sequence[str]) -> None:
+        """``worker`` was given a task: ``load``, ``extract`` or ``generate``."""
+        again = [item for item in items if self._failed_attempts[item]]
+        for item in again:
+            attempt = self._failed_attempts[item] + 1
+            self.write(Entry("retried", f"attempt {attempt}", worker, item, details={"attempt": attempt}))
+        self.retries += len(again)
+        self.write(Entry("submitted", what, worker, items=tuple(items)))
+
+    def attempt_failed(self, worker: str, failure: Failure) -> None:
+        """One item of a task failed."""
+        self._failed_attempts[failure.item_id] += 1
+        trace = failure.traceback[-TRACEBACK_CHARACTERS:]
+        details = {"kind": failure.kind, "retryable": failure.retryable, "traceback": trace}
+        self.write(Entry("attempt failed", failure.message, worker, failure.item_id, details=details))
+
+    def lost(self, worker: str, message: str, items: Sequence[str]) -> None:
+        """A worker died with what it was running."""
+        self._failed_attempts.update(items)
+        self.write(Entry("lost", message, worker, items=tuple(items)))
+
+    # ---- a listener of the recorder ----------------------------------------------------------------------------
+
+    def loaded(self, variant: str, worker: str, info: ModelInfo) -> None:
+        """A worker holds a model."""
+        where = {name: info.provenance[name] for name in ("host", "pid") if name in info.provenance}
+        details = {"seconds": round(info.load_seconds, 3), "slots": info.slots, "device": info.device, **where}
+        text = f"on {info.device}, {info.slots} slots"
+        self.write(Entry("loaded", text, worker, variant, details=details))
+
+    def cell_done(self, cell: Cell, result: CellResult, labels: Sequence[Label]) -> None:
+        """A cell and its labels are stored."""
+        attempt = self._failed_attempts.pop(cell.id, 0) + 1
+        details = {"seconds": round(result.seconds, 3), "new_tokens": result.new_tokens, "attempt": attempt}
+        self.write(Entry("done", label_shares(labels), result.provenance.get("worker", ""), cell.id, details=details))
+
+    def failed(self, failure: Failure) -> None:
+        """An item failed for good."""
+        self._failed_attempts.pop(failure.item_id, None)
+        details = {"kind": failure.kind, "attempt": failure.attempt}
+        self.write(Entry("failed", failure.message, failure.worker or "", failure.item_id, details=details))
+
+    def noted(self, text: str) -> None:
+        """Something a person should know."""
+        self.write(Entry("note", text))
+
+    # ---- files -------------------------------------------------------------------------------------------------
+
+    def _append(self, line: bytes) -> None:
+        if self._handle is None or self._size + len(line) > FILE_BYTES:
+            self._open_next(len(line))
+        assert self._handle is not None
+        written = os.write(self._handle, line)
+        self._size += written
+        if written < len(line):
+            raise OSError(errno.ENOSPC, "only half a line could be written")
+
+    def _open_next(self, needed: int) -> None:
+        """The newest file while there is room in it, else a new one; the oldest go."""
+        self._close()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        there = log_files(self.folder)
+        number = int(there[-1].stem.removeprefix("events-")) if there else 1
+        if there and there[-1].stat().st_size + needed > FILE_BYTES:
+            number += 1
+        self._handle = os.open(self.folder / f"events-{number:06d}.jsonl", os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        self._size = os.lseek(self._handle, 0, os.SEEK_END)
+        self._end_the_last_line()
+        for path in log_files(self.folder)[:-FILES_KEPT]:
+            path.unlink(missing_ok=True)
+
+    def _end_the_last_line(self) -> None:
+        """A killed driver, or a full disk, may have left half a line."""
+        assert self._handle is not None
+        if self._size and os.pread(self._handle, 1, self._size - 1) != b"\n":
+            self._size += os.write(self._handle, b"\n")
+
+    def _close(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+class _FromCode(logging.Handler):
+    """Passes the driver's own warnings on to the journal, and to where they would have gone without it."""
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__(logging.WARNING)
+        self._journal = journal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        details = {"level": record.levelname, "source": record.name}
+        self._journal.write(Entry("log", record.getMessage(), details=details))
+        if not logging.getLogger().handlers and logging.lastResort is not None:
+            logging.lastResort.handle(record)

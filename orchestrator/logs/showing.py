@@ -1,0 +1,57 @@
+"""The log as lines to print: the last events, then what happens next, of everything, of one worker or of one item."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterator
+
+from orchestrator.errors import InputError
+from orchestrator.folder import Folder
+from orchestrator.logs.entries import Entry, EntryReader
+from orchestrator.logs.history import entry_json, entry_line, names_of
+from orchestrator.plan_file import decode_plan
+from orchestrator.planned_items import item_named, planned_items
+from orchestrator.storage import Place
+
+
+class Feed:
+    """The events in the results folder ``root``: those of ``worker`` and about the item ``word``, where they are given."""
+
+    def __init__(self, root: Place, word: str | None, worker: str | None, as_json: bool) -> None:
+        folder = Folder(root)
+        planned = decode_plan(folder.plan)
+        logs = folder.fetched_logs()
+        if not logs.is_dir():
+            raise InputError.because(f"{root} holds no logs: it was made by an earlier version, or no driver has run", "results")
+        self._item = None if word is None else item_named(planned_items(planned), word).id
+        self._worker, self._as_json = worker, as_json
+        self._reader = EntryReader(logs)
+        self._names = names_of(planned)
+
+    def last(self, count: int) -> list[str]:
+        """The last ``count`` events that there are. InputError for a worker that never did anything."""
+        known: set[str] = set()
+        kept: deque[Entry] = deque(maxlen=count)
+        for entry in self._reader.new():
+            known.add(entry.worker)
+            if self._wanted(entry):
+                kept.append(entry)
+        if self._worker is not None and self._worker not in known:
+            allowed = ", ".join(sorted(known - {""})) or "none has done anything yet"
+            raise InputError.because("no such worker in the log", "--worker", self._worker, allowed)
+        return [self._shown(entry) for entry in kept]
+
+    def more(self) -> Iterator[str]:
+        """What has happened since."""
+        return (self._shown(entry) for entry in self._reader.new() if self._wanted(entry))
+
+    def _wanted(self, entry: Entry) -> bool:
+        of_worker = self._worker is None or entry.worker == self._worker
+        return of_worker and (self._item is None or entry.concerns(self._item))
+
+    def _shown(self, entry: Entry) -> str:
+        if self._as_json:
+            return json.dumps(entry_json(entry))
+        about = entry.item or (entry.items[0] if len(entry.items) == 1 else "")
+        return entry_line(entry, self._names.get(about, ""))

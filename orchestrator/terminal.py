@@ -1,0 +1,82 @@
+"""What the commands share: arguments by name, what people read and what programs read, and how bad input ends.
+
+The two kinds of output never share a stream: with ``--json`` stdout holds JSON alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from orchestrator.errors import InputError, plain
+from orchestrator.storage import Place, place_of
+
+
+def as_place(written: str) -> Place:
+    """A folder or a URL, for typer."""
+    try:
+        return place_of(written)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+ResultsFolder = Annotated[
+    Any, typer.Argument(parser=as_place, help="The results folder of a sweep, or s3://bucket/prefix.", metavar="RESULTS")
+]
+"""A ``Place``; typer knows no unions."""
+ResultsOption = Annotated[
+    Any, typer.Option("--results", parser=as_place, metavar="RESULTS", help="Where results go instead of where the sweep says.")
+]
+"""A ``Place`` or None."""
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; everything else goes to stderr.")]
+FailureFilters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filter",
+        metavar="SELECTION",
+        help="Only these failures: column=value,... with kind, item, worker or an axis of the cells. Repeated: all must hold.",
+    ),
+]
+FailureKind = Annotated[str | None, typer.Option("--kind", help="Only failures of this kind, as `errors` lists them.")]
+
+
+def console_for(as_json: bool) -> Console:
+    """Where people read: stdout, or stderr when programs have stdout."""
+    return Console(stderr=as_json, markup=False, highlight=False)
+
+
+def show(content: dict[str, object], lines: Sequence[str], as_json: bool) -> None:
+    """The one or the other."""
+    if as_json:
+        print_json(content)
+    else:
+        print_lines(console_for(False), lines)
+
+
+def print_lines(console: Console, lines: Sequence[str]) -> None:
+    """Each as it is, without what could drive a terminal."""
+    for line in lines:
+        console.print(Text(plain(line)), soft_wrap=True)
+
+
+def print_json(content: dict[str, object], indent: int | None = 1) -> None:
+    """On stdout; without indent it is one line."""
+    print(json.dumps(content, indent=indent), flush=True)
+
+
+@contextmanager
+def input_errors_told() -> Iterator[None]:
+    """Bad input ends in its own words and exit code 2, never in a traceback."""
+    try:
+        yield
+    except InputError as error:
+        console = Console(stderr=True, markup=False, highlight=False)
+        for line in str(error).splitlines():
+            console.print(Text(plain(f"error: {line}"), style="red"), soft_wrap=True)
+        raise typer.Exit(error.exit_code) from None

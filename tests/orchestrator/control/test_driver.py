@@ -1,0 +1,193 @@
+"""A driver's heartbeat and its obedience, without a sweep: the thread against the files in a folder."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from actors.boundary import Generate
+from actors.types import Decoding, GenerationJob, Prompt
+from orchestrator.board import Board
+from orchestrator.control import driver as module
+from orchestrator.control.driver import Driver, Watched
+from orchestrator.control.heartbeat import Beat, condition, read_beat
+from orchestrator.control.requests import Requests
+from orchestrator.folder import Folder
+from orchestrator.logs import EntryReader, Journal, WatchedPool
+from orchestrator.plan import Plan
+from orchestrator.pool import PoolOptions
+from orchestrator.pool.local import LocalPool
+from orchestrator.storage import StoredFile
+from tests.orchestrator.samples import grid, plan_of
+
+PATIENCE = 60.0
+
+
+@dataclass
+class Scene:
+    folder: Folder
+    driver: Driver
+    cancelled: threading.Event
+    told: list[str]
+
+    def beat(self) -> Beat:
+        found = read_beat(self.folder.driver)
+        assert found is not None
+        return found
+
+    def until(self, reached: Callable[[Beat], bool]) -> Beat:
+        deadline = time.monotonic() + PATIENCE
+        while not reached(self.beat()):
+            assert time.monotonic() < deadline, self.beat()
+            time.sleep(0.02)
+        return self.beat()
+
+    def events(self) -> list[str]:
+        return [entry.event for entry in EntryReader(self.folder.logs).new()]
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(module, "BEAT_SECONDS", 0.02)
+
+
+@contextmanager
+def driving(root: Path) -> Iterator[Scene]:
+    folder, cancelled = Folder(root), threading.Event()
+    root.mkdir(exist_ok=True)
+    with Journal(folder.logs) as journal, Driver(folder, "sample", journal, cancelled.set) as driver:
+        yield Scene(folder, driver, cancelled, [])
+
+
+@dataclass
+class Progress:
+    plan: Plan
+    board: Board
+
+
+def watched(scene: Scene) -> WatchedPool:
+    plan = plan_of(grid())
+    pool = WatchedPool(LocalPool(PoolOptions(worker="tests.fakes:FakeWorker")), Journal(scene.folder.logs), scene.told.append)
+    scene.driver.watch(Watched(Progress(plan, Board(plan)), pool, scene.told.append))
+    return pool
+
+
+def test_it_beats_from_the_start_to_the_end(tmp_path: Path) -> None:
+    with driving(tmp_path) as scene:
+        first = scene.beat()
+        assert (first.state, first.sweep) == ("starting", "sample")
+        scene.until(lambda beat: beat.time > first.time)
+        assert condition(scene.beat()) == "running"
+        watched(scene)
+        running = scene.until(lambda beat: beat.state == "running")
+        assert [rate.variant for rate in running.rates] == [model.variant for model in plan_of(grid()).models]
+    assert scene.beat().state == "finished"
+    assert scene.events() == ["started", "ended"]
+
+
+def test_pause_waits_for_what_runs_and_resume_goes_on(tmp_path: Path) -> None:
+    with driving(tmp_path) as scene:
+        pool = watched(scene)
+        pool.submit("local", Generate((GenerationJob("cell-a", (Prompt("p", "hello"),), Decoding(8), None),)))
+        requests = Requests(scene.folder.requests)
+        requests.ask("pause")
+        pausing = scene.until(lambda beat: beat.state == "pausing")
+        assert scene.driver.paused()
+        assert [(one.worker, one.does, one.item, one.items) for one in pausing.workers] == [("local", "generate", "cell-a", 1)]
+        assert "pause asked by" in pausing.message
+        while pool.busy:
+            pool.next_event(1)
+        scene.until(lambda beat: beat.state == "paused")
+        requests.withdraw("pause")
+        scene.until(lambda beat: beat.state == "running")
+        assert not scene.driver.paused()
+    assert [event for event in scene.events() if event in ("paused", "resumed")] == ["paused", "resumed"]
+    assert scene.told[0].startswith("paused: pause asked by")
+
+
+def test_cancel_is_obeyed_once_and_its_file_is_gone_at_the_end(tmp_path: Path) -> None:
+    with driving(tmp_path) as scene:
+        Requests(scene.folder.requests).ask("cancel")
+        assert scene.cancelled.wait(PATIENCE)
+        assert "cancel asked by" in scene.driver.why_cancelled
+        scene.driver.ended("interrupted", scene.driver.why_cancelled)
+    last = scene.beat()
+    assert last.state == "interrupted"
+    assert "cancel asked by" in last.message
+    assert scene.events().count("cancelled") == 1
+    assert Requests(scene.folder.requests).asked("cancel") is None
+
+
+def test_requests_of_an_earlier_run_are_withdrawn_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    requests = Requests(Folder(tmp_path).requests)
+    requests.ask("pause")
+    requests.ask("cancel")
+    with driving(tmp_path) as scene:
+        scene.until(lambda beat: beat.time > beat.started)
+        assert not scene.driver.paused()
+        assert not scene.cancelled.is_set()
+    assert caplog.text.count("meant for an earlier run") == 2
+    assert [entry.event for entry in EntryReader(scene.folder.logs).new()].count("log") == 2
+
+
+def test_a_crash_is_the_last_word_without_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "a-very-secret-token")
+    with pytest.raises(RuntimeError), driving(tmp_path):
+        raise RuntimeError("refused a-very-secret-token\nsecond line")
+    beat = read_beat(Folder(tmp_path).driver)
+    assert beat is not None
+    assert (beat.state, beat.message) == ("crashed", "RuntimeError: refused [HF_TOKEN]")
+
+
+def test_a_full_disk_stops_neither_the_thread_nor_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = threading.Event()
+    tried = threading.Event()
+    real = StoredFile.write_bytes
+
+    def write(file: StoredFile, content: bytes) -> None:
+        if full.is_set():
+            tried.set()
+            raise OSError(28, "No space left on device")
+        real(file, content)
+
+    monkeypatch.setattr(StoredFile, "write_bytes", write)
+    with driving(tmp_path) as scene:
+        full.set()
+        assert tried.wait(PATIENCE)
+        before = scene.beat()
+        full.clear()
+        scene.until(lambda beat: beat.time > before.time)
+    assert scene.beat().state == "finished"
+
+
+def test_the_file_is_always_whole(tmp_path: Path) -> None:
+    with driving(tmp_path) as scene:
+        for _ in range(300):
+            assert json.loads(scene.folder.driver.read_bytes())["version"] == 1
+
+
+def test_cut_off_from_its_folder_a_paused_driver_stays_paused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = threading.Event()
+
+    def away(self: Requests, name: str) -> None:
+        asked.set()
+        raise OSError(101, "Network is unreachable")
+
+    with driving(tmp_path) as scene:
+        watched(scene)
+        Requests(scene.folder.requests).ask("pause")
+        scene.until(lambda beat: beat.state == "paused")
+        monkeypatch.setattr(Requests, "asked", away)
+        assert asked.wait(PATIENCE)
+        before = scene.beat()
+        scene.until(lambda beat: beat.time > before.time)
+        assert scene.driver.paused()
+    assert scene.beat().state == "finished"

@@ -1,0 +1,128 @@
+"""The status of a sweep from its folder alone, with and without a driver, writing nothing."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.types import Failure
+from orchestrator.cells import variant_id
+from orchestrator.control.heartbeat import Beat, Rate, WorkerNow, encode_beat
+from orchestrator.control.status import read_status, status_json, status_lines
+from orchestrator.errors import InputError
+from orchestrator.folder import Folder
+from orchestrator.store import Store
+from tests.orchestrator.samples import MODEL, filled, grid, plan_of
+
+CELLS = grid()
+NOW = time.time()
+BEAT = Beat(1, "another-host", NOW - 300, NOW, "running", "sample", heard=NOW - 7, retries=3, seconds_left=200.0)
+
+
+@pytest.fixture(autouse=True)
+def at_that_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: NOW)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Five cells: two done, two failed, one open."""
+    store = filled(tmp_path / "out", CELLS[:2])
+    store.write_plan(plan_of(CELLS))
+    store.write_failure(Failure(CELLS[2].id, "job", "no such\nlayer", "Traceback ...", worker="w1"))
+    store.write_failure(Failure(CELLS[3].id, "job", "no such\nlayer", "Traceback ...", worker="w1"))
+    os.utime(store.root / "failures" / f"{CELLS[2].id}.json", (NOW - 60, NOW - 60))
+    return store.root
+
+
+def files(root: Path) -> dict[str, tuple[int, bytes]]:
+    return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in root.rglob("*") if path.is_file()}
+
+
+def test_without_a_driver_the_files_tell(root: Path) -> None:
+    found = status_json(read_status(root))
+    assert found["cells"] == {"planned": 5, "done": 2, "failed": 2, "open": 1}
+    assert (found["state"], found["driver"], found["workers"], found["seconds_left"]) == ("no driver", None, [], None)
+    models: Any = found["models"]
+    (model,) = models
+    assert (model["model"], model["cells"], model["open"]) == ("smollm2", 5, 1)
+    assert found["recent_failures"] == [CELLS[3].id, CELLS[2].id]
+    lines = status_lines(read_status(root))
+    assert lines[1] == "no driver has run here"
+    assert lines[2].split() == ["model", "cells", "done", "failed", "open"]
+    assert f"  2 x job: no such (smollm2 refusal layer 12 x8, {CELLS[2].id})" in lines
+    assert any(line.endswith("ago  smollm2 refusal layer 15 x2: job: no such") for line in lines)
+
+
+def test_a_driver_that_runs_tells_rates_and_what_its_workers_do(root: Path) -> None:
+    variant = variant_id(MODEL)
+    workers = (
+        WorkerNow("w1", "generate", variant, 2, CELLS[4].id, 31.0, "node-7"),
+        WorkerNow("w2", "load", variant, 1, variant, 12.0),
+        WorkerNow("w3", "idle", variant, 0, "", 5.0),
+        WorkerNow("w4", "extract", variant, 1, "dir-1", 1.0),
+    )
+    beat = replace(BEAT, rates=(Rate(variant, 123.4, 200.0),), workers=workers)
+    Folder(root).driver.write_bytes(encode_beat(beat))
+    told = "\n".join(status_lines(read_status(root)))
+    assert "running: process 1 on another-host" in told
+    assert "123  3 min" in told
+    assert "about 3 min left; 3 attempts repeated in this run; last answer of a worker 7 s ago" in told
+    assert "w1 (node-7): generating with smollm2: 2 cells left, next smollm2 refusal layer 15 x8, for 31 s" in told
+    assert "w2: loading smollm2, for 12 s" in told
+    assert "w3: idle, holds smollm2, for 5 s" in told
+    assert "w4: extracting from smollm2, for 1 s" in told
+    found = status_json(read_status(root))
+    assert (found["state"], found["retries"], found["seconds_left"]) == ("running", 3, 200.0)
+    assert [one["model"] for one in found["workers"]] == ["smollm2"] * 4  # type: ignore[attr-defined]
+
+
+def test_a_stale_beat_is_told_as_such_and_its_rates_are_not_shown(root: Path) -> None:
+    old = replace(BEAT, time=NOW - 900, rates=(Rate(variant_id(MODEL), 123.4, 200.0),))
+    Folder(root).driver.write_bytes(encode_beat(old))
+    found = read_status(root)
+    assert status_json(found)["state"] == "silent"
+    told = "\n".join(status_lines(found))
+    assert "silent: process 1 on another-host was running, heard of 15 min ago" in told
+    assert "tokens/s" not in told
+
+
+def test_it_writes_nothing_even_when_files_are_damaged(root: Path) -> None:
+    Folder(root).path("failures", CELLS[2].id).write_bytes(b"{")
+    (root / "responses" / f"{CELLS[0].id}.parquet").write_bytes(b"no parquet")
+    Folder(root).driver.write_bytes(b"half a be")
+    before = files(root)
+    for path in (root, *root.iterdir()):
+        if path.is_dir():
+            path.chmod(0o555)
+    try:
+        found = status_json(read_status(root))
+    finally:
+        for path in (root, *root.iterdir()):
+            if path.is_dir():
+                path.chmod(0o755)
+    assert files(root) == before
+    assert [one["kind"] for one in found["failures"]] == ["unreadable", "job"]  # type: ignore[attr-defined]
+
+
+def test_done_cells_and_cells_that_are_no_longer_planned_have_not_failed(root: Path) -> None:
+    store = Store(root)
+    store.write_failure(Failure(CELLS[0].id, "job", "earlier", ""))
+    store.write_failure(Failure("cell-of-an-earlier-plan", "job", "earlier", ""))
+    assert [one.id for one in read_status(root).failures] == [CELLS[2].id, CELLS[3].id]
+
+
+def test_a_plan_that_grew_is_read_anew(root: Path) -> None:
+    assert len(read_status(root).planned.cells) == 5
+    Store(root).write_plan(plan_of(grid((12, 15, 18))))
+    assert len(read_status(root).planned.cells) == 7
+
+
+def test_what_is_no_results_folder_is_bad_input(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no plan"):
+        read_status(tmp_path)
