@@ -1,26 +1,31 @@
-"""Finished cells, one at a time, to the two compacted tables. Memory holds one batch of responses and the rows of cells."""
+"""Finished cells, one at a time, to the compacted tables. Memory holds one batch of responses and the rows of cells."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
-from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Literal, cast
 
 from orchestrator import schema
-from orchestrator.atomic import write_atomic, write_if_changed
 from orchestrator.classifiers import Label
+from orchestrator.directions_table import StoredDirections, direction_rows, with_cosines
 from orchestrator.folder import Folder
+from orchestrator.json_text import parse_json
+from orchestrator.parts import StoredCell
 from orchestrator.plan_file import PlannedCells
-from orchestrator.rows import CellAxes, CellMeasures, CellRow, CellTally, tally_of
-from orchestrator.schema import Table, UnreadableFileError
+from orchestrator.rows import CellAxes, CellGeometry, CellRow, CellTally, tally_of
+from orchestrator.schema import Table
+from orchestrator.storage import State, StoredFile, UnreadableFileError
+from orchestrator.transfers import Controls, cross_cosine, transfer_rows
 
 ROWS_PER_GROUP = 8192
 """Responses buffered before they are written as one Parquet row group."""
+
+PART_KINDS: tuple[Literal["responses", "labels"], ...] = ("responses", "labels")
 
 
 @dataclass(frozen=True)
@@ -44,19 +49,20 @@ class _Finished:
 
 
 def compact(folder: Folder, planned: PlannedCells) -> CompactSummary:
-    """Write ``cells.parquet`` and ``responses.parquet``, or nothing when no file changed since the last time.
+    """Write the compacted tables (responses, cells, directions, transfer), or nothing when no file changed since the last time.
 
     What was found is remembered in ``.compacted``, which may be deleted at any time: the tables follow from the parts.
     """
-    state = _state(folder, planned)
+    inputs = _inputs(folder, planned)
+    state = _digest(folder, inputs)
     remembered = _remembered(folder, state)
-    if remembered is not None:
+    if remembered is not None and _is_later(folder.compacted, inputs):
         return remembered
     quarantined: list[str] = []
-    summary = _write_tables(folder, _finished(folder, planned, quarantined), len(planned.cells))
+    summary = _write_tables(folder, planned, _finished(folder, planned, quarantined))
     if not quarantined:
         content = {"state": state, "tables": _tables(folder), "summary": asdict(replace(summary, changed=False))}
-        write_if_changed(folder.compacted, json.dumps(content).encode())
+        folder.compacted.write_bytes(json.dumps(content).encode())
     return replace(summary, quarantined=tuple(quarantined))
 
 
@@ -66,18 +72,18 @@ def _finished(folder: Folder, planned: PlannedCells, quarantined: list[str]) -> 
         if axes.cell_id not in done:
             continue
         try:
-            responses, measures = folder.response_part(axes.cell_id)
+            stored = folder.response_part(axes.cell_id)
         except UnreadableFileError:
             quarantined.append(axes.cell_id)
             continue
         labels, tally = None, CellTally()
         if axes.cell_id in labelled:
             try:
-                labels, labelled_at = _labels(folder, axes.cell_id, responses)
+                labels, labelled_at = _labels(folder, axes.cell_id, stored.table)
                 tally = tally_of(labels, labelled_at)
             except UnreadableFileError:
                 quarantined.append(axes.cell_id)
-        yield _Finished(_row(axes, measures, tally), responses, labels)
+        yield _Finished(_row(axes, stored, tally), stored.table, labels)
 
 
 def _labels(folder: Folder, cell_id: str, responses: Table) -> tuple[list[Label], datetime]:
@@ -91,36 +97,63 @@ def _labels(folder: Folder, cell_id: str, responses: Table) -> tuple[list[Label]
     return [by_prompt[prompt_id] for prompt_id in answered], labelled_at
 
 
-def _row(axes: CellAxes, measures: CellMeasures, tally: CellTally) -> CellRow:
-    return CellRow(**{field.name: getattr(part, field.name) for part in (axes, measures, tally) for field in fields(part)})
+def _row(axes: CellAxes, stored: StoredCell, tally: CellTally) -> CellRow:
+    at = stored.steered
+    placed = axes if at is None else replace(axes, layers=at.layers, source_layer=at.source_layer)
+    parts = (placed, stored.measures, tally, CellGeometry(prompts_sha256=stored.prompts_sha256))
+    return CellRow(**{field.name: getattr(part, field.name) for part in parts for field in fields(part)})
 
 
-def _write_tables(folder: Folder, finished: Iterable[_Finished], planned: int) -> CompactSummary:
-    rows: list[CellRow] = []
+@dataclass(frozen=True, eq=False)
+class _Gathered:
+    """What the tables beside the responses are made of, collected while those are written."""
+
+    rows: list[CellRow] = field(default_factory=list)
+    refused: dict[str, tuple[bool, ...]] = field(default_factory=dict)
+
+    def take(self, cell: _Finished) -> None:
+        self.rows.append(cell.row)
+        if cell.labels is not None and cell.row.steered:
+            self.refused[cell.row.cell_id] = tuple(label.label == "coherent_refusal" for label in cell.labels)
+
+
+def _write_tables(folder: Folder, planned: PlannedCells, finished: Iterable[_Finished]) -> CompactSummary:
+    found = _Gathered()
     written = 0
 
     def stream_responses(file: BinaryIO) -> None:
         nonlocal written
         with schema.open_writer(file, schema.RESPONSES) as writer:
-            for batch in _batches(finished, rows):
+            for batch in _batches(finished, found):
                 writer.write_table(batch)
                 written += batch.num_rows
 
-    def write_cells(file: BinaryIO) -> None:
-        with schema.open_writer(file, schema.CELLS) as writer:
-            writer.write_table(schema.cells_table(rows))
+    changed = folder.responses.write_stream(stream_responses)
+    stored = StoredDirections(folder)
+    directions = direction_rows(stored, planned)
+    controls = Controls(planned, found.rows, directions)
+    rows = with_cosines(found.rows, directions, lambda row: cross_cosine(stored, controls, row))
+    transfers = transfer_rows(planned, rows, controls, found.refused)
+    changed |= _write_table(folder.cells, schema.cells_table(rows))
+    changed |= _write_table(folder.direction_table, schema.table_of(directions, schema.DIRECTIONS))
+    changed |= _write_table(folder.transfers, schema.table_of(transfers, schema.TRANSFERS))
+    return CompactSummary(len(planned.cells), len(rows), sum(not row.labelled for row in rows), written, changed=changed)
 
-    changed = write_atomic(folder.responses, stream_responses, keep_equal=True)
-    changed |= write_atomic(folder.cells, write_cells, keep_equal=True)
-    return CompactSummary(planned, len(rows), sum(not row.labelled for row in rows), written, changed=changed)
+
+def _write_table(file: StoredFile, table: Table) -> bool:
+    def write(sink: BinaryIO) -> None:
+        with schema.open_writer(sink, table.schema) as writer:
+            writer.write_table(table)
+
+    return file.write_stream(write)
 
 
-def _batches(finished: Iterable[_Finished], rows: list[CellRow]) -> Iterator[Table]:
-    """Tables of ``ROWS_PER_GROUP`` responses or a cell more; the cells' rows are appended to ``rows`` on the way."""
+def _batches(finished: Iterable[_Finished], found: _Gathered) -> Iterator[Table]:
+    """Tables of ``ROWS_PER_GROUP`` responses or a cell more; ``found`` takes up the cells on the way."""
     batch: list[Table] = []
     held = 0
     for cell in finished:
-        rows.append(cell.row)
+        found.take(cell)
         batch.append(schema.responses_table(cell.row, cell.responses, cell.labels))
         held += batch[-1].num_rows
         if held >= ROWS_PER_GROUP:
@@ -130,29 +163,45 @@ def _batches(finished: Iterable[_Finished], rows: list[CellRow]) -> Iterator[Tab
         yield schema.concatenated(batch)
 
 
-def _state(folder: Folder, planned: PlannedCells) -> str:
-    """A digest of all that the tables follow from, without opening a part: names, sizes, times, inodes."""
+_Inputs = Mapping[str, State]
+
+
+def _inputs(folder: Folder, planned: PlannedCells) -> _Inputs:
+    """All parts that the tables follow from, without opening any."""
     wanted = {axes.cell_id for axes in planned.cells}
-    state = hashlib.sha256(str(schema.SCHEMA_VERSION).encode() + folder.plan.read_bytes())
-    for cell_id in sorted(folder.ids("responses") & wanted):
-        state.update(f"responses {cell_id} {_stat(folder.path('responses', cell_id))}\n".encode())
-    for cell_id in sorted(folder.ids("labels") & wanted):
-        state.update(f"labels {cell_id} {_stat(folder.path('labels', cell_id))}\n".encode())
+    found = {f"directions {direction_id}": state for direction_id, state in folder.states("directions").items()}
+    for kind in PART_KINDS:
+        found |= {f"{kind} {cell_id}": state for cell_id, state in folder.states(kind).items() if cell_id in wanted}
+    return found
+
+
+def _digest(folder: Folder, inputs: _Inputs) -> str:
+    state = hashlib.sha256(f"{schema.SCHEMA_VERSION} {schema.TABLES_VERSION}\n".encode() + folder.plan.read_bytes())
+    for name in sorted(inputs):
+        state.update(f"{name} {_listed(inputs[name])}\n".encode())
     return state.hexdigest()
 
 
 def _remembered(folder: Folder, state: str) -> CompactSummary | None:
-    with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
-        remembered = json.loads(folder.compacted.read_bytes())
+    with suppress(FileNotFoundError, UnreadableFileError, ValueError, KeyError, TypeError):
+        remembered = cast("dict[str, Any]", parse_json(folder.compacted.read_bytes()))
         if remembered["state"] == state and remembered["tables"] == _tables(folder):
             return CompactSummary(**{**remembered["summary"], "quarantined": ()})
     return None
 
 
-def _tables(folder: Folder) -> list[list[int]]:
-    return [_stat(folder.responses), _stat(folder.cells)]
+def _is_later(compacted: StoredFile, inputs: _Inputs) -> bool:
+    """Whether what was remembered then must hold: where times are coarse, a part may have been replaced within the same tick."""
+    step = compacted.files.clock_step
+    state = compacted.state() if step else None
+    return not step or (state is not None and all(one.changed + step < state.changed for one in inputs.values()))
 
 
-def _stat(path: Path) -> list[int]:
-    found = path.stat()
-    return [found.st_size, found.st_mtime_ns, found.st_ino]
+def _tables(folder: Folder) -> list[list[int] | None]:
+    found = folder.files.states("")
+    names = (folder.responses.name, folder.cells.name, folder.direction_table.name, folder.transfers.name)
+    return [_listed(found[name]) if name in found else None for name in names]
+
+
+def _listed(state: State) -> list[int]:
+    return [state.size, state.changed, state.inode]

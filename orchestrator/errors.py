@@ -72,7 +72,10 @@ def nearest_entry(missing: Path) -> str | None:
 
 def shown(value: object) -> str:
     """``value`` for a message: at most one short line."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to write out numbers of more than a few thousand digits
+        text = f"{type(value).__name__} with a number too long to show"
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 

@@ -7,9 +7,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from orchestrator.errors import InputError
+from orchestrator.errors import InputError, shown
+from orchestrator.json_text import parse_json
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".gguf")
 SMALL_SUFFIXES = (".json", ".jinja", ".txt", ".model", ".tiktoken", ".py")
@@ -19,6 +20,8 @@ PATH_KEYS = ("_name_or_path", "name_or_path", "base_model_name_or_path", "tokeni
 CHUNKS = 64
 CHUNK_BYTES = 64 * 1024
 MAX_HEADER_BYTES = 100_000_000
+MAX_JSON_BYTES = 200_000_000
+"""Larger ones are no config or tokenizer; they enter by their bytes."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ def folder_fingerprint(folder: Path) -> str:
     would go unseen. A fingerprint, not a seal.
     """
     digest = hashlib.sha256()
-    for path in sorted(folder.iterdir(), key=lambda entry: entry.name):
+    for path in sorted((entry for entry in folder.iterdir() if entry.is_file()), key=lambda entry: entry.name):
         if path.suffix in SMALL_SUFFIXES or path.suffix in WEIGHT_SUFFIXES:
             content = _sampled(path) if path.suffix in WEIGHT_SUFFIXES else _whole(path)
             digest.update(f"{path.name} {content}\n".encode())
@@ -58,21 +61,26 @@ def safetensors_header(path: Path) -> Mapping[str, TensorEntry]:
             size = int.from_bytes(file.read(8), "little")
             if size > MAX_HEADER_BYTES:
                 raise ValueError("its header is too large")
-            header = json.loads(file.read(size))
-        return {
-            name: TensorEntry(str(entry["dtype"]), tuple(int(size) for size in entry["shape"]))
-            for name, entry in header.items()
-            if name != "__metadata__"
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            header = parse_json(file.read(size))
+        if not isinstance(header, dict):
+            raise ValueError("its header is not a JSON object")
+        return {name: _entry(entry) for name, entry in header.items() if name != "__metadata__"}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError.because(f"{path.name} is not a readable safetensors file: {error}", value=str(path)) from error
 
 
+def _entry(entry: Mapping[str, Any]) -> TensorEntry:
+    shape = tuple(entry["shape"])
+    if not all(type(size) is int and size >= 0 for size in shape):
+        raise ValueError(f"a tensor has the shape {shown(shape)}")
+    return TensorEntry(str(entry["dtype"]), shape)
+
+
 def _whole(path: Path) -> str:
-    if path.suffix != ".json":
+    if path.suffix != ".json" or path.stat().st_size > MAX_JSON_BYTES:
         return _file_sha256(path)
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(path.read_bytes())
     except ValueError:
         return _file_sha256(path)
     if isinstance(content, dict):

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import count
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from actors.types import DirectionSet
-from orchestrator.atomic import clean
+from orchestrator.atomic import write_if_changed
 from orchestrator.classifiers import Label
-from orchestrator.direction_file import decode_direction
-from orchestrator.parts import decode_labels, decode_responses
-from orchestrator.rows import CellMeasures
-from orchestrator.schema import Table, UnreadableFileError
+from orchestrator.direction_file import DirectionSource, decode_direction, decode_source
+from orchestrator.parts import StoredCell, decode_labels, decode_responses
+from orchestrator.schema import Table, read_table
+from orchestrator.storage import Files, Place, Readable, State, StoredFile, StoredFolder, UnreadableFileError, open_files
 
 Kind = Literal["directions", "responses", "labels", "failures", "figures"]
 
@@ -30,30 +29,45 @@ ENDINGS: dict[Kind, str] = {
     "figures": ".png",
 }
 
+QUARANTINE = "quarantine"
+LOGS = "logs"
+
+_T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class Folder:
-    """The results folder ``root``: one file per item in a subfolder per kind."""
+    """The results folder at ``place``, a path or a URL: one file per item in a subfolder per kind.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.sweep = root / "sweep.yaml"
-        self.plan = root / "plan.json"
-        self.cells = root / "cells.parquet"
-        self.responses = root / "responses.parquet"
-        self.page = root / "report.md"
-        self.compacted = root / ".compacted"
-        self.lock = root / ".lock"
+    ``local`` is the folder itself, or for object storage a folder of this machine, for what only this machine needs.
+    """
 
-    def path(self, kind: Kind, name: str) -> Path:
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.files: Files = open_files(place)
+        self.local = self.files.local
+        self.sweep = self._file("sweep.yaml")
+        self.plan = self._file("plan.json")
+        self.cells = self._file("cells.parquet")
+        self.responses = self._file("responses.parquet")
+        self.direction_table = self._file("directions.parquet")
+        self.transfers = self._file("transfer.parquet")
+        self.page = self._file("report.md")
+        self.html_page = self._file("report.html")
+        self.choices = self._file("choices.json")
+        self.compacted = self._file(".compacted")
+        self.driver = self._file("driver.json")
+        self.requests = StoredFolder(self.files, "control")
+        self.logs = self.local / LOGS
+
+    def path(self, kind: Kind, name: str) -> StoredFile:
         """The file of an item; ValueError when ``name`` could lead out of the folder."""
         if not _SAFE_NAME.fullmatch(name):
             raise ValueError(f"{name!r} cannot name a file")
-        return self.root / kind / f"{name}{ENDINGS[kind]}"
+        return self._file(f"{kind}/{name}{ENDINGS[kind]}")
 
-    def new(self, kind: Kind, name: str) -> Path:
+    def new(self, kind: Kind, name: str) -> StoredFile:
         """As ``path``; FileExistsError when the item is finished."""
         path = self.path(kind, name)
         if path.exists():
@@ -62,26 +76,29 @@ class Folder:
 
     def ids(self, kind: Kind) -> set[str]:
         """The items that have a file, from the names alone; temporary files are none."""
-        try:
-            with os.scandir(self.root / kind) as entries:
-                names = [entry.name for entry in entries]
-        except FileNotFoundError:
-            return set()
-        ending = ENDINGS[kind]
-        return {name.removesuffix(ending) for name in names if name.endswith(ending) and not name.startswith(".")}
+        return {name.removesuffix(ENDINGS[kind]) for name in self.files.names(kind) if _is_item(name, kind)}
+
+    def states(self, kind: Kind) -> dict[str, State]:
+        """The same with each file's state."""
+        found = self.files.states(kind)
+        return {name.removesuffix(ENDINGS[kind]): state for name, state in found.items() if _is_item(name, kind)}
 
     def clean(self) -> None:
-        """Remove the temporary files that a killed driver left."""
-        for folder in (self.root, *(self.root / kind for kind in ENDINGS)):
-            clean(folder)
+        """Remove the unfinished files that a killed driver left."""
+        self.files.clean(["", *ENDINGS])
 
     def direction(self, direction_id: str) -> DirectionSet:
         """A direction set. All readers here: FileNotFoundError; ``UnreadableFileError`` after moving a damaged file away."""
         with self.quarantining():
             return decode_direction(self.path("directions", direction_id))
 
-    def response_part(self, cell_id: str) -> tuple[Table, CellMeasures]:
-        """A cell's response table and what was measured."""
+    def direction_source(self, direction_id: str) -> DirectionSource:
+        """Where a direction set comes from, from its header alone."""
+        with self.quarantining():
+            return decode_source(self.path("directions", direction_id))
+
+    def response_part(self, cell_id: str) -> StoredCell:
+        """A cell's response table, what was measured, and where it was steered."""
         with self.quarantining():
             return decode_responses(self.path("responses", cell_id), cell_id)
 
@@ -89,6 +106,27 @@ class Folder:
         """A cell's labels and when they were made."""
         with self.quarantining():
             return decode_labels(self.path("labels", cell_id), cell_id)
+
+    def rows(self, path: StoredFile, parse: Callable[[Table, Readable], list[_T]]) -> list[_T]:
+        """The rows of a compacted table."""
+        with self.quarantining():
+            return parse(read_table(path), path)
+
+    def fetch(self, folder: str) -> None:
+        """Copy the files directly in ``folder`` of object storage to this machine, but for dot files and what grew here since."""
+        target = self.local / folder
+        target.mkdir(parents=True, exist_ok=True)
+        for name, state in self.files.states(folder).items():
+            copy = target / name
+            is_log = folder == LOGS and copy.is_file() and copy.stat().st_size >= state.size
+            if not name.startswith(".") and not is_log:
+                write_if_changed(copy, self.files.read(f"{folder}/{name}" if folder else name))
+
+    def fetched_logs(self) -> Path:
+        """The folder of the logs, with those of drivers on other machines in it as they were when they ended."""
+        if self.place != self.local:
+            self.fetch(LOGS)
+        return self.logs
 
     @contextmanager
     def quarantining(self) -> Iterator[None]:
@@ -101,16 +139,21 @@ class Folder:
 
     def quarantine(self, error: UnreadableFileError) -> None:
         """Move a damaged file away with a warning, and with responses the labels that were made from them."""
-        target = self.root / "quarantine"
-        target.mkdir(exist_ok=True)
-        labels = [self.root / "labels" / error.path.name] if error.path.parent.name == "responses" else []
-        for victim in (error.path, *labels):
+        kind, _, name = error.key.rpartition("/")
+        labels = [self._file(f"labels/{name}")] if kind == "responses" else []
+        for victim in (*labels, self._file(error.key)):  # a kill in between must not leave labels of responses that are gone
             if victim.exists():
-                os.replace(victim, _free(target / f"{victim.parent.name}-{victim.name}"))
-        _LOG.warning("damaged file moved to %s, to be made anew: %s", target, error)
+                victim.move(self._free(f"{QUARANTINE}/{victim.folder or 'tables'}-{victim.name}"))
+        _LOG.warning("damaged file moved to %s/%s, to be made anew: %s", self.place, QUARANTINE, error)
+
+    def _file(self, key: str) -> StoredFile:
+        return StoredFile(self.files, key)
+
+    def _free(self, key: str) -> str:
+        """``key``, or its first numbered neighbour that does not exist."""
+        numbered = (f"{key}.{number}" if number else key for number in count())
+        return next(free for free in numbered if not self.files.exists(free))
 
 
-def _free(path: Path) -> Path:
-    """``path``, or its first numbered neighbour that does not exist."""
-    numbered = (path.with_name(f"{path.name}.{number}") if number else path for number in count())
-    return next(free for free in numbered if not free.exists())
+def _is_item(name: str, kind: Kind) -> bool:
+    return name.endswith(ENDINGS[kind]) and not name.startswith(".")

@@ -13,14 +13,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orchestrator.errors import InputError, Problem
+from orchestrator.errors import Problem
+from orchestrator.storage.errors import StoreLockedError
+
+__all__ = ["StoreLockedError", "exclusive"]
 
 _LOG = logging.getLogger(__name__)
 _UNSUPPORTED = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL}
-
-
-class StoreLockedError(InputError):
-    """Another driver works in the results folder; the message names its process and host."""
 
 
 @contextmanager
@@ -63,4 +62,4 @@ def _told(path: Path, content: bytes) -> str:
         who = f"process {holder['pid']} on {holder['host']}, since {holder['started']}"
     except (ValueError, KeyError, TypeError):
         who = "its process is not known"
-    return f"another driver is working in {path.parent} ({who}); wait until it ends or stop it"
+    return f"another driver is working in {path.parent} ({who}): wait until it ends, `resume` it if it is paused, or `cancel` it"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Protocol
 
 from actors.types import CellResult, DirectionSet, Failure, ModelInfo, Response
 from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.classifiers import Classifier, Label
+from orchestrator.jobs import located
+from orchestrator.rows import SteeredAt
 from orchestrator.store import Store, UnreadableFileError
 
 DIRECTIONS_KEPT = 8
@@ -44,10 +47,12 @@ class Recorder:
 
     def __init__(self, store: Store, classifier: Classifier, listeners: Sequence[Listener]) -> None:
         self._store, self._classifier, self._listeners = store, classifier, listeners
+        self._loads: dict[str, dict[str, str]] = {}
         self._read = lru_cache(maxsize=DIRECTIONS_KEPT)(store.read_direction)
 
     def loaded(self, variant: str, worker: str, info: ModelInfo) -> None:
-        """Pass it on."""
+        """Pass it on, and remember what the load took: it goes into the provenance of this worker's cells."""
+        self._loads[worker] = {"load_seconds": f"{info.load_seconds:.2f}", "slots": str(info.slots)}
         for listener in self._listeners:
             listener.loaded(variant, worker, info)
 
@@ -64,11 +69,20 @@ class Recorder:
 
     def cell(self, cell: Cell, result: CellResult, attempt: int) -> None:
         """Store a cell, then its labels; ValueError when the result is not one of this cell's prompts."""
-        self._store.write_responses(cell, result, attempt)
+        load = self._loads.get(result.provenance.get("worker", ""), {})
+        result = replace(result, provenance={**load, **result.provenance})
+        self._store.write_responses(cell, result, attempt, steered=self._steered_at(cell))
         labels = label_responses(self._classifier, result.responses)
         self._store.write_labels(cell.id, labels)
         for listener in self._listeners:
             listener.cell_done(cell, result, labels)
+
+    def _steered_at(self, cell: Cell) -> SteeredAt | None:
+        """Where a cell was steered whose layer its method selected; None where the plan itself says it."""
+        if cell.steering is None or cell.steering.span is None:
+            return None
+        found = self.read_direction(cell.steering.direction.id)
+        return None if found is None else SteeredAt(*located(cell.steering, found))
 
     def failure(self, failure: Failure) -> None:
         """Store a failure."""

@@ -5,6 +5,7 @@ A field that does not apply is None: a baseline has no steering axes, an unlabel
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,13 +22,23 @@ if TYPE_CHECKING:
     from orchestrator.models import ModelShape
 
 
+@dataclass(frozen=True)
+class SteeredAt:
+    """Where a cell was steered: absolute ``layers``, ascending, and the layer whose direction acted (None: each its own)."""
+
+    layers: tuple[int, ...]
+    source_layer: int | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class CellAxes:
     """Where a cell lies in the sweep: its ids and every axis. ``n`` counts its prompts; layers are absolute, 0-based.
 
     ``model``, ``behavior``, ``family``, ``source_model``, ``scope`` and ``depth`` are the sweep's own words.
     ``location`` is a hub repo id, an embedded model's name, or the base name of a folder (paths stay out of results).
-    ``source_layer`` is None for the scope ``own``. ``method_options`` is a JSON object.
+    ``source_layer`` is None for the scope ``own``. ``method_options`` is a JSON object. ``layer_selected``: the method
+    chose the layer; ``layers`` and ``source_layer`` are then None until the cell is finished. ``in_sample``: the cell's
+    prompts are those that chose its setting (False: held-out prompts; None: the sweep chooses nothing).
     """
 
     cell_id: str
@@ -59,6 +70,8 @@ class CellAxes:
     layers: tuple[int, ...] | None
     intervention: str | None
     multiplier: float | None
+    layer_selected: bool = False
+    in_sample: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +122,22 @@ class CellTally:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CellRow(CellAxes, CellMeasures, CellTally):
+class CellGeometry:
+    """What the stored files say of a cell beside its own measures.
+
+    ``prompts_sha256``: digest of its test prompts (``digest_of``). ``direction_cosine_to_full_precision``: between the
+    direction that steered and that of the same model unquantized (None: not quantized, or none at hand). ``cross_cosine``
+    of a transfer cell: between that direction and the target's own at the corresponding layer. With the scopes ``own`` and
+    ``list`` both are those of the first steered layer.
+    """
+
+    prompts_sha256: str | None = None
+    direction_cosine_to_full_precision: float | None = None
+    cross_cosine: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellRow(CellAxes, CellMeasures, CellTally, CellGeometry):
     """One row of ``cells.parquet``: a finished cell of the plan."""
 
     def count(self, label: LabelName) -> int:
@@ -132,10 +160,23 @@ class CellRow(CellAxes, CellMeasures, CellTally):
         """The first steered layer."""
         return self.layers[0] if self.layers else None
 
+    @property
+    def direction_layer(self) -> int | None:
+        """The layer of the source model whose direction acted; with a direction per layer, the first."""
+        return self.layer if self.source_layer is None else self.source_layer
 
-def axes_of(cell: Cell, shape: ModelShape | None = None) -> CellAxes:
+    @property
+    def relative_depth(self) -> float | None:
+        """The first steered layer as a share of the depth: as asked in the sweep, else layer / layers."""
+        if self.depth is not None or self.layer is None or not self.n_layers:
+            return self.depth
+        return self.layer / self.n_layers
+
+
+def axes_of(cell: Cell, shape: ModelShape | None = None, in_sample: bool | None = None) -> CellAxes:
     """The axes of ``cell``; ``shape`` is its target's (None: sizes unknown)."""
     target, labels, steering = cell.target, cell.labels, cell.steering
+    at = planned_at(steering)
     return CellAxes(
         cell_id=cell.id,
         variant=variant_id(target),
@@ -162,16 +203,33 @@ def axes_of(cell: Cell, shape: ModelShape | None = None) -> CellAxes:
         method=None if steering is None else steering.direction.method,
         method_options=None if steering is None else canonical_json(dict(steering.direction.options)),
         extractor=None if steering is None else steering.direction.extractor,
-        source_layer=None if steering is None else steering.source_layer,
-        layers=None if steering is None else steering.layers,
+        source_layer=None if at is None else at.source_layer,
+        layers=None if at is None else at.layers,
         intervention=None if steering is None else steering.intervention,
         multiplier=None if steering is None else float(steering.multiplier),
+        layer_selected=steering is not None and at is None,
+        in_sample=in_sample,
     )
 
 
-def measures_of(cell: Cell, result: CellResult, found: DirectionSet | None, attempt: int, finished_at: datetime) -> CellMeasures:
-    """What ``result`` measured; ``found`` holds the direction that steered (None: baseline, or not at hand)."""
-    raw_norm, extraction_norm = _norms(cell.steering, found)
+def planned_at(steering: SteeringSpec | None) -> SteeredAt | None:
+    """Where a plan says that a cell is steered; None for a baseline and where the method chooses the layer."""
+    if steering is None or isinstance(steering.source_layer, str):
+        return None
+    return SteeredAt(steering.layers, steering.source_layer)
+
+
+@dataclass(frozen=True)
+class Steered:
+    """The direction set that steered a cell (None: not at hand) and where it acted (None: baseline, or not known)."""
+
+    found: DirectionSet | None
+    at: SteeredAt | None
+
+
+def measures_of(cell: Cell, result: CellResult, steered: Steered, attempt: int, finished_at: datetime) -> CellMeasures:
+    """What ``result`` measured."""
+    raw_norm, extraction_norm = _norms(steered)
     multiplier = None if cell.steering is None else cell.steering.multiplier
     ratio = multiplier / result.residual_norm if multiplier is not None and result.residual_norm else None
     return CellMeasures(
@@ -208,12 +266,19 @@ def canonical_json(content: Mapping[str, object]) -> str:
     return json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
+def digest_of(content: object) -> str:
+    """A SHA-256 over the canonical JSON of ``content``, 20 hex digits."""
+    canonical = json.dumps(content, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:20]
+
+
 def _location(model: ModelSpec) -> str:
     return Path(model.location).resolve().name if model.source == "folder" else model.location
 
 
-def _norms(steering: SteeringSpec | None, found: DirectionSet | None) -> tuple[float | None, float | None]:
-    if steering is None or found is None:
+def _norms(steered: Steered) -> tuple[float | None, float | None]:
+    found, at = steered.found, steered.at
+    if found is None or at is None:
         return None, None
-    layer = steering.layers[0] if steering.source_layer is None else steering.source_layer
+    layer = at.layers[0] if at.source_layer is None else at.source_layer
     return found.at(layer).raw_norm, found.residual_norm_at(layer)

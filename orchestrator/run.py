@@ -6,7 +6,8 @@ The parts know nothing of each other; this is where they meet.
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from collections.abc import Iterable
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,12 +15,18 @@ from typing import Literal
 from rich.console import Console
 
 from actors.types import Failure
+from orchestrator.attempts import MaxFailures
 from orchestrator.board import Board, State
 from orchestrator.cells import Cell
+from orchestrator.choices import Choice, encode_choices
 from orchestrator.classifiers import CLASSIFIERS
-from orchestrator.folder import Folder
+from orchestrator.control.driver import Driver, Watched
+from orchestrator.costs import DEFAULT_COSTS, Costs
+from orchestrator.grids import Deferred
 from orchestrator.interrupts import Interrupts
-from orchestrator.plan import Plan, make_plan
+from orchestrator.logs import Journal, WatchedPool
+from orchestrator.plan import Plan
+from orchestrator.planning import plan_with_results
 from orchestrator.pool import POOLS, Pool, PoolOptions
 from orchestrator.progress import make_display
 from orchestrator.recorder import Recorder
@@ -27,9 +34,10 @@ from orchestrator.report import write_report
 from orchestrator.retrying import ORIGIN
 from orchestrator.scheduler import Scheduler, Settings, TooManyFailuresError
 from orchestrator.scoring import label_what_is_not
+from orchestrator.storage import Place
 from orchestrator.store import Store
 from orchestrator.sweep import Sweep, load_sweep
-from orchestrator.tracking import NullTracker, RunIdentity, Tracker, WandbTracker
+from orchestrator.tracking import NullTracker, RunIdentity, Tracker, WandbTracker, live_rates, run_config
 
 Ended = Literal["finished", "interrupted", "too many failures"]
 
@@ -64,7 +72,7 @@ class RunSummary:
     """What a run left behind. ``ran``: cells finished by this run; ``done`` and ``failed``: cells of the plan, now."""
 
     sweep: str
-    results: Path
+    results: Place
     planned: int
     done: int
     failed: int
@@ -73,6 +81,8 @@ class RunSummary:
     ended: Ended
     failures: tuple[Failure, ...]
     message: str = ""
+    choices: tuple[Choice, ...] = ()
+    deferred: tuple[Deferred, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -91,32 +101,38 @@ class RunSummary:
             "cells": {"planned": self.planned, "done": self.done, "failed": self.failed, "ran": self.ran},
             "seconds": round(self.seconds, 3),
             "failures": [{key: value for key, value in asdict(one).items() if key != "traceback"} for one in self.failures],
+            "choices": [asdict(one) for one in self.choices],
+            "deferred": [asdict(one) for one in self.deferred],
         }
 
 
-def prepare(path: Path, results: Path | None = None) -> Prepared:
+def prepare(path: Path, results: Place | None = None, costs: Costs = DEFAULT_COSTS) -> Prepared:
     """Load and plan the sweep at ``path``; InputError when it cannot be run. Writes nothing."""
     sweep = load_sweep(path)
-    return Prepared(path, sweep, make_plan(sweep), Store(results or sweep.results))
+    store = Store(results or sweep.results)
+    return Prepared(path, sweep, plan_with_results(sweep, store, costs), store)
 
 
 def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunSummary:
     """Run what is missing of a sweep; InputError and StoreLockedError before anything is started."""
     started = time.monotonic()
-    plan, store = prepared.plan, prepared.store
-    with store.lock():
+    store = prepared.store
+    with store.lock(), ExitStack() as ending:
+        session = _session(prepared, options, console, ending)
         store.write_sweep(f"{ORIGIN}{prepared.path.absolute()}\n{prepared.sweep.text}")
-        store.write_plan(plan)
-        label_what_is_not(store, CLASSIFIERS[plan.classifier])
-        board = prepared.board()
-        before = _count(board, State.DONE)
-        ended, message = _run_items(prepared, board, options, console)
-        changed = store.compact().changed
-        if ended != "interrupted" and (changed or not Folder(store.root).page.exists()):
+        store.write_plan(prepared.plan)
+        label_what_is_not(store, CLASSIFIERS[prepared.plan.classifier])
+        progress = _Progress(prepared)
+        before = _count(progress.board, State.DONE)
+        ended, message = _run_items(prepared, progress, session)
+        session.driver.ended(ended, message)
+        changed = progress.compact()
+        if ended != "interrupted" and (changed or not store.has_page()):
             write_report(store)
+    board, plan = progress.board, progress.plan
     return RunSummary(
         sweep=plan.name,
-        results=store.root,
+        results=store.place,
         planned=len(plan.cells),
         done=_count(board, State.DONE),
         failed=_count(board, State.FAILED),
@@ -125,32 +141,90 @@ def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunS
         ended=ended,
         failures=tuple(board.failures()),
         message=message,
+        choices=plan.choices,
+        deferred=plan.deferred,
     )
 
 
-def _run_items(prepared: Prepared, board: Board, options: RunOptions, console: Console) -> tuple[Ended, str]:
-    plan, store = prepared.plan, prepared.store
-    for failure in board.found_failed:
-        store.write_failure(failure)
-    if not board.unfinished():
+class _Progress:
+    """The plan and the board of a run; both grow when finished cells decide the settings of later grids."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        self._sweep, self._store = prepared.sweep, prepared.store
+        self.plan, self.board = prepared.plan, prepared.board()
+        self._changed = False
+        self._record(self.board.found_failed)
+
+    def compact(self) -> bool:
+        """Bring the tables up to date; whether any of them changed during the run."""
+        self._changed |= self._store.compact().changed
+        return self._changed
+
+    def grow(self) -> bool:
+        """Plan what follows from the results; whether there is something to run."""
+        if not self._sweep.chooses:
+            return self.board.unfinished()
+        self.compact()
+        self.plan = plan_with_results(self._sweep, self._store)
+        self._store.write_plan(self.plan)
+        self._store.write_choices(encode_choices(self.plan.choices))
+        done = self._store.done_cells() | self._store.done_directions()
+        self._record(self.board.grow(self.plan, done, self._store.failures()))
+        return self.board.unfinished()
+
+    def _record(self, failures: Iterable[Failure]) -> None:
+        for failure in failures:
+            self._store.write_failure(failure)
+
+
+@dataclass(frozen=True)
+class _Session:
+    """What surrounds the items of a run: its options, who is told, how it is stopped, and what happens at its end."""
+
+    options: RunOptions
+    console: Console
+    ending: ExitStack
+    journal: Journal
+    interrupts: Interrupts
+    driver: Driver
+
+
+def _session(prepared: Prepared, options: RunOptions, console: Console, ending: ExitStack) -> _Session:
+    """From now on the run can be followed, paused and cancelled from elsewhere. Needs the lock."""
+    folder, interrupts = prepared.store.folder, Interrupts()
+    ending.callback(prepared.store.keep_logs)
+    journal = ending.enter_context(Journal(folder.logs))
+    driver = ending.enter_context(Driver(folder, prepared.plan.name, journal, interrupts.ask))
+    return _Session(options, console, ending, journal, interrupts, driver)
+
+
+def _run_items(prepared: Prepared, progress: _Progress, session: _Session) -> tuple[Ended, str]:
+    """Run what is ready, then what follows from its results, until nothing is left. Tracking ends with the session."""
+    plan, store, board = prepared.plan, prepared.store, progress.board
+    options, console, driver = session.options, session.console, session.driver
+    if not board.unfinished() and not progress.grow():
         return "finished", ""
-    tracker = _tracker(prepared, board)
+    tracker = _tracker(prepared, progress)
+    session.ending.callback(lambda: tracker.finish(_totals(progress.board), store))
     display = make_display(plan, board, console, options.quiet)
-    recorder = Recorder(store, CLASSIFIERS[plan.classifier], (display, tracker))
+    recorder = Recorder(store, CLASSIFIERS[plan.classifier], (display, tracker, session.journal))
     if not options.quiet:
         console.print(f"starting workers ({options.pool or prepared.sweep.pool.kind})")
     ended: Ended = "finished"
     message = ""
     try:
-        with closing(_open_pool(prepared, options)) as pool, Interrupts() as interrupts, display:
-            settings = Settings(prepared.sweep.max_failures, interrupts.waiting)
-            Scheduler(plan, board, pool, recorder, settings).run()
+        opened = WatchedPool(_open_pool(prepared, options), session.journal, display.noted)
+        with closing(opened) as pool, session.interrupts as interrupts, display:
+            driver.watch(Watched(progress, pool, display.noted))
+            settings = Settings(MaxFailures(prepared.sweep.max_failures), interrupts.waiting, paused=driver.paused)
+            scheduler = Scheduler(plan, board, pool, recorder, settings)
+            scheduler.run()
+            while progress.grow():
+                scheduler.run()
     except KeyboardInterrupt:
-        ended = "interrupted"
+        ended, message = "interrupted", driver.why_cancelled
     except TooManyFailuresError as error:
         ended, message = "too many failures", str(error)
-    finally:
-        tracker.finish({"cells_done": _count(board, State.DONE), "cells_failed": _count(board, State.FAILED)})
     return ended, message
 
 
@@ -160,15 +234,20 @@ def _open_pool(prepared: Prepared, options: RunOptions) -> Pool:
     return POOLS[options.pool or asked.kind](PoolOptions(options.workers or asked.workers, resources))
 
 
-def _tracker(prepared: Prepared, board: Board) -> Tracker:
+def _tracker(prepared: Prepared, progress: _Progress) -> Tracker:
     asked = prepared.sweep.tracking
     if asked.tool != "wandb" or asked.project is None:
         return NullTracker()
-    done = _count(board, State.DONE)
-    config = {"sweep_file": prepared.sweep.text, "cells": len(prepared.plan.cells)}
-    return WandbTracker(
-        RunIdentity(asked.project, prepared.plan.name, prepared.store.root, done, config, entity=asked.entity, group=asked.group)
+    done, plan, store = _count(progress.board, State.DONE), prepared.plan, prepared.store
+    config = run_config(prepared.sweep.text, plan)
+    identity = RunIdentity(
+        asked.project, plan.name, store.root, done, config, entity=asked.entity, group=asked.group, place=str(store.place)
     )
+    return WandbTracker(identity, lambda: live_rates(progress.plan, progress.board))
+
+
+def _totals(board: Board) -> dict[str, float]:
+    return {"cells_done": _count(board, State.DONE), "cells_failed": _count(board, State.FAILED)}
 
 
 def _count(board: Board, state: State) -> int:

@@ -7,22 +7,30 @@ for a cell without rows. The compacted tables have plain columns only. Pages car
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TypeAlias
+from dataclasses import MISSING, fields
+from types import NoneType
+from typing import Any, TypeAlias, get_args, get_type_hints
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestrator.classifiers import Label
+from orchestrator.comparison_rows import DirectionRow, TransferRow
 from orchestrator.errors import InputError, Problem
-from orchestrator.rows import CellRow, canonical_json
+from orchestrator.json_text import parse_json
+from orchestrator.rows import CellRow, canonical_json, digest_of
+from orchestrator.storage import Readable, UnreadableFileError
 
 SCHEMA_VERSION = 1
-"""Raise it when a column or a record changes its meaning; readers refuse what is newer than they are."""
+"""Raise it when a part's column or record changes its meaning; readers refuse what is newer than they are."""
+
+TABLES_VERSION = 2
+"""Raise it when the compacted tables change: they are then made anew from the parts."""
 
 RECORD_KEY = b"steering_sweep"
+DIGEST = "sha256"
+"""In a record: a digest of the rest, for Parquet checks its pages but not its metadata. Earlier parts have none."""
 
 Table: TypeAlias = pa.Table
 Writer: TypeAlias = pq.ParquetWriter
@@ -85,6 +93,9 @@ CELLS = pa.schema(
         pa.field("layers", _LAYERS),
         pa.field("intervention", pa.string()),
         pa.field("multiplier", pa.float64()),
+        pa.field("layer_selected", pa.bool_(), nullable=False),
+        pa.field("in_sample", pa.bool_()),
+        pa.field("prompts_sha256", pa.string()),
         pa.field("classifier", pa.string()),
         pa.field("labelled_at", _TIME),
         pa.field("coherent_refusal_n", pa.int32()),
@@ -101,6 +112,8 @@ CELLS = pa.schema(
         pa.field("normal_high", pa.float64()),
         pa.field("direction_raw_norm", pa.float64()),
         pa.field("extraction_residual_norm", pa.float64()),
+        pa.field("direction_cosine_to_full_precision", pa.float64()),
+        pa.field("cross_cosine", pa.float64()),
         pa.field("residual_norm", pa.float64()),
         pa.field("norm_ratio", pa.float64()),
         pa.field("fired", pa.bool_()),
@@ -118,6 +131,22 @@ CELLS = pa.schema(
 )
 """``cells.parquet``: one row per finished cell of the plan, in the plan's order."""
 
+_ARROW = {str: pa.string(), bool: pa.bool_(), int: pa.int32(), float: pa.float64()}
+
+
+def _schema_of(row: type) -> pa.Schema:
+    """The columns of a row dataclass of plain fields; a field that may be None is nullable."""
+    hints = get_type_hints(row)
+    kinds = {name: [kind for kind in (get_args(hint) or (hint,)) if kind is not NoneType] for name, hint in hints.items()}
+    return pa.schema([pa.field(name, _ARROW[kinds[name][0]], nullable=bool(get_args(hint))) for name, hint in hints.items()])
+
+
+DIRECTIONS = _schema_of(DirectionRow)
+"""``directions.parquet``: one row per direction set of the plan and layer."""
+
+TRANSFERS = _schema_of(TransferRow)
+"""``transfer.parquet``: one row per finished transfer cell, in the plan's order."""
+
 RESPONSES = pa.schema(
     [
         pa.field("cell_id", pa.string(), nullable=False),
@@ -133,15 +162,10 @@ RESPONSES = pa.schema(
 )
 """``responses.parquet``: one row per response, cells in the plan's order; ``layer`` is the first steered one."""
 
+_REQUIRED = {field.name for field in fields(CellRow) if field.default is MISSING}
+"""The columns that every version of ``cells.parquet`` has."""
+
 Columns = Mapping[str, Sequence[object]]
-
-
-class UnreadableFileError(Exception):
-    """A file is truncated, damaged, or not what its name says; ``path`` names it."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path = path
 
 
 class NewerSchemaError(InputError):
@@ -149,8 +173,8 @@ class NewerSchemaError(InputError):
 
 
 def encode_part(schema: pa.Schema, columns: Columns, record: Mapping[str, object]) -> bytes:
-    """A part file: ``columns`` under ``schema``, and the ``record`` of the cell in the metadata."""
-    content = canonical_json({"version": SCHEMA_VERSION, **record})
+    """A part file: ``columns`` under ``schema``, and the ``record`` of the cell, with its digest, in the metadata."""
+    content = canonical_json({"version": SCHEMA_VERSION, **record, DIGEST: digest_of(record)})
     table = pa.table(dict(columns), schema=schema.with_metadata({RECORD_KEY: content.encode()}))
     sink = pa.BufferOutputStream()
     with open_writer(sink, table.schema) as writer:
@@ -159,29 +183,41 @@ def encode_part(schema: pa.Schema, columns: Columns, record: Mapping[str, object
     return buffer
 
 
-def decode_part(path: Path, schema: pa.Schema, cell_id: str) -> tuple[Table, dict[str, object]]:
+def decode_part(path: Readable, schema: pa.Schema, cell_id: str) -> tuple[Table, dict[str, object]]:
     """The table and the record of a part.
 
     FileNotFoundError, ``NewerSchemaError``, or ``UnreadableFileError`` when it is damaged or belongs to another cell.
     """
     table = read_table(path)
-    record: dict[str, object] = json.loads((table.schema.metadata or {}).get(RECORD_KEY, b"{}"))
-    version = record.get("version")
+    record = _record(path, (table.schema.metadata or {}).get(RECORD_KEY, b"{}"))
+    version = record.pop("version", None)
+    digest = record.pop(DIGEST, None)
     if isinstance(version, int) and version > SCHEMA_VERSION:
         message = f"{path} has schema version {version}; this program knows {SCHEMA_VERSION}: update it"
         raise NewerSchemaError(Problem("results", None, message))
     if record.get("cell_id") != cell_id or not table.schema.equals(schema):
         raise UnreadableFileError(path, f"is not the part of {cell_id}")
+    if digest is not None and digest != digest_of(record):
+        raise UnreadableFileError(path, "its record is not what was written")
     return table, record
 
 
-def read_table(path: Path) -> Table:
-    """A whole Parquet file, every page's checksum verified; FileNotFoundError or ``UnreadableFileError``."""
+def _record(path: Readable, content: bytes) -> dict[str, object]:
     try:
-        with pq.ParquetFile(pa.BufferReader(path.read_bytes()), page_checksum_verification=True) as file:
+        record = parse_json(content)
+    except ValueError as error:
+        raise UnreadableFileError(path, f"its record is damaged: {error}") from error
+    if not isinstance(record, dict):
+        raise UnreadableFileError(path, "its record is damaged")
+    return record
+
+
+def read_table(path: Readable) -> Table:
+    """A whole Parquet file, every page's checksum verified; FileNotFoundError, ``StorageError``, or ``UnreadableFileError``."""
+    content = path.read_bytes()
+    try:
+        with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
             return file.read(use_threads=False)
-    except FileNotFoundError:
-        raise
     except (pa.ArrowException, OSError) as error:
         raise UnreadableFileError(path, str(error)) from error
 
@@ -193,17 +229,47 @@ def open_writer(sink: object, schema: pa.Schema) -> Writer:
 
 def cells_table(rows: Sequence[CellRow]) -> Table:
     """``rows`` as the table ``CELLS``."""
-    return pa.table({name: [getattr(row, name) for row in rows] for name in CELLS.names}, schema=CELLS)
+    return table_of(rows, CELLS)
 
 
-def rows_of(table: Table, path: Path) -> list[CellRow]:
-    """The typed rows of a ``CELLS`` table read from ``path``; ``UnreadableFileError`` when it has other columns."""
-    if not table.schema.equals(CELLS):
+def table_of(rows: Sequence[object], schema: pa.Schema) -> Table:
+    """Row dataclasses as a table."""
+    return pa.table({name: [getattr(row, name) for row in rows] for name in schema.names}, schema=schema)
+
+
+def direction_rows_of(table: Table, path: Readable) -> list[DirectionRow]:
+    """The typed rows of a ``DIRECTIONS`` table read from ``path``; ``UnreadableFileError`` when it has other columns."""
+    return [DirectionRow(**row) for row in _exactly(table, DIRECTIONS, path)]
+
+
+def transfer_rows_of(table: Table, path: Readable) -> list[TransferRow]:
+    """The typed rows of a ``TRANSFERS`` table read from ``path``; ``UnreadableFileError`` when it has other columns."""
+    return [TransferRow(**row) for row in _exactly(table, TRANSFERS, path)]
+
+
+def _exactly(table: Table, schema: pa.Schema, path: Readable) -> list[dict[str, Any]]:
+    if not table.schema.equals(schema):
+        raise UnreadableFileError(path, f"has other columns than this program's {path.name}")
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def rows_of(table: Table, path: Readable) -> list[CellRow]:
+    """The typed rows of a ``CELLS`` table read from ``path``.
+
+    Columns that an earlier version did not write take their default. ``UnreadableFileError`` when it has other columns.
+    """
+    known = all(name in CELLS.names and field.type == CELLS.field(name).type for name, field in _fields(table).items())
+    if not known or not _REQUIRED.issubset(table.column_names):
         raise UnreadableFileError(path, "has other columns than this program's cells.parquet")
     rows = table.to_pylist()
     for row in rows:
         row["layers"] = None if row["layers"] is None else tuple(row["layers"])
     return [CellRow(**row) for row in rows]
+
+
+def _fields(table: Table) -> dict[str, pa.Field]:
+    return {field.name: field for field in table.schema}
 
 
 def responses_table(row: CellRow, part: Table, labels: Sequence[Label] | None) -> Table:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 from orchestrator.classifiers import CLASSIFIERS, Classifier
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.recorder import label_responses
 from orchestrator.report import write_report
+from orchestrator.storage import Place
 from orchestrator.store import Store, UnreadableFileError
 
 
@@ -31,7 +31,7 @@ def relabel(store: Store, classifier: Classifier, cell_ids: Sequence[str]) -> Co
     return counts
 
 
-def score_results(results: Path, name: str | None) -> dict[str, object]:
+def score_results(results: Place, name: str | None) -> dict[str, object]:
     """Label every finished cell of the plan in ``results`` with classifier ``name`` (None: the sweep's own) and rebuild
     the tables and the page. Returns what was done, for programs."""
     store = Store(results)

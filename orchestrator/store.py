@@ -1,77 +1,93 @@
-"""The results folder. Nothing else touches its files; the driver alone writes, under ``lock``.
+"""The results folder, on a disk or in object storage. Nothing else touches its files; the driver alone writes, under ``lock``.
 
 ::
 
     results/<sweep>/
       sweep.yaml  plan.json              what was asked
+      choices.json                       what the run chose by itself, where the sweep lets it
       directions/<id>.safetensors        one direction set
       responses/<cell_id>.parquet        a finished cell with all that was measured, never rewritten
       labels/<cell_id>.parquet           replaced when a cell is labelled again
       failures/<item_id>.json            what went wrong last, until it succeeds or is cleared
       quarantine/                        damaged files, moved out of the way: their items run anew
       cells.parquet  responses.parquet   compacted from the parts by ``compact``
-      report.md  figures/*.png           written by ``report``
+      directions.parquet                 a row per direction set and layer, with what quantization does to it
+      transfer.parquet                   a row per transfer cell, beside its self-control
+      report.html  report.md  figures/*  written by ``report``
 
-A file under its own name is whole (see ``atomic``), so the names alone say what is done.
+A file under its own name is whole (see ``storage``), so the names alone say what is done.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from actors.types import CellResult, DirectionSet, Failure, Response
 from orchestrator import schema
-from orchestrator.atomic import write_bytes, write_if_changed
 from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.classifiers import Label
 from orchestrator.compaction import CompactSummary, compact
+from orchestrator.comparison_rows import DirectionRow, TransferRow
 from orchestrator.direction_file import encode_direction
-from orchestrator.errors import InputError
+from orchestrator.directions_table import StoredDirections
 from orchestrator.folder import Folder
-from orchestrator.locking import StoreLockedError, exclusive
+from orchestrator.json_text import parse_json
 from orchestrator.parts import encode_labels, encode_responses, in_order, responses_of
-from orchestrator.plan_file import PlannedCells, decode_plan, encode_plan, planned_cells
-from orchestrator.rows import CellAxes, CellRow, axes_of, measures_of
-from orchestrator.schema import UnreadableFileError
+from orchestrator.plan_file import PlannedCells, check_version, decode_plan, encode_plan, planned_cells
+from orchestrator.rows import CellAxes, CellRow, Steered, SteeredAt, axes_of, measures_of, planned_at
+from orchestrator.storage import Place, StoredFile, StoreLockedError, UnreadableFileError
 
 if TYPE_CHECKING:
     from orchestrator.plan import Plan
 
 __all__ = ["CompactSummary", "PlannedCells", "Store", "StoreLockedError", "UnreadableFileError"]
 
+SETS_KEPT = 8
+"""Direction sets that are remembered while cells steered with them are written."""
+
+_T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
 
 
 class Store:
-    """The results folder ``root``. Nothing is created before the first write or ``lock``.
+    """The results folder at ``place``, a path or a URL. Nothing is created before the first write or ``lock``.
 
     Reading a damaged file moves it to ``quarantine/`` with a warning and raises ``UnreadableFileError``; a missing one
-    is a FileNotFoundError.
+    is a FileNotFoundError. Every method: ``StorageError`` when the disk or the network refuses; what was finished stays whole.
+
+    ``root`` is the folder itself, or for object storage a folder of this machine, for what only this machine needs.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._folder = Folder(root)
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._folder = self.folder = Folder(place)
+        self.root = self.folder.local
+        self._steering_set = lru_cache(maxsize=SETS_KEPT)(self.read_direction)
         self._plan: PlannedCells | None = None
         self._axes: dict[str, CellAxes] = {}
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """The right to write, for one driver: ``StoreLockedError`` when another has it. Removes a killed driver's leftovers."""
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError.because(f"cannot make the results folder {self.root}: {error.strerror}", "results") from error
-        with exclusive(self._folder.lock):
+        """The right to write, for one driver: ``StoreLockedError`` when another has it. Removes a killed driver's leftovers.
+
+        InputError when a newer version of this program wrote the folder: it is left as it is.
+        """
+        with self._folder.files.exclusive():
+            check_version(self._folder.plan)
             self._folder.clean()
             yield
+
+    def there(self) -> bool:
+        """Whether anything was ever written."""
+        return self._folder.files.there()
 
     def done_cells(self) -> set[str]:
         """Ids of the cells whose responses are stored."""
@@ -87,12 +103,12 @@ class Store:
 
     def write_sweep(self, text: str) -> None:
         """Keep the sweep file's text; an equal one is left alone."""
-        write_if_changed(self._folder.sweep, text.encode())
+        self._folder.sweep.write_if_changed(text.encode())
 
     def write_plan(self, plan: Plan) -> None:
         """Keep the plan; an equal one is left alone."""
         planned = planned_cells(plan)
-        write_if_changed(self._folder.plan, encode_plan(planned))
+        self._folder.plan.write_if_changed(encode_plan(planned))
         self._remember(planned)
 
     def planned(self) -> PlannedCells:
@@ -101,29 +117,29 @@ class Store:
 
     def write_direction(self, spec: DirectionSpec, found: DirectionSet) -> None:
         """Store a direction set. FileExistsError if it is there already; ValueError for NaN or infinity."""
-        path = self._folder.new("directions", spec.id)
-        write_bytes(path, encode_direction(spec, found))
+        self._folder.new("directions", spec.id).write_bytes(encode_direction(spec, found))
         self.clear_failures([spec.id])
 
     def read_direction(self, direction_id: str) -> DirectionSet:
         """A stored direction set."""
         return self._folder.direction(direction_id)
 
-    def write_responses(self, cell: Cell, result: CellResult, attempt: int) -> None:
-        """Store a finished cell, its responses in the order of its prompts.
+    def write_responses(self, cell: Cell, result: CellResult, attempt: int, steered: SteeredAt | None = None) -> None:
+        """Store a finished cell, its responses in the order of its prompts. ``steered``: where, if the plan does not say it.
 
         FileExistsError if it is there already: a finished cell is never rewritten. ValueError for NaN or infinity, or
         when the responses are not exactly those of the cell's prompts.
         """
-        path = self._folder.new("responses", cell.id)
+        file = self._folder.new("responses", cell.id)
         axes = self._axes.get(cell.id) or axes_of(cell)
-        measures = measures_of(cell, result, self._direction_of(cell), attempt, datetime.now(UTC))
-        write_bytes(path, encode_responses(axes, measures, in_order(cell, result)))
+        at = steered or planned_at(cell.steering)
+        measures = measures_of(cell, result, Steered(self._direction_of(cell), at), attempt, datetime.now(UTC))
+        file.write_bytes(encode_responses(axes, at, measures, in_order(cell, result)))
         self.clear_failures([cell.id])
 
     def read_responses(self, cell_id: str) -> tuple[Response, ...]:
         """A finished cell's responses, in the order of its prompts."""
-        return responses_of(self._folder.response_part(cell_id)[0])
+        return responses_of(self._folder.response_part(cell_id).table)
 
     def write_labels(self, cell_id: str, labels: Sequence[Label]) -> None:
         """Store a cell's labels, in any order, in place of earlier ones; equal ones are left alone.
@@ -133,7 +149,7 @@ class Store:
         if len({label.prompt_id for label in labels}) != len(labels):
             raise ValueError(f"{cell_id}: two labels for one prompt")
         if self._kept_labels(cell_id) != tuple(labels):
-            write_bytes(self._folder.path("labels", cell_id), encode_labels(cell_id, labels, datetime.now(UTC)))
+            self._folder.path("labels", cell_id).write_bytes(encode_labels(cell_id, labels, datetime.now(UTC)))
 
     def read_labels(self, cell_id: str) -> tuple[Label, ...]:
         """A cell's labels."""
@@ -141,7 +157,7 @@ class Store:
 
     def write_failure(self, failure: Failure) -> None:
         """Keep what went wrong with an item, in place of its earlier failure."""
-        write_bytes(self._folder.path("failures", failure.item_id), json.dumps(asdict(failure), indent=1).encode())
+        self._folder.path("failures", failure.item_id).write_bytes(json.dumps(asdict(failure), indent=1).encode())
 
     def failures(self) -> tuple[Failure, ...]:
         """The failures of items that are not done, by item id. A damaged file is moved away and left out."""
@@ -149,18 +165,17 @@ class Store:
         for item_id in sorted(self._folder.ids("failures") - self.done_cells() - self.done_directions()):
             path = self._folder.path("failures", item_id)
             try:
-                kept.append(Failure(**json.loads(path.read_bytes())))
-            except (ValueError, TypeError) as error:
+                kept.append(Failure(**cast("dict[str, Any]", parse_json(path.read_bytes()))))
+            except FileNotFoundError:
+                continue  # cleared a moment ago
+            except (UnreadableFileError, ValueError, TypeError) as error:
                 self._folder.quarantine(UnreadableFileError(path, str(error)))
         return tuple(kept)
 
     def clear_failures(self, item_ids: Collection[str] | None = None) -> int:
         """Forget the failures of ``item_ids`` (None: all); how many there were."""
         kept = self._folder.ids("failures") if item_ids is None else item_ids
-        paths = [path for item_id in kept if (path := self._folder.path("failures", item_id)).exists()]
-        for path in paths:
-            path.unlink()
-        return len(paths)
+        return sum(self._folder.path("failures", item_id).delete() for item_id in kept)
 
     def compact(self) -> CompactSummary:
         """Bring ``cells.parquet`` and ``responses.parquet`` up to date: the plan's finished cells, in the plan's order.
@@ -172,22 +187,64 @@ class Store:
 
     def cell_rows(self) -> list[CellRow]:
         """The rows of ``cells.parquet`` as the last ``compact`` wrote them; none before the first."""
+        return _none_if_absent(lambda: self._folder.rows(self._folder.cells, schema.rows_of))
+
+    def direction_rows(self) -> list[DirectionRow]:
+        """The rows of ``directions.parquet`` as the last ``compact`` wrote them; none before the first."""
+        return _none_if_absent(lambda: self._folder.rows(self._folder.direction_table, schema.direction_rows_of))
+
+    def transfer_rows(self) -> list[TransferRow]:
+        """The rows of ``transfer.parquet`` as the last ``compact`` wrote them; none before the first."""
+        return _none_if_absent(lambda: self._folder.rows(self._folder.transfers, schema.transfer_rows_of))
+
+    def directions(self) -> StoredDirections:
+        """The stored direction sets, read when asked for."""
+        return StoredDirections(self._folder)
+
+    def write_choices(self, text: str) -> None:
+        """Keep what the run chose (``choices.json``); an equal one is left alone."""
+        self._folder.choices.write_if_changed(text.encode())
+
+    def choices(self) -> list[dict[str, Any]]:
+        """What ``choices.json`` says (``orchestrator.choices.Choice`` as objects); none when there is none or it is damaged."""
         try:
-            with self._folder.quarantining():
-                return schema.rows_of(schema.read_table(self._folder.cells), self._folder.cells)
-        except (FileNotFoundError, UnreadableFileError):
+            content = cast("dict[str, Any]", parse_json(self._folder.choices.read_bytes()))
+            return list(content["choices"])
+        except (FileNotFoundError, UnreadableFileError, ValueError, KeyError, TypeError):
             return []
 
-    def write_page(self, text: str) -> Path:
-        """Write ``report.md``; an equal one is left alone."""
-        write_if_changed(self._folder.page, text.encode("utf-8", "replace"))
+    def write_pages(self, markdown: str, html: str) -> StoredFile:
+        """Write ``report.html`` and ``report.md``; equal ones are left alone. Returns ``report.md``."""
+        self._folder.html_page.write_if_changed(html.encode("utf-8", "replace"))
+        self._folder.page.write_if_changed(markdown.encode("utf-8", "replace"))
         return self._folder.page
 
     def write_figure(self, name: str, png: bytes) -> Path:
-        """Write ``figures/<name>.png``; an equal one is left alone. The path is relative to ``root``."""
-        path = self._folder.path("figures", name)
-        write_if_changed(path, png)
-        return path.relative_to(self.root)
+        """Write ``figures/<name>.png``; an equal one is left alone. The path is relative to the place."""
+        file = self._folder.path("figures", name)
+        file.write_if_changed(png)
+        return Path(file.key)
+
+    def fetched(self) -> Path:
+        """``root`` with the tables, the page and the figures in it: what lies in object storage is copied there."""
+        if self.place != self.root:
+            for folder in ("", "figures"):
+                self.folder.fetch(folder)
+        return self.root
+
+    def keep_logs(self) -> None:
+        """Copy the logs of this machine's drivers beside the results; nothing to do where they lie there already."""
+        if self.place == self.root or not self.folder.logs.is_dir():
+            return
+        try:
+            for path in self.folder.logs.iterdir():
+                StoredFile(self.folder.files, f"logs/{path.name}").write_if_changed(path.read_bytes())
+        except OSError as error:
+            _LOG.warning("the logs stay in %s: %s", self.folder.logs, error)
+
+    def has_page(self) -> bool:
+        """Whether ``report.md`` is there."""
+        return self._folder.page.exists()
 
     def _remember(self, planned: PlannedCells) -> PlannedCells:
         self._plan = planned
@@ -198,7 +255,7 @@ class Store:
         if cell.steering is None:
             return None
         try:
-            return self.read_direction(cell.steering.direction.id)
+            return self._steering_set(cell.steering.direction.id)
         except (FileNotFoundError, UnreadableFileError) as error:
             _LOG.warning("%s: the norms of its direction are not known (%s)", cell.id, error)
             return None
@@ -208,3 +265,10 @@ class Store:
             return self.read_labels(cell_id)
         except (FileNotFoundError, UnreadableFileError):
             return None
+
+
+def _none_if_absent(read: Callable[[], list[_T]]) -> list[_T]:
+    try:
+        return read()
+    except (FileNotFoundError, UnreadableFileError):
+        return []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
 from orchestrator.cli import app
+from orchestrator.control import detached
 from orchestrator.pool import POOLS, Pool, PoolOptions
 
 FAKE = "tests.fakes:FakeWorker"
@@ -17,5 +19,6 @@ def with_fake_worker(make: Callable[[PoolOptions], Pool]) -> Callable[[PoolOptio
 
 
 if __name__ == "__main__":
+    detached.PROGRAM = (sys.executable, "-m", "tests.fake_cli")
     POOLS.update({name: with_fake_worker(make) for name, make in POOLS.items()})
     app()

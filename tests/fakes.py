@@ -2,11 +2,13 @@
 
 Cues are in the data, so that they work in another process too. A location ``broken`` cannot be loaded. A prompt text
 with ``[job error]`` fails its cell alone, ``[raise]`` ends the whole task, ``[memory]`` ends it as out of memory,
-``[die]`` ends the process, ``[die once PATH]`` does so only when it can create PATH; ``[slow]`` takes 0.2 s.
+``[die]`` ends the process, ``[die once PATH]`` does so only when it can create PATH; ``[slow]`` takes 0.2 s;
+``[wait PATH]`` waits until PATH exists; ``[warn TEXT]`` logs TEXT as a warning.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import time
@@ -79,6 +81,11 @@ class FakeWorker:
         once = re.search(r"\[die once (.+?)\]", text)
         if "[slow]" in text:
             time.sleep(0.2)
+        if waiting := re.search(r"\[wait (.+?)\]", text):
+            while not Path(waiting[1]).exists():
+                time.sleep(0.05)
+        if warning := re.search(r"\[warn (.+?)\]", text):
+            logging.getLogger("actors.fake").warning("%s", warning[1])
         if "[raise]" in text:
             raise ZeroDivisionError("raised on cue")
         if "[memory]" in text:

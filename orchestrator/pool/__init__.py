@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from actors.boundary import Extract, Extraction, Generate, Load, Outcome, Task
+from actors.remarks import Remark
 from actors.types import CellResult, DirectionSet, Failure, ModelInfo, Resources
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Loaded",
     "Pool",
     "PoolOptions",
+    "Remarked",
     "Task",
     "TaskDone",
     "WorkerLost",
@@ -65,6 +67,14 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class Remarked:
+    """The worker logged something; its task goes on."""
+
+    worker: str
+    remark: Remark
+
+
+@dataclass(frozen=True)
 class TaskDone:
     """The task has given all its outcomes; the worker is idle."""
 
@@ -79,7 +89,7 @@ class WorkerLost:
     message: str
 
 
-Event = Loaded | Extracted | CellDone | Failed | TaskDone | WorkerLost
+Event = Loaded | Extracted | CellDone | Failed | Remarked | TaskDone | WorkerLost
 
 
 class Pool(Protocol):
@@ -134,6 +144,8 @@ def as_event(worker: str, outcome: Outcome) -> Event:
             return CellDone(worker, outcome)
         case Failure():
             return Failed(worker, replace(outcome, worker=worker))
+        case Remark():
+            return Remarked(worker, outcome)
 
 
 def _ray(options: PoolOptions) -> Pool:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.classifiers import LabelName
-from orchestrator.report.series import Series, depth_text, layer_text
+from orchestrator.report.drawing import new_figure, png_of
+from orchestrator.report.series import Series
+from orchestrator.report.values import IN_SAMPLE, where_text
 from orchestrator.rows import CellRow
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-DPI = 150
 ANNOTATED = 20
 """Columns up to which every cell shows its number."""
 
@@ -32,22 +32,17 @@ def heat_map(series: Series) -> bytes | None:
     grid = _grid(series)
     if not grid.cells:
         return None
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     columns, rows = len(grid.multipliers), len(grid.layers)
     width = min(24.0, max(8.0, 2.6 + 1.1 * columns))
-    figure = Figure(figsize=(width, 2.3 + 0.42 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(width, 2.3 + 0.42 * rows)
     title = textwrap.fill(series.title, int(11 * width))
-    figure.suptitle(f"{title}\n{_baseline(series.baseline)}", fontsize=11, parse_math=False)
+    note = f"; {IN_SAMPLE} in-sample" if any(row.in_sample for row in grid.cells.values()) else ""
+    figure.suptitle(f"{title}\n{_baseline(series.baseline)}{note}", fontsize=11, parse_math=False)
     left, right = figure.subplots(1, 2, sharey=True)
     _panel(figure, left, grid, "coherent_refusal", "coherent refusals (%)", "Blues")
     _panel(figure, right, grid, "garbled", "garbled (%)", "Oranges")
     left.set_ylabel("steered layer (depth)")
-    png = BytesIO()
-    figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
-    return png.getvalue()
+    return png_of(figure)
 
 
 def _panel(figure: Any, axes: Any, grid: _Grid, label: LabelName, title: str, colours: str) -> None:
@@ -70,13 +65,14 @@ def _annotate(axes: Any, grid: _Grid, label: LabelName) -> None:
     for (layer, multiplier), row in grid.cells.items():
         share = 100 * row.count(label) / row.n
         place = (grid.multipliers.index(multiplier), grid.layers.index(layer))
-        axes.text(*place, f"{share:.0f}", ha="center", va="center", fontsize=9, color="white" if share > 60 else "black")
+        mark = IN_SAMPLE if row.in_sample else ""
+        axes.text(*place, f"{share:.0f}{mark}", ha="center", va="center", fontsize=9, color="white" if share > 60 else "black")
 
 
 def _grid(series: Series) -> _Grid:
     rows = [row for row in series.steered if row.labelled and row.n and row.multiplier is not None]
-    names = tuple(dict.fromkeys(_layer(row) for row in rows))
-    cells = {(_layer(row), row.multiplier): row for row in rows if row.multiplier is not None}
+    names = tuple(dict.fromkeys(where_text(row) for row in rows))
+    cells = {(where_text(row), row.multiplier): row for row in rows if row.multiplier is not None}
     return _Grid(names, tuple(sorted({multiplier for _, multiplier in cells})), cells)
 
 
@@ -88,11 +84,6 @@ def _shares(grid: _Grid, label: LabelName) -> npt.NDArray[np.float64]:
     for (layer, multiplier), row in grid.cells.items():
         shares[grid.layers.index(layer), grid.multipliers.index(multiplier)] = 100 * row.count(label) / row.n
     return shares
-
-
-def _layer(row: CellRow) -> str:
-    depth = depth_text(row)
-    return layer_text(row) + (f" ({depth})" if depth else "")
 
 
 def _baseline(row: CellRow | None) -> str:

@@ -1,85 +1,111 @@
-"""``report.md``: the reading, and per series its table, picture and samples; then where the numbers come from."""
+"""The report page: what was found in words, then tables and pictures, samples, and where the numbers come from."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from orchestrator.classifiers import LabelName
 from orchestrator.plan_file import PlannedCells
+from orchestrator.report.blocks import Block, Bullets, Fold, Heading, Paragraph, Picture, Quote
+from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.reading import reading
 from orchestrator.report.samples import Sample
 from orchestrator.report.series import Series, cell_text
-from orchestrator.report.tables import markdown_table
-from orchestrator.report.untrusted import fenced, markdown
+from orchestrator.report.tables import cells_grid
 from orchestrator.rows import CellRow
 
 PROMPT_SHOWN = 200
 RESPONSE_SHOWN = 400
+SERIES_TOLD = 8
+"""Series whose finding is told in words at the top; the overview has every one."""
+
+_ABOUT = (
+    "Rates are percent of a cell's responses with their 95 % Wilson interval and count. 'x norm' is the multiplier over the "
+    "residual stream's norm at the first steered layer. 'fired': the residual stream was measured to move as asked."
+)
+_PROVENANCE = ("model", "weights", "revision", "adapter", "dtype", "quantization", "fingerprint", "template")
 
 
 @dataclass(frozen=True)
 class Section:
-    """One series with its picture (path relative to the page, None without labelled steered cells) and samples."""
+    """One series with its picture (None without labelled steered cells) and samples."""
 
     series: Series
-    figure: Path | None
+    figure: Picture | None
     samples: Mapping[LabelName, Sequence[Sample]]
 
 
-def page_text(planned: PlannedCells, rows: Sequence[CellRow], sections: Sequence[Section], failed: int) -> str:
-    """The whole page. The same results give the same text: it carries no date but those of the cells."""
-    said = reading(rows, failed, len(planned.cells)).splitlines()
-    blocks = [f"# {markdown(planned.name)}", "\n".join(f"- {markdown(line)}" for line in said)]
-    blocks.append(
-        "Rates are percent of a cell's responses with their 95 % Wilson interval and count. `x norm` is the multiplier over the "
-        "residual stream's norm at the first steered layer. `fired`: the residual stream was measured to move as asked."
-    )
-    for section in sections:
+@dataclass(frozen=True)
+class Comparison:
+    """What compares series with each other: a heading, its table, its pictures."""
+
+    title: str
+    grid: Grid | None
+    pictures: tuple[Picture, ...] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that a page shows. ``failed``: how many of the plan's cells."""
+
+    planned: PlannedCells
+    rows: Sequence[CellRow]
+    comparisons: Sequence[Comparison]
+    sections: Sequence[Section]
+    failed: int
+
+
+def page_blocks(page: Page) -> list[Block]:
+    """The page. The same results give the same blocks: it carries no date but those of the cells."""
+    said = reading(page.rows, page.failed, len(page.planned.cells), SERIES_TOLD).splitlines()
+    blocks: list[Block] = [Heading(1, page.planned.name), Bullets(tuple(said)), Paragraph(_ABOUT)]
+    for comparison in page.comparisons:
+        tables = () if comparison.grid is None else (comparison.grid,)
+        blocks += [Heading(2, comparison.title), *tables, *comparison.pictures]
+    for section in page.sections:
         blocks += _section(section)
-    return "\n\n".join([*blocks, *_provenance(rows)]) + "\n"
+    return [*blocks, *_provenance(page.rows)]
 
 
-def _section(section: Section) -> list[str]:
-    blocks = [f"## {markdown(section.series.title)}", markdown_table(section.series)]
+def _section(section: Section) -> list[Block]:
+    blocks: list[Block] = [Heading(2, section.series.title), cells_grid(section.series)]
     if section.figure is not None:
-        blocks.append(f"![Heat maps, layer by multiplier: coherent refusals and garbled]({section.figure.as_posix()})")
+        blocks.append(section.figure)
     for label, samples in section.samples.items():
-        blocks.append(f"### Labelled {label.replace('_', ' ')}")
-        for sample in samples:
-            blocks += _sample(sample)
+        shown = tuple(block for sample in samples for block in _sample(sample))
+        blocks.append(Fold(3, f"Labelled {label.replace('_', ' ')}", shown))
     return blocks
 
 
-def _sample(sample: Sample) -> list[str]:
+def _sample(sample: Sample) -> list[Block]:
     where = cell_text(sample.row) if sample.row.steered else "unsteered"
     return [
-        f"{markdown(where)}, prompt {markdown(sample.response.prompt_id)}:",
-        fenced(sample.response.prompt, PROMPT_SHOWN),
-        "Response:",
-        fenced(sample.response.text, RESPONSE_SHOWN),
-        f"Evidence: {markdown(sample.label.evidence)}",
+        Paragraph(f"{where}, prompt {sample.response.prompt_id}:"),
+        Quote(sample.response.prompt, PROMPT_SHOWN),
+        Paragraph("Response:"),
+        Quote(sample.response.text, RESPONSE_SHOWN),
+        Paragraph(f"Evidence: {sample.label.evidence}"),
     ]
 
 
-def _provenance(rows: Sequence[CellRow]) -> list[str]:
+def _provenance(rows: Sequence[CellRow]) -> list[Block]:
     if not rows:
         return []
-    lines = [
-        "| model | weights | revision | adapter | dtype | quantization | fingerprint | template |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in {row.variant: row for row in rows}.values():
-        about = [row.model, f"{row.source}: {row.location}", row.revision or "-", "yes" if row.adapter else "no"]
-        about += [row.dtype, row.quantization, row.model_fingerprint[:12] or "-", (row.template_sha256 or "-")[:12]]
-        lines.append("| " + " | ".join(markdown(text) for text in about) + " |")
+    variants = {row.variant: row for row in rows}.values()
+    table = Grid("", tuple(Column(name, left=True) for name in _PROVENANCE), tuple(_about(row) for row in variants))
     first, last = min(row.finished_at for row in rows), max(row.finished_at for row in rows)
-    facts = [f"- cells finished between {first:%Y-%m-%d %H:%M} and {last:%Y-%m-%d %H:%M} UTC"]
-    facts.append(f"- classifier: {markdown(', '.join(sorted({row.classifier for row in rows if row.classifier})) or 'none')}")
-    facts += [f"- {markdown(name)}: {markdown(', '.join(values))}" for name, values in _environment(rows).items()]
-    return ["## Where the numbers come from", "\n".join(lines), "\n".join(facts)]
+    facts = [f"cells finished between {first:%Y-%m-%d %H:%M} and {last:%Y-%m-%d %H:%M} UTC"]
+    facts.append(f"classifier: {', '.join(sorted({row.classifier for row in rows if row.classifier})) or 'none'}")
+    facts += [f"{name}: {', '.join(values)}" for name, values in _environment(rows).items()]
+    return [Heading(2, "Where the numbers come from"), table, Bullets(tuple(facts))]
+
+
+def _about(row: CellRow) -> tuple[Value, ...]:
+    about = [row.model, f"{row.source}: {row.location}", row.revision or "-", "yes" if row.adapter else "no"]
+    about += [row.dtype, row.quantization, row.model_fingerprint[:12] or "-", (row.template_sha256 or "-")[:12]]
+    return tuple(map(Value, about))
 
 
 def _environment(rows: Sequence[CellRow]) -> dict[str, list[str]]:

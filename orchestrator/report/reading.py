@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.report.series import Series, cell_text, mostly, series_of
+from orchestrator.report.values import best_of, refusal_rate
 from orchestrator.rows import CellRow
 from orchestrator.statistics import interval_text
 
 
-def reading(rows: Sequence[CellRow], failed: int = 0, planned: int | None = None) -> str:
+def reading(rows: Sequence[CellRow], failed: int = 0, planned: int | None = None, limit: int | None = None) -> str:
     """One line per series of finished cells, and a last one when cells failed or (of ``planned``) have not run.
 
-    The best cell has the highest rate of coherent refusals, then the fewest garbled, then the weakest multiplier.
+    At most ``limit`` series are told (None: all). The best cell has the highest rate of coherent refusals, then the fewest
+    garbled, then the weakest multiplier; it is the best of several on the very prompts that its rate is of.
     """
-    lines = [f"{series.title}: {'; '.join(_findings(series))}" for series in series_of(rows)]
+    found = series_of(rows)
+    lines = [f"{series.title}: {'; '.join(_findings(series))}" for series in found[:limit]]
+    if len(found) > len(lines):
+        lines.append(f"and {len(found) - len(lines)} more series")
     missing = max(0, planned - len(rows) - failed) if planned is not None else 0
     absent = [
         text for count, text in ((failed, "failed"), (missing, "not run yet")) if count for text in [f"{_cells(count)} {text}"]
@@ -49,12 +54,13 @@ def _baseline(row: CellRow | None) -> str:
 
 
 def _best(rows: Sequence[CellRow], baseline: CellRow | None) -> str:
-    best = max(rows, key=lambda row: (_rate(row), -row.count("garbled"), -abs(row.multiplier or 0.0)))
+    best = best_of(rows)
     count = best.count("coherent_refusal")
     if count == 0:
         return f"no coherent refusal in any of {_cells(len(rows))}"
     text = f"best cell {cell_text(best)}: {count}/{best.n} coherent refusals {interval_text(count, best.n)}"
-    if baseline is not None and baseline.labelled and _rate(best) <= _rate(baseline):
+    text += " (in-sample)" if best.in_sample else ""
+    if baseline is not None and baseline.labelled and refusal_rate(best) <= refusal_rate(baseline):
         return f"no cell refuses more often than unsteered ({text})"
     return text
 
@@ -74,10 +80,6 @@ def _verified(rows: Sequence[CellRow]) -> str:
     if verified == len(rows):
         return f"steering verified in all {len(rows)} steered cells" if len(rows) > 1 else "steering verified"
     return f"steering NOT verified in {len(rows) - verified} of {len(rows)} steered cells"
-
-
-def _rate(row: CellRow) -> float:
-    return row.count("coherent_refusal") / row.n if row.n else 0.0
 
 
 def _cells(count: int) -> str:

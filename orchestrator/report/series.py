@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from orchestrator.report.method_text import options_text
 from orchestrator.report.untrusted import visible
 from orchestrator.rows import CellRow
 
@@ -32,7 +33,7 @@ _Part = Callable[[CellRow], str]
 _PARTS: tuple[_Part, ...] = (
     lambda row: f"direction from {row.source_model}" if row.is_transfer else "",
     lambda row: row.method or "",
-    lambda row: "" if row.method_options in (None, "{}") else str(row.method_options),
+    lambda row: options_text(row.method, row.method_options),
     lambda row: f"read by {row.extractor}",
     lambda row: (row.scope or "").replace("_", " "),
     lambda row: row.intervention or "",
@@ -53,8 +54,10 @@ def series_of(rows: Iterable[CellRow]) -> list[Series]:
     groups += [(row, []) for key, row in baselines.items() if key not in used]
     order = {row.cell_id: number for number, row in reversed(list(enumerate(rows)))}
     groups.sort(key=lambda group: min(order[row.cell_id] for row in (group[0], *group[1]) if row is not None))
-    telling = _telling([found[0] for _, found in groups if found])
-    return [Series(_title(found[0] if found else baseline, telling), baseline, tuple(found)) for baseline, found in groups]
+    firsts = [first for baseline, found in groups if (first := found[0] if found else baseline) is not None]
+    return [
+        Series(_title(first, firsts), baseline, tuple(found)) for first, (baseline, found) in zip(firsts, groups, strict=True)
+    ]
 
 
 def layer_text(row: CellRow) -> str:
@@ -74,11 +77,7 @@ def layer_text(row: CellRow) -> str:
 
 def depth_text(row: CellRow) -> str:
     """The first steered layer in percent of the depth: as asked in the sweep, else layer / layers; empty if unknown."""
-    if row.depth is not None:
-        return f"{100 * row.depth:.0f} %"
-    if row.layer is None or not row.n_layers:
-        return ""
-    return f"{100 * row.layer / row.n_layers:.0f} %"
+    return "" if row.relative_depth is None else f"{100 * row.relative_depth:.0f} %"
 
 
 def multiplier_text(row: CellRow) -> str:
@@ -97,7 +96,7 @@ def mostly(row: CellRow, garbled: int) -> bool:
 
 
 def _target(row: CellRow) -> tuple[object, ...]:
-    return (row.variant, row.model, row.behavior, row.max_new_tokens)
+    return (row.variant, row.model, row.behavior, row.prompts_sha256, row.max_new_tokens)
 
 
 def _key(row: CellRow) -> tuple[object, ...]:
@@ -105,26 +104,37 @@ def _key(row: CellRow) -> tuple[object, ...]:
     return (*_target(row), row.direction_id, *steering)
 
 
-def _place(row: CellRow) -> tuple[tuple[int, ...], float]:
-    return (row.layers or (), row.multiplier or 0.0)
+def _place(row: CellRow) -> tuple[tuple[int, ...], bool, float]:
+    return (row.layers or (), row.layer_selected, row.multiplier or 0.0)
 
 
 def _run(layers: Sequence[int]) -> bool:
     return layers == tuple(range(layers[0], layers[-1] + 1))
 
 
-def _telling(firsts: Sequence[CellRow]) -> list[_Part]:
-    """The parts of a title that tell series of one model and behavior apart, and always a transfer's source."""
+def _title(row: CellRow, firsts: Sequence[CellRow]) -> str:
+    """Model, behavior, what tells its series from others of the same two, and how it is steered wherever that tells any."""
     groups = [list(found) for _, found in groupby(sorted(firsts, key=_named), key=_named)]
-    return [part for part in _PARTS if part is _PARTS[0] or any(len({part(row) for row in found}) > 1 for found in groups)]
+    own = next(found for found in groups if _named(found[0]) == _named(row))
+    parts = [_weights(row)] if _tells(_weights, own) else []
+    parts += [_prompts(row)] if _tells(lambda one: one.prompts_sha256 or "", own) else []
+    if row.steered:
+        steered = [[one for one in found if one.steered] for found in groups]
+        parts += [part(row) for part in _PARTS if part is _PARTS[0] or any(_tells(part, found) for found in steered)]
+    return visible(" · ".join(word for word in (row.model, row.behavior, *parts) if word))
+
+
+def _weights(row: CellRow) -> str:
+    return row.dtype if row.quantization == "none" else row.quantization
+
+
+def _prompts(row: CellRow) -> str:
+    return {True: "prompts that chose the setting", False: "held-out prompts", None: f"{row.n} prompts"}[row.in_sample]
+
+
+def _tells(part: _Part, rows: Sequence[CellRow]) -> bool:
+    return len({part(row) for row in rows}) > 1
 
 
 def _named(row: CellRow) -> tuple[str, str]:
     return (row.model, row.behavior)
-
-
-def _title(row: CellRow | None, telling: Sequence[_Part]) -> str:
-    if row is None:
-        return ""
-    extra = [part(row) for part in telling] if row.steered else []
-    return visible(" · ".join(word for word in (row.model, row.behavior, *extra) if word))

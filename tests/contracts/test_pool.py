@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -21,6 +22,7 @@ from orchestrator.pool import (
     Loaded,
     Pool,
     PoolOptions,
+    Remarked,
     Task,
     TaskDone,
     WorkerLost,
@@ -143,6 +145,21 @@ def test_an_error_that_ends_the_task_fails_what_is_open_and_may_be_retried(pool:
     assert isinstance(alone, Failed)
     assert not alone.failure.retryable, "alone, it is known who is to blame"
     assert "raised on cue" in alone.failure.traceback
+
+
+def test_what_a_worker_logs_comes_before_the_result_that_it_led_to(pool: Pool) -> None:
+    run(pool, load())
+    remarked, done, other, _ = run(pool, Generate((job("a", "[warn going on with 16 slots]"), job("b"))))
+    assert isinstance(remarked, Remarked)
+    assert (remarked.worker, remarked.remark.text) == (pool.workers()[0], "going on with 16 slots")
+    assert isinstance(done, CellDone)
+    assert isinstance(other, CellDone)
+
+
+def test_a_loaded_model_says_where_it_is(pool: Pool) -> None:
+    loaded, _ = run(pool, load())
+    assert isinstance(loaded, Loaded)
+    assert loaded.info.provenance["host"] == socket.gethostname()
 
 
 def test_a_release_gives_the_model_back_and_the_worker_loads_again(pool: Pool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from actors.types import DType, ModelSpec, Prompt, Quantization, Resources
 from orchestrator.devices import ACCELERATORS, CPU, GIB, device_of
 from orchestrator.errors import InputError
-from orchestrator.estimate import VariantCost, cache_bytes, memory_limit, prompt_tokens, run_seconds, weight_bytes
+from orchestrator.estimate import VariantCost, Work, cache_bytes, memory_limit, prompt_tokens, run_seconds, weight_bytes
 from orchestrator.models import shape_of
 from tests.orchestrator.sweep_files import EMBEDDED, hub, plan_of
 
@@ -71,15 +72,44 @@ def test_the_quickstarts_size_takes_minutes_on_two_cores(tmp_path: Path) -> None
     assert 40 < rate < 250
 
 
+def work(new: int, slots: int, prompt: int = 0) -> Work:
+    """``new`` tokens to generate in ``slots`` rows at once."""
+    return Work(rows=slots, prompt=prompt, new=new, read=0, trials=0.0, slots=slots, longest=100)
+
+
 def test_a_small_batch_on_a_gpu_is_bound_by_reading_the_weights(tmp_path: Path) -> None:
     model = plan_of(tmp_path, models={"b": hub("b", gpus=1, accelerator="A100-80G", dtype="bfloat16")}).models[0]
     variant = VariantCost(model.name, model.spec, model.shape, model.resources, 1)
-    device = device_of(1, "A100-80G")
-    one = run_seconds(variant, device, 0, 100, 1)
+    device = replace(device_of(1, "A100-80G"), block_seconds=0.0)
+    one = run_seconds(variant, device, work(100, 1))
     assert one == pytest.approx(100 * 7.6e9 * 2 / (0.6 * 2039e9), rel=0.02)
-    assert run_seconds(variant, device, 0, 800, 8) == pytest.approx(one)
+    assert run_seconds(variant, device, work(800, 8)) == pytest.approx(one)
     half = VariantCost(model.name, model.spec, model.shape, Resources(0.5, 1, "A100-80G"), 1)
-    assert run_seconds(half, device, 0, 100, 1) == pytest.approx(2 * one)
+    assert run_seconds(half, device, work(100, 1)) == pytest.approx(2 * one)
+    launching = replace(device, block_seconds=0.01)
+    assert run_seconds(variant, launching, work(100, 1)) == pytest.approx(100 * 28 * 0.01)
+
+
+def test_a_mixture_of_experts_works_with_those_that_a_token_passes(tmp_path: Path) -> None:
+    """Mixtral 8x7B: 46.7 B parameters to hold, 12.9 B to compute with (mistral.ai's own figures)."""
+    entry = {"hub": "mistralai/Mixtral-8x7B-Instruct-v0.1", "gpus": 1, "accelerator": "H200", "dtype": "bfloat16"}
+    model = plan_of(tmp_path, models={"m": entry}).models[0]
+    assert model.shape.working == pytest.approx(12.9e9, rel=0.005)
+    variant = VariantCost(model.name, model.spec, model.shape, model.resources, 1)
+    device = replace(device_of(1, "H200"), block_seconds=0.0)
+    assert run_seconds(variant, device, work(0, 1, prompt=1000)) == pytest.approx(2 * 12.9e9 * 1000 / device.flops, rel=0.005)
+    assert weight_bytes(model.shape, model.spec) == pytest.approx(2 * 46.7e9, rel=0.001)
+
+
+def test_linear_attention_keeps_no_keys_and_values(tmp_path: Path) -> None:
+    """Qwen3.5 9B: 8 of its 32 blocks have full attention, with 4 heads of 256 for keys and for values."""
+    model = plan_of(tmp_path, models={"m": {"hub": "Qwen/Qwen3.5-9B", "dtype": "bfloat16"}}).models[0]
+    assert cache_bytes(model.shape, model.spec, 1) == 8 * 2 * 4 * 256 * 2
+
+
+def test_cosmic_costs_its_trials(tmp_path: Path) -> None:
+    dim, cosmic, svd = (plan_of(tmp_path, methods=[name]).estimate for name in ("dim", "cosmic", "cosmic_svd"))
+    assert dim.seconds == svd.seconds < cosmic.seconds
 
 
 def test_more_work_costs_more(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.errors import InputError
-from orchestrator.rows import CellRow, axes_of, measures_of, tally_of
+from orchestrator.rows import CellRow, Steered, axes_of, measures_of, planned_at, tally_of
 from orchestrator.schema import (
     CELLS,
     LABEL_PART,
@@ -47,7 +47,7 @@ def row(layer: int | None, multiplier: float = 8.0) -> CellRow:
     one = cell(layer, multiplier)
     parts = (
         axes_of(one, SHAPE),
-        measures_of(one, result_of(one), direction_set(), 2, NOW),
+        measures_of(one, result_of(one), Steered(direction_set(), planned_at(one.steering)), 2, NOW),
         tally_of(labels_of(one, 9, 1), NOW),
     )
     return CellRow(**{field.name: getattr(part, field.name) for part in parts for field in fields(part)})
@@ -128,7 +128,7 @@ def test_a_part_comes_back_with_its_record(tmp_path: Path) -> None:
     path.write_bytes(encode_part(LABEL_PART, LABELS, {"cell_id": "cell-a", "ratio": 0.1, "none": None}))
     table, record = decode_part(path, LABEL_PART, "cell-a")
     assert table.to_pydict() == LABELS
-    assert record == {"version": SCHEMA_VERSION, "cell_id": "cell-a", "ratio": 0.1, "none": None}
+    assert record == {"cell_id": "cell-a", "ratio": 0.1, "none": None}
     assert encode_part(LABEL_PART, LABELS, {"cell_id": "cell-a", "ratio": 0.1, "none": None}) == path.read_bytes()
 
 

@@ -17,7 +17,9 @@ from safetensors import safe_open
 from actors.types import Direction, DirectionSet, Failure, FiredCheck, Prompt
 from orchestrator.errors import InputError
 from orchestrator.locking import StoreLockedError
+from orchestrator.rows import SteeredAt
 from orchestrator.store import Store, UnreadableFileError
+from tests.orchestrator.comparisons import ALPHA, BETA, plan_with, set_of, spec_of, steered
 from tests.orchestrator.samples import PROMPTS, cell, direction_set, direction_spec, filled, grid, labels_of, plan_of, result_of
 
 COUNTS = {None: (0, 0), (12, 8.0): (0, 10), (15, 8.0): (9, 1)}
@@ -172,6 +174,24 @@ def test_a_part_carries_the_whole_cell(tmp_path: Path) -> None:
     assert (record["measures"]["direction_raw_norm"], record["measures"]["residual_norm"]) == (15.5, 32.0)
     assert (record["measures"]["fired"], record["measures"]["attempt"]) == (True, 1)
     assert json.loads(record["measures"]["provenance"])["torch"] == "2.13.0"
+
+
+def test_a_layer_that_the_method_chose_is_known_when_the_cell_is_finished(tmp_path: Path) -> None:
+    one = steered(ALPHA, BETA, ("cosmic", None, 8.0))
+    store = Store(tmp_path)
+    store.write_plan(plan_with([one], {one.id: True}))
+    (planned,) = store.planned().cells
+    assert (planned.layers, planned.source_layer, planned.layer_selected, planned.in_sample) == (None, None, True, True)
+    store.write_direction(spec_of(ALPHA, "cosmic"), set_of(ALPHA, "cosmic"))
+    store.write_responses(one, result_of(one), 1, steered=SteeredAt(tuple(range(12, 20)), 18))
+    store.compact()
+    (row,) = Store(tmp_path).cell_rows()
+    assert (row.layers, row.source_layer, row.layer, row.direction_layer) == (tuple(range(12, 20)), 18, 12, 18)
+    assert (row.layer_selected, row.in_sample, row.depth, row.relative_depth) == (True, True, None, 0.6)
+    assert row.direction_raw_norm == 19.0  # of the source's layer 18
+    record = json.loads(pq.read_schema(tmp_path / "responses" / f"{one.id}.parquet").metadata[b"steering_sweep"])
+    assert record["steered"] == {"layers": list(range(12, 20)), "source_layer": 18}
+    assert record["axes"]["layers"] == list(range(12, 20))
 
 
 def test_labelling_again_touches_labels_alone(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_the_page_holds_everything(tmp_path: Path) -> None:
     store.compact()
     path = write_report(store)
     text = path.read_text()
-    assert path == tmp_path / "report.md"
+    assert str(path) == str(tmp_path / "report.md")
     for wanted in (
         "# sample",
         "best cell L15+ x 8: 9/10 coherent refusals",

@@ -1,0 +1,44 @@
+"""A page as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from orchestrator.report.blocks import Block, Bullets, Fold, Heading, Paragraph, Picture, Quote
+from orchestrator.report.grid import Grid, Value
+from orchestrator.report.untrusted import fenced, markdown
+
+
+def markdown_page(blocks: Iterable[Block]) -> str:
+    """The page's text."""
+    return "\n\n".join(_block(block) for block in blocks) + "\n"
+
+
+def markdown_grid(grid: Grid) -> str:
+    """A table, its title left to the heading above it, its notes below."""
+    lines = ["| " + " | ".join(markdown(column.head) for column in grid.columns) + " |"]
+    lines.append("|" + "|".join("---" if column.left else "--:" for column in grid.columns) + "|")
+    lines += ["| " + " | ".join(_value(value) for value in row) + " |" for row in grid.rows]
+    return "\n".join([*lines, *(f"\n{markdown(note)}" for note in grid.notes)])
+
+
+def _block(block: Block) -> str:
+    match block:
+        case Heading(level, text):
+            return f"{'#' * level} {markdown(text)}"
+        case Paragraph(text):
+            return markdown(text)
+        case Bullets(items):
+            return "\n".join(f"- {markdown(item)}" for item in items)
+        case Grid():
+            return markdown_grid(block)
+        case Picture(path, _, about):
+            return f"![{markdown(about)}]({path.as_posix()})"
+        case Quote(text, limit):
+            return fenced(text, limit)
+        case Fold(level, title, blocks):
+            return "\n\n".join([f"{'#' * level} {markdown(title)}", *(_block(inner) for inner in blocks)])
+
+
+def _value(value: Value) -> str:
+    return value.text if value.number else markdown(value.text)

@@ -1,0 +1,60 @@
+"""What a page is made of, whatever it is written as."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from orchestrator.report.grid import Grid
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading; level 1 is the page's title."""
+
+    level: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Running text."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Bullets:
+    """A list."""
+
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture: its ``path`` relative to the page, its bytes, and in words what it shows."""
+
+    path: Path
+    png: bytes
+    about: str
+
+
+@dataclass(frozen=True)
+class Quote:
+    """Text that a model or a person wrote, of which at most ``limit`` characters are shown."""
+
+    text: str
+    limit: int
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What a reader opens when interested; ``level`` is its heading's where pages have no folds."""
+
+    level: int
+    title: str
+    blocks: tuple[Block, ...]
+
+
+Block: TypeAlias = Heading | Paragraph | Bullets | Grid | Picture | Quote | Fold

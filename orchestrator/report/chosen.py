@@ -1,0 +1,46 @@
+"""The settings that a sweep took from its own earlier cells: what was chosen, by which rate, from how many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.report.grid import Column, Grid, Value
+from orchestrator.report.values import IN_SAMPLE, number
+from orchestrator.statistics import interval_text, percent_text
+
+_COLUMNS = (
+    Column("model", left=True),
+    Column("behavior", left=True),
+    Column("method", left=True),
+    Column("for grid", left=True, spare=2),
+    Column("layer"),
+    Column("multiplier", "mult."),
+    Column("coherent refusal %"),
+    Column("garbled %", "garbled"),
+    Column("of", spare=1),
+)
+_NOTE = (
+    "Chosen: the best rate of coherent refusals among the settings within the bound on garbled responses; on a tie the highest "
+    "multiplier. Of: how many settings were considered (choices.json has them all)."
+)
+_MARK = f"{IN_SAMPLE} in-sample: this rate chose the setting; the rate to report is that of the cells that used it."
+
+
+def chosen_grid(choices: Sequence[Mapping[str, Any]]) -> Grid | None:
+    """One row per choice of ``choices.json``; None when there is none."""
+    if not choices:
+        return None
+    return Grid("Chosen settings", _COLUMNS, tuple(_row(choice) for choice in choices), (_NOTE, _MARK))
+
+
+def _row(choice: Mapping[str, Any]) -> tuple[Value, ...]:
+    names = tuple(Value(str(choice[key])) for key in ("model", "behavior", "method", "grid"))
+    of = number(str(len(choice["considered"])))
+    one = choice["chosen"]
+    if one is None:
+        return (*names, number("-"), number("-"), Value(str(choice["reason"]), short="none", tone="faint"), number("-"), of)
+    layer = "chosen" if one["layer"] is None else f"L{one['layer']}"
+    k, n = one["coherent"], one["n"]
+    rate = f"{percent_text(k, n)}{IN_SAMPLE} {interval_text(k, n)} {k}/{n}"
+    return (*names, number(layer), number(f"{one['multiplier']:g}"), number(rate), number(percent_text(one["garbled"], n)), of)

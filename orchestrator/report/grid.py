@@ -1,0 +1,136 @@
+"""A table as values, and as text for a terminal; ``markdown`` and ``html`` write the same for a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.report.untrusted import visible
+
+Tone = Literal["", "coherent_refusal", "garbled", "normal", "alarm", "faint"]
+"""What a value stands out as."""
+
+_STYLES: dict[Tone, str] = {
+    "": "",
+    "coherent_refusal": "green",
+    "garbled": "yellow",
+    "normal": "cyan",
+    "alarm": "bold red",
+    "faint": "dim",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column. ``short``: its head where space is short. ``spare``: 0 is always shown; 1 is the first to go, then 2, ..."""
+
+    head: str
+    short: str = ""
+    left: bool = False
+    spare: int = 0
+
+
+@dataclass(frozen=True)
+class Value:
+    """One value of a table. ``short``: its text where space is short. ``number``: written by this program from numbers alone."""
+
+    text: str
+    short: str | None = None
+    tone: Tone = ""
+    number: bool = False
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table: every row has a value per column. ``notes`` are said below it."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Value, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def stacked(grids: Sequence[Grid], width: int) -> Table:
+    """``grids`` under each other for a terminal of ``width`` columns, all in the fullest layout that fits.
+
+    Fuller to narrower: everything; short values and heads; then without the spare columns, one kind after the other; at
+    last words wrap.
+    """
+    spares = sorted({column.spare for grid in grids for column in grid.columns} - {0})
+    layouts = [_Layout(), _Layout(short=True), *(_Layout(True, spare) for spare in spares)]
+    layouts.append(replace(layouts[-1], wraps=True))
+    console = Console(width=10 * width, color_system=None)
+    stacks = (_stack(grids, layout) for layout in layouts)
+    stack = next(stacks)
+    while console.measure(stack).maximum > width and (narrower := next(stacks, None)) is not None:
+        stack = narrower
+    return stack
+
+
+def shortened(grid: Grid, limit: int, where: str) -> Grid:
+    """The first ``limit`` rows, with a note that says ``where`` the others are."""
+    if len(grid.rows) <= limit:
+        return grid
+    note = f"{len(grid.rows) - limit} more rows in {where}"
+    return Grid(grid.title, grid.columns, grid.rows[:limit], (*grid.notes, note))
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """``short`` values and heads; ``without`` the columns that are spared first, up to this number; ``wraps``: words do."""
+
+    short: bool = False
+    without: int = 0
+    wraps: bool = False
+
+
+def _stack(grids: Sequence[Grid], layout: _Layout) -> Table:
+    stack = Table.grid()
+    stack.add_column()
+    for grid in grids:
+        stack.add_row(_table(grid, layout))
+        for note in grid.notes:
+            stack.add_row(_Note(visible(note)))
+        if grid.notes:
+            stack.add_row("")
+    return stack
+
+
+@dataclass(frozen=True)
+class _Note:
+    """Text that wraps to whatever width there is: it never decides the layout."""
+
+    text: str
+
+    def __rich_console__(self, console: Console, options: object) -> list[Text]:
+        return [Text(self.text, style="dim")]
+
+    def __rich_measure__(self, console: Console, options: object) -> object:
+        from rich.measure import Measurement
+
+        return Measurement(1, 1)
+
+
+def _table(grid: Grid, layout: _Layout) -> Table:
+    title = Text(visible(grid.title), style="bold")
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, collapse_padding=True)
+    shown = [place for place, column in enumerate(grid.columns) if not 0 < column.spare <= layout.without]
+    for place in shown:
+        column = grid.columns[place]
+        head = column.short or column.head if layout.short else column.head
+        wraps = layout.wraps and column.left
+        table.add_column(head, justify="left" if column.left else "right", no_wrap=not wraps, overflow="fold")
+    for row in grid.rows:
+        table.add_row(*(_text(row[place], layout.short) for place in shown))
+    return table
+
+
+def _text(value: Value, short: bool) -> Text:
+    shown = value.short if short and value.short is not None else value.text
+    return Text(visible(shown), style=_STYLES[value.tone])

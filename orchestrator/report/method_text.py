@@ -1,0 +1,25 @@
+"""A method with its options as it is written in tables: only what differs from the method's own defaults."""
+
+from __future__ import annotations
+
+import json
+
+from actors.methods import METHODS
+
+
+def method_text(method: str | None, options: str | None) -> str:
+    """``cosmic``, or ``cosmic (ablation affine)``; ``options`` is the JSON object of ``cells.parquet``."""
+    changed = options_text(method, options)
+    return f"{method or ''} ({changed})" if changed else method or ""
+
+
+def options_text(method: str | None, options: str | None) -> str:
+    """``ablation affine, kl_limit 0.2``; empty when all options are the method's defaults."""
+    given = json.loads(options or "{}")
+    known = METHODS.get(method or "")
+    defaults = {} if known is None else json.loads(known.options().model_dump_json())
+    return ", ".join(
+        f"{name} {value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in given.items()
+        if name not in defaults or defaults[name] != value
+    )

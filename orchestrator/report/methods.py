@@ -1,0 +1,87 @@
+"""Methods of finding a direction side by side (the paper's Table 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from orchestrator.report.grid import Column, Grid, Value
+from orchestrator.report.method_text import method_text
+from orchestrator.report.series import multiplier_text
+from orchestrator.report.values import BEST_NOTE, best_of, decimals, number, rate_value, where_text
+from orchestrator.rows import CellRow
+
+REFERENCE = "dim"
+"""The method that the others' directions are compared with; where it did not run, the first that did."""
+
+Cosine = Callable[[CellRow, CellRow], float | None]
+"""Between the directions that steered two cells; None when one is not stored."""
+
+_COLUMNS = (
+    Column("model", left=True),
+    Column("method", left=True),
+    Column("layer", left=True),
+    Column("multiplier", "mult."),
+    Column("coherent refusal %"),
+    Column("garbled %", "garbled"),
+    Column("cosine"),
+    Column("of", spare=1),
+)
+_NOTE = (
+    "Each line is the best of so many ('of') cells; 'chosen' marks the layer that the method chose itself. "
+    "Cosine: of this line's direction to that of the model's first line, each at its own layer."
+)
+
+
+@dataclass(frozen=True)
+class _Line:
+    best: CellRow
+    among: int
+
+
+def methods_grid(rows: Sequence[CellRow], cosine: Cosine) -> Grid | None:
+    """One line per model, method and way of choosing the layer; None where no model was steered by two methods."""
+    groups = [lines for lines in _groups(rows) if len({_method(line.best) for line in lines}) > 1]
+    if not groups:
+        return None
+    behaviors = len({line.best.behavior for lines in groups for line in lines}) > 1
+    values = tuple(_values(line, lines[0].best, cosine, behaviors) for lines in groups for line in lines)
+    marked = any(line.among > 1 or line.best.in_sample for lines in groups for line in lines)
+    return Grid("Methods", _COLUMNS, values, (_NOTE, BEST_NOTE) if marked else (_NOTE,))
+
+
+def _groups(rows: Sequence[CellRow]) -> list[list[_Line]]:
+    """Per target and test the lines of its methods, the reference first."""
+    groups: dict[tuple[object, ...], dict[tuple[object, ...], list[CellRow]]] = {}
+    for row in rows:
+        if row.labelled and row.multiplier and not row.is_transfer:
+            lines = groups.setdefault(_test(row), {})
+            lines.setdefault((*_method(row), row.layer_selected), []).append(row)
+    return [
+        sorted((_Line(best_of(cells), len(cells)) for cells in lines.values()), key=lambda line: line.best.method != REFERENCE)
+        for lines in groups.values()
+    ]
+
+
+def _test(row: CellRow) -> tuple[object, ...]:
+    test = (row.variant, row.behavior, row.prompts_sha256, row.max_new_tokens)
+    return (*test, row.extractor, row.scope, row.intervention)
+
+
+def _method(row: CellRow) -> tuple[str | None, str | None]:
+    return (row.method, row.method_options)
+
+
+def _values(line: _Line, first: CellRow, cosine: Cosine, behaviors: bool) -> tuple[Value, ...]:
+    row = line.best
+    model = row.model + (f"/{row.quantization}" if row.quantization != "none" else "")
+    return (
+        Value(model + (f" · {row.behavior}" if behaviors else "")),
+        Value(method_text(row.method, row.method_options)),
+        number(where_text(row)),
+        number(multiplier_text(row)),
+        rate_value(row, "coherent_refusal", in_sample=line.among > 1 or row.in_sample is True),
+        rate_value(row, "garbled"),
+        decimals(None if row is first else cosine(row, first)),
+        number(str(line.among)),
+    )

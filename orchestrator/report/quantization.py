@@ -1,0 +1,117 @@
+"""What quantization costs: a model's forms side by side at one setting (the paper's Table 8; SCIENCE.md section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from orchestrator.classifiers import LabelName
+from orchestrator.comparison_rows import DirectionRow
+from orchestrator.report.grid import Column, Grid, Value
+from orchestrator.report.series import multiplier_text
+from orchestrator.report.values import BEST_NOTE, best_of, decimals, number, rate_value, where_text
+from orchestrator.rows import CellRow
+from orchestrator.statistics import fisher, holm
+
+_COLUMNS = (
+    Column("model", left=True),
+    Column("weights", left=True),
+    Column("setting", left=True),
+    Column("coherent refusal %"),
+    Column("garbled %", "garbled"),
+    Column("cosine", spare=0),
+    Column("norm", spare=2),
+    Column("full norm", spare=3),
+    Column("p (Holm)", "p", spare=1),
+)
+_NOTES = (
+    "Each model at one setting, the best of its unquantized form. Cosine: of the direction found in the quantized model to the "
+    "one found in the same model unquantized; norm: the direction's before normalising, here and there. p: Fisher's exact test "
+    "against the unquantized form, two-sided, Holm-adjusted over this table.",
+)
+
+
+def quantization_grid(rows: Sequence[CellRow], directions: Iterable[DirectionRow]) -> Grid | None:
+    """One row per model and form of its weights; None unless a model ran in several forms of which one is quantized."""
+    groups = [group for group in _groups(rows) if len(group.forms) > 1 and any(row.quantization != "none" for row in group.forms)]
+    if not groups:
+        return None
+    norms = {(one.direction_id, one.layer): one for one in directions}
+    p = _adjusted(groups)
+    lines = []
+    for group in groups:
+        for row in group.forms:
+            marked = row.in_sample is True or (group.chosen and row is group.forms[0])
+            direction = norms.get((row.direction_id or "", row.direction_layer or 0))
+            lines.append(_line(rate_value(row, "coherent_refusal", marked), row, direction, p.get(row.cell_id)))
+    marked = any(group.chosen or any(row.in_sample for row in group.forms) for group in groups)
+    return Grid("Quantization", _COLUMNS, tuple(lines), (*_NOTES, BEST_NOTE) if marked else _NOTES)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """One cell of each form of a model's weights at one setting, unquantized first; ``chosen``: the best of several settings."""
+
+    forms: tuple[CellRow, ...]
+    chosen: bool
+
+
+def _groups(rows: Sequence[CellRow]) -> list[_Group]:
+    """Per model and kind of steering."""
+    kinds: dict[tuple[object, ...], list[CellRow]] = {}
+    for row in rows:
+        if row.labelled and row.multiplier and not row.is_transfer:
+            kinds.setdefault(_kind(row), []).append(row)
+    found = []
+    for kind in kinds.values():
+        full = [row for row in kind if row.quantization == "none"] or kind
+        candidates = [row for row in full if row.variant == full[0].variant]
+        best = best_of(candidates)
+        forms = {best.variant: best}
+        for row in kind:
+            if _setting(row) == _setting(best):
+                forms.setdefault(row.variant, row)
+        found.append(_Group(tuple(forms.values()), len(candidates) > 1))
+    return found
+
+
+def _adjusted(groups: Sequence[_Group]) -> dict[str, float]:
+    """Cell id -> p against the unquantized form, adjusted over all of ``groups``."""
+    pairs = [
+        (row, group.forms[0]) for group in groups if group.forms[0].quantization == "none" for row in group.forms[1:] if row.n
+    ]
+    name: LabelName = "coherent_refusal"
+    p = [fisher(row.count(name), row.n, full.count(name), full.n) for row, full in pairs]
+    return {row.cell_id: adjusted for (row, _), adjusted in zip(pairs, holm(p), strict=True)}
+
+
+def _kind(row: CellRow) -> tuple[object, ...]:
+    test = (row.model, row.behavior, row.prompts_sha256, row.max_new_tokens)
+    return (*test, row.method, row.method_options, row.extractor, row.scope, row.intervention, row.layer_selected)
+
+
+def _setting(row: CellRow) -> tuple[object, ...]:
+    """A layer that the method chose in each form for itself counts as one setting."""
+    return (None if row.layer_selected else row.layers, row.multiplier)
+
+
+def _line(rate: Value, row: CellRow, direction: DirectionRow | None, p: float | None) -> tuple[Value, ...]:
+    weights = row.dtype if row.quantization == "none" else row.quantization
+    setting = f"{row.method} {where_text(row)} x {multiplier_text(row)}"
+    norms = (direction.raw_norm if direction else None, direction.full_precision_raw_norm if direction else None)
+    return (
+        Value(row.model),
+        number(weights),
+        number(setting),
+        rate,
+        rate_value(row, "garbled"),
+        decimals(row.direction_cosine_to_full_precision),
+        decimals(norms[0], 2),
+        decimals(norms[1], 2),
+        number("-" if p is None else p_text(p)),
+    )
+
+
+def p_text(p: float) -> str:
+    """``0.17``, ``0.0049``; ``1.8e-07`` where it is small."""
+    return f"{p:.2g}"

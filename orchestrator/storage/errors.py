@@ -1,0 +1,52 @@
+"""What can go wrong with stored files. A missing one is a plain FileNotFoundError."""
+
+from __future__ import annotations
+
+import errno
+
+from orchestrator.errors import InputError, Problem
+from orchestrator.redaction import redacted
+
+EXIT_STORAGE = 3
+
+_ADVICE = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space, or ask for a larger quota",
+    errno.EFBIG: "allow larger files (ulimit -f)",
+    errno.EACCES: "see who may write there",
+    errno.EPERM: "see who may write there",
+    errno.EROFS: "make it writable",
+}
+
+
+class StorageError(InputError, OSError):
+    """The disk or the object storage refused: it is full, away, or not permitted. What was finished before is whole.
+
+    An OSError for those who can go on without the file; for the command line a message and exit code 3.
+    """
+
+    exit_code = EXIT_STORAGE
+
+    @classmethod
+    def of(cls, error: OSError, doing: str, place: str) -> StorageError:
+        """``error`` while ``doing`` (in words) something at ``place``."""
+        why = redacted(error.strerror or str(error))
+        advice = _ADVICE.get(error.errno or 0, "see to it")
+        message = f"cannot {doing} in {place}: {why}. Every finished cell is kept: {advice}, then run the same command again"
+        return cls(Problem("results", None, message))
+
+
+class UnreadableFileError(Exception):
+    """A file is truncated, damaged, or not what its name says. ``key``: its name in its place, where it has one."""
+
+    def __init__(self, file: object, reason: str) -> None:
+        super().__init__(f"{file}: {reason}")
+        self.key = str(getattr(file, "key", ""))
+
+
+class BadSectorError(OSError):
+    """The disk cannot read a file that it has (EIO): the file is lost, the disk is not."""
+
+
+class StoreLockedError(InputError):
+    """Another driver works in the results folder; the message names its process and host."""

@@ -1,0 +1,130 @@
+"""Files of a folder on a disk: temporary file, fsync, rename, fsync of the folder; one driver by ``flock``."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from orchestrator.atomic import clean, sync_folder, write_atomic, write_bytes
+from orchestrator.errors import InputError
+from orchestrator.locking import exclusive
+from orchestrator.storage.errors import BadSectorError, StorageError
+from orchestrator.storage.files import State, WriteTo
+
+LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class LocalFiles:
+    """The files of the folder ``place``."""
+
+    place: Path
+    clock_step: ClassVar[int] = 0  # a new version is a renamed file: its inode differs
+
+    @property
+    def local(self) -> Path:
+        """The folder itself."""
+        return self.place
+
+    def there(self) -> bool:
+        """Whether the folder exists."""
+        return self.place.is_dir()
+
+    def read(self, name: str, most: int | None = None) -> bytes:
+        """A bad sector (EIO) makes the file unreadable, not the disk: its item can be made anew."""
+        try:
+            with (self.place / name).open("rb") as file:
+                return file.read(-1 if most is None else most)
+        except OSError as error:
+            if error.errno == errno.EIO:
+                raise BadSectorError(error.errno, error.strerror) from error
+            raise self._told(error, f"read {name}") from error
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+        return (self.place / name).is_file()
+
+    def write(self, name: str, content: bytes) -> None:
+        """Atomic and durable."""
+        with self._telling(f"write {name}"):
+            write_bytes(self.place / name, content)
+
+    def write_stream(self, name: str, write: WriteTo) -> bool:
+        """Atomic and durable."""
+        with self._telling(f"write {name}"):
+            return write_atomic(self.place / name, write, keep_equal=True)
+
+    def names(self, folder: str) -> set[str]:
+        """From one look at the folder."""
+        with self._entries(folder) as entries:
+            return {entry.name for entry in entries if entry.is_file()}
+
+    def states(self, folder: str) -> Mapping[str, State]:
+        """From one look at the folder and one at each file."""
+        with self._entries(folder) as entries:
+            return {entry.name: _state(entry.stat()) for entry in entries if entry.is_file()}
+
+    def delete(self, name: str) -> bool:
+        """Unlink it."""
+        with self._telling(f"remove {name}"):
+            try:
+                (self.place / name).unlink()
+            except FileNotFoundError:
+                return False
+            return True
+
+    def move(self, name: str, new: str) -> None:
+        """Rename it, durably."""
+        with self._telling(f"move {name}"):
+            target = self.place / new
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(self.place / name, target)
+            sync_folder(target.parent)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """``flock`` on ``.lock``."""
+        try:
+            self.place.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError.because(f"cannot make the results folder {self.place}: {error.strerror}", "results") from error
+        with exclusive(self.place / LOCK):
+            yield
+
+    def clean(self, folders: Iterable[str]) -> None:
+        """Remove temporary files."""
+        for folder in folders:
+            with self._telling(f"clean {folder or 'the folder'}"):
+                clean(self.place / folder)
+
+    @contextmanager
+    def _entries(self, folder: str) -> Iterator[Iterable[os.DirEntry[str]]]:
+        with self._telling(f"list {folder or 'the files'}"):
+            try:
+                entries = os.scandir(self.place / folder)
+            except (FileNotFoundError, NotADirectoryError):
+                yield ()
+                return
+            with entries:
+                yield entries
+
+    @contextmanager
+    def _telling(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._told(error, doing) from error
+
+    def _told(self, error: OSError, doing: str) -> OSError:
+        if isinstance(error, StorageError | FileNotFoundError):
+            return error
+        return StorageError.of(error, doing, str(self.place))
+
+
+def _state(found: os.stat_result) -> State:
+    return State(found.st_size, found.st_mtime_ns, found.st_ino)

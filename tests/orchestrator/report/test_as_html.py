@@ -1,0 +1,124 @@
+"""The page as one HTML file: whole, harmless whatever a model wrote, needing nothing else and running nothing."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from orchestrator.report import write_report
+from orchestrator.report.as_html import html_page
+from orchestrator.report.as_markdown import markdown_page
+from orchestrator.report.blocks import Block, Bullets, Fold, Heading, Paragraph, Picture, Quote
+from orchestrator.report.grid import Column, Grid, Value
+from orchestrator.store import Store
+from tests.orchestrator.samples import filled, grid, labels_of, plan_of, result_of
+
+EVIL = '</pre></style><script>alert(1)</script><img src=http://e.x onerror=x>\x1b[31m \u202e & "quoted" \' | `x` *b*'
+BLOCKS: list[Block] = [
+    Heading(1, EVIL),
+    Bullets((EVIL,)),
+    Paragraph(EVIL),
+    Heading(2, EVIL),
+    Grid(EVIL, (Column(EVIL, left=True), Column("n")), ((Value(EVIL), Value("1", tone="garbled")),), (EVIL,)),
+    Picture(Path("figures/a.png"), b"\x89PNG", EVIL),
+    Fold(3, EVIL, (Paragraph(EVIL), Quote(EVIL, 1000))),
+]
+
+
+class Seen(HTMLParser):
+    """The tags of a page, checked for balance, and its text."""
+
+    VOID = frozenset({"meta", "img", "br"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.sources: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def parsed(page: str) -> Seen:
+    seen = Seen()
+    seen.feed(page)
+    seen.close()
+    assert seen.open == []
+    return seen
+
+
+def test_nothing_that_a_model_wrote_becomes_markup() -> None:
+    seen = parsed(html_page(BLOCKS))
+    assert "script" not in seen.tags
+    assert "onerror" not in seen.attributes
+    assert [source[:11] for source in seen.sources] == ["data:image/"]
+    assert seen.text.count("<script>alert(1)</script>") == 11
+    assert "\x1b" not in seen.text
+    assert "\u202e" not in seen.text
+    assert "\\x1b[31m" in seen.text
+
+
+def test_nothing_is_loaded_and_nothing_runs() -> None:
+    page = html_page(BLOCKS)
+    assert "Content-Security-Policy\" content=\"default-src 'none'; img-src data:;" in page
+    assert page.startswith("<!DOCTYPE html>")
+
+
+def test_several_sections_are_linked_by_their_headings() -> None:
+    blocks: list[Block] = [Heading(1, "t"), *(Heading(2, f"Part {number} of x") for number in range(3))]
+    seen = parsed(html_page(blocks))
+    assert seen.sources == ["#part-0-of-x", "#part-1-of-x", "#part-2-of-x"]
+    assert 'id="part-2-of-x"' in html_page(blocks)
+    assert "nav" not in parsed(html_page(blocks[:3])).tags
+
+
+def test_values_keep_their_tone_and_side() -> None:
+    page = html_page(BLOCKS)
+    assert '<td class="garbled">1</td>' in page
+    assert '<th class="left">' in page
+
+
+def test_the_same_blocks_as_markdown() -> None:
+    text = markdown_page(BLOCKS)
+    assert "<script>" not in text.split("```")[0]
+    assert "![" in text
+    assert "](figures/a.png)" in text
+    assert "|---|--:|" in text
+
+
+@pytest.mark.parametrize("counts", [{}, {(15, 8.0): (9, 1)}])
+def test_the_report_of_a_sweep(tmp_path: Path, counts: dict[tuple[int, float] | None, tuple[int, int]]) -> None:
+    store = filled(tmp_path, grid(), counts)
+    store.compact()
+    write_report(store)
+    seen = parsed((tmp_path / "report.html").read_text())
+    for words in ("unsteered", "L15+ (50 %)", "Answer to p0.", "Where the numbers come from", "torch: 2.13.0"):
+        assert words in seen.text, words
+    assert {"table", "img", "details"} <= seen.tags
+
+
+def test_a_hostile_response_in_a_report(tmp_path: Path) -> None:
+    store, one = Store(tmp_path), grid()[0]
+    store.write_plan(plan_of([one]))
+    store.write_responses(one, result_of(one, lambda _: EVIL), 1)
+    store.write_labels(one.id, labels_of(one, 0, 10))
+    store.compact()
+    write_report(store)
+    seen = parsed((tmp_path / "report.html").read_text())
+    assert "script" not in seen.tags
+    assert "alert(1)" in seen.text

@@ -1,0 +1,85 @@
+"""What a driver writes, one at a time, and what a reader sees of it: for the tests that kill it on the way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from actors.types import Failure
+from orchestrator.storage import Place
+from orchestrator.store import Store
+from tests.orchestrator.samples import cell, direction_set, direction_spec, grid, labels_of, plan_of, result_of
+
+CELLS = grid((12,), (2.0, 8.0))
+NEW = cell(20, 3.0)
+FAILURE = Failure(NEW.id, "job", "made up", "Traceback ...")
+NEW_MODEL = replace(direction_spec().model, fingerprint="a" * 20)
+CHOICES = json.dumps({"version": 1, "choices": [{"grid": "second"}]})
+
+
+@dataclass(frozen=True)
+class Write:
+    """Something a driver writes, and what a reader sees of it: equal to what it saw before, or after the whole write."""
+
+    do: Callable[[Store], object]
+    see: Callable[[Store], object]
+
+
+def _responses(store: Store) -> object:
+    return store.read_responses(NEW.id) if NEW.id in store.done_cells() else None
+
+
+def _labels(store: Store) -> object:
+    return store.read_labels(CELLS[1].id)
+
+
+def _direction(store: Store) -> object:
+    if direction_spec(NEW_MODEL).id not in store.done_directions():
+        return None
+    return repr(store.read_direction(direction_spec(NEW_MODEL).id))
+
+
+def _tables(store: Store) -> object:
+    """Each table is old or new by itself; together they may be mixed until the next ``compact``."""
+    cells, directions, transfers = store.cell_rows(), store.direction_rows(), store.transfer_rows()
+    return [len(cells), len(directions), len(transfers)]
+
+
+WRITES = {
+    "responses": Write(lambda store: store.write_responses(NEW, result_of(NEW), 1), _responses),
+    "labels": Write(lambda store: store.write_labels(CELLS[1].id, labels_of(CELLS[1], 9, 1)), _labels),
+    "direction": Write(lambda store: store.write_direction(direction_spec(NEW_MODEL), direction_set()), _direction),
+    "failure": Write(lambda store: store.write_failure(FAILURE), lambda store: store.failures()),
+    "clear": Write(lambda store: store.clear_failures(), lambda store: store.failures()),
+    "plan": Write(lambda store: store.write_plan(plan_of([*CELLS, NEW])), lambda store: len(store.planned().cells)),
+    "choices": Write(lambda store: store.write_choices(CHOICES), lambda store: store.choices()),
+    "tables": Write(lambda store: store.compact(), _tables),
+}
+
+
+def prepare(place: Place, name: str) -> None:
+    """Finished cells, before the write."""
+    store = Store(place)
+    store.write_sweep("name: sample\n")
+    store.write_plan(plan_of(CELLS))
+    store.write_direction(direction_spec(), direction_set())
+    for one in CELLS:
+        store.write_responses(one, result_of(one), 1)
+        store.write_labels(one.id, labels_of(one))
+    if name == "clear":
+        store.write_failure(FAILURE)
+    if name == "tables":
+        store.compact()
+        store.write_plan(plan_of([*CELLS, NEW]))
+        store.write_responses(NEW, result_of(NEW), 1)
+        store.write_labels(NEW.id, labels_of(NEW, 3))
+
+
+def seen(write: Write, place: Place) -> object:
+    """What a reader sees, with all other items unharmed."""
+    store = Store(place)
+    for one in CELLS:
+        assert len(store.read_responses(one.id)) == 10
+        store.read_labels(one.id)
+    return write.see(store)
