@@ -142,6 +142,7 @@ class Board:
         if attempts >= allowed and (item.alone or allowed == 1):  # what may be another item's fault is nobody's
             return self._fail_for_good(item, verdict(failure, item.attempt))
         item.alone = item.alone or must_run_alone(failure, attempts)
+        item.workers = (failure.worker,) if failure.worker else ()
         self._ledger.move(item, State.PENDING)
         return [] if item.needs is None else self._fail_what_needs(self.items[item.needs])
 

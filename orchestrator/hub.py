@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from orchestrator.json_text import parse_json
+
 TIMEOUT_SECONDS = 5.0
 REASONS = {
     401: "no access: set HF_TOKEN",
@@ -38,7 +40,7 @@ def fetch_config(repo: str, revision: str | None) -> Mapping[str, object] | str:
         answer = get_session().get(url, headers=build_hf_headers(), timeout=TIMEOUT_SECONDS, follow_redirects=True)
         if answer.status_code != 200:
             return REASONS.get(answer.status_code, f"the hub answers {answer.status_code}")
-        config = answer.json()
+        config = parse_json(answer.content)
     except HTTPError as error:
         return f"the hub cannot be reached ({error})"
     except ValueError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from actors.types import ModelSpec
 from orchestrator.errors import InputError, Problem, nearest_entry
 from orchestrator.fingerprints import WEIGHT_SUFFIXES, adapter_fingerprint, folder_fingerprint, safetensors_header
 from orchestrator.hub import cached_config, fetch_config
+from orchestrator.json_text import parse_json
 from orchestrator.known_models import KNOWN
 from orchestrator.shapes import FAMILY_OF, ModelShape, shape_from_config
 
@@ -142,9 +142,12 @@ def check_adapter(adapter: Path, shape: ModelShape) -> None:
     if not fields:
         raise InputError.because("the adapter holds no LoRA weights of decoder layers", "adapter", str(adapter))
     for match, entry in fields:
-        layer, module, side = int(match[1]), match[2], match[3]
-        if layer >= shape.n_layers:
-            raise InputError.because(f"the adapter has a layer {layer}", "adapter", str(adapter), f"0..{shape.n_layers - 1}")
+        number, module, side = match[1], match[2], match[3]
+        if len(number) > len(str(shape.n_layers)) or int(number) >= shape.n_layers:
+            message = f"the adapter has a layer {number[:20]}"
+            raise InputError.because(message, "adapter", str(adapter), f"0..{shape.n_layers - 1}")
+        if len(entry.shape) != 2:
+            raise InputError.because(f"the adapter's {module}.{side} is no matrix", "adapter", str(adapter), "LoRA weights")
         reads, writes = side == "lora_A" and module in _READS_RESIDUAL, side == "lora_B" and module in _WRITES_RESIDUAL
         width = entry.shape[-1] if reads else entry.shape[0]
         if (reads or writes) and width != shape.d_model:
@@ -169,7 +172,7 @@ def _config(spec: ModelSpec) -> Mapping[str, object] | None:
 
 def _read_config(path: Path) -> Mapping[str, object]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise InputError.because(f"cannot read the model's config.json: {error}", value=str(path)) from error
     if not isinstance(config, dict):

@@ -81,7 +81,7 @@ class Outcomes:
             case Failed() if place.info is None:
                 self._load_failed(place, event.failure)
             case Failed():
-                self._attempt_failed(event.failure)
+                self._attempt_failed(replace(event.failure, worker=event.worker))
             case TaskDone():
                 self._fleet.free(place)
                 return place

@@ -22,6 +22,7 @@ from orchestrator.choices import Choice, encode_choices
 from orchestrator.classifiers import CLASSIFIERS
 from orchestrator.control.driver import Driver, Watched
 from orchestrator.costs import DEFAULT_COSTS, Costs
+from orchestrator.folder import Folder
 from orchestrator.grids import Deferred
 from orchestrator.interrupts import Interrupts
 from orchestrator.logs import Journal, WatchedPool
@@ -191,7 +192,7 @@ class _Session:
 
 def _session(prepared: Prepared, options: RunOptions, console: Console, ending: ExitStack) -> _Session:
     """From now on the run can be followed, paused and cancelled from elsewhere. Needs the lock."""
-    folder, interrupts = prepared.store.folder, Interrupts()
+    folder, interrupts = Folder(prepared.store.place), Interrupts()  # one that does not wait when the network is away
     ending.callback(prepared.store.keep_logs)
     journal = ending.enter_context(Journal(folder.logs))
     driver = ending.enter_context(Driver(folder, prepared.plan.name, journal, interrupts.ask))

@@ -33,6 +33,10 @@ TIED_BY_DEFAULT = frozenset({"gemma", "gemma2", "gemma3", "gemma3_text", "gpt2"}
 UNGATED = frozenset({"gpt2", "gpt_neox", "phi"})
 """Model types whose feed-forward block is two matrices, not three."""
 
+MAX_LAYERS = 10_000
+MAX_SIZE = 10**9
+"""Beyond any model; a size that a stranger wrote must not fill the memory."""
+
 HYBRID = frozenset({"qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text"})
 """Model types with a gated delta net in all but every fourth block (unless ``layer_types`` says otherwise), and a gate on
 the output of full attention."""
@@ -86,6 +90,8 @@ def shape_from_config(config: Config, family: str | None = None) -> ModelShape:
     nested = config.get("text_config")
     text = {**config, **nested} if isinstance(nested, dict) else config
     sizes = {name: _size(text, keys) for name, keys in _KEYS.items()}
+    if sizes["n_layers"] > MAX_LAYERS:
+        raise InputError.because("the model's config has too many layers", value=sizes["n_layers"], allowed=f"1..{MAX_LAYERS}")
     model_type = str(text.get("model_type", "unknown"))
     d_model, n_heads, n_layers = sizes["d_model"], sizes["n_heads"], sizes["n_layers"]
     n_kv_heads = _size(text, ("num_key_value_heads",), n_heads)
@@ -164,6 +170,7 @@ def _dense_layers(config: Config, n_layers: int) -> int:
 
 def _size(config: Config, keys: tuple[str, ...], default: int | None = None) -> int:
     value = next((config[key] for key in keys if config.get(key) is not None), default)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InputError.because(f"the model's config gives no usable {keys[0]}", value=value, allowed="a whole number from 1")
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_SIZE:
+        allowed = f"a whole number from 1 to {MAX_SIZE}"
+        raise InputError.because(f"the model's config gives no usable {keys[0]}", value=value, allowed=allowed)
     return value

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, field_validator,
 from actors.types import DType, ExtractorName, Quantization
 from orchestrator.cells import Scope
 from orchestrator.devices import ACCELERATORS
+from orchestrator.shapes import MAX_LAYERS, MAX_SIZE
 from orchestrator.sweep_fields import (
     Depths,
     Entry,
@@ -47,13 +48,13 @@ RESERVED_TEMPLATE_OPTIONS = (
 class ShapeEntry(Entry):
     """A model's sizes, for planning where its config.json is not at hand."""
 
-    n_layers: int = Field(ge=1)
-    d_model: int = Field(ge=1)
-    n_heads: int = Field(ge=1)
-    d_ff: int = Field(ge=1)
-    vocab_size: int = Field(ge=1)
-    n_kv_heads: int | None = Field(default=None, ge=1)
-    head_dim: int | None = Field(default=None, ge=1)
+    n_layers: int = Field(ge=1, le=MAX_LAYERS)
+    d_model: int = Field(ge=1, le=MAX_SIZE)
+    n_heads: int = Field(ge=1, le=MAX_SIZE)
+    d_ff: int = Field(ge=1, le=MAX_SIZE)
+    vocab_size: int = Field(ge=1, le=MAX_SIZE)
+    n_kv_heads: int | None = Field(default=None, ge=1, le=MAX_SIZE)
+    head_dim: int | None = Field(default=None, ge=1, le=MAX_SIZE)
     model_type: Text | None = None
     tied_embeddings: bool | None = None
 

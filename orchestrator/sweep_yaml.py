@@ -17,6 +17,8 @@ from orchestrator.errors import InputError, Problem
 MAX_BYTES = 5_000_000
 MAX_NODES = 200_000
 MAX_NESTING = 30
+MAX_BASE_60 = 200
+"""Characters of a number to the base of 60 (``1:30:00``): a long one takes quadratic time to read."""
 
 _PLAIN_TAGS = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp")
@@ -97,6 +99,9 @@ class _Builder:
             return dict(self.entries(node))
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item) for item in node.value]
+        if not node.tag.endswith(":str") and ":" in node.value and len(node.value) > MAX_BASE_60:
+            self.report(node, f"{node.value[:20]}...", "the number is too long", f"at most {MAX_BASE_60} characters")
+            return None
         try:
             return self.loader.construct_object(node)
         except (ValueError, OverflowError) as error:

@@ -2,25 +2,31 @@
 
 An object appears whole or not at all, so there is nothing to rename. pyarrow finishes a large upload even when it failed or was
 given up half way; a large file therefore goes up under a name of its own, and is copied by the server once it is all there.
+
+Each request is tried a few times within seconds. A driver, who holds the place, is more patient: it waits for minutes until the
+network or the server is back. Everyone else is told at once.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import re
 import tempfile
+import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar, TypeVar
 
 from pyarrow import fs
 
 from orchestrator.errors import InputError
 from orchestrator.storage.errors import StorageError
 from orchestrator.storage.files import State, WriteTo
-from orchestrator.storage.lease import Lease
+from orchestrator.storage.lease import Lease, LeaseLostError
 from orchestrator.storage.places import S3Url
 
 ONE_REQUEST = 8 * 2**20
@@ -30,7 +36,16 @@ UPLOADS = ".uploads"
 ATTEMPTS = 5
 """Of each request, with growing pauses between them."""
 CONNECT_SECONDS = 5.0
+PATIENCE_SECONDS = 600.0
+"""How long a driver waits for the network or the server to come back."""
+LONGEST_PAUSE = 20.0
 READS = 4
+
+_T = TypeVar("_T")
+_LOG = logging.getLogger(__name__)
+_PASSES = re.compile(
+    r"AWS Error (NETWORK_CONNECTION|SLOW_DOWN|THROTTLING|INTERNAL_FAILURE|SERVICE_UNAVAILABLE|REQUEST_TIMEOUT)|status 5\d\d"
+)
 
 
 class ObjectFiles:
@@ -67,38 +82,35 @@ class ObjectFiles:
 
     def there(self) -> bool:
         """Whether any object lies below the prefix."""
-        with self._telling("list the files"):
-            return bool(self._filesystem.get_file_info(fs.FileSelector(self._root, allow_not_found=True)))
+        return bool(self._list(""))
 
     def read(self, name: str, most: int | None = None) -> bytes:
         """The length is asked for before the content: when the object was replaced in between, it is read again."""
-        with self._telling(f"read {name}"):
+
+        def read() -> bytes:
             for _ in range(READS):
                 with self._filesystem.open_input_file(self._path(name)) as stream:
                     content: bytes = stream.read() if most is None else stream.read(most)
-                if most is not None or self._filesystem.get_file_info(self._path(name)).size == len(content):
+                if most is not None or self._info(name).size == len(content):
                     return content
             raise OSError("it changes faster than it can be read")
 
+        return self._ask(f"read {name}", read)
+
     def exists(self, name: str) -> bool:
         """Whether there is such an object."""
-        with self._telling(f"look for {name}"):
-            return bool(self._filesystem.get_file_info(self._path(name)).type == fs.FileType.File)
+        return bool(self._ask(f"look for {name}", lambda: self._info(name)).type == fs.FileType.File)
 
     def write(self, name: str, content: bytes) -> None:
         """One PUT, or for a large content an upload and a copy."""
-        self._check()
         if len(content) > ONE_REQUEST:
-            self._upload(name, (content[start : start + CHUNK] for start in range(0, len(content), CHUNK)), len(content))
+            self._upload(name, lambda: (content[start : start + CHUNK] for start in range(0, len(content), CHUNK)), len(content))
         else:
-            self.put(name, content)
+            self._ask(f"write {name}", lambda: self._put(name, content), writes=True)
 
     def put(self, name: str, content: bytes) -> None:
         """One PUT, whoever holds the place."""
-        with self._telling(f"write {name}"):
-            stream = self._filesystem.open_output_stream(self._path(name))
-            stream.write(content)  # kept until close, which sends all of it at once
-            stream.close()
+        self._ask(f"write {name}", lambda: self._put(name, content))
 
     def write_stream(self, name: str, write: WriteTo) -> bool:
         """Through a temporary file of this machine."""
@@ -106,17 +118,18 @@ class ObjectFiles:
             try:
                 write(file)
                 size = file.tell()
-                file.seek(0)
+                file.flush()
+            except (StorageError, FileNotFoundError):
+                raise
             except OSError as error:
                 raise StorageError.of(error, f"prepare {name}", tempfile.gettempdir()) from error
-            if self._holds(name, file, size):
+            if self._ask(f"read {name}", lambda: self._holds(name, file, size)):
                 return False
-            file.seek(0)
             if size <= ONE_REQUEST:
+                file.seek(0)
                 self.write(name, file.read())
             else:
-                self._check()
-                self._upload(name, iter(lambda: file.read(CHUNK), b""), size)
+                self._upload(name, lambda: _chunks(file), size)
         return True
 
     def names(self, folder: str) -> set[str]:
@@ -125,32 +138,27 @@ class ObjectFiles:
 
     def states(self, folder: str) -> Mapping[str, State]:
         """From one listing, a thousand names a page."""
-        root = f"{self._root}/{folder}".rstrip("/")
-        with self._telling(f"list {folder or 'the files'}"):
-            found = self._filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
-        return {one.base_name: State(one.size, one.mtime_ns) for one in found if one.type == fs.FileType.File}
+        return {one.base_name: State(one.size, one.mtime_ns) for one in self._list(folder) if one.type == fs.FileType.File}
 
     def delete(self, name: str) -> bool:
         """Delete it."""
-        with self._telling(f"remove {name}"):
-            try:
-                self._filesystem.delete_file(self._path(name))
-            except FileNotFoundError:
-                return False
-            return True
+        try:
+            self._ask(f"remove {name}", lambda: self._filesystem.delete_file(self._path(name)), writes=True)
+        except FileNotFoundError:
+            return False
+        return True
 
     def move(self, name: str, new: str) -> None:
         """Copy, then delete: a kill in between leaves both."""
         if not self.exists(name):
             raise FileNotFoundError(f"{self.place}/{name}")
-        with self._telling(f"move {name}"):
-            self._filesystem.copy_file(self._path(name), self._path(new))
+        self._ask(f"move {name}", lambda: self._filesystem.copy_file(self._path(name), self._path(new)), writes=True)
         self.delete(name)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """A lease: see ``lease``."""
-        with Lease(self, str(self.place)) as self._lease:
+        with Lease(ObjectFiles(self.place, self._filesystem), str(self.place)) as self._lease:
             try:
                 yield
             finally:
@@ -161,44 +169,69 @@ class ObjectFiles:
         for name in self.names(UPLOADS):
             self.delete(f"{UPLOADS}/{name}")
 
-    def _upload(self, name: str, chunks: Iterable[bytes], size: int) -> None:
+    def _list(self, folder: str) -> list[Any]:
+        root = f"{self._root}/{folder}".rstrip("/")
+        selected = fs.FileSelector(root, allow_not_found=True)
+        found: list[Any] = self._ask(f"list {folder or 'the files'}", lambda: self._filesystem.get_file_info(selected))
+        return found
+
+    def _put(self, name: str, content: bytes) -> None:
+        stream = self._filesystem.open_output_stream(self._path(name))
+        stream.write(content)  # kept until close, which sends all of it at once
+        stream.close()
+
+    def _upload(self, name: str, chunks: Callable[[], Iterable[bytes]], size: int) -> None:
         waiting = f"{UPLOADS}/{uuid.uuid4().hex}"
-        with self._telling(f"write {name}"):
+
+        def upload() -> None:
             stream = self._filesystem.open_output_stream(self._path(waiting))
-            for chunk in chunks:
+            for chunk in chunks():
                 stream.write(chunk)
             stream.close()
-            if self._filesystem.get_file_info(self._path(waiting)).size != size:
+            if self._info(waiting).size != size:
                 raise OSError("it did not come up whole")
             self._filesystem.copy_file(self._path(waiting), self._path(name))
+
+        self._ask(f"write {name}", upload, writes=True)
         self.delete(waiting)
 
     def _holds(self, name: str, file: BinaryIO, size: int) -> bool:
-        """Whether the object is equal to the rest of ``file``."""
-        with self._telling(f"read {name}"):
-            try:
-                with self._filesystem.open_input_file(self._path(name)) as stream:
-                    if stream.size() != size:
-                        return False
-                    return all(stream.read(len(chunk)) == chunk for chunk in iter(lambda: file.read(CHUNK), b""))
-            except FileNotFoundError:
-                return False
+        """Whether the object is equal to ``file``."""
+        try:
+            with self._filesystem.open_input_file(self._path(name)) as stream:
+                return stream.size() == size and all(stream.read(len(chunk)) == chunk for chunk in _chunks(file))
+        except FileNotFoundError:
+            return False
+
+    def _info(self, name: str) -> Any:
+        return self._filesystem.get_file_info(self._path(name))
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
 
-    def _check(self) -> None:
-        if self._lease is not None:
-            self._lease.check()
+    def _ask(self, doing: str, ask: Callable[[], _T], writes: bool = False) -> _T:
+        """The answer; while the network or the server is away, a driver asks again until its patience ends."""
+        begun, pause = time.monotonic(), 1.0
+        while True:
+            try:
+                if writes and self._lease is not None:
+                    self._lease.check()
+                return ask()
+            except (FileNotFoundError, LeaseLostError):
+                raise
+            except OSError as error:
+                told = error if isinstance(error, StorageError) else StorageError.of(error, doing, str(self.place))
+                patient = self._lease is not None and time.monotonic() - begun + pause < PATIENCE_SECONDS
+                if not patient or not _PASSES.search(str(error)):
+                    raise told from error
+                _LOG.warning("%s does not answer; asking again in %.0f s (%s)", self.place, pause, doing)
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
-    @contextmanager
-    def _telling(self, doing: str) -> Iterator[None]:
-        try:
-            yield
-        except (StorageError, FileNotFoundError):
-            raise
-        except OSError as error:
-            raise StorageError.of(error, doing, str(self.place)) from error
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    file.seek(0)
+    return iter(lambda: file.read(CHUNK), b"")
 
 
 def _filesystem(bucket: str) -> Any:

@@ -62,7 +62,7 @@ def test_refusal_is_the_papers_appendix_a() -> None:
     behavior = refusal()
     contrast = {prompt.id: prompt.text for prompt in (*behavior.harmful, *behavior.harmless)}
     assert contrast == dict(line.split(" ", 1) for line in PAPER_CONTRAST.strip().splitlines())
-    assert [prompt.id for prompt in behavior.test] == [f"T{number}" for number in range(1, 31)]
+    assert [prompt.id for prompt in behavior.test] == [f"T{number}" for number in range(1, 51)], "the paper's 30, then 20 of ours"
     test = {prompt.id: prompt.text for prompt in behavior.test}
     assert {name: test[name] for name in PAPER_SOME_TEST} == PAPER_SOME_TEST
 
@@ -76,7 +76,7 @@ def test_refusal_agrees_with_the_seed_where_it_is_at_hand() -> None:
     for name, text in re.findall(r"\b([HLT]\d+)\t([^\t\n]+)", appendix):
         told.setdefault(name, text)
     behavior = refusal()
-    ours = {prompt.id: prompt.text for prompt in (*behavior.harmful, *behavior.harmless, *behavior.test)}
+    ours = {prompt.id: prompt.text for prompt in (*behavior.harmful, *behavior.harmless, *behavior.test[:30])}
     assert {name: told[name] for name in ours} == ours
 
 

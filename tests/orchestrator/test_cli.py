@@ -251,11 +251,21 @@ def test_max_failures_stops_with_a_word(cli: Callable[..., Result], tmp_path: Pa
 
 
 def start(*arguments: object, **more_env: str) -> subprocess.Popen[str]:
-    """The command line with fake workers, in a process group of its own (as a shell would start it)."""
+    """The command line with fake workers, in a process group of its own (as a shell would start it), interruptible even where
+    the tests themselves were started in the background."""
     command = [sys.executable, "-m", "tests.fake_cli", *map(str, arguments)]
     env = {**os.environ, "OMP_NUM_THREADS": "1", **more_env}
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=ROOT, env=env, text=True, stdout=pipe, stderr=pipe, start_new_session=True)
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=env,
+        text=True,
+        stdout=pipe,
+        stderr=pipe,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def until_cells(folder: Path, count: int, process: subprocess.Popen[str]) -> None:

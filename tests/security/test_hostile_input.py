@@ -51,7 +51,6 @@ def test_yaml_bombs(text: str) -> None:
     refused(lambda: parse_yaml(text, "sweep.yaml"))
 
 
-@pytest.mark.xfail(strict=True, reason="a base-60 integer takes quadratic time to read: bound the length of a number")
 def test_a_yaml_number_that_takes_for_ever() -> None:
     refused(lambda: parse_yaml("a: 1" + ":1" * 5_000, "sweep.yaml"))
 
@@ -73,7 +72,6 @@ def test_hub_names_that_are_paths(repo: str, tmp_path: Path) -> None:
     refused(lambda: load_sweep(write_sweep(tmp_path, sweep_data(models={"m": {"hub": repo, "shape": QWEN_7B}}))))
 
 
-@pytest.mark.xfail(strict=True, reason="the number of layers has no upper bound", raises=MemoryError)
 def test_a_shape_that_fills_the_memory(tmp_path: Path) -> None:
     models = {"m": {"hub": "a/b", "revision": "a" * 40, "shape": {**QWEN_7B, "n_layers": 10**15}}}
     refused(lambda: make_plan(load_sweep(write_sweep(tmp_path, sweep_data(models=models, layers=[0])))))
@@ -119,12 +117,10 @@ def test_a_models_config(config: str, tmp_path: Path) -> None:
     refused(lambda: plan_with_config(tmp_path, config))
 
 
-@pytest.mark.xfail(strict=True, reason="orchestrator.models reads config.json with json.loads")
 def test_a_deep_config(tmp_path: Path) -> None:
     refused(lambda: plan_with_config(tmp_path, DEEP))
 
 
-@pytest.mark.xfail(strict=True, reason="sizes in a config have no upper bound", raises=(MemoryError, OverflowError))
 @pytest.mark.parametrize("change", [{"num_hidden_layers": 10**15}, {"num_attention_heads": 10**400}])
 def test_sizes_beyond_any_model(change: dict[str, int], tmp_path: Path) -> None:
     config = json.loads((write_model(tmp_path / "m") / "config.json").read_text())
@@ -166,7 +162,6 @@ def test_a_header_that_claims_more_than_the_file_holds_allocates_nothing(tmp_pat
     refused(lambda: check_adapter(adapter(tmp_path, {}, MAX_HEADER_BYTES), SHAPE))
 
 
-@pytest.mark.xfail(strict=True, reason="check_adapter takes two sizes and a short layer number for granted")
 @pytest.mark.parametrize("name", [LORA, LORA.replace("layers.0", "layers." + "9" * 5000)], ids=["scalar", "layer"])
 def test_an_adapter_tensor_without_sizes(name: str, tmp_path: Path) -> None:
     shape = [] if name == LORA else [8, 4]

@@ -1,8 +1,8 @@
 """Run as a program: kills a writer before and after each of its system calls, and says what a reader then finds.
 
-``python -m tests.orchestrator.storage.kill_steps FOLDER WRITE EVERY`` kills at every EVERY-th stop and prints a JSON object: ``stops``, the found states in the order
-of the stops (``old`` content, or ``new``), and ``problems`` in words. The writer is a forked child under ptrace: it stops at the
-entry and at the exit of every system call, and at its n-th stop it gets SIGKILL.
+``python -m tests.orchestrator.storage.kill_steps FOLDER WRITE EVERY`` kills at every EVERY-th stop and prints a JSON object:
+``stops``, the found states in the order of the stops (``old`` content, or ``new``), and ``problems`` in words. The writer is a
+forked child under ptrace: it stops at the entry and at the exit of every system call, and at its n-th stop it gets SIGKILL.
 """
 
 from __future__ import annotations

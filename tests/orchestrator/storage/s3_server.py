@@ -22,7 +22,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "test-key-id", "AWS_SECRET_ACCESS_KEY": "test-secre
 REGION = "us-east-1"
 
 Fault = Literal["error 500", "error 403", "error 503", "drop before", "drop half way", "drop after", "hang"]
-"""``drop half way``: the connection ends when half of the body has come; ``drop after``: the request is done, its answer is lost."""
+"""``drop half way``: the connection ends with half of the body; ``drop after``: the request is done, its answer is lost."""
 
 Request = tuple[str, str]
 """Method and path with query."""
@@ -97,7 +97,8 @@ def faulty(upstream: str) -> Iterator[Faults]:
                 self._drop()
                 return
             if fault is not None and fault.startswith("error"):
-                self._answer(int(fault.split()[1]), [], b"<Error><Code>Made</Code><Message>made up</Message></Error>")
+                code = {"error 500": "InternalError", "error 503": "SlowDown", "error 403": "AccessDenied"}[fault]
+                self._answer(int(fault.split()[1]), [], f"<Error><Code>{code}</Code><Message>made up</Message></Error>".encode())
                 return
             status, headers, content = forward(self.command, self.path, body, dict(self.headers))
             if fault == "drop after":

@@ -96,7 +96,7 @@ def test_a_stream_that_cannot_be_prepared_is_a_storage_error(files: Files) -> No
     def full(file: BinaryIO) -> None:
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(StorageError, match="No space left on device.*free some space"):
+    with pytest.raises(StorageError, match=r"No space left on device.*free some space"):
         files.write_stream("a", full)
     assert not files.exists("a")
 

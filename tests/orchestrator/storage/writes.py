@@ -11,7 +11,7 @@ from orchestrator.storage import Place
 from orchestrator.store import Store
 from tests.orchestrator.samples import cell, direction_set, direction_spec, grid, labels_of, plan_of, result_of
 
-CELLS = grid((12,), (2.0, 8.0))
+CELLS = grid((12,), (8.0,))
 NEW = cell(20, 3.0)
 FAILURE = Failure(NEW.id, "job", "made up", "Traceback ...")
 NEW_MODEL = replace(direction_spec().model, fingerprint="a" * 20)

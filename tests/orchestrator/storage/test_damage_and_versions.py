@@ -1,0 +1,134 @@
+"""Whatever bit of a part flips, a reader gets the same content or none; what a newer version wrote is refused and left alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load, save
+
+from orchestrator import direction_file, plan_file, schema
+from orchestrator.direction_file import decode_direction, decode_source
+from orchestrator.errors import InputError
+from orchestrator.parts import decode_labels, decode_responses, responses_of
+from orchestrator.schema import RECORD_KEY, open_writer
+from orchestrator.storage import Place, StoredFile, UnreadableFileError, open_files
+from orchestrator.store import Store
+from tests.orchestrator.samples import direction_set, direction_spec, plan_of
+from tests.orchestrator.storage.writes import CELLS, prepare
+
+ONE = CELLS[1]
+DECODE: dict[str, Callable[[StoredFile], object]] = {
+    f"responses/{ONE.id}.parquet": lambda file: (
+        responses_of((stored := decode_responses(file, ONE.id)).table),
+        stored.measures,
+        stored.steered,
+    ),
+    f"labels/{ONE.id}.parquet": lambda file: decode_labels(file, ONE.id),
+    f"directions/{direction_spec().id}.safetensors": lambda file: (repr(decode_direction(file)), decode_source(file)),
+}
+
+
+@pytest.mark.parametrize("key", DECODE)
+def test_a_flipped_bit_is_noticed_or_without_effect(tmp_path: Path, key: str) -> None:
+    prepare(tmp_path, "responses")
+    file = StoredFile(open_files(tmp_path), key)
+    whole, decode = file.read_bytes(), DECODE[key]
+    wanted = decode(file)
+    noticed = 0
+    bits = np.random.default_rng(7).integers(0, 8, len(whole))
+    for position, bit in enumerate(bits):
+        flipped = bytearray(whole)
+        flipped[position] ^= 1 << int(bit)
+        (tmp_path / key).write_bytes(flipped)
+        try:
+            assert decode(file) == wanted, f"bit {bit} of byte {position}"
+        except (UnreadableFileError, InputError):
+            noticed += 1
+    assert noticed > 0.5 * len(whole)
+
+
+@pytest.mark.parametrize("key", DECODE)
+def test_a_truncated_file_is_noticed(tmp_path: Path, key: str) -> None:
+    prepare(tmp_path, "responses")
+    file = StoredFile(open_files(tmp_path), key)
+    whole = file.read_bytes()
+    for size in {0, 1, 4, 8, 100, len(whole) // 2, len(whole) - 4, len(whole) - 1}:
+        (tmp_path / key).write_bytes(whole[:size])
+        with pytest.raises(UnreadableFileError):
+            DECODE[key](file)
+
+
+def contents(place: Place) -> dict[str, bytes]:
+    files = open_files(place)
+    names = [(folder, name) for folder in ("", "directions", "responses", "labels", "quarantine") for name in files.names(folder)]
+    return {f"{folder}/{name}": files.read(f"{folder}/{name}".lstrip("/")) for folder, name in names if name != ".lock"}
+
+
+def test_a_folder_of_a_newer_version_is_refused_and_left_alone(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as newer:
+        newer.setattr(plan_file, "PLAN_VERSION", plan_file.PLAN_VERSION + 1)
+        prepare(place, "responses")
+        Store(place).compact()
+    before = contents(place)
+    store = Store(place)
+    with pytest.raises(InputError, match="newer version"), store.lock():
+        store.write_plan(plan_of(CELLS))
+    with pytest.raises(InputError, match="newer version"):
+        store.planned()
+    assert contents(place) == before
+
+
+def test_a_newer_part_or_direction_is_refused_and_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as newer:
+        newer.setattr(schema, "SCHEMA_VERSION", schema.SCHEMA_VERSION + 1)
+        newer.setattr(direction_file, "DIRECTION_VERSION", direction_file.DIRECTION_VERSION + 1)
+        prepare(tmp_path, "responses")
+    before, store = contents(tmp_path), Store(tmp_path)
+    for read in (
+        lambda: store.read_responses(ONE.id),
+        lambda: store.read_labels(ONE.id),
+        lambda: store.read_direction(direction_spec().id),
+        store.compact,
+    ):
+        with pytest.raises(InputError, match="version .* update it"):
+            read()
+    assert contents(tmp_path) == before
+
+
+def test_older_tables_are_made_anew(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as older:
+        older.setattr(schema, "TABLES_VERSION", schema.TABLES_VERSION - 1)
+        prepare(place, "responses")
+        Store(place).compact()
+        open_files(place).write("cells.parquet", b"columns of another time")
+        tables = json.loads(open_files(place).read(".compacted"))
+    assert Store(place).compact().changed
+    assert len(Store(place).cell_rows()) == len(CELLS)
+    assert json.loads(open_files(place).read(".compacted"))["state"] != tables["state"]
+
+
+def test_parts_without_digests_are_those_of_an_earlier_version(tmp_path: Path) -> None:
+    prepare(tmp_path, "responses")
+    for path in [*(tmp_path / "responses").iterdir(), *(tmp_path / "labels").iterdir()]:
+        table = pq.read_table(path)
+        record = json.loads(table.schema.metadata[RECORD_KEY])
+        del record["sha256"]
+        table = table.replace_schema_metadata({RECORD_KEY: json.dumps(record).encode()})
+        with open_writer(path, table.schema) as writer:
+            writer.write_table(table)
+    path = next((tmp_path / "directions").iterdir())
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+    del metadata["sha256"]
+    path.write_bytes(save(load(path.read_bytes()), metadata))
+    store = Store(tmp_path)
+    assert store.compact().cells == len(CELLS)
+    assert len(store.read_responses(ONE.id)) == 10
+    assert repr(store.read_direction(direction_spec().id)) == repr(direction_set())
+    assert not (tmp_path / "quarantine").exists()
