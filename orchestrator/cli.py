@@ -123,7 +123,7 @@ def plan(sweep: SweepFile, results: ResultsOption = None, costs: CostsFile = Non
             print_json(plan_object(prepared))
             return
         console_for(False).print(render_plan(prepared.plan))
-        print_lines(console_for(False), [f"{state_line(prepared)}; results in {prepared.store.root}"])
+        print_lines(console_for(False), [f"{state_line(prepared)}; results in {prepared.store.place}"])
 
 
 @app.command(epilog="Example:  python -m orchestrator retry results/quickstart --failed --filter layer=15 --kind job")

@@ -133,13 +133,9 @@ class Fleet:
             _units(held) * (count - (held == own)) for held, count in self._taken.items() if count and _same_devices(held, wanted)
         )
 
-    def is_loading_other(self, place: Place) -> bool:
-        """Whether some worker is loading a model that needs other resources than the one of ``place``, and maybe its room."""
-        if place.variant is None:
-            return False
-        own = self._resources(place.variant)
-        loading = (self._resources(variant) for variant, places in self._loading.items() if places)
-        return any(other != own and _may_compete(other, own) for other in loading)
+    def loading(self) -> list[str]:
+        """The variants that are being loaded."""
+        return [variant for variant, places in self._loading.items() if places]
 
 
 def room_for(wanted: Resources, capacity: int, taken: float) -> bool:
@@ -157,5 +153,6 @@ def _same_devices(held: Resources, wanted: Resources) -> bool:
     return wanted.accelerator is None or held.accelerator == wanted.accelerator
 
 
-def _may_compete(one: Resources, other: Resources) -> bool:
-    return None in (one.accelerator, other.accelerator) or one.accelerator == other.accelerator
+def takes_room_of(one: Resources, other: Resources) -> bool:
+    """Whether a worker with ``one`` may stand where one with ``other``, of another size, could."""
+    return one != other and (None in (one.accelerator, other.accelerator) or one.accelerator == other.accelerator)

@@ -14,7 +14,7 @@ from functools import cache
 from actors.types import Resources
 from orchestrator.backlog import Amount, PieceSize
 from orchestrator.board import Board
-from orchestrator.fleet import Fleet, Place, room_for
+from orchestrator.fleet import Fleet, Place, room_for, takes_room_of
 from orchestrator.pace import Pace
 
 PIECE_SECONDS = 60.0
@@ -117,9 +117,9 @@ class Placement:
         """Whether ``place``, which has nothing to do, keeps a model of another size from being loaded."""
         if place.variant is None or self._board.expects(place.variant):
             return False
-        return self._fleet.is_loading_other(place) or any(
-            self._board.backlog(variant).reachable and not self._fleet.holders(variant) for variant in self._board.variants()
-        )
+        own = self._resources(place.variant)
+        unheld = [one for one in self._board.variants() if self._board.backlog(one).reachable and not self._fleet.holders(one)]
+        return any(takes_room_of(own, self._resources(variant)) for variant in (*self._fleet.loading(), *unheld))
 
     def _urgency(self, variant: str) -> tuple[bool, bool, int]:
         """Directions that others wait for come first, models that would have to come back for more directions last."""

@@ -218,7 +218,7 @@ def read_table(path: Readable) -> Table:
     try:
         with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
             return file.read(use_threads=False)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise UnreadableFileError(path, str(error)) from error
 
 

@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 300.0
 """A task whose length cannot be foretold (an extraction, the first cells of a model) is run again elsewhere after that."""
 
 LOOK_SECONDS = 30.0
-"""How often to look for a worker that hangs among those whose model no idle worker holds."""
+"""How often an idle worker looks for one that hangs and is alone with its model."""
 
 
 class Stragglers:
@@ -29,7 +29,7 @@ class Stragglers:
 
     def __init__(self, board: Board, fleet: Fleet, pace: Pace, has_room: Callable[[Place, str], bool]) -> None:
         self._board, self._fleet, self._pace, self._has_room = board, fleet, pace, has_room
-        self._looked = fleet.now()
+        self._looked: dict[str, float] = {}
 
     def items_for(self, place: Place) -> Sequence[Item]:
         """What ``place``, idle with its model, should run although another worker has it; mostly nothing."""
@@ -44,9 +44,9 @@ class Stragglers:
 
     def variant_for(self, place: Place) -> str | None:
         """The model that ``place``, idle, should load to help a worker that is alone with it; looked for now and then."""
-        if self._fleet.now() - self._looked < LOOK_SECONDS:
+        if self._fleet.now() - self._looked.setdefault(place.name, self._fleet.now()) < LOOK_SECONDS:
             return None
-        self._looked = self._fleet.now()
+        self._looked[place.name] = self._fleet.now()
         gains = {
             other.variant: self._gains(place, other, items) - self._pace.load_seconds(other.variant)
             for other in self._fleet.places.values()

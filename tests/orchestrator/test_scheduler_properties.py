@@ -20,7 +20,7 @@ from orchestrator.pool import Event
 from orchestrator.scheduler import Scheduler, Settings
 
 KINDS = ("A100-80G", "L40S")
-LONG_ENOUGH = 1e7
+LONG_ENOUGH = 2e5
 """Virtual seconds after which a run counts as endless."""
 
 FATES: tuple[Fate, ...] = ("fails", "out of memory", "kills")

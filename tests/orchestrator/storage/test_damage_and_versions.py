@@ -40,9 +40,9 @@ def test_a_flipped_bit_is_noticed_or_without_effect(tmp_path: Path, key: str) ->
     file = StoredFile(open_files(tmp_path), key)
     whole, decode = file.read_bytes(), DECODE[key]
     wanted = decode(file)
-    noticed = 0
-    bits = np.random.default_rng(7).integers(0, 8, len(whole))
-    for position, bit in enumerate(bits):
+    noticed, tried = 0, range(0, len(whole), 3)
+    bits = np.random.default_rng(7).integers(0, 8, len(tried))
+    for position, bit in zip(tried, bits, strict=True):
         flipped = bytearray(whole)
         flipped[position] ^= 1 << int(bit)
         (tmp_path / key).write_bytes(flipped)
@@ -50,7 +50,7 @@ def test_a_flipped_bit_is_noticed_or_without_effect(tmp_path: Path, key: str) ->
             assert decode(file) == wanted, f"bit {bit} of byte {position}"
         except (UnreadableFileError, InputError):
             noticed += 1
-    assert noticed > 0.5 * len(whole)
+    assert noticed > 0.5 * len(tried)
 
 
 @pytest.mark.parametrize("key", DECODE)
@@ -96,7 +96,7 @@ def test_a_newer_part_or_direction_is_refused_and_left_alone(tmp_path: Path, mon
         lambda: store.read_direction(direction_spec().id),
         store.compact,
     ):
-        with pytest.raises(InputError, match="version .* update it"):
+        with pytest.raises(InputError, match=r"version .* update it"):
             read()
     assert contents(tmp_path) == before
 
