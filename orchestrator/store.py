@@ -73,6 +73,7 @@ class Store:
         self._steering_set = lru_cache(maxsize=SETS_KEPT)(self.read_direction)
         self._plan: PlannedCells | None = None
         self._axes: dict[str, CellAxes] = {}
+        self._failed: set[str] | None = None  # under the lock: the items that have a failure, so that no request asks for it
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -83,7 +84,11 @@ class Store:
         with self._folder.files.exclusive():
             check_version(self._folder.plan)
             self._folder.clean()
-            yield
+            self._failed = self._folder.ids("failures")
+            try:
+                yield
+            finally:
+                self._failed = None
 
     def there(self) -> bool:
         """Whether anything was ever written."""
@@ -157,6 +162,8 @@ class Store:
 
     def write_failure(self, failure: Failure) -> None:
         """Keep what went wrong with an item, in place of its earlier failure."""
+        if self._failed is not None:
+            self._failed.add(failure.item_id)
         self._folder.path("failures", failure.item_id).write_bytes(json.dumps(asdict(failure), indent=1).encode())
 
     def failures(self) -> tuple[Failure, ...]:
@@ -174,7 +181,10 @@ class Store:
 
     def clear_failures(self, item_ids: Collection[str] | None = None) -> int:
         """Forget the failures of ``item_ids`` (None: all); how many there were."""
-        kept = self._folder.ids("failures") if item_ids is None else item_ids
+        kept = self._folder.ids("failures") if item_ids is None else set(item_ids)
+        if self._failed is not None:
+            kept &= self._failed
+            self._failed -= kept
         return sum(self._folder.path("failures", item_id).delete() for item_id in kept)
 
     def compact(self) -> CompactSummary:

@@ -84,8 +84,8 @@ class Stragglers:
         return self._pace.seconds(items[0].variant, sum(item.budget for item in items))
 
     def _only_there(self, place: Place) -> list[Item]:
-        """What ``place`` and nobody else runs."""
-        return [item for item in self._board.running_on(place.name) if len(item.workers) == 1]
+        """What ``place`` and nobody else runs. What has failed before is left alone: it may do the same to the helper."""
+        return [item for item in self._board.running_on(place.name) if len(item.workers) == 1 and not item.suspect]
 
 
 def _last_fill(items: Sequence[Item], slots: int) -> Sequence[Item]:

@@ -36,6 +36,8 @@ UPLOADS = ".uploads"
 ATTEMPTS = 5
 """Of each request, with growing pauses between them."""
 CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 30.0
+"""Without a byte for so long an attempt is given up."""
 PATIENCE_SECONDS = 600.0
 """How long a driver waits for the network or the server to come back."""
 LONGEST_PAUSE = 20.0
@@ -43,6 +45,7 @@ READS = 4
 
 _T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
+_GONE = "AWS Error NO_SUCH_KEY"
 _PASSES = re.compile(
     r"AWS Error (NETWORK_CONNECTION|SLOW_DOWN|THROTTLING|INTERNAL_FAILURE|SERVICE_UNAVAILABLE|REQUEST_TIMEOUT)|status 5\d\d"
 )
@@ -98,8 +101,12 @@ class ObjectFiles:
         return self._ask(f"read {name}", read)
 
     def exists(self, name: str) -> bool:
-        """Whether there is such an object."""
-        return bool(self._ask(f"look for {name}", lambda: self._info(name)).type == fs.FileType.File)
+        """Whether there is such an object: one request, where ``get_file_info`` takes two for a missing one."""
+        try:
+            self._ask(f"look for {name}", lambda: self._filesystem.open_input_file(self._path(name)).close())
+        except FileNotFoundError:
+            return False
+        return True
 
     def write(self, name: str, content: bytes) -> None:
         """One PUT, or for a large content an upload and a copy."""
@@ -150,8 +157,6 @@ class ObjectFiles:
 
     def move(self, name: str, new: str) -> None:
         """Copy, then delete: a kill in between leaves both."""
-        if not self.exists(name):
-            raise FileNotFoundError(f"{self.place}/{name}")
         self._ask(f"move {name}", lambda: self._filesystem.copy_file(self._path(name), self._path(new)), writes=True)
         self.delete(name)
 
@@ -220,6 +225,8 @@ class ObjectFiles:
             except (FileNotFoundError, LeaseLostError):
                 raise
             except OSError as error:
+                if _GONE in str(error):  # between the question for its length and the one for its content
+                    raise FileNotFoundError(str(self.place)) from error
                 told = error if isinstance(error, StorageError) else StorageError.of(error, doing, str(self.place))
                 patient = self._lease is not None and time.monotonic() - begun + pause < PATIENCE_SECONDS
                 if not patient or not _PASSES.search(str(error)):
@@ -246,6 +253,7 @@ def _filesystem(bucket: str) -> Any:
         endpoint_override=endpoint,
         region=region,
         connect_timeout=CONNECT_SECONDS,
+        request_timeout=ANSWER_SECONDS,
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
         background_writes=False,
         allow_delayed_open=True,

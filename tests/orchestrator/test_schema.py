@@ -21,7 +21,6 @@ from orchestrator.schema import (
     RESPONSES,
     SCHEMA_VERSION,
     NewerSchemaError,
-    UnreadableFileError,
     cells_table,
     decode_part,
     encode_part,
@@ -29,6 +28,7 @@ from orchestrator.schema import (
     responses_table,
     rows_of,
 )
+from orchestrator.storage import UnreadableFileError
 from tests.orchestrator.samples import PROMPTS, SHAPE, cell, direction_set, labels_of, result_of
 
 NOW = datetime(2026, 11, 21, 3, 4, 5, 678901, tzinfo=UTC)

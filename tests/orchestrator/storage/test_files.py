@@ -145,29 +145,32 @@ def test_one_driver(place: Place) -> None:
 
 
 def test_of_many_drivers_that_start_at_once_at_most_one_works(place: Place) -> None:
-    working, most, held = 0, 0, threading.Lock()
-    start, last = threading.Barrier(4), threading.Barrier(4)
+    working: set[int] = set()
+    most: list[int] = [0]
+    others: list[Exception] = []
+    start, last = threading.Barrier(4, timeout=60), threading.Barrier(4, timeout=60)
 
-    def drive() -> None:
-        nonlocal working, most
+    def drive(number: int) -> None:
         start.wait()
         try:
             with open_files(place).exclusive():
-                with held:
-                    working += 1
-                    most = max(most, working)
+                working.add(number)
+                most.append(len(working))
                 last.wait()
-                with held:
-                    working -= 1
+                working.discard(number)
         except StoreLockedError:
             last.wait()
+        except (OSError, threading.BrokenBarrierError) as error:
+            others.append(error)
+            last.abort()
 
-    threads = [threading.Thread(target=drive) for _ in range(4)]
+    threads = [threading.Thread(target=drive, args=[number]) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert most <= 1
+    assert others == []
+    assert max(most) <= 1
     with open_files(place).exclusive():
         pass
 
