@@ -17,7 +17,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, TypeVar
 
@@ -92,8 +92,7 @@ class ObjectFiles:
 
         def read() -> bytes:
             for _ in range(READS):
-                with self._filesystem.open_input_file(self._path(name)) as stream:
-                    content: bytes = stream.read() if most is None else stream.read(most)
+                content = self._read_once(name, most)
                 if most is not None or self._info(name).size == len(content):
                     return content
             raise OSError("it changes faster than it can be read")
@@ -180,6 +179,16 @@ class ObjectFiles:
         found: list[Any] = self._ask(f"list {folder or 'the files'}", lambda: self._filesystem.get_file_info(selected))
         return found
 
+    def _read_once(self, name: str, most: int | None) -> bytes:
+        with self._filesystem.open_input_file(self._path(name)) as stream:
+            try:
+                content: bytes = stream.read() if most is None else stream.read(most)
+            except OSError as error:
+                if self._info(name).type == fs.FileType.NotFound:  # removed since; pyarrow calls that an internal failure
+                    raise FileNotFoundError(f"{self.place}/{name}") from error
+                raise
+        return content
+
     def _put(self, name: str, content: bytes) -> None:
         stream = self._filesystem.open_output_stream(self._path(name))
         stream.write(content)  # kept until close, which sends all of it at once
@@ -190,8 +199,13 @@ class ObjectFiles:
 
         def upload() -> None:
             stream = self._filesystem.open_output_stream(self._path(waiting))
-            for chunk in chunks():
-                stream.write(chunk)
+            try:
+                for chunk in chunks():
+                    stream.write(chunk)
+            except OSError:
+                with suppress(OSError):  # left to its destructor it would be closed while all other threads wait
+                    stream.close()
+                raise
             stream.close()
             if self._info(waiting).size != size:
                 raise OSError("it did not come up whole")
@@ -225,7 +239,7 @@ class ObjectFiles:
             except (FileNotFoundError, LeaseLostError):
                 raise
             except OSError as error:
-                if _GONE in str(error):  # between the question for its length and the one for its content
+                if _GONE in str(error):
                     raise FileNotFoundError(str(self.place)) from error
                 told = error if isinstance(error, StorageError) else StorageError.of(error, doing, str(self.place))
                 patient = self._lease is not None and time.monotonic() - begun + pause < PATIENCE_SECONDS
