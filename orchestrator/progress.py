@@ -22,7 +22,9 @@ from orchestrator.cells import Cell
 from orchestrator.classifiers import Label
 from orchestrator.errors import plain
 from orchestrator.plan import Plan
+from orchestrator.planned_items import axes_name
 from orchestrator.recorder import Listener
+from orchestrator.rows import axes_of
 
 PLAIN_SECONDS = 2.0
 """Off a terminal, at most one line in this time (failures and notes always)."""
@@ -184,20 +186,7 @@ class Bars(Lines):
 
 def cell_name(cell: Cell) -> str:
     """A cell in a few words: ``smollm2 refusal layer 15 x8``, ``smollm2/int8 refusal cosmic layer 15 x8``."""
-    quantization = cell.target.quantization
-    words = [cell.labels.model + (f"/{quantization}" if quantization != "none" else ""), cell.labels.behavior]
-    if cell.steering is None:
-        return " ".join([*words, "unsteered"])
-    if cell.steering.direction.method != "dim":
-        words.append(cell.steering.direction.method)
-    if cell.is_transfer:
-        words.append(f"direction from {cell.labels.source_model}")
-    if cell.steering.source_layer is not None:
-        words.append(f"layer {cell.steering.source_layer}")
-    words.append(f"x{cell.steering.multiplier:g}")
-    if cell.steering.intervention != "addition":
-        words.append(cell.steering.intervention)
-    return " ".join(words)
+    return axes_name(axes_of(cell))
 
 
 def label_shares(labels: Sequence[Label]) -> str:
