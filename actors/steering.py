@@ -6,6 +6,7 @@ Hooks live only inside :func:`steered`, which removes them whatever happens.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -150,8 +151,8 @@ class Witness:
     seen: dict[int, Tensor] = field(default_factory=dict)
 
 
-class SteeringHooks:
-    """The table in force; swap ``table`` between forwards. ``witness``, when set, records layers ``watch``."""
+class SteeringHooks(threading.local):
+    """The table in force, one per thread; swap ``table`` between forwards. ``witness``, when set, records every layer."""
 
     def __init__(self) -> None:
         self.table = SteeringTable()

@@ -38,42 +38,30 @@ class SegmentCache(Cache):
         return 0 if past is None else past[0].shape[2]
 
 
-class SlotCache(Cache):
+class SlotCache:
     """Preallocated keys and values of ``slots`` rows of at most ``capacity`` tokens, each row at its own position.
 
     One spare position per row takes the writes of padding, so that a write needs no branch.
     """
 
     def __init__(self, n_layers: int, slots: int, capacity: int) -> None:
-        super().__init__(layers=[])
         self.slots, self.capacity = slots, capacity
         self._store: list[KeyValue | None] = [None] * n_layers
-        self._batch, self._reach = 0, capacity
-        self._positions = torch.empty(0, dtype=torch.long)
-        self._places: dict[int, Tensor] = {}
 
-    def write(self, layer: int, slots: Tensor, positions: Tensor, new: KeyValue) -> None:
-        """Store a segment ``new`` ``[R, K, T, e]`` into ``slots`` ``[R]`` at ``positions`` ``[R, T]`` (``capacity``: discard)."""
-        for kept, fresh in zip(self._of(layer, new), new, strict=True):
-            kept[slots[:, None], :, positions] = fresh.transpose(1, 2)
+    def write(self, slots: Tensor, positions: Tensor, key_values: Sequence[KeyValue]) -> None:
+        """Store a segment, ``[R, K, T, e]`` a layer, into ``slots`` ``[R]`` at ``positions`` ``[R, T]`` (``capacity``: none)."""
+        places: dict[int, Tensor] = {}
+        for layer, new in enumerate(key_values):
+            kept = self.of(layer, new)
+            heads = new[0].shape[1]
+            if heads not in places:
+                of_head = self.first_places(slots, heads)[:, :, None]
+                places[heads] = (of_head + positions[:, None, :]).flatten()
+            _put(kept, places[heads], new)
 
-    def at(self, positions: Tensor, reach: int | None = None) -> SlotCache:
-        """Aim the next forward: row r of the batch is slot r, and writes at ``positions[r]``; values end at ``reach``."""
-        self._batch, self._positions = len(positions), positions
-        self._reach = self.capacity if reach is None else reach
-        self._places.clear()
-        return self
-
-    def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any) -> KeyValue:
-        """Write one token per row in place and return views of the first B slots: ``[B, K, capacity, e]``, ``[B, K, reach, e]``.
-
-        Keys are not cut: MKL multiplies the whole, nearly contiguous view faster than a part of it.
-        """
-        kept_keys, kept_values = self._of(layer_idx, (key_states, value_states))
-        places = self._places_of(kept_keys.shape[1])
-        for kept, new in ((kept_keys, key_states), (kept_values, value_states)):
-            kept.view(-1, kept.shape[-1]).index_copy_(0, places, new.reshape(-1, new.shape[-1]))
-        return kept_keys[: self._batch, :, : self.capacity], kept_values[: self._batch, :, : self._reach]
+    def at(self, span: slice, positions: Tensor, reach: int | None = None) -> StepCache:
+        """For a forward of the slots ``span``, which write at ``positions`` ``[B]``; values end at ``reach``."""
+        return StepCache(self, span, positions, self.capacity if reach is None else reach)
 
     def sample(self) -> Tensor:
         """One block's values, for their dtype and device; an empty tensor before anything was written."""
@@ -87,24 +75,54 @@ class SlotCache(Cache):
                 for tensor in kept:
                     tensor[target] = tensor[source]
 
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Positions are explicit; models ask only when they are not given."""
-        return 0
+    def first_places(self, slots: Tensor, heads: int) -> Tensor:
+        """Where the first tokens of ``slots`` ``[R]`` lie, ``[R, heads]``, as rows of the flattened store."""
+        head = torch.arange(heads, device=slots.device)
+        return (slots[:, None] * heads + head) * (self.capacity + 1)
 
-    def _places_of(self, heads: int) -> Tensor:
-        """Where the tokens of all rows and ``heads`` key-value heads go, as rows of the flattened store ``[B * heads]``."""
-        if heads not in self._places:
-            first = torch.arange(self._batch * heads, device=self._positions.device) * (self.capacity + 1)
-            self._places[heads] = first + self._positions.repeat_interleave(heads)
-        return self._places[heads]
-
-    def _of(self, layer: int, like: KeyValue) -> KeyValue:
+    def of(self, layer: int, like: KeyValue) -> KeyValue:
+        """The keys and values of ``layer``, ``[slots, K, capacity + 1, e]``; made on first use with the widths of ``like``."""
         kept = self._store[layer]
         if kept is None:
             # Zeros, not garbage: a masked key has weight 0, and 0 times NaN would still be NaN.
             kept = (_zeros(like[0], self.slots, self.capacity), _zeros(like[1], self.slots, self.capacity))
             self._store[layer] = kept
         return kept
+
+
+class StepCache(Cache):
+    """The slots ``span`` of a :class:`SlotCache` in one forward of one token per row."""
+
+    def __init__(self, slots: SlotCache, span: slice, positions: Tensor, reach: int) -> None:
+        super().__init__(layers=[])
+        self._slots, self._span, self._positions, self._reach = slots, span, positions, reach
+        self._places: dict[int, Tensor] = {}
+
+    def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any) -> KeyValue:
+        """Write one token per row in place and return views of the slots: ``[B, K, capacity, e]``, ``[B, K, reach, e]``.
+
+        Keys are not cut: MKL multiplies the whole, nearly contiguous view faster than a part of it.
+        """
+        kept = self._slots.of(layer_idx, (key_states, value_states))
+        _put(kept, self._places_of(key_states.shape[1]), (key_states, value_states))
+        return kept[0][self._span, :, : self._slots.capacity], kept[1][self._span, :, : self._reach]
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Positions are explicit; models ask only when they are not given."""
+        return 0
+
+    def _places_of(self, heads: int) -> Tensor:
+        """Where the tokens of all rows and ``heads`` key-value heads go, ``[B * heads]``."""
+        if heads not in self._places:
+            rows = torch.arange(self._span.start, self._span.stop, device=self._positions.device)
+            self._places[heads] = (self._slots.first_places(rows, heads) + self._positions[:, None]).flatten()
+        return self._places[heads]
+
+
+def _put(kept: KeyValue, places: Tensor, new: KeyValue) -> None:
+    """``new`` ``[R, K, T, e]`` into the rows ``places`` ``[R * K * T]`` of the flattened store."""
+    for old, fresh in zip(kept, new, strict=True):
+        old.view(-1, old.shape[-1]).index_copy_(0, places, fresh.reshape(-1, fresh.shape[-1]))
 
 
 def _zeros(like: Tensor, slots: int, capacity: int) -> Tensor:

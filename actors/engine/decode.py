@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from actors.engine.attention import masks_for, sums_by_table
 from actors.engine.cache import SlotCache
 from actors.engine.grain import COARSE, Grain, rounded_up
 from actors.engine.graphs import EAGER, StepGraph, recorded
+from actors.engine.lanes import Lanes
 from actors.engine.prefill import Prefilled
 from actors.engine.rows import Row
 from actors.families import Decoder
@@ -27,7 +29,8 @@ REACH_STEP = 16
 class BatchShape:
     """``slots`` of ``capacity`` tokens. ``fixed``: the batch always has all its slots (where a matrix product's bits depend on
     its number of rows); else it shrinks in steps as rows end. ``steps_per_sync``: tokens computed before the host looks.
-    ``graph``: what records a step of a fixed batch (None: decode eagerly)."""
+    ``graph``: what records a step of a fixed batch (None: decode eagerly). ``lanes``: what advances parts of it side by
+    side."""
 
     slots: int
     capacity: int
@@ -35,6 +38,15 @@ class BatchShape:
     steps_per_sync: int = 1
     grain: Grain = COARSE
     graph: Callable[[], StepGraph] | None = None
+    lanes: Lanes = Lanes()  # noqa: RUF009 - one lane, without a thread
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Rows ``span`` of the batch and their edits."""
+
+    span: slice
+    table: SteeringTable
 
 
 class SlotBatch:
@@ -51,8 +63,8 @@ class SlotBatch:
         self._chosen = torch.zeros(shape.slots, dtype=torch.long, device=device)
         self._finite = torch.ones(shape.slots, dtype=torch.bool, device=device)
         self._logits: Tensor | None = None
-        self._table = SteeringTable()
-        self._table_rows = 0
+        self._parts: list[_Part] = []
+        self._stale = True
         self._replay: Callable[[], None] | None = None
         self._undecided = shape.fixed and shape.graph is not None
         self.mode = EAGER
@@ -79,12 +91,11 @@ class SlotBatch:
         for positions, key_values in prefilled.spans:
             where = positions[picked]
             where = torch.where(where < 0, self.shape.capacity, where)
-            for layer, (keys, values) in enumerate(key_values):
-                self._cache.write(layer, slots, where, (keys[picked], values[picked]))
+            self._cache.write(slots, where, [(keys[picked], values[picked]) for keys, values in key_values])
         self._tokens[slots] = first_tokens[picked]
         self._positions[slots] = torch.tensor([len(prefilled.rows[i].rendered.token_ids) for i in going], device=self._device)
         self._steerings[slots] = torch.tensor([prefilled.rows[i].steering for i in going], device=self._device)
-        self._table_rows = 0
+        self._stale = True
 
     def release(self, slot: int) -> None:
         """Free a slot whose row has ended."""
@@ -93,67 +104,79 @@ class SlotBatch:
     def step(self, hooks: SteeringHooks) -> tuple[Tensor, Tensor]:
         """Advance the batch; returns tokens ``[steps, B]`` and whether each was chosen from finite logits ``[steps, B]``."""
         batch = self._batch()
-        self._renew_table(batch)
-        hooks.table = self._table
-        try:
-            if self._undecided:
-                self._record(batch)
-            chosen = [self._one_step(batch) for _ in range(self.shape.steps_per_sync)]
-        finally:
-            hooks.table = SteeringTable()
+        self._renew_parts(batch)
+        if self._undecided:
+            self._record(hooks)
+        chosen = [self._one_step(batch, hooks) for _ in range(self.shape.steps_per_sync)]
         return torch.stack([tokens for tokens, _ in chosen]), torch.stack([finite for _, finite in chosen])
 
-    def _renew_table(self, batch: int) -> None:
-        """The edits of the rows in flight; in place where their number stays, as a recorded step reads these very tensors."""
-        if self._table_rows == batch:
+    def _renew_parts(self, batch: int) -> None:
+        """The edits of the rows in flight; in place where steps are replayed, as these read the very tensors."""
+        spans = self.shape.lanes.parts(batch, self.shape.grain.rows)
+        if not self._stale and [part.span for part in self._parts] == spans:
             return
-        fresh = self._bank.rows(self._steerings[:batch])
+        fresh = [_Part(span, self._bank.rows(self._steerings[span])) for span in spans]
         if self._replay is None:
-            self._table = fresh
+            self._parts = fresh
         else:
-            self._table.copy_(fresh)
-        self._table_rows = batch
+            for part, new in zip(self._parts, fresh, strict=True):
+                part.table.copy_(new.table)
+        self._stale = False
 
-    def _record(self, batch: int) -> None:
+    def _record(self, hooks: SteeringHooks) -> None:
         """Decide, once per batch of slots, whether steps are replayed."""
         self._undecided = False
         assert self.shape.graph is not None
         state = (self._tokens, self._positions)
-        outcome = recorded(lambda: self._advance(batch), state, self._results, self.shape.graph)
+        outcome = recorded(lambda: self._advance(hooks), state, self._results, self.shape.graph)
         self._replay, self.mode = outcome.replay, outcome.mode
 
     def _results(self) -> Sequence[Tensor]:
         assert self._logits is not None
         return self._chosen, self._finite, self._logits
 
-    def _one_step(self, batch: int) -> tuple[Tensor, Tensor]:
+    def _one_step(self, batch: int, hooks: SteeringHooks) -> tuple[Tensor, Tensor]:
         if self._replay is None:
-            self._advance(batch)
+            self._advance(hooks)
         else:
             self._replay()
         return self._chosen[:batch].clone(), self._finite[:batch].clone()
 
-    def _advance(self, batch: int) -> None:
+    def _advance(self, hooks: SteeringHooks) -> None:
         """One token for every row, from and into the same tensors each time."""
+        self.shape.lanes.run([partial(self._advance_part, part, hooks) for part in self._parts])
+
+    def _advance_part(self, part: _Part, hooks: SteeringHooks) -> None:
+        hooks.table = part.table
+        try:
+            logits = self._forward(part.span)
+        finally:
+            hooks.table = SteeringTable()
+        self._logits = logits  # for whoever records a step, which then is of one part
+        tokens, finite = choose(logits)
+        self._tokens[part.span] = tokens
+        self._chosen[part.span] = tokens
+        self._finite[part.span] = finite
+        self._positions[part.span] += 1
+
+    def _forward(self, span: slice) -> Tensor:
+        """Logits ``[rows, vocabulary]`` after the newest token of the rows ``span``."""
+        batch = span.stop - span.start
         # A row that has ended within this block of steps writes to the spare position.
-        positions = self._positions[:batch].clamp(max=self.shape.capacity)
+        positions = self._positions[span].clamp(max=self.shape.capacity)
         reach = self._reach(positions)
         keys = torch.arange(reach, device=self._device).expand(batch, -1)
         allowed = keys <= positions[:, None]
         output = self._model(
-            input_ids=self._tokens[:batch, None],
+            input_ids=self._tokens[span, None],
             position_ids=positions[:, None],
             attention_mask=masks_for(self._decoder, allowed[:, None, None], positions[:, None], keys),
-            past_key_values=self._cache.at(positions, reach),
+            past_key_values=self._cache.at(span, positions, reach),
             use_cache=True,
             logits_to_keep=1,
         )
-        self._logits = output.logits[:, -1]
-        tokens, finite = choose(self._logits)
-        self._tokens[:batch] = tokens
-        self._chosen[:batch] = tokens
-        self._finite[:batch] = finite
-        self._positions[:batch] += 1
+        logits: Tensor = output.logits[:, -1]
+        return logits
 
     def _reach(self, positions: Tensor) -> int:
         """How far values are read: to the furthest row's position where that changes no bit, else everything."""
@@ -181,7 +204,7 @@ class SlotBatch:
             state[target_index] = state[source_index]
         for old, new in zip(source, target, strict=True):
             self.rows[new], self.rows[old] = self.rows[old], None
-        self._table_rows = 0
+        self._stale = True
 
 
 def choose(logits: Tensor) -> tuple[Tensor, Tensor]:

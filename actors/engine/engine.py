@@ -21,6 +21,7 @@ from actors.engine.decode import BatchShape, SlotBatch, choose
 from actors.engine.firing import record_firing
 from actors.engine.grain import COARSE, FINE, Grain, rounded_up
 from actors.engine.graphs import EAGER, CudaStepGraph, refusal
+from actors.engine.lanes import lanes_for
 from actors.engine.memory import SLOT_STEP, keep_freed_memory, slots_that_fit
 from actors.engine.packing import Packing
 from actors.engine.prefill import Prefilled, Prefiller
@@ -76,6 +77,7 @@ class Engine:
         self._slots = slots
         self.decoding = EAGER
         self.graphs = True
+        self._lanes = lanes_for(loaded.packing)
         if not on_cuda(loaded.device):
             keep_freed_memory()
 
@@ -136,6 +138,7 @@ class Engine:
             fixed=fixed,
             steps_per_sync=8 if on_cuda(self._loaded.device) else 1,
             grain=grain,
+            lanes=self._lanes,
             graph=CudaStepGraph if self.graphs and refusal(self._loaded.model, self._loaded.device) is None else None,
         )
 

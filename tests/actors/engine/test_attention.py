@@ -77,7 +77,7 @@ def test_the_cache_keeps_each_row_at_its_own_position() -> None:
         positions = torch.tensor([0, 3, 7, 2, 8])[:4] + torch.tensor([step, 0, 0, step])
         positions = positions.clamp(max=8)
         new = torch.randn(4, 2, 1, 4, generator=torch.Generator().manual_seed(step))
-        keys, values = cache.at(positions).update(new, new + 1, 0)
+        keys, values = cache.at(slice(0, len(positions)), positions).update(new, new + 1, 0)
         for row, position in enumerate(positions.tolist()):
             if position < 8:
                 expected[row, :, position] = new[row, :, 0]

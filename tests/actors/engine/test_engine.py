@@ -6,14 +6,16 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from actors.engine.decode import SlotBatch, choose
+from actors.engine.decode import SlotBatch
 from actors.engine.engine import Engine, batch_dependence, is_out_of_memory
+from actors.engine.lanes import Lanes
 from actors.engine.prefill import Prefilled
 from actors.engine.rows import Row
 from actors.engine.stopwatch import Stopwatch
@@ -64,32 +66,32 @@ def run(worker: ModelWorker, jobs: Sequence[GenerationJob]) -> dict[str, CellRes
 def logits_of(worker: ModelWorker, jobs: Sequence[GenerationJob], monkeypatch: pytest.MonkeyPatch) -> Bits:
     """Tokens of every row, and a digest of every logit vector that chose them, by (cell, prompt)."""
     seen: dict[tuple[str, str], list[bytes]] = {}
-    last: list[Tensor] = []
-    begin, step = Engine._begin, SlotBatch.step
+    of_slot: dict[int, Tensor] = {}
+    begin, step, forward = Engine._begin, SlotBatch.step, SlotBatch._forward
 
-    def note(row: Row, place: int) -> None:
-        seen.setdefault((jobs[row.job].cell_id, row.rendered.prompt.id), []).append(last[-1][place].float().numpy().tobytes())
-
-    def spy_choose(logits: Tensor) -> tuple[Tensor, Tensor]:
-        last.append(logits)
-        return choose(logits)
+    def note(row: Row, logits: Tensor) -> None:
+        seen.setdefault((jobs[row.job].cell_id, row.rendered.prompt.id), []).append(logits.float().numpy().tobytes())
 
     def spy_begin(self: Engine, prefilled: Prefilled, batch: SlotBatch, bank: SteeringBank, watch: Stopwatch) -> Iterator[Row]:
         yield from begin(self, prefilled, batch, bank, watch)
         for place, row in enumerate(prefilled.rows):
-            note(row, place)
+            note(row, prefilled.logits[place])
+
+    def spy_forward(self: SlotBatch, span: slice) -> Tensor:
+        logits = forward(self, span)
+        of_slot.update(zip(range(span.start, span.stop), logits, strict=True))
+        return logits
 
     def spy_step(self: SlotBatch, hooks: SteeringHooks) -> tuple[Tensor, Tensor]:
         result = step(self, hooks)
         for slot, row in enumerate(self.rows):
             if row is not None:
-                note(row, slot)
+                note(row, of_slot[slot])
         return result
 
     with monkeypatch.context() as patch:
-        patch.setattr("actors.engine.engine.choose", spy_choose)
-        patch.setattr("actors.engine.decode.choose", spy_choose)
         patch.setattr(Engine, "_begin", spy_begin)
+        patch.setattr(SlotBatch, "_forward", spy_forward)
         patch.setattr(SlotBatch, "step", spy_step)
         results = run(worker, jobs)
     return {
@@ -100,6 +102,19 @@ def logits_of(worker: ModelWorker, jobs: Sequence[GenerationJob], monkeypatch: p
         for cell, result in results.items()
         for response in result.responses
     }
+
+
+def spy_on(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> list[tuple[Any, ...]]:
+    """The arguments of every call of a method from now on."""
+    calls: list[tuple[Any, ...]] = []
+    method = getattr(owner, name)
+
+    def spy(*arguments: Any) -> Any:
+        calls.append(arguments)
+        return method(*arguments)
+
+    monkeypatch.setattr(owner, name, spy)
+    return calls
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma2", "mistral", "qwen3"])
@@ -119,6 +134,23 @@ def test_bits_do_not_depend_on_the_batch(family: str, dtype: DType, tiny_worker:
     single = [dataclasses.replace(jobs[2], prompts=(PROMPTS[3],))]
     (key,) = logits_of(worker, single, monkeypatch).items()
     assert together[key[0]] == key[1]
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2", "qwen3"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_lanes_change_no_bit(family: str, dtype: DType, tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of the batch on threads of their own; first on one lane."""
+    worker = tiny_worker(family, dtype)
+    assert worker._engine is not None
+    jobs = jobs_of(worker)
+    monkeypatch.setattr(worker._engine, "_lanes", Lanes(1))
+    together = logits_of(worker, jobs, monkeypatch)
+    monkeypatch.setattr("actors.engine.lanes.ROWS_PER_LANE", 1)
+    for count in (2, 3):
+        monkeypatch.setattr(worker._engine, "_lanes", Lanes(count))
+        spans = spy_on(monkeypatch, SlotBatch, "_forward")
+        assert logits_of(worker, jobs, monkeypatch) == together
+        assert max(span.start for _, span in spans) > 0, "no part but the first has run"
 
 
 @pytest.mark.parametrize("quantization", ["int8", "nf4", "nf4-double", "fp4", "fp4-double"])

@@ -46,9 +46,9 @@ def test_slot_bytes_cover_what_a_slot_allocates(family: str) -> None:
     width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     cache = SlotCache(text.num_hidden_layers, slots, capacity)
     one = torch.zeros(slots, heads, 1, width)
-    cache.at(torch.zeros(slots, dtype=torch.long))
+    step = cache.at(slice(0, slots), torch.zeros(slots, dtype=torch.long))
     for layer in range(text.num_hidden_layers):
-        cache.update(one, one, layer)
+        step.update(one, one, layer)
     allocated = sum(tensor.nbytes for kept in cache._store if kept is not None for tensor in kept)
     stated = memory.slot_bytes(model.config, capacity, 4) * slots
     assert allocated <= stated <= 3 * allocated

@@ -1,0 +1,95 @@
+"""How a batch is divided, and that lanes leave PyTorch's threads as they found them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from actors.engine.lanes import ROWS_PER_LANE, Lanes, lanes_for
+from actors.engine.packing import Packing, pack
+from actors.steering import SteeringHooks, SteeringTable
+from tests.tiny import tiny_model
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "lanes", "step", "sizes"),
+    [
+        (130, 2, 1, [65, 65]),
+        (131, 2, 1, [65, 66]),
+        (130, 1, 1, [130]),
+        (2 * ROWS_PER_LANE - 1, 2, 1, [2 * ROWS_PER_LANE - 1]),
+        (2 * ROWS_PER_LANE, 8, 1, [ROWS_PER_LANE] * 2),
+        (112, 2, 16, [48, 64]),
+        (48, 2, 48, [48]),
+    ],
+)
+def test_parts_are_multiples_of_the_step_and_worth_a_lane(n_rows: int, lanes: int, step: int, sizes: list[int]) -> None:
+    spans = Lanes(lanes).parts(n_rows, step)
+    assert [span.stop - span.start for span in spans] == sizes
+    assert [span.start for span in spans] == [sum(sizes[:number]) for number in range(len(sizes))]
+
+
+@pytest.fixture
+def four_threads() -> object:
+    """PyTorch on four threads, whatever the machine has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_every_lane_has_its_share_of_the_threads_and_they_are_given_back() -> None:
+    seen: dict[int, tuple[int, bool]] = {}
+
+    def look(number: int) -> Callable[[], None]:
+        def piece() -> None:
+            seen[number] = torch.get_num_threads(), torch.is_inference_mode_enabled()
+
+        return piece
+
+    with torch.inference_mode():
+        Lanes(2).run([look(0), look(1)])
+    assert seen == {0: (2, True), 1: (2, True)}
+    assert torch.get_num_threads() == 4
+
+
+@pytest.mark.usefixtures("four_threads")
+@pytest.mark.parametrize("failing", [0, 1])
+def test_an_error_waits_for_the_other_lane(failing: int) -> None:
+    ended = threading.Event()
+    begun = threading.Event()
+
+    def fail() -> None:
+        begun.set()
+        raise RuntimeError("can't allocate memory")
+
+    def work() -> None:
+        assert begun.wait(60)
+        ended.set()
+
+    pieces = [fail, work] if failing == 0 else [work, fail]
+    with pytest.raises(RuntimeError, match="allocate"):
+        Lanes(2).run(pieces)
+    assert ended.is_set()
+    assert torch.get_num_threads() == 4
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_only_a_packed_model_has_lanes() -> None:
+    assert lanes_for(pack(tiny_model("llama"), torch.device("cpu"))).count == 4
+    assert lanes_for(Packing(reason="quantized layers")).count == 1
+
+
+def test_a_table_in_force_is_its_threads_own() -> None:
+    hooks = SteeringHooks()
+    hooks.table = SteeringTable({0: torch.ones(1, 1, 4)})
+    found: list[SteeringTable] = []
+    other = threading.Thread(target=lambda: found.append(hooks.table))
+    other.start()
+    other.join()
+    assert not found[0].shifts
+    assert hooks.table.shifts
