@@ -7,7 +7,7 @@ Hooks live only inside :func:`steered`, which removes them whatever happens.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -39,6 +39,12 @@ class SteeringTable:
             component = (hidden.float() * axis).sum(-1, keepdim=True)
             hidden = (hidden.float() - component * axis).to(hidden.dtype)
         return hidden if shift is None else hidden + shift
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> SteeringTable:
+        """The table with ``change`` applied to every tensor of it."""
+        return SteeringTable(
+            *({layer: change(edit) for layer, edit in kind.items()} for kind in (self.shifts, self.axes, self.replaced))
+        )
 
     def copy_(self, other: SteeringTable) -> None:
         """Take over the edits of ``other``, which has the same layers and rows, in place."""
@@ -152,11 +158,13 @@ class Witness:
 
 
 class SteeringHooks(threading.local):
-    """The table in force, one per thread; swap ``table`` between forwards. ``witness``, when set, records every layer."""
+    """The table in force, one per thread; swap ``table`` between forwards. ``witness``, when set, records every layer.
+    ``trunk``: what the first blocks would put out, where a forward begins above them."""
 
     def __init__(self) -> None:
         self.table = SteeringTable()
         self.witness: Witness | None = None
+        self.trunk: Tensor | None = None
         self.captured: dict[int, Tensor] = {}
         self.capture: frozenset[int] = frozenset()
 

@@ -26,7 +26,7 @@ from actors.engine.memory import SLOT_STEP, keep_freed_memory, slots_that_fit
 from actors.engine.packing import Packing
 from actors.engine.prefill import Prefilled, Prefiller
 from actors.engine.rows import Row
-from actors.engine.segments import SegmentRunner
+from actors.engine.segments import Forwards, SegmentRunner
 from actors.engine.stopwatch import Stopwatch
 from actors.errors import OutOfMemoryError
 from actors.families import Decoder
@@ -144,7 +144,8 @@ class Engine:
 
     def _run_batch(self, rows: Sequence[Row], shape: BatchShape, bank: SteeringBank, hooks: SteeringHooks) -> Iterator[Row]:
         loaded = self._loaded
-        runner = SegmentRunner(loaded.model, loaded.decoder, hooks, loaded.device, FIXED_PREFILL_ROWS if shape.fixed else None)
+        forwards = Forwards(FIXED_PREFILL_ROWS if shape.fixed else None, self._lanes)
+        runner = SegmentRunner(loaded.model, loaded.decoder, hooks, loaded.device, forwards)
         capture = {row.first_layer for row in rows if row.first_layer is not None}
         prefiller = Prefiller(runner, bank, capture, loaded.device, shape.grain)
         batch = SlotBatch(loaded.model, loaded.decoder, shape, bank, loaded.device)

@@ -16,7 +16,7 @@ import torch
 from actors.engine.packing import PROBE_ROWS, PackedLinear, Packing
 
 ROWS_PER_LANE = 32
-"""Fewer rows are not worth a lane of their own: every lane reads all weights."""
+"""Fewer rows of the products are not worth a lane of their own: every lane reads all weights."""
 
 
 class Lanes:
@@ -27,10 +27,13 @@ class Lanes:
         self._cores = torch.get_num_threads()
         self._others = ThreadPoolExecutor(count - 1, "lane") if count > 1 else None
 
-    def parts(self, n_rows: int, step: int) -> list[slice]:
-        """``n_rows``, a multiple of ``step``, in parts of nearly equal size that are multiples of it and worth a lane."""
+    def parts(self, n_rows: int, step: int, of_each: int = 1) -> list[slice]:
+        """``n_rows``, a multiple of ``step``, in parts of nearly equal size that are multiples of it and worth a lane.
+
+        ``of_each``: rows of the products, that is tokens, that come from each row.
+        """
         units = n_rows // step
-        count = max(1, min(self.count, n_rows // ROWS_PER_LANE, units))
+        count = max(1, min(self.count, n_rows * of_each // ROWS_PER_LANE, units))
         bounds = [units * number // count * step for number in range(count + 1)]
         return [slice(start, stop) for start, stop in pairwise(bounds)]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from actors.engine.attention import masks_for
 from actors.engine.cache import KeyValue, SegmentCache
 from actors.engine.grain import COARSE, Grain, rounded_up
+from actors.engine.lanes import Lanes
 from actors.families import Decoder
 from actors.steering import SteeringHooks, SteeringTable, Witness
 
@@ -31,7 +33,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Segment:
-    """What to run: ``tokens`` per row, after ``start`` cached tokens whose keys and values are ``past``."""
+    """What to run: ``tokens`` per row, after ``start`` cached tokens whose keys and values are ``past``.
+
+    Rows are padded to ``shortest`` tokens at least.
+    """
 
     tokens: Sequence[Sequence[int]]
     start: int = 0
@@ -40,11 +45,24 @@ class Segment:
     entry: Entry | None = None
     capture: frozenset[int] = frozenset()
     grain: Grain = COARSE
+    shortest: int = 0
 
     @property
     def length(self) -> int:
         """Padded length ``T``."""
-        return rounded_up(max(len(row) for row in self.tokens), self.grain.tokens)
+        return max(self.shortest, rounded_up(max(len(row) for row in self.tokens), self.grain.tokens))
+
+    def take(self, rows: slice | Tensor) -> Segment:
+        """Only ``rows``, padded as they are among all of them; their numbers ``[n]`` may repeat a row."""
+        numbers = range(len(self.tokens))[rows] if isinstance(rows, slice) else rows.tolist()
+        return replace(
+            self,
+            tokens=[self.tokens[number] for number in numbers],
+            past=self.past and _of_rows(self.past, rows),
+            table=self.table.map(lambda edit: edit[rows]),
+            entry=self.entry and Entry(self.entry.layer, self.entry.hidden[rows]),
+            shortest=self.length,
+        )
 
 
 @dataclass(frozen=True)
@@ -60,43 +78,86 @@ class SegmentResult:
     positions: Tensor
     witness: Witness
 
+    def take(self, rows: slice) -> SegmentResult:
+        """Those of ``rows``."""
+        return SegmentResult(
+            self.logits[rows],
+            _of_rows(self.key_values, rows),
+            {layer: hidden[rows] for layer, hidden in self.captured.items()},
+            self.positions[rows],
+            Witness(*({layer: state[rows] for layer, state in one.items()} for one in (self.witness.raw, self.witness.seen))),
+        )
+
+    @staticmethod
+    def join(parts: Sequence[SegmentResult]) -> SegmentResult:
+        """The results of consecutive rows as one."""
+        if len(parts) == 1:
+            return parts[0]
+        blocks = zip(*(part.key_values for part in parts), strict=True)
+        return SegmentResult(
+            torch.cat([part.logits for part in parts]),
+            [_stack([kv for kv in block if kv is not None]) for block in blocks],
+            _joined([part.captured for part in parts]),
+            torch.cat([part.positions for part in parts]),
+            Witness(_joined([part.witness.raw for part in parts]), _joined([part.witness.seen for part in parts])),
+        )
+
+
+@dataclass(frozen=True)
+class Forwards:
+    """How segments run. ``fixed_rows``: every forward has exactly this many rows (where a row's bits depend on how many there
+    are; None: as many as there are). ``lanes``: what runs parts of the rows side by side."""
+
+    fixed_rows: int | None = None
+    lanes: Lanes = Lanes()  # noqa: RUF009 - one lane, without a thread
+
 
 class SegmentRunner:
     """Runs segments through a model whose hooks and attention are in place."""
 
     def __init__(
-        self, model: Any, decoder: Decoder, hooks: SteeringHooks, device: torch.device, fixed_rows: int | None = None
+        self, model: Any, decoder: Decoder, hooks: SteeringHooks, device: torch.device, shape: Forwards | None = None
     ) -> None:
-        """``fixed_rows``: every forward has exactly this many rows (where a row's bits depend on how many there are)."""
         self._model, self._decoder, self._hooks, self._device = model, decoder, hooks, device
-        self.fixed_rows = fixed_rows
+        self._shape = shape or Forwards()
+
+    @property
+    def fixed_rows(self) -> int | None:
+        """Rows of every forward, where their number must not change."""
+        return self._shape.fixed_rows
 
     def run(self, segment: Segment) -> SegmentResult:
         """Run a segment of at most ``fixed_rows`` rows; results are those of its own rows."""
         rows = len(segment.tokens)
-        if self.fixed_rows is None or rows == self.fixed_rows:
-            return self._forward(segment)
-        return _first(self._forward(_filled(segment, self.fixed_rows - rows)), rows)
+        if self.fixed_rows is not None and rows < self.fixed_rows:
+            segment = segment.take(torch.tensor([*range(rows), *[0] * (self.fixed_rows - rows)]))
+        spans = self._shape.lanes.parts(len(segment.tokens), 1, of_each=segment.length)
+        parts = [segment] if len(spans) == 1 else [segment.take(span) for span in spans]
+        results: dict[int, SegmentResult] = {}
+        with _entering(self._decoder.blocks, None if segment.entry is None else segment.entry.layer, self._hooks):
+            self._shape.lanes.run([partial(self._forward, part, results, number) for number, part in enumerate(parts)])
+        return SegmentResult.join([results[number] for number in range(len(parts))]).take(slice(0, rows))
 
-    def _forward(self, segment: Segment) -> SegmentResult:
+    def _forward(self, segment: Segment, results: dict[int, SegmentResult], number: int) -> None:
         """One forward; the hooks are set up for it and cleared after."""
         tokens, positions = self._padded(segment)
         cache = SegmentCache(self._decoder.n_layers, segment.past)
         hooks = self._hooks
         hooks.table, hooks.witness, hooks.capture, hooks.captured = segment.table, Witness(), segment.capture, {}
+        hooks.trunk = None if segment.entry is None else segment.entry.hidden
         try:
-            with _entering(self._decoder.blocks, segment.entry):
-                output = self._model(
-                    input_ids=tokens,
-                    position_ids=positions.clamp(min=0),
-                    attention_mask=self._masks(segment, positions),
-                    past_key_values=cache,
-                    use_cache=True,
-                    logits_to_keep=segment.grain.head,
-                )
-            return SegmentResult(output.logits[:, -1], cache.new, hooks.captured, positions, hooks.witness)
+            output = self._model(
+                input_ids=tokens,
+                position_ids=positions.clamp(min=0),
+                attention_mask=self._masks(segment, positions),
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=segment.grain.head,
+            )
+            results[number] = SegmentResult(output.logits[:, -1], cache.new, hooks.captured, positions, hooks.witness)
         finally:
             hooks.table, hooks.witness, hooks.capture, hooks.captured = SteeringTable(), None, frozenset(), {}
+            hooks.trunk = None
 
     def _padded(self, segment: Segment) -> tuple[Tensor, Tensor]:
         """Token ids ``[R, T]`` (0 at padding) and positions ``[R, T]`` (-1 at padding)."""
@@ -120,17 +181,13 @@ class SegmentRunner:
 
 
 @contextmanager
-def _entering(blocks: Sequence[nn.Module], entry: Entry | None) -> Iterator[None]:
-    """Replace the blocks up to ``entry.layer``: they pass the stream on, the last of them returns the stored trunk."""
-    if entry is None:
-        yield
-        return
-    replaced = blocks[: entry.layer + 1]
+def _entering(blocks: Sequence[nn.Module], layer: int | None, hooks: SteeringHooks) -> Iterator[None]:
+    """Replace the blocks up to ``layer``: they pass the stream on, the last of them returns the stored ``hooks.trunk``."""
+    replaced = [] if layer is None else blocks[: layer + 1]
     before = [block.__dict__.get("forward") for block in replaced]
     try:
         for block in replaced:
-            block.forward = _pass_on
-        replaced[-1].forward = lambda *_args, **_kwargs: entry.hidden
+            block.forward = _pass_on if block is not replaced[-1] else lambda *_args, **_kwargs: hooks.trunk
         yield
     finally:
         for block, forward in zip(replaced, before, strict=True):
@@ -144,34 +201,13 @@ def _pass_on(hidden_states: Tensor, *_args: object, **_kwargs: object) -> Tensor
     return hidden_states
 
 
-def _filled(segment: Segment, extra: int) -> Segment:
-    """``extra`` copies of the first row added, to keep the shape of a forward."""
-
-    def more(tensor: Tensor) -> Tensor:
-        return torch.cat([tensor, tensor[:1].expand(extra, *tensor.shape[1:])])
-
-    return replace(
-        segment,
-        tokens=[*segment.tokens, *[segment.tokens[0]] * extra],
-        past=segment.past and [kv and (more(kv[0]), more(kv[1])) for kv in segment.past],
-        table=SteeringTable(
-            *(
-                {layer: more(edit) for layer, edit in edits.items()}
-                for edits in (segment.table.shifts, segment.table.axes, segment.table.replaced)
-            )
-        ),
-        entry=segment.entry and Entry(segment.entry.layer, more(segment.entry.hidden)),
-    )
+def _of_rows(key_values: Sequence[KeyValue | None], rows: slice | Tensor) -> list[KeyValue | None]:
+    return [kv and (kv[0][rows], kv[1][rows]) for kv in key_values]
 
 
-def _first(result: SegmentResult, rows: int) -> SegmentResult:
-    """The results of the first ``rows`` rows."""
-    return SegmentResult(
-        result.logits[:rows],
-        [kv and (kv[0][:rows], kv[1][:rows]) for kv in result.key_values],
-        {layer: hidden[:rows] for layer, hidden in result.captured.items()},
-        result.positions[:rows],
-        Witness(
-            *({layer: state[:rows] for layer, state in states.items()} for states in (result.witness.raw, result.witness.seen))
-        ),
-    )
+def _stack(parts: Sequence[KeyValue]) -> KeyValue | None:
+    return (torch.cat([keys for keys, _ in parts]), torch.cat([values for _, values in parts])) if parts else None
+
+
+def _joined(parts: Sequence[dict[int, Tensor]]) -> dict[int, Tensor]:
+    return {layer: torch.cat([part[layer] for part in parts]) for layer in parts[0]}
