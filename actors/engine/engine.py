@@ -26,6 +26,7 @@ from actors.engine.memory import SLOT_STEP, keep_freed_memory, slots_that_fit
 from actors.engine.packing import Packing
 from actors.engine.prefill import Prefilled, Prefiller
 from actors.engine.rows import Row
+from actors.engine.screening import screened_head, screening
 from actors.engine.segments import Forwards, SegmentRunner
 from actors.engine.stopwatch import Stopwatch
 from actors.errors import OutOfMemoryError
@@ -78,8 +79,15 @@ class Engine:
         self.decoding = EAGER
         self.graphs = True
         self._lanes = lanes_for(loaded.packing)
+        self._head = screened_head(loaded.model, loaded.packing)
         if not on_cuda(loaded.device):
             keep_freed_memory()
+
+    @property
+    def products(self) -> str:
+        """How matrix products are computed, for the provenance."""
+        screened = "; the choice of a token is screened in bfloat16, decided in float32"
+        return self._loaded.packing.description + (screened if self._head is not None else "")
 
     def slots(self, capacity: int) -> int:
         """Slots for rows of ``capacity`` tokens."""
@@ -173,7 +181,8 @@ class Engine:
         batch.admit(prefilled, tokens)
 
     def _advance(self, batch: SlotBatch, hooks: SteeringHooks, stopwatch: Stopwatch) -> Iterator[Row]:
-        tokens, finite = batch.step(hooks)
+        with screening(self._loaded.model, self._head):
+            tokens, finite = batch.step(hooks)
         in_flight = [(slot, row) for slot, row in enumerate(batch.rows) if row is not None]
         stopwatch.charge([row for _, row in in_flight])
         for step_tokens, step_finite in zip(tokens.tolist(), finite.tolist(), strict=True):
