@@ -8,7 +8,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test lint types layers check slow adapter adapter-check clean
+.PHONY: help setup setup-dev run test lint types layers check slow chaos adapter adapter-check clean
 
 help: ## Say what each target does
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -53,7 +53,13 @@ layers: setup-dev ## import-linter: who may import whom
 check: lint types layers test ## All of the above
 
 slow: setup-dev ## The tests that take more than a minute each
-	@$(PY) -m pytest -m slow
+	@$(PY) -m pytest -m "slow and not chaos"
+
+chaos: setup-dev ## Kill workers, nodes and drivers of a simulated cluster at random moments, in 50 runs and a handful (about 45 minutes)
+	@$(PY) -m pytest -m chaos tests/chaos
+
+soak: setup-dev ## 20,000 tiny cells through Ray: do driver and workers keep their memory? (about 7 minutes)
+	@$(PY) -m benchmarks.soak
 
 adapter: setup ## Train the refusal adapter anew (about 20 minutes on 2 cores)
 	@$(PY) -m actors.train_adapter

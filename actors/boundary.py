@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from actors.errors import JobError, WorkerError
+from actors.errors import JobError, OutOfMemoryError, WorkerError
 from actors.remarks import Remark, Remarks
 from actors.types import (
     CellResult,
@@ -26,6 +26,7 @@ from actors.types import (
     ModelSpec,
     Resources,
 )
+from actors.use import Use, UseMeter
 
 TRACEBACK_CHARACTERS = 20_000
 
@@ -66,8 +67,8 @@ class Extraction:
 
 
 Result = ModelInfo | Extraction | CellResult | Failure
-Outcome = Result | Remark
-"""What comes out of a task: one result for each of its items, and between them what the worker logged."""
+Outcome = Result | Remark | Use
+"""What comes out of a task: one result for each of its items, and between them what the worker logged and what it uses."""
 
 
 class Worker(Protocol):
@@ -109,9 +110,9 @@ def item_ids(task: Task) -> tuple[str, ...]:
             return tuple(job.cell_id for job in task.jobs)
 
 
-def perform(worker: Worker, task: Task) -> Iterator[Outcome]:
+def perform(worker: Worker, task: Task, meter: UseMeter | None = None) -> Iterator[Outcome]:
     """Run ``task``, giving each result as soon as it is there: exactly one for each of ``item_ids(task)``. What the worker
-    logged on the way comes as remarks before the result that it led to.
+    logged on the way comes as remarks before the result that it led to; what its process uses, by ``meter``, after a result.
 
     An error that ends the whole task becomes a failure of every item still open. When there are several, nobody knows
     which one is to blame, so these failures are retryable: the scheduler runs each of them again alone.
@@ -120,6 +121,8 @@ def perform(worker: Worker, task: Task) -> Iterator[Outcome]:
         for result in _results(worker, task):
             yield from remarks.taken()
             yield result
+            if meter is not None:
+                yield from meter.due()
         yield from remarks.taken()
 
 
@@ -138,19 +141,30 @@ def _results(worker: Worker, task: Task) -> Iterator[Result]:
 
 def as_failure(item_id: str, error: Exception, shared: bool = False) -> Failure:
     """``error`` as a failure row of ``item_id``; ``shared``: it ended other items too, so it may not be this one's fault."""
+    kind, retryable = _nature(error)
     return Failure(
         item_id=item_id,
-        kind=error.kind if isinstance(error, WorkerError) else type(error).__name__,
+        kind=kind,
         message=str(error) or type(error).__name__,
         traceback="".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:],
-        retryable=shared or (isinstance(error, WorkerError) and error.retryable),
+        retryable=shared or retryable,
     )
+
+
+def _nature(error: Exception) -> tuple[str, bool]:
+    """The kind of an error, and whether its item may be tried again."""
+    if isinstance(error, WorkerError):
+        return error.kind, error.retryable
+    if isinstance(error, MemoryError) or type(error).__name__ == OutOfMemoryError.__name__:  # torch's own, not imported here
+        return OutOfMemoryError.kind, OutOfMemoryError.retryable
+    return type(error).__name__, False
 
 
 def _raw_results(worker: Worker, task: Task) -> Iterator[Result]:
     match task:
         case Load():
-            info = worker.load(task.spec, task.engine)
+            devices = max(1, round(task.resources.gpus))
+            info = worker.load(task.spec, replace(task.engine, devices=devices))
             yield replace(info, provenance={**here(), **info.provenance})
         case Extract():
             yield Extraction(task.job.job_id, worker.extract(task.job))

@@ -64,7 +64,7 @@ class Decoder:
     ``blocks``: the ``L`` decoder blocks in order; block ``l``'s output is layer ``l``. ``final_norm`` reads the last
     block's output. ``layer_types[l]``: "full_attention", "sliding_attention", or another kind of the model's own; ``window``:
     sliding width in tokens. ``mid_readers[l]``: the module that reads the stream between block l's attention and its MLP; empty
-    where not known.
+    where not known. ``spread``: the blocks lie on several devices.
     """
 
     blocks: tuple[nn.Module, ...]
@@ -74,6 +74,7 @@ class Decoder:
     layer_types: tuple[str, ...]
     window: int | None
     mid_readers: tuple[nn.Module, ...] = ()
+    spread: bool = False
 
     @property
     def n_layers(self) -> int:
@@ -82,8 +83,9 @@ class Decoder:
 
     @property
     def runs_alone(self) -> bool:
-        """Whether some block keeps more than keys and values (linear attention, ...), so that rows share no batch."""
-        return not set(self.layer_types) <= {"full_attention", "sliding_attention"}
+        """Whether rows share no batch: some block keeps more than keys and values (linear attention, ...), or the blocks lie on
+        several devices, which the batch of slots does not."""
+        return self.spread or not set(self.layer_types) <= {"full_attention", "sliding_attention"}
 
 
 def decoder_of(model: nn.Module) -> Decoder:

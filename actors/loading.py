@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from transformers.utils import logging as transformers_logging
 from actors.embedded import build_once, cache_root, embedded_folder
 from actors.errors import ModelLoadError
 from actors.families import Decoder, decoder_of
+from actors.hub_cache import commit_of, origin_of
 from actors.prompts import PromptRenderer
 from actors.types import ModelSpec
 
@@ -48,19 +49,20 @@ class LoadedModel:
         return frozenset(int(token) for token in [*ids, self.tokenizer.eos_token_id] if token is not None)
 
 
-def load_model(spec: ModelSpec) -> LoadedModel:
-    """Load a model variant onto the best device there is; raises ``ModelLoadError`` (or a subclass) saying what is wrong."""
+def load_model(spec: ModelSpec, devices: int = 1) -> LoadedModel:
+    """Load a model variant onto the best device there is, or spread over the first ``devices`` GPUs; raises ``ModelLoadError``
+    (or a subclass) saying what is wrong."""
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)  # one line per matrix product otherwise
     transformers_logging.disable_progress_bar()  # bars of reading and writing weights would run through the sweep's own lines
     origin = _origin(spec)
     try:
         tokenizer = AutoTokenizer.from_pretrained(origin, revision=spec.revision, trust_remote_code=spec.trust_remote_code)
         source, revision = (str(_merged(spec, origin)), None) if spec.adapter else (origin, spec.revision)
-        model = _from_pretrained(source, revision, spec)
+        model = _from_pretrained(source, revision, spec, devices)
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise ModelLoadError(f"cannot load {spec.location!r}: {error}") from error
     model.eval()
-    decoder = decoder_of(model)
+    decoder = replace(decoder_of(model), spread=len(devices_of(model)) > 1)
     return LoadedModel(
         spec=spec,
         model=model,
@@ -70,7 +72,7 @@ def load_model(spec: ModelSpec) -> LoadedModel:
         device=next(model.parameters()).device,
         dtype=DTYPES[spec.dtype],
         d_model=int(model.config.get_text_config().hidden_size),
-        commit=str(getattr(model.config, "_commit_hash", None) or ""),
+        commit=commit_of(origin) or str(getattr(model.config, "_commit_hash", None) or ""),
     )
 
 
@@ -84,21 +86,57 @@ def _origin(spec: ModelSpec) -> str:
         return str(embedded_folder(spec.location))
     if spec.source == "folder" and not Path(spec.location).is_dir():
         raise ModelLoadError(f"model folder {spec.location!r} does not exist on this machine")
-    return spec.location
+    return origin_of(spec) if spec.source == "hub" else spec.location
 
 
-def _from_pretrained(source: str, revision: str | None, spec: ModelSpec) -> Any:
+def devices_of(model: Any) -> tuple[str, ...]:
+    """The places over which accelerate has spread the model's parts, as it names them; one, or none, when it is in one place."""
+    return tuple(dict.fromkeys(str(place) for place in getattr(model, "hf_device_map", {}).values()))
+
+
+def device_map(devices: int) -> dict[str, Any]:
+    """Where ``from_pretrained`` puts the parts of a model: balanced over the first ``devices`` GPUs, as accelerate does it.
+
+    Raises ``ModelLoadError`` where fewer GPUs are seen.
+    """
+    if best_device().type != "cuda":
+        return {"device_map": None}
+    if devices == 1:
+        return {"device_map": {"": best_device()}}
+    if torch.cuda.device_count() < devices:
+        raise ModelLoadError(f"the model asks for {devices} GPUs, this worker sees {torch.cuda.device_count()}")
+    free = {number: torch.cuda.mem_get_info(number)[0] for number in range(devices)}
+    return {"device_map": "balanced", "max_memory": free}
+
+
+def _from_pretrained(source: str, revision: str | None, spec: ModelSpec, devices: int) -> Any:
     """dtype is always explicit: transformers 5 otherwise takes whatever the checkpoint was stored in."""
-    device = best_device()
-    return AutoModelForCausalLM.from_pretrained(
+    placed = device_map(devices)
+    loaded = AutoModelForCausalLM.from_pretrained(
         source,
         revision=revision,
         dtype=DTYPES[spec.dtype],
         quantization_config=_quantization_config(spec),
         use_safetensors=True,
         trust_remote_code=spec.trust_remote_code,
-        device_map={"": device} if device.type == "cuda" else None,
+        output_loading_info=True,
+        **placed,
     )
+    model = _whole(loaded, spec)
+    if placed["device_map"] == "balanced" and not {"cpu", "disk"}.isdisjoint(devices_of(model)):
+        raise ModelLoadError(f"the model does not fit into {devices} GPUs: accelerate put a part of it elsewhere")
+    return model
+
+
+def _whole(loaded: Any, spec: ModelSpec) -> Any:
+    """The model of a ``from_pretrained`` that tells what it found. ``ModelLoadError`` when the files lack some of the weights:
+    transformers would draw them at random."""
+    model, found = loaded
+    missing = sorted(found["missing_keys"])
+    if missing:
+        some = f"{', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}"
+        raise ModelLoadError(f"the files of {spec.location!r} lack {len(missing)} of the model's weights: {some}")
+    return model
 
 
 def _quantization_config(spec: ModelSpec) -> BitsAndBytesConfig | None:
@@ -132,6 +170,11 @@ def _merge(origin: str, spec: ModelSpec, adapter: Path, target: Path) -> None:
     from peft import PeftModel
 
     base = AutoModelForCausalLM.from_pretrained(
-        origin, revision=spec.revision, dtype=torch.float32, use_safetensors=True, trust_remote_code=spec.trust_remote_code
+        origin,
+        revision=spec.revision,
+        dtype=torch.float32,
+        use_safetensors=True,
+        trust_remote_code=spec.trust_remote_code,
+        output_loading_info=True,
     )
-    PeftModel.from_pretrained(base, str(adapter)).merge_and_unload().save_pretrained(target)
+    PeftModel.from_pretrained(_whole(base, spec), str(adapter)).merge_and_unload().save_pretrained(target)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import ray
 
-from actors.boundary import Outcome, Task, make_worker, perform
+from actors.boundary import Outcome, Task, Worker, make_worker, perform
+from actors.errors import JobError
+from actors.types import CellResult, DirectionSet, EngineOptions, ExtractionJob, Failure, GenerationJob, ModelInfo, ModelSpec
+from actors.use import UseMeter
 
 
 @dataclass(frozen=True)
@@ -26,22 +31,55 @@ class Setup:
     environment: Mapping[str, str] = field(repr=False)
 
 
+class LateWorker:
+    """The worker at ``path``, made with its first load: an actor is there at once, and what keeps torch from being imported is
+    told like anything else that keeps a model from being loaded."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._worker: Worker | None = None
+
+    def load(self, spec: ModelSpec, engine: EngineOptions) -> ModelInfo:
+        """As the worker."""
+        if self._worker is None:
+            self._worker = make_worker(self._path)
+        return self._worker.load(spec, engine)
+
+    def extract(self, job: ExtractionJob) -> DirectionSet:
+        """As the worker."""
+        return self._made().extract(job)
+
+    def generate(self, jobs: Sequence[GenerationJob]) -> Iterator[CellResult | Failure]:
+        """As the worker."""
+        return self._made().generate(jobs)
+
+    def _made(self) -> Worker:
+        if self._worker is None:
+            raise JobError("the worker holds no model: load one first")
+        return self._worker
+
+
 class RemoteWorker:
     """One actor, one process, at most one model."""
 
     def __init__(self, setup: Setup) -> None:
         for name, value in setup.environment.items():
             os.environ.setdefault(name, value)
-        # OpenMP and CUDA read these when torch is imported, which making the worker brings about.
+        # OpenMP and CUDA read these when torch is imported, which the first load brings about.
         os.environ["OMP_NUM_THREADS"] = str(setup.threads)
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         if not setup.gpu:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        self._worker = make_worker(setup.worker)
+        self._worker, self._meter = LateWorker(setup.worker), UseMeter()
+
+    def machine(self) -> str:
+        """Ray's id of the machine that the actor got: it has started."""
+        node_id: str = ray.get_runtime_context().get_node_id()
+        return node_id
 
     def perform(self, task: Task) -> Iterator[Outcome]:
         """Stream the outcomes of ``task``."""
-        yield from perform(self._worker, task)
+        yield from perform(self._worker, task, self._meter)
 
 
 def start(setup: Setup, options: Mapping[str, object]) -> Any:
@@ -50,3 +88,40 @@ def start(setup: Setup, options: Mapping[str, object]) -> Any:
     Ray itself neither restarts it nor repeats its tasks: a lost worker is the scheduler's decision.
     """
     return ray.remote(RemoteWorker).options(max_restarts=0, max_task_retries=0, **options).remote(setup)
+
+
+class DemandGuard:
+    """Outlives the driver that started it, and takes back what was asked of the cluster's autoscaler when that driver was not
+    heard of for ``seconds``: otherwise the machines of a driver that was killed would stay."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._heard = seconds, time.monotonic()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def hear(self) -> None:
+        """The driver lives."""
+        self._heard = time.monotonic()
+
+    def _watch(self) -> None:
+        from ray.autoscaler.sdk import request_resources
+
+        while time.monotonic() - self._heard < self._seconds:
+            time.sleep(self._seconds / 20)
+        request_resources(bundles=[])
+        os._exit(0)
+
+
+def guard_demand(seconds: float) -> Any:
+    """The guard of this cluster, on its head, where it takes nothing from any worker; started if there is none."""
+    return (
+        ray.remote(DemandGuard)
+        .options(
+            name="demand-guard",
+            namespace="steering",
+            get_if_exists=True,
+            lifetime="detached",
+            num_cpus=0,
+            resources={"node:__internal_head__": 0.001},
+        )
+        .remote(seconds)
+    )

@@ -53,10 +53,14 @@ class Resources:
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How the engine runs. ``slots`` = rows in flight (None: chosen by the worker); part of the provenance, not identity."""
+    """How the engine runs. ``slots`` = rows in flight (None: chosen by the worker); part of the provenance, not identity.
+
+    ``devices``: GPUs that the model may be spread over, where there are GPUs.
+    """
 
     slots: int | None = None
     threads: int | None = None
+    devices: int = 1
 
 
 @dataclass(frozen=True)

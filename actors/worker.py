@@ -15,13 +15,13 @@ from actors.engine.alone_probe import AloneProbe
 from actors.engine.engine import Engine, EngineModel, batch_dependence
 from actors.engine.firing import check_of
 from actors.engine.memory import peak_bytes
-from actors.engine.packing import pack
+from actors.engine.packing import Packing, pack
 from actors.engine.probe import EngineProbe
 from actors.engine.rows import CAPACITY_STEP, Row
 from actors.errors import JobError, NonFiniteActivationError, WorkerError
 from actors.extraction import EXTRACTORS
 from actors.extraction.capture import CaptureKey, Captures
-from actors.loading import LoadedModel, load_model
+from actors.loading import LoadedModel, devices_of, load_model
 from actors.methods import METHODS, Contrast, Probe
 from actors.steering import check_steering
 from actors.types import (
@@ -58,8 +58,9 @@ class ModelWorker:
         started = time.perf_counter()
         if engine.threads is not None:
             torch.set_num_threads(engine.threads)
-        loaded = load_model(spec)
-        packing = pack(loaded.model, loaded.device)
+        loaded = load_model(spec, engine.devices)
+        spread = loaded.decoder.spread
+        packing = Packing(reason="spread over several devices") if spread else pack(loaded.model, loaded.device)
         dependence = None if loaded.decoder.runs_alone else batch_dependence(loaded.model, packing)
         parts = (loaded.model, loaded.decoder, loaded.device, loaded.dtype, loaded.d_model, loaded.stop_tokens)
         engine_model = EngineModel(*parts, dependence, packing)
@@ -68,7 +69,7 @@ class ModelWorker:
         self._captures = Captures(loaded)
         self._loaded = loaded
         slots = self._engine.slots(NOMINAL_CAPACITY)
-        self._provenance = {**_provenance(loaded, dependence), "products": packing.description}
+        self._provenance = {**_provenance(loaded, dependence), "products": self._engine.products}
         return ModelInfo(
             n_layers=loaded.decoder.n_layers,
             d_model=loaded.d_model,
@@ -217,4 +218,5 @@ def _provenance(loaded: LoadedModel, dependence: str | None) -> dict[str, str]:
         "attention": "the model's own, row by row" if loaded.decoder.runs_alone else "slot_attention (grouped, float32 softmax)",
         "batch_invariant": "yes (measured)" if dependence is None else f"no: {dependence}",
         "model_commit": loaded.commit,
+        **({"spread": f"over {', '.join(devices_of(loaded.model))}: exact, not fast"} if loaded.decoder.spread else {}),
     }

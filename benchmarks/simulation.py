@@ -115,6 +115,10 @@ class MeteredPool:
         """As the pool."""
         return self._pool.capacity(resources)
 
+    def wants(self, demand: Mapping[Resources, int]) -> None:
+        """As the pool."""
+        self._pool.wants(demand)
+
     def submit(self, worker: str, task: Task) -> None:
         """As the pool."""
         with self._meter.pause():

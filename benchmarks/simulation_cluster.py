@@ -108,6 +108,9 @@ class SimulatedPool:
         """How many GPUs of the kind are alive."""
         return self._alive[resources.accelerator or ""]
 
+    def wants(self, demand: Mapping[Resources, int]) -> None:
+        """The cluster does not grow with the demand."""
+
     def submit(self, worker: str, task: Task) -> None:
         """Put what will happen on the agenda."""
         one = self._workers.setdefault(worker, Worker(worker))

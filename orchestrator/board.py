@@ -149,7 +149,7 @@ class Board:
     def fail_variant(self, failure: Failure) -> list[Failure]:
         """The model cannot be loaded: fail all that is left of it. Returns the failures to record."""
         kind = ModelLoadError.kind
-        left = [item for item in self.of(failure.item_id) if not item.finished]
+        left = sorted((item for item in self.of(failure.item_id) if not item.finished), key=lambda item: not item.is_cell)
         return [one for item in left for one in self._fail_for_good(item, replace(failure, item_id=item.id, kind=kind))]
 
     # ---- detail ------------------------------------------------------------------------------------------------

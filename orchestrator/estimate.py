@@ -192,7 +192,8 @@ def _work(
         read += sum(lengths)
         trials += _trial_rows(spec, variant.shape, costs) * sum(lengths) / max(len(lengths), 1)
     default = costs.gpu_slots if variant.resources.gpus else costs.cpu_slots
-    return Work(rows, prompt, new, read, trials, min(slots or default, max(1, rows)), longest)
+    at_once = 1 if variant.resources.gpus > 1 else slots or default  # a model that is spread runs row by row
+    return Work(rows, prompt, new, read, trials, min(at_once, max(1, rows)), longest)
 
 
 def _trial_rows(spec: DirectionSpec, shape: ModelShape, costs: Costs) -> float:

@@ -13,6 +13,10 @@ LOAD_PATIENCE_SECONDS = 300.0
 """A model that has been loading for longer (a worker that waits for a machine) no longer keeps others from loading it."""
 
 
+CROWDED_SECONDS = 60.0
+"""For so long no other worker is started for a kind of model after one found no room."""
+
+
 @dataclass(eq=False)
 class Place:
     """One worker. ``variant``: the model that it holds (then ``info`` is there) or loads. ``since``: when its task began, or
@@ -42,6 +46,9 @@ class Fleet:
         self._loading: dict[str, dict[str, Place]] = defaultdict(dict)
         self._taken: Counter[Resources] = Counter()
         self._failed_loads: Counter[str] = Counter()
+        self._lost_machines: dict[str, set[str]] = defaultdict(set)
+        self._crowded: dict[Resources, float] = {}
+        self._short_of_room: set[Resources] = set()
 
     @property
     def any_busy(self) -> bool:
@@ -95,8 +102,10 @@ class Fleet:
         """``place`` holds its model."""
         place.info = info
         if place.variant is not None:
+            self._short_of_room.discard(self._resources(place.variant))
             self._loading[place.variant].pop(place.name, None)
             del self._failed_loads[place.variant]
+            self._lost_machines.pop(place.variant, None)
 
     def start(self, place: Place) -> None:
         """``place`` has a task."""
@@ -113,6 +122,23 @@ class Fleet:
         place.barred.add(variant)
         self._failed_loads[variant] += 1
         return self._failed_loads[variant]
+
+    def count_lost_machine(self, variant: str, machine: str) -> int:
+        """``machine`` went while a worker on it loaded ``variant``. Returns how many did so since a load of it worked."""
+        self._lost_machines[variant].add(machine)
+        return len(self._lost_machines[variant])
+
+    def found_no_room(self, variant: str) -> bool:
+        """A worker for ``variant`` was not placed. Returns whether it is the first of its kind since one loaded its model."""
+        wanted = self._resources(variant)
+        self._crowded[wanted] = self._clock()
+        first = wanted not in self._short_of_room
+        self._short_of_room.add(wanted)
+        return first
+
+    def is_crowded(self, wanted: Resources) -> bool:
+        """Whether a worker with ``wanted`` found no room a moment ago, whatever the machines hold when they are empty."""
+        return wanted in self._crowded and self._clock() - self._crowded[wanted] < CROWDED_SECONDS
 
     def may_replicate(self, place: Place, variant: str) -> bool:
         """Whether loads of ``variant`` work well enough for ``place`` to try one that can be done without."""

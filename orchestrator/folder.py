@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from actors.types import DirectionSet
-from orchestrator.atomic import write_if_changed
+from orchestrator.atomic import write_bytes, write_if_changed
 from orchestrator.classifiers import Label
 from orchestrator.direction_file import DirectionSource, decode_direction, decode_source
 from orchestrator.parts import StoredCell, decode_labels, decode_responses
@@ -113,19 +113,20 @@ class Folder:
             return parse(read_table(path), path)
 
     def fetch(self, folder: str) -> None:
-        """Copy the files directly in ``folder`` of object storage to this machine, but for dot files and what grew here since."""
+        """Copy the files directly in ``folder`` of object storage to this machine, but for dot files."""
         target = self.local / folder
         target.mkdir(parents=True, exist_ok=True)
-        for name, state in self.files.states(folder).items():
-            copy = target / name
-            is_log = folder == LOGS and copy.is_file() and copy.stat().st_size >= state.size
-            if not name.startswith(".") and not is_log:
-                write_if_changed(copy, self.files.read(f"{folder}/{name}" if folder else name))
+        for name in self.files.names(folder):
+            if not name.startswith("."):
+                write_if_changed(target / name, self.files.read(f"{folder}/{name}" if folder else name))
 
     def fetched_logs(self) -> Path:
-        """The folder of the logs, with those of drivers on other machines in it as they were when they ended."""
+        """The folder of the logs, with the events of drivers on other machines in it as far as they were copied."""
         if self.place != self.local:
-            self.fetch(LOGS)
+            for name, state in self.files.states(LOGS).items():
+                copy = self.logs / name
+                if name.startswith("events-") and not (copy.is_file() and copy.stat().st_size >= state.size):
+                    write_bytes(copy, self.files.read(f"{LOGS}/{name}"))
         return self.logs
 
     @contextmanager

@@ -113,9 +113,9 @@ def cells_of(grid: Grid, group: Group, axis: Sequence[AxisPlace], multipliers: S
     direction, own_direction = _direction(grid, group), _direction(grid, own)
     in_target = tuple(sorted({place.within(n_target).layer for place in axis if place is not None}))
     for place, scope in _placements(grid, group, axis):
-        spot = _spot(grid, group, direction, place, (scope, in_target))
+        spot = _spot(group, direction, place, (scope, in_target))
         within = None if place is None else place.within(n_target)
-        control = None if group.source is group.target else _spot(grid, own, own_direction, within, (scope, in_target))
+        control = None if group.source is group.target else _spot(own, own_direction, within, (scope, in_target))
         for multiplier in multipliers:
             if multiplier == 0:
                 yield _baseline(grid, group.target, group.found)
@@ -153,7 +153,7 @@ def _direction(grid: Grid, group: Group) -> DirectionSpec:
     return DirectionSpec(group.source.spec, behavior.harmful, behavior.harmless, method, options, grid.extractor)
 
 
-def _spot(grid: Grid, group: Group, direction: DirectionSpec, place: AxisPlace, scoped: tuple[Scope, tuple[int, ...]]) -> _Spot:
+def _spot(group: Group, direction: DirectionSpec, place: AxisPlace, scoped: tuple[Scope, tuple[int, ...]]) -> _Spot:
     """``scoped``: the scope, and the target's layers that a ``list`` steers."""
     scope, listed = scoped
     n_source, n_target = group.source.shape.n_layers, group.target.shape.n_layers

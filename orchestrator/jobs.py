@@ -1,4 +1,8 @@
-"""From what is planned to what a worker runs: extraction and generation jobs."""
+"""From what is planned to what a worker runs: extraction and generation jobs.
+
+A worker need not have the driver's classes: a job holds nothing but what ``actors`` and NumPy define. The cells of a behavior
+share one tuple of prompts, so a task carries each prompt once.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from actors.errors import JobError
-from actors.types import DirectionSet, ExtractionJob, FloatArray, GenerationJob, Prompt, Steering
+from actors.types import DirectionSet, ExtractionJob, FloatArray, GenerationJob, Steering
 from orchestrator.cells import Cell, DirectionSpec, SteeringSpec
 from orchestrator.layers import corresponding_layer, steered_layers
 
@@ -24,8 +28,7 @@ class Placed:
 
 def extraction_job(spec: DirectionSpec) -> ExtractionJob:
     """The job that extracts the directions of ``spec``."""
-    harmful, harmless = _bare(spec.harmful), _bare(spec.harmless)
-    return ExtractionJob(spec.id, harmful, harmless, spec.method, dict(spec.options), spec.extractor)
+    return ExtractionJob(spec.id, spec.harmful, spec.harmless, spec.method, dict(spec.options), spec.extractor)
 
 
 def generation_job(cell: Cell, at: Placed | None) -> GenerationJob:
@@ -33,7 +36,7 @@ def generation_job(cell: Cell, at: Placed | None) -> GenerationJob:
     steering = None
     if cell.steering is not None and at is not None:
         steering = Steering(at.layers, at.vectors, cell.steering.multiplier, cell.steering.intervention)
-    return GenerationJob(cell.id, _bare(cell.prompts), cell.decoding, steering)
+    return GenerationJob(cell.id, cell.prompts, cell.decoding, steering)
 
 
 def placed(spec: SteeringSpec, found: DirectionSet) -> Placed:
@@ -59,8 +62,3 @@ def located(spec: SteeringSpec, found: DirectionSet) -> tuple[tuple[int, ...], i
         raise JobError(f"direction {spec.direction.id}: method {spec.direction.method} selected no layer")
     first = corresponding_layer(found.selected_layer, spec.span.n_source, spec.span.n_target)
     return steered_layers(spec.span.scope, first, spec.span.n_target), found.selected_layer
-
-
-def _bare(prompts: tuple[Prompt, ...]) -> tuple[Prompt, ...]:
-    """Only what a worker knows: a machine beside a GPU may not have the driver's own classes of prompts."""
-    return tuple(Prompt(prompt.id, prompt.text) for prompt in prompts)

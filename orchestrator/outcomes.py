@@ -10,7 +10,7 @@ from typing import Protocol
 from actors.boundary import as_failure
 from actors.errors import WorkerDiedError
 from actors.types import CellResult, DirectionSet, Failure, ModelInfo
-from orchestrator.attempts import attempts_allowed
+from orchestrator.attempts import MAX_ATTEMPTS, attempts_allowed
 from orchestrator.board import Board, State
 from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.fleet import Fleet, Place
@@ -85,8 +85,11 @@ class Outcomes:
             case TaskDone():
                 self._fleet.free(place)
                 return place
+            case WorkerLost(placed=False):
+                self._no_room(place, event.message)
+                return place
             case WorkerLost():
-                self._worker_lost(place, event.message)
+                self._worker_lost(place, event)
                 return place
         return None
 
@@ -141,18 +144,31 @@ class Outcomes:
         else:
             self._record(self._board.fail_variant(replace(failure, item_id=variant, attempt=attempt)))
 
-    def _worker_lost(self, place: Place, message: str) -> None:
+    def _no_room(self, place: Place, message: str) -> None:
+        """Its load was never begun, so nothing has failed; another model may be tried meanwhile."""
+        variant = place.variant
+        self._fleet.assign(place, None)
+        self._fleet.free(place)
+        if variant is not None and self._fleet.found_no_room(variant):
+            self._recorder.note(f"{place.name}: {message}; {self._plan.model(variant).name} waits for it")
+
+    def _worker_lost(self, place: Place, event: WorkerLost) -> None:
         lost = self._board.running_on(place.name)
-        failure = replace(as_failure("", WorkerDiedError(message)), worker=place.name)
+        failure = replace(as_failure("", WorkerDiedError(event.message)), worker=place.name)
         again = f"; {len(lost)} items are tried again" if lost else ""
-        self._recorder.note(f"{place.name} died, a new worker takes its place{again}: {message}")
-        if place.loading:
+        self._recorder.note(f"{place.name} died, a new worker takes its place{again}: {event.message}")
+        if place.loading and not self._is_the_machines_fault(place, event.machine):
             self._load_failed(place, failure)
         self._fleet.assign(place, None)
         self._fleet.free(place)
         self._pace.forget(place.name)
         for item in lost:
             self._record(self._board.fail(replace(failure, item_id=item.id)))
+
+    def _is_the_machines_fault(self, place: Place, machine: str) -> bool:
+        """Whether a load ended because the worker's whole machine went. A model whose loads take machine after machine with them
+        is to blame itself."""
+        return bool(machine) and self._fleet.count_lost_machine(place.variant or "", machine) < MAX_ATTEMPTS
 
     def _record(self, failures: Sequence[Failure]) -> None:
         self.causes += bool(failures)

@@ -33,6 +33,13 @@ CLEARLY = 0.97
 """A worker leaves a model that has work when without it that ends in less than this part of what another model needs with it."""
 
 
+MACHINE_SECONDS = 300.0
+"""What a machine takes to join: one more is asked for only where each worker still has more work than that and a load."""
+
+LET_GO_SECONDS = 300.0
+"""A worker that has had no use for so long gives its model back, so that its machine may go."""
+
+
 @dataclass(frozen=True)
 class Speed:
     """Of one worker: ``seconds_per_token`` of its model (None until a cell was measured), ``slowness`` against others."""
@@ -121,6 +128,28 @@ class Placement:
         unheld = [one for one in self._board.variants() if self._board.backlog(one).reachable and not self._fleet.holders(one)]
         return any(takes_room_of(own, self._resources(variant)) for variant in (*self._fleet.loading(), *unheld))
 
+    def is_of_no_use(self, place: Place) -> bool:
+        """Whether ``place``, which has nothing to do, has had nothing to do for long, and its model has nothing that waits."""
+        if place.variant is None or self._fleet.seconds_since(place) < LET_GO_SECONDS:
+            return False
+        backlog = self._board.backlog(place.variant)
+        return not (backlog.ready.items or backlog.needs_own.items or backlog.needs_other.items)
+
+    def demand(self) -> dict[Resources, int]:
+        """How many workers with each resources the open work could use: at least one for each model that has any."""
+        wanted: dict[Resources, int] = {}
+        for variant in self._board.variants():
+            if self._board.backlog(variant).unfinished.items:
+                resources = self._resources(variant)
+                wanted[resources] = wanted.get(resources, 0) + self._useful_workers(variant)
+        return wanted
+
+    def _useful_workers(self, variant: str) -> int:
+        backlog = self._board.backlog(variant)
+        seconds = self._pace.seconds(variant, backlog.unfinished.budget - backlog.running / 2)
+        share = self._pace.load_seconds(variant) + MACHINE_SECONDS
+        return max(1, min(backlog.unfinished.items, int(seconds / share)))
+
     def _urgency(self, variant: str) -> tuple[bool, bool, int]:
         """Directions that others wait for come first, models that would have to come back for more directions last."""
         backlog = self._board.backlog(variant)
@@ -158,4 +187,7 @@ class Placement:
     def has_room(self, place: Place, variant: str) -> bool:
         """Whether the machines hold one more worker with ``variant`` beside all but ``place``."""
         wanted = self._resources(variant)
+        stands = place.variant is not None and self._resources(place.variant) == wanted
+        if self._fleet.is_crowded(wanted) and not stands:
+            return False
         return room_for(wanted, self._capacity(wanted), self._fleet.taken(wanted, besides=place))

@@ -29,6 +29,9 @@ from orchestrator.rows import axes_of
 PLAIN_SECONDS = 2.0
 """Off a terminal, at most one line in this time (failures and notes always)."""
 
+DRAW_SECONDS = 0.1
+"""On a terminal, the bars move at most once in this time: no faster than they are shown."""
+
 
 @dataclass(frozen=True)
 class ModelProgress:
@@ -151,8 +154,8 @@ class Lines(Quiet):
 class Bars(Lines):
     """A bar per model that moves; failures and notes scroll by above."""
 
-    def __init__(self, plan: Plan, board: Board, console: Console) -> None:
-        super().__init__(plan, board, console)
+    def __init__(self, plan: Plan, board: Board, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(plan, board, console, clock)
         columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn())
         self._bars = Progress(*columns, TextColumn("{task.fields[rest]}", markup=False), console=console)
         self._rows: dict[str, TaskID] = {}
@@ -170,15 +173,20 @@ class Bars(Lines):
         self._bars.stop()
 
     def cell_done(self, cell: Cell, result: CellResult, labels: Sequence[Label]) -> None:
-        """Move the bars."""
-        self._draw()
+        """Move the bars, if that is due."""
+        self._draw_when_due()
 
     def failed(self, failure: Failure) -> None:
         """What failed and why; the bars count it."""
         super().failed(failure)
-        self._draw()
+        self._draw_when_due()
+
+    def _draw_when_due(self) -> None:
+        if self._clock() - self._last >= DRAW_SECONDS:
+            self._draw()
 
     def _draw(self) -> None:
+        self._last = self._clock()
         for variant, task in self._rows.items():
             now = progress_of(self._board, variant, "")
             self._bars.update(task, completed=now.done + now.failed, total=now.total, rest=_rest(now))

@@ -1,10 +1,15 @@
-"""Writes what the workers return, in one order: the responses, then their labels, then whoever listens."""
+"""Writes what the workers return, in one order: the responses, then their labels, then whoever listens.
+
+Where writing takes long, threads write: ``begin`` starts to store a cell, and ``cell`` waits for it before anybody hears of it.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from functools import lru_cache
+from types import TracebackType
 from typing import Protocol
 
 from actors.types import CellResult, DirectionSet, Failure, ModelInfo, Response
@@ -12,9 +17,10 @@ from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.classifiers import Classifier, Label
 from orchestrator.jobs import located
 from orchestrator.rows import SteeredAt
+from orchestrator.storage import StorageError
 from orchestrator.store import Store, UnreadableFileError
 
-DIRECTIONS_KEPT = 8
+_LOG = logging.getLogger(__name__)
 
 
 class Listener(Protocol):
@@ -43,12 +49,27 @@ def label_responses(classifier: Classifier, responses: Sequence[Response]) -> li
 
 
 class Recorder:
-    """The scheduler's ``Recorder`` over a results folder."""
+    """The scheduler's ``Recorder`` over a results folder. Leaving it waits until all that was begun is stored; after an
+    interrupt, or when the storage refuses, until what is under way has ended. ``threads``: how many store what was begun."""
 
-    def __init__(self, store: Store, classifier: Classifier, listeners: Sequence[Listener]) -> None:
+    def __init__(self, store: Store, classifier: Classifier, listeners: Sequence[Listener], threads: int = 0) -> None:
         self._store, self._classifier, self._listeners = store, classifier, listeners
         self._loads: dict[str, dict[str, str]] = {}
-        self._read = lru_cache(maxsize=DIRECTIONS_KEPT)(store.read_direction)
+        self._threads = ThreadPoolExecutor(max(1, threads), "store")
+        self._begun: dict[str, Future[list[Label]]] = {}
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        begun = self._begun.values()
+        gives_up = kind is not None and issubclass(kind, StorageError | KeyboardInterrupt)
+        if gives_up and not all(one.done() for one in begun):
+            self._store.hurry()
+        self._threads.shutdown(wait=True, cancel_futures=gives_up)
+        lost = sum(one.cancelled() or isinstance(one.exception(), StorageError) for one in begun)
+        if lost:
+            _LOG.warning("%d cells that were generated could not be stored; they run again", lost)
 
     def loaded(self, variant: str, worker: str, info: ModelInfo) -> None:
         """Pass it on, and remember what the load took: it goes into the provenance of this worker's cells."""
@@ -63,19 +84,33 @@ class Recorder:
     def read_direction(self, direction_id: str) -> DirectionSet | None:
         """A stored direction set; None when its file is gone or damaged, so that it has to be extracted anew."""
         try:
-            return self._read(direction_id)
+            return self._store.kept_direction(direction_id)
         except (FileNotFoundError, UnreadableFileError):
             return None
 
     def cell(self, cell: Cell, result: CellResult, attempt: int) -> None:
         """Store a cell, then its labels; ValueError when the result is not one of this cell's prompts."""
-        load = self._loads.get(result.provenance.get("worker", ""), {})
-        result = replace(result, provenance={**load, **result.provenance})
+        result = self._with_load(result)
+        begun = self._begun.get(cell.id)
+        labels = self._write(cell, result, attempt) if begun is None else begun.result()
+        self._begun.pop(cell.id, None)  # one with an error stays, to be counted
+        for listener in self._listeners:
+            listener.cell_done(cell, result, labels)
+
+    def begin(self, cell: Cell, result: CellResult, attempt: int) -> Future[list[Label]]:
+        """Start to store a cell and its labels; ``cell`` with the same arguments tells those who listen once that is over."""
+        self._begun[cell.id] = self._threads.submit(self._write, cell, self._with_load(result), attempt)
+        return self._begun[cell.id]
+
+    def _write(self, cell: Cell, result: CellResult, attempt: int) -> list[Label]:
         self._store.write_responses(cell, result, attempt, steered=self._steered_at(cell))
         labels = label_responses(self._classifier, result.responses)
         self._store.write_labels(cell.id, labels)
-        for listener in self._listeners:
-            listener.cell_done(cell, result, labels)
+        return labels
+
+    def _with_load(self, result: CellResult) -> CellResult:
+        load = self._loads.get(result.provenance.get("worker", ""), {})
+        return replace(result, provenance={**load, **result.provenance})
 
     def _steered_at(self, cell: Cell) -> SteeredAt | None:
         """Where a cell was steered whose layer its method selected; None where the plan itself says it."""

@@ -22,10 +22,11 @@ from orchestrator.choices import Choice, encode_choices
 from orchestrator.classifiers import CLASSIFIERS
 from orchestrator.control.driver import Driver, Watched
 from orchestrator.costs import DEFAULT_COSTS, Costs
+from orchestrator.durable import DurablePool
 from orchestrator.folder import Folder
 from orchestrator.grids import Deferred
 from orchestrator.interrupts import Interrupts
-from orchestrator.logs import Journal, WatchedPool
+from orchestrator.logs import Journal, LogCopies, WatchedPool
 from orchestrator.plan import Plan
 from orchestrator.planning import plan_with_results
 from orchestrator.pool import POOLS, Pool, PoolOptions
@@ -38,7 +39,7 @@ from orchestrator.scoring import label_what_is_not
 from orchestrator.storage import Place
 from orchestrator.store import Store
 from orchestrator.sweep import Sweep, load_sweep
-from orchestrator.tracking import NullTracker, RunIdentity, Tracker, WandbTracker, live_rates, run_config
+from orchestrator.tracking import NullTracker, RunIdentity, Tracker, WandbTracker, live_rates, run_config, use_points
 
 Ended = Literal["finished", "interrupted", "too many failures"]
 
@@ -193,8 +194,8 @@ class _Session:
 def _session(prepared: Prepared, options: RunOptions, console: Console, ending: ExitStack) -> _Session:
     """From now on the run can be followed, paused and cancelled from elsewhere. Needs the lock."""
     folder, interrupts = Folder(prepared.store.place), Interrupts()  # one that does not wait when the network is away
-    ending.callback(prepared.store.keep_logs)
-    journal = ending.enter_context(Journal(folder.logs))
+    copies = ending.enter_context(LogCopies(folder))
+    journal = ending.enter_context(Journal(folder.logs, copies.fresh))
     driver = ending.enter_context(Driver(folder, prepared.plan.name, journal, interrupts.ask))
     return _Session(options, console, ending, journal, interrupts, driver)
 
@@ -205,18 +206,19 @@ def _run_items(prepared: Prepared, progress: _Progress, session: _Session) -> tu
     options, console, driver = session.options, session.console, session.driver
     if not board.unfinished() and not progress.grow():
         return "finished", ""
-    tracker = _tracker(prepared, progress)
+    tracker = _tracker(prepared, progress, driver)
     session.ending.callback(lambda: tracker.finish(_totals(progress.board), store))
     display = make_display(plan, board, console, options.quiet)
-    recorder = Recorder(store, CLASSIFIERS[plan.classifier], (display, tracker, session.journal))
+    recorder = Recorder(store, CLASSIFIERS[plan.classifier], (display, tracker, session.journal), store.writers)
     if not options.quiet:
         console.print(f"starting workers ({options.pool or prepared.sweep.pool.kind})")
     ended: Ended = "finished"
     message = ""
     try:
         opened = WatchedPool(_open_pool(prepared, options), session.journal, display.noted)
-        with closing(opened) as pool, session.interrupts as interrupts, display:
-            driver.watch(Watched(progress, pool, display.noted))
+        with recorder, closing(opened), session.interrupts as interrupts, display:
+            driver.watch(Watched(progress, opened, display.noted))
+            pool = DurablePool(opened, board, recorder.begin, store.writers) if store.writers else opened
             settings = Settings(MaxFailures(prepared.sweep.max_failures), interrupts.waiting, paused=driver.paused)
             scheduler = Scheduler(plan, board, pool, recorder, settings)
             scheduler.run()
@@ -235,7 +237,7 @@ def _open_pool(prepared: Prepared, options: RunOptions) -> Pool:
     return POOLS[options.pool or asked.kind](PoolOptions(options.workers or asked.workers, resources))
 
 
-def _tracker(prepared: Prepared, progress: _Progress) -> Tracker:
+def _tracker(prepared: Prepared, progress: _Progress, driver: Driver) -> Tracker:
     asked = prepared.sweep.tracking
     if asked.tool != "wandb" or asked.project is None:
         return NullTracker()
@@ -244,7 +246,7 @@ def _tracker(prepared: Prepared, progress: _Progress) -> Tracker:
     identity = RunIdentity(
         asked.project, plan.name, store.root, done, config, entity=asked.entity, group=asked.group, place=str(store.place)
     )
-    return WandbTracker(identity, lambda: live_rates(progress.plan, progress.board))
+    return WandbTracker(identity, lambda: {**live_rates(progress.plan, progress.board), **use_points(driver.uses())})
 
 
 def _totals(board: Board) -> dict[str, float]:

@@ -26,6 +26,9 @@ from orchestrator.stragglers import Stragglers
 TICK_SECONDS = 2.0
 """How often to look for workers that have come or gone and for something that idle ones could do."""
 
+ASK_SECONDS = 10.0
+"""How often to tell the pool how many workers the open work could use."""
+
 
 class TooManyFailuresError(Exception):
     """More failures than ``max_failures``: the sweep was stopped."""
@@ -55,7 +58,7 @@ class Scheduler:
         self._outcomes = Outcomes(plan, Desk(board, self._fleet, self._pace), recorder)
         self._pieces = Pieces(board, recorder, self._outcomes.item_failed)
         self._freed: list[Place] = []
-        self._looked = float("-inf")
+        self._looked = self._asked = float("-inf")
         self._readied = -1
         self._cells = 0
         self._failed_before = board.cells(State.FAILED)
@@ -99,6 +102,9 @@ class Scheduler:
     def _look_around(self) -> None:
         self._looked, self._readied = self._settings.clock(), self._board.readied()
         self._placement.look_again()
+        if self._looked - self._asked >= ASK_SECONDS:
+            self._asked = self._looked
+            self._pool.wants(self._placement.demand())
         for place in self._fleet.meet(self._pool.workers()):
             self._pool.release(place.name)
 
@@ -133,7 +139,7 @@ class Scheduler:
             self._run(place, items)
         elif (variant := self._stragglers.variant_for(place)) is not None:
             self._load(place, variant)
-        elif self._placement.must_make_room(place):
+        elif self._placement.must_make_room(place) or self._placement.is_of_no_use(place):
             self._pool.release(place.name)
             self._fleet.assign(place, None)
         else:

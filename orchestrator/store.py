@@ -26,7 +26,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -38,8 +37,9 @@ from orchestrator.compaction import CompactSummary, compact
 from orchestrator.comparison_rows import DirectionRow, TransferRow
 from orchestrator.direction_file import encode_direction
 from orchestrator.directions_table import StoredDirections
-from orchestrator.folder import Folder
+from orchestrator.folder import Folder, Kind
 from orchestrator.json_text import parse_json
+from orchestrator.kept_directions import KeptDirections
 from orchestrator.parts import encode_labels, encode_responses, in_order, responses_of
 from orchestrator.plan_file import PlannedCells, check_version, decode_plan, encode_plan, planned_cells
 from orchestrator.rows import CellAxes, CellRow, Steered, SteeredAt, axes_of, measures_of, planned_at
@@ -50,9 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CompactSummary", "PlannedCells", "Store", "StoreLockedError", "UnreadableFileError"]
 
-SETS_KEPT = 8
-"""Direction sets that are remembered while cells steered with them are written."""
-
+_KNOWN: tuple[Kind, ...] = ("directions", "responses", "labels", "failures")
 _T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
 
@@ -70,10 +68,10 @@ class Store:
         self.place = place
         self._folder = self.folder = Folder(place)
         self.root = self.folder.local
-        self._steering_set = lru_cache(maxsize=SETS_KEPT)(self.read_direction)
+        self._kept_directions = KeptDirections(self.read_direction)
         self._plan: PlannedCells | None = None
         self._axes: dict[str, CellAxes] = {}
-        self._failed: set[str] | None = None  # under the lock: the items that have a failure, so that no request asks for it
+        self._there: dict[Kind, set[str]] = {}  # under the lock: the items that may have a file; no request asks for others
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -84,15 +82,24 @@ class Store:
         with self._folder.files.exclusive():
             check_version(self._folder.plan)
             self._folder.clean()
-            self._failed = self._folder.ids("failures")
+            self._there = {kind: self._folder.ids(kind) for kind in _KNOWN}
             try:
                 yield
             finally:
-                self._failed = None
+                self._there = {}
 
     def there(self) -> bool:
         """Whether anything was ever written."""
         return self._folder.files.there()
+
+    @property
+    def writers(self) -> int:
+        """How many threads should store cells at once; 0: whoever has one stores it. Cells may be written by several threads."""
+        return self._folder.files.writers
+
+    def hurry(self) -> None:
+        """Wait no longer for a network that is away: what is being written fails as soon as it can."""
+        self._folder.files.hurry()
 
     def done_cells(self) -> set[str]:
         """Ids of the cells whose responses are stored."""
@@ -122,12 +129,16 @@ class Store:
 
     def write_direction(self, spec: DirectionSpec, found: DirectionSet) -> None:
         """Store a direction set. FileExistsError if it is there already; ValueError for NaN or infinity."""
-        self._folder.new("directions", spec.id).write_bytes(encode_direction(spec, found))
+        self._new("directions", spec.id).write_bytes(encode_direction(spec, found))
         self.clear_failures([spec.id])
 
     def read_direction(self, direction_id: str) -> DirectionSet:
         """A stored direction set."""
         return self._folder.direction(direction_id)
+
+    def kept_direction(self, direction_id: str) -> DirectionSet:
+        """As ``read_direction``; the sets that were used last come from memory."""
+        return self._kept_directions(direction_id)
 
     def write_responses(self, cell: Cell, result: CellResult, attempt: int, steered: SteeredAt | None = None) -> None:
         """Store a finished cell, its responses in the order of its prompts. ``steered``: where, if the plan does not say it.
@@ -135,7 +146,7 @@ class Store:
         FileExistsError if it is there already: a finished cell is never rewritten. ValueError for NaN or infinity, or
         when the responses are not exactly those of the cell's prompts.
         """
-        file = self._folder.new("responses", cell.id)
+        file = self._new("responses", cell.id)
         axes = self._axes.get(cell.id) or axes_of(cell)
         at = steered or planned_at(cell.steering)
         measures = measures_of(cell, result, Steered(self._direction_of(cell), at), attempt, datetime.now(UTC))
@@ -154,7 +165,7 @@ class Store:
         if len({label.prompt_id for label in labels}) != len(labels):
             raise ValueError(f"{cell_id}: two labels for one prompt")
         if self._kept_labels(cell_id) != tuple(labels):
-            self._folder.path("labels", cell_id).write_bytes(encode_labels(cell_id, labels, datetime.now(UTC)))
+            self._path("labels", cell_id).write_bytes(encode_labels(cell_id, labels, datetime.now(UTC)))
 
     def read_labels(self, cell_id: str) -> tuple[Label, ...]:
         """A cell's labels."""
@@ -162,9 +173,7 @@ class Store:
 
     def write_failure(self, failure: Failure) -> None:
         """Keep what went wrong with an item, in place of its earlier failure."""
-        if self._failed is not None:
-            self._failed.add(failure.item_id)
-        self._folder.path("failures", failure.item_id).write_bytes(json.dumps(asdict(failure), indent=1).encode())
+        self._path("failures", failure.item_id).write_bytes(json.dumps(asdict(failure), indent=1).encode())
 
     def failures(self) -> tuple[Failure, ...]:
         """The failures of items that are not done, by item id. A damaged file is moved away and left out."""
@@ -182,9 +191,9 @@ class Store:
     def clear_failures(self, item_ids: Collection[str] | None = None) -> int:
         """Forget the failures of ``item_ids`` (None: all); how many there were."""
         kept = self._folder.ids("failures") if item_ids is None else set(item_ids)
-        if self._failed is not None:
-            kept &= self._failed
-            self._failed -= kept
+        if self._there:
+            kept &= self._there["failures"]
+            self._there["failures"] -= kept
         return sum(self._folder.path("failures", item_id).delete() for item_id in kept)
 
     def compact(self) -> CompactSummary:
@@ -242,16 +251,6 @@ class Store:
                 self.folder.fetch(folder)
         return self.root
 
-    def keep_logs(self) -> None:
-        """Copy the logs of this machine's drivers beside the results; nothing to do where they lie there already."""
-        if self.place == self.root or not self.folder.logs.is_dir():
-            return
-        try:
-            for path in self.folder.logs.iterdir():
-                StoredFile(self.folder.files, f"logs/{path.name}").write_if_changed(path.read_bytes())
-        except OSError as error:
-            _LOG.warning("the logs stay in %s: %s", self.folder.logs, error)
-
     def has_page(self) -> bool:
         """Whether ``report.md`` is there."""
         return self._folder.page.exists()
@@ -265,12 +264,28 @@ class Store:
         if cell.steering is None:
             return None
         try:
-            return self._steering_set(cell.steering.direction.id)
+            return self._kept_directions(cell.steering.direction.id)
         except (FileNotFoundError, UnreadableFileError) as error:
             _LOG.warning("%s: the norms of its direction are not known (%s)", cell.id, error)
             return None
 
+    def _new(self, kind: Kind, item_id: str) -> StoredFile:
+        """The file of an item that must not be there; FileExistsError."""
+        return self._path(kind, item_id) if self._absent(kind, item_id) else self._folder.new(kind, item_id)
+
+    def _path(self, kind: Kind, item_id: str) -> StoredFile:
+        """The file of an item that is about to be written."""
+        if self._there:
+            self._there[kind].add(item_id)
+        return self._folder.path(kind, item_id)
+
+    def _absent(self, kind: Kind, item_id: str) -> bool:
+        """Whether it is certain, without asking, that an item has no file."""
+        return bool(self._there) and item_id not in self._there[kind]
+
     def _kept_labels(self, cell_id: str) -> tuple[Label, ...] | None:
+        if self._absent("labels", cell_id):
+            return None
         try:
             return self.read_labels(cell_id)
         except (FileNotFoundError, UnreadableFileError):

@@ -72,6 +72,10 @@ class ShapeEntry(Entry):
         return {self.CONFIG_KEYS.get(name, name): value for name, value in self if value is not None}
 
 
+MOST_GPUS = 16
+"""GPUs of one model: it is spread over those of one machine, which has no more."""
+
+
 class ModelEntry(Entry):
     """One model: where its weights are (``embedded``, ``folder`` or ``hub``), in which forms it runs, and what it needs."""
 
@@ -87,7 +91,7 @@ class ModelEntry(Entry):
     system_prompt: str | None = None
     template_options: dict[str, object] = Field(default_factory=dict)
     trust_remote_code: bool = False
-    gpus: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)
+    gpus: float = Field(default=0.0, ge=0, le=MOST_GPUS, allow_inf_nan=False)
     cpus: float = Field(default=1.0, gt=0, le=1024, allow_inf_nan=False)
     accelerator: str | None = None
 
@@ -100,6 +104,13 @@ class ModelEntry(Entry):
             if not isinstance(value, str | bool | int):
                 raise fault(f"the template option '{name}' has the wrong type", "text, true or false, or a whole number")
         return options
+
+    @field_validator("gpus")
+    @classmethod
+    def _whole(cls, gpus: float) -> float:
+        if gpus > 1 and gpus != int(gpus):
+            raise fault("a worker gets a part of one GPU, or whole ones", "a whole number above 1; a part from 0 to 1")
+        return gpus
 
     @field_validator("accelerator")
     @classmethod

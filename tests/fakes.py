@@ -3,7 +3,8 @@
 Cues are in the data, so that they work in another process too. A location ``broken`` cannot be loaded. A prompt text
 with ``[job error]`` fails its cell alone, ``[raise]`` ends the whole task, ``[memory]`` ends it as out of memory,
 ``[die]`` ends the process, ``[die once PATH]`` does so only when it can create PATH; ``[slow]`` takes 0.2 s;
-``[wait PATH]`` waits until PATH exists; ``[warn TEXT]`` logs TEXT as a warning.
+``[kill once PATH]`` kills it as the kernel does when memory is short, ``[hog once PATH]`` asks for more memory than it may
+have; ``[wait PATH]`` waits until PATH exists; ``[warn TEXT]`` logs TEXT as a warning.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import logging
 import os
 import re
+import resource
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -78,7 +81,7 @@ class FakeWorker:
 
     def act_on_cue(self, text: str) -> None:
         """Do what the cue in ``text`` asks for."""
-        once = re.search(r"\[die once (.+?)\]", text)
+        once = re.search(r"\[(die|kill|hog) once (.+?)\]", text)
         if "[slow]" in text:
             time.sleep(0.2)
         if waiting := re.search(r"\[wait (.+?)\]", text):
@@ -90,12 +93,28 @@ class FakeWorker:
             raise ZeroDivisionError("raised on cue")
         if "[memory]" in text:
             raise OutOfMemoryError("out of memory on cue")
-        if "[die]" in text or (once and _create(Path(once[1]))):
+        word = once[1] if once and _create(Path(once[2])) else ""
+        if word == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if word == "hog":
+            hog()
+        if "[die]" in text or word == "die":
             self.die()
 
     def die(self) -> None:
         """End the process as a crash would."""
         os._exit(1)
+
+
+def hog() -> None:
+    """Ask for more memory than this process may have for the moment."""
+    now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (now + 2**28, limits[1]))
+    try:
+        bytearray(2**30)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
 def _create(path: Path) -> bool:

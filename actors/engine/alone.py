@@ -1,7 +1,8 @@
-"""Row by row, through the model's own cache: for blocks that keep more than keys and values (linear attention, state spaces).
+"""Row by row, through the model's own cache: for blocks that keep more than keys and values (linear attention, state spaces), and
+for a model that is spread over several devices.
 
-Their state runs over every position it is given, padding included, so rows of different lengths share no batch here. A row's
-answer depends on nothing but the row; what is lost is speed, not truth.
+The state of such blocks runs over every position it is given, padding included, so rows of different lengths share no batch
+here. A row's answer depends on nothing but the row; what is lost is speed, not truth.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from actors.engine.decode import choose
 from actors.engine.firing import record_firing
 from actors.engine.prefill import Prefilled
 from actors.engine.rows import Row
+from actors.engine.spread import FollowingTable, gather
 from actors.engine.stopwatch import Stopwatch
 from actors.steering import SteeringBank, SteeringHooks, SteeringTable, Witness
 
@@ -59,12 +61,13 @@ class AloneRunner:
         witness = self.hooks.witness = Witness()
         try:
             prompt = torch.tensor([row.rendered.token_ids], device=self.device)
-            return *self._forward(prompt, None, self._table(row)), witness
+            logits, cache = self._forward(prompt, None, self._table(row))
+            return logits, cache, gather(witness, self.device)
         finally:
             self.hooks.witness = None
 
     def _table(self, row: Row) -> SteeringTable:
-        return self.bank.rows(torch.tensor([row.steering], device=self.device))
+        return FollowingTable.of(self.bank.rows(torch.tensor([row.steering], device=self.device)))
 
     def _forward(self, token_ids: Tensor, cache: Any, table: SteeringTable) -> tuple[Tensor, Any]:
         """Logits after the last of ``token_ids`` ``[1, T]``, and the model's cache for the next ones."""
@@ -73,4 +76,4 @@ class AloneRunner:
             output = self.model(input_ids=token_ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
         finally:
             self.hooks.table = SteeringTable()
-        return output.logits[:, -1], output.past_key_values
+        return output.logits[:, -1].to(self.device), output.past_key_values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -43,17 +43,14 @@ def left_padded(loaded: LoadedModel, prompts: Sequence[Rendered]) -> PromptBatch
     return PromptBatch(token_ids.to(device), mask.to(device), position_ids.to(device))
 
 
-def batches(loaded: LoadedModel, prompts: Sequence[Rendered]) -> Iterator[PromptBatch]:
-    """Batches in the order of ``prompts``, each within the token budget; single prompts where padding would enter a state."""
-    start = 0
-    while start < len(prompts):
-        end = start + 1
-        while not loaded.decoder.runs_alone and end < len(prompts) and _padded(prompts[start : end + 1]) <= MAX_BATCH_TOKENS:
-            end += 1
-        yield left_padded(loaded, prompts[start:end])
-        start = end
+def first_lot(prompts: Sequence[Rendered], tokens: int, alone: bool) -> Sequence[Rendered]:
+    """The first prompts that fit into ``tokens`` together, at least one; one if padding would enter a state (``alone``)."""
+    end = 1
+    while not alone and end < len(prompts) and tokens_of(prompts[: end + 1]) <= tokens:
+        end += 1
+    return prompts[:end]
 
 
-def _padded(prompts: Sequence[Rendered]) -> int:
+def tokens_of(prompts: Sequence[Rendered]) -> int:
     """Tokens of one batch of ``prompts``, padding included."""
     return max(len(prompt.token_ids) for prompt in prompts) * len(prompts)

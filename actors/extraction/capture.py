@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from actors.errors import NonFiniteActivationError
+from actors.engine.engine import is_out_of_memory, on_cuda
+from actors.errors import NonFiniteActivationError, OutOfMemoryError
 from actors.extraction import EXTRACTORS
-from actors.extraction.batches import batches
+from actors.extraction.batches import MAX_BATCH_TOKENS, first_lot, left_padded, tokens_of
 from actors.loading import LoadedModel
+from actors.prompts import Rendered
 from actors.types import FloatArray, Prompt
+
+logger = logging.getLogger(__name__)
 
 KEPT_BYTES = 2**30
 """Activations kept in host memory at most; also the size up to which every template position is read unasked."""
@@ -66,9 +71,12 @@ class Captures:
 
 
 def read(loaded: LoadedModel, prompts: Sequence[Prompt], extractor: str, positions: int) -> FloatArray:
-    """Outputs of all blocks at the last ``positions`` tokens of every prompt, ``[n, P, L, d]`` float32, not to be written to."""
+    """Outputs of all blocks at the last ``positions`` tokens of every prompt, ``[n, P, L, d]`` float32, not to be written to.
+
+    Out of memory halves the batches and goes on; ``OutOfMemoryError`` for a single prompt that does not fit.
+    """
     rendered = [loaded.renderer.render(prompt) for prompt in prompts]
-    activations = torch.cat([EXTRACTORS[extractor](loaded, batch, positions) for batch in batches(loaded, rendered)])
+    activations = torch.cat(list(_outputs(loaded, rendered, extractor, positions)))
     finite = torch.isfinite(activations)
     if not finite.all():
         layers = torch.nonzero(~finite.all(dim=-1).all(dim=0).all(dim=0)).flatten().tolist()
@@ -76,3 +84,24 @@ def read(loaded: LoadedModel, prompts: Sequence[Prompt], extractor: str, positio
     result = np.asarray(activations.numpy())
     result.flags.writeable = False
     return result
+
+
+def _outputs(loaded: LoadedModel, rendered: Sequence[Rendered], extractor: str, positions: int) -> Iterator[torch.Tensor]:
+    """Batch by batch, in the order of the prompts."""
+    tokens = MAX_BATCH_TOKENS
+    while rendered:
+        lot = first_lot(rendered, tokens, loaded.decoder.runs_alone)
+        try:
+            output = EXTRACTORS[extractor](loaded, left_padded(loaded, lot), positions)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(lot) == 1:
+                raise OutOfMemoryError(f"out of memory while it read the activations of a single prompt: {error}") from error
+            tokens = tokens_of(lot) // 2
+            logger.warning("out of memory: reading activations of at most %d tokens at once", tokens)
+            if on_cuda(loaded.device):
+                torch.cuda.empty_cache()
+            continue
+        yield output
+        rendered = rendered[len(lot) :]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from nnsight import TransformersModel, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from actors.extraction.batches import PromptBatch
 from actors.loading import LoadedModel
@@ -18,9 +20,26 @@ def read_with_nnsight(loaded: LoadedModel, batch: PromptBatch, positions: int = 
     nnsight sets the padding side of the tokenizer it is given, so it gets a copy; token ids are passed, never text, because
     it would tokenize text with a second BOS.
     """
-    traced = TransformersModel(loaded.model, tokenizer=copy.deepcopy(loaded.tokenizer), task="text-generation")
-    blocks = traced.get(loaded.decoder.blocks_path)
-    with torch.no_grad(), traced.trace(batch.inputs(), use_cache=False):
-        read = save([block.output[:, -positions:].clone() for block in blocks])
-    activations: Tensor = torch.stack(list(read), dim=2)
+    with restored(loaded.model):
+        traced = TransformersModel(loaded.model, tokenizer=copy.deepcopy(loaded.tokenizer), task="text-generation")
+        blocks = traced.get(loaded.decoder.blocks_path)
+        with torch.no_grad(), traced.trace(batch.inputs(), use_cache=False):
+            read = save([block.output[:, -positions:].clone() for block in blocks])
+    outputs = list(read)
+    activations: Tensor = torch.stack([output.to(outputs[0].device) for output in outputs], dim=2)
     return activations.float().cpu()
+
+
+@contextmanager
+def restored(model: nn.Module) -> Iterator[None]:
+    """Give every module back what it had. nnsight puts a forward of its own into each and leaves it there, where it would keep
+    the engine from putting in its packed products: slower, and with bits that depend on the batch."""
+    before = [(module, dict(module.__dict__)) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, own in before:
+            for name in module.__dict__.keys() - own.keys():
+                del module.__dict__[name]
+            if "forward" in own:
+                module.__dict__["forward"] = own["forward"]

@@ -51,7 +51,10 @@ def loops(items: Sequence[str], max_period: int) -> list[Loop]:
     ids = np.array([codes.setdefault(item, len(codes)) for item in items], dtype=np.int64)
     found = []
     for period in range(1, min(max_period, len(ids) // 2) + 1):
-        start, run = _longest_run(ids[period:] == ids[:-period])
+        equal = ids[period:] == ids[:-period]
+        if np.count_nonzero(equal) < period:
+            continue  # too few for a loop however they lie; so it is for most periods of most texts
+        start, run = _longest_run(equal)
         if run >= period:
             found.append(Loop(period, start, run + period, len(ids)))
     return found

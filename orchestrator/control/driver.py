@@ -7,13 +7,23 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol, TypedDict
 
+from actors.use import Use
 from orchestrator.board import Board
-from orchestrator.control.heartbeat import BEAT_SECONDS, Beat, DriverState, Rate, WorkerNow, encode_beat, process_start
+from orchestrator.control.heartbeat import (
+    BEAT_SECONDS,
+    Beat,
+    DriverState,
+    Rate,
+    WorkerNow,
+    encode_beat,
+    process_memory,
+    process_start,
+)
 from orchestrator.control.requests import Request, Requests
 from orchestrator.folder import Folder
 from orchestrator.logs import Doing, Entry, Journal, WatchedPool
@@ -94,6 +104,11 @@ class Driver:
         """From now on, tell of this."""
         self._watched = watched
 
+    def uses(self) -> Mapping[str, Use]:
+        """What each worker said last that it uses."""
+        doing = {} if self._watched is None else dict(self._watched.pool.doing)
+        return {worker: one.use for worker, one in doing.items() if one.use is not None}
+
     def paused(self) -> bool:
         """Whether nothing new may be handed out."""
         return self._pause is not None
@@ -150,7 +165,8 @@ class Driver:
         return "starting" if self._watched is None else "running"
 
     def _findings(self) -> _Findings:
-        found: _Findings = {"message": str(self._cancelled or self._pause or ""), "retries": self._journal.retries}
+        message = str(self._cancelled or self._pause or "")
+        found: _Findings = {"message": message, "retries": self._journal.retries, "memory": process_memory()}
         if self._watched is None:
             return found
         plan, board, pool = self._watched.progress.plan, self._watched.progress.board, self._watched.pool
@@ -184,6 +200,7 @@ class _Findings(TypedDict, total=False):
 
     message: str
     retries: int
+    memory: int
     heard: float
     seconds_left: float | None
     rates: tuple[Rate, ...]
@@ -193,4 +210,4 @@ class _Findings(TypedDict, total=False):
 def _worker_now(name: str, doing: Doing, now: float) -> WorkerNow:
     left = list(doing.left)
     next_item = left[0] if left else ""
-    return WorkerNow(name, doing.what, doing.variant, len(left), next_item, round(now - doing.since, 1), doing.where)
+    return WorkerNow(name, doing.what, doing.variant, len(left), next_item, round(now - doing.since, 1), doing.where, doing.use)

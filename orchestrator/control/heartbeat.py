@@ -10,9 +10,10 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, TypeVar
 
+from actors.use import Use
 from orchestrator.progress import duration
 from orchestrator.storage import Readable, UnreadableFileError
 
@@ -31,10 +32,14 @@ Condition = Literal["no driver", "running", "silent", "dead", "ended"]
 """What a reader makes of it. ``dead``: its process is gone without a word; ``silent``: nobody knows, its beats have stopped."""
 
 
+_Kind = TypeVar("_Kind", "Beat", "WorkerNow", Use)
+
+
 @dataclass(frozen=True)
 class WorkerNow:
     """What a worker does: ``does`` is ``load``, ``extract``, ``generate`` or ``idle``, for ``seconds``; ``items`` are left of its
-    piece, ``item`` is the next of them; ``model`` by its id; ``host`` is its machine."""
+    piece, ``item`` is the next of them; ``model`` by its id; ``host`` is its machine; ``use``: what its process uses (None: not
+    said yet)."""
 
     worker: str
     does: str
@@ -43,6 +48,7 @@ class WorkerNow:
     item: str
     seconds: float
     host: str = ""
+    use: Use | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Beat:
     """One beat. Times are seconds since the epoch by the driver's clock; ``heard``: when a worker last gave something.
 
     ``retries``: items handed out again after a failed attempt, in this run. ``seconds_left``: of the whole sweep, once
-    some cell was measured.
+    some cell was measured. ``memory``: resident bytes of the driver's process.
     """
 
     pid: int
@@ -75,6 +81,7 @@ class Beat:
     rates: tuple[Rate, ...] = ()
     workers: tuple[WorkerNow, ...] = ()
     process_started: float = 0.0
+    memory: int | None = None
 
     @property
     def who(self) -> str:
@@ -99,8 +106,8 @@ def read_beat(path: Readable) -> Beat | None:
         if content.pop("version") != VERSION:
             return None
         rates = tuple(Rate(**one) for one in content.pop("rates"))
-        workers = tuple(WorkerNow(**one) for one in content.pop("workers"))
-        return Beat(**_known(content), rates=rates, workers=workers)
+        workers = tuple(_worker(one) for one in content.pop("workers"))
+        return Beat(**_known(Beat, content), rates=rates, workers=workers)
     except (OSError, UnreadableFileError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
@@ -161,6 +168,13 @@ def process_start(pid: int) -> float:
         return 0.0
 
 
+def process_memory() -> int:
+    """Resident bytes of this process."""
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
 def _is_alive(beat: Beat) -> bool:
     try:
         os.kill(beat.pid, 0)
@@ -172,6 +186,11 @@ def _is_alive(beat: Beat) -> bool:
     return bool(started) and (not beat.process_started or abs(started - beat.process_started) < 2.0)
 
 
-def _known(content: Mapping[str, Any]) -> dict[str, Any]:
+def _worker(content: Mapping[str, Any]) -> WorkerNow:
+    use = content.get("use")
+    return WorkerNow(**_known(WorkerNow, content) | {"use": None if use is None else Use(**_known(Use, use))})
+
+
+def _known(kind: type[_Kind], content: Mapping[str, Any]) -> dict[str, Any]:
     """Without what a later version may have added."""
-    return {key: value for key, value in content.items() if key in Beat.__dataclass_fields__}
+    return {field.name: content[field.name] for field in fields(kind) if field.name in content}

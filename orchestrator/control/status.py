@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 
+from actors.use import Use
 from orchestrator.control.heartbeat import Beat, Condition, Rate, WorkerNow, age, condition, read_beat, told
 from orchestrator.failed import FailedItem, failed_items, group_lines, grouped
 from orchestrator.folder import Folder
@@ -150,6 +151,8 @@ def _left_lines(status: Status) -> list[str]:
         parts.append(f"{status.beat.retries} attempts repeated in this run")
     if live is not None and live.heard is not None and live.state in ("running", "pausing"):
         parts.append(f"last answer of a worker {duration(max(0.0, status.at - live.heard))} ago")
+    if live is not None and live.memory is not None:
+        parts.append(f"the driver holds {live.memory / 2**20:.0f} MiB")
     return ["; ".join(parts)] if parts else []
 
 
@@ -171,7 +174,24 @@ def _worker_text(status: Status, one: WorkerNow) -> str:
         what = f"extracting from{model}"
     else:
         what = f"idle, holds{model}" if model else "idle"
-    return f"{one.worker}{where}: {what}, for {duration(one.seconds)}"
+    return f"{one.worker}{where}: {what}, for {duration(one.seconds)}{_use_text(one.use)}"
+
+
+def _use_text(use: Use | None) -> str:
+    """``; 1.2 GiB; GPU 14.0 of 80.0 GiB, tensors at most 13.2, 87 % busy``."""
+    if use is None:
+        return ""
+    parts = [_gib(use.resident) + " GiB"]
+    if use.gpu_reserved is not None:
+        total = "" if use.gpu_total is None else f" of {_gib(use.gpu_total)}"
+        peak = "" if use.gpu_peak is None else f", tensors at most {_gib(use.gpu_peak)}"
+        busy = "" if use.gpu_busy is None else f", {100 * use.gpu_busy:.0f} % busy"
+        parts.append(f"GPU {_gib(use.gpu_reserved)}{total} GiB{peak}{busy}")
+    return "; " + "; ".join(parts)
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.1f}"
 
 
 def _failure_lines(status: Status) -> list[str]:

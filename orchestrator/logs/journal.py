@@ -31,10 +31,12 @@ class Journal:
     """Appends to the log in ``folder``; may be used by several threads. A listener of the recorder.
 
     A disk that is full costs lines of the log, never a cell: what could not be written is counted and told once it can.
+    ``fresh``: begin a new file, whatever room there is in the newest.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, fresh: bool = False) -> None:
         self.folder = folder
+        self._fresh = fresh
         self.retries = 0
         self._guard = threading.Lock()
         self._handle: int | None = None
@@ -129,8 +131,9 @@ class Journal:
         self.folder.mkdir(parents=True, exist_ok=True)
         there = log_files(self.folder)
         number = int(there[-1].stem.removeprefix("events-")) if there else 1
-        if there and there[-1].stat().st_size + needed > FILE_BYTES:
+        if there and (self._fresh or there[-1].stat().st_size + needed > FILE_BYTES):
             number += 1
+        self._fresh = False
         self._handle = os.open(self.folder / f"events-{number:06d}.jsonl", os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         self._size = os.lseek(self._handle, 0, os.SEEK_END)
         self._end_the_last_line()

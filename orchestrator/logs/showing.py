@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 
 from orchestrator.errors import InputError
 from orchestrator.folder import Folder
@@ -12,7 +14,10 @@ from orchestrator.logs.entries import Entry, EntryReader
 from orchestrator.logs.history import entry_json, entry_line, names_of
 from orchestrator.plan_file import decode_plan
 from orchestrator.planned_items import item_named, planned_items
-from orchestrator.storage import Place
+from orchestrator.storage import Place, StorageError
+
+FETCH_SECONDS = 10.0
+"""How often to look for what was copied from a driver elsewhere."""
 
 
 class Feed:
@@ -26,6 +31,7 @@ class Feed:
             raise InputError.because(f"{root} holds no logs: it was made by an earlier version, or no driver has run", "results")
         self._item = None if word is None else item_named(planned_items(planned), word).id
         self._worker, self._as_json = worker, as_json
+        self._folder, self._fetched = folder, time.monotonic()
         self._reader = EntryReader(logs)
         self._names = names_of(planned)
 
@@ -43,7 +49,11 @@ class Feed:
         return [self._shown(entry) for entry in kept]
 
     def more(self) -> Iterator[str]:
-        """What has happened since."""
+        """What has happened since, of a driver elsewhere as far as it was copied."""
+        if time.monotonic() - self._fetched >= FETCH_SECONDS:
+            self._fetched = time.monotonic()
+            with suppress(StorageError):  # away for a moment: what is new comes later
+                self._folder.fetched_logs()
         return (self._shown(entry) for entry in self._reader.new() if self._wanted(entry))
 
     def _wanted(self, entry: Entry) -> bool:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from actors.boundary import Extract, Load, Task, item_ids
 from actors.remarks import Remark
 from actors.types import Failure, Resources
+from actors.use import Use
 from orchestrator.logs.entries import Entry
 from orchestrator.logs.journal import Journal
-from orchestrator.pool import CellDone, Event, Extracted, Failed, Loaded, Pool, Remarked, TaskDone, WorkerLost
+from orchestrator.pool import CellDone, Event, Extracted, Failed, Loaded, Pool, Remarked, TaskDone, Used, WorkerLost
 from orchestrator.redaction import redacted
 
 IDLE_SECONDS = 1.0
@@ -21,13 +22,15 @@ IDLE_SECONDS = 1.0
 @dataclass
 class Doing:
     """What a worker does: ``what`` is ``load``, ``extract``, ``generate`` or ``idle``; ``left``: items without an outcome yet;
-    ``variant``: the model that it holds or loads; ``since``: seconds of ``time.time``; ``where``: its machine."""
+    ``variant``: the model that it holds or loads; ``since``: seconds of ``time.time``; ``where``: its machine;
+    ``use``: what its process uses, as it said last."""
 
     what: str = "idle"
     left: dict[str, None] = field(default_factory=dict)
     variant: str = ""
     since: float = field(default_factory=time.time)
     where: str = ""
+    use: Use | None = None
 
 
 class WatchedPool:
@@ -54,6 +57,10 @@ class WatchedPool:
         """As the pool."""
         return self._pool.capacity(resources)
 
+    def wants(self, demand: Mapping[Resources, int]) -> None:
+        """As the pool."""
+        self._pool.wants(demand)
+
     def submit(self, worker: str, task: Task) -> None:
         """As the pool, written down."""
         items, before = item_ids(task), self.doing.get(worker, Doing())
@@ -61,16 +68,16 @@ class WatchedPool:
         what = "load" if isinstance(task, Load) else "extract" if isinstance(task, Extract) else "generate"
         self._journal.submitted(worker, what, items)
         self._pool.submit(worker, task)
-        self.doing[worker] = Doing(what, dict.fromkeys(items), variant, where=before.where)
+        self.doing[worker] = Doing(what, dict.fromkeys(items), variant, where=before.where, use=before.use)
 
     def next_event(self, timeout: float | None) -> Event | None:
-        """As the pool, written down; what workers log stays here. When no worker has a task it waits a moment, so that a driver
-        that is paused, or that waits for machines, does not spin."""
+        """As the pool, written down; what workers log and use stays here. When no worker has a task it waits a moment, so that a
+        driver that is paused, or that waits for machines, does not spin."""
         if not self.busy and timeout:
             time.sleep(min(timeout, IDLE_SECONDS))
         event = self._pool.next_event(timeout)
-        while isinstance(event, Remarked):
-            self._remarked(event.worker, event.remark)
+        while isinstance(event, Remarked | Used):
+            self._heard(event)
             event = self._pool.next_event(0 if timeout == 0 else timeout)
         return None if event is None else self._noted(event)
 
@@ -100,12 +107,18 @@ class WatchedPool:
                 now.left.pop(event.failure.item_id, None)
                 self._journal.attempt_failed(event.worker, event.failure)
             case TaskDone():
-                self.doing[event.worker] = Doing(variant=now.variant, where=now.where)
+                self.doing[event.worker] = Doing(variant=now.variant, where=now.where, use=now.use)
             case WorkerLost():
-                event = WorkerLost(event.worker, redacted(event.message))
+                event = replace(event, message=redacted(event.message))
                 self._journal.lost(event.worker, event.message, tuple(now.left))
                 self.doing.pop(event.worker, None)
         return event
+
+    def _heard(self, event: Remarked | Used) -> None:
+        if isinstance(event, Remarked):
+            self._remarked(event.worker, event.remark)
+        else:
+            self.doing.setdefault(event.worker, Doing()).use = event.use
 
     def _remarked(self, worker: str, remark: Remark) -> None:
         text = redacted(remark.text)

@@ -5,13 +5,14 @@ A worker is a named place that holds at most one model. Every submitted task end
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from actors.boundary import Extract, Extraction, Generate, Load, Outcome, Task
 from actors.remarks import Remark
 from actors.types import CellResult, DirectionSet, Failure, ModelInfo, Resources
+from actors.use import Use
 
 __all__ = [
     "POOLS",
@@ -28,6 +29,7 @@ __all__ = [
     "Remarked",
     "Task",
     "TaskDone",
+    "Used",
     "WorkerLost",
     "as_event",
 ]
@@ -75,6 +77,14 @@ class Remarked:
 
 
 @dataclass(frozen=True)
+class Used:
+    """What the worker's process uses now; its task goes on."""
+
+    worker: str
+    use: Use
+
+
+@dataclass(frozen=True)
 class TaskDone:
     """The task has given all its outcomes; the worker is idle."""
 
@@ -83,13 +93,19 @@ class TaskDone:
 
 @dataclass(frozen=True)
 class WorkerLost:
-    """The worker is gone with its model and its task; a ``Load`` under the same name starts a new one."""
+    """The worker is gone with its model and its task, if it had one; a ``Load`` under the same name starts a new one.
+
+    ``machine``: an id of the machine that went with it; empty when it is still there, or not known. ``placed``: False when it
+    never began its ``Load``, as no machine had room for it.
+    """
 
     worker: str
     message: str
+    machine: str = ""
+    placed: bool = True
 
 
-Event = Loaded | Extracted | CellDone | Failed | Remarked | TaskDone | WorkerLost
+Event = Loaded | Extracted | CellDone | Failed | Remarked | Used | TaskDone | WorkerLost
 
 
 class Pool(Protocol):
@@ -101,6 +117,11 @@ class Pool(Protocol):
 
     def capacity(self, resources: Resources) -> int:
         """How many workers with ``resources`` fit at once."""
+        ...
+
+    def wants(self, demand: Mapping[Resources, int]) -> None:
+        """How many workers with each resources the open work could use, those that have them included. A pool whose machines
+        come and go with the demand sees to it; others take no notice."""
         ...
 
     def submit(self, worker: str, task: Task) -> None:
@@ -146,6 +167,8 @@ def as_event(worker: str, outcome: Outcome) -> Event:
             return Failed(worker, replace(outcome, worker=worker))
         case Remark():
             return Remarked(worker, outcome)
+        case Use():
+            return Used(worker, outcome)
 
 
 def _ray(options: PoolOptions) -> Pool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from actors.boundary import Outcome, Task, Worker, make_worker, perform
 from actors.types import Resources
+from actors.use import UseMeter
 from orchestrator.pool import Event, PoolOptions, TaskDone, as_event
 
 NAME = "local"
@@ -22,6 +23,7 @@ class LocalPool:
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read by OpenMP when torch is imported
         self._path = options.worker
         self._worker: Worker | None = None
+        self._meter = UseMeter()
         self._outcomes: Iterator[Outcome] | None = None
 
     def workers(self) -> tuple[str, ...]:
@@ -32,13 +34,16 @@ class LocalPool:
         """One of anything: in process nobody hands out GPUs."""
         return 1
 
+    def wants(self, demand: Mapping[Resources, int]) -> None:
+        """There is one worker whatever the demand."""
+
     def submit(self, worker: str, task: Task) -> None:
         """Note the task; it runs in ``next_event``."""
         if self._outcomes is not None:
             raise RuntimeError(f"worker {worker} is busy")
         if self._worker is None:
             self._worker = make_worker(self._path)
-        self._outcomes = perform(self._worker, task)
+        self._outcomes = perform(self._worker, task, self._meter)
 
     def next_event(self, timeout: float | None) -> Event | None:
         """Compute the next outcome, however long it takes; with timeout 0 compute nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 ANNOTATED = 20
 """Columns up to which every cell shows its number."""
+
+NAMED = 48
+"""Columns up to which each has its name and a gap beside it; of more, every n-th is named: a name takes milliseconds to draw."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,11 @@ def _panel(figure: Any, axes: Any, grid: _Grid, label: LabelName, title: str, co
     axes.set_facecolor("0.9")
     axes.set_title(title, fontsize=10)
     axes.set_xlabel("multiplier")
-    axes.set_xticks(range(len(grid.multipliers)), [f"{multiplier:g}" for multiplier in grid.multipliers])
+    named = range(0, len(grid.multipliers), math.ceil(len(grid.multipliers) / NAMED))
+    axes.set_xticks(named, [f"{grid.multipliers[place]:g}" for place in named])
     axes.set_yticks(range(len(grid.layers)), grid.layers)
-    axes.set_xticks([place + 0.5 for place in range(len(grid.multipliers) - 1)], minor=True)
+    if len(grid.multipliers) <= NAMED:
+        axes.set_xticks([place + 0.5 for place in range(len(grid.multipliers) - 1)], minor=True)
     axes.set_yticks([place + 0.5 for place in range(len(grid.layers) - 1)], minor=True)
     axes.grid(which="minor", color="white", linewidth=1.5)
     axes.tick_params(which="both", length=0)

@@ -32,6 +32,8 @@ class Files(Protocol):
 
     clock_step: ClassVar[int]
     """Nanoseconds within which two versions of a file may have an equal ``State``; 0 when they never have."""
+    writers: ClassVar[int]
+    """How many threads should write at once, where one write takes long; 0 where it does not."""
 
     @property
     def place(self) -> Place:
@@ -85,6 +87,10 @@ class Files(Protocol):
 
     def clean(self, folders: Iterable[str]) -> None:
         """Remove what a killed writer left in ``folders``. Only under ``exclusive``."""
+        ...
+
+    def hurry(self) -> None:
+        """From now on wait for nobody: what is being asked for fails as soon as it can."""
         ...
 
 

@@ -91,8 +91,11 @@ class Lease:
 
     def check(self) -> None:
         """Make sure that this driver still holds the place: ``LeaseLostError``, or ``StorageError`` when nobody answers."""
-        if time.monotonic() - self._renewed > FENCE:
-            self._renew()
+        if time.monotonic() - self._renewed <= FENCE:
+            return
+        with self._guard:  # of many threads that come after a pause, one renews
+            if time.monotonic() - self._renewed > FENCE:
+                self._renew()
 
     def _claim(self) -> None:
         for _ in range(TRIES):

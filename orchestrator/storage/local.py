@@ -25,6 +25,7 @@ class LocalFiles:
 
     place: Path
     clock_step: ClassVar[int] = 0  # a new version is a renamed file: its inode differs
+    writers: ClassVar[int] = 0
 
     @property
     def local(self) -> Path:
@@ -101,6 +102,9 @@ class LocalFiles:
         for folder in folders:
             with self._telling(f"clean {folder or 'the folder'}"):
                 clean(self.place / folder)
+
+    def hurry(self) -> None:
+        """Nothing here waits."""
 
     @contextmanager
     def _entries(self, folder: str) -> Iterator[Iterable[os.DirEntry[str]]]:

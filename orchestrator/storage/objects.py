@@ -14,6 +14,7 @@ import logging
 import os
 import re
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -55,12 +56,14 @@ class ObjectFiles:
     """The objects below ``place``, through a pyarrow filesystem. Their times have a resolution of one second."""
 
     clock_step: ClassVar[int] = 2 * 10**9
+    writers: ClassVar[int] = 16  # pyarrow keeps 25 connections
 
     def __init__(self, place: S3Url, filesystem: Any) -> None:
         self.place = place
         self._filesystem = filesystem
         self._root = f"{place.bucket}/{place.prefix}"
         self._lease: Lease | None = None
+        self._hurry = threading.Event()
 
     @classmethod
     def of(cls, place: S3Url) -> ObjectFiles:
@@ -162,6 +165,7 @@ class ObjectFiles:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """A lease: see ``lease``."""
+        self._hurry.clear()
         with Lease(ObjectFiles(self.place, self._filesystem), str(self.place)) as self._lease:
             try:
                 yield
@@ -172,6 +176,10 @@ class ObjectFiles:
         """Remove large files that did not come up whole. ``folders`` hold none: what is there is whole."""
         for name in self.names(UPLOADS):
             self.delete(f"{UPLOADS}/{name}")
+
+    def hurry(self) -> None:
+        """As everyone who does not hold the place."""
+        self._hurry.set()
 
     def _list(self, folder: str) -> list[Any]:
         root = f"{self._root}/{folder}".rstrip("/")
@@ -242,11 +250,11 @@ class ObjectFiles:
                 if _GONE in str(error):
                     raise FileNotFoundError(str(self.place)) from error
                 told = error if isinstance(error, StorageError) else StorageError.of(error, doing, str(self.place))
-                patient = self._lease is not None and time.monotonic() - begun + pause < PATIENCE_SECONDS
-                if not patient or not _PASSES.search(str(error)):
+                waits = self._lease is not None and not self._hurry.is_set()
+                if not waits or time.monotonic() - begun + pause >= PATIENCE_SECONDS or not _PASSES.search(str(error)):
                     raise told from error
                 _LOG.warning("%s does not answer; asking again in %.0f s (%s)", self.place, pause, doing)
-            time.sleep(pause)
+            self._hurry.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
 

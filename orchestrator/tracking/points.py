@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from actors.types import CellResult
+from actors.use import Use
 from orchestrator.board import Board
 from orchestrator.cells import Cell, model_identity
 from orchestrator.classifiers import LABEL_NAMES, Label
@@ -14,6 +15,11 @@ from orchestrator.plan import Plan
 from orchestrator.progress import progress_of
 
 Value = str | int | float | bool
+
+WORKERS_TRACKED = 32
+"""Of more workers than these only the sums are tracked: each would add several curves."""
+
+MEBIBYTE = 2**20
 
 
 def axes(cell: Cell) -> dict[str, Value]:
@@ -60,6 +66,29 @@ def live_rates(plan: Plan, board: Board) -> dict[str, Value]:
         if now.tokens_per_second is not None and now.seconds_left is not None:
             rates |= {f"tokens_per_second/{now.name}": now.tokens_per_second, f"seconds_left/{now.name}": now.seconds_left}
     return rates
+
+
+def use_points(uses: Mapping[str, Use]) -> dict[str, Value]:
+    """What the workers use: per worker its memory and its GPU's (MiB) and the share of time in which the GPU computes; and over
+    all of them the most memory of any, and the mean share. GPU figures only where there are any."""
+    each = {name: _use_point(use) for name, use in uses.items()}
+    found = {f"{key}/{name}": value for name, point in each.items() for key, value in point.items()}
+    over_all: dict[str, Value] = {}
+    for key in dict.fromkeys(key for point in each.values() for key in point):
+        values = [point[key] for point in each.values() if key in point]
+        over_all |= {f"{key}/mean": sum(values) / len(values)} if key == "gpu_busy" else {f"{key}/most": max(values)}
+    return {**over_all, **(found if len(uses) <= WORKERS_TRACKED else {})}
+
+
+def _use_point(use: Use) -> dict[str, float]:
+    in_mib = {
+        "memory_mib": use.resident,
+        "gpu_memory_mib": use.gpu_allocated,
+        "gpu_reserved_mib": use.gpu_reserved,
+        "gpu_peak_mib": use.gpu_peak,
+    }
+    found = {name: value / MEBIBYTE for name, value in in_mib.items() if value is not None}
+    return found if use.gpu_busy is None else {**found, "gpu_busy": use.gpu_busy}
 
 
 def run_config(sweep_text: str, plan: Plan) -> dict[str, object]:

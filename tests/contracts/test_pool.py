@@ -25,6 +25,7 @@ from orchestrator.pool import (
     Remarked,
     Task,
     TaskDone,
+    Used,
     WorkerLost,
 )
 from tests.fakes import D_MODEL
@@ -79,7 +80,12 @@ def job(cell_id: str, text: str = "hello", multiplier: float | None = None) -> G
 
 
 def until_done(pool: Pool) -> list[Event]:
-    """The events of the running task, its last one (TaskDone or WorkerLost) included."""
+    """The events of the running task, its last one (TaskDone or WorkerLost) included, but for what its worker uses."""
+    return [event for event in all_until_done(pool) if not isinstance(event, Used)]
+
+
+def all_until_done(pool: Pool) -> list[Event]:
+    """The same with what its worker uses, which may come at any time."""
     events: list[Event] = []
     while not events or not isinstance(events[-1], TaskDone | WorkerLost):
         event = pool.next_event(60)
@@ -110,6 +116,16 @@ def test_load_extract_and_generate(pool: Pool) -> None:
     texts = [cell.result.responses[0].text for cell in cells if isinstance(cell, CellDone)]
     assert texts[0].startswith("Of course")
     assert texts[1].startswith("I'm sorry")
+
+
+def test_a_worker_says_what_it_uses_when_it_has_loaded(pool: Pool) -> None:
+    worker = pool.workers()[0]
+    pool.submit(worker, load())
+    loaded, used, done = all_until_done(pool)
+    assert isinstance(loaded, Loaded)
+    assert isinstance(used, Used)
+    assert (used.worker, done) == (worker, TaskDone(worker))
+    assert used.use.resident > 10 * 2**20, "an interpreter alone takes more"
 
 
 def test_a_model_that_cannot_be_loaded_is_a_failure_of_its_variant(pool: Pool) -> None:
@@ -168,6 +184,15 @@ def test_a_release_gives_the_model_back_and_the_worker_loads_again(pool: Pool) -
     assert isinstance(run(pool, load())[0], Loaded)
 
 
+def test_a_demand_changes_nothing_that_is_there(pool: Pool) -> None:
+    run(pool, load())
+    before = pool.workers()
+    pool.wants({Resources(): 100, Resources(gpus=8, accelerator="H200"): 5})
+    pool.wants({})
+    assert pool.workers() == before
+    assert isinstance(run(pool, Generate((job("a"),)))[0], CellDone)
+
+
 def test_nothing_runs_and_nothing_arrives_without_a_task(pool: Pool) -> None:
     assert pool.next_event(0) is None
     pool.close()
@@ -207,6 +232,15 @@ def test_ray_tells_of_a_dead_worker_and_starts_another(ray_pool: Callable[[PoolO
     assert isinstance(first, Loaded)
     assert isinstance(second, Loaded)
     assert first.info.provenance["pid"] != second.info.provenance["pid"]
+
+
+@pytest.mark.ray
+def test_ray_tells_of_a_worker_that_dies_while_it_loads(ray_pool: Callable[[PoolOptions], Pool]) -> None:
+    pool = ray_pool(OPTIONS)
+    (lost,) = run(pool, load("[die]"))
+    assert isinstance(lost, WorkerLost)
+    assert (lost.placed, lost.machine) == (True, ""), "it was there, and so is its machine"
+    assert isinstance(run(pool, load())[0], Loaded)
 
 
 @pytest.mark.ray

@@ -96,3 +96,14 @@ def test_its_options_exist() -> None:
         told = CliRunner().invoke(app, [name[0], "--help"], env={"COLUMNS": "200"}).output
         for _, option in options:
             assert option in told, (name, option)
+
+
+def test_every_test_of_what_happens_when_exists() -> None:
+    table = TEXT.split("## What happens when ...")[1]
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", table)
+    assert len(named) > 25
+    for file, test in named:
+        assert re.search(rf"^def {test}\(", (ROOT / file).read_text(encoding="utf-8"), flags=re.M), (file, test)
+    rows = [line for line in table.splitlines() if line.startswith("| ") and not line.startswith("| when")]
+    assert len(rows) > 15
+    assert all("`tests/" in row.rsplit("|", 2)[1] and row.count("|") == 6 for row in rows), "every row names its test"

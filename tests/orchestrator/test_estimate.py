@@ -10,7 +10,16 @@ import pytest
 from actors.types import DType, ModelSpec, Prompt, Quantization, Resources
 from orchestrator.devices import ACCELERATORS, CPU, GIB, device_of
 from orchestrator.errors import InputError
-from orchestrator.estimate import VariantCost, Work, cache_bytes, memory_limit, prompt_tokens, run_seconds, weight_bytes
+from orchestrator.estimate import (
+    VariantCost,
+    Work,
+    cache_bytes,
+    load_seconds,
+    memory_limit,
+    prompt_tokens,
+    run_seconds,
+    weight_bytes,
+)
 from orchestrator.models import shape_of
 from tests.orchestrator.sweep_files import EMBEDDED, hub, plan_of
 
@@ -90,6 +99,19 @@ def test_a_small_batch_on_a_gpu_is_bound_by_reading_the_weights(tmp_path: Path) 
     assert run_seconds(variant, launching, work(100, 1)) == pytest.approx(100 * 28 * 0.01)
 
 
+def test_a_model_that_is_spread_is_reckoned_with_row_by_row(tmp_path: Path) -> None:
+    """Each of its steps reads the weights for one token; on one GPU a step does so for all slots."""
+    one, two = (
+        plan_of(tmp_path, models={"b": hub("b", gpus=gpus, accelerator="A100-80G", dtype="bfloat16")}).estimate.models[0]
+        for gpus in (1, 2)
+    )
+    loading = one.loads * load_seconds(one.weight_bytes, device_of(1, "A100-80G"))
+    tokens = one.new_tokens
+    assert two.new_tokens == tokens
+    assert two.seconds - loading >= tokens * two.weight_bytes / device_of(1, "A100-80G").bandwidth
+    assert two.seconds - loading > 3 * (one.seconds - loading)
+
+
 def test_a_mixture_of_experts_works_with_those_that_a_token_passes(tmp_path: Path) -> None:
     """Mixtral 8x7B: 46.7 B parameters to hold, 12.9 B to compute with (mistral.ai's own figures)."""
     entry = {"hub": "mistralai/Mixtral-8x7B-Instruct-v0.1", "gpus": 1, "accelerator": "H200", "dtype": "bfloat16"}
@@ -142,6 +164,7 @@ def test_memory_limits() -> None:
         ({"gpus": 1, "accelerator": "T4", "dtype": "float32"}, False),
         ({"gpus": 1, "accelerator": "A100-80G", "dtype": "float32"}, True),
         ({"gpus": 1, "accelerator": "T4", "dtype": "bfloat16"}, True),
+        ({"gpus": 2, "accelerator": "T4", "dtype": "float32"}, True),
         ({"gpus": 0.5, "accelerator": "T4", "dtype": "bfloat16"}, False),
         ({"gpus": 0.5, "accelerator": "T4", "dtype": "bfloat16", "quantizations": ["nf4"]}, True),
         ({}, True),

@@ -116,6 +116,33 @@ def test_bars_show_every_model_and_end_full() -> None:
     assert "1 failed  done" in told
 
 
+class Counted:
+    """Bars that count how often they are brought up to date."""
+
+    def __init__(self, bars: Bars) -> None:
+        self.draws = 0
+        self._draw = bars._draw
+        bars._draw = self  # type: ignore[method-assign]
+
+    def __call__(self) -> None:
+        self.draws += 1
+        self._draw()
+
+
+def test_bars_move_no_faster_than_they_are_shown() -> None:
+    now = 0.0
+    where, board = console(terminal=True), board_after(0)
+    bars = Bars(PLAN, board, where, clock=lambda: now)
+    counted = Counted(bars)
+    with bars:
+        for number in range(1000):
+            now = number / 100
+            bars.cell_done(CELLS[0], result(CELLS[0].id), LABELS)
+        board.finish(CELLS[0].id, result(CELLS[0].id))
+    assert 50 < counted.draws <= 103, "ten seconds, ten times a second, the beginning and the end"
+    assert "1/5" in shown(where), "the end is never left out"
+
+
 def test_names_of_cells_and_durations() -> None:
     assert cell_name(CELLS[0]) == "smollm2 refusal unsteered"
     assert label_shares(LABELS) == "70 % refusal, 10 % garbled, 20 % normal"

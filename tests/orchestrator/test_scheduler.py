@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -54,6 +54,7 @@ class FakePool:
     fits: Callable[[Resources], int] | None = None
     tasks: list[tuple[str, Task]] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
+    demands: list[dict[Resources, int]] = field(default_factory=list)
     waits_with: list[str] = field(default_factory=list)
     _workers: dict[str, MortalWorker] = field(default_factory=dict)
     _running: dict[str, Iterator[Outcome]] = field(default_factory=dict)
@@ -63,6 +64,9 @@ class FakePool:
 
     def capacity(self, resources: Resources) -> int:
         return self.fits(resources) if self.fits else self.count
+
+    def wants(self, demand: Mapping[Resources, int]) -> None:
+        self.demands.append(dict(demand))
 
     def submit(self, worker: str, task: Task) -> None:
         assert worker not in self._running, f"{worker} is busy"

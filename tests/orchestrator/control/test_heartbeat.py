@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.use import Use
 from orchestrator.control.heartbeat import (
     SILENT_SECONDS,
     Beat,
@@ -31,8 +33,15 @@ ELSEWHERE = replace(HERE, host="another-host", pid=1)
 
 def test_a_beat_comes_back_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "driver.json"
-    workers = (WorkerNow("w1", "generate", "model-1", 3, "cell-1", 4.5, "node-7"),)
-    beat = replace(HERE, heard=NOW, retries=2, seconds_left=9.5, rates=(Rate("model-1", 100.0, None),), workers=workers)
+    use = Use(2**30, gpu_allocated=5, gpu_reserved=6, gpu_peak=7, gpu_total=80, gpu_busy=0.875)
+    workers = (
+        WorkerNow("w1", "generate", "model-1", 3, "cell-1", 4.5, "node-7"),
+        WorkerNow("w2", "load", "model-1", 1, "", 4.5, use=use),
+        WorkerNow("w3", "idle", "model-1", 0, "", 4.5, use=Use(10)),
+    )
+    beat = replace(
+        HERE, heard=NOW, memory=2**28, retries=2, seconds_left=9.5, rates=(Rate("model-1", 100.0, None),), workers=workers
+    )
     path.write_bytes(encode_beat(beat))
     assert read_beat(path) == beat
 
@@ -50,6 +59,20 @@ def test_fields_of_a_later_version_are_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "driver.json"
     path.write_bytes(encode_beat(HERE).replace(b'"pid"', b'"colour": "blue", "pid"'))
     assert read_beat(path) == HERE
+    busy = replace(HERE, workers=(WorkerNow("w1", "idle", "model-1", 0, "", 4.5, use=Use(10)),))
+    later = encode_beat(busy).replace(b'"does"', b'"mood": "good", "does"').replace(b'"resident"', b'"swap": 3, "resident"')
+    path.write_bytes(later)
+    assert read_beat(path) == busy
+
+
+def test_a_worker_of_an_earlier_version_says_nothing_of_its_memory(tmp_path: Path) -> None:
+    path = tmp_path / "driver.json"
+    content = json.loads(encode_beat(replace(HERE, workers=(WorkerNow("w1", "idle", "model-1", 0, "", 4.5),))))
+    del content["workers"][0]["use"], content["memory"]
+    path.write_text(json.dumps(content))
+    beat = read_beat(path)
+    assert beat is not None
+    assert (beat.memory, beat.workers[0].use) == (None, None)
 
 
 def test_a_process_that_runs_is_running_and_one_that_is_gone_is_dead() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from actors.types import Failure
+from actors.use import Use
 from orchestrator.cells import variant_id
 from orchestrator.control.heartbeat import Beat, Rate, WorkerNow, encode_beat
 from orchestrator.control.status import read_status, status_json, status_lines
@@ -80,6 +81,24 @@ def test_a_driver_that_runs_tells_rates_and_what_its_workers_do(root: Path) -> N
     found = status_json(read_status(root))
     assert (found["state"], found["retries"], found["seconds_left"]) == ("running", 3, 200.0)
     assert [one["model"] for one in found["workers"]] == ["smollm2"] * 4  # type: ignore[attr-defined]
+
+
+def test_what_driver_and_workers_use_is_told(root: Path) -> None:
+    on_gpu = Use(int(1.2 * 2**30), 9 * 2**30, 14 * 2**30, 13 * 2**30, 80 * 2**30, 0.87)
+    workers = (
+        WorkerNow("w1", "idle", "", 0, "", 5.0, use=on_gpu),
+        WorkerNow("w2", "idle", "", 0, "", 5.0, use=Use(3 * 2**30)),
+        WorkerNow("w3", "idle", "", 0, "", 5.0),
+    )
+    Folder(root).driver.write_bytes(encode_beat(replace(BEAT, workers=workers, memory=210 * 2**20)))
+    lines = status_lines(read_status(root))
+    assert "  w1: idle, for 5 s; 1.2 GiB; GPU 14.0 of 80.0 GiB, tensors at most 13.0, 87 % busy" in lines
+    assert "  w2: idle, for 5 s; 3.0 GiB" in lines
+    assert "  w3: idle, for 5 s" in lines
+    assert any(line.endswith("the driver holds 210 MiB") for line in lines)
+    found: Any = status_json(read_status(root))
+    assert [one["use"] and one["use"]["gpu_busy"] for one in found["workers"]] == [0.87, None, None]
+    assert found["driver"]["memory"] == 210 * 2**20
 
 
 def test_a_stale_beat_is_told_as_such_and_its_rates_are_not_shown(root: Path) -> None:

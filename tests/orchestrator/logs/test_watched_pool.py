@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from actors.boundary import Extract, Generate, Load, Task
 from actors.types import Decoding, EngineOptions, ExtractionJob, GenerationJob, ModelSpec, Prompt, Resources
+from actors.use import Use
 from orchestrator.logs import EntryReader, Journal, WatchedPool
-from orchestrator.pool import CellDone, Event, Failed, Pool, PoolOptions, Remarked, TaskDone, WorkerLost
+from orchestrator.pool import CellDone, Event, Failed, Pool, PoolOptions, Remarked, TaskDone, Used, WorkerLost
 from orchestrator.pool.local import LocalPool
 
 
@@ -26,6 +27,9 @@ class Scripted:
 
     def capacity(self, resources: Resources) -> int:
         return 3
+
+    def wants(self, demand: Mapping[Resources, int]) -> None:
+        pass
 
     def submit(self, worker: str, task: Task) -> None:
         pass
@@ -62,6 +66,22 @@ def outcomes(pool: WatchedPool, task: Task) -> Iterator[Event]:
 
 def log(root: Path) -> list[tuple[str, str]]:
     return [(entry.event, entry.item or ",".join(entry.items)) for entry in EntryReader(root).new()]
+
+
+def test_what_a_worker_uses_is_remembered_and_goes_no_further(tmp_path: Path) -> None:
+    scripted = Scripted(Used("w1", Use(100)), Used("w1", Use(200, gpu_allocated=7)), TaskDone("w1"), WorkerLost("w1", "killed"))
+    pool, told = watched(tmp_path, scripted)
+    pool.submit("w1", generate("hello"))
+    seen = [pool.doing["w1"].use]
+    assert pool.next_event(1) == TaskDone("w1")
+    seen.append(pool.doing["w1"].use)
+    pool.submit("w1", generate("again"))
+    seen.append(pool.doing["w1"].use)
+    assert seen == [None, *[Use(200, gpu_allocated=7)] * 2], "over tasks, until it says something newer"
+    assert isinstance(pool.next_event(1), WorkerLost)
+    assert "w1" not in pool.doing
+    assert told == []
+    assert [event for event, _ in log(tmp_path)] == ["submitted", "submitted", "lost"]
 
 
 def test_what_is_handed_out_and_comes_back_is_written_down(tmp_path: Path) -> None:

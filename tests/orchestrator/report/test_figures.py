@@ -5,10 +5,13 @@ from __future__ import annotations
 import struct
 import warnings
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pytest
+from matplotlib.axes import Axes
 
-from orchestrator.report.figures import _grid, _shares, heat_map
+from orchestrator.report.figures import NAMED, _grid, _shares, heat_map
 from orchestrator.report.series import series_of
 from tests.orchestrator.report.made_up import rows_of
 from tests.orchestrator.samples import grid
@@ -34,6 +37,22 @@ def test_the_numbers_are_those_of_the_rows() -> None:
     assert (shown.layers, shown.multipliers) == (("L12+ (40 %)", "L15+ (50 %)"), (2.0, 8.0))
     np.testing.assert_array_equal(_shares(shown, "coherent_refusal"), np.array([[np.nan, 10.0], [40.0, 90.0]]))
     np.testing.assert_array_equal(_shares(shown, "garbled"), np.array([[np.nan, 90.0], [0.0, 10.0]]))
+
+
+def test_of_very_many_columns_only_some_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    named: list[list[str]] = []
+    set_xticks = Axes.set_xticks
+
+    def noted(self: Axes, ticks: Any, labels: Any = None, **more: Any) -> Any:
+        named.extend([] if labels is None else [list(labels)])
+        return set_xticks(self, ticks, labels, **more)
+
+    monkeypatch.setattr(Axes, "set_xticks", noted)
+    for count, shown in ((NAMED, NAMED), (NAMED + 1, (NAMED + 2) // 2), (10 * NAMED, NAMED)):
+        rows = rows_of(cells=grid(layers=(12,), multipliers=[float(n) for n in range(1, count + 1)]))
+        assert heat_map(series_of(rows)[0]) is not None
+        assert len(named[-1]) == shown
+        assert named[-1][0] == "1"
 
 
 def test_nothing_to_draw() -> None:

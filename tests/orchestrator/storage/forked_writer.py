@@ -10,7 +10,7 @@ import sys
 
 from orchestrator.storage import place_of
 from orchestrator.store import Store
-from tests.orchestrator.storage.writes import WRITES
+from tests.orchestrator.storage.writes import BY_NAME
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             os.read(begin, 1)
-            WRITES[name].do(Store(place_of(url)))
+            BY_NAME[name](Store(place_of(url)))
             os._exit(0)
         print(child, flush=True)
         sys.stdin.readline()

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from orchestrator.classifiers import CLASSIFIERS
+from orchestrator.recorder import Recorder
+from orchestrator.scoring import label_what_is_not
 from orchestrator.storage import S3Url, StorageError, StoredFile, objects, open_files
 from orchestrator.storage.objects import ONE_REQUEST
 from orchestrator.store import Store, UnreadableFileError
+from tests.orchestrator.samples import result_of
 from tests.orchestrator.storage import s3_server
 from tests.orchestrator.storage.s3_server import BUCKET, KEYS, Fault, Faults, Request, client, faulty
-from tests.orchestrator.storage.writes import NEW, WRITES, prepare, seen
+from tests.orchestrator.storage.writes import NEW, TOGETHER, WRITES, prepare, seen, seen_together, write_together
 
 MOMENTS: tuple[Fault, ...] = ("drop before", "drop half way", "drop after")
 
@@ -76,11 +82,13 @@ def do_and_kill(writer: Writer, faults: Faults, write: tuple[str, S3Url], at: tu
     """Whether the writer was killed: at its ``at[0]``-th request, in the moment ``at[1]`` of it."""
     writer.say(f"{write[0]} {write[1]}")
     child = writer.hear()
-    requests = 0
+    requests, doing_it = 0, 0
 
     def choose(_: Request) -> Fault | None:
-        nonlocal requests
+        nonlocal requests, doing_it
         requests += 1
+        if requests == at[0]:
+            doing_it = threading.get_ident()
         if requests < at[0]:
             return None
         if requests == at[0] and at[1] != "drop after":
@@ -88,7 +96,7 @@ def do_and_kill(writer: Writer, faults: Faults, write: tuple[str, S3Url], at: tu
         return at[1]
 
     def kill() -> None:
-        if requests == at[0] and at[1] == "drop after":
+        if doing_it == threading.get_ident() and at[1] == "drop after":
             os.kill(child, signal.SIGKILL)
 
     faults.choose, faults.answering = choose, kill
@@ -127,6 +135,29 @@ def test_a_driver_killed_at_any_request_leaves_no_part_of_a_file(
         assert len(states[moment]) >= 1
         assert states[moment] == sorted(states[moment]), "from one request on, the new content is there"
     assert states["drop half way"].count(True) <= states["drop after"].count(True)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_driver_killed_at_any_request_while_it_writes_several_cells_at_once(
+    writer: Writer, faults: Faults, bucket: S3Url, moment: Fault
+) -> None:
+    finished = []
+    for request in itertools.count(1, 3):
+        place = S3Url(BUCKET, f"{bucket.prefix}/{moment.replace(' ', '-')}-{request}")
+        prepare(place, "plan")
+        if not do_and_kill(writer, faults, ("together", place), (request, moment)):
+            break
+        found = seen_together(Store(place))
+        assert all(done or not labelled for done, labelled in found), "labels are never there before their responses"
+        finished.append(sum(done for done, _ in found))
+        with Store(place).lock():
+            write_together(Store(place))
+        label_what_is_not(Store(place), CLASSIFIERS["text"])  # as the next run begins
+        assert seen_together(Store(place)) == [(True, True)] * len(TOGETHER)
+        assert open_files(place).names("quarantine") == set()
+    assert len(finished) >= 4
+    assert min(finished) == 0
+    assert max(finished) >= 1, "some kills left finished cells beside unfinished ones"
 
 
 # --- a network and a server that fail -----------------------------------------------------------------------------
@@ -201,6 +232,36 @@ def test_a_driver_waits_for_the_network(
             store.write_choices("{}")
         assert "asking again" not in caplog.text
         faults.choose = lambda _: None
+
+
+def test_who_is_in_a_hurry_waits_for_nobody(behind: S3Url, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "ATTEMPTS", 1)
+    store = Store(behind)
+    prepare(behind, "responses")
+    with store.lock():
+        faults.choose = few("drop before", 10_000)
+        hurry = threading.Timer(2.0, store.hurry)
+        hurry.start()
+        with pytest.raises(StorageError, match="NETWORK_CONNECTION"):
+            store.write_choices("{}")  # without it, for ten minutes
+        hurry.join()
+        faults.choose = lambda _: None
+    with store.lock():
+        faults.choose = few("drop before", 2)
+        store.write_choices("{}")  # the next driver is patient again
+
+
+def test_a_cell_is_stored_by_two_requests(behind: S3Url, faults: Faults) -> None:
+    store = Store(behind)
+    prepare(behind, "responses")
+    with store.lock(), Recorder(store, CLASSIFIERS["text"], ()) as recorder:
+        faults.seen.clear()
+        recorder.cell(NEW, result_of(NEW), 1)
+        asked = [(method, path.split("?")[0].rsplit("/", 2)[-2]) for method, path in faults.seen if "/.lock/" not in path]
+        assert asked.count(("PUT", "responses")) == asked.count(("PUT", "labels")) == 1
+        assert {folder for _, folder in asked} == {"responses", "labels", "directions"}, "its direction's norms are read once"
+        with pytest.raises(FileExistsError):
+            store.write_responses(NEW, result_of(NEW), 1)
 
 
 def test_a_server_that_does_not_answer_is_given_up(behind: S3Url, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:

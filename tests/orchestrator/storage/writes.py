@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from actors.types import Failure
+from orchestrator.classifiers import CLASSIFIERS
+from orchestrator.recorder import Recorder
 from orchestrator.storage import Place
 from orchestrator.store import Store
 from tests.orchestrator.samples import cell, direction_set, direction_spec, grid, labels_of, plan_of, result_of
@@ -56,6 +58,30 @@ WRITES = {
     "choices": Write(lambda store: store.write_choices(CHOICES), lambda store: store.choices()),
     "tables": Write(lambda store: store.compact(), _tables),
 }
+
+
+TOGETHER = tuple(cell(layer, 3.0) for layer in (21, 22, 23))
+"""Cells that are written at once."""
+
+
+def write_together(store: Store) -> None:
+    """As a run does it: every cell by a thread of its own, its labels after its responses."""
+    with Recorder(store, CLASSIFIERS["text"], (), len(TOGETHER)) as recorder:
+        for one in TOGETHER:
+            if one.id not in store.done_cells():
+                recorder.begin(one, result_of(one), 1)
+
+
+def seen_together(store: Store) -> list[tuple[bool, bool]]:
+    """Per cell, whether its responses and its labels are there; what is there is whole."""
+    done, labelled = store.done_cells(), store.labelled_cells()
+    for one in TOGETHER:
+        assert one.id not in done or len(store.read_responses(one.id)) == 10
+        assert one.id not in labelled or len(store.read_labels(one.id)) == 10
+    return [(one.id in done, one.id in labelled) for one in TOGETHER]
+
+
+BY_NAME: dict[str, Callable[[Store], object]] = {name: one.do for name, one in WRITES.items()} | {"together": write_together}
 
 
 def prepare(place: Place, name: str) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from actors.types import Failure
+from actors.use import Use
 from orchestrator.board import Board
 from orchestrator.redaction import SECRETS, redacted, redacted_values
 from orchestrator.store import Store
-from orchestrator.tracking import axes, live_rates, metrics, run_config
+from orchestrator.tracking import axes, live_rates, metrics, run_config, use_points
 from orchestrator.tracking.tables import RESPONSES_PER_CELL, SAMPLED_CELLS, TEXT_SHOWN, TrackedTable, files_of, tables_of
 from tests.orchestrator import samples
 
@@ -45,6 +46,35 @@ def test_a_baseline_has_no_steering_axes() -> None:
     assert axes(baseline) == {"model": "smollm2", "quantization": "none", "behavior": "refusal", "multiplier": 0.0}
     assert "fired" not in metrics(samples.result_of(baseline), ())
     assert metrics(samples.result_of(baseline), ())["coherent_refusal_rate"] == 0.0
+
+
+MIB = 2**20
+
+
+def test_what_workers_use_is_tracked_per_worker_and_over_all() -> None:
+    uses = {
+        "w1": Use(100 * MIB, 7 * MIB, 8 * MIB, 9 * MIB, 80 * MIB, 0.5),
+        "w2": Use(300 * MIB, 3 * MIB, 4 * MIB, 5 * MIB, 80 * MIB, 1.0),
+    }
+    found = use_points(uses)
+    assert {name: found[name] for name in found if name.endswith("/w1")} == {
+        "memory_mib/w1": 100.0,
+        "gpu_memory_mib/w1": 7.0,
+        "gpu_reserved_mib/w1": 8.0,
+        "gpu_peak_mib/w1": 9.0,
+        "gpu_busy/w1": 0.5,
+    }
+    assert (found["memory_mib/most"], found["gpu_peak_mib/most"], found["gpu_busy/mean"]) == (300.0, 9.0, 0.75)
+
+
+def test_without_a_gpu_only_memory_is_tracked() -> None:
+    assert use_points({"w1": Use(64 * MIB)}) == {"memory_mib/w1": 64.0, "memory_mib/most": 64.0}
+    assert use_points({}) == {}
+
+
+def test_of_many_workers_only_the_sums_are_tracked() -> None:
+    found = use_points({f"w{number}": Use(number * MIB, gpu_busy=0.25) for number in range(1, 101)})
+    assert found == {"memory_mib/most": 100.0, "gpu_busy/mean": 0.25}
 
 
 def test_live_rates_per_model() -> None:

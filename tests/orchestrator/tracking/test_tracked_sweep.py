@@ -60,6 +60,7 @@ def test_every_cell_is_tracked_and_the_report_kept(tmp_path: Path, monkeypatch: 
     assert {row["multiplier"] for row in points} == {row["multiplier"] or 0.0 for row in stored} == {0.0, 1.0, 4.0}
     assert [row["cell_number"] for row in points] == [1, 2, 3]
     assert "cells_done/small" in points[0]
+    assert points[0]["memory_mib/local"] > 10, "what its worker uses; an interpreter alone takes more"
     assert tracked.summary["cells_done"] == 3
     assert {row[0] for row in tracked.table("cells")["data"]} == {row["cell_id"] for row in stored}
     kept = tracked.artifacts["tiny-results"]

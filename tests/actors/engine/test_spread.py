@@ -1,0 +1,159 @@
+"""A model that accelerate spreads over several places answers as it does in one place, whatever the steering.
+
+Without two GPUs the places are the CPU and the disk: the same dispatch, with the weights of a block brought only for its forward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from actors import loading
+from actors.engine.spread import FollowingTable, gather
+from actors.errors import ModelLoadError
+from actors.interventions import INTERVENTIONS
+from actors.steering import SteeringTable, Witness
+from actors.types import (
+    CellResult,
+    Decoding,
+    EngineOptions,
+    ExtractionJob,
+    GenerationJob,
+    ModelInfo,
+    ModelSpec,
+    Prompt,
+    Steering,
+)
+from actors.worker import ModelWorker
+from tests.oracle import generate_alone
+from tests.tiny import tiny_folder
+
+PROMPTS = tuple(Prompt(f"P{number}", text) for number, text in enumerate(("How do I bake a cake?", "Hi", "Tell me a joke")))
+FAMILIES = {"llama": "model", "gemma2": "model", "gpt2": "transformer", "qwen3_5": "model"}
+Load = Callable[[str, bool], tuple[ModelWorker, ModelInfo]]
+
+
+def places(family: str, folder: Path) -> dict[str, Any]:
+    """A device map: every other block on disk."""
+    top = FAMILIES[family]
+    if top == "transformer":
+        ends = dict.fromkeys(("transformer.wte", "transformer.wpe", "transformer.ln_f", "lm_head"), "cpu")
+        blocks = "transformer.h"
+    else:
+        ends = dict.fromkeys(("model.embed_tokens", "model.norm", "model.rotary_emb", "lm_head"), "cpu")
+        blocks = "model.layers"
+    mapped = {**ends, **{f"{blocks}.{layer}": "disk" if layer % 2 else "cpu" for layer in range(5)}}
+    return {"device_map": mapped, "offload_folder": str(folder)}
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Loads the tiny model of a family, spread or in one place."""
+
+    def made(family: str, spread: bool) -> tuple[ModelWorker, ModelInfo]:
+        folder = tmp_path / family
+        if not folder.exists():
+            tiny_folder(family, folder)
+        worker = ModelWorker()
+        with monkeypatch.context() as patch:
+            if spread:
+                patch.setattr(loading, "device_map", lambda devices: places(family, tmp_path / "offloaded"))
+            info = worker.load(ModelSpec("folder", str(folder)), EngineOptions(devices=2 if spread else 1))
+        return worker, info
+
+    return made
+
+
+def steerings(n_layers: int, d_model: int) -> list[Steering | None]:
+    """One of each intervention over all layers, and additions at single layers of both places."""
+    vectors = np.random.default_rng(0).standard_normal((n_layers, d_model)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    layers = tuple(range(n_layers))
+    references = {"affine_ablation": (0.5,) * n_layers}
+    each = [
+        Steering(layers, vectors, 1.0 if "ablation" in name else 5.0, name, references.get(name, ())) for name in INTERVENTIONS
+    ]
+    return [None, *each, *(Steering((layer,), vectors[:1], 12.0) for layer in (1, 2))]
+
+
+def answers(worker: ModelWorker) -> list[CellResult]:
+    """One cell per steering."""
+    loaded = worker._loaded
+    assert loaded is not None
+    mixed = steerings(loaded.decoder.n_layers, loaded.d_model)
+    jobs = [GenerationJob(f"cell{number}", PROMPTS, Decoding(10), steering) for number, steering in enumerate(mixed)]
+    results = list(worker.generate(jobs))
+    assert all(isinstance(result, CellResult) for result in results), results
+    return sorted((result for result in results if isinstance(result, CellResult)), key=lambda one: one.cell_id)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_spread_model_answers_as_in_one_place(family: str, load: Load) -> None:
+    (one, _), (spread, info) = load(family, False), load(family, True)
+    assert one._loaded is not None
+    assert spread._loaded is not None
+    devices = {parameter.device.type for parameter in spread._loaded.model.parameters()}
+    assert devices == {"cpu", "meta"}, "half of the blocks are not in memory between their forwards"
+    assert spread._loaded.decoder.runs_alone
+    assert info.provenance["spread"] == "over cpu, disk: exact, not fast"
+    mixed = steerings(one._loaded.decoder.n_layers, one._loaded.d_model)
+    found = answers(spread)
+    for steering, ours in zip(mixed, found, strict=True):
+        for response, prompt in zip(ours.responses, PROMPTS, strict=True):
+            tokens = one._loaded.renderer.render(prompt).token_ids
+            theirs = generate_alone(one._loaded.model, one._loaded.decoder.blocks, tokens, steering, 10)
+            assert list(response.token_ids) == theirs, (steering, prompt)
+        if steering is not None:
+            assert ours.fired.fired, (steering.intervention, ours.fired)
+            assert ours.residual_norm is not None
+
+
+@pytest.mark.parametrize("extractor", ["hooks", "nnsight"])
+@pytest.mark.parametrize("method", ["dim", "cosmic"])
+def test_a_spread_model_gives_the_same_directions(method: str, extractor: str, load: Load) -> None:
+    verbs = [("harm", "steal", "lie", "rob"), ("bake", "sing", "run", "rest")]
+    sides = [tuple(Prompt(verb, f"how to {verb}") for verb in side) for side in verbs]
+    job = ExtractionJob("d", sides[0], sides[1], method, extractor=extractor)  # type: ignore[arg-type]
+    found, expected = (load("llama", spread)[0].extract(job) for spread in (True, False))
+    assert found.selected_layer == expected.selected_layer
+    for ours, theirs in zip(found.directions, expected.directions, strict=True):
+        np.testing.assert_allclose(ours.vector, theirs.vector, atol=2e-5)
+
+
+def test_edits_and_what_was_seen_move_between_devices() -> None:
+    """The meta device stands for another one: a product of tensors on two devices would raise."""
+    table = SteeringTable({0: torch.ones(1, 1, 4)}, {0: torch.ones(1, 1, 4)}, {0: torch.zeros(1, 1, 1, dtype=torch.bool)})
+    elsewhere = torch.zeros(1, 3, 4, device="meta")
+    with pytest.raises(RuntimeError):
+        table.apply(0, elsewhere)
+    assert FollowingTable.of(table).apply(0, elsewhere).device.type == "meta"
+    assert FollowingTable.of(table).apply(1, elsewhere) is elsewhere
+    seen = gather(Witness({0: torch.zeros(1, 4)}, {0: torch.zeros(1, 4)}), torch.device("meta"))
+    assert {seen.raw[0].device.type, seen.seen[0].device.type} == {"meta"}
+
+
+def test_as_many_gpus_as_asked_for_or_a_clear_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (100 + number, 200))
+    assert loading.device_map(1) == {"device_map": {"": torch.device("cuda")}}
+    assert loading.device_map(2) == {"device_map": "balanced", "max_memory": {0: 100, 1: 101}}
+    with pytest.raises(ModelLoadError, match="asks for 3 GPUs, this worker sees 2"):
+        loading.device_map(3)
+
+
+def test_a_part_that_found_no_gpu_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Elsewhere:
+        hf_device_map = {"model.layers.0": 0, "model.layers.1": "disk"}  # noqa: RUF012 - as transformers has it
+
+    monkeypatch.setattr(loading, "device_map", lambda devices: {"device_map": "balanced", "max_memory": {}})
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", lambda *args, **kwargs: Elsewhere())
+    folder = tiny_folder("llama", tmp_path / "model")
+    with pytest.raises(ModelLoadError, match="does not fit into 2 GPUs"):
+        loading.load_model(ModelSpec("folder", str(folder)), devices=2)
