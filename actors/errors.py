@@ -51,7 +51,14 @@ class OutOfMemoryError(WorkerError):
 
 
 class WorkerDiedError(WorkerError):
-    """The worker process is gone (killed, node lost); nothing it held survives."""
+    """The worker process is gone (killed, out of memory); nothing it held survives."""
 
     kind = "worker_died"
+    retryable = True
+
+
+class MachineLostError(WorkerError):
+    """The worker is gone with its whole machine (reclaimed, cut off): hardly the fault of what it was running."""
+
+    kind = "machine_lost"
     retryable = True

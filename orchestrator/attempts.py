@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from actors.errors import ModelLoadError, WorkerDiedError
+from actors.errors import MachineLostError, ModelLoadError, WorkerDiedError
 from actors.types import Failure
 
 MAX_ATTEMPTS = 3
 """How often an item may take its worker down with it before it is recorded as failed."""
+
+MAX_MACHINES = 10
+"""How many machines may go with an item on them before one more counts as its fault, like the death of its worker alone."""
 
 UPSTREAM = "upstream"
 """Kind of the failures of cells whose direction could not be extracted."""
@@ -19,7 +22,7 @@ POISON = "poison"
 
 def attempts_allowed(failure: Failure) -> int:
     """Worker deaths: ``MAX_ATTEMPTS``. Other retryable errors, counted apart: once more. Deterministic errors: not again."""
-    if failure.kind == WorkerDiedError.kind:
+    if failure.kind in (WorkerDiedError.kind, MachineLostError.kind):
         return MAX_ATTEMPTS
     return 2 if failure.retryable else 1
 

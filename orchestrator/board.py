@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from actors.errors import ModelLoadError, WorkerDiedError
+from actors.errors import MachineLostError, ModelLoadError, WorkerDiedError
 from actors.types import CellResult, Failure
-from orchestrator.attempts import UPSTREAM, attempts_allowed, must_run_alone, runs_again, verdict
+from orchestrator.attempts import MAX_MACHINES, UPSTREAM, attempts_allowed, must_run_alone, runs_again, verdict
 from orchestrator.backlog import Backlog, PieceSize
 from orchestrator.items import Item, State, items_of
 from orchestrator.ledger import Ledger
@@ -133,18 +133,22 @@ class Board:
         """Note a failed attempt. Returns the failures to record: none while the item may still succeed,
         otherwise the item's own and those of the cells that need it."""
         item = self.items[failure.item_id]
+        item.attempt += 1
+        if failure.kind == MachineLostError.kind:
+            if item.losses < MAX_MACHINES:
+                item.losses += 1
+                return [] if self._runs_elsewhere(item, failure.worker) else self._try_again(item, failure)
+            failure = replace(failure, kind=WorkerDiedError.kind)
         died = failure.kind == WorkerDiedError.kind
-        item.attempt, item.deaths = item.attempt + 1, item.deaths + died
-        attempts, allowed = item.deaths if died else item.attempt - item.deaths, attempts_allowed(failure)
+        item.deaths += died
+        attempts = item.deaths if died else item.attempt - item.deaths - item.losses
+        allowed = attempts_allowed(failure)
         if allowed > 1 and self._runs_elsewhere(item, failure.worker):
             return []
-        self._stop(item)
         if attempts >= allowed and (item.alone or allowed == 1):  # what may be another item's fault is nobody's
             return self._fail_for_good(item, verdict(failure, item.attempt))
         item.alone = item.alone or must_run_alone(failure, attempts)
-        item.workers = (failure.worker,) if failure.worker else ()
-        self._ledger.move(item, State.PENDING)
-        return [] if item.needs is None else self._fail_what_needs(self.items[item.needs])
+        return self._try_again(item, failure)
 
     def fail_variant(self, failure: Failure) -> list[Failure]:
         """The model cannot be loaded: fail all that is left of it. Returns the failures to record."""
@@ -165,6 +169,13 @@ class Board:
             busy[worker] -= 1
             if not busy[worker]:
                 del busy[worker]
+
+    def _try_again(self, item: Item, failure: Failure) -> list[Failure]:
+        """The item waits for another attempt, unless its direction has failed meanwhile."""
+        self._stop(item)
+        item.workers = (failure.worker,) if failure.worker else ()
+        self._ledger.move(item, State.PENDING)
+        return [] if item.needs is None else self._fail_what_needs(self.items[item.needs])
 
     def _runs_elsewhere(self, item: Item, failed_on: str) -> bool:
         """Whether a second worker still runs ``item``; the one where it failed is forgotten."""

@@ -26,8 +26,8 @@ class Item:
 
     ``rows``: prompts to run; ``budget``: tokens at most, the measure of its size; ``order``: its place in the plan;
     ``needs``: the direction without which it cannot start. ``attempt``: how often it failed, ``deaths`` of these times with
-    its worker; ``alone``: it then shares no piece with others. ``workers``: who runs it, or ran it last. ``queued``: its
-    variant's backlog has it in a queue.
+    its worker and ``losses`` with its whole machine; ``alone``: it then shares no piece with others. ``workers``: who runs it,
+    or ran it last. ``queued``: its variant's backlog has it in a queue.
     """
 
     spec: Cell | DirectionSpec
@@ -39,6 +39,7 @@ class Item:
     state: State = State.PENDING
     attempt: int = 0
     deaths: int = 0
+    losses: int = 0
     alone: bool = False
     queued: bool = False
     workers: tuple[str, ...] = ()
@@ -56,8 +57,9 @@ class Item:
 
     @property
     def suspect(self) -> bool:
-        """True after a failed attempt: it then runs in small company or alone, so that it takes few others with it."""
-        return self.attempt > 0
+        """True after an attempt that failed and may have been its fault: it then runs in small company or alone, so that it takes
+        few others with it."""
+        return self.attempt > self.losses
 
     @property
     def finished(self) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from actors.boundary import as_failure
-from actors.errors import WorkerDiedError
+from actors.errors import MachineLostError, WorkerDiedError
 from actors.types import CellResult, DirectionSet, Failure, ModelInfo
 from orchestrator.attempts import MAX_ATTEMPTS, attempts_allowed
 from orchestrator.board import Board, State
@@ -154,7 +154,8 @@ class Outcomes:
 
     def _worker_lost(self, place: Place, event: WorkerLost) -> None:
         lost = self._board.running_on(place.name)
-        failure = replace(as_failure("", WorkerDiedError(event.message)), worker=place.name)
+        error = MachineLostError(event.message) if event.machine else WorkerDiedError(event.message)
+        failure = replace(as_failure("", error), worker=place.name)
         again = f"; {len(lost)} items are tried again" if lost else ""
         self._recorder.note(f"{place.name} died, a new worker takes its place{again}: {event.message}")
         if place.loading and not self._is_the_machines_fault(place, event.machine):

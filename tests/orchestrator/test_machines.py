@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from actors.boundary import Load, Task
+from actors.boundary import Generate, Load, Task
 from actors.types import Resources
+from orchestrator.attempts import MAX_ATTEMPTS, MAX_MACHINES
 from orchestrator.board import Board
 from orchestrator.cells import Cell
 from orchestrator.fleet import CROWDED_SECONDS
@@ -106,6 +107,37 @@ def test_workers_that_die_alone_while_loading_still_count() -> None:
     notebook = scheduled(pool, cells_of(model("a"), [0]))
     assert len(notebook.failures) == 1
     assert len(pool.starts) == 3
+
+
+@dataclass
+class DoomedPool(FakePool):
+    """The first ``losses`` tasks with cells take their worker's machine along, each another machine."""
+
+    losses: int = 0
+
+    def next_event(self, timeout: float | None) -> Event | None:
+        worker = next(iter(self._running), None)
+        task = next((task for name, task in reversed(self.tasks) if name == worker), None)
+        if timeout and worker is not None and isinstance(task, Generate) and self.losses:
+            self.losses -= 1
+            del self._running[worker], self._workers[worker]
+            return WorkerLost(worker, "its machine is gone", f"m{self.losses}")
+        return super().next_event(timeout)
+
+
+def test_cells_survive_the_loss_of_many_machines_and_stay_together() -> None:
+    pool = DoomedPool(losses=MAX_MACHINES)
+    notebook, _ = run(plan_of(*cells_of(model("a"), [0, 1, 2])), pool)
+    assert notebook.failures == {}
+    assert {attempt for _, attempt in notebook.cells.values()} == {MAX_MACHINES + 1}
+    assert {len(batch) for batch in pool.batches()} == {3}, "none of them is suspected"
+
+
+def test_a_cell_that_takes_one_machine_after_the_other_is_poison_in_the_end() -> None:
+    pool = DoomedPool(losses=10_000)
+    notebook, _ = run(plan_of(*cells_of(model("a"), [0])), pool)
+    assert [failure.kind for failure in notebook.failures.values()] == ["poison"]
+    assert len(pool.batches()) == MAX_MACHINES + MAX_ATTEMPTS
 
 
 def test_every_model_with_open_work_is_wanted_and_nothing_at_the_end() -> None:
