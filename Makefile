@@ -58,7 +58,7 @@ slow: setup-dev ## The tests that take more than a minute each
 chaos: setup-dev ## Kill workers, nodes and drivers of a simulated cluster at random moments, in 50 runs and a handful (about 45 minutes)
 	@$(PY) -m pytest -m chaos tests/chaos
 
-soak: setup-dev ## 20,000 tiny cells through Ray: do driver and workers keep their memory? (about 7 minutes)
+soak: setup-dev ## 20,000 tiny cells through Ray: do driver and workers keep their memory? (7 to 15 minutes)
 	@$(PY) -m benchmarks.soak
 
 adapter: setup ## Train the refusal adapter anew (about 20 minutes on 2 cores)

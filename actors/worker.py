@@ -14,7 +14,7 @@ from actors.boundary import as_failure
 from actors.engine.alone_probe import AloneProbe
 from actors.engine.engine import Engine, EngineModel, batch_dependence
 from actors.engine.firing import check_of
-from actors.engine.memory import peak_bytes
+from actors.engine.memory import peak_bytes, return_freed_memory
 from actors.engine.packing import Packing, pack
 from actors.engine.probe import EngineProbe
 from actors.engine.rows import CAPACITY_STEP, Row
@@ -86,6 +86,7 @@ class ModelWorker:
         """Drop the model and give its memory back."""
         self._loaded = self._engine = self._captures = self._probe = None
         gc.collect()
+        return_freed_memory()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

@@ -24,10 +24,10 @@ from actors.types import CellResult, DirectionSet, Failure, ModelInfo, Resources
 from benchmarks.simulation_bound import lower_bound
 from benchmarks.simulation_cluster import Cluster, SimulatedPool
 from benchmarks.simulation_workload import SIZES, Size, Workload, make_workload
-from orchestrator.board import Board
 from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.pool import Event
 from orchestrator.scheduler import Scheduler, Settings
+from orchestrator.scheduling.board import Board
 
 SCHEMA_VERSION = 1
 MEBIBYTE = 2**20

@@ -112,8 +112,8 @@ def plan(sweep: SweepFile, results: ResultsOption = None, costs: CostsFile = Non
 
     The constants of the estimate can be given in a costs file; `refit` makes one from a finished run.
     """
-    from orchestrator.costs import DEFAULT_COSTS, load_costs
-    from orchestrator.plan_table import render_plan
+    from orchestrator.planning.costs import DEFAULT_COSTS, load_costs
+    from orchestrator.planning.plan_table import render_plan
     from orchestrator.run import prepare
     from orchestrator.summaries import plan_object, state_line
 
@@ -218,9 +218,9 @@ def refit(
     out: Annotated[Path | None, typer.Option("--out", help="Write the costs file there instead of to stdout.")] = None,
 ) -> None:
     """Fit the constants of the cost model to a finished run, for `plan --costs`, and say what the run does not determine."""
-    from orchestrator.atomic import write_if_changed
-    from orchestrator.costs import encode_costs
+    from orchestrator.planning.costs import encode_costs
     from orchestrator.refit import refit_results
+    from orchestrator.storage.atomic import write_if_changed
 
     with input_errors_told():
         fit = refit_results(results)

@@ -17,14 +17,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.text import Text
 
 from actors.types import CellResult, Failure, ModelInfo
-from orchestrator.board import Board, State
 from orchestrator.cells import Cell
 from orchestrator.classifiers import Label
 from orchestrator.errors import plain
 from orchestrator.plan import Plan
-from orchestrator.planned_items import axes_name
 from orchestrator.recorder import Listener
-from orchestrator.rows import axes_of
+from orchestrator.records.planned_items import axes_name
+from orchestrator.records.rows import axes_of
+from orchestrator.scheduling.board import Board, State
 
 PLAIN_SECONDS = 2.0
 """Off a terminal, at most one line in this time (failures and notes always)."""

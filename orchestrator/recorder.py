@@ -15,8 +15,8 @@ from typing import Protocol
 from actors.types import CellResult, DirectionSet, Failure, ModelInfo, Response
 from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.classifiers import Classifier, Label
-from orchestrator.jobs import located
-from orchestrator.rows import SteeredAt
+from orchestrator.records.rows import SteeredAt
+from orchestrator.scheduling.jobs import located
 from orchestrator.storage import StorageError
 from orchestrator.store import Store, UnreadableFileError
 

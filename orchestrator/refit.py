@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.cells import variant_id
-from orchestrator.costs import CPU_NAME, DEFAULT_COSTS
-from orchestrator.devices import DEFAULT_GPU, DeviceClass
 from orchestrator.errors import InputError
-from orchestrator.estimate import weight_bytes
 from orchestrator.plan import Plan, PlannedModel
-from orchestrator.planning import plan_with_results
+from orchestrator.plan_with_results import plan_with_results
+from orchestrator.planning.costs import CPU_NAME, DEFAULT_COSTS
+from orchestrator.planning.devices import DEFAULT_GPU, DeviceClass
+from orchestrator.planning.estimate import weight_bytes
 from orchestrator.retrying import sweep_of
 from orchestrator.storage import Place
 from orchestrator.store import Store

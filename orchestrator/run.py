@@ -15,26 +15,26 @@ from typing import Literal
 from rich.console import Console
 
 from actors.types import Failure
-from orchestrator.attempts import MaxFailures
-from orchestrator.board import Board, State
 from orchestrator.cells import Cell
-from orchestrator.choices import Choice, encode_choices
 from orchestrator.classifiers import CLASSIFIERS
 from orchestrator.control.driver import Driver, Watched
-from orchestrator.costs import DEFAULT_COSTS, Costs
-from orchestrator.durable import DurablePool
-from orchestrator.folder import Folder
-from orchestrator.grids import Deferred
 from orchestrator.interrupts import Interrupts
 from orchestrator.logs import Journal, LogCopies, WatchedPool
 from orchestrator.plan import Plan
-from orchestrator.planning import plan_with_results
+from orchestrator.plan_with_results import plan_with_results
+from orchestrator.planning.choices import Choice, encode_choices
+from orchestrator.planning.costs import DEFAULT_COSTS, Costs
+from orchestrator.planning.grids import Deferred
 from orchestrator.pool import POOLS, Pool, PoolOptions
 from orchestrator.progress import make_display
 from orchestrator.recorder import Recorder
+from orchestrator.records.folder import Folder
 from orchestrator.report import write_report
 from orchestrator.retrying import ORIGIN
 from orchestrator.scheduler import Scheduler, Settings, TooManyFailuresError
+from orchestrator.scheduling.attempts import MaxFailures
+from orchestrator.scheduling.board import Board, State
+from orchestrator.scheduling.durable import DurablePool
 from orchestrator.scoring import label_what_is_not
 from orchestrator.storage import Place
 from orchestrator.store import Store

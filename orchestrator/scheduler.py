@@ -12,16 +12,16 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from orchestrator.attempts import NEVER, MaxFailures
-from orchestrator.board import Board, Item, State
-from orchestrator.fleet import Fleet, Place
-from orchestrator.outcomes import Desk, Outcomes, Recorder
-from orchestrator.pace import Pace
-from orchestrator.pieces import Pieces
-from orchestrator.placement import Placement
 from orchestrator.plan import Plan
 from orchestrator.pool import Load, Pool, Task
-from orchestrator.stragglers import Stragglers
+from orchestrator.scheduling.attempts import NEVER, MaxFailures
+from orchestrator.scheduling.board import Board, Item, State
+from orchestrator.scheduling.fleet import Fleet, Place
+from orchestrator.scheduling.outcomes import Desk, Outcomes, Recorder
+from orchestrator.scheduling.pace import Pace
+from orchestrator.scheduling.pieces import Pieces
+from orchestrator.scheduling.placement import Placement
+from orchestrator.scheduling.stragglers import Stragglers
 
 TICK_SECONDS = 2.0
 """How often to look for workers that have come or gone and for something that idle ones could do."""

@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestrator.classifiers import Label
-from orchestrator.comparison_rows import DirectionRow, TransferRow
 from orchestrator.errors import InputError, Problem
 from orchestrator.json_text import parse_json
-from orchestrator.rows import CellRow, canonical_json, digest_of
+from orchestrator.records.comparison_rows import DirectionRow, TransferRow
+from orchestrator.records.rows import CellRow, canonical_json, digest_of
 from orchestrator.storage import Readable, UnreadableFileError
 
 SCHEMA_VERSION = 1

@@ -33,16 +33,16 @@ from actors.types import CellResult, DirectionSet, Failure, Response
 from orchestrator import schema
 from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.classifiers import Label
-from orchestrator.compaction import CompactSummary, compact
-from orchestrator.comparison_rows import DirectionRow, TransferRow
-from orchestrator.direction_file import encode_direction
-from orchestrator.directions_table import StoredDirections
-from orchestrator.folder import Folder, Kind
 from orchestrator.json_text import parse_json
-from orchestrator.kept_directions import KeptDirections
-from orchestrator.parts import encode_labels, encode_responses, in_order, responses_of
-from orchestrator.plan_file import PlannedCells, check_version, decode_plan, encode_plan, planned_cells
-from orchestrator.rows import CellAxes, CellRow, Steered, SteeredAt, axes_of, measures_of, planned_at
+from orchestrator.records.compaction import CompactSummary, compact
+from orchestrator.records.comparison_rows import DirectionRow, TransferRow
+from orchestrator.records.direction_file import encode_direction
+from orchestrator.records.directions_table import StoredDirections
+from orchestrator.records.folder import Folder, Kind
+from orchestrator.records.kept_directions import KeptDirections
+from orchestrator.records.parts import encode_labels, encode_responses, in_order, responses_of
+from orchestrator.records.plan_file import PlannedCells, check_version, decode_plan, encode_plan, planned_cells
+from orchestrator.records.rows import CellAxes, CellRow, Steered, SteeredAt, axes_of, measures_of, planned_at
 from orchestrator.storage import Place, StoredFile, StoreLockedError, UnreadableFileError
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ class Store:
         self._folder.choices.write_if_changed(text.encode())
 
     def choices(self) -> list[dict[str, Any]]:
-        """What ``choices.json`` says (``orchestrator.choices.Choice`` as objects); none when there is none or it is damaged."""
+        """What ``choices.json`` says (``planning.choices.Choice`` as objects); none when there is none or it is damaged."""
         try:
             content = cast("dict[str, Any]", parse_json(self._folder.choices.read_bytes()))
             return list(content["choices"])

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from actors.types import Failure
-from orchestrator.board import State
 from orchestrator.cells import Cell
-from orchestrator.choices import Choice
-from orchestrator.grids import Deferred
-from orchestrator.plan_table import deferred_lines, incomparable_lines, plan_json
+from orchestrator.planning.choices import Choice
+from orchestrator.planning.grids import Deferred
+from orchestrator.planning.plan_table import deferred_lines, incomparable_lines, plan_json
 from orchestrator.progress import duration
 from orchestrator.run import Prepared, RunSummary
+from orchestrator.scheduling.board import State
 from orchestrator.storage import Place
 
 FAILURES_SHOWN = 5

@@ -11,10 +11,10 @@ from actors.types import EngineOptions
 from orchestrator.cells import Options
 from orchestrator.errors import InputError, Problem
 from orchestrator.storage import Place, place_of
-from orchestrator.sweep_problems import problem_at, problems_of
-from orchestrator.sweep_resolve import BehaviorPrompts, Grid, ModelVariant, resolve
-from orchestrator.sweep_schema import PoolEntry, SweepSettings, TrackingEntry
-from orchestrator.sweep_yaml import Document, read_yaml
+from orchestrator.sweep_file.problems import problem_at, problems_of
+from orchestrator.sweep_file.resolve import BehaviorPrompts, Grid, ModelVariant, resolve
+from orchestrator.sweep_file.schema import PoolEntry, SweepSettings, TrackingEntry
+from orchestrator.sweep_file.yaml_text import Document, read_yaml
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,13 @@ def keep_freed_memory() -> bool:
     return all(mallopt(option, value) == 1 for option, value in ((_MMAP_THRESHOLD, 32 * 2**20), (_TRIM_THRESHOLD, 2**31 - 1)))
 
 
+def return_freed_memory() -> None:
+    """Give what the C library has kept back to the system, where it can be told to (glibc): the next model needs other sizes."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
+
+
 def peak_bytes(device: torch.device) -> int:
     """The most memory this process has held: on the device for CUDA, resident for the CPU."""
     if device.type == "cuda":

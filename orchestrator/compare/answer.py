@@ -24,7 +24,7 @@ from orchestrator.errors import InputError, Problem
 from orchestrator.paper.audit import audit
 from orchestrator.paper.beside import beside
 from orchestrator.paper.tables import chosen_tables
-from orchestrator.rows import CellRow
+from orchestrator.records.rows import CellRow
 from orchestrator.storage import place_of
 from orchestrator.store import Store, UnreadableFileError
 

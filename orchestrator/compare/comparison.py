@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.classifiers import LabelName
 from orchestrator.errors import InputError
-from orchestrator.rows import CellRow
+from orchestrator.records.rows import CellRow
 from orchestrator.statistics import (
     BootstrapKind,
     Interval,

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from orchestrator.control.heartbeat import Beat, read_beat
 from orchestrator.errors import InputError
-from orchestrator.folder import Folder
+from orchestrator.records.folder import Folder
 from orchestrator.storage import Place
 from orchestrator.store import Store
 

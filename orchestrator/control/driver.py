@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Protocol, TypedDict
 
 from actors.use import Use
-from orchestrator.board import Board
 from orchestrator.control.heartbeat import (
     BEAT_SECONDS,
     Beat,
@@ -25,11 +24,12 @@ from orchestrator.control.heartbeat import (
     process_start,
 )
 from orchestrator.control.requests import Request, Requests
-from orchestrator.folder import Folder
 from orchestrator.logs import Doing, Entry, Journal, WatchedPool
 from orchestrator.plan import Plan
 from orchestrator.progress import progress_of, time_left
+from orchestrator.records.folder import Folder
 from orchestrator.redaction import redacted
+from orchestrator.scheduling.board import Board
 
 POLL_SECONDS = 0.5
 """How often to look for requests."""

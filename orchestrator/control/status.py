@@ -11,10 +11,10 @@ from functools import lru_cache
 from actors.use import Use
 from orchestrator.control.heartbeat import Beat, Condition, Rate, WorkerNow, age, condition, read_beat, told
 from orchestrator.failed import FailedItem, failed_items, group_lines, grouped
-from orchestrator.folder import Folder
-from orchestrator.plan_file import PlannedCells, decode_plan
-from orchestrator.planned_items import axes_name
 from orchestrator.progress import duration
+from orchestrator.records.folder import Folder
+from orchestrator.records.plan_file import PlannedCells, decode_plan
+from orchestrator.records.planned_items import axes_name
 from orchestrator.storage import Place, State, StoredFile
 from orchestrator.summaries import aligned
 

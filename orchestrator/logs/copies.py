@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from orchestrator.folder import LOGS, Folder
 from orchestrator.logs.entries import log_files
+from orchestrator.records.folder import LOGS, Folder
 
 EVERY_SECONDS = 30.0
 BYTES_PER_SECOND = 2**18

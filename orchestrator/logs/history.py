@@ -8,13 +8,13 @@ from datetime import datetime
 
 from orchestrator.control.heartbeat import Beat, is_live, read_beat
 from orchestrator.failed import FailedItem, failed_items
-from orchestrator.folder import Folder
 from orchestrator.logs.entries import Entry, EntryReader
-from orchestrator.parts import decode_responses
-from orchestrator.plan_file import PlannedCells, decode_plan
-from orchestrator.planned_items import PlannedItem, item_named, planned_items
 from orchestrator.progress import duration
-from orchestrator.rows import CellMeasures
+from orchestrator.records.folder import Folder
+from orchestrator.records.parts import decode_responses
+from orchestrator.records.plan_file import PlannedCells, decode_plan
+from orchestrator.records.planned_items import PlannedItem, item_named, planned_items
+from orchestrator.records.rows import CellMeasures
 from orchestrator.storage import Place, UnreadableFileError
 
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from orchestrator.errors import InputError
-from orchestrator.folder import Folder
 from orchestrator.logs.entries import Entry, EntryReader
 from orchestrator.logs.history import entry_json, entry_line, names_of
-from orchestrator.plan_file import decode_plan
-from orchestrator.planned_items import item_named, planned_items
+from orchestrator.records.folder import Folder
+from orchestrator.records.plan_file import decode_plan
+from orchestrator.records.planned_items import item_named, planned_items
 from orchestrator.storage import Place, StorageError
 
 FETCH_SECONDS = 10.0

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.classifiers import LabelName
+from orchestrator.records.rows import CellRow
 from orchestrator.report.drawing import COLOURS, MARKERS, panels, png_of
 from orchestrator.report.series import Series, multiplier_text
 from orchestrator.report.values import IN_SAMPLE, best_of, refusal_rate, where_text
-from orchestrator.rows import CellRow
 from orchestrator.statistics import wilson
 
 POINTS = 3

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.classifiers import LabelName
+from orchestrator.records.rows import CellRow
 from orchestrator.report.drawing import new_figure, png_of
 from orchestrator.report.series import Series
 from orchestrator.report.values import IN_SAMPLE, where_text
-from orchestrator.rows import CellRow
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.comparison_rows import TransferRow
-from orchestrator.plan_file import PlannedPair
+from orchestrator.records.comparison_rows import TransferRow
+from orchestrator.records.plan_file import PlannedPair
 from orchestrator.report.drawing import new_figure, png_of
 from orchestrator.report.method_text import options_text
 from orchestrator.report.transfer import missing_text

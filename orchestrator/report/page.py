@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.classifiers import LabelName
-from orchestrator.plan_file import PlannedCells
+from orchestrator.records.plan_file import PlannedCells
+from orchestrator.records.rows import CellRow
 from orchestrator.report.blocks import Block, Bullets, Fold, Heading, Paragraph, Picture, Quote
 from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.reading import reading
 from orchestrator.report.samples import Sample
 from orchestrator.report.series import Series, cell_text
 from orchestrator.report.tables import cells_grid
-from orchestrator.rows import CellRow
 
 PROMPT_SHOWN = 200
 RESPONSE_SHOWN = 400

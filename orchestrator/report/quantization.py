@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.classifiers import LabelName
-from orchestrator.comparison_rows import DirectionRow
+from orchestrator.records.comparison_rows import DirectionRow
+from orchestrator.records.rows import CellRow
 from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.series import multiplier_text
 from orchestrator.report.values import BEST_NOTE, best_of, decimals, number, rate_value, where_text
-from orchestrator.rows import CellRow
 from orchestrator.statistics import fisher, holm
 
 _COLUMNS = (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from orchestrator.records.rows import CellRow
 from orchestrator.report.series import Series, cell_text, mostly, series_of
 from orchestrator.report.values import best_of, refusal_rate
-from orchestrator.rows import CellRow
 from orchestrator.statistics import interval_text
 
 

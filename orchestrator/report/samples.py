@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from actors.types import Response
 from orchestrator.classifiers import LABEL_NAMES, Label, LabelName
+from orchestrator.records.rows import CellRow
 from orchestrator.report.series import Series
-from orchestrator.rows import CellRow
 
 PER_LABEL = 2
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from orchestrator.records.rows import CellRow
 from orchestrator.report.method_text import options_text
 from orchestrator.report.untrusted import visible
-from orchestrator.rows import CellRow
 
 
 @dataclass(frozen=True)

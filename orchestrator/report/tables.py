@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from orchestrator.records.rows import CellRow
 from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.series import Series, multiplier_text
 from orchestrator.report.values import (
@@ -16,7 +17,6 @@ from orchestrator.report.values import (
     rate_value,
     where_text,
 )
-from orchestrator.rows import CellRow
 from orchestrator.statistics import percent_text
 
 _RATES = (Column("coherent refusal %"), Column("garbled %", "garbled"), Column("normal %", "normal"))

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from orchestrator.comparison_rows import TransferRow
-from orchestrator.plan_file import PlannedPair
+from orchestrator.records.comparison_rows import TransferRow
+from orchestrator.records.plan_file import PlannedPair
 from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.method_text import method_text
 from orchestrator.report.values import IN_SAMPLE, PLANNED_NOTE, decimals, number

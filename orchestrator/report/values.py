@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from orchestrator.classifiers import LabelName
+from orchestrator.records.rows import CellRow
 from orchestrator.report.grid import Tone, Value
 from orchestrator.report.series import depth_text, layer_text, mostly
-from orchestrator.rows import CellRow
 from orchestrator.statistics import interval_text, percent_text
 
 IN_SAMPLE = "†"

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from orchestrator.atomic import clean, sync_folder, write_atomic, write_bytes
 from orchestrator.errors import InputError
-from orchestrator.locking import exclusive
+from orchestrator.storage.atomic import clean, sync_folder, write_atomic, write_bytes
 from orchestrator.storage.errors import BadSectorError, StorageError
 from orchestrator.storage.files import State, WriteTo
+from orchestrator.storage.locking import exclusive
 
 LOCK = ".lock"
 

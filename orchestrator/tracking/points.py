@@ -8,11 +8,11 @@ from dataclasses import asdict
 
 from actors.types import CellResult
 from actors.use import Use
-from orchestrator.board import Board
 from orchestrator.cells import Cell, model_identity
 from orchestrator.classifiers import LABEL_NAMES, Label
 from orchestrator.plan import Plan
 from orchestrator.progress import progress_of
+from orchestrator.scheduling.board import Board
 
 Value = str | int | float | bool
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.records.rows import CellRow
 from orchestrator.redaction import redacted
 from orchestrator.report.untrusted import visible
-from orchestrator.rows import CellRow
 from orchestrator.store import Store, UnreadableFileError
 
 MAX_ROWS = 10_000

@@ -15,8 +15,8 @@ from benchmarks.simulation_bound import path_bound, volume_bound, work_of
 from benchmarks.simulation_cluster import Cluster, SimulatedPool
 from benchmarks.simulation_workload import SIZES, Size, Workload, make_workload
 from orchestrator.cells import variant_id
-from orchestrator.jobs import extraction_job
 from orchestrator.pool import Extract, Load, Loaded, TaskDone, WorkerLost
+from orchestrator.scheduling.jobs import extraction_job
 
 SMALL = {one.name: one for one in scenarios(2000, 50)}
 

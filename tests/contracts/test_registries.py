@@ -11,8 +11,8 @@ from actors.families import FAMILIES
 from actors.loading import DTYPES
 from actors.types import DType, ExtractorName
 from orchestrator.classifiers import CLASSIFIERS
-from orchestrator.models import EMBEDDED, FAMILY_OF
-from orchestrator.sweep_schema import ClassifierName, ModelEntry
+from orchestrator.planning.models import EMBEDDED, FAMILY_OF
+from orchestrator.sweep_file.schema import ClassifierName, ModelEntry
 
 
 def test_name_tables_agree() -> None:

@@ -10,11 +10,12 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from orchestrator import costs, sweep_schema
-from orchestrator.costs import load_costs
 from orchestrator.plan import make_plan
+from orchestrator.planning import costs
+from orchestrator.planning.costs import load_costs
 from orchestrator.sweep import load_sweep
-from orchestrator.sweep_fields import Entry
+from orchestrator.sweep_file import schema as sweep_schema
+from orchestrator.sweep_file.fields import Entry
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "sweep-file.md").read_text(encoding="utf-8")

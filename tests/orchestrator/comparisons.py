@@ -14,10 +14,10 @@ import numpy as np
 
 from actors.types import Direction, DirectionSet, ModelSpec
 from orchestrator.cells import SELECTED, Cell, DirectionSpec, Span, SteeringSpec
-from orchestrator.layers import corresponding_layer, steered_layers
-from orchestrator.models import ModelShape
 from orchestrator.plan import IncomparablePair, Plan, PlannedModel
-from orchestrator.rows import SteeredAt
+from orchestrator.planning.layers import corresponding_layer, steered_layers
+from orchestrator.planning.models import ModelShape
+from orchestrator.records.rows import SteeredAt
 from orchestrator.store import Store
 from tests.orchestrator.samples import D_MODEL, MODEL, SHAPE, cell, direction_spec, labels_of, plan_of, result_of
 

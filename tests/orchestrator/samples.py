@@ -21,9 +21,9 @@ from actors.types import (
 )
 from orchestrator.cells import Cell, CellLabels, DirectionSpec, SteeringSpec, variant_id
 from orchestrator.classifiers import Label, LabelName
-from orchestrator.estimate import Estimate
-from orchestrator.models import ModelShape
 from orchestrator.plan import Plan, PlannedModel
+from orchestrator.planning.estimate import Estimate
+from orchestrator.planning.models import ModelShape
 from orchestrator.store import Store
 
 N_LAYERS = 30

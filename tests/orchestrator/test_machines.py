@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 from actors.boundary import Generate, Load, Task
 from actors.types import Resources
-from orchestrator.attempts import MAX_ATTEMPTS, MAX_MACHINES
-from orchestrator.board import Board
 from orchestrator.cells import Cell
-from orchestrator.fleet import CROWDED_SECONDS
-from orchestrator.pace import Pace
-from orchestrator.placement import LET_GO_SECONDS, MACHINE_SECONDS
 from orchestrator.pool import Event, WorkerLost
 from orchestrator.scheduler import ASK_SECONDS, Scheduler, Settings
+from orchestrator.scheduling.attempts import MAX_ATTEMPTS, MAX_MACHINES
+from orchestrator.scheduling.board import Board
+from orchestrator.scheduling.fleet import CROWDED_SECONDS
+from orchestrator.scheduling.pace import Pace
+from orchestrator.scheduling.placement import LET_GO_SECONDS, MACHINE_SECONDS
 from tests.orchestrator.test_scheduler import FakePool, Notebook, cells_of, model, plan_of, run
 
 BIG, SMALL = Resources(gpus=1, accelerator="A100"), Resources(gpus=1, accelerator="L4")

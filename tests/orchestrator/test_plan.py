@@ -17,11 +17,11 @@ from rich.console import Console
 from actors.types import Prompt
 from orchestrator.cells import Cell, variant_id
 from orchestrator.errors import InputError
-from orchestrator.layers import layer_at, places
 from orchestrator.plan import Plan, make_plan
-from orchestrator.plan_table import plan_json, render_plan
+from orchestrator.planning.layers import layer_at, places
+from orchestrator.planning.plan_table import plan_json, render_plan
 from orchestrator.sweep import load_sweep
-from orchestrator.sweep_grids import LayerAxis
+from orchestrator.sweep_file.grids import LayerAxis
 from tests.orchestrator.sweep_files import EMBEDDED, hub, plan_of, sweep_data, write_model, write_sweep
 
 # The paper's own translations of depth to layer (SCIENCE.md section 1), and where binary floats go wrong.

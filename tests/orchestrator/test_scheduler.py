@@ -22,16 +22,16 @@ from actors.types import (
     Prompt,
     Resources,
 )
-from orchestrator import placement
-from orchestrator.attempts import MaxFailures
-from orchestrator.backlog import Amount
-from orchestrator.board import Board, State
 from orchestrator.cells import Cell, CellLabels, DirectionSpec, SteeringSpec, variant_id
-from orchestrator.estimate import Estimate
-from orchestrator.models import ModelShape
 from orchestrator.plan import Plan, PlannedModel
+from orchestrator.planning.estimate import Estimate
+from orchestrator.planning.models import ModelShape
 from orchestrator.pool import Event, TaskDone, WorkerLost, as_event
 from orchestrator.scheduler import Scheduler, Settings, TooManyFailuresError
+from orchestrator.scheduling import placement
+from orchestrator.scheduling.attempts import MaxFailures
+from orchestrator.scheduling.backlog import Amount
+from orchestrator.scheduling.board import Board, State
 from tests.fakes import D_MODEL, N_LAYERS, SLOTS, FakeWorker
 
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from actors.types import CellResult, DirectionSet, Failure, ModelInfo
 from benchmarks.simulation_cluster import Cluster, Fate, SimulatedPool
 from benchmarks.simulation_workload import SIZES, Workload, make_workload
-from orchestrator.board import Board, State
 from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.pool import Event
 from orchestrator.scheduler import Scheduler, Settings
+from orchestrator.scheduling.board import Board, State
 
 KINDS = ("A100-80G", "L40S")
 LONG_ENOUGH = 2e5

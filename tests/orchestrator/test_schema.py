@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.errors import InputError
-from orchestrator.rows import CellRow, Steered, axes_of, measures_of, planned_at, tally_of
+from orchestrator.records.rows import CellRow, Steered, axes_of, measures_of, planned_at, tally_of
 from orchestrator.schema import (
     CELLS,
     LABEL_PART,

@@ -12,8 +12,8 @@ from actors.types import EngineOptions, ExtractorName, Quantization, Resources
 from orchestrator.errors import InputError
 from orchestrator.plan import make_plan
 from orchestrator.sweep import Sweep, load_sweep
-from orchestrator.sweep_schema import Multipliers
-from orchestrator.sweep_yaml import MAX_BYTES, parse_yaml
+from orchestrator.sweep_file.schema import Multipliers
+from orchestrator.sweep_file.yaml_text import MAX_BYTES, parse_yaml
 from tests.orchestrator.sweep_files import BROKEN, EMBEDDED, REPO, hub, sweep_data, write_adapter, write_model, write_sweep
 
 # file -> for each problem: (line, what its report says in this order: field, value, allowed, nearest)
@@ -274,7 +274,7 @@ def test_too_large_a_file_and_a_missing_one_are_refused(tmp_path: Path) -> None:
 
 
 def test_too_many_nodes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.sweep_yaml.MAX_NODES", 100)
+    monkeypatch.setattr("orchestrator.sweep_file.yaml_text.MAX_NODES", 100)
     with pytest.raises(InputError, match="too many entries"):
         parse_yaml(f"[{'1, ' * 200}]", "x.yaml")
 

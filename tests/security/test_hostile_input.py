@@ -12,11 +12,11 @@ import pytest
 
 from orchestrator.behaviors import load_behavior
 from orchestrator.errors import InputError, shown
-from orchestrator.fingerprints import MAX_HEADER_BYTES, folder_fingerprint, safetensors_header
-from orchestrator.models import check_adapter
 from orchestrator.plan import make_plan
+from orchestrator.planning.fingerprints import MAX_HEADER_BYTES, folder_fingerprint, safetensors_header
+from orchestrator.planning.models import check_adapter
 from orchestrator.sweep import load_sweep
-from orchestrator.sweep_yaml import parse_yaml
+from orchestrator.sweep_file.yaml_text import parse_yaml
 from tests.orchestrator.samples import SHAPE
 from tests.orchestrator.sweep_files import QWEN_7B, sweep_data, write_adapter, write_model, write_sweep
 

@@ -11,7 +11,7 @@ import pytest
 from actors.remote import Setup
 from actors.types import ModelSpec
 from orchestrator.pool.ray import PASSED_ON
-from orchestrator.sweep_schema import ModelEntry
+from orchestrator.sweep_file.schema import ModelEntry
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(path for package in ("orchestrator", "actors") for path in (ROOT / package).rglob("*.py"))

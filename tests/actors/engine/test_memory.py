@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from transformers import Qwen2Config
@@ -35,6 +38,32 @@ def test_a_32b_model_leaves_room_for_256_slots_on_80_gigabytes(monkeypatch: pyte
     assert weights == pytest.approx(65.5e9, rel=0.01)
     monkeypatch.setattr(memory, "free_bytes", lambda _device: A100_80GB - weights - 2 * 2**30)  # 2 GiB: the CUDA context
     assert memory.slots_that_fit(QWEN_32B, 160, torch.bfloat16, torch.device("cuda")) >= 256
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other C libraries cannot be told to")
+def test_freed_memory_is_kept_until_it_is_returned() -> None:
+    """In a process of its own: many small blocks below one that stays, as after a model was dropped."""
+    program = """
+import ctypes, psutil
+from actors.engine.memory import keep_freed_memory, return_freed_memory
+assert keep_freed_memory()
+held = lambda: psutil.Process().memory_info().rss
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+blocks = [libc.malloc(ctypes.c_size_t(2**20)) for _ in range(200)]
+for block in blocks:
+    ctypes.memset(block, 1, 2**20)
+full = held()
+for block in blocks[:-1]:
+    libc.free(ctypes.c_void_p(block))
+kept = held()
+return_freed_memory()
+print((full - kept) >> 20, (full - held()) >> 20)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    after_free, after_return = map(int, done.stdout.split())
+    assert after_free < 20
+    assert after_return > 150
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma2", "qwen3", "gpt2"])

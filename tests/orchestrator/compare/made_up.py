@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.classifiers import Label, LabelName
 from orchestrator.compare.comparison import Outcomes, Reader
-from orchestrator.rows import CellRow, tally_of
+from orchestrator.records.rows import CellRow, tally_of
 from tests.orchestrator.report.made_up import row_of
 from tests.orchestrator.samples import cell
 

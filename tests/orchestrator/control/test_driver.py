@@ -14,16 +14,16 @@ import pytest
 
 from actors.boundary import Generate
 from actors.types import Decoding, GenerationJob, Prompt
-from orchestrator.board import Board
 from orchestrator.control import driver as module
 from orchestrator.control.driver import Driver, Watched
 from orchestrator.control.heartbeat import Beat, condition, read_beat
 from orchestrator.control.requests import Requests
-from orchestrator.folder import Folder
 from orchestrator.logs import EntryReader, Journal, WatchedPool
 from orchestrator.plan import Plan
 from orchestrator.pool import PoolOptions
 from orchestrator.pool.local import LocalPool
+from orchestrator.records.folder import Folder
+from orchestrator.scheduling.board import Board
 from orchestrator.storage import StoredFile
 from tests.orchestrator.samples import grid, plan_of
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.folder import Folder
 from orchestrator.logs import Entry, EntryReader, Journal, LogCopies, copies
 from orchestrator.logs import journal as journal_module
 from orchestrator.logs.showing import Feed
+from orchestrator.records.folder import Folder
 from orchestrator.storage import S3Url, StorageError
 from orchestrator.store import Store
 from tests.orchestrator.samples import grid, plan_of

@@ -9,10 +9,10 @@ import pytest
 
 from actors.types import Failure, ModelInfo
 from orchestrator.errors import InputError
-from orchestrator.folder import Folder
 from orchestrator.logs import Entry, Journal
 from orchestrator.logs.history import entries_of, history_json, history_lines, read_history
 from orchestrator.logs.showing import Feed
+from orchestrator.records.folder import Folder
 from orchestrator.store import Store
 from tests.orchestrator.samples import filled, grid, labels_of, plan_of, result_of
 

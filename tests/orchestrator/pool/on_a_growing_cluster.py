@@ -22,9 +22,9 @@ from typing import Any
 
 import psutil
 
-from orchestrator.board import Board
 from orchestrator.pool import PoolOptions
 from orchestrator.scheduler import Scheduler
+from orchestrator.scheduling.board import Board
 from tests.orchestrator.test_scheduler import Notebook, cells_of, model, plan_of
 
 ROOT = Path(__file__).parents[3]

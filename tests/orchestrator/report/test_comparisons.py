@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 from scipy.stats import fisher_exact
 
-from orchestrator.choices import Choice, Considered, encode_choices
+from orchestrator.planning.choices import Choice, Considered, encode_choices
+from orchestrator.records.rows import CellRow
 from orchestrator.report import ROWS_SHOWN, results_tables
 from orchestrator.report.chosen import chosen_grid
 from orchestrator.report.grid import Grid
@@ -20,7 +21,6 @@ from orchestrator.report.quantization import quantization_grid
 from orchestrator.report.series import series_of
 from orchestrator.report.tables import best_grid, cells_grid
 from orchestrator.report.transfer import te_text, transfer_grid
-from orchestrator.rows import CellRow
 from orchestrator.store import Store
 from tests.orchestrator.comparisons import ALPHA, ALPHA_INT8, Counts, compared, set_of
 from tests.orchestrator.report.made_up import rows_of

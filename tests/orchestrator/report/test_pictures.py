@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from orchestrator.plan_file import PlannedPair
+from orchestrator.records.plan_file import PlannedPair
 from orchestrator.report import write_report
 from orchestrator.report.curves import LINES, depth_figure, depth_lines, multiplier_figure, multiplier_line
 from orchestrator.report.matrix import _values, matrices, matrix_figure

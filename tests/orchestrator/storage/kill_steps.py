@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator.folder import ENDINGS
+from orchestrator.records.folder import ENDINGS
 from orchestrator.store import Store, UnreadableFileError
 from tests.orchestrator.storage.writes import WRITES, Write, prepare, seen
 

@@ -12,10 +12,11 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load, save
 
-from orchestrator import direction_file, plan_file, schema
-from orchestrator.direction_file import decode_direction, decode_source
+from orchestrator import schema
 from orchestrator.errors import InputError
-from orchestrator.parts import decode_labels, decode_responses, responses_of
+from orchestrator.records import direction_file, plan_file
+from orchestrator.records.direction_file import decode_direction, decode_source
+from orchestrator.records.parts import decode_labels, decode_responses, responses_of
 from orchestrator.schema import RECORD_KEY, open_writer
 from orchestrator.storage import Place, StoredFile, UnreadableFileError, open_files
 from orchestrator.store import Store

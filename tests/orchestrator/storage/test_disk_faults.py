@@ -18,10 +18,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from orchestrator import atomic
 from orchestrator.cli import app
 from orchestrator.pool import POOLS
-from orchestrator.storage import StorageError, UnreadableFileError
+from orchestrator.storage import StorageError, UnreadableFileError, atomic
 from orchestrator.store import Store
 from tests.fake_cli import with_fake_worker
 from tests.orchestrator.storage.writes import CELLS, NEW, WRITES, prepare, seen

@@ -1,0 +1,1 @@
+"""From a sweep to its items: grids, models and their shapes, layers, what all of it will take."""

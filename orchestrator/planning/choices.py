@@ -1,0 +1,190 @@
+"""Settings that a grid takes from the finished cells of an earlier one: the rule, and the evidence for every choice.
+
+Pure: what is known of finished cells comes in as tallies, so the same results always give the same choices.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+
+from orchestrator.cells import variant_id
+from orchestrator.planning.grid import Group, Setting, Steered
+from orchestrator.sweep_file.grids import Grid
+from orchestrator.sweep_file.schema import Choose
+
+CHOICES_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How the responses of a finished cell were labelled: ``n`` of them, so many coherent refusals, so many garbled."""
+
+    n: int
+    coherent: int
+    garbled: int
+
+
+@dataclass(frozen=True)
+class Considered:
+    """A setting that was tried. ``layer`` is None where the method selected it; counts are of ``n`` labelled responses."""
+
+    cell_id: str
+    layer: int | None
+    depth: float | None
+    multiplier: float
+    n: int
+    coherent: int
+    garbled: int
+
+    @property
+    def coherent_rate(self) -> float:
+        """Share of coherent refusals; 0 without responses."""
+        return self.coherent / self.n if self.n else 0.0
+
+    @property
+    def garbled_rate(self) -> float:
+        """Share of garbled responses; 1 without responses, which speak for nothing."""
+        return self.garbled / self.n if self.n else 1.0
+
+
+@dataclass(frozen=True)
+class Unsettled:
+    """Why there is no setting: it is not known yet (``waiting``), or none qualified."""
+
+    reason: str
+    waiting: bool
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen for one model variant, behavior and method of ``grid``, and from what.
+
+    ``chosen`` is None when no setting of grid ``origin`` qualified; ``reason`` then says so.
+    """
+
+    grid: str
+    origin: str
+    model: str
+    behavior: str
+    method: str
+    max_garbled: float
+    chosen: Considered | None
+    considered: tuple[Considered, ...]
+    reason: str = ""
+
+    def __str__(self) -> str:
+        head = f"grid {self.grid}, {self.model}, {self.behavior}, {self.method}: "
+        one = self.chosen
+        if one is None:
+            return head + self.reason
+        where = "the selected layer" if one.layer is None else f"layer {one.layer}"
+        rates = f"{one.coherent} of {one.n} coherent refusals, {one.garbled} garbled"
+        return f"{head}{where}, multiplier {one.multiplier:g} ({rates}; best of {len(self.considered)} in grid {self.origin})"
+
+
+def choose(tried: Sequence[Considered], max_garbled: float) -> Considered | None:
+    """The rule: garbled rate at most ``max_garbled``; then the best coherent refusal rate; ties: the highest multiplier, then
+    the earliest layer. None when nothing qualifies (SCIENCE.md section 7)."""
+    fit = [one for one in tried if one.garbled_rate <= max_garbled]
+    last = float("inf")
+    return max(
+        fit, key=lambda one: (one.coherent_rate, one.multiplier, -(last if one.layer is None else one.layer)), default=None
+    )
+
+
+class Chooser:
+    """Collects the own cells of every grid, and decides what later grids take from them."""
+
+    def __init__(self, tallies: Mapping[str, Tally]) -> None:
+        self._tallies = tallies
+        self._tried: dict[tuple[str, ...], list[Steered]] = {}
+        self._decided: dict[tuple[str, ...], tuple[Choice, Setting | None]] = {}
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """Every choice that was made, those that found nothing included."""
+        return tuple(choice for choice, _ in self._decided.values())
+
+    def note(self, grid: Grid, steered: Steered) -> None:
+        """A cell of ``grid`` with a variant's own direction."""
+        if steered.group.source is steered.group.target and not steered.control:
+            for key in _keys(grid.name, steered.group):
+                self._tried.setdefault(key, []).append(steered)
+
+    def tried(self, grid: Grid, group: Group) -> list[Steered]:
+        """The cells whose results choose for the target of ``group``; none where the earlier grid has none yet itself."""
+        assert grid.choose is not None
+        return self._tried.get(_origin_key(grid.choose, group), [])
+
+    def setting(self, grid: Grid, group: Group) -> Setting | Unsettled:
+        """The setting for the target of ``group``, or why there is none."""
+        assert grid.choose is not None
+        key, _ = _keys(grid.name, group)
+        if key not in self._decided:
+            tried = self.tried(grid, group)
+            left = [one for one in tried if one.cell.id not in self._tallies]
+            if left or not tried:
+                number = f"{len(left)} of its {len(tried)} cells are not finished" if tried else "its own cells are not known"
+                return Unsettled(f"waits for grid {grid.choose.origin}: {number}", waiting=True)
+            self._decided[key] = self._decide(grid, grid.choose, group, tried)
+        choice, setting = self._decided[key]
+        return Unsettled(choice.reason, waiting=False) if setting is None else setting
+
+    def _decide(self, grid: Grid, asked: Choose, group: Group, tried: Sequence[Steered]) -> tuple[Choice, Setting | None]:
+        considered = {self._considered(one): one.setting for one in tried}
+        best = choose(list(considered), asked.max_garbled)
+        reason = "" if best is not None else _nothing_fits(asked, list(considered))
+        found = Choice(
+            grid=grid.name,
+            origin=asked.origin,
+            model=group.target.name,
+            behavior=group.found.key,
+            method=group.method[0],
+            max_garbled=asked.max_garbled,
+            chosen=best,
+            considered=tuple(considered),
+            reason=reason,
+        )
+        return found, None if best is None else considered[best]
+
+    def _considered(self, one: Steered) -> Considered:
+        place, cell = one.setting.place, one.cell
+        tally = self._tallies[cell.id]
+        layer, depth = (None, None) if place is None else (place.layer, float(place.depth))
+        return Considered(cell.id, layer, depth, one.setting.multiplier, tally.n, tally.coherent, tally.garbled)
+
+
+def _nothing_fits(asked: Choose, tried: Sequence[Considered]) -> str:
+    least = min(one.garbled_rate for one in tried)
+    settings = f"none of the {len(tried)} settings of grid {asked.origin}"
+    return f"not run: {settings} stays within {asked.max_garbled:.0%} garbled (the least is {least:.0%})"
+
+
+def scaled(multiplier: float, asked: Choose) -> tuple[float, ...]:
+    """A chosen multiplier times the factors ``around``, in six digits (25 x 1.15 is 28.75)."""
+    return tuple(dict.fromkeys(float(f"{multiplier * factor:.6g}") for factor in asked.around or (1.0,)))
+
+
+def encode_choices(choices: Sequence[Choice]) -> str:
+    """The text of ``choices.json``: every choice with all settings that were considered and their counts."""
+    content = {"version": CHOICES_VERSION, "choices": [asdict(choice) for choice in choices]}
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _keys(grid: str, group: Group) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The keys of a group's target, behavior and method: with the method's options, and by its name alone."""
+    method, options = group.method
+    head = (grid, variant_id(group.target.spec), group.found.key, method)
+    return (*head, json.dumps(options, sort_keys=True, default=str)), head
+
+
+def _origin_key(asked: Choose, group: Group) -> tuple[str, ...]:
+    """The key in the earlier grid of what chooses for the target of ``group``."""
+    target = group.target
+    if asked.quantization is not None:
+        target = replace(target, spec=replace(target.spec, quantization=asked.quantization))
+    method = group.method if asked.method is None else (asked.method, ())
+    exact, by_name = _keys(asked.origin, replace(group, target=target, method=method))
+    return exact if asked.method is None else by_name

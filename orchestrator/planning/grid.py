@@ -1,0 +1,206 @@
+"""The cells of one grid: every variant with its own directions (the diagonal of the transfer matrix), and the transfers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from orchestrator.cells import (
+    SELECTED,
+    Cell,
+    CellLabels,
+    DirectionSpec,
+    Options,
+    Scope,
+    SourceLayer,
+    Span,
+    SteeringSpec,
+    variant_id,
+)
+from orchestrator.planning.layers import Place, places, steered_layers
+from orchestrator.sweep_file.resolve import BehaviorPrompts, Grid, ModelVariant
+
+AxisPlace = Place | None
+"""A point of the layer axis; None: the layer that the method selects."""
+
+
+@dataclass(frozen=True)
+class IncomparablePair:
+    """A transfer pair (``PlannedModel.name``) that is not run, with both widths (d_model) and the reason in words."""
+
+    source: str
+    target: str
+    source_width: int
+    target_width: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a grid varies for one variant, behavior and method: where, and how strongly."""
+
+    place: AxisPlace
+    multiplier: float
+
+
+@dataclass(frozen=True)
+class Group:
+    """The cells of a grid that differ in their setting only: one source, one target (the same off transfers), one behavior,
+    one method with its options."""
+
+    source: ModelVariant
+    target: ModelVariant
+    found: BehaviorPrompts
+    method: tuple[str, Options]
+
+    @property
+    def name(self) -> str:
+        """For messages: ``model``, or ``source -> model``."""
+        return self.target.name if self.source is self.target else f"{self.source.name} -> {self.target.name}"
+
+
+@dataclass(frozen=True)
+class Steered:
+    """A steered cell with the setting that it stands for. ``control``: it is the target's own, run beside a transfer."""
+
+    group: Group
+    setting: Setting
+    cell: Cell
+    control: bool = False
+
+
+def axis_places(grid: Grid, source: ModelVariant) -> tuple[AxisPlace, ...]:
+    """The layer axis in ``source``, by ascending layer, the selected layer last."""
+    found = places(grid.axis.depths, grid.axis.layers, source.shape.n_layers)
+    return (*found, None) if grid.axis.auto else found
+
+
+def baselines(grid: Grid) -> Iterator[Cell]:
+    """The unsteered cells: of every variant and behavior, if the grid wants them."""
+    if grid.baseline:
+        for model, found in itertools.product(_once(grid.variants), grid.behaviors):
+            yield _baseline(grid, model, found)
+
+
+def own_groups(grid: Grid) -> Iterator[Group]:
+    """Every variant with its own directions."""
+    for model, found in itertools.product(_once(grid.variants), grid.behaviors):
+        for method in grid.methods:
+            yield Group(model, model, found, method)
+
+
+def transfer_groups(grid: Grid) -> tuple[list[Group], tuple[IncomparablePair, ...]]:
+    """Directions of one variant in another, for every pair that can be compared; and the pairs that cannot, with the reason."""
+    groups: list[Group] = []
+    incomparable: list[IncomparablePair] = []
+    for source, target in _pairs(grid):
+        if source.shape.d_model != target.shape.d_model:
+            incomparable.append(_incomparable(source, target, "the residual streams differ in width"))
+            continue
+        if source.shape.n_layers != target.shape.n_layers and {"own", "list"} & set(grid.scopes):
+            reason = f"scopes own and list need equally many layers, not {source.shape.n_layers} and {target.shape.n_layers}"
+            incomparable.append(_incomparable(source, target, reason))
+        groups += [Group(source, target, found, method) for found, method in itertools.product(grid.behaviors, grid.methods)]
+    return groups, tuple(incomparable)
+
+
+def cells_of(grid: Grid, group: Group, axis: Sequence[AxisPlace], multipliers: Sequence[float]) -> Iterator[Cell | Steered]:
+    """The cells of a group over places in the source and multipliers: steered ones, off the diagonal each with the target's
+    self-control, and for multiplier 0 (which steers nothing) the baseline."""
+    n_target = group.target.shape.n_layers
+    own = Group(group.target, group.target, group.found, group.method)
+    direction, own_direction = _direction(grid, group), _direction(grid, own)
+    in_target = tuple(sorted({place.within(n_target).layer for place in axis if place is not None}))
+    for place, scope in _placements(grid, group, axis):
+        spot = _spot(group, direction, place, (scope, in_target))
+        within = None if place is None else place.within(n_target)
+        control = None if group.source is group.target else _spot(own, own_direction, within, (scope, in_target))
+        for multiplier in multipliers:
+            if multiplier == 0:
+                yield _baseline(grid, group.target, group.found)
+                continue
+            yield Steered(group, Setting(place, multiplier), spot.cell(grid, group, multiplier))
+            if control is not None:
+                yield Steered(own, Setting(within, multiplier), control.cell(grid, own, multiplier), control=True)
+
+
+def _placements(grid: Grid, group: Group, axis: Sequence[AxisPlace]) -> Iterator[tuple[AxisPlace, Scope]]:
+    for scope in grid.scopes:
+        if scope in ("own", "list") and group.source.shape.n_layers != group.target.shape.n_layers:
+            continue  # listed as incomparable: there is no corresponding layer for each layer
+        for place in axis[:1] if scope == "list" else axis:
+            yield place, scope
+
+
+@dataclass(frozen=True)
+class _Spot:
+    """A group's cell but for its multiplier, shared by all of them."""
+
+    direction: DirectionSpec
+    source_layer: SourceLayer
+    layers: tuple[int, ...]
+    span: Span | None
+    labels: CellLabels
+
+    def cell(self, grid: Grid, group: Group, multiplier: float) -> Cell:
+        steering = SteeringSpec(self.direction, self.source_layer, self.layers, multiplier, grid.intervention, self.span)
+        return Cell(group.target.spec, group.found.prompts, grid.decoding, steering, self.labels)
+
+
+def _direction(grid: Grid, group: Group) -> DirectionSpec:
+    behavior, (method, options) = group.found.behavior, group.method
+    return DirectionSpec(group.source.spec, behavior.harmful, behavior.harmless, method, options, grid.extractor)
+
+
+def _spot(group: Group, direction: DirectionSpec, place: AxisPlace, scoped: tuple[Scope, tuple[int, ...]]) -> _Spot:
+    """``scoped``: the scope, and the target's layers that a ``list`` steers."""
+    scope, listed = scoped
+    n_source, n_target = group.source.shape.n_layers, group.target.shape.n_layers
+    labels = CellLabels(
+        model=group.target.key,
+        behavior=group.found.behavior.name,
+        family=group.target.shape.family,
+        source_model=group.source.key if group.source is group.target else group.source.name,
+        scope=scope,
+        depth=None if scope == "list" or place is None else float(place.depth),
+    )
+    if place is None:
+        span = Span("single" if scope == "single" else "from_layer", n_source, n_target)
+        return _Spot(direction, SELECTED, (), span, labels)
+    source_layer = None if scope in ("own", "list") else place.layer
+    layers = listed if scope == "list" else steered_layers(scope, place.within(n_target).layer, n_target)
+    return _Spot(direction, source_layer, layers, None, labels)
+
+
+def _baseline(grid: Grid, model: ModelVariant, found: BehaviorPrompts) -> Cell:
+    labels = CellLabels(model=model.key, behavior=found.behavior.name, family=model.shape.family)
+    return Cell(model.spec, found.prompts, grid.decoding, None, labels)
+
+
+def _pairs(grid: Grid) -> list[tuple[ModelVariant, ModelVariant]]:
+    """The transfer pairs, each once, without a model into itself: that is the diagonal."""
+    pairs = list(itertools.permutations(_once(grid.variants), 2)) if grid.transfer.everything else []
+    for pair in grid.transfer.pairs or ():
+        pairs += itertools.product(_named(grid, pair.source), _named(grid, pair.target))
+    unique = {(source.name, target.name): (source, target) for source, target in pairs if source is not target}
+    return list(unique.values())
+
+
+def _named(grid: Grid, name: str) -> list[ModelVariant]:
+    """The variants that a name in a transfer pair stands for: one by its full name, else all of a model's key."""
+    meant = [model for model in grid.variants if model.key == name or (model.name == name and "/" in name)]
+    ids = {variant_id(model.spec) for model in meant}
+    return [model for model in _once(grid.variants) if variant_id(model.spec) in ids]
+
+
+def _once(variants: Sequence[ModelVariant]) -> list[ModelVariant]:
+    """The first of the variants that are the same model under several names."""
+    found: dict[str, ModelVariant] = {}
+    for variant in variants:
+        found.setdefault(variant_id(variant.spec), variant)
+    return list(found.values())
+
+
+def _incomparable(source: ModelVariant, target: ModelVariant, reason: str) -> IncomparablePair:
+    return IncomparablePair(source.name, target.name, source.shape.d_model, target.shape.d_model, reason)

@@ -1,0 +1,140 @@
+"""All grids of a sweep together: their cells, what has been chosen, and what waits for results of an earlier grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from orchestrator.cells import Cell
+from orchestrator.planning.choices import Choice, Chooser, Tally, Unsettled, scaled
+from orchestrator.planning.grid import (
+    AxisPlace,
+    Group,
+    IncomparablePair,
+    Steered,
+    axis_places,
+    baselines,
+    cells_of,
+    own_groups,
+    transfer_groups,
+)
+from orchestrator.planning.layers import places
+from orchestrator.sweep_file.grids import Grid
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """Cells of a grid that are not planned: ``model`` (or ``source -> model``), behavior, method, how many at most, and why.
+
+    ``waiting``: they will be once the earlier grid is finished; otherwise no setting qualified and they are not run.
+    """
+
+    grid: str
+    model: str
+    behavior: str
+    method: str
+    cells: int
+    reason: str
+    waiting: bool
+
+
+@dataclass(frozen=True)
+class GridsPlan:
+    """What follows from all grids. ``cells`` may name one cell twice; ``provisional`` stands for cells that may follow: as
+    many and as large, but with settings made up."""
+
+    cells: tuple[Cell, ...]
+    provisional: tuple[Cell, ...]
+    choices: tuple[Choice, ...]
+    deferred: tuple[Deferred, ...]
+    incomparable: tuple[IncomparablePair, ...]
+    in_sample: Mapping[str, bool]
+
+
+@dataclass
+class _Work:
+    chooser: Chooser
+    cells: list[Cell] = field(default_factory=list)
+    provisional: list[Cell] = field(default_factory=list)
+    deferred: list[Deferred] = field(default_factory=list)
+    incomparable: dict[tuple[str, str, str], IncomparablePair] = field(default_factory=dict)
+    in_sample: dict[str, bool] = field(default_factory=dict)
+
+
+def plan_grids(grids: Sequence[Grid], tallies: Mapping[str, Tally]) -> GridsPlan:
+    """The cells of all grids in their order, as far as ``tallies`` (by cell id) lets them be known."""
+    work = _Work(Chooser(tallies))
+    for grid in grids:
+        work.cells += baselines(grid)
+        for group in own_groups(grid):
+            _plan_group(work, grid, group)
+        groups, incomparable = transfer_groups(grid)
+        for group in groups:
+            _plan_group(work, grid, group)
+        work.incomparable |= {(pair.source, pair.target, pair.reason): pair for pair in incomparable}
+    return GridsPlan(
+        cells=tuple(work.cells),
+        provisional=tuple(work.provisional),
+        choices=work.chooser.choices,
+        deferred=tuple(work.deferred),
+        incomparable=tuple(work.incomparable.values()),
+        in_sample=work.in_sample,
+    )
+
+
+def _plan_group(work: _Work, grid: Grid, group: Group) -> None:
+    axes = _axes(work.chooser, grid, group)
+    if isinstance(axes, Unsettled):
+        _defer(work, grid, group, axes)
+        return
+    planned = list(cells_of(grid, group, *axes))
+    steered = [one for one in planned if isinstance(one, Steered)]
+    for one in steered:
+        work.chooser.note(grid, one)
+    work.cells += [one.cell if isinstance(one, Steered) else one for one in planned]
+    if grid.choose is not None:
+        _mark(work, work.chooser.tried(grid, group), steered)
+
+
+def _axes(chooser: Chooser, grid: Grid, group: Group) -> tuple[Sequence[AxisPlace], Sequence[float]] | Unsettled:
+    """(places in the source, multipliers), or why they are not known: as written; a chosen layer is what was chosen for the
+    source, a chosen multiplier what was chosen for the target."""
+    axis, multipliers = axis_places(grid, group.source), group.target.multipliers
+    if grid.choose is None:
+        return axis, multipliers
+    if grid.choose.layer is not None:
+        setting = chooser.setting(grid, Group(group.source, group.source, group.found, group.method))
+        if isinstance(setting, Unsettled):
+            return setting
+        axis = (setting.place,)
+    if grid.choose.multiplier is not None:
+        setting = chooser.setting(grid, Group(group.target, group.target, group.found, group.method))
+        if isinstance(setting, Unsettled):
+            return setting
+        multipliers = scaled(setting.multiplier, grid.choose)
+    return axis, multipliers
+
+
+def _defer(work: _Work, grid: Grid, group: Group, why: Unsettled) -> None:
+    """Note what is not planned, with as many made-up cells as may follow."""
+    assert grid.choose is not None
+    axis: Sequence[AxisPlace] = axis_places(grid, group.source)
+    multipliers: Sequence[float] = group.target.multipliers
+    if grid.choose.layer is not None:
+        axis = places((0.5,), (), group.source.shape.n_layers)
+    if grid.choose.multiplier is not None:
+        multipliers = scaled(1.0, grid.choose)
+    made_up = [one.cell for one in cells_of(grid, group, axis, multipliers) if isinstance(one, Steered)]
+    work.provisional += made_up if why.waiting else []
+    named = (grid.name, group.name, group.found.behavior.name, group.method[0])
+    work.deferred.append(Deferred(*named, len(made_up), why.reason, why.waiting))
+    _mark(work, work.chooser.tried(grid, group), ())
+
+
+def _mark(work: _Work, tried: Sequence[Steered], steered: Sequence[Steered]) -> None:
+    """Whether the rates are measured on prompts that chose the setting; those of the cells that chose are so by definition."""
+    selecting = {prompt.text for prompt in tried[0].cell.prompts} if tried else set()
+    work.in_sample |= {one.cell.id: True for one in tried}
+    for one in steered:
+        shared = any(prompt.text in selecting for prompt in one.cell.prompts)
+        work.in_sample[one.cell.id] = work.in_sample.get(one.cell.id, False) or shared

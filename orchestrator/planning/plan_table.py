@@ -1,0 +1,240 @@
+"""A plan for people (a rich table) and for programs (a dict for JSON)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Literal
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.cells import Cell, variant_id
+from orchestrator.errors import plain
+from orchestrator.plan import Plan
+from orchestrator.planning.grid import IncomparablePair
+from orchestrator.planning.grids import Deferred
+
+if TYPE_CHECKING:
+    from orchestrator.planning.estimate import Estimate, ModelEstimate
+
+JSON_VERSION = 1
+DEFERRED_SHOWN = 3
+PAIRS_SHOWN = 12
+NAME_WIDTH = 32
+"""Longer model names are folded in the table."""
+
+_COLUMNS = ("model", "cells", "rows", "tokens", "loads", "time", "memory", "on")
+
+
+def render_plan(plan: Plan) -> RenderableType:
+    """The plan as a table, one row per model variant, with totals, axes, warnings and what is not run below it."""
+    table = Table(
+        title=Text(f"Plan of {plain(plan.name)}"), box=box.SIMPLE_HEAD, title_justify="left", show_footer=len(plan.models) > 1
+    )
+    for column, total in zip(_COLUMNS, _totals(plan), strict=True):
+        named = column in ("model", "on")
+        widest = min(NAME_WIDTH, max(len(model.name) for model in plan.models)) if column == "model" else None
+        justify: Literal["left", "right"] = "left" if named else "right"
+        table.add_column(column, footer=total, justify=justify, no_wrap=not named, overflow="fold", min_width=widest)
+    cells = Counter(variant_id(cell.target) for cell in plan.cells)
+    for model, cost in zip(plan.models, plan.estimate.models, strict=True):
+        table.add_row(Text(plain(model.name)), f"{cells[model.variant]:,}", *_numbers(cost), cost.device)
+    notes = [Text(f"warning: {plain(warning)}", style="yellow") for warning in plan.warnings]
+    notes += [Text(plain(line), style="yellow") for line in incomparable_lines(plan.incomparable)]
+    notes += [Text(plain(line)) for line in deferred_lines(plan.deferred)]
+    return Group(table, Text(_summary(plan)), *(Text(line) for line in cluster_lines(plan)), *notes)
+
+
+def cluster_lines(plan: Plan) -> list[str]:
+    """What the sweep takes on clusters of several sizes: wall time, GPU-hours, model loads."""
+    found = plan.estimate.clusters
+    parts = [f"{one.gpus}: {_time(one.seconds)}, {one.gpu_seconds / 3600:.1f} GPU-hours, {one.loads} loads" for one in found]
+    return [f"On {plan.estimate.cluster_device} GPUs, about: " + "; ".join(parts)] if parts else []
+
+
+def incomparable_lines(pairs: Sequence[IncomparablePair]) -> list[str]:
+    """The transfer pairs that are not run: each with its widths or, where they are many, the models by width."""
+    by_reason: dict[str, list[IncomparablePair]] = {}
+    for pair in pairs:
+        by_reason.setdefault(pair.reason, []).append(pair)
+    lines = []
+    for reason, members in by_reason.items():
+        if len(members) <= PAIRS_SHOWN:
+            lines += [
+                f"not comparable: {one.source} ({one.source_width}) -> {one.target} ({one.target_width}): {reason}"
+                for one in members
+            ]
+            continue
+        widths: dict[int, dict[str, None]] = {}
+        for one in members:
+            widths.setdefault(one.source_width, {})[one.source] = None
+            widths.setdefault(one.target_width, {})[one.target] = None
+        listed = "; ".join(f"{width}: {', '.join(names)}" for width, names in sorted(widths.items()))
+        lines.append(f"not comparable: {len(members)} pairs, {reason} ({listed}); the JSON form lists each")
+    return lines
+
+
+def deferred_lines(deferred: Sequence[Deferred]) -> list[str]:
+    """What is not planned, one line per reason."""
+    groups: dict[tuple[str, bool, str], list[Deferred]] = {}
+    for one in deferred:
+        groups.setdefault((one.grid, one.waiting, one.reason), []).append(one)
+    lines = []
+    for (grid, waiting, reason), members in groups.items():
+        cells = sum(one.cells for one in members)
+        names = list(dict.fromkeys(f"{one.model} ({one.behavior}, {one.method})" for one in members))
+        who = ", ".join(names) if len(names) <= DEFERRED_SHOWN else f"{names[0]} and {len(names) - 1} more"
+        head = f"grid {grid}: at most {cells} cells to follow" if waiting else f"grid {grid}: {cells} cells"
+        lines.append(f"{head} of {who}: {reason}")
+    return lines
+
+
+def plan_json(plan: Plan) -> dict[str, object]:
+    """The plan as plain data. Keys are only ever added; their meaning changes with ``version``.
+
+    ``version``, ``name``, ``classifier``.
+    ``totals``: ``cells``, ``baselines``, ``transfers``, ``directions`` (sets), ``rows``, ``prompt_tokens``, ``new_tokens``,
+    ``loads``, ``seconds``.
+    ``clusters``: ``device``, ``gpus``, ``seconds`` (wall time), ``gpu_hours``, ``loads``; empty when no model needs a GPU.
+    ``models``, per variant: ``name``, ``variant``, ``source``, ``location``, ``quantization``, ``dtype``, ``layers``, ``width``,
+    ``parameters``, ``gpus``, ``cpus``, ``accelerator``, ``cells``, ``rows``, ``prompt_tokens``, ``new_tokens``, ``loads``,
+    ``seconds``, ``weight_bytes``, ``cache_bytes``, ``device``.
+    ``cells``, in the order to run: ``id``, ``model``, ``variant``, ``behavior``, ``rows``, ``steering`` (null: unsteered) with
+    ``direction``, ``source_model``, ``method``, ``source_layer``, ``layers``, ``depth``, ``scope``, ``multiplier``,
+    ``intervention``.
+    ``directions``: ``id``, ``variant``, ``method``, ``extractor``. ``warnings``: sentences.
+    ``incomparable``: ``source``, ``target``, ``source_width``, ``target_width``, ``reason``.
+    ``choices``: settings taken from finished cells, with all that were considered. ``deferred``: ``grid``, ``model``,
+    ``behavior``, ``method``, ``cells`` (at most), ``reason``, ``waiting`` (false: they are not run).
+    Tokens and seconds are estimates (``new_tokens`` and ``seconds`` upper bounds, on one worker).
+    """
+    cells = Counter(variant_id(cell.target) for cell in plan.cells)
+    return {
+        "version": JSON_VERSION,
+        "name": plan.name,
+        "classifier": plan.classifier,
+        "totals": {
+            "cells": len(plan.cells),
+            "baselines": sum(cell.steering is None for cell in plan.cells),
+            "transfers": sum(cell.is_transfer for cell in plan.cells),
+            "directions": len(plan.directions),
+            "rows": plan.estimate.rows,
+            "prompt_tokens": plan.estimate.prompt_tokens,
+            "new_tokens": plan.estimate.new_tokens,
+            "loads": plan.estimate.loads,
+            "seconds": round(plan.estimate.seconds, 1),
+        },
+        "clusters": [
+            {
+                "device": plan.estimate.cluster_device,
+                "gpus": one.gpus,
+                "seconds": round(one.seconds, 1),
+                "gpu_hours": round(one.gpu_seconds / 3600, 3),
+                "loads": one.loads,
+            }
+            for one in plan.estimate.clusters
+        ],
+        "models": [
+            {
+                "name": model.name,
+                "variant": model.variant,
+                "source": model.spec.source,
+                "location": model.spec.location,
+                "quantization": model.spec.quantization,
+                "dtype": model.spec.dtype,
+                "layers": model.shape.n_layers,
+                "width": model.shape.d_model,
+                "parameters": model.shape.parameters,
+                "gpus": model.resources.gpus,
+                "cpus": model.resources.cpus,
+                "accelerator": model.resources.accelerator,
+                "cells": cells[model.variant],
+                "rows": cost.rows,
+                "prompt_tokens": cost.prompt_tokens,
+                "new_tokens": cost.new_tokens,
+                "loads": cost.loads,
+                "seconds": round(cost.seconds, 1),
+                "weight_bytes": cost.weight_bytes,
+                "cache_bytes": cost.cache_bytes,
+                "device": cost.device,
+            }
+            for model, cost in zip(plan.models, plan.estimate.models, strict=True)
+        ],
+        "cells": [_cell_json(cell) for cell in plan.cells],
+        "directions": [
+            {"id": spec.id, "variant": variant_id(spec.model), "method": spec.method, "extractor": spec.extractor}
+            for spec in plan.directions
+        ],
+        "warnings": list(plan.warnings),
+        "incomparable": [vars(pair) for pair in plan.incomparable],
+        "choices": [asdict(choice) for choice in plan.choices],
+        "deferred": [asdict(one) for one in plan.deferred],
+    }
+
+
+def _cell_json(cell: Cell) -> dict[str, object]:
+    steering, labels = cell.steering, cell.labels
+    return {
+        "id": cell.id,
+        "model": labels.model,
+        "variant": variant_id(cell.target),
+        "behavior": labels.behavior,
+        "rows": len(cell.prompts),
+        "steering": None
+        if steering is None
+        else {
+            "direction": steering.direction.id,
+            "source_model": labels.source_model,
+            "method": steering.direction.method,
+            "source_layer": steering.source_layer,
+            "layers": list(steering.layers),
+            "depth": labels.depth,
+            "scope": labels.scope,
+            "multiplier": steering.multiplier,
+            "intervention": steering.intervention,
+        },
+    }
+
+
+def _summary(plan: Plan) -> str:
+    baselines, transfers = sum(cell.steering is None for cell in plan.cells), sum(cell.is_transfer for cell in plan.cells)
+    parts = [f"{len(plan.cells):,} cells: {baselines:,} unsteered, {len(plan.cells) - baselines:,} steered"]
+    parts += [f"{transfers:,} of them with another model's direction"] if transfers else []
+    parts += [f"{len(plan.directions):,} direction set{'s' if len(plan.directions) != 1 else ''} to extract"]
+    tokens = f"about {plan.estimate.prompt_tokens:,} prompt tokens and at most {plan.estimate.new_tokens:,} new ones"
+    note = "Tokens, time (one worker, no answer stops early) and memory are estimates; finished cells are not run again."
+    return f"{', '.join(parts)}; {tokens}. {note}"
+
+
+def _totals(plan: Plan) -> tuple[str, ...]:
+    total = plan.estimate
+    numbers = (f"{total.rows:,}", _tokens(total), f"{total.loads:,}", _time(total.seconds))
+    return ("all", f"{len(plan.cells):,}", *numbers, _memory(max(total.peak_bytes.values(), default=0)), "")
+
+
+def _numbers(cost: ModelEstimate) -> tuple[str, ...]:
+    return (f"{cost.rows:,}", _tokens(cost), f"{cost.loads:,}", _time(cost.seconds), _memory(cost.peak_bytes))
+
+
+def _tokens(cost: ModelEstimate | Estimate) -> str:
+    """Prompt and new tokens together: 950, 11.4k, 3.2M."""
+    count = float(cost.prompt_tokens + cost.new_tokens)
+    return f"{count:.0f}" if count < 1e3 else f"{count / 1e3:.1f}k" if count < 1e6 else f"{count / 1e6:.1f}M"
+
+
+def _time(seconds: float) -> str:
+    """Two significant units: 42 s, 3 min, 1 h 20 min, 2 d 3 h."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes < 2880 else f"{minutes // 1440} d {minutes % 1440 // 60} h"
+
+
+def _memory(count: float) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

@@ -1,0 +1,207 @@
+"""Finished cells, one at a time, to the compacted tables. Memory holds one batch of responses and the rows of cells."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import datetime
+from typing import Any, BinaryIO, Literal, cast
+
+from orchestrator import schema
+from orchestrator.classifiers import Label
+from orchestrator.json_text import parse_json
+from orchestrator.records.directions_table import StoredDirections, direction_rows, with_cosines
+from orchestrator.records.folder import Folder
+from orchestrator.records.parts import StoredCell
+from orchestrator.records.plan_file import PlannedCells
+from orchestrator.records.rows import CellAxes, CellGeometry, CellRow, CellTally, tally_of
+from orchestrator.records.transfers import Controls, cross_cosine, transfer_rows
+from orchestrator.schema import Table
+from orchestrator.storage import State, StoredFile, UnreadableFileError
+
+ROWS_PER_GROUP = 8192
+"""Responses buffered before they are written as one Parquet row group."""
+
+PART_KINDS: tuple[Literal["responses", "labels"], ...] = ("responses", "labels")
+
+
+@dataclass(frozen=True)
+class CompactSummary:
+    """What the compacted tables hold. ``quarantined``: cells whose responses or labels were damaged and moved away;
+    ``changed``: a table was rewritten."""
+
+    planned: int
+    cells: int
+    unlabelled: int
+    responses: int
+    quarantined: tuple[str, ...] = ()
+    changed: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class _Finished:
+    row: CellRow
+    responses: Table
+    labels: Sequence[Label] | None
+
+
+def compact(folder: Folder, planned: PlannedCells) -> CompactSummary:
+    """Write the compacted tables (responses, cells, directions, transfer), or nothing when no file changed since the last time.
+
+    What was found is remembered in ``.compacted``, which may be deleted at any time: the tables follow from the parts.
+    """
+    inputs = _inputs(folder, planned)
+    state = _digest(folder, inputs)
+    remembered = _remembered(folder, state)
+    if remembered is not None and _is_later(folder.compacted, inputs):
+        return remembered
+    quarantined: list[str] = []
+    summary = _write_tables(folder, planned, _finished(folder, planned, quarantined))
+    if not quarantined:
+        content = {"state": state, "tables": _tables(folder), "summary": asdict(replace(summary, changed=False))}
+        folder.compacted.write_bytes(json.dumps(content).encode())
+    return replace(summary, quarantined=tuple(quarantined))
+
+
+def _finished(folder: Folder, planned: PlannedCells, quarantined: list[str]) -> Iterator[_Finished]:
+    done, labelled = folder.ids("responses"), folder.ids("labels")
+    for axes in planned.cells:
+        if axes.cell_id not in done:
+            continue
+        try:
+            stored = folder.response_part(axes.cell_id)
+        except UnreadableFileError:
+            quarantined.append(axes.cell_id)
+            continue
+        labels, tally = None, CellTally()
+        if axes.cell_id in labelled:
+            try:
+                labels, labelled_at = _labels(folder, axes.cell_id, stored.table)
+                tally = tally_of(labels, labelled_at)
+            except UnreadableFileError:
+                quarantined.append(axes.cell_id)
+        yield _Finished(_row(axes, stored, tally), stored.table, labels)
+
+
+def _labels(folder: Folder, cell_id: str, responses: Table) -> tuple[list[Label], datetime]:
+    """The labels in the order of the responses."""
+    labels, labelled_at = folder.label_part(cell_id)
+    by_prompt = {label.prompt_id: label for label in labels}
+    answered = responses.column("prompt_id").to_pylist()
+    if by_prompt.keys() != set(answered):
+        with folder.quarantining():
+            raise UnreadableFileError(folder.path("labels", cell_id), "labels other prompts than were answered")
+    return [by_prompt[prompt_id] for prompt_id in answered], labelled_at
+
+
+def _row(axes: CellAxes, stored: StoredCell, tally: CellTally) -> CellRow:
+    at = stored.steered
+    placed = axes if at is None else replace(axes, layers=at.layers, source_layer=at.source_layer)
+    parts = (placed, stored.measures, tally, CellGeometry(prompts_sha256=stored.prompts_sha256))
+    return CellRow(**{field.name: getattr(part, field.name) for part in parts for field in fields(part)})
+
+
+@dataclass(frozen=True, eq=False)
+class _Gathered:
+    """What the tables beside the responses are made of, collected while those are written."""
+
+    rows: list[CellRow] = field(default_factory=list)
+    refused: dict[str, tuple[bool, ...]] = field(default_factory=dict)
+
+    def take(self, cell: _Finished) -> None:
+        self.rows.append(cell.row)
+        if cell.labels is not None and cell.row.steered:
+            self.refused[cell.row.cell_id] = tuple(label.label == "coherent_refusal" for label in cell.labels)
+
+
+def _write_tables(folder: Folder, planned: PlannedCells, finished: Iterable[_Finished]) -> CompactSummary:
+    found = _Gathered()
+    written = 0
+
+    def stream_responses(file: BinaryIO) -> None:
+        nonlocal written
+        with schema.open_writer(file, schema.RESPONSES) as writer:
+            for batch in _batches(finished, found):
+                writer.write_table(batch)
+                written += batch.num_rows
+
+    changed = folder.responses.write_stream(stream_responses)
+    stored = StoredDirections(folder)
+    directions = direction_rows(stored, planned)
+    controls = Controls(planned, found.rows, directions)
+    rows = with_cosines(found.rows, directions, lambda row: cross_cosine(stored, controls, row))
+    transfers = transfer_rows(planned, rows, controls, found.refused)
+    changed |= _write_table(folder.cells, schema.cells_table(rows))
+    changed |= _write_table(folder.direction_table, schema.table_of(directions, schema.DIRECTIONS))
+    changed |= _write_table(folder.transfers, schema.table_of(transfers, schema.TRANSFERS))
+    return CompactSummary(len(planned.cells), len(rows), sum(not row.labelled for row in rows), written, changed=changed)
+
+
+def _write_table(file: StoredFile, table: Table) -> bool:
+    def write(sink: BinaryIO) -> None:
+        with schema.open_writer(sink, table.schema) as writer:
+            writer.write_table(table)
+
+    return file.write_stream(write)
+
+
+def _batches(finished: Iterable[_Finished], found: _Gathered) -> Iterator[Table]:
+    """Tables of ``ROWS_PER_GROUP`` responses or a cell more; ``found`` takes up the cells on the way."""
+    batch: list[Table] = []
+    held = 0
+    for cell in finished:
+        found.take(cell)
+        batch.append(schema.responses_table(cell.row, cell.responses, cell.labels))
+        held += batch[-1].num_rows
+        if held >= ROWS_PER_GROUP:
+            yield schema.concatenated(batch)
+            batch, held = [], 0
+    if batch:
+        yield schema.concatenated(batch)
+
+
+_Inputs = Mapping[str, State]
+
+
+def _inputs(folder: Folder, planned: PlannedCells) -> _Inputs:
+    """All parts that the tables follow from, without opening any."""
+    wanted = {axes.cell_id for axes in planned.cells}
+    found = {f"directions {direction_id}": state for direction_id, state in folder.states("directions").items()}
+    for kind in PART_KINDS:
+        found |= {f"{kind} {cell_id}": state for cell_id, state in folder.states(kind).items() if cell_id in wanted}
+    return found
+
+
+def _digest(folder: Folder, inputs: _Inputs) -> str:
+    state = hashlib.sha256(f"{schema.SCHEMA_VERSION} {schema.TABLES_VERSION}\n".encode() + folder.plan.read_bytes())
+    for name in sorted(inputs):
+        state.update(f"{name} {_listed(inputs[name])}\n".encode())
+    return state.hexdigest()
+
+
+def _remembered(folder: Folder, state: str) -> CompactSummary | None:
+    with suppress(FileNotFoundError, UnreadableFileError, ValueError, KeyError, TypeError):
+        remembered = cast("dict[str, Any]", parse_json(folder.compacted.read_bytes()))
+        if remembered["state"] == state and remembered["tables"] == _tables(folder):
+            return CompactSummary(**{**remembered["summary"], "quarantined": ()})
+    return None
+
+
+def _is_later(compacted: StoredFile, inputs: _Inputs) -> bool:
+    """Whether what was remembered then must hold: where times are coarse, a part may have been replaced within the same tick."""
+    step = compacted.files.clock_step
+    state = compacted.state() if step else None
+    return not step or (state is not None and all(one.changed + step < state.changed for one in inputs.values()))
+
+
+def _tables(folder: Folder) -> list[list[int] | None]:
+    found = folder.files.states("")
+    names = (folder.responses.name, folder.cells.name, folder.direction_table.name, folder.transfers.name)
+    return [_listed(found[name]) if name in found else None for name in names]
+
+
+def _listed(state: State) -> list[int]:
+    return [state.size, state.changed, state.inode]

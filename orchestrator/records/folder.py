@@ -1,0 +1,160 @@
+"""File names in a results folder, reading what lies there, and moving damaged files out of the way."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from actors.types import DirectionSet
+from orchestrator.classifiers import Label
+from orchestrator.records.direction_file import DirectionSource, decode_direction, decode_source
+from orchestrator.records.parts import StoredCell, decode_labels, decode_responses
+from orchestrator.schema import Table, read_table
+from orchestrator.storage import Files, Place, Readable, State, StoredFile, StoredFolder, UnreadableFileError, open_files
+from orchestrator.storage.atomic import write_bytes, write_if_changed
+
+Kind = Literal["directions", "responses", "labels", "failures", "figures"]
+
+ENDINGS: dict[Kind, str] = {
+    "directions": ".safetensors",
+    "responses": ".parquet",
+    "labels": ".parquet",
+    "failures": ".json",
+    "figures": ".png",
+}
+
+QUARANTINE = "quarantine"
+LOGS = "logs"
+
+_T = TypeVar("_T")
+_LOG = logging.getLogger(__name__)
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class Folder:
+    """The results folder at ``place``, a path or a URL: one file per item in a subfolder per kind.
+
+    ``local`` is the folder itself, or for object storage a folder of this machine, for what only this machine needs.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.files: Files = open_files(place)
+        self.local = self.files.local
+        self.sweep = self._file("sweep.yaml")
+        self.plan = self._file("plan.json")
+        self.cells = self._file("cells.parquet")
+        self.responses = self._file("responses.parquet")
+        self.direction_table = self._file("directions.parquet")
+        self.transfers = self._file("transfer.parquet")
+        self.page = self._file("report.md")
+        self.html_page = self._file("report.html")
+        self.choices = self._file("choices.json")
+        self.compacted = self._file(".compacted")
+        self.driver = self._file("driver.json")
+        self.requests = StoredFolder(self.files, "control")
+        self.logs = self.local / LOGS
+
+    def path(self, kind: Kind, name: str) -> StoredFile:
+        """The file of an item; ValueError when ``name`` could lead out of the folder."""
+        if not _SAFE_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} cannot name a file")
+        return self._file(f"{kind}/{name}{ENDINGS[kind]}")
+
+    def new(self, kind: Kind, name: str) -> StoredFile:
+        """As ``path``; FileExistsError when the item is finished."""
+        path = self.path(kind, name)
+        if path.exists():
+            raise FileExistsError(f"{path} is finished and never rewritten")
+        return path
+
+    def ids(self, kind: Kind) -> set[str]:
+        """The items that have a file, from the names alone; temporary files are none."""
+        return {name.removesuffix(ENDINGS[kind]) for name in self.files.names(kind) if _is_item(name, kind)}
+
+    def states(self, kind: Kind) -> dict[str, State]:
+        """The same with each file's state."""
+        found = self.files.states(kind)
+        return {name.removesuffix(ENDINGS[kind]): state for name, state in found.items() if _is_item(name, kind)}
+
+    def clean(self) -> None:
+        """Remove the unfinished files that a killed driver left."""
+        self.files.clean(["", *ENDINGS])
+
+    def direction(self, direction_id: str) -> DirectionSet:
+        """A direction set. All readers here: FileNotFoundError; ``UnreadableFileError`` after moving a damaged file away."""
+        with self.quarantining():
+            return decode_direction(self.path("directions", direction_id))
+
+    def direction_source(self, direction_id: str) -> DirectionSource:
+        """Where a direction set comes from, from its header alone."""
+        with self.quarantining():
+            return decode_source(self.path("directions", direction_id))
+
+    def response_part(self, cell_id: str) -> StoredCell:
+        """A cell's response table, what was measured, and where it was steered."""
+        with self.quarantining():
+            return decode_responses(self.path("responses", cell_id), cell_id)
+
+    def label_part(self, cell_id: str) -> tuple[tuple[Label, ...], datetime]:
+        """A cell's labels and when they were made."""
+        with self.quarantining():
+            return decode_labels(self.path("labels", cell_id), cell_id)
+
+    def rows(self, path: StoredFile, parse: Callable[[Table, Readable], list[_T]]) -> list[_T]:
+        """The rows of a compacted table."""
+        with self.quarantining():
+            return parse(read_table(path), path)
+
+    def fetch(self, folder: str) -> None:
+        """Copy the files directly in ``folder`` of object storage to this machine, but for dot files."""
+        target = self.local / folder
+        target.mkdir(parents=True, exist_ok=True)
+        for name in self.files.names(folder):
+            if not name.startswith("."):
+                write_if_changed(target / name, self.files.read(f"{folder}/{name}" if folder else name))
+
+    def fetched_logs(self) -> Path:
+        """The folder of the logs, with the events of drivers on other machines in it as far as they were copied."""
+        if self.place != self.local:
+            for name, state in self.files.states(LOGS).items():
+                copy = self.logs / name
+                if name.startswith("events-") and not (copy.is_file() and copy.stat().st_size >= state.size):
+                    write_bytes(copy, self.files.read(f"{LOGS}/{name}"))
+        return self.logs
+
+    @contextmanager
+    def quarantining(self) -> Iterator[None]:
+        """Move the file that an ``UnreadableFileError`` names to ``quarantine/``, and pass the error on."""
+        try:
+            yield
+        except UnreadableFileError as error:
+            self.quarantine(error)
+            raise
+
+    def quarantine(self, error: UnreadableFileError) -> None:
+        """Move a damaged file away with a warning, and with responses the labels that were made from them."""
+        kind, _, name = error.key.rpartition("/")
+        labels = [self._file(f"labels/{name}")] if kind == "responses" else []
+        for victim in (*labels, self._file(error.key)):  # a kill in between must not leave labels of responses that are gone
+            if victim.exists():
+                victim.move(self._free(f"{QUARANTINE}/{victim.folder or 'tables'}-{victim.name}"))
+        _LOG.warning("damaged file moved to %s/%s, to be made anew: %s", self.place, QUARANTINE, error)
+
+    def _file(self, key: str) -> StoredFile:
+        return StoredFile(self.files, key)
+
+    def _free(self, key: str) -> str:
+        """``key``, or its first numbered neighbour that does not exist."""
+        numbered = (f"{key}.{number}" if number else key for number in count())
+        return next(free for free in numbered if not self.files.exists(free))
+
+
+def _is_item(name: str, kind: Kind) -> bool:
+    return name.endswith(ENDINGS[kind]) and not name.startswith(".")

@@ -1,0 +1,145 @@
+"""``plan.json``: what status, score and reports need to know of a plan, without the sweep file or any model."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from orchestrator.cells import DirectionSpec, variant_id
+from orchestrator.errors import InputError
+from orchestrator.json_text import parse_json
+from orchestrator.records.rows import CellAxes, axes_of, digest_of
+from orchestrator.storage import Readable, UnreadableFileError
+
+if TYPE_CHECKING:
+    from orchestrator.plan import Plan
+
+PLAN_VERSION = 2
+"""Version 1 had no ``incomparable``, no digests of contrast prompts, and said of no cell whether its method chose the layer."""
+
+
+@dataclass(frozen=True)
+class PlannedDirection:
+    """A direction set of the plan: its id, the variant it comes from, the method, the tool, the contrast prompts' digest."""
+
+    id: str
+    variant: str
+    method: str
+    extractor: str
+    prompts_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class PlannedPair:
+    """A transfer pair that is not run: models by ``PlannedVariant.name``, both widths (d_model), the reason in words."""
+
+    source: str
+    target: str
+    source_width: int
+    target_width: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class PlannedVariant:
+    """A model variant of the plan."""
+
+    name: str
+    variant: str
+    family: str
+    n_layers: int
+    d_model: int
+
+
+@dataclass(frozen=True)
+class PlannedCells:
+    """What ``plan.json`` says. ``cells`` stand in the plan's order, which is the order of every results table."""
+
+    name: str
+    classifier: str
+    cells: tuple[CellAxes, ...]
+    directions: tuple[PlannedDirection, ...]
+    models: tuple[PlannedVariant, ...]
+    warnings: tuple[str, ...]
+    incomparable: tuple[PlannedPair, ...] = ()
+
+    def named(self, variant: str) -> str:
+        """The name of a model variant; its id when the plan has none such."""
+        return next((model.name for model in self.models if model.variant == variant), variant)
+
+
+def planned_cells(plan: Plan) -> PlannedCells:
+    """What of ``plan`` is kept."""
+    shapes = {model.variant: model.shape for model in plan.models}
+    return PlannedCells(
+        name=plan.name,
+        classifier=plan.classifier,
+        cells=tuple(axes_of(cell, shapes.get(variant_id(cell.target)), plan.in_sample.get(cell.id)) for cell in plan.cells),
+        directions=tuple(
+            PlannedDirection(spec.id, variant_id(spec.model), spec.method, spec.extractor, contrast_digest(spec))
+            for spec in plan.directions
+        ),
+        models=tuple(
+            PlannedVariant(model.name, model.variant, model.shape.family, model.shape.n_layers, model.shape.d_model)
+            for model in plan.models
+        ),
+        warnings=tuple(plan.warnings),
+        incomparable=tuple(
+            PlannedPair(pair.source, pair.target, pair.source_width, pair.target_width, pair.reason) for pair in plan.incomparable
+        ),
+    )
+
+
+def contrast_digest(spec: DirectionSpec) -> str:
+    """The digest of the prompts that a direction is extracted from."""
+    return digest_of([[[prompt.id, prompt.text] for prompt in prompts] for prompts in (spec.harmful, spec.harmless)])
+
+
+def encode_plan(planned: PlannedCells) -> bytes:
+    """The bytes of ``plan.json``: the same plan gives the same bytes."""
+    content = {"version": PLAN_VERSION, **asdict(planned)}
+    return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def decode_plan(path: Readable) -> PlannedCells:
+    """What ``path`` holds; InputError when it is missing, damaged or written by a newer version."""
+    try:
+        content = cast("dict[str, Any]", parse_json(path.read_bytes()))
+        if content.pop("version") > PLAN_VERSION:
+            raise _newer(path)
+        return _planned(content)
+    except FileNotFoundError:
+        folder = str(path).removesuffix(f"/{path.name}")
+        raise InputError.because(f"{folder} holds no plan.json: it is not the results folder of a sweep") from None
+    except (UnreadableFileError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError.because(f"{path} is damaged ({error}); run the sweep again to write it anew") from error
+
+
+def check_version(path: Readable) -> None:
+    """InputError when a newer version of this program wrote ``path``; nothing when it is missing or damaged."""
+    with suppress(FileNotFoundError, UnreadableFileError, ValueError, TypeError, KeyError):
+        content = cast("dict[str, Any]", parse_json(path.read_bytes()))
+        if content["version"] > PLAN_VERSION:
+            raise _newer(path)
+
+
+def _newer(path: Readable) -> InputError:
+    return InputError.because(f"{path} was written by a newer version of this program: update it")
+
+
+def _planned(content: dict[str, Any]) -> PlannedCells:
+    return PlannedCells(
+        name=content["name"],
+        classifier=content["classifier"],
+        cells=tuple(CellAxes(**{**cell, "layers": _optional_tuple(cell["layers"])}) for cell in content["cells"]),
+        directions=tuple(PlannedDirection(**direction) for direction in content["directions"]),
+        models=tuple(PlannedVariant(**model) for model in content["models"]),
+        warnings=tuple(content["warnings"]),
+        incomparable=tuple(PlannedPair(**pair) for pair in content.get("incomparable", ())),
+    )
+
+
+def _optional_tuple(values: list[int] | None) -> tuple[int, ...] | None:
+    return None if values is None else tuple(values)

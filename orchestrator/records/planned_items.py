@@ -1,0 +1,142 @@
+"""The items of a planned sweep as the results folder knows them, and which of them a word of the command line means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TypeVar
+
+from orchestrator.compare.selection import matches, value_text
+from orchestrator.errors import InputError, Problem, nearest_name
+from orchestrator.records.plan_file import PlannedCells, PlannedDirection
+from orchestrator.records.rows import CellAxes
+
+_COLUMNS = ("item", *(one.name for one in fields(CellAxes)), "layer", "relative_depth", "transfer")
+_ALIASES = {"cell": "item", "cell_id": "item", "id": "item", "depth": "relative_depth", "quant": "quantization"}
+_ALLOWED = "model, behavior, method, layer, multiplier, ... (the axes of the cells)"
+_SHOWN = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedItem:
+    """A cell or a direction of a plan; ``model`` is its name in the sweep."""
+
+    id: str
+    model: str
+    cell: CellAxes | None = None
+    direction: PlannedDirection | None = None
+
+    @property
+    def name(self) -> str:
+        """The item in a few words."""
+        if self.cell is not None:
+            return axes_name(self.cell)
+        return self.id if self.direction is None else f"{self.model} direction by {self.direction.method}"
+
+    def own(self) -> Mapping[str, object]:
+        """What a filter may ask for beside the axes of the cell."""
+        return {"item": self.id}
+
+
+_T = TypeVar("_T", bound=PlannedItem)
+
+
+def planned_items(planned: PlannedCells) -> list[PlannedItem]:
+    """Every direction, then every cell, in the plan's order."""
+    names = {model.variant: model.name for model in planned.models}
+    directions = [PlannedItem(id=one.id, model=names.get(one.variant, ""), direction=one) for one in planned.directions]
+    return [*directions, *(PlannedItem(id=one.cell_id, model=one.model, cell=one) for one in planned.cells)]
+
+
+def axes_name(axes: CellAxes) -> str:
+    """A planned cell in a few words, as the progress display names it: ``smollm2 refusal layer 15 x8``."""
+    words = [axes.model + (f"/{axes.quantization}" if axes.quantization != "none" else ""), axes.behavior]
+    if axes.multiplier is None:
+        return " ".join([*words, "unsteered"])
+    if axes.method != "dim":
+        words.append(str(axes.method))
+    if axes.is_transfer:
+        words.append(f"direction from {axes.source_model}")
+    if axes.layer_selected or axes.source_layer is not None:
+        words.append("layer selected" if axes.source_layer is None else f"layer {axes.source_layer}")
+    words.append(f"x{axes.multiplier:g}")
+    if axes.intervention not in (None, "addition"):
+        words.append(str(axes.intervention))
+    return " ".join(words)
+
+
+def chosen(items: Sequence[_T], filters: Sequence[str], field: str, own: Sequence[str] = ()) -> list[_T]:
+    """Those that meet every filter, each ``column=value,column=value`` in the words of ``compare``, with the columns ``own`` too.
+
+    A column named twice takes either value. InputError for an unknown column, and for a value that none of ``items`` has.
+    """
+    wanted: dict[str, list[str]] = {}
+    for column, value in (_pair(part, field, own) for text in filters for part in text.split(",") if part.strip()):
+        wanted.setdefault(column, []).append(value)
+    if items:
+        _check_values(items, wanted, field)
+    return [one for one in items if all(_meets(one, column, values) for column, values in wanted.items())]
+
+
+def item_named(items: Sequence[_T], word: str, field: str = "cell") -> _T:
+    """The one item that ``word`` means: an id or the beginning of one, or ``column=value,...``. InputError for none or many."""
+    if "=" in word:
+        found = chosen(items, [word], field)
+    else:
+        start = word.strip().casefold()
+        found = [one for one in items if start and (one.id.startswith(start) or one.id.partition("-")[2].startswith(start))]
+    if not found:
+        nearest = nearest_name(word, [one.id for one in items])
+        raise InputError(Problem(field, word, "no cell or direction of the plan is meant", "an id, or column=value,...", nearest))
+    if len(found) > 1:
+        several = "; ".join(f"{one.id} ({one.name})" for one in found[:_SHOWN])
+        raise InputError.because(f"{len(found)} cells and directions are meant", field, word, f"one of {several}")
+    return found[0]
+
+
+def _pair(part: str, field: str, own: Sequence[str]) -> tuple[str, str]:
+    columns = (*own, *_COLUMNS)
+    name, equals, value = part.partition("=")
+    folded = name.strip().casefold().replace("-", "_")
+    folded = _ALIASES.get(folded, folded)
+    allowed = ", ".join((*own, _ALLOWED))
+    if not equals:
+        raise InputError.because("not a filter", field, part, f"column=value,column=value with the columns {allowed}")
+    longer = [column for column in columns if column.startswith(folded)]
+    if folded in columns or (len(folded) >= 3 and len(longer) == 1):
+        return (folded if folded in columns else longer[0]), value.strip()
+    raise InputError(Problem(field, name, "there is no such column", allowed, nearest_name(folded, columns)))
+
+
+def _value(one: PlannedItem, column: str) -> object:
+    own, cell = one.own(), one.cell
+    if column in own:
+        return own[column]
+    if cell is None:
+        return {"model": one.model, "method": None if one.direction is None else one.direction.method}.get(column)
+    match column:
+        case "layer":
+            return cell.layers[0] if cell.layers else cell.source_layer
+        case "relative_depth":
+            return cell.depth
+        case "transfer":
+            return cell.is_transfer
+        case _:
+            value: object = getattr(cell, column)
+            return value
+
+
+def _meets(one: PlannedItem, column: str, values: Sequence[str]) -> bool:
+    value = _value(one, column)
+    return any(str(value).startswith(word) if column == "item" else matches(value, word) for word in values)
+
+
+def _check_values(items: Sequence[PlannedItem], wanted: Mapping[str, Sequence[str]], field: str) -> None:
+    problems = []
+    for column, values in wanted.items():
+        known = list(dict.fromkeys(value_text(_value(one, column)) for one in items))
+        allowed = ", ".join(known[:_SHOWN]) + (", ..." if len(known) > _SHOWN else "")
+        unmet = [value for value in values if not any(_meets(one, column, [value]) for one in items)]
+        problems += [Problem(f"{field}: {column}", value, "none has it", allowed, nearest_name(value, known)) for value in unmet]
+    if problems:
+        raise InputError(*problems)

@@ -1,0 +1,184 @@
+"""The workers as the scheduler sees them: which model each holds or loads, who is idle, and how much of the machines is taken."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from actors.types import ModelInfo, Resources
+from orchestrator.scheduling.attempts import MAX_ATTEMPTS
+
+LOAD_PATIENCE_SECONDS = 300.0
+"""A model that has been loading for longer (a worker that waits for a machine) no longer keeps others from loading it."""
+
+
+CROWDED_SECONDS = 60.0
+"""For so long no other worker is started for a kind of model after one found no room."""
+
+
+@dataclass(eq=False)
+class Place:
+    """One worker. ``variant``: the model that it holds (then ``info`` is there) or loads. ``since``: when its task began, or
+    last gave a result. ``barred``: variants that it could not load."""
+
+    name: str
+    variant: str | None = None
+    info: ModelInfo | None = None
+    busy: bool = False
+    since: float = 0.0
+    barred: set[str] = field(default_factory=set)
+
+    @property
+    def loading(self) -> bool:
+        """It has no model yet but is about to."""
+        return self.variant is not None and self.info is None
+
+
+class Fleet:
+    """All workers, with indices by model and by idleness. ``resources``: what a variant's model needs; ``clock``: seconds."""
+
+    def __init__(self, resources: Callable[[str], Resources], clock: Callable[[], float]) -> None:
+        self.places: dict[str, Place] = {}
+        self._resources, self._clock = resources, clock
+        self._idle: dict[str, Place] = {}
+        self._of: dict[str, dict[str, Place]] = defaultdict(dict)
+        self._loading: dict[str, dict[str, Place]] = defaultdict(dict)
+        self._taken: Counter[Resources] = Counter()
+        self._failed_loads: Counter[str] = Counter()
+        self._lost_machines: dict[str, set[str]] = defaultdict(set)
+        self._crowded: dict[Resources, float] = {}
+        self._short_of_room: set[Resources] = set()
+
+    @property
+    def any_busy(self) -> bool:
+        """Whether any worker has a task."""
+        return len(self._idle) < len(self.places)
+
+    def meet(self, names: Collection[str]) -> list[Place]:
+        """Take in new workers and forget idle ones that are gone; returns those that were forgotten with a model."""
+        for name in names:
+            if name not in self.places:
+                self.places[name] = self._idle[name] = Place(name)
+        known = set(names)
+        gone = [place for name, place in self._idle.items() if name not in known] if len(known) < len(self.places) else []
+        held = [place for place in gone if place.variant is not None]
+        for place in gone:
+            self.assign(place, None)
+            del self.places[place.name], self._idle[place.name]
+        return held
+
+    def idle(self) -> list[Place]:
+        """The idle workers: those without a model first, so that a new model evicts no other."""
+        return sorted(self._idle.values(), key=lambda place: place.variant is not None)
+
+    def with_model(self, variant: str) -> Sequence[Place]:
+        """The workers that hold or load ``variant``."""
+        return list(self._of[variant].values())
+
+    def holders(self, variant: str) -> int:
+        """How many workers hold ``variant`` or have not been loading it for too long."""
+        stuck = 0
+        patience_ended = self._clock() - LOAD_PATIENCE_SECONDS
+        for place in self._loading[variant].values():  # in the order in which they began
+            if place.since > patience_ended:
+                break
+            stuck += 1
+        return len(self._of[variant]) - stuck
+
+    def assign(self, place: Place, variant: str | None) -> None:
+        """``place`` is to hold ``variant`` from now on, once it is loaded; None: nothing."""
+        if place.variant is not None:
+            del self._of[place.variant][place.name]
+            self._loading[place.variant].pop(place.name, None)
+            self._taken[self._resources(place.variant)] -= 1
+        place.variant, place.info = variant, None
+        if variant is not None:
+            self._of[variant][place.name] = place
+            self._loading[variant][place.name] = place
+            self._taken[self._resources(variant)] += 1
+
+    def loaded(self, place: Place, info: ModelInfo) -> None:
+        """``place`` holds its model."""
+        place.info = info
+        if place.variant is not None:
+            self._short_of_room.discard(self._resources(place.variant))
+            self._loading[place.variant].pop(place.name, None)
+            del self._failed_loads[place.variant]
+            self._lost_machines.pop(place.variant, None)
+
+    def start(self, place: Place) -> None:
+        """``place`` has a task."""
+        place.busy, place.since = True, self._clock()
+        self._idle.pop(place.name, None)
+
+    def free(self, place: Place) -> None:
+        """``place`` has none."""
+        place.busy = False
+        self._idle[place.name] = place
+
+    def count_failed_load(self, place: Place, variant: str) -> int:
+        """``place`` could not load ``variant``: it will load no replica of it. Returns how many failed since one worked."""
+        place.barred.add(variant)
+        self._failed_loads[variant] += 1
+        return self._failed_loads[variant]
+
+    def count_lost_machine(self, variant: str, machine: str) -> int:
+        """``machine`` went while a worker on it loaded ``variant``. Returns how many did so since a load of it worked."""
+        self._lost_machines[variant].add(machine)
+        return len(self._lost_machines[variant])
+
+    def found_no_room(self, variant: str) -> bool:
+        """A worker for ``variant`` was not placed. Returns whether it is the first of its kind since one loaded its model."""
+        wanted = self._resources(variant)
+        self._crowded[wanted] = self._clock()
+        first = wanted not in self._short_of_room
+        self._short_of_room.add(wanted)
+        return first
+
+    def is_crowded(self, wanted: Resources) -> bool:
+        """Whether a worker with ``wanted`` found no room a moment ago, whatever the machines hold when they are empty."""
+        return wanted in self._crowded and self._clock() - self._crowded[wanted] < CROWDED_SECONDS
+
+    def may_replicate(self, place: Place, variant: str) -> bool:
+        """Whether loads of ``variant`` work well enough for ``place`` to try one that can be done without."""
+        return variant not in place.barred and self._failed_loads[variant] < MAX_ATTEMPTS
+
+    def now(self) -> float:
+        """Seconds."""
+        return self._clock()
+
+    def seconds_since(self, place: Place) -> float:
+        """How long ago its task began, or last gave a result."""
+        return self._clock() - place.since
+
+    def taken(self, wanted: Resources, besides: Place) -> float:
+        """How many of the devices that ``wanted`` could use other workers than ``besides`` hold: GPUs, or workers without GPU."""
+        own = None if besides.variant is None else self._resources(besides.variant)
+        return sum(
+            _units(held) * (count - (held == own)) for held, count in self._taken.items() if count and _same_devices(held, wanted)
+        )
+
+    def loading(self) -> list[str]:
+        """The variants that are being loaded."""
+        return [variant for variant, places in self._loading.items() if places]
+
+
+def room_for(wanted: Resources, capacity: int, taken: float) -> bool:
+    """Whether a worker with ``wanted`` fits beside what is ``taken``; ``capacity``: how many would fit on empty machines."""
+    return taken + _units(wanted) <= capacity * _units(wanted) + 1e-9
+
+
+def _units(resources: Resources) -> float:
+    return resources.gpus or 1.0
+
+
+def _same_devices(held: Resources, wanted: Resources) -> bool:
+    if bool(held.gpus) != bool(wanted.gpus):
+        return False
+    return wanted.accelerator is None or held.accelerator == wanted.accelerator
+
+
+def takes_room_of(one: Resources, other: Resources) -> bool:
+    """Whether a worker with ``one`` may stand where one with ``other``, of another size, could."""
+    return one != other and (None in (one.accelerator, other.accelerator) or one.accelerator == other.accelerator)

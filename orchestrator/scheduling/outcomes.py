@@ -1,0 +1,177 @@
+"""What comes back from the workers: results go to the recorder, failures to another attempt or to a row."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from actors.boundary import as_failure
+from actors.errors import MachineLostError, WorkerDiedError
+from actors.types import CellResult, DirectionSet, Failure, ModelInfo
+from orchestrator.cells import Cell, DirectionSpec
+from orchestrator.plan import Plan
+from orchestrator.pool import CellDone, Event, Extracted, Failed, Loaded, TaskDone, WorkerLost
+from orchestrator.scheduling.attempts import MAX_ATTEMPTS, attempts_allowed
+from orchestrator.scheduling.board import Board, State
+from orchestrator.scheduling.fleet import Fleet, Place
+from orchestrator.scheduling.pace import Pace
+
+
+class Recorder(Protocol):
+    """Who writes down what the workers return (``orchestrator.recorder``)."""
+
+    def loaded(self, variant: str, worker: str, info: ModelInfo) -> None:
+        """A worker holds a model."""
+        ...
+
+    def direction(self, spec: DirectionSpec, found: DirectionSet) -> None:
+        """A direction set was extracted; ValueError when it cannot be right."""
+        ...
+
+    def read_direction(self, direction_id: str) -> DirectionSet | None:
+        """A direction set that was recorded before, in this run or an earlier one; None when it is lost."""
+        ...
+
+    def cell(self, cell: Cell, result: CellResult, attempt: int) -> None:
+        """A cell was generated, at its ``attempt``-th try; ValueError when the result cannot be right."""
+        ...
+
+    def failure(self, failure: Failure) -> None:
+        """An item failed for good."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something a person should know: a worker died, a cell is tried again."""
+        ...
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where a run's state lies: the items, the workers, what things take."""
+
+    board: Board
+    fleet: Fleet
+    pace: Pace
+
+
+class Outcomes:
+    """Handles one event at a time. ``causes``: failures recorded in this run, not counting those that followed from others."""
+
+    def __init__(self, plan: Plan, desk: Desk, recorder: Recorder) -> None:
+        self._plan, self._board, self._fleet, self._pace = plan, desk.board, desk.fleet, desk.pace
+        self._recorder = recorder
+        self._load_failures: Counter[str] = Counter()
+        self.causes = 0
+
+    def handle(self, event: Event) -> Place | None:
+        """Take in what happened; returns the worker if it is free now."""
+        place = self._fleet.places.get(event.worker)
+        if place is None:
+            return None  # the last word of a worker that was idle and has left
+        place.since = self._fleet.now()
+        match event:
+            case Loaded():
+                self._loaded(place, event.info)
+            case Extracted():
+                self._extracted(event)
+            case CellDone():
+                self._cell_done(place, event.result)
+            case Failed() if place.info is None:
+                self._load_failed(place, event.failure)
+            case Failed():
+                self._attempt_failed(replace(event.failure, worker=event.worker))
+            case TaskDone():
+                self._fleet.free(place)
+                return place
+            case WorkerLost(placed=False):
+                self._no_room(place, event.message)
+                return place
+            case WorkerLost():
+                self._worker_lost(place, event)
+                return place
+        return None
+
+    def item_failed(self, failure: Failure) -> None:
+        """An attempt failed: note that there will be another, or record the failure and what follows from it."""
+        recorded = self._board.fail(failure)
+        if not recorded:
+            self._recorder.note(f"{failure.item_id} is tried again: {failure.kind}: {failure.message}")
+        self._record(recorded)
+
+    def _loaded(self, place: Place, info: ModelInfo) -> None:
+        assert place.variant is not None
+        self._fleet.loaded(place, info)
+        self._pace.loaded(place.variant, info.load_seconds)
+        self._recorder.loaded(place.variant, place.name, info)
+
+    def _extracted(self, event: Extracted) -> None:
+        item = self._board[event.job_id]
+        if item.state is not State.RUNNING or not isinstance(item.spec, DirectionSpec):
+            return
+        try:
+            self._recorder.direction(item.spec, event.found)
+        except ValueError as error:
+            self.item_failed(as_failure(item.id, error))
+        else:
+            self._board.finish(item.id)
+
+    def _cell_done(self, place: Place, result: CellResult) -> None:
+        item = self._board[result.cell_id]
+        if item.state is not State.RUNNING or not isinstance(item.spec, Cell):
+            return  # another worker was first
+        self._pace.cell_done(item.variant, place.name, item.budget, result.seconds)
+        self._board.finish(item.id, result)
+        signed = replace(result, provenance={**result.provenance, "worker": place.name})
+        try:
+            self._recorder.cell(item.spec, signed, item.attempt + 1)
+        except ValueError as error:
+            self.item_failed(as_failure(item.id, error))
+
+    def _attempt_failed(self, failure: Failure) -> None:
+        if self._board[failure.item_id].state is State.RUNNING:
+            self.item_failed(failure)
+
+    def _load_failed(self, place: Place, failure: Failure) -> None:
+        variant, name = place.variant or "", self._plan.model(place.variant or "").name
+        self._fleet.assign(place, None)
+        attempt = self._fleet.count_failed_load(place, variant)
+        if self._fleet.holders(variant):  # a replica: the work goes on where the model did load
+            self._recorder.note(f"{place.name}: no replica of {name}: {failure.message}")
+        elif attempt < attempts_allowed(failure):
+            self._recorder.note(f"{place.name}: loading {name} again: {failure.message}")
+        else:
+            self._record(self._board.fail_variant(replace(failure, item_id=variant, attempt=attempt)))
+
+    def _no_room(self, place: Place, message: str) -> None:
+        """Its load was never begun, so nothing has failed; another model may be tried meanwhile."""
+        variant = place.variant
+        self._fleet.assign(place, None)
+        self._fleet.free(place)
+        if variant is not None and self._fleet.found_no_room(variant):
+            self._recorder.note(f"{place.name}: {message}; {self._plan.model(variant).name} waits for it")
+
+    def _worker_lost(self, place: Place, event: WorkerLost) -> None:
+        lost = self._board.running_on(place.name)
+        error = MachineLostError(event.message) if event.machine else WorkerDiedError(event.message)
+        failure = replace(as_failure("", error), worker=place.name)
+        again = f"; {len(lost)} items are tried again" if lost else ""
+        self._recorder.note(f"{place.name} died, a new worker takes its place{again}: {event.message}")
+        if place.loading and not self._is_the_machines_fault(place, event.machine):
+            self._load_failed(place, failure)
+        self._fleet.assign(place, None)
+        self._fleet.free(place)
+        self._pace.forget(place.name)
+        for item in lost:
+            self._record(self._board.fail(replace(failure, item_id=item.id)))
+
+    def _is_the_machines_fault(self, place: Place, machine: str) -> bool:
+        """Whether a load ended because the worker's whole machine went. A model whose loads take machine after machine with them
+        is to blame itself."""
+        return bool(machine) and self._fleet.count_lost_machine(place.variant or "", machine) < MAX_ATTEMPTS
+
+    def _record(self, failures: Sequence[Failure]) -> None:
+        self.causes += bool(failures)
+        for failure in failures:
+            self._recorder.failure(failure)

@@ -1,0 +1,134 @@
+"""The behaviors of a sweep file: which prompts of a JSONL file are used, and how they are dealt into splits."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from actors.types import Prompt
+from orchestrator.behaviors import Behavior, TestPrompt, load_behavior
+from orchestrator.errors import InputError, nearest_entry
+from orchestrator.sweep_file.models import absolute
+from orchestrator.sweep_file.schema import BehaviorEntry, Splits
+from orchestrator.sweep_file.sections import Path as Steps
+from orchestrator.sweep_file.sections import Sections
+
+
+@dataclass(frozen=True)
+class BehaviorPrompts:
+    """A behavior whose ``test`` prompts are the selected ones; ``warnings`` name near duplicates of extraction prompts.
+
+    ``key`` is its key in the file; ``behavior.name`` the key and, where a grid takes one split of it, ``/split``.
+    """
+
+    behavior: Behavior
+    warnings: tuple[str, ...]
+    key: str
+
+    @cached_property
+    def prompts(self) -> tuple[Prompt, ...]:
+        """The test prompts as they cross the wire."""
+        return tuple(Prompt(prompt.id, prompt.text) for prompt in self.behavior.test)
+
+
+class BehaviorFiles:
+    """The behaviors of one sweep file; each JSONL file is read once."""
+
+    def __init__(self, top: Sections, folder: Path) -> None:
+        self._top, self._folder = top, folder
+        self._entries = dict(top.entries("behaviors", BehaviorEntry))
+        self._whole = {key: found for key, entry in self._entries.items() if (found := self._load(key, entry))}
+
+    @property
+    def known(self) -> list[str]:
+        """The keys in the file, usable or not."""
+        return list(self._top.raw("behaviors"))
+
+    def selected(self, key: str, split: str | None, at: Steps) -> BehaviorPrompts | None:
+        """The prompts of a behavior; ``split``: those of that split, as the grid at ``at`` asks. None when it is not usable."""
+        behavior = self._whole.get(key)
+        if behavior is None:
+            return None
+        entry = self._entries[key]
+        test = self._chosen(key, entry, behavior)
+        wanted, where = (split, (*at, "split")) if split is not None else (entry.split, ("behaviors", key, "split"))
+        if wanted is not None:
+            test = self._of_split(test, wanted, where)
+        elif not test:
+            self._top.report(("behaviors", key), "the selection leaves no test prompts", allowed="prompts that there are")
+        behavior = replace(behavior, name=key if split is None else f"{key}/{split}", test=self._limited(entry, test))
+        warnings = tuple(
+            f"behavior {key}: test prompt {test} nearly repeats extraction prompt {extraction}"
+            for extraction, test in behavior.near_duplicates()
+        )
+        return BehaviorPrompts(behavior, warnings, key)
+
+    def _load(self, key: str, entry: BehaviorEntry) -> Behavior | None:
+        path = absolute(self._folder, entry.file)
+        if not Path(path).is_file():
+            near = nearest_entry(Path(path))
+            nearest = near and os.path.join(os.path.dirname(entry.file), near)
+            at = ("behaviors", key, "file")
+            self._top.report(at, "there is no such file", entry.file, allowed="a JSONL file of prompts", nearest=nearest)
+            return None
+        try:
+            return load_behavior(key, Path(path), os.path.normpath(Path(self._top.document.file).parent / entry.file))
+        except InputError as error:
+            self._top.problems += error.problems
+            return None
+
+    def _chosen(self, key: str, entry: BehaviorEntry, behavior: Behavior) -> tuple[TestPrompt, ...]:
+        """The prompts that the entry lists by id, each with its split."""
+        known = [prompt.id for prompt in behavior.test]
+        for number, name in enumerate(entry.prompts or ()):
+            if name not in known:
+                self._top.report_unknown(("behaviors", key, "prompts", number), name, "test prompt", known)
+        test = tuple(prompt for prompt in behavior.test if entry.prompts is None or prompt.id in entry.prompts)
+        if entry.splits is None:
+            return test
+        for name, ids in entry.splits.prompts.items():
+            for number, prompt_id in enumerate(ids):
+                if prompt_id not in known:
+                    at = ("behaviors", key, "splits", name, number)
+                    self._top.report_unknown(at, prompt_id, "test prompt", known)
+        return dealt(test[: entry.limit], entry.splits)
+
+    def _of_split(self, test: tuple[TestPrompt, ...], wanted: str, at: Steps) -> tuple[TestPrompt, ...]:
+        chosen = tuple(prompt for prompt in test if prompt.split == wanted)
+        if not chosen:
+            splits = sorted({prompt.split for prompt in test if prompt.split is not None})
+            allowed = ", ".join(splits) or "no split is given in the file: deal prompts with splits: {select: 0.5, report: 0.5}"
+            self._top.report(at, "no test prompt is of this split", wanted, allowed=allowed)
+            return test
+        return chosen
+
+    def _limited(self, entry: BehaviorEntry, test: tuple[TestPrompt, ...]) -> tuple[TestPrompt, ...]:
+        return test if entry.splits is not None else test[: entry.limit]
+
+
+def dealt(test: Sequence[TestPrompt], splits: Splits) -> tuple[TestPrompt, ...]:
+    """``test`` with a split for every prompt that a split takes; a split that the file gives is kept.
+
+    By shares: the prompts without a split are put in an order that follows from the seed and their texts alone, and cut:
+    ``round`` of the cumulated share times their number. The same file and seed give the same splits on every machine.
+    """
+    if splits.prompts:
+        of = {prompt_id: name for name, ids in splits.prompts.items() for prompt_id in ids}
+        return tuple(replace(prompt, split=prompt.split or of.get(prompt.id)) for prompt in test)
+    free = sorted((prompt for prompt in test if prompt.split is None), key=lambda prompt: _draw(prompt, splits.seed))
+    taken: dict[str, str] = {}
+    start, cumulated = 0, 0.0
+    for name, share in splits.shares.items():
+        cumulated += share
+        end = round(cumulated * len(free))
+        taken |= {prompt.id: name for prompt in free[start:end]}
+        start = end
+    return tuple(replace(prompt, split=prompt.split or taken.get(prompt.id)) for prompt in test)
+
+
+def _draw(prompt: Prompt, seed: int) -> str:
+    return hashlib.sha256(f"{seed}\n{prompt.text}".encode()).hexdigest()

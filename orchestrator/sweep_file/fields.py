@@ -1,0 +1,89 @@
+"""The types of a sweep file's fields: names, lists, layers; how a wrong value is told. ``sweep_schema`` puts them together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
+
+from actors.interventions import INTERVENTIONS
+from actors.methods import METHODS
+from orchestrator.errors import nearest_name
+from orchestrator.planning.layers import PROFILE
+
+NOT_FOR_SWEEPS = frozenset({"affine_ablation"})
+"""Interventions that need more than a direction and a multiplier: methods use them, a sweep cannot."""
+
+SWEEP_INTERVENTIONS = {name: edit for name, edit in INTERVENTIONS.items() if name not in NOT_FOR_SWEEPS}
+
+AUTO = -1
+"""``auto`` in a list of layers: the layer that the method itself selects."""
+
+Item = TypeVar("Item")
+Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Depth = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+
+
+def fault(message: str, allowed: str = "", nearest: str = "") -> PydanticCustomError:
+    """A validation error in our own words; ``sweep_problems`` passes it on."""
+    return PydanticCustomError("sweep", "{message}", {"message": message, "allowed": allowed, "nearest": nearest})
+
+
+def _listed_in(registry: Mapping[str, object], kind: str) -> BeforeValidator:
+    """A name that must be a key of one of the actors' registries."""
+
+    def check(name: object) -> object:
+        if isinstance(name, str) and name not in registry:
+            raise fault(f"unknown {kind}", ", ".join(registry))
+        return name
+
+    return BeforeValidator(check)
+
+
+MethodName = Annotated[str, _listed_in(METHODS, "method")]
+InterventionName = Annotated[str, _listed_in(SWEEP_INTERVENTIONS, "intervention")]
+
+
+def _layer(value: object, check: ValidatorFunctionWrapHandler) -> int:
+    if value == "auto":
+        return AUTO
+    if isinstance(value, str) and not value.lstrip("+-").isdigit():
+        raise fault("not a layer", "a whole number from 0, or auto", nearest_name(value, ("auto",)) or "")
+    number: int = check(value)
+    return number
+
+
+Layer = Annotated[int, Field(ge=0), WrapValidator(_layer)]
+
+
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _listed(value: object) -> object:
+    return (value,) if isinstance(value, str) else _as_tuple(value)
+
+
+def named(key: str) -> BeforeValidator:
+    """``tool`` alone is short for ``{key: tool}``."""
+    return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
+
+
+Row = Annotated[tuple[Item, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+"""A list with at least one item."""
+
+RowOrOne = Annotated[tuple[Item, ...], BeforeValidator(_listed), Field(min_length=1)]
+"""The same; one name may stand without its brackets."""
+
+Depths = Annotated[Row[Depth], BeforeValidator(lambda value: PROFILE if value == "profile" else value)]
+Layers = Row[Layer]
+
+
+class Entry(BaseModel):
+    """Base of every section: frozen, no unknown keys, no conversion between types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

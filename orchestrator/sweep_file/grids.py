@@ -1,0 +1,250 @@
+"""The grids of a sweep file, each with what it runs over; and what is wrong with one grid across its sections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from actors.methods import METHODS
+from actors.types import Decoding, ExtractorName
+from orchestrator.cells import Options, Scope
+from orchestrator.planning.models import ModelShape
+from orchestrator.sweep_file.behaviors import BehaviorFiles, BehaviorPrompts
+from orchestrator.sweep_file.fields import AUTO
+from orchestrator.sweep_file.models import ModelVariant, SweepModel, families, variant_name
+from orchestrator.sweep_file.problems import problems_of
+from orchestrator.sweep_file.schema import BehaviorUse, Choose, MethodEntry, Multipliers, Transfer
+from orchestrator.sweep_file.sections import Path, Sections
+
+
+@dataclass(frozen=True)
+class LayerAxis:
+    """The layer axis as it is written: ``depths``, absolute ``layers``, and whether the method's own (``auto``) is among them."""
+
+    depths: tuple[float, ...] = ()
+    layers: tuple[int, ...] = ()
+    auto: bool = False
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One grid of a sweep: the product of its axes. ``path`` is where it stands in the file (``()``: the top level).
+
+    With ``choose`` its layers, its multipliers or both come from an earlier grid's cells, and the axis here may be empty.
+    """
+
+    name: str
+    path: Path
+    variants: tuple[ModelVariant, ...]
+    behaviors: tuple[BehaviorPrompts, ...]
+    methods: tuple[tuple[str, Options], ...]
+    axis: LayerAxis
+    scopes: tuple[Scope, ...]
+    intervention: str
+    decoding: Decoding
+    extractor: ExtractorName
+    baseline: bool
+    transfer: Transfer
+    choose: Choose | None
+
+
+class GridResolver:
+    """Resolves one grid of a file after the other. Problems go to the sections they were found in."""
+
+    def __init__(self, models: Mapping[str, SweepModel], shapes: Mapping[str, ModelShape], behaviors: BehaviorFiles) -> None:
+        self._models, self._shapes, self._behaviors = models, shapes, behaviors
+        self._earlier: dict[str, Grid] = {}
+
+    def resolve(self, number: int, view: Sections) -> Grid:
+        """The grid of ``view``; look at its problems before using it."""
+        keys = self._model_keys(view)
+        choose: Choose | None = view.own("choose")
+        axis = self._axis(view, choose, keys)
+        multipliers = self._multipliers(view, choose, keys)
+        quantizations = view.own("quantizations")
+        variants = [one for key in keys if key in self._models for one in self._models[key].variants(quantizations, multipliers)]
+        decoding = view.valid("decoding")
+        grid = Grid(
+            name=view.own("name") or f"grid-{number + 1}",
+            path=view.path,
+            variants=tuple(variants),
+            behaviors=tuple(self._behavior_prompts(view)),
+            methods=tuple(_methods(view)),
+            axis=axis,
+            scopes=tuple(dict.fromkeys(view.valid("scope") or ())),
+            intervention=view.valid("intervention") or "addition",
+            decoding=Decoding() if decoding is None else Decoding(decoding.max_new_tokens),
+            extractor=view.valid("extractor") or "nnsight",
+            baseline=bool(view.valid("baseline")),
+            transfer=view.valid("transfer") or Transfer(),
+            choose=choose,
+        )
+        self._check(view, grid, keys)
+        return grid
+
+    # --- what a grid runs over
+
+    def _model_keys(self, view: Sections) -> list[str]:
+        """The keys of the grid's models, as far as the file has them."""
+        written = list(view.raw("models"))
+        asked = view.own("models")
+        if asked is None:
+            return written
+        for number, name in enumerate(asked):
+            if name not in written:
+                view.report_unknown(view.at("models", number), name, "model", written)
+        return [name for name in dict.fromkeys(asked) if name in written]
+
+    def _behavior_prompts(self, view: Sections) -> Iterator[BehaviorPrompts]:
+        uses = view.own("behaviors") or {key: BehaviorUse() for key in self._behaviors.known}
+        for key, use in uses.items():
+            at = view.at("behaviors", key)
+            if key not in self._behaviors.known:
+                view.report_unknown(at, key, "behavior", self._behaviors.known)
+            elif found := self._behaviors.selected(key, use.split, at):
+                yield found
+
+    def _axis(self, view: Sections, choose: Choose | None, keys: Sequence[str]) -> LayerAxis:
+        depths, layers = view.valid("depths"), view.valid("layers")
+        if choose is not None and choose.layer is not None:
+            for key in ("depths", "layers"):
+                if view.own(key) is not None:
+                    view.report(view.at(key), f"the layer is chosen from grid {choose.origin}", allowed="no layers of its own")
+            return LayerAxis()
+        if depths is None and layers is None and not (view.given("depths") or view.given("layers")):
+            view.report(view.path, "no layers to steer at", allowed="depths: [0.5, ...] or layers: [15, ...], or both")
+        for number, layer in enumerate(layers or ()):
+            short = {
+                key: self._shapes[key].n_layers for key in keys if key in self._shapes and layer >= self._shapes[key].n_layers
+            }
+            if short:
+                models = ", ".join(f"model {key} has {count} layers" for key, count in short.items())
+                allowed = f"0..{min(short.values()) - 1}"
+                view.report(view.at("layers", number), f"layer {layer} is out of range: {models}", layer, allowed=allowed)
+        numbers = tuple(layer for layer in layers or () if layer != AUTO)
+        return LayerAxis(depths or (), numbers, AUTO in (layers or ()))
+
+    def _multipliers(self, view: Sections, choose: Choose | None, keys: Sequence[str]) -> Multipliers | None:
+        multipliers: Multipliers | None = view.valid("multipliers")
+        if choose is not None and choose.multiplier is not None:
+            if view.own("multipliers") is not None:
+                view.report(
+                    view.at("multipliers"), f"the multiplier is chosen from grid {choose.origin}", allowed="around: [...]"
+                )
+            return None
+        if multipliers is None:
+            if not view.given("multipliers"):
+                view.report((*view.path, "multipliers"), "'multipliers' is missing", allowed="multipliers: [8, 15], or by family")
+            return None
+        known = {"families": families(self._shapes), "models": sorted(self._shapes)}
+        everything_known = len(self._shapes) == len(view.raw("models"))
+        for section, names in known.items():
+            for name in getattr(multipliers, section):
+                if name not in names and everything_known:
+                    kind = "model" if section == "models" else "family"
+                    view.report_unknown(view.at("multipliers", section, name), name, kind, names)
+        for key in keys:
+            shape = self._shapes.get(key)
+            if shape is not None and not multipliers.of(key, shape.family):
+                allowed = f"multipliers: default, families: {shape.family}, or models: {key}"
+                view.report(view.at("multipliers"), f"no multipliers for model {key}", allowed=allowed)
+        return multipliers
+
+    # --- checks across a grid's sections
+
+    def _check(self, view: Sections, grid: Grid, keys: Sequence[str]) -> None:
+        multipliers: Multipliers | None = view.valid("multipliers")
+        if multipliers is not None and (grid.choose is None or grid.choose.multiplier is None):
+            _check_strengths(view, grid.intervention, multipliers)
+        if grid.axis.auto:
+            _check_auto(view, grid)
+        self._check_transfer(view, grid, keys)
+        if grid.choose is not None:
+            self._check_choice(view, grid, grid.choose)
+        if view.own("name") is not None and grid.name in self._earlier:
+            view.report(view.at("name"), "this grid's name is already taken", grid.name, allowed="one name per grid")
+        self._earlier.setdefault(grid.name, grid)
+
+    def _check_transfer(self, view: Sections, grid: Grid, keys: Sequence[str]) -> None:
+        if len(self._models) < len(view.raw("models")):
+            return
+        names = [*keys, *(variant.name for variant in grid.variants if "/" in variant.name)]
+        names += [variant_name(key, form) for key in keys for form in self._models[key].quantizations if not view.path]
+        for number, pair in enumerate(grid.transfer.pairs or ()):
+            for side in ("source", "target"):
+                name = getattr(pair, side)
+                if name not in names:
+                    view.report_unknown(view.at("transfer", number, side), name, "model", names)
+
+    def _check_choice(self, view: Sections, grid: Grid, choose: Choose) -> None:
+        origin = self._earlier.get(choose.origin)
+        if origin is None:
+            view.report_unknown(view.at("choose", "from"), choose.origin, "earlier grid", list(self._earlier))
+            return
+        if len(origin.scopes) > 1 or origin.scopes[:1] in (("list",), ("own",)):
+            allowed = "a grid with the one scope from_layer or single"
+            view.report(view.at("choose", "from"), f"grid {origin.name} does not vary one layer", choose.origin, allowed=allowed)
+        if origin.intervention != grid.intervention:
+            message = f"grid {origin.name} has the intervention {origin.intervention}, this one {grid.intervention}"
+            view.report(view.at("choose", "from"), message, allowed="the same intervention")
+        missing = list(_without_origin(grid, choose, origin))
+        if missing:
+            allowed = "models, behaviors and methods of that grid"
+            view.report(view.at("choose", "from"), f"grid {origin.name} does not run {', '.join(missing)}", allowed=allowed)
+
+
+def origin_variant(choose: Choose, variant: ModelVariant) -> str:
+    """The name of the variant whose cells choose for ``variant``."""
+    return variant.name if choose.quantization is None else variant_name(variant.key, choose.quantization)
+
+
+def _without_origin(grid: Grid, choose: Choose, origin: Grid) -> Iterator[str]:
+    """What ``grid`` runs and ``origin`` has no cells for."""
+    variants = {variant.name for variant in origin.variants}
+    yield from dict.fromkeys(f"model {name}" for one in grid.variants if (name := origin_variant(choose, one)) not in variants)
+    behaviors = {found.key for found in origin.behaviors}
+    yield from (f"behavior {found.key}" for found in grid.behaviors if found.key not in behaviors)
+    if choose.method is not None:
+        if sum(name == choose.method for name, _ in origin.methods) != 1:
+            yield f"method {choose.method} once"
+    else:
+        yield from (
+            f"method {name} with these options" for name, options in grid.methods if (name, options) not in origin.methods
+        )
+
+
+def _methods(view: Sections) -> Iterator[tuple[str, Options]]:
+    entries: Sequence[MethodEntry] = view.valid("methods") or ()
+    for number, entry in enumerate(entries):
+        section = METHODS[entry.name].options
+        try:
+            yield entry.name, tuple(sorted(section.model_validate(entry.options).model_dump().items()))
+        except ValidationError as error:
+            view.problems += problems_of(error, view.document, section, view.at("methods", number, "options"))
+
+
+def _check_auto(view: Sections, grid: Grid) -> None:
+    number = (view.valid("layers") or ()).index(AUTO)
+    none = [name for name, _ in grid.methods if not getattr(METHODS[name], "selects_layer", False)]
+    if none:
+        those = [name for name, method in METHODS.items() if getattr(method, "selects_layer", False)]
+        message = f"'auto' needs methods that select a layer; {', '.join(none)} select{'s' if len(none) == 1 else ''} none"
+        view.report(view.at("layers", number), message, allowed=f"auto in a grid of {' and '.join(those) or 'no method yet'}")
+    unfit = [scope for scope in grid.scopes if scope not in ("from_layer", "single")]
+    if unfit:
+        view.report(view.at("layers", number), f"'auto' does not go with scope {', '.join(unfit)}", allowed="from_layer, single")
+
+
+def _check_strengths(view: Sections, intervention: str, multipliers: Multipliers) -> None:
+    lists: dict[Path, Sequence[float]] = {("default",): multipliers.default or ()}
+    lists |= {("families", name): values for name, values in multipliers.families.items()}
+    lists |= {("models", name): values for name, values in multipliers.models.items()}
+    for path, values in lists.items():
+        for number, value in enumerate(values):
+            at = view.at("multipliers", *path, number)
+            if intervention == "ablation" and not 0 <= value <= 1:
+                view.report(at, "out of range for ablation", value, allowed="0 (nothing) to 1 (the whole component removed)")
+            if intervention == "replacement" and value == 0:
+                view.report(at, "replacement by nothing", value, allowed="a multiplier that is not 0")

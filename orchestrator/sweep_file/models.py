@@ -1,0 +1,99 @@
+"""The models of a sweep file: shapes, fingerprints, and one variant for each quantization."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from actors.types import ModelSpec, Quantization, Resources
+from orchestrator.errors import InputError
+from orchestrator.planning.models import ModelShape, check_adapter, fingerprint_of, shape_of
+from orchestrator.sweep_file.schema import ModelEntry, Multipliers
+from orchestrator.sweep_file.sections import Sections
+
+
+@dataclass(frozen=True)
+class ModelVariant:
+    """One model in one quantization, as the sweep names it.
+
+    ``key`` is the model's key in the file, ``name`` the key and, when quantized, ``/quantization``. ``multipliers`` are those
+    of the grid that it runs in.
+    """
+
+    key: str
+    name: str
+    spec: ModelSpec
+    shape: ModelShape
+    resources: Resources
+    multipliers: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class SweepModel:
+    """A model of the file before its quantizations: ``spec`` is complete but for ``quantization``."""
+
+    key: str
+    spec: ModelSpec
+    shape: ModelShape
+    resources: Resources
+    quantizations: tuple[Quantization, ...]
+
+    def variants(self, quantizations: Sequence[Quantization] | None, multipliers: Multipliers | None) -> Iterator[ModelVariant]:
+        """One variant per quantization (None: the model's own list)."""
+        values = () if multipliers is None else multipliers.of(self.key, self.shape.family) or ()
+        for quantization in dict.fromkeys(quantizations or self.quantizations):
+            spec = replace(self.spec, quantization=quantization)
+            yield ModelVariant(self.key, variant_name(self.key, quantization), spec, self.shape, self.resources, values)
+
+
+def resolve_models(top: Sections, folder: Path) -> tuple[dict[str, SweepModel], dict[str, ModelShape]]:
+    """The models that are in order by key, and the shapes of all whose shape is known. Paths are relative to ``folder``."""
+    models: dict[str, SweepModel] = {}
+    shapes: dict[str, ModelShape] = {}
+    for key, entry in top.entries("models", ModelEntry):
+        spec = spec_of(entry, folder)
+        try:
+            shapes[key] = shape_of(spec, None if entry.shape is None else entry.shape.as_config(), entry.family)
+            spec = replace(spec, fingerprint=fingerprint_of(spec))
+            if spec.adapter is not None:
+                check_adapter(Path(spec.adapter), shapes[key])
+        except InputError as error:
+            top.report_within(error, "models", key, spec.source)
+            continue
+        resources = Resources(entry.gpus, entry.cpus, entry.accelerator)
+        models[key] = SweepModel(key, spec, shapes[key], resources, entry.quantizations)
+    return models, shapes
+
+
+def spec_of(entry: ModelEntry, folder: Path) -> ModelSpec:
+    """The model that an entry names, without its fingerprint."""
+    common: dict[str, Any] = {
+        "adapter": None if entry.adapter is None else absolute(folder, entry.adapter),
+        "dtype": entry.dtype,
+        "trust_remote_code": entry.trust_remote_code,
+        "system_prompt": entry.system_prompt,
+        "template_options": tuple(sorted(entry.template_options.items())),
+    }
+    if entry.embedded is not None:
+        return ModelSpec("embedded", entry.embedded, **common)
+    if entry.folder is not None:
+        return ModelSpec("folder", absolute(folder, entry.folder), **common)
+    return ModelSpec("hub", entry.hub or "", entry.revision or "main", **common)
+
+
+def absolute(folder: Path, written: str) -> str:
+    """A path of the sweep file, which is relative to the file's own ``folder``."""
+    return os.path.abspath(folder / Path(written).expanduser())
+
+
+def variant_name(key: str, quantization: str) -> str:
+    """How a sweep calls one variant of a model: its key, and the quantization if there is one."""
+    return key if quantization == "none" else f"{key}/{quantization}"
+
+
+def families(shapes: Mapping[str, ModelShape]) -> list[str]:
+    """The families of the models, sorted."""
+    return sorted({shape.family for shape in shapes.values()})

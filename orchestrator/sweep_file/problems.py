@@ -1,0 +1,118 @@
+"""Turns validation errors into problems that a person can act on: line, value, what is allowed, the nearest valid name."""
+
+from __future__ import annotations
+
+import re
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from orchestrator.errors import Problem, nearest_name
+from orchestrator.sweep_file.yaml_text import Document
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "string": "text",
+    "bool": "true or false",
+    "tuple": "a list: [..., ...]",
+    "dict": "a mapping (key: value)",
+    "model": "a mapping (key: value)",
+}
+_RANGES = {
+    "greater_than": "a number above {gt:g}",
+    "greater_than_equal": "a number from {ge:g}",
+    "less_than": "a number below {lt:g}",
+    "less_than_equal": "a number up to {le:g}",
+    "finite_number": "a finite number",
+}
+_LISTED = 25
+_WRITTEN_NUMBER = re.compile(r"[-+]?\.?\d[\d_.]*([eE][-+]?\d+)?")
+
+
+def problems_of(
+    error: ValidationError, document: Document, section: type[BaseModel], at: Sequence[str | int] = ()
+) -> list[Problem]:
+    """Every fault in ``error`` as a problem. ``section`` is the class that was validated, ``at`` the path where its data lies."""
+    return [_problem(details, document, section, at) for details in error.errors(include_url=False)]
+
+
+def problem_at(document: Document, path: Sequence[str | int], message: str, value: object = None, **more: str | None) -> Problem:
+    """A problem with what lies at ``path``; ``more``: ``allowed`` and ``nearest`` of :class:`Problem`."""
+    name, line = document.locate(path)
+    return Problem(name, value, message, more.get("allowed"), more.get("nearest"), line, document.file)
+
+
+def unknown_name(document: Document, path: Sequence[str | int], name: object, kind: str, names: Iterable[str]) -> Problem:
+    """The problem of a name that is none of ``names``."""
+    known = tuple(dict.fromkeys(names))
+    allowed = ", ".join(known) if len(known) <= _LISTED else f"{', '.join(known[:_LISTED])}, ... ({len(known)} in all)"
+    return problem_at(document, path, f"unknown {kind}", name, allowed=allowed, nearest=nearest_name(name, known))
+
+
+def _problem(details: ErrorDetails, document: Document, section: type[BaseModel], at: Sequence[str | int]) -> Problem:
+    kind, context, value = details["type"], details.get("ctx", {}), details["input"]
+    location = details["loc"]
+    if location[-1:] == ("[key]",) and kind != "extra_forbidden":
+        location = location[:-1]  # a key that is wrong itself stands one step up
+    path = (*at, *location)
+    if kind == "extra_forbidden":
+        names = _fields_at(section, location[:-1])
+        return unknown_name(document, path, str(location[-1]), "key", names)
+    if kind == "missing":
+        fields = ", ".join(_fields_at(section, location[:-1]))
+        return problem_at(document, path, f"'{location[-1]}' is missing", allowed=f"keys here: {fields}")
+    if kind == "literal_error":
+        allowed = re.findall(r"'([^']*)'", str(context["expected"]))
+        return unknown_name(document, path, value, "name", allowed)
+    if kind == "sweep":
+        nearest = (
+            context["nearest"] or nearest_name(value, str(context["allowed"]).split(", ")) if isinstance(value, str) else None
+        )
+        told = None if isinstance(value, dict | BaseModel) else value
+        return problem_at(document, path, context["message"], told, allowed=context["allowed"], nearest=nearest)
+    message, allows = _explain(kind, context, value)
+    return problem_at(document, path, message, value, allowed=allows)
+
+
+def _explain(kind: str, context: Mapping[str, Any], value: object) -> tuple[str, str | None]:
+    """(what is wrong, what is allowed) of the plain kinds of error."""
+    base = kind.partition("_")[0]
+    if kind in _RANGES:
+        return "out of range", _RANGES[kind].format(**context)
+    if kind in ("too_short", "string_too_short"):
+        return "must not be empty", "at least one"
+    if kind == "string_pattern_mismatch":
+        return "not a valid name", "organisation/name" if "/" in context["pattern"] else "letters, digits, '.', '-' and '_'"
+    if kind.endswith(("_type", "_parsing", "_from_float")) and base in _TYPES:
+        quoted = base in ("int", "float") and isinstance(value, str) and _WRITTEN_NUMBER.fullmatch(value)
+        return "wrong type", _TYPES[base] + (", without quotes" if quoted else "")
+    return "not valid here", None
+
+
+def _fields_at(section: type[BaseModel], location: Sequence[str | int]) -> tuple[str, ...]:
+    """The keys that the section at ``location`` inside ``section`` knows."""
+    current, steps = section, list(location)
+    while steps:
+        field = current.model_fields.get(str(steps.pop(0)))
+        inner, containers = _section_in(None if field is None else field.annotation)
+        if inner is None:
+            return ()
+        current, steps = inner, steps[containers:]
+    return tuple(field.alias or name for name, field in current.model_fields.items())
+
+
+def _section_in(annotation: object) -> tuple[type[BaseModel] | None, int]:
+    """The section class that an annotation mentions (each mentions at most one), and how many containers hold it."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation, 0
+    for argument in typing.get_args(annotation):
+        inner, containers = _section_in(argument)
+        if inner is not None:
+            return inner, containers + (typing.get_origin(annotation) in (dict, tuple))
+    return None, 0

@@ -1,0 +1,62 @@
+"""What a sweep file refers to: models with shape and fingerprint, behaviors with prompts, and the grids over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.cells import Options
+from orchestrator.errors import Problem
+from orchestrator.sweep_file.behaviors import BehaviorFiles, BehaviorPrompts
+from orchestrator.sweep_file.grids import Grid, GridResolver
+from orchestrator.sweep_file.models import ModelVariant, resolve_models
+from orchestrator.sweep_file.sections import Sections
+from orchestrator.sweep_file.yaml_text import Document
+
+__all__ = ["BehaviorPrompts", "Grid", "ModelVariant", "Resolved", "resolve"]
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What the valid sections refer to. ``models``, ``behaviors`` and ``methods``: those of all grids, each once;
+    ``unused``: keys of models that no grid runs."""
+
+    grids: tuple[Grid, ...]
+    models: tuple[ModelVariant, ...]
+    behaviors: tuple[BehaviorPrompts, ...]
+    methods: tuple[tuple[str, Options], ...]
+    unused: tuple[str, ...]
+
+
+def resolve(document: Document, folder: Path) -> tuple[Resolved, list[Problem]]:
+    """Resolve all that can be, and what is wrong with it; paths in the document are relative to ``folder``.
+
+    Works on every section that is valid by itself. What the schema itself refuses is not reported here again.
+    """
+    top = Sections(document)
+    models, shapes = resolve_models(top, folder)
+    resolver = GridResolver(models, shapes, BehaviorFiles(top, folder))
+    grids = tuple(resolver.resolve(number, view) for number, view in enumerate(top.grids()))
+    variants = _variants(list(models), grids)
+    found = Resolved(
+        grids=grids,
+        models=variants,
+        behaviors=tuple({one.behavior.name: one for grid in grids for one in grid.behaviors}.values()),
+        methods=_once([method for grid in grids for method in grid.methods]),
+        unused=tuple(key for key in models if key not in {variant.key for variant in variants}),
+    )
+    return found, top.problems
+
+
+def _variants(keys: Sequence[str], grids: Sequence[Grid]) -> tuple[ModelVariant, ...]:
+    """The variants of all grids, each name once, by model in the file's order."""
+    unique: dict[str, ModelVariant] = {}
+    for grid in grids:
+        for variant in grid.variants:
+            unique.setdefault(variant.name, variant)
+    return tuple(sorted(unique.values(), key=lambda variant: keys.index(variant.key)))
+
+
+def _once(methods: Sequence[tuple[str, Options]]) -> tuple[tuple[str, Options], ...]:
+    return tuple(method for number, method in enumerate(methods) if method not in methods[:number])

@@ -1,0 +1,348 @@
+"""The sweep file's schema: which keys there are, of which type, in which range. What is not listed here is refused.
+
+The ``Literal`` types below are the tables of valid names. Methods and interventions are named by the actors' own registries,
+which import no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
+
+from actors.types import DType, ExtractorName, Quantization
+from orchestrator.cells import Scope
+from orchestrator.planning.devices import ACCELERATORS
+from orchestrator.planning.shapes import MAX_LAYERS, MAX_SIZE
+from orchestrator.sweep_file.fields import (
+    Depths,
+    Entry,
+    Finite,
+    InterventionName,
+    Layers,
+    MethodName,
+    Name,
+    Row,
+    RowOrOne,
+    Text,
+    fault,
+    named,
+)
+
+ClassifierName = Literal["text"]
+PoolName = Literal["ray", "local"]
+TrackerName = Literal["none", "wandb"]
+
+RESERVED_TEMPLATE_OPTIONS = (
+    "tokenize",
+    "add_generation_prompt",
+    "chat_template",
+    "continue_final_message",
+    "return_tensors",
+    "padding",
+)
+"""Arguments of the chat template that the project sets itself."""
+
+
+class ShapeEntry(Entry):
+    """A model's sizes, for planning where its config.json is not at hand."""
+
+    n_layers: int = Field(ge=1, le=MAX_LAYERS)
+    d_model: int = Field(ge=1, le=MAX_SIZE)
+    n_heads: int = Field(ge=1, le=MAX_SIZE)
+    d_ff: int = Field(ge=1, le=MAX_SIZE)
+    vocab_size: int = Field(ge=1, le=MAX_SIZE)
+    n_kv_heads: int | None = Field(default=None, ge=1, le=MAX_SIZE)
+    head_dim: int | None = Field(default=None, ge=1, le=MAX_SIZE)
+    model_type: Text | None = None
+    tied_embeddings: bool | None = None
+
+    CONFIG_KEYS: ClassVar[Mapping[str, str]] = {
+        "n_layers": "num_hidden_layers",
+        "d_model": "hidden_size",
+        "n_heads": "num_attention_heads",
+        "d_ff": "intermediate_size",
+        "n_kv_heads": "num_key_value_heads",
+        "tied_embeddings": "tie_word_embeddings",
+    }
+
+    def as_config(self) -> dict[str, object]:
+        """The same under the names of a transformers config.json."""
+        return {self.CONFIG_KEYS.get(name, name): value for name, value in self if value is not None}
+
+
+MOST_GPUS = 16
+"""GPUs of one model: it is spread over those of one machine, which has no more."""
+
+
+class ModelEntry(Entry):
+    """One model: where its weights are (``embedded``, ``folder`` or ``hub``), in which forms it runs, and what it needs."""
+
+    embedded: Literal["smollm2-135m-instruct"] | None = None
+    folder: Text | None = None
+    hub: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")] | None = None
+    revision: Text | None = None
+    adapter: Text | None = None
+    dtype: DType = "float32"
+    quantizations: RowOrOne[Quantization] = ("none",)
+    family: Name | None = None
+    shape: ShapeEntry | None = None
+    system_prompt: str | None = None
+    template_options: dict[str, object] = Field(default_factory=dict)
+    trust_remote_code: bool = False
+    gpus: float = Field(default=0.0, ge=0, le=MOST_GPUS, allow_inf_nan=False)
+    cpus: float = Field(default=1.0, gt=0, le=1024, allow_inf_nan=False)
+    accelerator: str | None = None
+
+    @field_validator("template_options")
+    @classmethod
+    def _scalars(cls, options: dict[str, object]) -> dict[str, object]:
+        for name, value in options.items():
+            if name in RESERVED_TEMPLATE_OPTIONS:
+                raise fault(f"'{name}' is set by the project itself", "other options of the chat template")
+            if not isinstance(value, str | bool | int):
+                raise fault(f"the template option '{name}' has the wrong type", "text, true or false, or a whole number")
+        return options
+
+    @field_validator("gpus")
+    @classmethod
+    def _whole(cls, gpus: float) -> float:
+        if gpus > 1 and gpus != int(gpus):
+            raise fault("a worker gets a part of one GPU, or whole ones", "a whole number above 1; a part from 0 to 1")
+        return gpus
+
+    @field_validator("accelerator")
+    @classmethod
+    def _known(cls, name: str | None) -> str | None:
+        if name is not None and name not in ACCELERATORS:
+            raise fault("unknown accelerator type", ", ".join(ACCELERATORS))
+        return name
+
+    @model_validator(mode="after")
+    def _coherent(self) -> ModelEntry:
+        given = [name for name in ("embedded", "folder", "hub") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise fault(f"a model comes from one place, here {' and '.join(given) or 'none'}", "one of embedded, folder, hub")
+        if given != ["hub"] and self.revision is not None:
+            raise fault("'revision' goes with 'hub'", "revision only beside hub")
+        if given == ["embedded"] and (self.trust_remote_code or self.shape is not None):
+            raise fault("'shape' and 'trust_remote_code' do not go with 'embedded'", "them only beside hub or folder")
+        if self.accelerator is not None and self.gpus == 0:
+            raise fault("'accelerator' is given but 'gpus' is 0", "gpus: 1, or no accelerator")
+        return self
+
+
+Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+
+
+class Splits(Entry):
+    """How test prompts are dealt into splits: by ``shares`` of them, drawn by ``seed``, or by ``prompts``' ids."""
+
+    shares: dict[Name, Share] = Field(default_factory=dict)
+    prompts: dict[Name, Row[Text]] = Field(default_factory=dict)
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Splits:
+        if bool(self.shares) == bool(self.prompts):
+            raise fault("splits are made by shares or by prompts", "{select: 0.5, report: 0.5}, or {select: [T1, ...], ...}")
+        if sum(self.shares.values()) > 1 + 1e-9:
+            raise fault("the shares of the splits add up to more than 1", "shares that add up to at most 1")
+        return self
+
+
+def _splits(value: object) -> object:
+    """``{select: 0.5, report: 0.5, seed: 7}`` or ``{select: [T1], report: [T2]}``, sorted into ``Splits``."""
+    if not isinstance(value, dict):
+        return value
+    seed = {name: given for name, given in value.items() if name == "seed"}
+    named = {name: given for name, given in value.items() if name != "seed"}
+    by_id = any(isinstance(given, list) for given in named.values())
+    return {"prompts" if by_id else "shares": named, **seed}
+
+
+class BehaviorEntry(Entry):
+    """A behavior file and which of its test prompts to use: by id, by split, the first ``limit`` of them."""
+
+    file: Text
+    prompts: Row[Text] | None = None
+    splits: Annotated[Splits, BeforeValidator(_splits)] | None = None
+    split: Text | None = None
+    limit: int | None = Field(default=None, ge=1)
+
+
+class BehaviorUse(Entry):
+    """A behavior of the sweep in one grid: its own selection of prompts, or one ``split`` of it."""
+
+    split: Text | None = None
+
+
+class MethodEntry(Entry):
+    """An extraction method by name, with its options (checked against the method's own)."""
+
+    name: MethodName
+    options: dict[str, object] = Field(default_factory=dict)
+
+
+class Multipliers(Entry):
+    """Multipliers for every model, or other ones by family or by model (the more specific list replaces the other)."""
+
+    default: Row[Finite] | None = None
+    families: dict[str, Row[Finite]] = Field(default_factory=dict)
+    models: dict[str, Row[Finite]] = Field(default_factory=dict)
+
+    def of(self, model: str, family: str) -> tuple[float, ...] | None:
+        """The multipliers of one model; None when neither it nor its family nor a default is listed."""
+        return self.models.get(model) or self.families.get(family) or self.default
+
+
+class DecodingEntry(Entry):
+    """Greedy decoding."""
+
+    max_new_tokens: int = Field(default=100, ge=1, le=32768)
+
+
+class Pair(Entry):
+    """One transfer: directions of ``source`` in ``target``; each a model's key, or ``key/quantization`` for one variant of it."""
+
+    source: Text
+    target: Text
+
+
+class Transfer(Entry):
+    """The transfer pairs; ``everything``: each variant into each other one."""
+
+    pairs: Row[Pair] | None = None
+    everything: bool = False
+
+
+class Choose(Entry):
+    """Settings taken from the finished cells of an earlier grid, per model variant, behavior and method (SCIENCE.md section 7).
+
+    Among the settings of grid ``from`` whose garbled rate is at most ``max_garbled``: the best coherent refusal rate, then
+    the highest multiplier, then the earliest layer. ``layer`` and ``multiplier`` say what is taken over; ``around``: factors
+    of the multiplier to run. ``method`` and ``quantization``: take another method's choice, another variant's.
+    """
+
+    origin: Name = Field(alias="from")
+    layer: Literal["best"] | None = None
+    multiplier: Literal["calibrated"] | None = None
+    max_garbled: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)
+    around: Row[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
+    method: MethodName | None = None
+    quantization: Quantization | None = None
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Choose:
+        if self.layer is None and self.multiplier is None:
+            raise fault("nothing is chosen", "layer: best, multiplier: calibrated, or both")
+        if self.around is not None and self.multiplier is None:
+            raise fault("'around' goes with a chosen multiplier", "multiplier: calibrated beside around")
+        return self
+
+
+def _transfer(value: object) -> object:
+    if value == "all":
+        return {"everything": True}
+    if isinstance(value, list):
+        return {"pairs": value}
+    raise fault(
+        "not a list of transfer pairs", "all, or a list of {source: ..., target: ...}", "all" if isinstance(value, str) else ""
+    )
+
+
+class TrackingEntry(Entry):
+    """Where progress is reported beside the results folder."""
+
+    tool: TrackerName = "none"
+    project: Text | None = None
+    entity: Text | None = None
+    group: Text | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> TrackingEntry:
+        if self.tool == "wandb" and self.project is None:
+            raise fault("wandb needs a project", "{tool: wandb, project: ...}")
+        if self.tool == "none" and (self.project or self.entity or self.group):
+            raise fault("project, entity and group go with a tool", "{tool: wandb, project: ...}")
+        return self
+
+
+class EngineEntry(Entry):
+    """``slots``: rows in flight (chosen by the worker when left out); ``threads``: CPU threads of one worker."""
+
+    slots: int | None = Field(default=None, ge=1, le=4096)
+    threads: int | None = Field(default=None, ge=1, le=1024)
+
+
+class PoolEntry(Entry):
+    """What runs the workers, and how many (as many as the resources allow when left out)."""
+
+    kind: PoolName = "ray"
+    workers: int | None = Field(default=None, ge=1, le=10000)
+
+
+def _uses(value: object) -> object:
+    """``[refusal, ...]`` is short for ``{refusal: {}, ...}``."""
+    names = [value] if isinstance(value, str) else value
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        return {name: {} for name in names}
+    return value
+
+
+Methods = Row[Annotated[MethodEntry, named("name")]]
+MultiplierLists = Annotated[Multipliers, BeforeValidator(lambda value: {"default": value} if isinstance(value, list) else value)]
+TransferPairs = Annotated[Transfer, BeforeValidator(_transfer)]
+
+
+class GridEntry(Entry):
+    """One grid of a sweep. What it does not give is as at the top level; either of ``depths`` and ``layers`` replaces both."""
+
+    name: Name | None = None
+    models: RowOrOne[Text] | None = None
+    quantizations: RowOrOne[Quantization] | None = None
+    behaviors: Annotated[dict[Name, BehaviorUse], BeforeValidator(_uses), Field(min_length=1)] | None = None
+    methods: Methods | None = None
+    extractor: ExtractorName | None = None
+    depths: Depths | None = None
+    layers: Layers | None = None
+    multipliers: MultiplierLists | None = None
+    choose: Choose | None = None
+    scope: RowOrOne[Scope] | None = None
+    intervention: InterventionName | None = None
+    decoding: DecodingEntry | None = None
+    baseline: bool | None = None
+    transfer: TransferPairs | None = None
+
+
+class SweepSettings(Entry):
+    """A sweep file, key by key."""
+
+    name: Name | None = None
+    models: dict[Name, ModelEntry] = Field(min_length=1)
+    behaviors: dict[Name, BehaviorEntry] = Field(min_length=1)
+    methods: Methods = (MethodEntry(name="dim"),)
+    extractor: ExtractorName = "nnsight"
+    depths: Depths | None = None
+    layers: Layers | None = None
+    multipliers: MultiplierLists | None = None
+    scope: RowOrOne[Scope] = ("from_layer",)
+    intervention: InterventionName = "addition"
+    decoding: DecodingEntry = DecodingEntry()
+    baseline: bool = True
+    transfer: TransferPairs = Transfer()
+    grids: Row[GridEntry] | None = None
+    classifier: ClassifierName = "text"
+    tracking: Annotated[TrackingEntry, named("tool")] = TrackingEntry()
+    results: Text | None = None
+    engine: EngineEntry = EngineEntry()
+    pool: Annotated[PoolEntry, named("kind")] = PoolEntry()
+    max_failures: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+    @field_validator("max_failures")
+    @classmethod
+    def _count_or_share(cls, limit: float | None) -> float | None:
+        if limit is not None and limit > 1 and not limit.is_integer():
+            raise fault("neither a count nor a share", "a whole number of failures, or a share of the cells between 0 and 1")
+        return limit

@@ -1,0 +1,267 @@
+"""The pool that gives a cell only when it is stored: the order of each worker is kept, and no worker waits for another's cell."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.boundary import Task
+from actors.types import CellResult, Failure, Resources
+from orchestrator.cells import Cell
+from orchestrator.classifiers import CLASSIFIERS
+from orchestrator.errors import Problem
+from orchestrator.pool import CellDone, Event, Failed, TaskDone, WorkerLost
+from orchestrator.recorder import Recorder
+from orchestrator.scheduler import Scheduler, Settings
+from orchestrator.scheduling.board import Board
+from orchestrator.scheduling.durable import PER_THREAD, DurablePool
+from orchestrator.storage import StorageError
+from orchestrator.store import Store
+from tests.orchestrator.samples import cell, plan_of, result_of
+from tests.orchestrator.test_scheduler import FakePool
+
+CELLS = [cell(None), *(cell(layer, 2.0) for layer in range(2, 8)), *(cell(layer, 4.0) for layer in range(2, 8))]
+BOARD = Board(plan_of(CELLS))
+
+
+class Given:
+    """A pool that gives what is put into it."""
+
+    def __init__(self, *events: Event) -> None:
+        self.events = deque(events)
+        self.asked = 0
+
+    def workers(self) -> tuple[str, ...]:
+        return ("w1", "w2")
+
+    def capacity(self, resources: Resources) -> int:
+        return 2
+
+    def wants(self, demand: Mapping[Resources, int]) -> None: ...
+
+    def submit(self, worker: str, task: Task) -> None: ...
+
+    def next_event(self, timeout: float | None) -> Event | None:
+        self.asked += 1
+        return self.events.popleft() if self.events else None
+
+    def release(self, worker: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Writers:
+    """Stores what it is told to, when it is told to."""
+
+    def __init__(self) -> None:
+        self.begun: dict[str, Future[Any]] = {}
+        self.attempts: list[tuple[str, int, str]] = []
+
+    def begin(self, cell: Cell, result: CellResult, attempt: int) -> Future[Any]:
+        assert cell.id not in self.begun, "a cell is stored once"
+        self.attempts.append((cell.id, attempt, result.provenance["worker"]))
+        self.begun[cell.id] = Future()
+        return self.begun[cell.id]
+
+    def stored(self, *cells: Cell) -> None:
+        for one in cells:
+            self.begun[one.id].set_result(None)
+
+
+@pytest.fixture
+def board() -> Board:
+    board = Board(
+        plan_of(CELLS), done=[item.id for item in BOARD.of(None) if item.needs is None and not isinstance(item.spec, Cell)]
+    )
+    board.start([board[one.id] for one in CELLS], "w1")
+    return board
+
+
+def done(one: Cell, worker: str = "w1") -> CellDone:
+    return CellDone(worker, result_of(one))
+
+
+def test_a_cell_is_given_when_it_is_stored_and_not_before(board: Board) -> None:
+    writers = Writers()
+    pool = DurablePool(Given(done(CELLS[0])), board, writers.begin, 2)
+    assert pool.next_event(0.05) is None
+    assert writers.attempts == [(CELLS[0].id, 1, "w1")]
+    writers.stored(CELLS[0])
+    assert pool.next_event(0.05) == done(CELLS[0])
+    assert pool.next_event(0.05) is None
+
+
+@pytest.mark.parametrize("last", [TaskDone("w1"), WorkerLost("w1", "killed"), Failed("w1", Failure("x", "job", "no", ""))])
+def test_what_a_worker_says_later_is_heard_later_and_others_are_not_kept_waiting(board: Board, last: Event) -> None:
+    writers = Writers()
+    pool = DurablePool(Given(done(CELLS[0]), done(CELLS[1]), last, done(CELLS[2], "w2"), TaskDone("w2")), board, writers.begin, 2)
+    assert pool.next_event(0.05) is None
+    writers.stored(CELLS[2], CELLS[1])
+    assert [pool.next_event(0.05) for _ in range(3)] == [done(CELLS[2], "w2"), TaskDone("w2"), None]
+    writers.stored(CELLS[0])
+    assert [pool.next_event(0.05) for _ in range(4)] == [done(CELLS[0]), done(CELLS[1]), last, None]
+
+
+def test_a_cell_of_two_workers_is_stored_once(board: Board) -> None:
+    writers = Writers()
+    pool = DurablePool(Given(done(CELLS[0]), done(CELLS[0], "w2")), board, writers.begin, 2)
+    assert pool.next_event(0.05) is None
+    writers.stored(CELLS[0])
+    assert [pool.next_event(0.05) for _ in range(3)] == [done(CELLS[0]), done(CELLS[0], "w2"), None]
+    board.finish(CELLS[0].id)
+    late = DurablePool(Given(done(CELLS[0], "w2")), board, writers.begin, 2)
+    assert late.next_event(0.05) == done(CELLS[0], "w2")
+    assert len(writers.attempts) == 1
+
+
+def test_no_more_is_taken_than_can_be_stored(board: Board) -> None:
+    writers = Writers()
+    given = Given(*map(done, CELLS))
+    pool = DurablePool(given, board, writers.begin, 2)
+    assert pool.next_event(0.05) is None
+    assert len(writers.begun) == 2 * PER_THREAD < len(CELLS)
+    writers.stored(CELLS[0])
+    assert pool.next_event(0.05) == done(CELLS[0])
+    assert pool.next_event(0.05) is None
+    assert len(writers.begun) == 2 * PER_THREAD + 1
+
+
+def test_what_has_arrived_is_waited_for(board: Board) -> None:
+    writers = Writers()
+    pool = DurablePool(Given(done(CELLS[0]), TaskDone("w1")), board, writers.begin, 2)
+    later = threading.Timer(0.1, lambda: writers.stored(CELLS[0]))
+    later.start()
+    assert [pool.next_event(0) for _ in range(3)] == [done(CELLS[0]), TaskDone("w1"), None]
+    later.join()
+
+
+def test_a_pool_without_events_is_not_held_up(board: Board) -> None:
+    given = Given(TaskDone("w2"))
+    pool = DurablePool(given, board, Writers().begin, 2)
+    assert [pool.next_event(2.0), pool.next_event(None), pool.next_event(0)] == [TaskDone("w2"), None, None]
+    assert given.asked == 3
+
+
+class SlowStore(Store):
+    """Every write takes a moment, longer for the first ones; counts how many are under way at once, and can refuse."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(place)
+        self.refuse_from = 1_000
+        self.now = self.most = self.count = 0
+        self._guard = threading.Lock()
+
+    def write_responses(self, cell: Cell, result: CellResult, attempt: int, steered: Any = None) -> None:
+        with self._guard:
+            self.count, self.now = self.count + 1, self.now + 1
+            self.most, number = max(self.most, self.now), self.count
+        time.sleep(0.2 / number)
+        with self._guard:
+            self.now -= 1
+        if number >= self.refuse_from:
+            raise StorageError(Problem("results", None, "the disk is full"))
+        super().write_responses(cell, result, attempt, steered)
+
+
+class Told:
+    """A listener: at every word, the cell it hears of must be stored with its labels."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.cells: list[str] = []
+
+    def loaded(self, *_: object) -> None: ...
+
+    def noted(self, *_: object) -> None: ...
+
+    def failed(self, *_: object) -> None: ...
+
+    def cell_done(self, cell: Cell, *_: object) -> None:
+        assert cell.id in self._store.done_cells()
+        assert cell.id in self._store.labelled_cells()
+        self.cells.append(cell.id)
+
+
+def run(store: SlowStore) -> list[str]:
+    plan, told = plan_of(CELLS), Told(store)
+    board = Board(plan)
+    recorder = Recorder(store, CLASSIFIERS["text"], (told,), 4)
+    store.write_plan(plan)
+    with store.lock(), recorder:
+        Scheduler(plan, board, DurablePool(FakePool(3), board, recorder.begin, 4), recorder).run()
+    return told.cells
+
+
+def test_a_sweep_is_stored_by_several_threads_and_told_of_only_then(tmp_path: Path) -> None:
+    store = SlowStore(tmp_path)
+    told = run(store)
+    assert sorted(told) == sorted(store.done_cells()) == sorted(one.id for one in CELLS)
+    assert 2 <= store.most <= 4
+    assert {store.read_responses(one.id)[0].prompt_id for one in CELLS} == {"p0"}
+
+
+def test_a_refusal_ends_the_run_and_what_was_told_is_there(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = SlowStore(tmp_path)
+    store.refuse_from = 6
+    with pytest.raises(StorageError, match="the disk is full"):
+        run(store)
+    assert 1 <= len(store.done_cells()) <= 5
+    assert store.done_cells() == store.labelled_cells()
+    assert "could not be stored; they run again" in caplog.text
+    store.refuse_from = 1_000
+    left = {one.id for one in CELLS} - store.done_cells()
+    board = Board(plan_of(CELLS), done=store.done_cells() | store.done_directions())
+    recorder = Recorder(store, CLASSIFIERS["text"], (), 4)
+    with store.lock(), recorder:
+        Scheduler(plan_of(CELLS), board, DurablePool(FakePool(3), board, recorder.begin, 4), recorder).run()
+    assert len(left) >= len(CELLS) - 5
+    assert store.done_cells() == {one.id for one in CELLS}
+
+
+def test_a_result_that_cannot_be_right_is_the_cell_s_failure(tmp_path: Path) -> None:
+    """As without threads: a ValueError of the store becomes a failure row, and the others are stored."""
+
+    class Refusing(SlowStore):
+        def write_responses(self, cell: Cell, result: CellResult, attempt: int, steered: Any = None) -> None:
+            if cell.id == CELLS[3].id:
+                raise ValueError("not finite")
+            super().write_responses(cell, result, attempt, steered)
+
+    store = Refusing(tmp_path)
+    assert len(run(store)) == len(CELLS) - 1
+    (failure,) = store.failures()
+    assert (failure.item_id, failure.kind, failure.message) == (CELLS[3].id, "ValueError", "not finite")
+
+
+def test_an_interrupt_stores_and_tells_of_all_that_has_arrived(tmp_path: Path) -> None:
+    arrived: list[str] = []
+
+    class Counting(FakePool):
+        def next_event(self, timeout: float | None) -> Event | None:
+            event = super().next_event(timeout)
+            arrived.extend([event.result.cell_id] if isinstance(event, CellDone) else [])
+            return event
+
+    @contextmanager
+    def waiting() -> Iterator[None]:
+        if len(arrived) >= 5:
+            raise KeyboardInterrupt
+        yield
+
+    store, plan = SlowStore(tmp_path), plan_of(CELLS)
+    told, board = Told(store), Board(plan)
+    recorder = Recorder(store, CLASSIFIERS["text"], (told,), 4)
+    pool = DurablePool(Counting(3), board, recorder.begin, 4)
+    scheduler = Scheduler(plan, board, pool, recorder, Settings(waiting=waiting))
+    with pytest.raises(KeyboardInterrupt), store.lock(), recorder:
+        scheduler.run()
+    assert 5 <= len(arrived) < len(CELLS)
+    assert sorted(told.cells) == sorted(arrived) == sorted(store.done_cells()) == sorted(store.labelled_cells())
