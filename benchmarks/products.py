@@ -3,7 +3,8 @@
 Every product of the linear layers that the engine runs is recorded (which weights, how many rows, prefill or decoding), then
 replayed with nothing in between: the same shapes in the same order on the same weights, so as cold as the engine finds them, by
 the same means (packed weights where the engine has them, which are the faster ones). The share is the replay's time over the
-engine's. ``python -m benchmarks.products --json out.json``
+engine's. The replay computes one product after the other on all cores; the engine runs parts of its batch side by side and may be
+the faster of the two. ``python -m benchmarks.products --json out.json``
 """
 
 from __future__ import annotations
@@ -212,7 +213,9 @@ def median_speeds(rounds: Rounds, record: Record) -> dict[str, dict[str, float]]
 
 
 def prepared(bench: Bench, new_tokens: int) -> tuple[Engine, Record]:
-    """The quickstart's grid and the record of one run of it."""
+    """The quickstart's grid and the record of one run of it, in which every product is computed whole, in float32."""
+    assert bench.worker._engine is not None
+    bench.worker._engine.screens = False
     engine = Engine(bench, [Workload(grid(extracted(bench), bench.n_layers), prompts_of("test", 10), new_tokens)])
     return engine, recorded(engine)
 

@@ -70,14 +70,15 @@ class EngineModel:
 class Engine:
     """Generates rows under their steerings. ``slots``: rows in flight at most (None: what fits in memory).
 
-    ``graphs``: whether decoding may be recorded and replayed; ``decoding`` says what the last run did, and why.
+    ``graphs``: whether decoding may be recorded and replayed; ``decoding`` says what the last run did, and why. ``screens``:
+    whether the choice of a token may be screened (``actors.engine.screening``).
     """
 
     def __init__(self, loaded: EngineModel, slots: int | None = None) -> None:
         self._loaded = loaded
         self._slots = slots
         self.decoding = EAGER
-        self.graphs = True
+        self.graphs = self.screens = True
         self._lanes = lanes_for(loaded.packing)
         self._head = screened_head(loaded.model, loaded.packing)
         if not on_cuda(loaded.device):
@@ -181,7 +182,7 @@ class Engine:
         batch.admit(prefilled, tokens)
 
     def _advance(self, batch: SlotBatch, hooks: SteeringHooks, stopwatch: Stopwatch) -> Iterator[Row]:
-        with screening(self._loaded.model, self._head):
+        with screening(self._loaded.model, self._head if self.screens else None):
             tokens, finite = batch.step(hooks)
         in_flight = [(slot, row) for slot, row in enumerate(batch.rows) if row is not None]
         stopwatch.charge([row for _, row in in_flight])
