@@ -126,10 +126,6 @@ class ModelWorker:
 
         A job that cannot run, or whose logits are not finite, becomes a ``Failure``; the others go on.
         """
-        yield from self._generated(jobs)
-        return_freed_memory()  # else the process would keep what its largest task took
-
-    def _generated(self, jobs: Sequence[GenerationJob]) -> Iterator[CellResult | Failure]:
         loaded, engine = self._held(), self._engine
         assert engine is not None
         steerings: list[Steering] = []

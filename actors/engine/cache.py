@@ -5,7 +5,7 @@ Both are ``Cache`` subclasses handed to unchanged Hugging Face modules, so every
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -117,6 +117,12 @@ class StepCache(Cache):
             rows = torch.arange(self._span.start, self._span.stop, device=self._positions.device)
             self._places[heads] = (self._slots.first_places(rows, heads) + self._positions[:, None]).flatten()
         return self._places[heads]
+
+
+def stack(parts: Iterable[KeyValue]) -> KeyValue:
+    """Keys and values of consecutive rows as one."""
+    keys, values = zip(*parts, strict=True)
+    return torch.cat(keys), torch.cat(values)
 
 
 def _put(kept: KeyValue, places: Tensor, new: KeyValue) -> None:

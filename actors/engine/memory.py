@@ -36,7 +36,7 @@ def keep_freed_memory() -> bool:
     By default it gives every large tensor back to the system, and each step then faults its pages in anew: measured, 4 % of
     decoding, most of it for the logits. The process keeps its largest extent instead.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    mallopt = _of_c_library("mallopt")
     if mallopt is None:
         return False
     return all(mallopt(option, value) == 1 for option, value in ((_MMAP_THRESHOLD, 32 * 2**20), (_TRIM_THRESHOLD, 2**31 - 1)))
@@ -44,9 +44,14 @@ def keep_freed_memory() -> bool:
 
 def return_freed_memory() -> None:
     """Give what the C library has kept back to the system, where it can be told to (glibc): the next model needs other sizes."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    trim = _of_c_library("malloc_trim")
     if trim is not None:
         trim(0)
+
+
+def _of_c_library(name: str) -> Any:
+    """A function of the C library; None where there is none of that name."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
 
 
 def peak_bytes(device: torch.device) -> int:

@@ -15,7 +15,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from actors.engine.cache import KeyValue
+from actors.engine.cache import KeyValue, stack
 from actors.engine.grain import COARSE, Grain, rounded_up
 from actors.engine.rows import Row
 from actors.engine.segments import Entry, Segment, SegmentRunner
@@ -138,7 +138,7 @@ class Prefiller:
     def _unsteered(self, prefix: Tokens, rows: Sequence[Row]) -> Prefilled:
         """An unsteered row is its trunk: nothing is left to compute."""
         trunks = [self._trunks[row.rendered.token_ids] for row in rows]
-        key_values = [_stack(trunk.key_values[block] for trunk in trunks) for block in range(len(trunks[0].key_values))]
+        key_values = [stack(trunk.key_values[block] for trunk in trunks) for block in range(len(trunks[0].key_values))]
         spans = self._spans(prefix, rows, torch.cat([trunk.positions for trunk in trunks]), key_values)
         return Prefilled(rows, torch.cat([trunk.logits for trunk in trunks]), spans, Witness())
 
@@ -153,7 +153,7 @@ class Prefiller:
             grain=self._grain,
         )
         result = self._runner.run(segment)
-        shared = [_stack(trunk.key_values[block] for trunk in trunks) for block in range(layer + 1)]
+        shared = [stack(trunk.key_values[block] for trunk in trunks) for block in range(layer + 1)]
         key_values = _complete([*shared, *result.key_values[layer + 1 :]])
         return Prefilled(rows, result.logits, self._spans(prefix, rows, result.positions, key_values), result.witness)
 
@@ -168,7 +168,7 @@ class Prefiller:
         if not prefix:
             return None
         kept = [self._prefixes[prefix, steering] for steering in steerings]
-        return [_stack(one.key_values[block] for one in kept) for block in range(len(kept[0].key_values))]
+        return [stack(one.key_values[block] for one in kept) for block in range(len(kept[0].key_values))]
 
 
 def split(row: Row) -> tuple[Tokens, Tokens]:
@@ -194,8 +194,3 @@ def _complete(key_values: Sequence[KeyValue | None]) -> tuple[KeyValue, ...]:
 
 def _unpadded(key_values: Sequence[KeyValue], length: int) -> tuple[KeyValue, ...]:
     return tuple((keys[:, :, -length:], values[:, :, -length:]) for keys, values in key_values)
-
-
-def _stack(parts: Iterable[KeyValue]) -> KeyValue:
-    keys, values = zip(*parts, strict=True)
-    return torch.cat(keys), torch.cat(values)

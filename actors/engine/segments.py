@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from actors.engine.attention import masks_for
-from actors.engine.cache import KeyValue, SegmentCache
+from actors.engine.cache import KeyValue, SegmentCache, stack
 from actors.engine.grain import COARSE, Grain, rounded_up
 from actors.engine.lanes import Lanes
 from actors.families import Decoder
@@ -96,7 +96,7 @@ class SegmentResult:
         blocks = zip(*(part.key_values for part in parts), strict=True)
         return SegmentResult(
             torch.cat([part.logits for part in parts]),
-            [_stack([kv for kv in block if kv is not None]) for block in blocks],
+            [None if None in block else stack(block) for block in blocks],
             _joined([part.captured for part in parts]),
             torch.cat([part.positions for part in parts]),
             Witness(_joined([part.witness.raw for part in parts]), _joined([part.witness.seen for part in parts])),
@@ -203,10 +203,6 @@ def _pass_on(hidden_states: Tensor, *_args: object, **_kwargs: object) -> Tensor
 
 def _of_rows(key_values: Sequence[KeyValue | None], rows: slice | Tensor) -> list[KeyValue | None]:
     return [kv and (kv[0][rows], kv[1][rows]) for kv in key_values]
-
-
-def _stack(parts: Sequence[KeyValue]) -> KeyValue | None:
-    return (torch.cat([keys for keys, _ in parts]), torch.cat([values for _, values in parts])) if parts else None
 
 
 def _joined(parts: Sequence[dict[int, Tensor]]) -> dict[int, Tensor]:

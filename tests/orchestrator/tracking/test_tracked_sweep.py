@@ -12,25 +12,10 @@ from typer.testing import CliRunner
 from orchestrator.cli import app
 from orchestrator.pool import POOLS
 from tests.fake_cli import with_fake_worker
+from tests.orchestrator.test_cli import SWEEP
 from tests.orchestrator.tracking.offline_files import OfflineFile, read_offline
 
-SWEEP = """
-name: tiny
-models:
-  small:
-    hub: some/fake
-    revision: 0123456789abcdef0123456789abcdef01234567
-    shape: {n_layers: 8, d_model: 4, n_heads: 2, d_ff: 8, vocab_size: 100}
-behaviors:
-  refusal: {file: refusal.jsonl}
-layers: [3]
-multipliers: [1, 4]
-decoding: {max_new_tokens: 8}
-engine: {slots: 4}
-pool: local
-results: out
-tracking: {tool: wandb, project: steering}
-"""
+TRACKED = SWEEP.replace("MULTIPLIERS", "[1, 4]") + "tracking: {tool: wandb, project: steering}\n"
 
 
 def write_sweep(folder: Path, *tests: str) -> Path:
@@ -38,7 +23,7 @@ def write_sweep(folder: Path, *tests: str) -> Path:
     rows = [{"id": f"p{number}", "role": role, "text": text} for number, (role, text) in enumerate(contrast)]
     rows += [{"id": f"t{number}", "role": "test", "text": text} for number, text in enumerate(tests)]
     (folder / "refusal.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    (folder / "tiny.yaml").write_text(SWEEP)
+    (folder / "tiny.yaml").write_text(TRACKED)
     return folder / "tiny.yaml"
 
 
