@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from actors.boundary import Extract, Load, Task, item_ids
 from actors.remarks import Remark
-from actors.types import Failure, Resources
+from actors.types import Failure
 from actors.use import Use
 from orchestrator.logs.entries import Entry
 from orchestrator.logs.journal import Journal
 from orchestrator.pool import CellDone, Event, Extracted, Failed, Loaded, Pool, Remarked, TaskDone, Used, WorkerLost
+from orchestrator.pool.around import PoolAround
 from orchestrator.redaction import redacted
 
 IDLE_SECONDS = 1.0
@@ -33,12 +34,13 @@ class Doing:
     use: Use | None = None
 
 
-class WatchedPool:
+class WatchedPool(PoolAround):
     """``pool``, with every task and event in ``journal``. No secret of a worker's message gets past it. ``tell``: says to the
     person who watches what a worker logged."""
 
     def __init__(self, pool: Pool, journal: Journal, tell: Callable[[str], None]) -> None:
-        self._pool, self._journal, self._tell = pool, journal, tell
+        super().__init__(pool)
+        self._journal, self._tell = journal, tell
         self.doing: dict[str, Doing] = {}
         """Per worker; read by the thread that tells how the driver is."""
         self.heard = time.time()
@@ -48,18 +50,6 @@ class WatchedPool:
     def busy(self) -> bool:
         """Whether any worker has a task."""
         return any(one.what != "idle" for one in list(self.doing.values()))
-
-    def workers(self) -> tuple[str, ...]:
-        """As the pool."""
-        return self._pool.workers()
-
-    def capacity(self, resources: Resources) -> int:
-        """As the pool."""
-        return self._pool.capacity(resources)
-
-    def wants(self, demand: Mapping[Resources, int]) -> None:
-        """As the pool."""
-        self._pool.wants(demand)
 
     def submit(self, worker: str, task: Task) -> None:
         """As the pool, written down."""

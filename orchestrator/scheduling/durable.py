@@ -7,15 +7,15 @@ passed on in its order, so nobody hears that a task is over, or that its worker 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from actors.boundary import Task
-from actors.types import CellResult, Resources
+from actors.types import CellResult
 from orchestrator.cells import Cell
 from orchestrator.pool import CellDone, Event, Pool
+from orchestrator.pool.around import PoolAround
 from orchestrator.scheduling.board import Board, State
 
 PER_THREAD = 4
@@ -44,37 +44,14 @@ class _Held:
         return self.stored is None or self.stored.done()
 
 
-class DurablePool:
+class DurablePool(PoolAround):
     """``pool``, whose finished cells of ``board`` are stored by ``begin`` before anybody hears of them, ``threads`` at once."""
 
     def __init__(self, pool: Pool, board: Board, begin: Begin, threads: int) -> None:
-        self._pool, self._board, self._begin = pool, board, begin
+        super().__init__(pool)
+        self._board, self._begin = board, begin
         self._most = PER_THREAD * threads
         self._held: list[_Held] = []
-
-    def workers(self) -> tuple[str, ...]:
-        """As the pool."""
-        return self._pool.workers()
-
-    def capacity(self, resources: Resources) -> int:
-        """As the pool."""
-        return self._pool.capacity(resources)
-
-    def wants(self, demand: Mapping[Resources, int]) -> None:
-        """As the pool."""
-        self._pool.wants(demand)
-
-    def submit(self, worker: str, task: Task) -> None:
-        """As the pool."""
-        self._pool.submit(worker, task)
-
-    def release(self, worker: str) -> None:
-        """As the pool."""
-        self._pool.release(worker)
-
-    def close(self) -> None:
-        """As the pool; what is being stored is the recorder's affair."""
-        self._pool.close()
 
     def next_event(self, timeout: float | None) -> Event | None:
         """The next event whose cell is stored. With 0, what has arrived; it waits until that is stored."""
