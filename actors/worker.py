@@ -24,6 +24,7 @@ from actors.extraction.capture import CaptureKey, Captures
 from actors.loading import LoadedModel, devices_of, load_model
 from actors.methods import METHODS, Contrast, Probe
 from actors.steering import check_steering
+from actors.thoughts import Marks, opened_by
 from actors.types import (
     CellResult,
     Direction,
@@ -147,10 +148,11 @@ class ModelWorker:
         if broken:
             return as_failure(job.cell_id, NonFiniteActivationError(f"logits are not finite for prompts {', '.join(broken)}"))
         norms = [row.residual_norm for row in rows if row.residual_norm is not None]
+        marks = Marks(loaded.tokenizer)
         new_tokens = sum(len(row.tokens) for row in rows)
         return CellResult(
             cell_id=job.cell_id,
-            responses=tuple(_response(row, loaded) for row in rows),
+            responses=tuple(_response(row, loaded, marks) for row in rows),
             fired=check_of(rows),
             residual_norm=float(np.mean(norms)) if norms else None,
             seconds=sum(row.seconds for row in rows),
@@ -201,11 +203,12 @@ class ModelWorker:
         return self._loaded
 
 
-def _response(row: Row, loaded: LoadedModel) -> Response:
+def _response(row: Row, loaded: LoadedModel, marks: Marks) -> Response:
     assert row.finish is not None
     prompt = row.rendered.prompt
-    text = loaded.renderer.decode(row.tokens)
-    return Response(prompt.id, prompt.text, text, tuple(row.tokens), len(row.rendered.token_ids), row.finish)
+    text, marked = loaded.renderer.decode(row.tokens), marks.text(row.tokens)
+    opens = opened_by(row.rendered.text, prompt.text)
+    return Response(prompt.id, prompt.text, text, tuple(row.tokens), len(row.rendered.token_ids), row.finish, marked, opens)
 
 
 def _provenance(loaded: LoadedModel, dependence: str | None) -> dict[str, str]:

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from actors.types import CellResult, DirectionSet, Failure, Response
 from orchestrator import schema
 from orchestrator.cells import Cell, DirectionSpec
-from orchestrator.classifiers import Label
+from orchestrator.classifiers import Label, UnknownLabelError
 from orchestrator.json_text import parse_json
 from orchestrator.records.compaction import CompactSummary, compact
 from orchestrator.records.comparison_rows import DirectionRow, TransferRow
@@ -288,7 +288,7 @@ class Store:
             return None
         try:
             return self.read_labels(cell_id)
-        except (FileNotFoundError, UnreadableFileError):
+        except (FileNotFoundError, UnreadableFileError, UnknownLabelError):
             return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from orchestrator.classifiers import LabelName
+from orchestrator.classifiers import LABELS, LabelName
 from orchestrator.errors import InputError
 from orchestrator.records.rows import CellRow
 from orchestrator.statistics import (
@@ -119,7 +119,7 @@ class Comparison:
 class Question:
     """What is asked of every pair of sides: the ``label`` that is counted, and which bootstrap TE shows."""
 
-    label: LabelName = "coherent_refusal"
+    label: LabelName = LABELS.target
     te_kind: BootstrapKind = "joint"
 
 
@@ -149,7 +149,7 @@ def compare(a: Side, b: Side, question: Question, read: Reader) -> Comparison:
         p=fisher(a.k, a.n, b.k, b.n),
         h=cohens_h(a.k, a.n, b.k, b.n),
         paired=None if outcomes is None else _paired(*outcomes),
-        te=_transfer(a, b, outcomes, question.te_kind) if question.label == "coherent_refusal" else None,
+        te=_transfer(a, b, outcomes, question.te_kind) if question.label == LABELS.target else None,
         differs=differs,
         notes=tuple(_notes(a, b, paired=outcomes is not None)),
     )

@@ -84,10 +84,19 @@ def _sample(sample: Sample) -> list[Block]:
     return [
         Paragraph(f"{where}, prompt {sample.response.prompt_id}:"),
         Quote(sample.response.prompt, PROMPT_SHOWN),
-        Paragraph("Response:"),
-        Quote(sample.response.text, RESPONSE_SHOWN),
+        *_answer(sample),
         Paragraph(f"Evidence: {sample.label.evidence}"),
     ]
+
+
+def _answer(sample: Sample) -> list[Block]:
+    """What was judged; where the model thought before, its thought for whoever opens it."""
+    text, answer = sample.response.text, sample.label.answer
+    if answer is None:
+        return [Paragraph("Response:"), Quote(text, RESPONSE_SHOWN)]
+    said: list[Block] = [Paragraph("Answer:"), Quote(answer, RESPONSE_SHOWN)] if answer else [Paragraph("No answer.")]
+    thought, title = (text.removesuffix(answer), "Thought") if text.endswith(answer) else (text, "The response with its thoughts")
+    return [*said, Fold(4, title, (Quote(thought.strip(), RESPONSE_SHOWN),))]
 
 
 def _provenance(rows: Sequence[CellRow]) -> list[Block]:
