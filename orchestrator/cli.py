@@ -277,4 +277,4 @@ def _show_results(console: Console, store: Store, failed: int) -> None:
     tables = results_tables(store, console.width)
     if tables is not None:
         console.print(tables)
-    print_lines(console, reading(rows, failed, len(store.planned().cells), SERIES_TOLD).splitlines())
+    print_lines(console, reading(rows, failed, store.planned().cells, SERIES_TOLD).splitlines())

@@ -231,7 +231,7 @@ def _overall(plan: Plan, board: Board) -> str:
 def _rest(now: ModelProgress) -> str:
     failed = f"{now.failed} failed  " if now.failed else ""
     if now.done + now.failed == now.total:
-        return failed + "done"
+        return failed + "done" if now.done else failed.rstrip()
     if now.tokens_per_second is None or now.seconds_left is None:
         return failed + "waiting"
     return f"{failed}{now.tokens_per_second:.0f} tokens/s  {duration(now.seconds_left)} left"

@@ -110,8 +110,10 @@ def _shares(grid: _Grid, label: LabelName) -> npt.NDArray[np.float64]:
 
 
 def _baseline(row: CellRow | None) -> str:
-    if row is None or not row.labelled:
+    if row is None:
         return "no unsteered baseline"
+    if not row.labelled:
+        return "the unsteered baseline is not labelled"
     cut = row.count(LABELS.unanswered)
     without = f", {cut} without an answer" if cut else ""
     return f"unsteered: {row.count(LABELS.target)} refused, {row.count(LABELS.incoherent)} garbled{without} of {row.n}"

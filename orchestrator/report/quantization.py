@@ -25,8 +25,9 @@ _LAST = (
     Column("p (Holm)", "p", spare=1),
 )
 _NOTES = (
-    "Each model at one setting, the best of its unquantized form. Cosine: of the direction found in the quantized model to the "
-    "one found in the same model unquantized; norm: the direction's before normalising, here and there. p: Fisher's exact test "
+    "Each model at one setting, the best of its unquantized form or, where that did not run, of its first. Cosine: of the "
+    "direction found in the quantized model to the one found in the same model unquantized; norm: the direction's before "
+    "normalising, here and there. p: Fisher's exact test "
     "against the unquantized form, two-sided, Holm-adjusted over this table.",
 )
 
