@@ -51,6 +51,7 @@ class ModelWorker:
         self._engine: Engine | None = None
         self._captures: Captures | None = None
         self._probe: Probe | None = None
+        self._marks: Marks | None = None
         self._provenance: dict[str, str] = {}
 
     def load(self, spec: ModelSpec, engine: EngineOptions) -> ModelInfo:
@@ -68,7 +69,7 @@ class ModelWorker:
         self._engine = Engine(engine_model, engine.slots)
         self._probe = (AloneProbe if loaded.decoder.runs_alone else EngineProbe)(engine_model, loaded.renderer.render)
         self._captures = Captures(loaded)
-        self._loaded = loaded
+        self._loaded, self._marks = loaded, Marks(loaded.tokenizer)
         slots = self._engine.slots(NOMINAL_CAPACITY)
         self._provenance = {**_provenance(loaded, dependence), "products": self._engine.products}
         return ModelInfo(
@@ -148,11 +149,10 @@ class ModelWorker:
         if broken:
             return as_failure(job.cell_id, NonFiniteActivationError(f"logits are not finite for prompts {', '.join(broken)}"))
         norms = [row.residual_norm for row in rows if row.residual_norm is not None]
-        marks = Marks(loaded.tokenizer)
         new_tokens = sum(len(row.tokens) for row in rows)
         return CellResult(
             cell_id=job.cell_id,
-            responses=tuple(_response(row, loaded, marks) for row in rows),
+            responses=tuple(_response(row, loaded, self._marks) for row in rows),
             fired=check_of(rows),
             residual_norm=float(np.mean(norms)) if norms else None,
             seconds=sum(row.seconds for row in rows),
@@ -203,8 +203,9 @@ class ModelWorker:
         return self._loaded
 
 
-def _response(row: Row, loaded: LoadedModel, marks: Marks) -> Response:
+def _response(row: Row, loaded: LoadedModel, marks: Marks | None) -> Response:
     assert row.finish is not None
+    assert marks is not None
     prompt = row.rendered.prompt
     text, marked = loaded.renderer.decode(row.tokens), marks.text(row.tokens)
     opens = opened_by(row.rendered.text, prompt.text)

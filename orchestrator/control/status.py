@@ -146,7 +146,8 @@ def _model_lines(status: Status) -> list[str]:
 
 def _left_lines(status: Status) -> list[str]:
     live = status.live
-    parts = [] if live is None or live.seconds_left is None else [f"about {duration(live.seconds_left)} left"]
+    on_hold = " once it goes on" if live is not None and live.state in ("pausing", "paused") else ""
+    parts = [] if live is None or live.seconds_left is None else [f"about {duration(live.seconds_left)} left{on_hold}"]
     if status.beat is not None and status.beat.retries:
         parts.append(f"{status.beat.retries} attempts repeated in this run")
     if live is not None and live.heard is not None and live.state in ("running", "pausing"):

@@ -24,7 +24,7 @@ SERIES_TOLD = 8
 
 _ABOUT = (
     "Rates are percent of a cell's responses with their 95 % Wilson interval and count. 'x norm' is the multiplier over the "
-    "residual stream's norm at the first steered layer. 'fired': the residual stream was measured to move as asked."
+    "residual stream's norm at the first steered layer. 'fired': whether the residual stream was measured to move as asked."
 )
 _DIGEST = re.compile(r"[0-9a-f]{13,}")
 _PROVENANCE = ("model", "weights", "revision", "adapter", "dtype", "quantization", "fingerprint", "template")
