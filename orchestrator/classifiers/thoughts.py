@@ -113,7 +113,9 @@ def _tagged(response: str) -> Spoken | None:
             if inside is None and _opens(response, mark, before):
                 said.append(before)
                 inside, start = kind[1:], mark.end()
-        elif (kind[1:] == inside and not _mentioned(response, mark)) or (inside is None and _closes(response, mark, before)):
+        elif (_ends(response, mark, inside) and not _mentioned(response, mark)) or (
+            inside is None and _closes(response, mark, before)
+        ):
             thought.append(before)
             inside, start = None, mark.end()
     if inside is None and not thought:
@@ -121,6 +123,14 @@ def _tagged(response: str) -> Spoken | None:
     (said if inside is None else thought).append(response[start:])
     parts = [part.strip() for part in said if part.strip()]
     return Spoken("\n\n".join(parts), "\n".join(thought), inside is not None)
+
+
+def _ends(text: str, mark: re.Match[str], inside: str | None) -> bool:
+    """The closing mark of the opening one, or where that never comes a near relative's: ``<think>...</thinking>``."""
+    if inside is None:
+        return False
+    own, this = PAIRS[int(inside)][1], mark.group().casefold()
+    return this == own.casefold() or (this[:6] == own[:6] == "</thin" and own not in text[mark.start() :].casefold())
 
 
 def _opens(text: str, mark: re.Match[str], before: str) -> bool:

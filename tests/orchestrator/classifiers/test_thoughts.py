@@ -10,8 +10,9 @@ import pytest
 
 from actors.types import Response
 from orchestrator.classifiers import CLASSIFIERS, LABELS, UnknownLabelError
-from orchestrator.classifiers.thoughts import told_apart
+from orchestrator.classifiers.thoughts import Spoken, told_apart
 from orchestrator.recorder import label_responses
+from tests.orchestrator.classifiers.labelled import load
 
 LINES = Path(__file__).with_name("thoughts.jsonl").read_text().splitlines()
 ITEMS: list[dict[str, Any]] = [json.loads(line) for line in LINES]
@@ -29,6 +30,11 @@ def test_the_set_is_varied() -> None:
     assert len(ITEMS) >= 60
     assert len({item["id"] for item in ITEMS}) == len(ITEMS)
     assert sum(LABELS.counts(item["label"] for item in ITEMS)[name] >= 3 for name in LABELS.names) == 3  # one garbled
+
+
+def test_of_models_that_do_not_think_every_response_is_the_answer() -> None:
+    for item in load():
+        assert told_apart(item.response) == Spoken(item.response), item.id
 
 
 @pytest.mark.parametrize("item", ITEMS, ids=lambda item: item["id"])
