@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
 from typing import Any
 
-from jinja2.exceptions import TemplateError
+from transformers.utils import chat_template_utils
 
+from actors.chat_templates import names_read
 from actors.errors import JobError, UnsupportedModelError
-from actors.types import Prompt
+from actors.types import DATE, Prompt
+from actors.wording import FAULTS, Form, Message, Option, Wording
 
 _PROBES = ("a", "The", "7 x")
 """Contents whose renderings differ from the first user token on: what they share is the template's own prefix."""
@@ -33,28 +38,50 @@ class Rendered:
 
 
 class PromptRenderer:
-    """Renders user messages with one tokenizer, one system prompt and one set of template options."""
+    """Renders user messages with one tokenizer, one system prompt, one set of template options, on one day."""
 
     def __init__(
-        self, tokenizer: Any, system_prompt: str | None = None, options: Sequence[tuple[str, str | bool | int]] = ()
+        self,
+        tokenizer: Any,
+        system_prompt: str | None = None,
+        options: Sequence[tuple[str, Option]] = (),
+        date: str = DATE,
     ) -> None:
         if not getattr(tokenizer, "chat_template", None):
             raise UnsupportedModelError("the tokenizer has no chat template; steering sweeps need an instruction-tuned model")
         self._tokenizer = tokenizer
-        self._system_prompt = system_prompt
-        # Templates that print today's date (Llama 3) would render, and so answer, differently tomorrow: pin it.
-        self._options = {"date_string": "26 Jul 2024", **dict(options)}
-        self._prefix = _common_prefix([self._encode(self._text(probe)) for probe in _PROBES])
-        self._suffix = _common_prefix([self._encode(self._text(probe))[::-1] for probe in _ENDINGS])
+        self._wording = Wording(TokenizerTemplate(tokenizer), Form(system_prompt, tuple(options), date))
+        self._date = date
+        self._prefix = _common_prefix([self._encode(self._wording.text(probe)) for probe in _PROBES])
+        self._suffix = _common_prefix([self._encode(self._wording.text(probe))[::-1] for probe in _ENDINGS])
 
     @property
     def template_sha256(self) -> str:
         """Digest of the template as rendered around a fixed probe: equal digests render prompts alike."""
-        return hashlib.sha256("\0".join(self._text(probe) for probe in _PROBES).encode()).hexdigest()
+        return hashlib.sha256("\0".join(self._wording.text(probe) for probe in _PROBES).encode()).hexdigest()
+
+    @property
+    def record(self) -> dict[str, str]:
+        """What was done beside the template's plain use, for the provenance: plain strings, none where nothing was."""
+        told = {}
+        if self._wording.system == "folded":
+            told["system_prompt"] = "before the user's text: the chat template does not write a system message"
+        if self._wording.reads_date:
+            told["date"] = f"{self._date}: the chat template writes the day"
+        return told
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a person should know before the answers are there."""
+        return self._wording.remarks
 
     def render(self, prompt: Prompt) -> Rendered:
-        """Template text and tokens of one user message, generation prompt included."""
-        text = self._text(prompt.text)
+        """Template text and tokens of one user message, generation prompt included. ``JobError`` when the template changes the
+        message's text."""
+        try:
+            text = self._wording.text(prompt.text)
+        except JobError as error:
+            raise JobError(f"prompt {prompt.id!r}: {error}") from error
         token_ids = self._encode(text)
         shared = len(_common_prefix([token_ids, self._prefix]))
         if shared >= len(token_ids):
@@ -67,28 +94,52 @@ class PromptRenderer:
         """The text of generated tokens, special tokens left out."""
         return str(self._tokenizer.decode(list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
-    def _messages(self, content: str, *, fold: bool) -> list[dict[str, str]]:
-        if self._system_prompt is None:
-            return [{"role": "user", "content": content}]
-        if fold:
-            return [{"role": "user", "content": f"{self._system_prompt}\n\n{content}"}]
-        return [{"role": "system", "content": self._system_prompt}, {"role": "user", "content": content}]
-
-    def _text(self, content: str) -> str:
-        try:
-            return self._apply(self._messages(content, fold=False))
-        except TemplateError as error:
-            if self._system_prompt is None:
-                raise UnsupportedModelError(f"the chat template refuses a user message: {error}") from error
-            # Gemma and some Mistral templates know no system role: their documented form puts it before the user's text.
-            return self._apply(self._messages(content, fold=True))
-
-    def _apply(self, messages: list[dict[str, str]]) -> str:
-        return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **self._options))
-
     def _encode(self, text: str) -> list[int]:
         """Without special tokens: the template has written them, and a tokenizer that adds BOS would double it."""
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+class TokenizerTemplate:
+    """A tokenizer's chat template, rendered by transformers."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The variables that the template reads."""
+        try:
+            return names_read(str(self._tokenizer.get_chat_template()))
+        except FAULTS:
+            return frozenset()
+
+    def render(self, messages: Sequence[Message], options: Mapping[str, Option], date: str) -> str:
+        """The text of a conversation on the day ``date``."""
+        with clock_at(date):
+            return str(self._tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True, **options))
+
+
+@contextmanager
+def clock_at(date: str) -> Iterator[None]:
+    """In the ``with`` block it is the beginning of the day ``date`` for transformers' templates. They ask for the time
+    (``strftime_now``) in a module that lets nobody give it: without this, a prompt would be another one tomorrow."""
+    there = chat_template_utils.datetime
+    chat_template_utils.datetime = _Clock(datetime.fromisoformat(date))
+    try:
+        yield
+    finally:
+        chat_template_utils.datetime = there
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """Stands in for the class ``datetime``."""
+
+    when: datetime
+
+    def now(self, tz: None = None) -> datetime:
+        """The time that was given."""
+        return self.when
 
 
 def _common_prefix(sequences: Sequence[Sequence[int]]) -> list[int]:

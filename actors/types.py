@@ -21,13 +21,17 @@ Quantization = Literal["none", "int8", "nf4", "nf4-double", "fp4", "fp4-double"]
 ExtractorName = Literal["nnsight", "hooks"]
 FinishReason = Literal["stop", "length"]
 
+DATE = "2024-07-26"
+"""The day that chat templates write where a sweep gives no other: the one that Llama 3's own template has."""
+
 
 @dataclass(frozen=True)
 class ModelSpec:
     """One model variant: which weights, in which form. Two equal specs compute the same function.
 
     ``location`` is the embedded model's name, a folder, or a hub repo id. ``fingerprint`` is the content id of what
-    ``location`` and ``adapter`` hold (see ``orchestrator.planning.models``); paths never enter an identity, it does.
+    ``location`` and ``adapter`` hold (see ``orchestrator.planning.models``); paths never enter an identity, it does. ``date``
+    (ISO): the day that it is for the chat template.
     """
 
     source: Source
@@ -40,6 +44,7 @@ class ModelSpec:
     system_prompt: str | None = None
     template_options: tuple[tuple[str, str | bool | int], ...] = ()
     fingerprint: str = ""
+    date: str = DATE
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,6 +23,7 @@ from actors.engine.rows import CAPACITY_STEP, Row
 from actors.errors import JobError, NonFiniteActivationError, WorkerError
 from actors.extraction import EXTRACTORS
 from actors.extraction.capture import CaptureKey, Captures
+from actors.generation import not_applied, sentence
 from actors.loading import LoadedModel, devices_of, load_model
 from actors.methods import METHODS, Contrast, Probe
 from actors.steering import check_steering
@@ -38,6 +41,8 @@ from actors.types import (
     Response,
     Steering,
 )
+
+_LOG = logging.getLogger(__name__)
 
 NOMINAL_CAPACITY = 5 * CAPACITY_STEP
 """Tokens per row for which ``ModelInfo.slots`` is stated; the engine measures anew for the rows it is given."""
@@ -72,6 +77,8 @@ class ModelWorker:
         self._loaded, self._marks = loaded, Marks(loaded.tokenizer)
         slots = self._engine.slots(NOMINAL_CAPACITY)
         self._provenance = {**_provenance(loaded, dependence), "products": self._engine.products}
+        for remark in _remarks(loaded):
+            _LOG.warning("%s: %s", Path(spec.location).name, remark)
         return ModelInfo(
             n_layers=loaded.decoder.n_layers,
             d_model=loaded.d_model,
@@ -181,6 +188,7 @@ class ModelWorker:
         steering_number, first_layer = 0, None
         if job.steering is not None:
             check_steering(job.steering, loaded.decoder.n_layers, loaded.d_model)
+            _check_range(job.steering, loaded.dtype)
             steerings.append(job.steering)
             steering_number, first_layer = len(steerings), min(job.steering.layers)
         return [Row(number, prompt, steering_number, first_layer, job.decoding.max_new_tokens) for prompt in rendered]
@@ -212,6 +220,16 @@ def _response(row: Row, loaded: LoadedModel, marks: Marks | None) -> Response:
     return Response(prompt.id, prompt.text, text, tuple(row.tokens), len(row.rendered.token_ids), row.finish, marked, opens)
 
 
+def _check_range(steering: Steering, dtype: torch.dtype) -> None:
+    """Refuse a shift that the model's numbers cannot hold: it would be infinite, and every answer with it."""
+    largest = abs(steering.multiplier) * float(np.abs(steering.vectors).max(initial=0.0))
+    if largest > torch.finfo(dtype).max:
+        raise JobError(
+            f"multiplier {steering.multiplier:g} is too large: it moves the residual stream by up to {largest:.3g}, "
+            f"{str(dtype).removeprefix('torch.')} holds {torch.finfo(dtype).max:.3g} at most"
+        )
+
+
 def _provenance(loaded: LoadedModel, dependence: str | None) -> dict[str, str]:
     """What a reader needs to trust or repeat a number; plain strings, no paths."""
     return {
@@ -223,5 +241,18 @@ def _provenance(loaded: LoadedModel, dependence: str | None) -> dict[str, str]:
         "attention": "the model's own, row by row" if loaded.decoder.runs_alone else "slot_attention (grouped, float32 softmax)",
         "batch_invariant": "yes (measured)" if dependence is None else f"no: {dependence}",
         "model_commit": loaded.commit,
+        **loaded.renderer.record,
+        **({"generation_config": f"not applied: {left}"} if (left := not_applied(_generation_settings(loaded))) else {}),
         **({"spread": f"over {', '.join(devices_of(loaded.model))}: exact, not fast"} if loaded.decoder.spread else {}),
     }
+
+
+def _remarks(loaded: LoadedModel) -> list[str]:
+    """What a person should know of a model before its answers are there."""
+    said = sentence(_generation_settings(loaded))
+    return [*loaded.renderer.remarks, *([said] if said else [])]
+
+
+def _generation_settings(loaded: LoadedModel) -> dict[str, object]:
+    settings: dict[str, object] = loaded.model.generation_config.to_dict()
+    return settings

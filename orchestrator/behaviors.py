@@ -7,15 +7,15 @@ test prompts a ``category`` and a ``split``.
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from actors.types import Prompt
 from orchestrator.errors import InputError, Problem, nearest_name
+from orchestrator.json_text import DuplicateKeyError, parse_json
 
 ROLES = ("harmful", "harmless", "test")
 FIELDS = {"harmful": ("id", "role", "text", "pair"), "harmless": ("id", "role", "text", "pair")} | {
@@ -23,6 +23,11 @@ FIELDS = {"harmful": ("id", "role", "text", "pair"), "harmless": ("id", "role", 
 }
 MAX_BYTES = 50_000_000
 _OBJECT = 'an object: {"id": ..., "role": ..., "text": ...}'
+
+TOLD = 5
+"""Problems of one kind that are told one by one; more are told in one line."""
+
+_NUMBERED = re.compile(r"\S*\d\S*")
 
 NEAR_DUPLICATE = 0.5
 """Share of content words (Jaccard index) from which two prompts count as near duplicates."""
@@ -99,8 +104,11 @@ class _Reader:
 
     def line(self, number: int, written: str) -> _Line | None:
         try:
-            entry = json.loads(written)
-        except (ValueError, RecursionError) as error:
+            entry = parse_json(written, keys_once=True)
+        except DuplicateKeyError as error:
+            self.report(number, error.key, None, "duplicate key: this line gives it twice", "each key once")
+            return None
+        except ValueError as error:
             self.report(number, "", None, f"this line is not valid JSON: {error}", _OBJECT)
             return None
         if not isinstance(entry, dict):
@@ -159,18 +167,21 @@ class _Reader:
 def load_behavior(name: str, path: Path, file: str | None = None) -> Behavior:
     """Read and check a behavior file; ``file`` is how messages call it.
 
-    Raises :class:`InputError` with every problem of the file and its line: bad JSON, unknown role or field, wrong type, empty
-    text, an id used twice, an incomplete pair, a test prompt that is also an extraction prompt, a role without prompts.
+    Raises :class:`InputError` with every problem of the file and its line: bad JSON, a key given twice, unknown role or field,
+    wrong type, empty text, an id used twice, an incomplete pair, a test prompt that is also an extraction prompt, a role without
+    prompts. A file of another kind (a JSON array, CSV) is one problem, and so is what is wrong in the same way in many lines.
     """
     reader = _Reader(file or str(path))
-    lines = list(reader.lines(_read(path, reader.file)))
+    text = _read(path, reader.file)
+    _check_layout(text, reader.file)
+    lines = list(reader.lines(text))
     reader.check_ids(lines)
     reader.check_overlap(lines)
     reader.check_pairs(lines)
     if not reader.problems:
         reader.check_roles(lines)
     if reader.problems:
-        raise InputError(*sorted(reader.problems, key=lambda problem: problem.line or 0))
+        raise InputError(*_folded(sorted(reader.problems, key=lambda problem: problem.line or 0)))
     return Behavior(name, _contrast(lines, "harmful"), _contrast(lines, "harmless"), _tests(lines))
 
 
@@ -182,7 +193,45 @@ def _read(path: Path, file: str) -> str:
     except OSError as error:
         raise InputError(Problem("file", str(path), f"cannot read the behavior file: {error.strerror}", file=file)) from error
     except UnicodeDecodeError as error:
-        raise InputError(Problem("file", None, "the behavior file is not UTF-8 text", file=file)) from error
+        raise InputError(Problem("file", None, "the behavior file is not UTF-8 text", "UTF-8", file=file)) from error
+
+
+def _check_layout(text: str, file: str) -> None:
+    """One problem, and not one for each line, for a file that is something else than one JSON object per line."""
+    written = [line.strip() for line in text.split("\n") if line.strip()]
+    message = ""
+    if not written:
+        message = "the behavior file is empty"
+    elif "\0" in text:
+        message = "the behavior file holds NUL characters (is it UTF-16?)"
+    elif written[0].startswith("["):
+        message = "the behavior file is a JSON array"
+    elif len(written) > 1 and not any(map(_is_object, written)):
+        one = "{" in written[0]
+        message = f"no line is a JSON object of its own ({'an object goes over several lines' if one else 'is it JSON at all?'})"
+    if message:
+        value = written[0] if written and "\0" not in text else None
+        raise InputError(Problem("", value, message, f"in every line {_OBJECT}, and nothing between the lines", None, None, file))
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(parse_json(line), dict)
+    except ValueError:
+        return False
+
+
+def _folded(problems: Sequence[Problem]) -> list[Problem]:
+    """``problems`` with one in place of many that differ only in their lines, ids and numbers."""
+    kinds: dict[tuple[str, str], list[Problem]] = {}
+    for problem in problems:
+        kinds.setdefault((problem.field, _NUMBERED.sub("", problem.message.partition(":")[0])), []).append(problem)
+    return [one for same in kinds.values() for one in (same if len(same) <= TOLD else [_all_in_one(same)])]
+
+
+def _all_in_one(same: Sequence[Problem]) -> Problem:
+    lines = ", ".join(str(problem.line) for problem in same[1 : TOLD + 1])
+    return replace(same[0], message=f"{same[0].message} (as in {len(same) - 1} more lines: {lines}, ...)")
 
 
 def _contrast(lines: Iterable[_Line], role: str) -> tuple[Prompt, ...]:

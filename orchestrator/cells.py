@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from typing import Final, Literal
 
-from actors.types import Decoding, ModelSpec, Prompt
+from actors.types import DATE, Decoding, ModelSpec, Prompt
 
 ID_VERSION = 1
 """Raise it when the meaning of an answer changes (an engine fix that alters tokens); every cell then runs anew."""
@@ -46,6 +46,8 @@ def model_identity(model: ModelSpec) -> dict[str, object]:
     del identity["trust_remote_code"]
     if model.source == "folder":
         del identity["location"]
+    if model.date == DATE:  # as when there was no other
+        del identity["date"]
     identity["adapter"] = model.adapter is not None
     return identity
 

@@ -86,7 +86,12 @@ def make_plan(sweep: Sweep, tallies: Mapping[str, Tally] | None = None, costs: C
     directions = _directions(models, cells)
     if not cells:
         raise InputError.because("the sweep plans no cells: there is no baseline and nothing to steer")
-    warnings += [*_unused(sweep), *_unpinned(variants), *(text for used in sweep.behaviors for text in used.warnings)]
+    warnings += [
+        *_unused(sweep),
+        *_unpinned(variants),
+        *_remarks(variants),
+        *(text for used in sweep.behaviors for text in used.warnings),
+    ]
     return Plan(
         name=sweep.name,
         cells=cells,
@@ -168,6 +173,10 @@ def _unpinned(variants: Sequence[ModelVariant]) -> list[str]:
         f"model{'s' if len(keys) > 1 else ''} {', '.join(keys)}: revision not pinned ('{revision}' {why}"
         for revision, keys in by_revision.items()
     ]
+
+
+def _remarks(variants: Sequence[ModelVariant]) -> list[str]:
+    return [f"model {model.key}: {remark}" for model in variants for remark in model.remarks]
 
 
 def _costs(models: Sequence[PlannedModel], cells: Sequence[Cell]) -> list[VariantCost]:

@@ -6,19 +6,20 @@ Where writing takes long, threads write: ``begin`` starts to store a cell, and `
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from types import TracebackType
 from typing import Protocol
 
 from actors.types import CellResult, DirectionSet, Failure, ModelInfo, Response
-from orchestrator.cells import Cell, DirectionSpec
+from orchestrator.cells import Cell, DirectionSpec, variant_id
 from orchestrator.classifiers import Classifier, Label
 from orchestrator.records.rows import SteeredAt
 from orchestrator.scheduling.jobs import located
 from orchestrator.storage import StorageError
 from orchestrator.store import Store, UnreadableFileError
+from orchestrator.wordings import Wordings, mixture
 
 _LOG = logging.getLogger(__name__)
 
@@ -57,6 +58,8 @@ class Recorder:
         self._loads: dict[str, dict[str, str]] = {}
         self._threads = ThreadPoolExecutor(max(1, threads), "store")
         self._begun: dict[str, Future[list[Label]]] = {}
+        self._wordings: Wordings | None = None
+        self._compared: set[str] = set()
 
     def __enter__(self) -> Recorder:
         return self
@@ -76,6 +79,14 @@ class Recorder:
         self._loads[worker] = {"load_seconds": f"{info.load_seconds:.2f}", "slots": str(info.slots)}
         for listener in self._listeners:
             listener.loaded(variant, worker, info)
+        self._compare_wording(variant, {"template_sha256": info.template_sha256})
+
+    def _compare_wording(self, variant: str, record: Mapping[str, str]) -> None:
+        """Tell it when a model's prompts are worded otherwise than those of what is stored."""
+        if self._wordings is None:
+            self._wordings = Wordings(self._store.cell_rows())
+        if digests := self._wordings.mixed(variant, record):
+            self.note(mixture(self._store.planned().named(variant), digests))
 
     def direction(self, spec: DirectionSpec, found: DirectionSet) -> None:
         """Store a direction set; ValueError when it is not finite."""
@@ -96,6 +107,15 @@ class Recorder:
         self._begun.pop(cell.id, None)  # one with an error stays, to be counted
         for listener in self._listeners:
             listener.cell_done(cell, result, labels)
+        self._compare_direction(cell)
+
+    def _compare_direction(self, cell: Cell) -> None:
+        spec = None if cell.steering is None else cell.steering.direction
+        if spec is None or spec.id in self._compared:
+            return
+        self._compared.add(spec.id)
+        if (found := self.read_direction(spec.id)) is not None:
+            self._compare_wording(variant_id(spec.model), found.record)
 
     def begin(self, cell: Cell, result: CellResult, attempt: int) -> Future[list[Label]]:
         """Start to store a cell and its labels; ``cell`` with the same arguments tells those who listen once that is over."""

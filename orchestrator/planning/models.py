@@ -35,7 +35,10 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class EmbeddedModel:
-    """A model inside a package: its GGUF ``file`` (relative to the package ``module``), that file's digest, and its shape."""
+    """A model inside a package: its GGUF ``file`` (relative to the package ``module``), that file's digest, and its shape.
+
+    ``chat_template``: the one that the file holds.
+    """
 
     package: str
     version: str
@@ -43,6 +46,7 @@ class EmbeddedModel:
     file: str
     sha256: str
     config: Mapping[str, object]
+    chat_template: str
 
 
 EMBEDDED = {
@@ -62,6 +66,12 @@ EMBEDDED = {
             "vocab_size": 49152,
             "tie_word_embeddings": True,
         },
+        chat_template=(
+            "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
+            "{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}"
+            "{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
+            "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+        ),
     )
 }
 """Every model that a sweep may name under ``embedded:``."""

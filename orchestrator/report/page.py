@@ -16,6 +16,7 @@ from orchestrator.report.reading import reading
 from orchestrator.report.samples import Sample
 from orchestrator.report.series import Series, cell_text
 from orchestrator.report.tables import cells_grid
+from orchestrator.wordings import mixed_wordings
 
 PROMPT_SHOWN = 200
 RESPONSE_SHOWN = 400
@@ -61,7 +62,7 @@ class Page:
 
 def page_blocks(page: Page) -> list[Block]:
     """The page. The same results give the same blocks: it carries no date but those of the cells."""
-    said = reading(page.rows, page.failed, page.planned.cells, SERIES_TOLD).splitlines()
+    said = mixed_wordings(page.rows) + reading(page.rows, page.failed, page.planned.cells, SERIES_TOLD).splitlines()
     blocks: list[Block] = [Heading(1, page.planned.name), Bullets(tuple(said)), Paragraph(_ABOUT)]
     for comparison in page.comparisons:
         tables = () if comparison.grid is None else (comparison.grid,)

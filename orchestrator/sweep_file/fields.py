@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic_core import PydanticCustomError
 
 from actors.interventions import INTERVENTIONS
@@ -22,9 +32,25 @@ AUTO = -1
 """``auto`` in a list of layers: the layer that the method itself selects."""
 
 Item = TypeVar("Item")
+
+
+def _day(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError as error:
+        raise fault("not a date", "a day as 2024-07-26") from error
+
+
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+LARGEST = 3.4e38
+"""The largest number of float32, nearly: no residual stream holds more."""
+
+Strength = Annotated[float, Field(allow_inf_nan=False, ge=-LARGEST, le=LARGEST), AfterValidator(lambda number: number + 0.0)]
+"""A multiplier; the sum makes minus zero the zero that it is."""
+
+Day = Annotated[str, AfterValidator(_day)]
+"""A date as text: ``2024-07-26``."""
 Depth = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
 

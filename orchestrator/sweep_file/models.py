@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from actors.types import ModelSpec, Quantization, Resources
+from actors.types import DATE, ModelSpec, Quantization, Resources
 from orchestrator.errors import InputError
 from orchestrator.planning.models import ModelShape, check_adapter, fingerprint_of, shape_of
+from orchestrator.planning.templates import remarks_on
 from orchestrator.sweep_file.schema import ModelEntry, Multipliers
 from orchestrator.sweep_file.sections import Sections
 
@@ -20,7 +21,7 @@ class ModelVariant:
     """One model in one quantization, as the sweep names it.
 
     ``key`` is the model's key in the file, ``name`` the key and, when quantized, ``/quantization``. ``multipliers`` are those
-    of the grid that it runs in.
+    of the grid that it runs in. ``remarks``: what its files say that a person should know.
     """
 
     key: str
@@ -29,6 +30,7 @@ class ModelVariant:
     shape: ModelShape
     resources: Resources
     multipliers: tuple[float, ...]
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,31 +42,36 @@ class SweepModel:
     shape: ModelShape
     resources: Resources
     quantizations: tuple[Quantization, ...]
+    remarks: tuple[str, ...] = ()
 
     def variants(self, quantizations: Sequence[Quantization] | None, multipliers: Multipliers | None) -> Iterator[ModelVariant]:
         """One variant per quantization (None: the model's own list)."""
         values = () if multipliers is None else multipliers.of(self.key, self.shape.family) or ()
         for quantization in dict.fromkeys(quantizations or self.quantizations):
             spec = replace(self.spec, quantization=quantization)
-            yield ModelVariant(self.key, variant_name(self.key, quantization), spec, self.shape, self.resources, values)
+            yield ModelVariant(
+                self.key, variant_name(self.key, quantization), spec, self.shape, self.resources, values, self.remarks
+            )
 
 
 def resolve_models(top: Sections, folder: Path) -> tuple[dict[str, SweepModel], dict[str, ModelShape]]:
     """The models that are in order by key, and the shapes of all whose shape is known. Paths are relative to ``folder``."""
     models: dict[str, SweepModel] = {}
     shapes: dict[str, ModelShape] = {}
+    date: str = top.valid("date") or DATE
     for key, entry in top.entries("models", ModelEntry):
-        spec = spec_of(entry, folder)
+        spec = replace(spec_of(entry, folder), date=date)
         try:
             shapes[key] = shape_of(spec, None if entry.shape is None else entry.shape.as_config(), entry.family)
             spec = replace(spec, fingerprint=fingerprint_of(spec))
             if spec.adapter is not None:
                 check_adapter(Path(spec.adapter), shapes[key])
+            remarks = remarks_on(spec)
         except InputError as error:
             top.report_within(error, "models", key, spec.source)
             continue
         resources = Resources(entry.gpus, entry.cpus, entry.accelerator)
-        models[key] = SweepModel(key, spec, shapes[key], resources, entry.quantizations)
+        models[key] = SweepModel(key, spec, shapes[key], resources, entry.quantizations, remarks)
     return models, shapes
 
 

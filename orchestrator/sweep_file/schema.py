@@ -11,20 +11,21 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
-from actors.types import DType, ExtractorName, Quantization
+from actors.types import DATE, DType, ExtractorName, Quantization
 from orchestrator.cells import Scope
 from orchestrator.planning.devices import ACCELERATORS
 from orchestrator.planning.shapes import MAX_LAYERS, MAX_SIZE
 from orchestrator.sweep_file.fields import (
+    Day,
     Depths,
     Entry,
-    Finite,
     InterventionName,
     Layers,
     MethodName,
     Name,
     Row,
     RowOrOne,
+    Strength,
     Text,
     fault,
     named,
@@ -35,14 +36,11 @@ PoolName = Literal["ray", "local"]
 TrackerName = Literal["none", "wandb"]
 
 RESERVED_TEMPLATE_OPTIONS = (
-    "tokenize",
-    "add_generation_prompt",
-    "chat_template",
-    "continue_final_message",
-    "return_tensors",
-    "padding",
+    *("add_generation_prompt", "chat_template", "continue_final_message", "conversation", "documents", "max_length", "messages"),
+    *("padding", "raise_exception", "return_assistant_tokens_mask", "return_dict", "return_tensors", "sanitize_control_tokens"),
+    *("strftime_now", "tokenize", "tokenizer_kwargs", "tools", "truncation"),
 )
-"""Arguments of the chat template that the project sets itself."""
+"""Arguments of the chat template, and of what renders it, that the project sets itself."""
 
 
 class ShapeEntry(Entry):
@@ -188,9 +186,9 @@ class MethodEntry(Entry):
 class Multipliers(Entry):
     """Multipliers for every model, or other ones by family or by model (the more specific list replaces the other)."""
 
-    default: Row[Finite] | None = None
-    families: dict[str, Row[Finite]] = Field(default_factory=dict)
-    models: dict[str, Row[Finite]] = Field(default_factory=dict)
+    default: Row[Strength] | None = None
+    families: dict[str, Row[Strength]] = Field(default_factory=dict)
+    models: dict[str, Row[Strength]] = Field(default_factory=dict)
 
     def of(self, model: str, family: str) -> tuple[float, ...] | None:
         """The multipliers of one model; None when neither it nor its family nor a default is listed."""
@@ -293,7 +291,18 @@ def _uses(value: object) -> object:
 
 
 Methods = Row[Annotated[MethodEntry, named("name")]]
-MultiplierLists = Annotated[Multipliers, BeforeValidator(lambda value: {"default": value} if isinstance(value, list) else value)]
+
+
+def _multipliers(value: object) -> object:
+    """``[8, 15]`` is short for ``{default: [8, 15]}``."""
+    if isinstance(value, list):
+        return {"default": value}
+    if not isinstance(value, dict):
+        raise fault("not a list of multipliers", "multipliers: [8, 15], or {default: [8, 15], families: ..., models: ...}")
+    return value
+
+
+MultiplierLists = Annotated[Multipliers, BeforeValidator(_multipliers)]
 TransferPairs = Annotated[Transfer, BeforeValidator(_transfer)]
 
 
@@ -331,6 +340,7 @@ class SweepSettings(Entry):
     scope: RowOrOne[Scope] = ("from_layer",)
     intervention: InterventionName = "addition"
     decoding: DecodingEntry = DecodingEntry()
+    date: Day = DATE
     baseline: bool = True
     transfer: TransferPairs = Transfer()
     grids: Row[GridEntry] | None = None

@@ -91,7 +91,7 @@ class Sections:
     def report_within(self, error: InputError, *path: str) -> None:
         """Note problems that were found without the document; each may name the field of the entry that it is about."""
         for problem in error.problems:
-            at = (*path[:-1], problem.field or path[-1])
+            at = (*path[:-1], *(problem.field or path[-1]).split(".", 1))
             self.report(at, problem.message, problem.value, allowed=problem.allowed, nearest=problem.nearest)
 
     def _own_gives(self, key: str) -> bool:

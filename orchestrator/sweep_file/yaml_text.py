@@ -1,5 +1,7 @@
 """YAML text -> plain data that remembers its lines. Safe: no tags, no anchors, no duplicate keys, bounded size.
 
+What YAML 1.1 (PyYAML) and YAML 1.2 read as different things is refused, with what to write instead: ``010`` is 8 in the one
+and 10 in the other, ``1:30`` is 90 or text, ``no`` is false or text.
 Knows nothing of what a sweep is; ``Document.locate`` turns the path of a value into the line it stands in.
 """
 
@@ -17,8 +19,17 @@ from orchestrator.errors import InputError, Problem
 MAX_BYTES = 5_000_000
 MAX_NODES = 200_000
 MAX_NESTING = 30
-MAX_BASE_60 = 200
-"""Characters of a number to the base of 60 (``1:30:00``): a long one takes quadratic time to read."""
+MAX_DIGITS = 100
+"""Characters of a number: more have no use, and take long to read."""
+
+_AMBIGUOUS = {
+    "with a leading zero": re.compile(r"[-+]?0[0-9_]+"),
+    "of another base": re.compile(r"[-+]?0[bo][0-9_]+|[-+]0x[0-9a-fA-F_]+"),
+    "with underscores": re.compile(r"[-+]?[0-9.][0-9_.]*_[0-9_.]*([eE][-+]?[0-9]+)?"),
+    "to the base of 60": re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"),
+}
+"""Plain scalars that look like numbers and are not the same, or no number, to every reader of YAML."""
+_YES_OR_NO = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 _PLAIN_TAGS = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp")
@@ -91,24 +102,27 @@ class _Builder:
     file: str
     problems: list[Problem] = field(default_factory=list)
 
-    def build(self, node: yaml.Node) -> object:
+    def build(self, node: yaml.Node, name: str = "") -> object:
+        """The data of ``node``, which stands at ``name`` in the file (``layers[0]``)."""
         if node.tag not in _PLAIN_TAGS:
             self.report(node, node.tag, "YAML tags are not used here", "plain mappings, lists, text and numbers")
             return None
         if isinstance(node, yaml.MappingNode):
-            return dict(self.entries(node))
+            return dict(self.entries(node, name))
         if isinstance(node, yaml.SequenceNode):
-            return [self.build(item) for item in node.value]
-        if not node.tag.endswith(":str") and ":" in node.value and len(node.value) > MAX_BASE_60:
-            self.report(node, f"{node.value[:20]}...", "the number is too long", f"at most {MAX_BASE_60} characters")
+            return [self.build(item, f"{name}[{number}]") for number, item in enumerate(node.value)]
+        if doubt := _doubt(node):
+            self.report(node, _cut(node.value), *doubt, name=name)
             return None
+        if node.tag.endswith(":timestamp"):
+            return node.value  # text, as in YAML 1.2
         try:
             return self.loader.construct_object(node)
         except (ValueError, OverflowError) as error:
             self.report(node, node.value, f"cannot read this value: {error}")
             return None
 
-    def entries(self, node: yaml.MappingNode) -> Iterator[tuple[str, object]]:
+    def entries(self, node: yaml.MappingNode, inside: str) -> Iterator[tuple[str, object]]:
         first: dict[str, int] = {}
         for key, value in node.value:
             name = key.value if isinstance(key, yaml.ScalarNode) and key.tag.endswith(":str") else None
@@ -119,10 +133,40 @@ class _Builder:
                 self.report(key, name, f"duplicate key: '{name}' is already given in line {first[name]}", "each key once", name)
             else:
                 first[name] = line
-                yield name, self.build(value)
+                yield name, self.build(value, f"{inside}.{name}".lstrip("."))
 
     def report(self, node: yaml.Node, value: object, message: str, allowed: str | None = None, name: str = "") -> None:
         self.problems.append(Problem(name, value, message, allowed, line=int(node.start_mark.line) + 1, file=self.file))
+
+
+def _doubt(node: yaml.Node) -> tuple[str, str] | None:
+    """What is ambiguous about a plain scalar, and what is allowed instead; None when nothing is."""
+    if not isinstance(node, yaml.ScalarNode) or node.style is not None:
+        return None
+    if len(node.value) > MAX_DIGITS:
+        is_text = node.tag.endswith(":str")
+        return None if is_text else ("the number is too long", f"at most {MAX_DIGITS} characters")
+    if meant := _YES_OR_NO.get(node.value.lower()):
+        return "true or false to some readers of YAML, text to others", f"{meant}; in quotes if it is text"
+    kind = next((kind for kind, form in _AMBIGUOUS.items() if form.fullmatch(node.value)), None)
+    if kind is None:
+        return None
+    return f"a number {kind} is not the same to every reader of YAML", f"{_decimal(node.value)}; in quotes if it is text"
+
+
+def _decimal(written: str) -> str:
+    """What is probably meant, in digits: ``010`` -> ``10``."""
+    bare = written.replace("_", "")
+    for read in (lambda: str(int(bare, 10)), lambda: repr(float(bare)), lambda: str(int(bare, 0))):
+        try:
+            return read()
+        except ValueError:
+            continue
+    return "plain digits"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:40]}..."
 
 
 def _read(path: Path) -> str:

@@ -198,13 +198,19 @@ def test_renaming_model_and_behavior_keeps_every_id(tmp_path_factory: pytest.Tem
         {"models": {"small": {**EMBEDDED, "dtype": "bfloat16"}}},
         {"models": {"small": {**EMBEDDED, "quantizations": ["nf4"]}}},
         {"models": {"small": {**EMBEDDED, "system_prompt": "Be brief."}}},
-        {"models": {"small": {**EMBEDDED, "template_options": {"x": True}}}},
+        {"date": "2026-01-31"},
         {"behaviors": {"refusal": {"file": "refusal.jsonl", "limit": 29}}},
         {"decoding": {"max_new_tokens": 99}},
     ],
 )
 def test_what_changes_the_answer_changes_every_id(tmp_path: Path, changes: dict[str, object]) -> None:
     assert not ids(plan_of(tmp_path, **changes)) & ids(plan_of(tmp_path))
+
+
+def test_template_options_and_the_date_change_every_id_and_the_date_of_earlier_versions_none(tmp_path: Path) -> None:
+    plain, thinking = hub("m"), hub("m", template_options={"enable_thinking": True})
+    assert not ids(plan_of(tmp_path, models={"m": plain})) & ids(plan_of(tmp_path, models={"m": thinking}))
+    assert ids(plan_of(tmp_path, date="2024-07-26")) == ids(plan_of(tmp_path))
 
 
 def test_what_changes_only_the_steering_keeps_the_baseline(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from actors.types import EngineOptions, ExtractorName, Quantization, Resources
+from actors.types import DATE, EngineOptions, ExtractorName, Quantization, Resources
 from orchestrator.errors import InputError
 from orchestrator.plan import make_plan
 from orchestrator.sweep import Sweep, load_sweep
@@ -115,6 +115,7 @@ def test_the_quickstart_is_valid_but_for_the_adapter_it_may_still_lack(tmp_path:
 
 def test_every_axis_reaches_the_sweep(tmp_path: Path) -> None:
     adapter = write_adapter(tmp_path / "sub" / "adapter")
+    (adapter / "chat_template.jinja").write_text("{{ messages[0].content }}{{ b }}{{ enable_thinking }}")
     model = {
         **EMBEDDED,
         "adapter": "sub/adapter",
@@ -148,6 +149,27 @@ def test_every_axis_reaches_the_sweep(tmp_path: Path) -> None:
     assert plain.shape.family == "smol"
     assert sweep.engine == EngineOptions(8, 2)
     assert (sweep.pool.workers, sweep.max_failures, sweep.results) == (3, 0, tmp_path / "../out")
+
+
+def test_numbers_and_words_that_every_reader_of_yaml_takes_alike_are_read() -> None:
+    written = (
+        "{a: [0, -0.5, .5, +5, 1e3, 1E-3, 0x10, .inf, true, null], b: ['010', '1:30', \"no\"], c: 2024-07-26, d: abc:01, e: y}"
+    )
+    read = parse_yaml(written, "sweep.yaml").data
+    assert read == {
+        "a": [0, -0.5, 0.5, 5, 1000.0, 0.001, 16, float("inf"), True, None],
+        "b": ["010", "1:30", "no"],
+        "c": "2024-07-26",
+        "d": "abc:01",
+        "e": "y",
+    }
+
+
+def test_the_date_is_one_for_the_sweep_and_refused_when_it_is_none(tmp_path: Path) -> None:
+    assert load(tmp_path / "a", date="2026-01-31").models[0].spec.date == "2026-01-31"
+    assert load(tmp_path / "b").models[0].spec.date == DATE == "2024-07-26"
+    for wrong in ("31.01.2026", "2026-02-30", 20260131):
+        assert "date" in refused(tmp_path / "c", date=wrong)
 
 
 def test_the_most_specific_multipliers_win() -> None:
@@ -253,7 +275,15 @@ def test_an_unknown_key_of_a_model_that_is_called_like_a_section_is_told_rightly
         ("1: x\n", (":1:", "a key must be text")),
         ("<<: {a: 1}\n", (":1:", "a key must be text")),
         ("name: " + "[" * 60 + "]" * 60, ("nested too deeply",)),
-        ("name: " + "9" * 5000, ("cannot read this value",)),
+        ("name: " + "9" * 5000, ("name: the number is too long",)),
+        ("layers: [3, 010]\n", (":1: layers[1]", "got '010'", "allowed: 10;")),
+        ("a:\n  b: 1:30\n", (":2: a.b", "to the base of 60", "got '1:30'")),
+        ("a: 1_000.5\n", ("underscores", "allowed: 1000.5;")),
+        ("a: 0o17\n", ("of another base", "allowed: 15;")),
+        ("a: -0x1F\n", ("of another base", "allowed: -31;")),
+        ("a: 08\n", ("leading zero", "allowed: 8;")),
+        ("a: no\n", ("got 'no'", "allowed: false; in quotes if it is text")),
+        ("a: {b: On}\n", ("a.b", "got 'On'", "allowed: true;")),
         ("a: &x [1]\nb: [*x, *x]\n", (":1:", "anchors")),
     ],
 )

@@ -1,0 +1,107 @@
+"""What a model's own files say about its prompts and its choice of tokens, for planning: without torch, and without the model.
+
+The worker asks the same of the tokenizer and the model that it has loaded; here it is known before anything is started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from actors.chat_templates import TemplateText
+from actors.errors import UnsupportedModelError
+from actors.generation import sentence
+from actors.types import ModelSpec
+from actors.wording import Form, UnreadOptionError, Wording
+from orchestrator.errors import InputError, Problem
+from orchestrator.json_text import parse_json
+from orchestrator.planning.hub import cached_config
+from orchestrator.planning.models import EMBEDDED
+
+ALONE, NAMED, TOKENIZER = "chat_template.jinja", "additional_chat_templates", "tokenizer_config.json"
+"""Where transformers looks for chat templates: the first two come before what the third says."""
+
+MAX_BYTES = 20_000_000
+MESSAGE_CHARACTERS = 300
+
+
+def remarks_on(spec: ModelSpec) -> tuple[str, ...]:
+    """What a person should know before ``spec`` runs, a sentence each, as far as its files are at hand.
+
+    Raises :class:`InputError` for a chat template that cannot be used and for template options that it does not read.
+    """
+    folder = _folder(spec)
+    remarks = [] if (template := _template(spec, folder)) is None else [*_wording(spec, template).remarks]
+    left_aside = "" if folder is None else sentence(_object(folder / "generation_config.json"))
+    return (*remarks, *([left_aside] if left_aside else []))
+
+
+def _wording(spec: ModelSpec, template: TemplateText) -> Wording:
+    try:
+        return Wording(template, Form(spec.system_prompt, spec.template_options, spec.date))
+    except UnreadOptionError as error:
+        allowed = ", ".join(error.known) or "none: it reads no options"
+        message = "the chat template does not read this option"
+        raise InputError(Problem(f"template_options.{error.name}", None, message, allowed, error.nearest)) from error
+    except UnsupportedModelError as error:
+        raise InputError.because(str(error)[:MESSAGE_CHARACTERS]) from error
+
+
+def _folder(spec: ModelSpec) -> Path | None:
+    """The folder with the model's small files, if it is on this machine."""
+    if spec.source == "folder":
+        return Path(spec.location)
+    config = cached_config(spec.location, spec.revision) if spec.source == "hub" else None
+    return None if config is None else config.parent
+
+
+def _template(spec: ModelSpec, folder: Path | None) -> TemplateText | None:
+    """The template that will be used; None where it is not at hand, or where code or an adapter may bring another."""
+    adapter = None if spec.adapter is None else Path(spec.adapter)
+    if spec.trust_remote_code or (adapter and any((adapter / name).exists() for name in (ALONE, NAMED, TOKENIZER))):
+        return None
+    if spec.source == "embedded":
+        return TemplateText(EMBEDDED[spec.location].chat_template)
+    if folder is None:
+        return None
+    settings = _object(folder / TOKENIZER)
+    source = _source(folder, settings)
+    return None if source is None else TemplateText(source, _tokens(settings))
+
+
+def _source(folder: Path, settings: Mapping[str, object]) -> str | None:
+    """The text of the default template: of the files that hold nothing else, or else of the tokenizer's settings."""
+    found: dict[str, object] = {"default": _text(folder / ALONE)} if (folder / ALONE).is_file() else {}
+    found |= {path.stem: _text(path) for path in sorted((folder / NAMED).glob("*.jinja"))}
+    written = found or settings.get("chat_template")
+    if isinstance(written, list):
+        written = {str(one.get("name")): one.get("template") for one in written if isinstance(one, dict)}
+    if isinstance(written, dict):
+        if "default" not in written:
+            names = ", ".join(sorted(written))
+            raise InputError.because(f"the model has several chat templates, none of them named default ({names})")
+        written = written["default"]
+    return written if isinstance(written, str) else None
+
+
+def _tokens(settings: Mapping[str, object]) -> dict[str, str]:
+    """The special tokens by name, as templates read them."""
+    contents = {name: told.get("content") if isinstance(told, dict) else told for name, told in settings.items()}
+    return {name: text for name, text in contents.items() if name.endswith("_token") and isinstance(text, str)}
+
+
+def _object(path: Path) -> Mapping[str, object]:
+    """A JSON object; empty when there is none (whoever loads the model says what is wrong with it)."""
+    try:
+        content = parse_json(_text(path) or "{}")
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _text(path: Path) -> str | None:
+    """The text of a small file; None when it is none, or cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8") if path.is_file() and path.stat().st_size <= MAX_BYTES else None
+    except (OSError, ValueError):
+        return None
