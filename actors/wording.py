@@ -174,9 +174,6 @@ class UnreadOptionError(UnsupportedModelError):
         hint = f"; did you mean {nearest!r}?" if nearest else ""
         super().__init__(f"the chat template does not read the template option {name!r}; it reads: {reads}{hint}")
 
-    def __reduce__(self) -> tuple[type[UnreadOptionError], tuple[str, tuple[str, ...], str | None]]:
-        return type(self), (self.name, self.known, self.nearest)
-
 
 def _holds(rendered: str, content: str, frame: str, probe: str = USER) -> bool:
     """Whether ``rendered`` is the ``frame`` with ``content`` in the place of its ``probe``, or at least has all of the content:

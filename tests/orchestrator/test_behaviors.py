@@ -139,6 +139,49 @@ def test_bad_json_is_told_with_its_line_and_hides_nothing_else(tmp_path: Path) -
     assert "behavior.jsonl:3: text: the text is empty" in message
 
 
+ARRAY = json.dumps([*GOOD, *({"id": f"T{n}", "role": "test", "text": f"Question {n}"} for n in range(2, 160))], indent=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (ARRAY, "is a JSON array (got '['); allowed: in every line an object"),
+        (json.dumps(GOOD), "is a JSON array"),
+        ("[\n" + ",\n".join(map(json.dumps, GOOD)) + "\n]\n", "is a JSON array"),
+        ("\n".join(json.dumps(line, indent=1) for line in GOOD), "an object goes over several lines"),
+        ("id,role,text\nT1,test,Tell me a joke\nT2,test,Name a planet\n", "is it JSON at all?) (got 'id,role,text')"),
+        ("", "the behavior file is empty"),
+        ("\n \n\r\n", "the behavior file is empty"),
+        (ARRAY.encode("utf-16-le").decode(), "holds NUL characters (is it UTF-16?)"),
+    ],
+)
+def test_a_file_of_another_kind_is_one_line(tmp_path: Path, text: str, told: str) -> None:
+    message = problems(tmp_path, text)
+    assert told in message
+    assert len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize("line", ['{"id": "T9", "role": "test", "text": "a", "text": "b"}', '{"id": "H", "id": "T9"}'])
+def test_a_key_that_is_given_twice_is_told(tmp_path: Path, line: str) -> None:
+    message = problems(tmp_path, "\n".join([*map(json.dumps, GOOD), line]))
+    assert message.count("duplicate key: this line gives it twice; allowed: each key once") == 1
+    assert f"behavior.jsonl:4: {'text' if 'text' in line else 'id'}: duplicate key" in message
+
+
+def test_many_faults_of_one_kind_are_one_line_and_others_are_told_beside_it(tmp_path: Path) -> None:
+    bad = [{"id": f"T{number}", "role": "tset", "text": f"Question {number}"} for number in range(2, 60)]
+    message = problems(tmp_path, [*GOOD, *bad, {"id": "T1", "role": "test", "text": "Name a star"}])
+    first, second = message.splitlines()
+    assert "behavior.jsonl:4: role: unknown role (as in 57 more lines: 5, 6, 7, 8, 9, ...) (got 'tset')" in first
+    assert "behavior.jsonl:62: id: this id is already used in line 3" in second
+
+
+def test_windows_line_ends_a_byte_order_mark_and_blank_lines_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "behavior.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + b"\r\n\r\n".join(json.dumps(line).encode() for line in GOOD))
+    assert [prompt.id for prompt in load_behavior("b", path).test] == ["T1"]
+
+
 @pytest.mark.parametrize("role", ["harmful", "harmless", "test"])
 def test_each_role_needs_a_prompt(tmp_path: Path, role: str) -> None:
     assert f"the file has no {role} prompts" in problems(tmp_path, [line for line in GOOD if line["role"] != role])

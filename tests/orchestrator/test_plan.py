@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from actors.types import Prompt
+from actors.types import ModelSpec, Prompt
 from orchestrator.cells import Cell, variant_id
 from orchestrator.errors import InputError
 from orchestrator.plan import Plan, make_plan
@@ -211,6 +211,19 @@ def test_template_options_and_the_date_change_every_id_and_the_date_of_earlier_v
     plain, thinking = hub("m"), hub("m", template_options={"enable_thinking": True})
     assert not ids(plan_of(tmp_path, models={"m": plain})) & ids(plan_of(tmp_path, models={"m": thinking}))
     assert ids(plan_of(tmp_path, date="2024-07-26")) == ids(plan_of(tmp_path))
+    spec = ModelSpec("hub", "example/m", "a" * 40, template_options=(("enable_thinking", False),))
+    assert variant_id(spec) == "model-d83ae3ac9c0d40d39acf", "an id that a version without dates gave"
+    assert variant_id(replace(spec, date="2026-01-31")) != variant_id(spec)
+
+
+def test_minus_zero_is_the_baseline_and_what_no_number_holds_is_refused(tmp_path: Path) -> None:
+    assert ids(plan_of(tmp_path, multipliers=[0.0, -0.0, 2])) == ids(plan_of(tmp_path, multipliers=[0, 2]))
+    assert math.copysign(1, load_sweep(write_sweep(tmp_path, sweep_data(multipliers=[-0.0]))).models[0].multipliers[0]) == 1
+    for wrong in (1e39, -1e308):
+        with pytest.raises(InputError, match=r"multipliers.*out of range"):
+            plan_of(tmp_path, multipliers=[wrong])
+    with pytest.raises(InputError, match="not a list of multipliers"):
+        plan_of(tmp_path, multipliers=8)
 
 
 def test_what_changes_only_the_steering_keeps_the_baseline(tmp_path: Path) -> None:
