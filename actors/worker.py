@@ -187,8 +187,8 @@ class ModelWorker:
                 )
         steering_number, first_layer = 0, None
         if job.steering is not None:
-            check_steering(job.steering, loaded.decoder.n_layers, loaded.d_model)
             _check_range(job.steering, loaded.dtype)
+            check_steering(job.steering, loaded.decoder.n_layers, loaded.d_model)
             steerings.append(job.steering)
             steering_number, first_layer = len(steerings), min(job.steering.layers)
         return [Row(number, prompt, steering_number, first_layer, job.decoding.max_new_tokens) for prompt in rendered]
@@ -223,10 +223,10 @@ def _response(row: Row, loaded: LoadedModel, marks: Marks | None) -> Response:
 def _check_range(steering: Steering, dtype: torch.dtype) -> None:
     """Refuse a shift that the model's numbers cannot hold: it would be infinite, and every answer with it."""
     largest = abs(steering.multiplier) * float(np.abs(steering.vectors).max(initial=0.0))
-    if largest > torch.finfo(dtype).max:
+    if largest > torch.finfo(dtype).max or abs(steering.multiplier) > torch.finfo(torch.float32).max:
         raise JobError(
-            f"multiplier {steering.multiplier:g} is too large: it moves the residual stream by up to {largest:.3g}, "
-            f"{str(dtype).removeprefix('torch.')} holds {torch.finfo(dtype).max:.3g} at most"
+            f"multiplier {steering.multiplier:g} is too large for {str(dtype).removeprefix('torch.')}: it moves the residual "
+            f"stream by up to {largest:.3g}, and the largest number is {torch.finfo(dtype).max:.3g}"
         )
 
 

@@ -90,6 +90,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[str, Tally] | None = None, costs: C
         *_unused(sweep),
         *_unpinned(variants),
         *_remarks(variants),
+        *_same_prompts(sweep),
         *(text for used in sweep.behaviors for text in used.warnings),
     ]
     return Plan(
@@ -125,6 +126,18 @@ def _unique(models: Sequence[ModelVariant]) -> tuple[tuple[ModelVariant, ...], l
         if first is not model:
             warnings.append(f"models {first.name} and {model.name} are the same model: it runs once, as {first.name}")
     return tuple(found.values()), warnings
+
+
+def _same_prompts(sweep: Sweep) -> list[str]:
+    """A warning for every behavior whose prompts are those of an earlier one."""
+    found: dict[object, str] = {}
+    warnings = []
+    for used in sweep.behaviors:
+        name, prompts = used.behavior.name, (used.behavior.harmful, used.behavior.harmless, used.prompts)
+        first = found.setdefault(prompts, name)
+        if first != name:
+            warnings.append(f"behaviors {first} and {name} have the same prompts: they run once, as {first}")
+    return warnings
 
 
 def _memory_problems(sweep: Sweep, variants: Sequence[ModelVariant]) -> list[Problem]:

@@ -88,12 +88,15 @@ def check_what_is_told(sweep: TinySweep, provenance: dict[str, str]) -> None:
     assert "not applied: repetition_penalty 1.3" in (sweep.out / "report.md").read_text().replace("\\", "")
 
 
-def test_a_shift_that_float16_cannot_hold_fails_in_words(tmp_path: Path) -> None:
+def test_a_shift_that_the_dtype_cannot_hold_fails_in_words_and_nothing_beside_it(tmp_path: Path) -> None:
     found = TinySweep(tmp_path)
     found.model()
-    found.write(models={"tiny": {"folder": "model", "dtype": "float16"}}, layers=[1], multipliers=[1e30], baseline=False)
-    assert found.run().exit_code == 1
-    ((kind, message, _),) = found.failures().values()
-    assert kind == "job"
-    assert message.startswith("multiplier 1e+30 is too large: it moves the residual stream by up to")
-    assert message.endswith("float16 holds 6.55e+04 at most")
+    models = {dtype: {"folder": "model", "dtype": dtype} for dtype in ("float16", "float32")}
+    multipliers = {"models": {"float16": [3, 1e30], "float32": [-0.0, 1e39, 1e308]}}
+    assert found.write(models=models, layers=[1], multipliers=multipliers).run().exit_code == 1
+    failures = sorted((kind, message) for kind, message, _ in found.failures().values())
+    assert [kind for kind, _ in failures] == ["job"] * 3
+    dtypes = {"1e+30": "float16", "1e+308": "float32", "1e+39": "float32"}
+    for (_, message), (multiplier, dtype) in zip(failures, dtypes.items(), strict=True):
+        assert message.startswith(f"multiplier {multiplier} is too large for {dtype}: it moves the residual stream by up to")
+    assert sorted((row.model, row.multiplier) for row in found.store.cell_rows() if row.steered) == [("float16", 3.0)]
