@@ -74,7 +74,6 @@ class Wording:
         self._template, self._form = template, form
         # Templates that print a date of their own (Llama 3) take it from this variable.
         self._options: dict[str, Option] = {"date_string": _written(form.date), **dict(form.options)}
-        self._check_user()
         self.system: Place = self._place()
         self._frame = self._rendered(USER)
         self.idle = self._checked_options()
@@ -109,6 +108,18 @@ class Wording:
             return [{"role": "system", "content": str(system)}, {"role": "user", "content": content}]
         return [{"role": "user", "content": f"{system}\n\n{content}" if place == "folded" else content}]
 
+    def _place(self) -> Place:
+        """In a message of its own where the template writes that out; else before the user's text, as Gemma's makers say."""
+        system = self._form.system_prompt
+        if system is not None:
+            for place in ("message", "folded"):
+                if self._keeps(system, place):
+                    return place
+        self._check_user()
+        if system is not None:
+            raise UnsupportedModelError("the chat template drops or changes the system prompt, also before the user's text")
+        return "none"
+
     def _check_user(self) -> None:
         try:
             rendered = self._render(self._messages(USER, None, "none"))
@@ -120,16 +131,6 @@ class Wording:
             raise UnsupportedModelError(
                 "the chat template does not write a user message as it is: prompts would lack a part of it, or be others"
             )
-
-    def _place(self) -> Place:
-        """In a message of its own where the template writes that out; else before the user's text, as Gemma's makers say."""
-        system = self._form.system_prompt
-        if system is None:
-            return "none"
-        for place in ("message", "folded"):
-            if self._keeps(system, place):
-                return place
-        raise UnsupportedModelError("the chat template drops or changes the system prompt, also before the user's text")
 
     def _keeps(self, system: str, place: Place) -> bool:
         try:

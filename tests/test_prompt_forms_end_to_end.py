@@ -23,15 +23,15 @@ TEMPLATE = (
 )
 
 
-class AtADay(datetime):
-    """A clock that stands at another day."""
+class AtADay:
+    """Stands in for the class ``datetime``: a clock at another day."""
 
-    day = (2026, 3, 1)
+    today = datetime(2026, 3, 1, 9)
 
     @classmethod
     def now(cls, tz: Any = None) -> datetime:
         """That day at nine."""
-        return datetime(*cls.day, 9)
+        return cls.today
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_two_runs_on_two_days_have_the_same_prompts(sweep: TinySweep, monkeypatc
     monkeypatch.setattr(chat_template_utils, "datetime", AtADay)
     assert sweep.write(models=models, multipliers=[3], layers=[1], date="2025-10-09").run().exit_code == 0
     before = sweep.answers()
-    monkeypatch.setattr(AtADay, "day", (2026, 11, 30))
+    monkeypatch.setattr(AtADay, "today", datetime(2026, 11, 30, 10))
     assert sweep.write(models=models, multipliers=[3, 5], layers=[1], date="2025-10-09").run().exit_code == 0
     rows = sweep.store.cell_rows()
     assert len(rows) == 3

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 
 import yaml
@@ -155,14 +157,16 @@ def _doubt(node: yaml.Node) -> tuple[str, str] | None:
 
 
 def _decimal(written: str) -> str:
-    """What is probably meant, in digits: ``010`` -> ``10``."""
+    """What is probably meant, in digits: ``010`` -> ``10``, ``1:30`` -> ``90``."""
     bare = written.replace("_", "")
-    for read in (lambda: str(int(bare, 10)), lambda: repr(float(bare)), lambda: str(int(bare, 0))):
-        try:
-            return read()
-        except ValueError:
-            continue
-    return "plain digits"
+    for base in (10, 0):
+        with suppress(ValueError):
+            return str(int(bare, base))
+    with suppress(ValueError):
+        return repr(float(bare))
+    *sixties, last = bare.lstrip("+-").split(":")
+    whole = reduce(lambda total, digits: total * 60 + int(digits), sixties, 0) * 60
+    return f"{'-' * bare.startswith('-')}{whole + (float(last) if '.' in last else int(last))}"
 
 
 def _cut(text: str) -> str:

@@ -13,7 +13,7 @@ from actors.chat_templates import TemplateText
 from actors.errors import JobError, UnsupportedModelError
 from actors.prompts import PromptRenderer, TokenizerTemplate
 from actors.types import DATE, Prompt
-from actors.wording import Form, Template, UnreadOptionError, Wording
+from actors.wording import Form, Option, Template, UnreadOptionError, Wording
 from tests.actors.test_prompts import CASES, TEXTS, tokenizer
 from tests.tiny import CHAT_TEMPLATE, tiny_tokenizer
 
@@ -57,7 +57,7 @@ def make(request: pytest.FixtureRequest) -> MakeTemplate:
     return made
 
 
-def applied(tokens: PreTrainedTokenizerFast, text: str, system: str | None = None, **options: object) -> str:
+def applied(tokens: PreTrainedTokenizerFast, text: str, system: str | None = None, **options: Option) -> str:
     """The plain use of transformers."""
     told = [] if system is None else [{"role": "system", "content": system}]
     messages = [*told, {"role": "user", "content": text}]
@@ -68,7 +68,7 @@ def applied(tokens: PreTrainedTokenizerFast, text: str, system: str | None = Non
 def test_prompts_are_those_of_transformers(name: str, make: MakeTemplate) -> None:
     source, options, _ = CASES[name]
     wording, tokens = Wording(make(source), Form(None, options)), tokenizer(source)
-    assert [wording.text(text) for text in TEXTS] == [applied(tokens, text, **dict(options)) for text in TEXTS]
+    assert [wording.text(text) for text in TEXTS] == [applied(tokens, text, None, **dict[str, Option](options)) for text in TEXTS]
     assert (wording.system, wording.reads_date, wording.remarks) == ("none", False, ())
 
 
@@ -87,10 +87,20 @@ def test_a_system_prompt_that_is_written_stays_in_its_message(make: MakeTemplate
         assert wording.text("Why?") == applied(tokenizer(CHAT_TEMPLATE), "Why?", system)
 
 
+def test_a_template_that_needs_a_system_prompt_takes_one(make: MakeTemplate) -> None:
+    needing = "{% if messages[0].role != 'system' %}{{ raise_exception('a system prompt, please') }}{% endif %}" + CHAT_TEMPLATE
+    assert Wording(make(needing), Form(SYSTEM)).text("Why?") == applied(tokenizer(needing), "Why?", SYSTEM)
+    with pytest.raises(UnsupportedModelError, match="a system prompt, please"):
+        Wording(make(needing), Form())
+
+
 @pytest.mark.parametrize("name", CHANGING)
 def test_a_template_that_does_not_write_the_users_text_is_refused(name: str, make: MakeTemplate) -> None:
-    with pytest.raises(UnsupportedModelError, match="the chat template"):
-        Wording(make(CHANGING[name]), Form())
+    told = {"syntax": "is not one", "undefined": "'birthday' is undefined", "refuses": "refuses a user message: not you"}
+    told["arithmetic"] = "by zero"
+    for system in (None, SYSTEM):
+        with pytest.raises(UnsupportedModelError, match=told.get(name, "does not write a user message as it is")):
+            Wording(make(CHANGING[name]), Form(system))
 
 
 def test_a_system_prompt_that_has_no_place_at_all_is_refused(make: MakeTemplate) -> None:

@@ -169,7 +169,7 @@ def test_a_key_that_is_given_twice_is_told(tmp_path: Path, line: str) -> None:
 
 
 def test_many_faults_of_one_kind_are_one_line_and_others_are_told_beside_it(tmp_path: Path) -> None:
-    bad = [{"id": f"T{number}", "role": "tset", "text": f"Question {number}"} for number in range(2, 60)]
+    bad: list[dict[str, object]] = [{"id": f"T{n}", "role": "tset", "text": f"Question {n}"} for n in range(2, 60)]
     message = problems(tmp_path, [*GOOD, *bad, {"id": "T1", "role": "test", "text": "Name a star"}])
     first, second = message.splitlines()
     assert "behavior.jsonl:4: role: unknown role (as in 57 more lines: 5, 6, 7, 8, 9, ...) (got 'tset')" in first
