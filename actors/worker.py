@@ -222,12 +222,12 @@ def _response(row: Row, loaded: LoadedModel, marks: Marks | None) -> Response:
 
 def _check_range(steering: Steering, dtype: torch.dtype) -> None:
     """Refuse a shift that the model's numbers cannot hold: it would be infinite, and every answer with it."""
-    largest = abs(steering.multiplier) * float(np.abs(steering.vectors).max(initial=0.0))
-    if largest > torch.finfo(dtype).max or abs(steering.multiplier) > torch.finfo(torch.float32).max:
-        raise JobError(
-            f"multiplier {steering.multiplier:g} is too large for {str(dtype).removeprefix('torch.')}: it moves the residual "
-            f"stream by up to {largest:.3g}, and the largest number is {torch.finfo(dtype).max:.3g}"
-        )
+    shift = abs(steering.multiplier) * float(np.abs(steering.vectors).max(initial=0.0))
+    limits = {abs(steering.multiplier): torch.finfo(torch.float32).max, shift: torch.finfo(dtype).max}
+    for number, most in limits.items():
+        if number > most:
+            message = f"multiplier {steering.multiplier:g} is too large for {str(dtype).removeprefix('torch.')}"
+            raise JobError(f"{message}: it takes numbers of {number:.3g}, the largest is {most:.3g}")
 
 
 def _provenance(loaded: LoadedModel, dependence: str | None) -> dict[str, str]:

@@ -111,7 +111,7 @@ class Recorder:
 
     def _compare_direction(self, cell: Cell) -> None:
         spec = None if cell.steering is None else cell.steering.direction
-        if spec is None or spec.id in self._compared:
+        if spec is None or self._wordings is None or spec.id in self._compared:
             return
         self._compared.add(spec.id)
         if (found := self.read_direction(spec.id)) is not None:
