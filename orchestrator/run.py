@@ -242,7 +242,8 @@ def _run_items(prepared: Prepared, progress: _Progress, session: _Session) -> tu
 def _open_pool(prepared: Prepared, options: RunOptions) -> Pool:
     asked = prepared.sweep.pool
     resources = tuple(dict.fromkeys(model.resources for model in prepared.plan.models))
-    return POOLS[options.pool or asked.kind](PoolOptions(options.workers or asked.workers, resources))
+    workers, environment = options.workers or asked.workers, asked.env or ()
+    return POOLS[options.pool or asked.kind](PoolOptions(workers, resources, environment=environment))
 
 
 def _tracker(prepared: Prepared, progress: _Progress, driver: Driver) -> Tracker:

@@ -56,6 +56,7 @@ class FakeWorker:
             raise ModelLoadError(f"{spec.location}: no such model")
         self.spec = spec
         threads = {"threads": str(engine.threads), "omp": os.environ.get("OMP_NUM_THREADS", ""), "pid": str(os.getpid())}
+        threads["variables"] = " ".join(os.environ)
         return ModelInfo(N_LAYERS, D_MODEL, "fake", spec.dtype, "cpu", engine.slots or SLOTS, 5.0, "template", threads)
 
     def extract(self, job: ExtractionJob) -> DirectionSet:

@@ -147,11 +147,13 @@ class PoolOptions:
 
     ``workers``: how many (None: as many as fit). ``resources``: what the models of the sweep need.
     ``worker``: the class to run, ``module:name``, imported only in the process that will hold the model.
+    ``environment``: variables of the driver that workers get besides those that all need (``orchestrator.pool.environment``).
     """
 
     workers: int | None = None
     resources: tuple[Resources, ...] = (Resources(),)
     worker: str = "actors.worker:ModelWorker"
+    environment: tuple[str, ...] = ()
 
 
 def as_event(worker: str, outcome: Outcome) -> Event:

@@ -22,6 +22,7 @@ from actors.remote import Setup
 from actors.types import Resources
 from orchestrator.errors import InputError
 from orchestrator.pool import Event, PoolOptions, TaskDone, WorkerLost, as_event, ray_actor
+from orchestrator.pool.environment import handed_over
 from orchestrator.pool.ray_actor import RayWorker
 from orchestrator.pool.ray_demand import Demand
 from orchestrator.pool.ray_join import connect
@@ -36,9 +37,6 @@ LOOK_SECONDS = 0.2
 PAUSE_SECONDS = 0.5
 """How long to wait at once when no worker has a task."""
 
-PASSED_ON = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "HTTPS_PROXY", "NO_PROXY")
-"""Variables of the driver that workers on other machines get where they have none of their own."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -47,8 +45,8 @@ class RayPool:
 
     def __init__(self, options: PoolOptions) -> None:
         self._options = options
-        self._connected_here = not ray.is_initialized()
-        joined = connect() if self._connected_here else False
+        self._connection = None if ray.is_initialized() else connect(options.environment)
+        joined = self._connection is not None and bool(self._connection.head)
         self._demand = Demand() if joined else None
         self._workers: dict[str, RayWorker] = {}
         self._ready: deque[RayWorker] = deque()
@@ -123,8 +121,8 @@ class RayPool:
                 self._demand.take_back()
             for name in list(self._workers):
                 self.release(name)
-            if self._connected_here:
-                ray.shutdown()
+        if self._connection is not None:
+            self._connection.close()
 
     # ---- events ------------------------------------------------------------------------------------------------
 
@@ -184,7 +182,7 @@ class RayPool:
     # ---- actors and machines -----------------------------------------------------------------------------------
 
     def _setup(self, need: Need) -> Setup:
-        environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        environment = handed_over(os.environ, self._options.environment)
         return Setup(self._options.worker, _threads(need), need.gpus > 0, environment)
 
     def _need(self, resources: Resources) -> Need:

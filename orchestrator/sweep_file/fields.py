@@ -24,6 +24,7 @@ AUTO = -1
 Item = TypeVar("Item")
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Depth = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 

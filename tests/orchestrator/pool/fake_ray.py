@@ -16,6 +16,7 @@ from orchestrator.pool import PoolOptions
 from orchestrator.pool import ray as pool_module
 from orchestrator.pool import ray_actor as actor_module
 from orchestrator.pool.ray import RayPool
+from orchestrator.pool.ray_join import Connection
 
 Answer = object | Exception
 
@@ -79,6 +80,17 @@ class Actor:
         return self.asked[-1]
 
 
+class LeavesFake(Connection):
+    """Of a fake cluster."""
+
+    def __init__(self, fake: FakeRay) -> None:
+        super().__init__("head:6379")
+        self._fake = fake
+
+    def close(self) -> None:
+        self._fake.shutdown()
+
+
 class FakeRay:
     """Stands for the module ``ray`` in the pool. ``now``: seconds, which pass only in waits and sleeps."""
 
@@ -96,10 +108,10 @@ class FakeRay:
     def is_initialized(self) -> bool:
         return self.connected
 
-    def connect(self) -> bool:
+    def connect(self, environment: Sequence[str] = ()) -> Connection:
         """Join a cluster that was there before."""
         self.connected = True
-        return True
+        return LeavesFake(self)
 
     def nodes(self) -> list[dict[str, Any]]:
         return [{"NodeID": name, "Resources": resources, "Alive": True} for name, resources in self.machines.items()]
