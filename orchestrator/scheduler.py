@@ -55,7 +55,7 @@ class Scheduler:
         self._fleet, self._pace = Fleet(needs.__getitem__, self._settings.clock), Pace(plan, board)
         self._placement = Placement(board, self._fleet, self._pace, needs.__getitem__, pool.capacity)
         self._stragglers = Stragglers(board, self._fleet, self._pace, self._placement.has_room)
-        self._outcomes = Outcomes(plan, Desk(board, self._fleet, self._pace), recorder)
+        self._outcomes = Outcomes(plan, Desk(board, self._fleet, self._pace, self._placement.has_machine), recorder)
         self._pieces = Pieces(board, recorder, self._outcomes.item_failed)
         self._freed: list[Place] = []
         self._looked = self._asked = float("-inf")
@@ -163,7 +163,8 @@ class Scheduler:
     def _load(self, place: Place, variant: str) -> None:
         model = self._plan.model(variant)
         self._fleet.assign(place, variant)
-        self._submit(place, Load(variant, model.spec, self._plan.engine, model.resources))
+        avoid = self._placement.to_avoid(variant)
+        self._submit(place, Load(variant, model.spec, self._plan.engine, model.resources, avoid))
 
     def _submit(self, place: Place, task: Task) -> None:
         self._fleet.start(place)

@@ -5,7 +5,7 @@ A worker is a named place that holds at most one model. Every submitted task end
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -62,10 +62,13 @@ class CellDone:
 
 @dataclass(frozen=True)
 class Failed:
-    """One item of the task failed (a cell, a direction, or the model variant that was to be loaded)."""
+    """One item of the task failed (a cell, a direction, or the model variant that was to be loaded). ``machine``: an id of the
+    machine that the worker is on, and ``host`` its name, where the pool knows of machines."""
 
     worker: str
     failure: Failure
+    machine: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,8 +118,8 @@ class Pool(Protocol):
         """The names of the workers; may grow and shrink with the cluster."""
         ...
 
-    def capacity(self, resources: Resources) -> int:
-        """How many workers with ``resources`` fit at once."""
+    def capacity(self, resources: Resources, avoid: Collection[str] = ()) -> int:
+        """How many workers with ``resources`` fit at once on the machines that are not among ``avoid``, by their ids."""
         ...
 
     def wants(self, demand: Mapping[Resources, int]) -> None:

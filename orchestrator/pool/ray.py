@@ -11,7 +11,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import ray
@@ -21,7 +21,7 @@ from actors.boundary import Load, Task
 from actors.remote import Setup
 from actors.types import Resources
 from orchestrator.errors import InputError
-from orchestrator.pool import Event, PoolOptions, TaskDone, WorkerLost, as_event, ray_actor
+from orchestrator.pool import Event, Failed, PoolOptions, TaskDone, WorkerLost, as_event, ray_actor
 from orchestrator.pool.environment import handed_over
 from orchestrator.pool.ray_actor import RayWorker
 from orchestrator.pool.ray_demand import Demand
@@ -51,6 +51,7 @@ class RayPool:
         self._workers: dict[str, RayWorker] = {}
         self._ready: deque[RayWorker] = deque()
         self._machines: dict[str, Machine] = {}
+        self._hosts: dict[str, str] = {}
         self._refreshed = self._looked = float("-inf")
         try:
             self._check(joined)
@@ -71,10 +72,10 @@ class RayPool:
             number += 1
         return tuple(names)
 
-    def capacity(self, resources: Resources) -> int:
-        """How many workers with ``resources`` the machines that are there hold, were they empty."""
+    def capacity(self, resources: Resources, avoid: Collection[str] = ()) -> int:
+        """How many workers with ``resources`` the machines that are there, save those to ``avoid``, hold, were they empty."""
         need = self._need(resources)
-        return sum(Room(machine).fits(need) for machine in self._machines.values())
+        return sum(Room(machine).fits(need) for name, machine in self._machines.items() if name not in avoid)
 
     def wants(self, demand: Mapping[Resources, int]) -> None:
         """Ask the cluster that was joined to grow to the demand, as far as ``workers`` allows, or to shrink."""
@@ -88,7 +89,7 @@ class RayPool:
             raise RuntimeError(f"worker {worker} is busy")
         if isinstance(task, Load):
             need = self._need(task.resources)
-            one.provide(need, self._machines, lambda: self._setup(need))
+            one.provide(need, self._machines, task.avoid, lambda: self._setup(need))
             threads = task.engine.threads or _threads(need)
             task = replace(task, engine=replace(task.engine, threads=threads))
         one.run(task)
@@ -154,7 +155,12 @@ class RayPool:
             return None if one.may_be_unharmed(message) else self._lost(one, message)
         except ray.exceptions.RayError as error:
             return self._lost(one, _first_lines(str(error)))
-        return TaskDone(one.name) if outcome is None else as_event(one.name, outcome)
+        event = TaskDone(one.name) if outcome is None else as_event(one.name, outcome)
+        return self._placed(event, one) if isinstance(event, Failed) else event
+
+    def _placed(self, event: Failed, one: RayWorker) -> Failed:
+        where = one.where()
+        return replace(event, machine=where, host=self._hosts.get(where, ""))
 
     def _noticed(self) -> WorkerLost | None:
         """What no stream tells: an actor that found no room, one whose machine is gone, one that cannot be reached."""
@@ -191,7 +197,9 @@ class RayPool:
 
     def _refresh(self) -> None:
         if time.monotonic() - self._refreshed > REFRESH_SECONDS:
-            self._machines = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+            nodes = [node for node in ray.nodes() if node["Alive"]]
+            self._machines = {node["NodeID"]: node["Resources"] for node in nodes}
+            self._hosts |= {node["NodeID"]: node["NodeManagerHostname"] for node in nodes}
             self._refreshed = time.monotonic()
 
     def _check(self, joined: bool) -> None:

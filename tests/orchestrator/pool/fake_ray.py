@@ -114,7 +114,10 @@ class FakeRay:
         return LeavesFake(self)
 
     def nodes(self) -> list[dict[str, Any]]:
-        return [{"NodeID": name, "Resources": resources, "Alive": True} for name, resources in self.machines.items()]
+        return [
+            {"NodeID": name, "NodeManagerHostname": f"host-{name}", "Resources": resources, "Alive": True}
+            for name, resources in self.machines.items()
+        ]
 
     def wait(self, refs: Sequence[Any], num_returns: int = 1, timeout: float | None = None) -> tuple[list[Any], list[Any]]:
         assert len({id(ref) for ref in refs}) == len(refs)
