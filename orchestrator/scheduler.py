@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from orchestrator.plan import Plan
-from orchestrator.pool import Load, Pool, Task
+from orchestrator.pool import Load, Pool, PoolLostError, Task
 from orchestrator.scheduling.attempts import NEVER, MaxFailures
 from orchestrator.scheduling.board import Board, Item, State
 from orchestrator.scheduling.fleet import Fleet, Place
@@ -66,7 +66,7 @@ class Scheduler:
     def run(self) -> None:
         """Run to the end; again, with the models that are loaded, after the board has grown by cells of the same models.
 
-        Raises ``TooManyFailuresError``, and KeyboardInterrupt after writing what has arrived.
+        Raises ``TooManyFailuresError``, and KeyboardInterrupt and ``PoolLostError`` after writing what has arrived.
         """
         self._cells += self._board.cells(State.PENDING)
         for failure in self._board.found_failed:
@@ -77,7 +77,7 @@ class Scheduler:
                     self._hand_out_work()
                 self._take_in(TICK_SECONDS)
                 self._stop_when_hopeless()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, PoolLostError):
             self._take_in_what_has_arrived()
             raise
 

@@ -25,6 +25,7 @@ __all__ = [
     "Load",
     "Loaded",
     "Pool",
+    "PoolLostError",
     "PoolOptions",
     "Remarked",
     "Task",
@@ -108,6 +109,10 @@ class WorkerLost:
     placed: bool = True
 
 
+class PoolLostError(Exception):
+    """No worker of the pool can be reached any more; says why. What has arrived is kept."""
+
+
 Event = Loaded | Extracted | CellDone | Failed | Remarked | Used | TaskDone | WorkerLost
 
 
@@ -132,7 +137,8 @@ class Pool(Protocol):
         ...
 
     def next_event(self, timeout: float | None) -> Event | None:
-        """Wait up to ``timeout`` seconds (None: no limit) for the next event; 0 gives only what has already arrived."""
+        """Wait up to ``timeout`` seconds (None: no limit) for the next event; 0 gives only what has already arrived. Raises
+        ``PoolLostError`` when nothing will come any more."""
         ...
 
     def release(self, worker: str) -> None:

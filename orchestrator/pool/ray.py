@@ -11,7 +11,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 import ray
@@ -25,6 +25,7 @@ from orchestrator.pool import Event, Failed, PoolOptions, TaskDone, WorkerLost, 
 from orchestrator.pool.environment import handed_over
 from orchestrator.pool.ray_actor import RayWorker
 from orchestrator.pool.ray_demand import Demand
+from orchestrator.pool.ray_head import Answer, Head, leave_without_a_word
 from orchestrator.pool.ray_join import connect
 from orchestrator.pool.ray_nodes import Machine, Need, Room, at_once, cpu_share, need_of
 
@@ -46,15 +47,15 @@ class RayPool:
     def __init__(self, options: PoolOptions) -> None:
         self._options = options
         self._connection = None if ray.is_initialized() else connect(options.environment)
-        joined = self._connection is not None and bool(self._connection.head)
-        self._demand = Demand() if joined else None
+        address = "" if self._connection is None else self._connection.head
+        self._head, self._demand = (Head(address), Demand()) if address else (None, None)
         self._workers: dict[str, RayWorker] = {}
         self._ready: deque[RayWorker] = deque()
         self._machines: dict[str, Machine] = {}
         self._hosts: dict[str, str] = {}
         self._refreshed = self._looked = float("-inf")
         try:
-            self._check(joined)
+            self._check(bool(address))
         except InputError:
             self.close()
             raise
@@ -80,7 +81,9 @@ class RayPool:
     def wants(self, demand: Mapping[Resources, int]) -> None:
         """Ask the cluster that was joined to grow to the demand, as far as ``workers`` allows, or to shrink."""
         if self._demand is not None:
-            self._demand.ask({self._need(resources): count for resources, count in demand.items()}, self._options.workers)
+            asked = self._demand
+            needs = {self._need(resources): count for resources, count in demand.items()}
+            self._ask(lambda: asked.ask(needs, self._options.workers))
 
     def submit(self, worker: str, task: Task) -> None:
         """Send the task; a ``Load`` first starts an actor of the right size if there is none."""
@@ -89,7 +92,8 @@ class RayPool:
             raise RuntimeError(f"worker {worker} is busy")
         if isinstance(task, Load):
             need = self._need(task.resources)
-            one.provide(need, self._machines, task.avoid, lambda: self._setup(need))
+            avoid = task.avoid
+            self._ask(lambda: one.provide(need, self._machines, avoid, lambda: self._setup(need)))
             threads = task.engine.threads or _threads(need)
             task = replace(task, engine=replace(task.engine, threads=threads))
         one.run(task)
@@ -98,6 +102,8 @@ class RayPool:
         """The next outcome of any worker, each in its turn; or that a worker is lost, be it idle."""
         ends = time.monotonic() + (math.inf if timeout is None else timeout)
         while True:
+            if self._head is not None and timeout != 0:
+                self._head.check()
             if (lost := self._noticed()) is not None:
                 return lost
             left = max(0.0, ends - time.monotonic())
@@ -117,6 +123,11 @@ class RayPool:
 
     def close(self) -> None:
         """Kill every actor and take back what was asked of the cluster; then leave it, or stop the Ray that was started here."""
+        if self._head is not None:
+            self._head.close()
+            if ray.is_initialized() and not self._head.answers():
+                leave_without_a_word()
+                return
         if ray.is_initialized():
             if self._demand is not None:
                 self._demand.take_back()
@@ -124,6 +135,10 @@ class RayPool:
                 self.release(name)
         if self._connection is not None:
             self._connection.close()
+
+    def _ask(self, question: Callable[[], Answer]) -> Answer:
+        """A call of Ray for which a head that hangs would let the driver wait."""
+        return question() if self._head is None else self._head.ask(question)
 
     # ---- events ------------------------------------------------------------------------------------------------
 
@@ -196,8 +211,10 @@ class RayPool:
         return need_of(resources, cpu_share(machines, self._options.resources, self._options.workers))
 
     def _refresh(self) -> None:
+        if self._head is not None and self._head.lost:
+            return  # nothing new will be heard of them
         if time.monotonic() - self._refreshed > REFRESH_SECONDS:
-            nodes = [node for node in ray.nodes() if node["Alive"]]
+            nodes = [node for node in self._ask(ray.nodes) if node["Alive"]]
             self._machines = {node["NodeID"]: node["Resources"] for node in nodes}
             self._hosts |= {node["NodeID"]: node["NodeManagerHostname"] for node in nodes}
             self._refreshed = time.monotonic()

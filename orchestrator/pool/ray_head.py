@@ -5,7 +5,13 @@ Ray itself waits for minutes, or for ever, for an address at which something els
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
 
 import grpc
 import ray
@@ -13,10 +19,21 @@ from ray._private import ray_constants
 from ray._private.grpc_utils import init_grpc_channel
 from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
 
+from orchestrator.pool import PoolLostError
+
 VARIABLE = "STEERING_RAY_SECONDS"
 """Environment variable for how long a cluster may take to answer."""
 
 USUAL_SECONDS = 15.0
+
+LOOK_SECONDS = 5.0
+"""How often to ask a head whether it lives, and how long to wait for the answer."""
+
+LOST_SECONDS = 45.0
+"""A head that has not answered for so long is lost. Where the connection breaks, Ray itself ends the process after 60 s."""
+
+LEAST_MISSES = 4
+"""So many answers must be missing all the same: a driver that was stopped for a while has heard of nothing."""
 
 _NO_TOKEN = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 _SILENT = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
@@ -63,6 +80,78 @@ def answers(address: str, seconds: float) -> bool:
     except HeadError as error:
         return isinstance(error.__cause__, grpc.RpcError) and _code(error.__cause__) not in _SILENT
     return True
+
+
+Answer = TypeVar("Answer")
+
+
+class Head:
+    """The head of the cluster that was joined. A thread asks it every few seconds whether it lives: one that hangs without
+    closing its connections lets most calls of Ray wait for ever."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._misses, self._heard = 0, time.monotonic()
+        self._over = threading.Event()
+        threading.Thread(target=self._watch, name="head", daemon=True).start()
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has not answered for so long that it will not."""
+        return self._misses >= LEAST_MISSES and time.monotonic() - self._heard > LOST_SECONDS
+
+    def check(self) -> None:
+        """``PoolLostError`` when the head is lost."""
+        if self.lost:
+            silent = time.monotonic() - self._heard
+            raise PoolLostError(f"the head of the Ray cluster ({self._address}) has not answered for {silent:.0f} s")
+
+    def ask(self, question: Callable[[], Answer]) -> Answer:
+        """What ``question``, a call of Ray that may wait for the head, gives; ``PoolLostError`` when that is lost meanwhile."""
+        told: list[Answer] = []
+        failed: list[BaseException] = []
+
+        def call() -> None:
+            try:
+                told.append(question())
+            except BaseException as error:  # noqa: BLE001 - raised again by who asked
+                failed.append(error)
+
+        asking = threading.Thread(target=call, name="question to the head", daemon=True)
+        asking.start()
+        while asking.is_alive():
+            asking.join(LOOK_SECONDS / 5)
+            if asking.is_alive():
+                self.check()
+        if failed:
+            raise failed[0]
+        return told[0]
+
+    def answers(self) -> bool:
+        """Whether it answers now."""
+        return answers(self._address, LOOK_SECONDS)
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._over.set()
+
+    def _watch(self) -> None:
+        while not self._over.wait(LOOK_SECONDS):
+            if self.answers():
+                self._misses, self._heard = 0, time.monotonic()
+            else:
+                self._misses += 1
+
+
+def leave_without_a_word() -> None:
+    """Let this process end with exit code 1, whatever it was to be, and without Ray's own goodbye, which waits for the head."""
+
+    def end() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+
+    atexit.register(end)  # the last one registered runs first
 
 
 def _ask(address: str, seconds: float) -> gcs_service_pb2.CheckAliveReply:

@@ -91,6 +91,27 @@ class LeavesFake(Connection):
         self._fake.shutdown()
 
 
+class FakeHead:
+    """Of a fake cluster: it lives."""
+
+    lost = False
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def check(self) -> None:
+        """It does."""
+
+    def answers(self) -> bool:
+        return True
+
+    def ask(self, question: Callable[[], object]) -> object:
+        return question()
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+
 class FakeRay:
     """Stands for the module ``ray`` in the pool. ``now``: seconds, which pass only in waits and sleeps."""
 
@@ -162,6 +183,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
         monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(actor_module, "start", made.start)
     monkeypatch.setattr(pool_module, "connect", made.connect)
+    monkeypatch.setattr(pool_module, "Head", FakeHead)
     return made
 
 

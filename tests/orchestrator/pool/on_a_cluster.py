@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -20,7 +21,7 @@ from typing import Any
 
 from actors.boundary import Generate, Load, Task
 from actors.types import Decoding, EngineOptions, GenerationJob, ModelSpec, Prompt, Resources
-from orchestrator.pool import Event, Failed, Loaded, Pool, PoolOptions, TaskDone, Used, WorkerLost
+from orchestrator.pool import Event, Failed, Loaded, Pool, PoolLostError, PoolOptions, TaskDone, Used, WorkerLost
 
 QUICK_CHECKS = {
     "health_check_initial_delay_ms": 0,
@@ -153,6 +154,28 @@ def wait_for_requests(count: int) -> int:
     return count
 
 
+def what_a_head_that_hangs_does(pool: Pool, worker: str, cluster: Any) -> list[object]:
+    """Stopped, its connections open: whether what a worker tells still arrives, and whether the end comes in time, in words."""
+    from orchestrator.pool import ray_head
+
+    usual = ray_head.LOOK_SECONDS, ray_head.LOST_SECONDS
+    ray_head.LOOK_SECONDS, ray_head.LOST_SECONDS = 0.5, 6.0
+    store = cluster.head_node.all_processes["gcs_server"][0].process
+    pool.next_event(8.0)  # as long as the last look of before may take
+    store.send_signal(signal.SIGSTOP)
+    stopped = time.monotonic()
+    try:
+        arrived = len(run(pool, worker, generate("hello")))
+        while True:
+            pool.next_event(1.0)
+            assert time.monotonic() < stopped + PATIENCE, "nobody notices"
+    except PoolLostError as error:
+        return [arrived >= 2, time.monotonic() - stopped < 30, str(error), pool.next_event(0) is None]
+    finally:
+        store.send_signal(signal.SIGCONT)
+        ray_head.LOOK_SECONDS, ray_head.LOST_SECONDS = usual
+
+
 def seen_on_the_way(quick: bool) -> dict[str, object]:
     """Nodes of two kinds, one joins, one is killed under its workers."""
     from orchestrator.pool import POOLS, ray_actor
@@ -210,6 +233,7 @@ def seen_on_the_way(quick: bool) -> dict[str, object]:
         seen["left"] = [len(pool.workers()), pool.capacity(A100), pool.capacity(L4)]
         survivor = next(name for name in pool.workers() if name == names[2])
         seen["the survivor works on"] = len(run(pool, survivor, generate("hello")))
+        seen["a head that hangs"] = what_a_head_that_hangs_does(pool, survivor, cluster)
         pool.close()
     return seen
 

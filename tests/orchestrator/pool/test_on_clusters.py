@@ -47,6 +47,10 @@ def check_two_kinds_of_machine(seen: dict[str, Any]) -> None:
     assert len(seen["lost with the machine"]) == 3
     assert seen["left"] == [2, 0, 1]
     assert seen["the survivor works on"] >= 2
+    arrived, in_time, words, nothing_more = seen["a head that hangs"]
+    assert (arrived, in_time, nothing_more) == (True, True, True)
+    assert "the head of the Ray cluster" in words
+    assert "has not answered for" in words
 
 
 @pytest.mark.ray
