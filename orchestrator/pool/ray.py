@@ -48,7 +48,8 @@ class RayPool:
         self._options = options
         self._connection = None if ray.is_initialized() else connect(options.environment)
         address = "" if self._connection is None else self._connection.head
-        self._head, self._demand = (Head(address), Demand()) if address else (None, None)
+        self._head = Head(address) if address else None
+        self._demand = Demand() if address else None
         self._workers: dict[str, RayWorker] = {}
         self._ready: deque[RayWorker] = deque()
         self._machines: dict[str, Machine] = {}

@@ -66,7 +66,7 @@ def connect(environment: Iterable[str] = ()) -> Connection:
     except (*_NOT_JOINED, ray.exceptions.RayError) as error:
         told = (str(error).strip() or type(error).__name__).splitlines()[0]
         message = f"cannot join the Ray cluster ({told}); start it, or set RAY_ADDRESS=local to run on this machine alone"
-        raise InputError.because(message, field="RAY_ADDRESS") from error
+        raise InputError.because(message, field="RAY_ADDRESS", value=asked or None) from error
     return Connection(own=LocalRay(environment))
 
 
@@ -104,6 +104,10 @@ def _environment(nothing: str) -> dict[str, object]:
 
 def _address(asked: str) -> str | None:
     """``host:port`` of the cluster to join; None: there is none. Without Ray's own answer only RAY_ADDRESS counts."""
+    if asked not in ("", "auto", "local"):
+        host, _, port = asked.rpartition(":")
+        if not host.strip("[]") or not asked.isprintable() or not port.isdecimal() or not 0 < int(port[:6]) < 65536:
+            raise ValueError("the address is not host:port")
     if bootstrap_address is not None:
         found: str | None = bootstrap_address(None)
         return found

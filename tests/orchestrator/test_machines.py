@@ -216,7 +216,7 @@ class PoolOfMachines(FakePool):
     """As many machines as workers, for each a worker; a load ends on a machine of ``bad`` with the failure given there."""
 
     bad: dict[str, Failure] = field(default_factory=dict)
-    loads: list[tuple[str, str]] = field(default_factory=list)
+    placed: list[tuple[str, str]] = field(default_factory=list)
     _failing: list[Event] = field(default_factory=list)
 
     def capacity(self, resources: Resources, avoid: Collection[str] = ()) -> int:
@@ -226,7 +226,7 @@ class PoolOfMachines(FakePool):
         super().submit(worker, task)
         if isinstance(task, Load):
             machine = next(f"m{number}" for number in range(self.count) if f"m{number}" not in task.avoid)
-            self.loads.append((task.spec.location, machine))
+            self.placed.append((task.spec.location, machine))
             if machine in self.bad:
                 del self._running[worker]
                 failure = replace(self.bad[machine], item_id=task.variant)
@@ -265,8 +265,8 @@ def test_what_may_be_a_machine_s_fault_is_tried_on_another(error: Exception) -> 
     pool = PoolOfMachines(count=2, bad={"m0": failure(error)})
     notebook, _ = run(plan_of(*cells_of(model("a"), [0, 1, 2])), pool)
     assert (len(notebook.cells), notebook.failures) == (3, {})
-    assert pool.loads[:2] == [("a", "m0"), ("a", "m1")]
-    assert not [one for one in pool.loads[2:] if one == ("a", "m0")], "it is remembered"
+    assert pool.placed[:2] == [("a", "m0"), ("a", "m1")]
+    assert not [one for one in pool.placed[2:] if one == ("a", "m0")], "it is remembered"
     assert any("cannot be loaded on host-m0" in note and str(error) in note for note in notebook.notes)
 
 
@@ -279,13 +279,13 @@ def test_a_machine_that_is_bad_for_one_model_is_good_for_another() -> None:
     pool = BadForA(count=2)
     notebook, _ = run(plan_of(*cells_of(model("a"), [0, 1, 2]), *cells_of(model("b"), [0])), pool)
     assert (len(notebook.cells), notebook.failures) == (4, {})
-    assert ("b", "m0") in pool.loads
+    assert ("b", "m0") in pool.placed
 
 
 def test_what_fails_on_two_machines_is_the_model_s_fault_and_both_are_named() -> None:
     pool = PoolOfMachines(count=3, bad={f"m{number}": failure(FULL) for number in range(3)})
     notebook, _ = run(plan_of(*cells_of(model("a"), [0, 1])), pool)
-    assert pool.loads == [("a", "m0"), ("a", "m1")]
+    assert pool.placed == [("a", "m0"), ("a", "m1")]
     one, *_ = notebook.failures.values()
     assert one.kind == "model_load"
     assert one.message.endswith("(on host-m0, host-m1)")
@@ -294,7 +294,7 @@ def test_what_fails_on_two_machines_is_the_model_s_fault_and_both_are_named() ->
 def test_on_the_only_machine_it_fails_at_once() -> None:
     pool = PoolOfMachines(count=1, bad={"m0": failure(FULL)})
     notebook, _ = run(plan_of(*cells_of(model("a"), [0])), pool)
-    assert (pool.loads, len(notebook.failures)) == ([("a", "m0")], 1)
+    assert (pool.placed, len(notebook.failures)) == ([("a", "m0")], 1)
 
 
 @pytest.mark.parametrize(
@@ -304,4 +304,4 @@ def test_on_the_only_machine_it_fails_at_once() -> None:
 def test_a_verdict_on_the_model_is_not_asked_for_twice(error: Exception) -> None:
     pool = PoolOfMachines(count=3, bad={f"m{number}": failure(error) for number in range(3)})
     notebook, _ = run(plan_of(*cells_of(model("a"), [0])), pool)
-    assert (pool.loads, len(notebook.failures)) == ([("a", "m0")], 1)
+    assert (pool.placed, len(notebook.failures)) == ([("a", "m0")], 1)

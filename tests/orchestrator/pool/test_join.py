@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import ray
 
 from orchestrator.errors import InputError
 from orchestrator.pool import ray_head, ray_join
+from orchestrator.pool.ray_head import TokenError
 from tests.orchestrator.pool import wrong_addresses
 from tests.orchestrator.pool.wrong_addresses import Head, Speaks, babbles, greets_as_sshd, hangs_up, refuses_as_http, says_nothing
 
@@ -187,3 +189,32 @@ def test_a_ray_that_does_not_tell_its_address_leaves_what_was_asked_for(
     monkeypatch.setenv("RAY_ADDRESS", "auto")
     with pytest.raises(InputError, match="name it as host:port"):
         ray_join.connect()
+
+
+@pytest.mark.parametrize("asked", ["nonsense", ":6379", "[]:6379", "head:", "head:abc", "head:0", "head:99999999", "he\nad:6379"])
+def test_what_is_no_address_is_told_before_ray_is_asked(asked: str, started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_join, "bootstrap_address", lambda _: pytest.fail("Ray was asked"))
+    monkeypatch.setenv("RAY_ADDRESS", asked)
+    with pytest.raises(InputError, match="RAY_ADDRESS=local"):
+        ray_join.connect()
+
+
+@pytest.mark.parametrize("mode", ["", "disabled"])
+def test_a_cluster_that_wants_a_token_gets_the_user_s_unless_that_is_turned_off(
+    mode: str, started: Started, head: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray itself takes ``~/.ray/auth_token`` to a named address only with RAY_AUTH_MODE=token."""
+    monkeypatch.setenv("RAY_AUTH_MODE", mode)
+
+    def wants_a_token(address: str, seconds: float) -> None:
+        if os.environ["RAY_AUTH_MODE"] != "token":
+            raise TokenError(f"{address} refuses")
+
+    monkeypatch.setattr(ray_join, "check", wants_a_token)
+    monkeypatch.setattr(ray_join, "has_token", lambda: True)
+    name(head, monkeypatch)
+    if mode:
+        with pytest.raises(InputError, match="refuses"):
+            ray_join.connect()
+    else:
+        assert ray_join.connect().head == head
