@@ -23,8 +23,10 @@ NAMES = frozenset(
 """Variables by name."""
 
 PREFIXES = (
-    *("LC_", "CUDA_", "NVIDIA_", "NCCL_", "GLOO_", "TRITON_", "BNB_", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "MALLOC_"),
-    *("HF_", "TRANSFORMERS_", "TOKENIZERS_", "SAFETENSORS_", "TORCH", "PYTORCH_", "PYTHON", "RAY_", "GRPC_"),
+    *("LC_", "CUDA_", "NVIDIA_", "NCCL_", "GLOO_", "HIP_", "ROCR_", "TRITON_", "BNB_"),
+    *("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "MALLOC_"),
+    *("HF_", "HUGGINGFACE_", "TRANSFORMERS_", "TOKENIZERS_", "SAFETENSORS_", "ACCELERATE_", "TORCH", "PYTORCH_"),
+    *("PYTHON", "RAY_", "GRPC_"),
 )
 """Variables by how their names begin."""
 
