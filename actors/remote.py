@@ -113,6 +113,13 @@ class DemandBook:
             self._asked[driver] = (self._last, bundles)
             self._tell()
 
+    def leave(self, driver: str) -> bool:
+        """``driver`` asks for nothing any more. Returns whether it was the last one, so that the book may be closed."""
+        with self._turn:
+            self._asked.pop(driver, None)
+            self._tell()
+            return not self._asked
+
     def strike_out(self) -> None:
         """Forget the drivers that have not been heard of for too long."""
         with self._turn:

@@ -56,10 +56,12 @@ class Demand:
         """Ask for nothing: machines without work may go."""
         if self._book is None:
             return
-        self.ask({}, None)
-        if self._answer is not None:
-            ray.wait([self._answer], timeout=LAST_WORD_SECONDS)
-        self._book = self._answer = None
+        book, self._book, self._answer = self._book, None, None
+        try:
+            if ray.get(book.leave.remote(self._driver), timeout=LAST_WORD_SECONDS):
+                ray.kill(book)  # a driver that has just asked notices, and begins another
+        except ray.exceptions.RayError as error:
+            _log.warning("what was asked of the cluster could not be taken back at once: %s", error)
 
     def _was_heard(self) -> bool:
         """Whether the book lives, as far as its answer to the last request tells."""

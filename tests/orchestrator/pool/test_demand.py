@@ -32,7 +32,9 @@ class Autoscaler(list[Bundles]):
         self.now = 0.0
         self.out_of_reach = self.dead = False
         self.books: list[DemandBook] = []
+        self.killed: list[object] = []
         self.ask = self  # as an actor's method
+        self.leave = SimpleNamespace(remote=lambda driver: self.books[-1].leave(driver))
 
     def request_resources(self, bundles: Bundles) -> None:
         self.append(bundles)
@@ -54,9 +56,10 @@ class Autoscaler(list[Bundles]):
     def wait(self, refs: Sequence[object], timeout: float) -> tuple[Sequence[object], list[object]]:
         return refs, []
 
-    def get(self, answer: Exception | None) -> None:
-        if answer is not None:
+    def get(self, answer: Exception | bool | None, timeout: float | None = None) -> bool:
+        if isinstance(answer, Exception):
             raise answer
+        return bool(answer)
 
 
 @pytest.fixture
@@ -67,7 +70,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Autoscaler:
     monkeypatch.setattr(remote, "time", SimpleNamespace(monotonic=lambda: made.now))
     monkeypatch.setattr("ray.autoscaler.sdk.request_resources", made.request_resources)
     monkeypatch.setattr(ray_demand, "demand_book", made.find)
-    monkeypatch.setattr(ray_demand, "ray", SimpleNamespace(wait=made.wait, get=made.get, exceptions=ray.exceptions))
+    monkeypatch.setattr(
+        ray_demand, "ray", SimpleNamespace(wait=made.wait, get=made.get, kill=made.killed.append, exceptions=ray.exceptions)
+    )
     return made
 
 
@@ -135,9 +140,9 @@ def test_two_drivers_get_the_sum_and_neither_takes_from_the_other(asked: Autosca
     first.ask({Need(1.0): 1}, None)
     assert sorted(one["CPU"] for one in asked[-1]) == [1, 4]
     second.take_back()
-    assert asked[-1] == [{"CPU": 1.0}]
+    assert (asked[-1], asked.killed) == ([{"CPU": 1.0}], [])
     first.take_back()
-    assert asked[-1] == []
+    assert (asked[-1], asked.killed) == ([], [asked])
     assert len(asked.books) == 1
 
 
