@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from actors.errors import JobError, OutOfMemoryError, WorkerError
+from actors.errors import JobError, ModelLoadError, NotHereError, OutOfMemoryError, WorkerError
 from actors.remarks import Remark, Remarks
 from actors.types import (
     CellResult,
@@ -33,12 +33,14 @@ TRACEBACK_CHARACTERS = 20_000
 
 @dataclass(frozen=True)
 class Load:
-    """Put the model of ``spec`` into the worker (in place of what it holds); ``variant`` names it in a failure."""
+    """Put the model of ``spec`` into the worker (in place of what it holds); ``variant`` names it in a failure; ``avoid``:
+    machines, by their ids, on which it could not be loaded."""
 
     variant: str
     spec: ModelSpec
     engine: EngineOptions
     resources: Resources
+    avoid: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -151,8 +153,14 @@ def as_failure(item_id: str, error: Exception, shared: bool = False) -> Failure:
     )
 
 
+_NOT_OF_THE_MODEL = (OSError, ImportError, RuntimeError)
+"""What keeps a model from being loaded and says nothing of it: the disk, the network, a package, the device."""
+
+
 def _nature(error: Exception) -> tuple[str, bool]:
     """The kind of an error, and whether its item may be tried again."""
+    if type(error) is ModelLoadError and isinstance(error.__cause__, _NOT_OF_THE_MODEL):
+        return NotHereError.kind, False
     if isinstance(error, WorkerError):
         return error.kind, error.retryable
     if isinstance(error, MemoryError) or type(error).__name__ == OutOfMemoryError.__name__:  # torch's own, not imported here

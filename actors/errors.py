@@ -19,6 +19,12 @@ class ModelLoadError(WorkerError):
     kind = "model_load"
 
 
+class NotHereError(ModelLoadError):
+    """The model cannot be loaded on this machine: a file, a package, the disk, the device. Another machine may do better."""
+
+    kind = "model_load_here"
+
+
 class UnsupportedModelError(ModelLoadError):
     """The architecture has no block list that we recognise, or lacks a chat template."""
 

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
 from actors.embedded import build_once, cache_root, embedded_folder
-from actors.errors import ModelLoadError
+from actors.errors import ModelLoadError, NotHereError
 from actors.families import Decoder, decoder_of
 from actors.hub_cache import commit_of, origin_of
 from actors.prompts import PromptRenderer
@@ -85,7 +85,7 @@ def _origin(spec: ModelSpec) -> str:
     if spec.source == "embedded":
         return str(embedded_folder(spec.location))
     if spec.source == "folder" and not Path(spec.location).is_dir():
-        raise ModelLoadError(f"model folder {spec.location!r} does not exist on this machine")
+        raise NotHereError(f"model folder {spec.location!r} does not exist on this machine")
     return origin_of(spec) if spec.source == "hub" else spec.location
 
 

@@ -6,10 +6,12 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import ray
+import ray.exceptions
 
 from actors.boundary import Outcome, Task, Worker, make_worker, perform
 from actors.errors import JobError
@@ -90,33 +92,63 @@ def start(setup: Setup, options: Mapping[str, object]) -> Any:
     return ray.remote(RemoteWorker).options(max_restarts=0, max_task_retries=0, **options).remote(setup)
 
 
-class DemandGuard:
-    """Outlives the driver that started it, and takes back what was asked of the cluster's autoscaler when that driver was not
-    heard of for ``seconds``: otherwise the machines of a driver that was killed would stay."""
+class DemandBook:
+    """What every driver asks of the cluster's autoscaler, which knows one request for the whole cluster: their sum.
+
+    It outlives the drivers. One that was not heard of for ``seconds`` is struck out: otherwise the machines of a driver that was
+    killed would stay. Without any driver for so long the book ends itself.
+    """
 
     def __init__(self, seconds: float) -> None:
-        self._seconds, self._heard = seconds, time.monotonic()
+        self._seconds, self._last = seconds, time.monotonic()
+        self._asked: dict[str, tuple[float, list[dict[str, float]]]] = {}
+        self._told: list[dict[str, float]] | None = None
+        self._turn = threading.Lock()
         threading.Thread(target=self._watch, daemon=True).start()
 
-    def hear(self) -> None:
-        """The driver lives."""
-        self._heard = time.monotonic()
+    def ask(self, driver: str, bundles: list[dict[str, float]]) -> None:
+        """``driver`` lives and asks for this, no less and no more, from now on."""
+        with self._turn:
+            self._last = time.monotonic()
+            self._asked[driver] = (self._last, bundles)
+            self._tell()
+
+    def leave(self, driver: str) -> bool:
+        """``driver`` asks for nothing any more. Returns whether it was the last one, so that the book may be closed."""
+        with self._turn:
+            self._asked.pop(driver, None)
+            self._tell()
+            return not self._asked
+
+    def strike_out(self) -> None:
+        """Forget the drivers that have not been heard of for too long."""
+        with self._turn:
+            now = time.monotonic()
+            self._asked = {one: asked for one, asked in self._asked.items() if now - asked[0] <= self._seconds}
+            self._tell()
 
     def _watch(self) -> None:
-        from ray.autoscaler.sdk import request_resources
-
-        while time.monotonic() - self._heard < self._seconds:
+        while time.monotonic() - self._last < 2 * self._seconds:
             time.sleep(self._seconds / 20)
-        request_resources(bundles=[])
+            with suppress(ray.exceptions.RayError):  # the head is busy: the next time will do
+                self.strike_out()
         os._exit(0)
 
+    def _tell(self) -> None:
+        from ray.autoscaler.sdk import request_resources
 
-def guard_demand(seconds: float) -> Any:
-    """The guard of this cluster, on its head, where it takes nothing from any worker; started if there is none."""
+        wanted = [bundle for driver in sorted(self._asked) for bundle in self._asked[driver][1]]
+        if wanted != self._told:
+            request_resources(bundles=wanted)
+            self._told = wanted
+
+
+def demand_book(seconds: float) -> Any:
+    """The book of this cluster, on its head, where it takes nothing from any worker; started if there is none."""
     return (
-        ray.remote(DemandGuard)
+        ray.remote(DemandBook)
         .options(
-            name="demand-guard",
+            name="demand-book",
             namespace="steering",
             get_if_exists=True,
             lifetime="detached",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json as as_json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -111,9 +111,9 @@ class MeteredPool:
         with self._meter.pause():
             return self._pool.workers()
 
-    def capacity(self, resources: Resources) -> int:
+    def capacity(self, resources: Resources, avoid: Collection[str] = ()) -> int:
         """As the pool."""
-        return self._pool.capacity(resources)
+        return self._pool.capacity(resources, avoid)
 
     def wants(self, demand: Mapping[Resources, int]) -> None:
         """As the pool."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Literal
@@ -104,7 +104,7 @@ class SimulatedPool:
         names = dict.fromkeys(f"worker-{number}" for number in range(1, self._alive.total() + 1))
         return (*names, *(one.name for one in self._workers.values() if one.busy and one.name not in names))
 
-    def capacity(self, resources: Resources) -> int:
+    def capacity(self, resources: Resources, avoid: Collection[str] = ()) -> int:
         """How many GPUs of the kind are alive."""
         return self._alive[resources.accelerator or ""]
 

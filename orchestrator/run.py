@@ -25,7 +25,7 @@ from orchestrator.plan_with_results import plan_with_results
 from orchestrator.planning.choices import Choice, encode_choices
 from orchestrator.planning.costs import DEFAULT_COSTS, Costs
 from orchestrator.planning.grids import Deferred
-from orchestrator.pool import POOLS, Pool, PoolOptions
+from orchestrator.pool import POOLS, Pool, PoolLostError, PoolOptions
 from orchestrator.progress import make_display
 from orchestrator.recorder import Recorder
 from orchestrator.records.folder import Folder
@@ -41,7 +41,7 @@ from orchestrator.store import PageState, Store
 from orchestrator.sweep import Sweep, load_sweep
 from orchestrator.tracking import NullTracker, RunIdentity, Tracker, WandbTracker, live_rates, run_config, use_points
 
-Ended = Literal["finished", "interrupted", "too many failures"]
+Ended = Literal["finished", "interrupted", "too many failures", "cluster lost"]
 
 EXIT_DONE, EXIT_SOME_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -236,13 +236,16 @@ def _run_items(prepared: Prepared, progress: _Progress, session: _Session) -> tu
         ended, message = "interrupted", driver.why_cancelled
     except TooManyFailuresError as error:
         ended, message = "too many failures", str(error)
+    except PoolLostError as error:
+        ended, message = "cluster lost", f"{error}; what has arrived is kept: the same `run` continues the sweep"
     return ended, message
 
 
 def _open_pool(prepared: Prepared, options: RunOptions) -> Pool:
     asked = prepared.sweep.pool
     resources = tuple(dict.fromkeys(model.resources for model in prepared.plan.models))
-    return POOLS[options.pool or asked.kind](PoolOptions(options.workers or asked.workers, resources))
+    workers, environment = options.workers or asked.workers, asked.env or ()
+    return POOLS[options.pool or asked.kind](PoolOptions(workers, resources, environment=environment))
 
 
 def _tracker(prepared: Prepared, progress: _Progress, driver: Driver) -> Tracker:

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from orchestrator.plan import Plan
-from orchestrator.pool import Load, Pool, Task
+from orchestrator.pool import Load, Pool, PoolLostError, Task
 from orchestrator.scheduling.attempts import NEVER, MaxFailures
 from orchestrator.scheduling.board import Board, Item, State
 from orchestrator.scheduling.fleet import Fleet, Place
@@ -55,7 +55,7 @@ class Scheduler:
         self._fleet, self._pace = Fleet(needs.__getitem__, self._settings.clock), Pace(plan, board)
         self._placement = Placement(board, self._fleet, self._pace, needs.__getitem__, pool.capacity)
         self._stragglers = Stragglers(board, self._fleet, self._pace, self._placement.has_room)
-        self._outcomes = Outcomes(plan, Desk(board, self._fleet, self._pace), recorder)
+        self._outcomes = Outcomes(plan, Desk(board, self._fleet, self._pace, self._placement.has_machine), recorder)
         self._pieces = Pieces(board, recorder, self._outcomes.item_failed)
         self._freed: list[Place] = []
         self._looked = self._asked = float("-inf")
@@ -66,7 +66,7 @@ class Scheduler:
     def run(self) -> None:
         """Run to the end; again, with the models that are loaded, after the board has grown by cells of the same models.
 
-        Raises ``TooManyFailuresError``, and KeyboardInterrupt after writing what has arrived.
+        Raises ``TooManyFailuresError``, and KeyboardInterrupt and ``PoolLostError`` after writing what has arrived.
         """
         self._cells += self._board.cells(State.PENDING)
         for failure in self._board.found_failed:
@@ -77,7 +77,7 @@ class Scheduler:
                     self._hand_out_work()
                 self._take_in(TICK_SECONDS)
                 self._stop_when_hopeless()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, PoolLostError):
             self._take_in_what_has_arrived()
             raise
 
@@ -163,7 +163,8 @@ class Scheduler:
     def _load(self, place: Place, variant: str) -> None:
         model = self._plan.model(variant)
         self._fleet.assign(place, variant)
-        self._submit(place, Load(variant, model.spec, self._plan.engine, model.resources))
+        avoid = self._placement.to_avoid(variant)
+        self._submit(place, Load(variant, model.spec, self._plan.engine, model.resources, avoid))
 
     def _submit(self, place: Place, task: Task) -> None:
         self._fleet.start(place)

@@ -4,11 +4,13 @@ Cues are in the data, so that they work in another process too. A location ``bro
 with ``[job error]`` fails its cell alone, ``[raise]`` ends the whole task, ``[memory]`` ends it as out of memory,
 ``[die]`` ends the process, ``[die once PATH]`` does so only when it can create PATH; ``[slow]`` takes 0.2 s;
 ``[kill once PATH]`` kills it as the kernel does when memory is short, ``[hog once PATH]`` asks for more memory than it may
-have; ``[wait PATH]`` waits until PATH exists; ``[warn TEXT]`` logs TEXT as a warning.
+have; ``[wait PATH]`` waits until PATH exists; ``[warn TEXT]`` logs TEXT as a warning; ``[first machine fails PATH]`` says that
+the disk of the machine is full that first creates PATH.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -56,6 +58,7 @@ class FakeWorker:
             raise ModelLoadError(f"{spec.location}: no such model")
         self.spec = spec
         threads = {"threads": str(engine.threads), "omp": os.environ.get("OMP_NUM_THREADS", ""), "pid": str(os.getpid())}
+        threads["variables"] = " ".join(sorted(os.environ))
         return ModelInfo(N_LAYERS, D_MODEL, "fake", spec.dtype, "cpu", engine.slots or SLOTS, 5.0, "template", threads)
 
     def extract(self, job: ExtractionJob) -> DirectionSet:
@@ -89,6 +92,8 @@ class FakeWorker:
                 time.sleep(0.05)
         if warning := re.search(r"\[warn (.+?)\]", text):
             logging.getLogger("actors.fake").warning("%s", warning[1])
+        if full := re.search(r"\[first machine fails (.+?)\]", text):
+            fail_on_the_first_machine(Path(full[1]))
         if "[raise]" in text:
             raise ZeroDivisionError("raised on cue")
         if "[memory]" in text:
@@ -104,6 +109,17 @@ class FakeWorker:
     def die(self) -> None:
         """End the process as a crash would."""
         os._exit(1)
+
+
+def fail_on_the_first_machine(path: Path) -> None:
+    """Where Ray says that this is the machine that came here first, which is written down at ``path``."""
+    import ray
+
+    here = ray.get_runtime_context().get_node_id()
+    if _create(path):
+        path.write_text(here)
+    if path.read_text() == here:
+        raise ModelLoadError("cannot load the model: the disk is full") from OSError(errno.ENOSPC, "No space left on device")
 
 
 def hog() -> None:

@@ -93,7 +93,7 @@ class WatchedPool(PoolAround):
             case CellDone():
                 now.left.pop(event.result.cell_id, None)
             case Failed():
-                event = Failed(event.worker, _clean(event.failure))
+                event = replace(event, failure=_clean(event.failure))
                 now.left.pop(event.failure.item_id, None)
                 self._journal.attempt_failed(event.worker, event.failure)
             case TaskDone():

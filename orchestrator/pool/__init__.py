@@ -5,7 +5,7 @@ A worker is a named place that holds at most one model. Every submitted task end
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -25,6 +25,7 @@ __all__ = [
     "Load",
     "Loaded",
     "Pool",
+    "PoolLostError",
     "PoolOptions",
     "Remarked",
     "Task",
@@ -62,10 +63,13 @@ class CellDone:
 
 @dataclass(frozen=True)
 class Failed:
-    """One item of the task failed (a cell, a direction, or the model variant that was to be loaded)."""
+    """One item of the task failed (a cell, a direction, or the model variant that was to be loaded). ``machine``: an id of the
+    machine that the worker is on, and ``host`` its name, where the pool knows of machines."""
 
     worker: str
     failure: Failure
+    machine: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,10 @@ class WorkerLost:
     placed: bool = True
 
 
+class PoolLostError(Exception):
+    """No worker of the pool can be reached any more; says why. What has arrived is kept."""
+
+
 Event = Loaded | Extracted | CellDone | Failed | Remarked | Used | TaskDone | WorkerLost
 
 
@@ -115,8 +123,8 @@ class Pool(Protocol):
         """The names of the workers; may grow and shrink with the cluster."""
         ...
 
-    def capacity(self, resources: Resources) -> int:
-        """How many workers with ``resources`` fit at once."""
+    def capacity(self, resources: Resources, avoid: Collection[str] = ()) -> int:
+        """How many workers with ``resources`` fit at once on the machines that are not among ``avoid``, by their ids."""
         ...
 
     def wants(self, demand: Mapping[Resources, int]) -> None:
@@ -129,7 +137,8 @@ class Pool(Protocol):
         ...
 
     def next_event(self, timeout: float | None) -> Event | None:
-        """Wait up to ``timeout`` seconds (None: no limit) for the next event; 0 gives only what has already arrived."""
+        """Wait up to ``timeout`` seconds (None: no limit) for the next event; 0 gives only what has already arrived. Raises
+        ``PoolLostError`` when nothing will come any more."""
         ...
 
     def release(self, worker: str) -> None:
@@ -147,11 +156,13 @@ class PoolOptions:
 
     ``workers``: how many (None: as many as fit). ``resources``: what the models of the sweep need.
     ``worker``: the class to run, ``module:name``, imported only in the process that will hold the model.
+    ``environment``: variables of the driver that workers get besides those that all need (``orchestrator.pool.environment``).
     """
 
     workers: int | None = None
     resources: tuple[Resources, ...] = (Resources(),)
     worker: str = "actors.worker:ModelWorker"
+    environment: tuple[str, ...] = ()
 
 
 def as_event(worker: str, outcome: Outcome) -> Event:

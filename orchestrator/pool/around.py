@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from actors.boundary import Task
 from actors.types import Resources
@@ -19,9 +19,9 @@ class PoolAround:
         """As the pool."""
         return self._pool.workers()
 
-    def capacity(self, resources: Resources) -> int:
+    def capacity(self, resources: Resources, avoid: Collection[str] = ()) -> int:
         """As the pool."""
-        return self._pool.capacity(resources)
+        return self._pool.capacity(resources, avoid)
 
     def wants(self, demand: Mapping[Resources, int]) -> None:
         """As the pool."""

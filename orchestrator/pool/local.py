@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from actors.boundary import Outcome, Task, Worker, make_worker, perform
 from actors.types import Resources
@@ -30,7 +30,7 @@ class LocalPool:
         """One worker."""
         return (NAME,)
 
-    def capacity(self, resources: Resources) -> int:
+    def capacity(self, resources: Resources, avoid: Collection[str] = ()) -> int:
         """One of anything: in process nobody hands out GPUs."""
         return 1
 

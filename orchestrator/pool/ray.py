@@ -11,7 +11,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 import ray
@@ -21,9 +21,11 @@ from actors.boundary import Load, Task
 from actors.remote import Setup
 from actors.types import Resources
 from orchestrator.errors import InputError
-from orchestrator.pool import Event, PoolOptions, TaskDone, WorkerLost, as_event, ray_actor
+from orchestrator.pool import Event, Failed, PoolOptions, TaskDone, WorkerLost, as_event, ray_actor
+from orchestrator.pool.environment import handed_over
 from orchestrator.pool.ray_actor import RayWorker
 from orchestrator.pool.ray_demand import Demand
+from orchestrator.pool.ray_head import Answer, Head, leave_without_a_word
 from orchestrator.pool.ray_join import connect
 from orchestrator.pool.ray_nodes import Machine, Need, Room, at_once, cpu_share, need_of
 
@@ -36,9 +38,6 @@ LOOK_SECONDS = 0.2
 PAUSE_SECONDS = 0.5
 """How long to wait at once when no worker has a task."""
 
-PASSED_ON = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "HTTPS_PROXY", "NO_PROXY")
-"""Variables of the driver that workers on other machines get where they have none of their own."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -47,15 +46,17 @@ class RayPool:
 
     def __init__(self, options: PoolOptions) -> None:
         self._options = options
-        self._connected_here = not ray.is_initialized()
-        joined = connect() if self._connected_here else False
-        self._demand = Demand() if joined else None
+        self._connection = None if ray.is_initialized() else connect(options.environment)
+        address = "" if self._connection is None else self._connection.head
+        self._head = Head(address) if address else None
+        self._demand = Demand() if address else None
         self._workers: dict[str, RayWorker] = {}
         self._ready: deque[RayWorker] = deque()
         self._machines: dict[str, Machine] = {}
+        self._hosts: dict[str, str] = {}
         self._refreshed = self._looked = float("-inf")
         try:
-            self._check(joined)
+            self._check(bool(address))
         except InputError:
             self.close()
             raise
@@ -73,15 +74,17 @@ class RayPool:
             number += 1
         return tuple(names)
 
-    def capacity(self, resources: Resources) -> int:
-        """How many workers with ``resources`` the machines that are there hold, were they empty."""
+    def capacity(self, resources: Resources, avoid: Collection[str] = ()) -> int:
+        """How many workers with ``resources`` the machines that are there, save those to ``avoid``, hold, were they empty."""
         need = self._need(resources)
-        return sum(Room(machine).fits(need) for machine in self._machines.values())
+        return sum(Room(machine).fits(need) for name, machine in self._machines.items() if name not in avoid)
 
     def wants(self, demand: Mapping[Resources, int]) -> None:
         """Ask the cluster that was joined to grow to the demand, as far as ``workers`` allows, or to shrink."""
         if self._demand is not None:
-            self._demand.ask({self._need(resources): count for resources, count in demand.items()}, self._options.workers)
+            asked = self._demand
+            needs = {self._need(resources): count for resources, count in demand.items()}
+            self._ask(lambda: asked.ask(needs, self._options.workers))
 
     def submit(self, worker: str, task: Task) -> None:
         """Send the task; a ``Load`` first starts an actor of the right size if there is none."""
@@ -90,7 +93,8 @@ class RayPool:
             raise RuntimeError(f"worker {worker} is busy")
         if isinstance(task, Load):
             need = self._need(task.resources)
-            one.provide(need, self._machines, lambda: self._setup(need))
+            avoid = task.avoid
+            self._ask(lambda: one.provide(need, self._machines, avoid, lambda: self._setup(need)))
             threads = task.engine.threads or _threads(need)
             task = replace(task, engine=replace(task.engine, threads=threads))
         one.run(task)
@@ -99,6 +103,8 @@ class RayPool:
         """The next outcome of any worker, each in its turn; or that a worker is lost, be it idle."""
         ends = time.monotonic() + (math.inf if timeout is None else timeout)
         while True:
+            if self._head is not None and timeout != 0:
+                self._head.check()
             if (lost := self._noticed()) is not None:
                 return lost
             left = max(0.0, ends - time.monotonic())
@@ -118,13 +124,22 @@ class RayPool:
 
     def close(self) -> None:
         """Kill every actor and take back what was asked of the cluster; then leave it, or stop the Ray that was started here."""
+        if self._head is not None:
+            self._head.close()
+            if ray.is_initialized() and not self._head.answers():
+                leave_without_a_word()
+                return
         if ray.is_initialized():
             if self._demand is not None:
                 self._demand.take_back()
             for name in list(self._workers):
                 self.release(name)
-            if self._connected_here:
-                ray.shutdown()
+        if self._connection is not None:
+            self._connection.close()
+
+    def _ask(self, question: Callable[[], Answer]) -> Answer:
+        """A call of Ray for which a head that hangs would let the driver wait."""
+        return question() if self._head is None else self._head.ask(question)
 
     # ---- events ------------------------------------------------------------------------------------------------
 
@@ -156,7 +171,12 @@ class RayPool:
             return None if one.may_be_unharmed(message) else self._lost(one, message)
         except ray.exceptions.RayError as error:
             return self._lost(one, _first_lines(str(error)))
-        return TaskDone(one.name) if outcome is None else as_event(one.name, outcome)
+        event = TaskDone(one.name) if outcome is None else as_event(one.name, outcome)
+        return self._placed(event, one) if isinstance(event, Failed) else event
+
+    def _placed(self, event: Failed, one: RayWorker) -> Failed:
+        where = one.where()
+        return replace(event, machine=where, host=self._hosts.get(where, ""))
 
     def _noticed(self) -> WorkerLost | None:
         """What no stream tells: an actor that found no room, one whose machine is gone, one that cannot be reached."""
@@ -184,7 +204,7 @@ class RayPool:
     # ---- actors and machines -----------------------------------------------------------------------------------
 
     def _setup(self, need: Need) -> Setup:
-        environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        environment = handed_over(os.environ, self._options.environment)
         return Setup(self._options.worker, _threads(need), need.gpus > 0, environment)
 
     def _need(self, resources: Resources) -> Need:
@@ -192,8 +212,12 @@ class RayPool:
         return need_of(resources, cpu_share(machines, self._options.resources, self._options.workers))
 
     def _refresh(self) -> None:
+        if self._head is not None and self._head.lost:
+            return  # nothing new will be heard of them
         if time.monotonic() - self._refreshed > REFRESH_SECONDS:
-            self._machines = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+            nodes = [node for node in self._ask(ray.nodes) if node["Alive"]]
+            self._machines = {node["NodeID"]: node["Resources"] for node in nodes}
+            self._hosts |= {node["NodeID"]: node["NodeManagerHostname"] for node in nodes}
             self._refreshed = time.monotonic()
 
     def _check(self, joined: bool) -> None:

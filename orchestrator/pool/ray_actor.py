@@ -50,14 +50,20 @@ class RayWorker:
         """Whether it has a task that has not ended."""
         return self.stream is not None or bool(self._doubt)
 
-    def provide(self, need: Need, machines: Collection[str], setup: Callable[[], Setup]) -> None:
-        """Start an actor of the right size, on one of ``machines`` or of those that come, if there is none."""
-        if self._actor is not None and self.need == need:
+    def provide(self, need: Need, machines: Collection[str], avoid: Collection[str], setup: Callable[[], Setup]) -> None:
+        """Start an actor of the right size if there is none, on one of ``machines`` or of those that come save those to avoid."""
+        if self._actor is not None and self.need == need and self.where() not in avoid:
             return
         self.kill()
-        self.need, self.machine, self.choice, self._asked = need, "", frozenset(machines), time.monotonic()
-        self._actor = start(setup(), need.options())
+        choice = frozenset(machines).difference(avoid)
+        self.need, self.machine, self.choice, self._asked = need, "", choice, time.monotonic()
+        self._actor = start(setup(), {**need.options(), **_elsewhere(avoid)})
         self._answer = self._actor.machine.remote()
+
+    def where(self) -> str:
+        """The machine that its actor runs on; empty: it has not told."""
+        self._hear()
+        return self.machine
 
     def gone_with(self, machines: Collection[str]) -> str:
         """The machine that it was on and that is not among ``machines`` any more; empty: there is none.
@@ -144,3 +150,8 @@ class RayWorker:
             self.machine = ray.get(answer)
         except ray.exceptions.RayError:
             self.machine = ""  # it died at once, as its task will tell
+
+
+def _elsewhere(avoid: Collection[str]) -> dict[str, object]:
+    """The Ray option for an actor that is to start on none of these machines."""
+    return {"label_selector": {"ray.io/node-id": f"!in({', '.join(sorted(avoid))})"}} if avoid else {}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # the processes that Ray starts inherit these
@@ -22,11 +23,8 @@ except ImportError:  # pragma: no cover - a later Ray
 
 import actors
 from orchestrator.errors import InputError
-
-OBJECT_STORE_BYTES = 256 * 2**20
-"""Object store of a Ray that we start ourselves: directions and responses are small."""
-
-REACH_SECONDS = 10.0
+from orchestrator.pool.ray_head import HeadError, RefusedError, TokenError, check, seconds_to_answer
+from orchestrator.pool.ray_local import QUIET, LocalRay, has_token, read_settings_anew
 
 CLIENT = (
     "the driver does not run through Ray Client (ray://): results stream from the workers, which Ray Client cannot do. "
@@ -37,24 +35,62 @@ CLIENT = (
 _log = logging.getLogger(__name__)
 
 
-def connect() -> bool:
-    """Connect to Ray; whether that is a cluster which was there before (``ray start``, RAY_ADDRESS). Raises ``InputError``."""
+@dataclass
+class Connection:
+    """What this process is connected to. ``head``: ``host:port`` of the cluster that was joined; empty: it is ``own``."""
+
+    head: str = ""
+    own: LocalRay | None = None
+
+    def close(self) -> None:
+        """Leave the cluster, or end the Ray that was started here."""
+        if self.own is None:
+            ray.shutdown()
+        else:
+            self.own.close()
+
+
+def connect(environment: Iterable[str] = ()) -> Connection:
+    """Join the cluster that was there before (``ray start``, RAY_ADDRESS), else start a Ray of our own; raises ``InputError``.
+
+    ``environment``: variables that the processes of our own Ray get besides those that they need.
+    """
     asked = os.environ.get("RAY_ADDRESS", "")
     if "://" in asked:
         raise InputError.because(CLIENT, field="RAY_ADDRESS", value=asked, allowed="host:port, auto, local")
-    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
     try:
         address = _address(asked)
         if address is not None and not _is_left_over(address):
-            _reach(address)
-            with tempfile.TemporaryDirectory() as nothing:
-                ray.init(address=address, runtime_env=_environment(nothing), **quiet)
-            return True
-    except (OSError, ValueError) as error:  # ConnectionError is an OSError; ValueError: the address makes no sense
-        message = f"cannot join the Ray cluster ({error}); start it, or set RAY_ADDRESS=local to run on this machine alone"
-        raise InputError.because(message, field="RAY_ADDRESS") from error
-    ray.init(address="local", object_store_memory=OBJECT_STORE_BYTES, **quiet)
-    return False
+            _join(address)
+            return Connection(address)
+    except (*_NOT_JOINED, ray.exceptions.RayError) as error:
+        told = (str(error).strip() or type(error).__name__).splitlines()[0]
+        message = f"cannot join the Ray cluster ({told}); start it, or set RAY_ADDRESS=local to run on this machine alone"
+        raise InputError.because(message, field="RAY_ADDRESS", value=asked or None) from error
+    return Connection(own=LocalRay(environment))
+
+
+_NOT_JOINED = (HeadError, OSError, ValueError, RuntimeError)
+"""ConnectionError is an OSError; ValueError: the address makes no sense; RuntimeError: this machine is no node of the cluster."""
+
+
+def _join(address: str) -> None:
+    _check(address)
+    with tempfile.TemporaryDirectory() as nothing:
+        ray.init(address=address, runtime_env=_environment(nothing), **QUIET)
+
+
+def _check(address: str) -> None:
+    """``HeadError`` unless it can be joined. Ray itself takes the user's token to an address that was named only when told to."""
+    read_settings_anew()
+    try:
+        check(address, seconds_to_answer())
+    except TokenError:
+        if os.environ.get("RAY_AUTH_MODE") or not has_token():
+            raise
+        os.environ["RAY_AUTH_MODE"] = "token"
+        read_settings_anew()
+        check(address, seconds_to_answer())
 
 
 def _environment(nothing: str) -> dict[str, object]:
@@ -68,6 +104,10 @@ def _environment(nothing: str) -> dict[str, object]:
 
 def _address(asked: str) -> str | None:
     """``host:port`` of the cluster to join; None: there is none. Without Ray's own answer only RAY_ADDRESS counts."""
+    if asked not in ("", "auto", "local"):
+        host, _, port = asked.rpartition(":")
+        if not host.strip("[]") or not asked.isprintable() or not port.isdecimal() or not 0 < int(port[:6]) < 65536:
+            raise ValueError("the address is not host:port")
     if bootstrap_address is not None:
         found: str | None = bootstrap_address(None)
         return found
@@ -81,14 +121,10 @@ def _is_left_over(address: str) -> bool:
     if os.environ.get("RAY_ADDRESS"):
         return False
     try:
-        _reach(address)
-    except OSError:
-        _log.warning("the Ray cluster that ran on this machine has ended: starting a local Ray")
+        _check(address)
+    except RefusedError:
+        raise
+    except HeadError as error:
+        _log.warning("no Ray cluster runs on this machine any more: starting a local Ray (%s)", error)
         return True
     return False
-
-
-def _reach(address: str) -> None:
-    """OSError when nobody answers at ``host:port``; Ray itself would go on trying for minutes."""
-    host, _, port = address.rpartition(":")
-    socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from actors.errors import MachineLostError, ModelLoadError, WorkerDiedError
+from actors.errors import (
+    JobError,
+    MachineLostError,
+    ModelLoadError,
+    NonFiniteActivationError,
+    UnsupportedModelError,
+    WorkerDiedError,
+)
 from actors.types import Failure
 
 MAX_ATTEMPTS = 3
@@ -13,6 +20,9 @@ MAX_ATTEMPTS = 3
 MAX_MACHINES = 10
 """How many machines may go with an item on them before one more counts as its fault, like the death of its worker alone."""
 
+BAD_MACHINES = 2
+"""On how many machines a model must fail to load, for a reason that may be the machine's, before that counts as its own fault."""
+
 UPSTREAM = "upstream"
 """Kind of the failures of cells whose direction could not be extracted."""
 
@@ -20,11 +30,19 @@ POISON = "poison"
 """Kind of the failure of an item whose workers died ``MAX_ATTEMPTS`` times, in the end with nothing else to do."""
 
 
+_VERDICTS = (ModelLoadError.kind, UnsupportedModelError.kind, JobError.kind, NonFiniteActivationError.kind)
+
+
 def attempts_allowed(failure: Failure) -> int:
     """Worker deaths: ``MAX_ATTEMPTS``. Other retryable errors, counted apart: once more. Deterministic errors: not again."""
     if failure.kind in (WorkerDiedError.kind, MachineLostError.kind):
         return MAX_ATTEMPTS
     return 2 if failure.retryable else 1
+
+
+def may_be_the_machines(failure: Failure) -> bool:
+    """Whether a load that failed so may work on another machine: whatever is no verdict on the model itself."""
+    return failure.kind not in (*_VERDICTS, WorkerDiedError.kind, MachineLostError.kind)
 
 
 def must_run_alone(failure: Failure, attempts: int) -> bool:

@@ -47,6 +47,7 @@ class Fleet:
         self._taken: Counter[Resources] = Counter()
         self._failed_loads: Counter[str] = Counter()
         self._lost_machines: dict[str, set[str]] = defaultdict(set)
+        self._bad_machines: dict[str, dict[str, str]] = defaultdict(dict)
         self._crowded: dict[Resources, float] = {}
         self._short_of_room: set[Resources] = set()
 
@@ -127,6 +128,15 @@ class Fleet:
         """``machine`` went while a worker on it loaded ``variant``. Returns how many did so since a load of it worked."""
         self._lost_machines[variant].add(machine)
         return len(self._lost_machines[variant])
+
+    def count_bad_machine(self, variant: str, machine: str, host: str) -> int:
+        """``variant`` could not be loaded on ``machine``, which may be to blame. Returns of how many that is known."""
+        self._bad_machines[variant][machine] = host or machine
+        return len(self._bad_machines[variant])
+
+    def bad_machines(self, variant: str) -> dict[str, str]:
+        """The machines on which ``variant`` could not be loaded, by their ids, with their names."""
+        return dict(self._bad_machines[variant])
 
     def found_no_room(self, variant: str) -> bool:
         """A worker for ``variant`` was not placed. Returns whether it is the first of its kind since one loaded its model."""

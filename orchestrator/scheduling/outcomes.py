@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from actors.types import CellResult, DirectionSet, Failure, ModelInfo
 from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.plan import Plan
 from orchestrator.pool import CellDone, Event, Extracted, Failed, Loaded, TaskDone, WorkerLost
-from orchestrator.scheduling.attempts import MAX_ATTEMPTS, attempts_allowed
+from orchestrator.scheduling.attempts import BAD_MACHINES, MAX_ATTEMPTS, attempts_allowed, may_be_the_machines
 from orchestrator.scheduling.board import Board, State
 from orchestrator.scheduling.fleet import Fleet, Place
 from orchestrator.scheduling.pace import Pace
@@ -49,11 +49,13 @@ class Recorder(Protocol):
 
 @dataclass(frozen=True)
 class Desk:
-    """Where a run's state lies: the items, the workers, what things take."""
+    """Where a run's state lies: the items, the workers, what things take. ``has_machine``: whether there is a machine for a model
+    besides those on which it could not be loaded."""
 
     board: Board
     fleet: Fleet
     pace: Pace
+    has_machine: Callable[[str], bool]
 
 
 class Outcomes:
@@ -61,6 +63,7 @@ class Outcomes:
 
     def __init__(self, plan: Plan, desk: Desk, recorder: Recorder) -> None:
         self._plan, self._board, self._fleet, self._pace = plan, desk.board, desk.fleet, desk.pace
+        self._has_machine = desk.has_machine
         self._recorder = recorder
         self._load_failures: Counter[str] = Counter()
         self.causes = 0
@@ -79,7 +82,7 @@ class Outcomes:
             case CellDone():
                 self._cell_done(place, event.result)
             case Failed() if place.info is None:
-                self._load_failed(place, event.failure)
+                self._load_failed_here(place, event)
             case Failed():
                 self._attempt_failed(replace(event.failure, worker=event.worker))
             case TaskDone():
@@ -132,6 +135,19 @@ class Outcomes:
     def _attempt_failed(self, failure: Failure) -> None:
         if self._board[failure.item_id].state is State.RUNNING:
             self.item_failed(failure)
+
+    def _load_failed_here(self, place: Place, event: Failed) -> None:
+        """A load failed by itself. Where the machine may be to blame, the model is loaded on another one first."""
+        variant, failure = place.variant or "", event.failure
+        if event.machine and may_be_the_machines(failure):
+            bad, name = self._fleet.count_bad_machine(variant, event.machine, event.host), self._plan.model(variant).name
+            hosts = ", ".join(self._fleet.bad_machines(variant).values())
+            if bad < BAD_MACHINES and self._has_machine(variant):
+                self._fleet.assign(place, None)
+                self._recorder.note(f"{place.name}: {name} cannot be loaded on {hosts}, another machine tries: {failure.message}")
+                return
+            failure = replace(failure, message=f"{failure.message} (on {hosts})")
+        self._load_failed(place, failure)
 
     def _load_failed(self, place: Place, failure: Failure) -> None:
         variant, name = place.variant or "", self._plan.model(place.variant or "").name

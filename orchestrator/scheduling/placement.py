@@ -40,6 +40,10 @@ LET_GO_SECONDS = 300.0
 """A worker that has had no use for so long gives its model back, so that its machine may go."""
 
 
+Capacity = Callable[[Resources, frozenset[str]], int]
+"""How many workers with these resources fit on the machines that are not among those to avoid."""
+
+
 @dataclass(frozen=True)
 class Speed:
     """Of one worker: ``seconds_per_token`` of its model (None until a cell was measured), ``slowness`` against others."""
@@ -64,9 +68,7 @@ def piece_size(slots: int, speed: Speed, ready: Amount, holders: int) -> PieceSi
 class Placement:
     """The choice of a model for an idle worker. ``resources``: what a variant needs; ``capacity``: how many such workers fit."""
 
-    def __init__(
-        self, board: Board, fleet: Fleet, pace: Pace, resources: Callable[[str], Resources], capacity: Callable[[Resources], int]
-    ) -> None:
+    def __init__(self, board: Board, fleet: Fleet, pace: Pace, resources: Callable[[str], Resources], capacity: Capacity) -> None:
         self._board, self._fleet, self._pace, self._resources = board, fleet, pace, resources
         self._count_capacity = capacity
         self.look_again()
@@ -190,4 +192,13 @@ class Placement:
         stands = place.variant is not None and self._resources(place.variant) == wanted
         if self._fleet.is_crowded(wanted) and not stands:
             return False
-        return room_for(wanted, self._capacity(wanted), self._fleet.taken(wanted, besides=place))
+        capacity = self._capacity(wanted, self.to_avoid(variant))
+        return room_for(wanted, capacity, self._fleet.taken(wanted, besides=place))
+
+    def has_machine(self, variant: str) -> bool:
+        """Whether a machine could hold ``variant`` besides those on which it could not be loaded."""
+        return self._capacity(self._resources(variant), frozenset(self._fleet.bad_machines(variant))) > 0
+
+    def to_avoid(self, variant: str) -> frozenset[str]:
+        """The machines on which ``variant`` could not be loaded, as long as there are others for it."""
+        return frozenset(self._fleet.bad_machines(variant)) if self.has_machine(variant) else frozenset()

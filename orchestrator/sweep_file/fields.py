@@ -43,6 +43,7 @@ def _day(text: str) -> str:
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
 Strength = Annotated[float, Field(allow_inf_nan=False), AfterValidator(lambda number: number + 0.0)]
 """A multiplier; the sum makes minus zero the zero that it is."""
 

@@ -27,6 +27,7 @@ from orchestrator.sweep_file.fields import (
     RowOrOne,
     Strength,
     Text,
+    Variable,
     fault,
     named,
 )
@@ -276,10 +277,12 @@ class EngineEntry(Entry):
 
 
 class PoolEntry(Entry):
-    """What runs the workers, and how many (as many as the resources allow when left out)."""
+    """What runs the workers, and how many (as many as the resources allow when left out). ``env``: variables of the driver's
+    environment that workers get besides those that all need."""
 
     kind: PoolName = "ray"
     workers: int | None = Field(default=None, ge=1, le=10000)
+    env: Row[Variable] | None = None
 
 
 def _uses(value: object) -> object:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from actors.types import Decoding, EngineOptions, ExtractionJob, GenerationJob, ModelSpec, Prompt, Resources, Steering
@@ -31,18 +37,22 @@ from orchestrator.pool import (
 from tests.fakes import D_MODEL
 
 OPTIONS = PoolOptions(worker="tests.fakes:FakeWorker")
+SECRETS = {
+    name: f"secret of {name}" for name in ("AWS_SECRET_ACCESS_KEY", "WANDB_API_KEY", "HF_TOKEN", "RAY_REDIS_PASSWORD", "X")
+}
 
 
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
-    """A Ray of two CPUs and one pretended GPU for the whole session; pools leave it running."""
-    import ray
+    """A Ray of our own with two CPUs and one pretended GPU for the whole session; pools leave it running."""
+    from orchestrator.pool.ray_local import LocalRay
 
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
-    ray.init(address="local", num_cpus=2, num_gpus=1, object_store_memory=80 * 2**20, **quiet)
+    with pytest.MonkeyPatch.context() as shell:
+        for name, value in {**SECRETS, "WANTED": "by the sweep"}.items():
+            shell.setenv(name, value)
+        made = LocalRay(("WANTED",), num_cpus=2, num_gpus=1, object_store_memory=80 * 2**20)
     yield
-    ray.shutdown()
+    made.close()
 
 
 @pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.ray)])
@@ -282,3 +292,84 @@ def test_what_an_actor_starts_from_is_not_shown() -> None:
     from actors.remote import Setup
 
     assert "secret" not in repr(Setup("x:Y", 1, False, {"HF_TOKEN": "secret"}))
+
+
+@pytest.mark.ray
+def test_what_ray_starts_has_none_of_the_driver_s_secrets(
+    ray_pool: Callable[[PoolOptions], Pool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither its own processes nor the workers, which get HF_TOKEN and what the sweep names as a value."""
+    monkeypatch.setenv("HF_TOKEN", SECRETS["HF_TOKEN"])
+    monkeypatch.setenv("ALSO", "wanted")
+    monkeypatch.setenv("WANDB_API_KEY", SECRETS["WANDB_API_KEY"])
+    pool = ray_pool(replace(OPTIONS, environment=("ALSO",)))
+    loaded = run(pool, load())[0]
+    assert isinstance(loaded, Loaded)
+    inside = set(loaded.info.provenance["variables"].split())
+    assert inside & {*SECRETS, "ALSO", "WANTED"} == {"HF_TOKEN", "ALSO", "WANTED"}
+    assert {"PATH", "HOME"} <= inside
+    started = processes_of_ray()
+    assert int(loaded.info.provenance["pid"]) in {one.pid for one in started}
+    assert any(one.name() == "gcs_server" for one in started)
+    for process in started:
+        environment = Path(f"/proc/{process.pid}/environ").read_text()
+        assert not [name for name, value in SECRETS.items() if value in environment], process.cmdline()
+
+
+@pytest.mark.ray
+def test_ray_listens_on_loopback_alone_and_shares_no_metrics(ray_pool: Callable[[PoolOptions], Pool]) -> None:
+    """Every listening socket of every process, this one's included, by what the kernel says of it."""
+    pool = ray_pool(OPTIONS)
+    run(pool, load())
+    listening = {(process.name(), *where) for process in [psutil.Process(), *processes_of_ray()] for where in listeners(process)}
+    assert {"gcs_server", "raylet"} <= {name for name, _, _ in listening}
+    assert [one for one in listening if not ip_address(one[1]).is_loopback] == []
+    http = [(name, port) for name, _, port in listening if b"ray_" in asked_for_metrics(port)]
+    assert http == []
+
+
+@pytest.mark.ray
+def test_nobody_else_enters_the_folder_or_joins(ray_pool: Callable[[PoolOptions], Pool], monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    from orchestrator.pool.ray_head import TokenError, check
+    from orchestrator.pool.ray_local import read_settings_anew
+
+    ray_pool(OPTIONS)
+    session = Path(ray._private.worker._global_node.get_session_dir_path())
+    folder = session.parents[1]
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / "token").stat().st_mode) == 0o600
+    address = ray.get_runtime_context().gcs_address
+    check(address, 10.0)
+    own = os.environ["RAY_AUTH_TOKEN_PATH"]
+    other = folder / "other"
+    other.write_text("another token of at least so many characters")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(other))
+    read_settings_anew()
+    try:
+        with pytest.raises(TokenError, match="refuses this driver's token"):
+            check(address, 10.0)
+    finally:
+        monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", own)
+        read_settings_anew()
+
+
+def processes_of_ray() -> list[psutil.Process]:
+    """All that this process has started, directly or not: Ray's own and the workers."""
+    return [one for one in psutil.Process().children(recursive=True) if one.status() != psutil.STATUS_ZOMBIE]
+
+
+def listeners(process: psutil.Process) -> list[tuple[str, int]]:
+    """Address and port of every TCP socket on which it listens, and of every UDP socket."""
+    found = [one for one in process.net_connections("inet") if one.status == psutil.CONN_LISTEN or one.type == socket.SOCK_DGRAM]
+    return [(str(one.laddr[0]).removeprefix("::ffff:"), int(one.laddr[1])) for one in found]
+
+
+def asked_for_metrics(port: int) -> bytes:
+    """What is answered to ``GET /metrics`` without a token."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2) as asking:
+        asking.settimeout(2)
+        asking.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        return asking.recv(65536)
+    return b""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import errno
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
-from actors.boundary import Generate, Load, Task
-from actors.types import Resources
+import pytest
+
+from actors.boundary import Generate, Load, Task, as_failure
+from actors.errors import ModelLoadError, NotHereError, OutOfMemoryError, UnsupportedModelError
+from actors.types import Failure, Resources
 from orchestrator.cells import Cell
-from orchestrator.pool import Event, WorkerLost
+from orchestrator.pool import Event, Failed, TaskDone, WorkerLost
 from orchestrator.scheduler import ASK_SECONDS, Scheduler, Settings
 from orchestrator.scheduling.attempts import MAX_ATTEMPTS, MAX_MACHINES
 from orchestrator.scheduling.board import Board
@@ -205,3 +209,99 @@ def test_a_worker_without_use_gives_its_model_back_after_a_while_and_no_sooner()
     assert len(notebook.cells) == 5
     assert len(pool.released) == 1
     assert LET_GO_SECONDS <= pool.released_at[0] < LET_GO_SECONDS + 60
+
+
+@dataclass
+class PoolOfMachines(FakePool):
+    """As many machines as workers, for each a worker; a load ends on a machine of ``bad`` with the failure given there."""
+
+    bad: dict[str, Failure] = field(default_factory=dict)
+    placed: list[tuple[str, str]] = field(default_factory=list)
+    _failing: list[Event] = field(default_factory=list)
+
+    def capacity(self, resources: Resources, avoid: Collection[str] = ()) -> int:
+        return len({f"m{number}" for number in range(self.count)} - set(avoid))
+
+    def submit(self, worker: str, task: Task) -> None:
+        super().submit(worker, task)
+        if isinstance(task, Load):
+            machine = next(f"m{number}" for number in range(self.count) if f"m{number}" not in task.avoid)
+            self.placed.append((task.spec.location, machine))
+            if machine in self.bad:
+                del self._running[worker]
+                failure = replace(self.bad[machine], item_id=task.variant)
+                self._failing += [Failed(worker, failure, machine, f"host-{machine}"), TaskDone(worker)]
+
+    def next_event(self, timeout: float | None) -> Event | None:
+        return self._failing.pop(0) if self._failing else super().next_event(timeout)
+
+
+def failure(error: Exception) -> Failure:
+    return as_failure("", error)
+
+
+def caused(message: str, cause: Exception) -> Exception:
+    """As the loader tells of what it met."""
+    error = ModelLoadError(message)
+    error.__cause__ = cause
+    return error
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+OF_A_MACHINE = [
+    caused("cannot load 'a'", FULL),
+    caused("cannot load 'a'", ImportError("bitsandbytes")),
+    caused("cannot load 'a'", FileNotFoundError("model-00002-of-00004.safetensors")),
+    NotHereError("model folder 'a' does not exist on this machine"),
+    OSError(errno.EIO, "Input/output error"),
+    ModuleNotFoundError("torch"),
+    RuntimeError("CUDA error: no kernel image is available for execution on the device"),
+    OutOfMemoryError("the device is full"),
+]
+
+
+@pytest.mark.parametrize("error", OF_A_MACHINE, ids=lambda error: type(error.__cause__ or error).__name__)
+def test_what_may_be_a_machine_s_fault_is_tried_on_another(error: Exception) -> None:
+    pool = PoolOfMachines(count=2, bad={"m0": failure(error)})
+    notebook, _ = run(plan_of(*cells_of(model("a"), [0, 1, 2])), pool)
+    assert (len(notebook.cells), notebook.failures) == (3, {})
+    assert pool.placed[:2] == [("a", "m0"), ("a", "m1")]
+    assert not [one for one in pool.placed[2:] if one == ("a", "m0")], "it is remembered"
+    assert any("cannot be loaded on host-m0" in note and str(error) in note for note in notebook.notes)
+
+
+def test_a_machine_that_is_bad_for_one_model_is_good_for_another() -> None:
+    class BadForA(PoolOfMachines):
+        def submit(self, worker: str, task: Task) -> None:
+            self.bad = {"m0": failure(FULL)} if isinstance(task, Load) and task.spec.location == "a" else {}
+            super().submit(worker, task)
+
+    pool = BadForA(count=2)
+    notebook, _ = run(plan_of(*cells_of(model("a"), [0, 1, 2]), *cells_of(model("b"), [0])), pool)
+    assert (len(notebook.cells), notebook.failures) == (4, {})
+    assert ("b", "m0") in pool.placed
+
+
+def test_what_fails_on_two_machines_is_the_model_s_fault_and_both_are_named() -> None:
+    pool = PoolOfMachines(count=3, bad={f"m{number}": failure(FULL) for number in range(3)})
+    notebook, _ = run(plan_of(*cells_of(model("a"), [0, 1])), pool)
+    assert pool.placed == [("a", "m0"), ("a", "m1")]
+    one, *_ = notebook.failures.values()
+    assert one.kind == "model_load"
+    assert one.message.endswith("(on host-m0, host-m1)")
+
+
+def test_on_the_only_machine_it_fails_at_once() -> None:
+    pool = PoolOfMachines(count=1, bad={"m0": failure(FULL)})
+    notebook, _ = run(plan_of(*cells_of(model("a"), [0])), pool)
+    assert (pool.placed, len(notebook.failures)) == ([("a", "m0")], 1)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ModelLoadError("the files lack 3 weights"), UnsupportedModelError("no blocks"), caused("a", ValueError("config"))],
+)
+def test_a_verdict_on_the_model_is_not_asked_for_twice(error: Exception) -> None:
+    pool = PoolOfMachines(count=3, bad={f"m{number}": failure(error) for number in range(3)})
+    notebook, _ = run(plan_of(*cells_of(model("a"), [0])), pool)
+    assert (pool.placed, len(notebook.failures)) == ([("a", "m0")], 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -62,7 +62,7 @@ class FakePool:
     def workers(self) -> tuple[str, ...]:
         return tuple(f"w{number}" for number in range(1, self.count + 1))
 
-    def capacity(self, resources: Resources) -> int:
+    def capacity(self, resources: Resources, avoid: Collection[str] = ()) -> int:
         return self.fits(resources) if self.fits else self.count
 
     def wants(self, demand: Mapping[Resources, int]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from actors.remote import Setup
 from actors.types import ModelSpec
-from orchestrator.pool.ray import PASSED_ON
+from orchestrator.pool.environment import TOKENS, allowed, handed_over
 from orchestrator.sweep_file.schema import ModelEntry
 
 ROOT = Path(__file__).parents[2]
@@ -65,8 +65,23 @@ def test_remote_code_is_off_unless_the_sweep_says_so() -> None:
     assert ModelEntry.model_fields["trust_remote_code"].default is False
 
 
+SECRETS = ("WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "RAY_AUTH_TOKEN", "RAY_REDIS_PASSWORD", "HF_MY_API_KEY")
+
+
 def test_a_worker_gets_no_secret_that_it_does_not_need_and_shows_none() -> None:
-    assert "HF_TOKEN" in PASSED_ON
-    assert not {"WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY", "RAY_AUTH_TOKEN"} & set(PASSED_ON)
+    driver = {name: f"value of {name}" for name in (*SECRETS, *TOKENS, "DATABASE_URL")}
+    assert allowed(driver) == {}, "not even HF_TOKEN: that is handed to the worker itself"
+    assert set(handed_over(driver)) == set(TOKENS)
     setup = Setup("actors.worker:ModelWorker", 1, False, {"HF_TOKEN": "hf_very_secret_token"})
     assert "hf_very_secret_token" not in repr(setup)
+
+
+def test_a_worker_gets_what_it_needs_and_what_the_sweep_names() -> None:
+    needed = (
+        *("PATH", "HOME", "LC_ALL", "CUDA_VISIBLE_DEVICES", "HF_HOME", "HF_TOKEN_PATH", "TOKENIZERS_PARALLELISM", "PYTHONPATH"),
+        *("RAY_AUTH_TOKEN_PATH", "NCCL_DEBUG", "https_proxy", "TORCHINDUCTOR_CACHE_DIR", "SSL_CERT_FILE"),
+    )
+    driver = dict.fromkeys((*needed, *SECRETS, "MINE", "OTHER"), "value")
+    assert set(allowed(driver)) == set(needed)
+    assert set(allowed(driver, ("MINE", "WANDB_API_KEY"))) == {*needed, "MINE", "WANDB_API_KEY"}
+    assert set(handed_over(driver, ("MINE",))) == {"MINE"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ class Scripted:
     def workers(self) -> tuple[str, ...]:
         return ("w1",)
 
-    def capacity(self, resources: Resources) -> int:
+    def capacity(self, resources: Resources, avoid: Collection[str] = ()) -> int:
         return 3
 
     def wants(self, demand: Mapping[Resources, int]) -> None:

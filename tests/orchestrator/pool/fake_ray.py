@@ -16,6 +16,7 @@ from orchestrator.pool import PoolOptions
 from orchestrator.pool import ray as pool_module
 from orchestrator.pool import ray_actor as actor_module
 from orchestrator.pool.ray import RayPool
+from orchestrator.pool.ray_join import Connection
 
 Answer = object | Exception
 
@@ -79,6 +80,38 @@ class Actor:
         return self.asked[-1]
 
 
+class LeavesFake(Connection):
+    """Of a fake cluster."""
+
+    def __init__(self, fake: FakeRay) -> None:
+        super().__init__("head:6379")
+        self._fake = fake
+
+    def close(self) -> None:
+        self._fake.shutdown()
+
+
+class FakeHead:
+    """Of a fake cluster: it lives."""
+
+    lost = False
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def check(self) -> None:
+        """It does."""
+
+    def answers(self) -> bool:
+        return True
+
+    def ask(self, question: Callable[[], object]) -> object:
+        return question()
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+
 class FakeRay:
     """Stands for the module ``ray`` in the pool. ``now``: seconds, which pass only in waits and sleeps."""
 
@@ -96,13 +129,16 @@ class FakeRay:
     def is_initialized(self) -> bool:
         return self.connected
 
-    def connect(self) -> bool:
+    def connect(self, environment: Sequence[str] = ()) -> Connection:
         """Join a cluster that was there before."""
         self.connected = True
-        return True
+        return LeavesFake(self)
 
     def nodes(self) -> list[dict[str, Any]]:
-        return [{"NodeID": name, "Resources": resources, "Alive": True} for name, resources in self.machines.items()]
+        return [
+            {"NodeID": name, "NodeManagerHostname": f"host-{name}", "Resources": resources, "Alive": True}
+            for name, resources in self.machines.items()
+        ]
 
     def wait(self, refs: Sequence[Any], num_returns: int = 1, timeout: float | None = None) -> tuple[list[Any], list[Any]]:
         assert len({id(ref) for ref in refs}) == len(refs)
@@ -147,6 +183,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
         monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(actor_module, "start", made.start)
     monkeypatch.setattr(pool_module, "connect", made.connect)
+    monkeypatch.setattr(pool_module, "Head", FakeHead)
     return made
 
 

@@ -9,17 +9,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from actors.boundary import Generate, Load, Task
 from actors.types import Decoding, EngineOptions, GenerationJob, ModelSpec, Prompt, Resources
-from orchestrator.pool import Event, Loaded, Pool, PoolOptions, TaskDone, Used, WorkerLost
+from orchestrator.pool import Event, Failed, Loaded, Pool, PoolLostError, PoolOptions, TaskDone, Used, WorkerLost
 
 QUICK_CHECKS = {
     "health_check_initial_delay_ms": 0,
@@ -118,22 +120,60 @@ def where_actors_come_from() -> str:
 
 
 def what_a_silent_driver_leaves(pool: Pool) -> list[int]:
-    """How many workers the cluster is asked for: as long as the driver is heard of, and after that."""
+    """How many workers the cluster is asked for: by one driver, by two, by the one that is still heard of, and by none."""
     from orchestrator.pool import ray_demand
+    from orchestrator.pool.ray_nodes import Need
+
+    ray_demand.SILENT_SECONDS, usual = 3.0, ray_demand.SILENT_SECONDS
+    other = ray_demand.Demand()
+    pool.wants({A100: 5})
+    wait_for_requests(5)
+    for _ in range(12):  # twice as long as a driver may be silent
+        pool.wants({A100: 5})
+        other.ask({Need(1.0): 2}, None)
+        time.sleep(0.5)
+    sizes = [wait_for_requests(7)]
+    ends = time.monotonic() + 5
+    while time.monotonic() < ends:
+        other.ask({Need(1.0): 2}, None)
+        time.sleep(0.5)
+    sizes.append(wait_for_requests(2))
+    sizes.append(wait_for_requests(0))
+    ray_demand.SILENT_SECONDS = usual
+    return sizes
+
+
+def wait_for_requests(count: int) -> int:
+    """Until the cluster is asked for so many workers."""
     from tests.orchestrator.pool.on_a_growing_cluster import requested
 
-    ray_demand.GUARD_SECONDS, usual = 4.0, ray_demand.GUARD_SECONDS
-    ends = time.monotonic() + 8
-    while time.monotonic() < ends:
-        pool.wants({A100: 5})
-        time.sleep(0.5)
-    sizes = [len(requested())]
     ends = time.monotonic() + PATIENCE
-    while requested():
-        assert time.monotonic() < ends, "the guard does nothing"
-        time.sleep(0.5)
-    ray_demand.GUARD_SECONDS = usual
-    return [*sizes, len(requested())]
+    while len(requested()) != count:
+        assert time.monotonic() < ends, requested()
+        time.sleep(0.2)
+    return count
+
+
+def what_a_head_that_hangs_does(pool: Pool, worker: str, cluster: Any) -> list[object]:
+    """Stopped, its connections open: whether what a worker tells still arrives, and whether the end comes in time, in words."""
+    from orchestrator.pool import ray_head
+
+    usual = ray_head.LOOK_SECONDS, ray_head.LOST_SECONDS
+    ray_head.LOOK_SECONDS, ray_head.LOST_SECONDS = 0.5, 6.0
+    store = cluster.head_node.all_processes["gcs_server"][0].process
+    pool.next_event(8.0)  # as long as the last look of before may take
+    store.send_signal(signal.SIGSTOP)
+    stopped = time.monotonic()
+    try:
+        arrived = len(run(pool, worker, generate("hello")))
+        while True:
+            pool.next_event(1.0)
+            assert time.monotonic() < stopped + PATIENCE, "nobody notices"
+    except PoolLostError as error:
+        return [arrived >= 2, time.monotonic() - stopped < 30, str(error), pool.next_event(0) is None]
+    finally:
+        store.send_signal(signal.SIGCONT)
+        ray_head.LOOK_SECONDS, ray_head.LOST_SECONDS = usual
 
 
 def seen_on_the_way(quick: bool) -> dict[str, object]:
@@ -144,7 +184,7 @@ def seen_on_the_way(quick: bool) -> dict[str, object]:
     with cluster_of_two(quick) as (cluster, first):
         pool = POOLS["ray"](PoolOptions(resources=(A100, L4, ON_CPUS), worker="tests.fakes:FakeWorker"))
         seen["actors come from"] = where_actors_come_from()
-        seen["taken back for a driver that is silent"] = what_a_silent_driver_leaves(pool)
+        seen["asked for by two drivers"] = what_a_silent_driver_leaves(pool)
         seen["one kind"] = [len(pool.workers()), pool.capacity(A100), pool.capacity(L4), pool.capacity(ON_CPUS)]
 
         add(cluster, cpus=2, accelerator="L4", gpus=1)
@@ -156,6 +196,17 @@ def seen_on_the_way(quick: bool) -> dict[str, object]:
             pool.submit(name, load(resources))
         ended = until_done(pool, *names)
         seen["all stand at once"] = [isinstance(ended[name][0], Loaded) for name in names]
+
+        for name in names[3:]:
+            pool.release(name)
+        failing = load(ON_CPUS, f"[first machine fails {os.environ['RAY_TMPDIR']}/full]")
+        failed = run(pool, names[3], failing)[0]
+        assert isinstance(failed, Failed), failed
+        again = run(pool, names[3], replace(failing, avoid=frozenset({failed.machine})))[0]
+        seen["a load elsewhere"] = [bool(failed.machine), bool(failed.host), failed.failure.kind, isinstance(again, Loaded)]
+        pool.release(names[3])
+        for name in names[3:]:
+            run(pool, name, load(ON_CPUS))
 
         ray_actor.START_SECONDS = 3.0
         lost = run(pool, "worker-9", load(A100))[-1]
@@ -182,6 +233,7 @@ def seen_on_the_way(quick: bool) -> dict[str, object]:
         seen["left"] = [len(pool.workers()), pool.capacity(A100), pool.capacity(L4)]
         survivor = next(name for name in pool.workers() if name == names[2])
         seen["the survivor works on"] = len(run(pool, survivor, generate("hello")))
+        seen["a head that hangs"] = what_a_head_that_hangs_does(pool, survivor, cluster)
         pool.close()
     return seen
 

@@ -8,9 +8,11 @@ from types import SimpleNamespace
 import pytest
 import ray.exceptions
 
+from actors import remote
+from actors.remote import DemandBook
 from actors.types import Resources
 from orchestrator.pool import ray_demand
-from orchestrator.pool.ray_demand import GUARD_SECONDS, MOST_WORKERS, Demand
+from orchestrator.pool.ray_demand import MOST_WORKERS, SILENT_SECONDS, Demand
 from orchestrator.pool.ray_nodes import Need
 from tests.orchestrator.pool.fake_ray import FakeRay, fake, joining_pool, pool_of
 from tests.orchestrator.pool.on_a_cluster import A100, L4
@@ -22,44 +24,55 @@ ONE_A100 = {"CPU": 1.0, "GPU": 1.0, "accelerator_type:A100": 0.001}
 ONE_L4 = {"CPU": 1.0, "GPU": 1.0, "accelerator_type:L4": 0.001}
 
 
-class Guard:
-    """How often it heard of the driver."""
-
-    def __init__(self) -> None:
-        self.heard = 0
-        self.hear = self
-
-    def remote(self) -> None:
-        self.heard += 1
-
-
 class Autoscaler(list[Bundles]):
-    """Every request that reached it. ``guards``: those that were started; ``now``: seconds; ``out_of_reach``: no answer."""
+    """Every request that reached it, by way of one book for all drivers. ``out_of_reach``: the book cannot be found; ``dead``: it
+    has ended; ``now``: seconds."""
 
     def __init__(self) -> None:
-        self.guards: list[Guard] = []
-        self.killed: list[Guard] = []
         self.now = 0.0
-        self.out_of_reach = False
+        self.out_of_reach = self.dead = False
+        self.books: list[DemandBook] = []
+        self.killed: list[object] = []
+        self.ask = self  # as an actor's method
+        self.leave = SimpleNamespace(remote=lambda driver: self.books[-1].leave(driver))
 
-    def request(self, bundles: Bundles) -> None:
-        if self.out_of_reach:
-            raise ray.exceptions.RaySystemError("no answer")
+    def request_resources(self, bundles: Bundles) -> None:
         self.append(bundles)
 
-    def guard(self, seconds: float) -> Guard:
-        self.guards.append(Guard())
-        return self.guards[-1]
+    def find(self, seconds: float) -> Autoscaler:
+        if self.out_of_reach:
+            raise ray.exceptions.RaySystemError("no answer")
+        if self.dead or not self.books:
+            self.books.append(DemandBook(seconds))
+            self.dead = False
+        return self
+
+    def remote(self, driver: str, bundles: list[dict[str, float]]) -> Exception | None:
+        if self.dead:
+            return ray.exceptions.ActorDiedError()
+        self.books[-1].ask(driver, bundles)
+        return None
+
+    def wait(self, refs: Sequence[object], timeout: float) -> tuple[Sequence[object], list[object]]:
+        return refs, []
+
+    def get(self, answer: Exception | bool | None, timeout: float | None = None) -> bool:
+        if isinstance(answer, Exception):
+            raise answer
+        return bool(answer)
 
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Autoscaler:
-    """A fake autoscaler."""
+    """A fake autoscaler with the real book before it, whose own thread does nothing."""
     made = Autoscaler()
-    monkeypatch.setattr(ray_demand, "_request", made.request)
-    monkeypatch.setattr(ray_demand, "guard_demand", made.guard)
-    monkeypatch.setattr(ray_demand, "time", SimpleNamespace(monotonic=lambda: made.now))
-    monkeypatch.setattr(ray_demand, "ray", SimpleNamespace(kill=made.killed.append, exceptions=ray.exceptions))
+    monkeypatch.setattr(DemandBook, "_watch", lambda self: None)
+    monkeypatch.setattr(remote, "time", SimpleNamespace(monotonic=lambda: made.now))
+    monkeypatch.setattr("ray.autoscaler.sdk.request_resources", made.request_resources)
+    monkeypatch.setattr(ray_demand, "demand_book", made.find)
+    monkeypatch.setattr(
+        ray_demand, "ray", SimpleNamespace(wait=made.wait, get=made.get, kill=made.killed.append, exceptions=ray.exceptions)
+    )
     return made
 
 
@@ -119,24 +132,39 @@ def test_a_demand_beyond_measure_is_cut(asked: Autoscaler) -> None:
     assert [len(bundles) for bundles in asked] == [MOST_WORKERS]
 
 
-def test_a_guard_hears_of_the_driver_as_long_as_something_is_asked_for(asked: Autoscaler) -> None:
+def test_two_drivers_get_the_sum_and_neither_takes_from_the_other(asked: Autoscaler) -> None:
+    first, second = Demand(), Demand()
+    first.ask({Need(1.0): 2}, None)
+    second.ask({Need(4.0): 1}, None)
+    assert sorted(one["CPU"] for one in asked[-1]) == [1, 1, 4]
+    first.ask({Need(1.0): 1}, None)
+    assert sorted(one["CPU"] for one in asked[-1]) == [1, 4]
+    second.take_back()
+    assert (asked[-1], asked.killed) == ([{"CPU": 1.0}], [])
+    first.take_back()
+    assert (asked[-1], asked.killed) == ([], [asked])
+    assert len(asked.books) == 1
+
+
+def test_a_driver_that_is_silent_is_struck_out_and_the_other_keeps_what_it_asked_for(asked: Autoscaler) -> None:
+    dead, living = Demand(), Demand()
+    dead.ask({Need(1.0): 5}, None)
+    for _ in range(7):
+        asked.now += SILENT_SECONDS / 6
+        living.ask({Need(4.0): 1}, None)
+        asked.books[-1].strike_out()
+    assert asked[-1] == [{"CPU": 4.0}]
+    dead.ask({Need(1.0): 5}, None)
+    assert len(asked[-1]) == 6, "it was only paused"
+
+
+def test_a_book_that_has_ended_is_begun_anew(asked: Autoscaler) -> None:
     demand = Demand()
     demand.ask({}, None)
-    assert asked.guards == [], "there is nothing to take back"
-    for _ in range(5):
-        demand.ask({Need(1.0): 1}, None)
-        asked.now += 10
-    (guard,) = asked.guards
-    assert guard.heard == 5
-    demand.take_back()
-    assert asked.killed == [guard]
-
-
-def test_after_a_long_pause_it_is_asked_for_again(asked: Autoscaler) -> None:
-    """The guard has taken the driver for dead."""
-    demand = Demand()
+    assert asked.books == [], "there is nothing to write down"
     demand.ask({Need(1.0): 1}, None)
-    asked.now += 2 * GUARD_SECONDS
-    demand.ask({Need(1.0): 1}, None)
+    asked.dead = True
+    for _ in range(2):
+        demand.ask({Need(1.0): 1}, None)  # the first of them is lost, and by the second that is known
     assert asked == [[{"CPU": 1.0}]] * 2
-    assert len(asked.guards) == 2
+    assert len(asked.books) == 2

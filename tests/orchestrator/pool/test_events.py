@@ -236,6 +236,25 @@ def test_what_a_worker_logs_is_told_like_the_rest(fake: FakeRay) -> None:
     assert second == Failed("worker-1", replace(failure("x"), worker="worker-1"))
 
 
+def test_a_failed_load_names_its_machine_and_the_next_starts_on_another(fake: FakeRay) -> None:
+    fake.machines["m2"] = dict(fake.machines["m1"])
+    pool = pool_of(**GPU)
+    assert (pool.capacity(A100), pool.capacity(A100, {"m1"}), pool.capacity(A100, {"m1", "m2"})) == (16, 8, 0)
+    pool.submit("worker-1", load(A100))
+    fake.actors[0].start_on("m1")
+    fake.actors[0].stream.answers, fake.actors[0].stream.ended = [failure("x")], True
+    assert pool.next_event(1.0) == Failed("worker-1", replace(failure("x"), worker="worker-1"), "m1", "host-m1")
+    assert pool.next_event(1.0) == TaskDone("worker-1")
+    pool.submit("worker-1", replace(load(A100), avoid=frozenset({"m1", "m0"})))
+    assert fake.actors[0].killed, "it stands on a machine to avoid"
+    assert fake.actors[1].resources["label_selector"] == {"ray.io/node-id": "!in(m0, m1)"}
+    fake.actors[1].start_on("m2")
+    fake.actors[1].stream.ended = True
+    assert pool.next_event(1.0) == TaskDone("worker-1")
+    pool.submit("worker-1", replace(load(A100), avoid=frozenset({"m1"})))
+    assert not fake.actors[1].killed, "it stands elsewhere"
+
+
 def test_names_follow_the_machines_over_all_kinds(fake: FakeRay) -> None:
     pool = joining_pool(fake, resources=(A100, L4, Resources()))
     assert len(pool.workers()) == 8 + 11, "eight GPUs with a core each, the others in shares of eight"

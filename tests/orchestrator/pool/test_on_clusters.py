@@ -36,7 +36,8 @@ def seen_by(script: str, tmp_path: Path, *arguments: str) -> dict[str, Any]:
 
 def check_two_kinds_of_machine(seen: dict[str, Any]) -> None:
     assert "_ray_pkg" in seen["actors come from"], "the driver's own package travels, whatever is installed there"
-    assert seen["taken back for a driver that is silent"] == [5, 0]
+    assert seen["asked for by two drivers"] == [7, 2, 0], "the sum, then of the one that is heard of, then nothing"
+    assert seen["a load elsewhere"] == [True, True, "model_load_here", True]
     assert seen["one kind"] == [3, 2, 0, 3], "two on the GPUs, one on the core that they leave"
     assert seen["two kinds"] == [5, 2, 1], "the machine that joined is used, beside the first"
     assert seen["all stand at once"] == [True] * 5
@@ -46,6 +47,10 @@ def check_two_kinds_of_machine(seen: dict[str, Any]) -> None:
     assert len(seen["lost with the machine"]) == 3
     assert seen["left"] == [2, 0, 1]
     assert seen["the survivor works on"] >= 2
+    arrived, in_time, words, nothing_more = seen["a head that hangs"]
+    assert (arrived, in_time, nothing_more) == (True, True, True)
+    assert "the head of the Ray cluster" in words
+    assert "has not answered for" in words
 
 
 @pytest.mark.ray

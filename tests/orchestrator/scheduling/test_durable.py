@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,7 +42,7 @@ class Given:
     def workers(self) -> tuple[str, ...]:
         return ("w1", "w2")
 
-    def capacity(self, resources: Resources) -> int:
+    def capacity(self, resources: Resources, avoid: Collection[str] = ()) -> int:
         return 2
 
     def wants(self, demand: Mapping[Resources, int]) -> None: ...
