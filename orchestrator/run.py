@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,8 +18,9 @@ from actors.types import Failure
 from orchestrator.cells import Cell
 from orchestrator.classifiers import CLASSIFIERS
 from orchestrator.control.driver import Driver, Watched
-from orchestrator.interrupts import Interrupts
+from orchestrator.interrupts import EXIT_INTERRUPTED, Interrupts
 from orchestrator.logs import Journal, LogCopies, WatchedPool
+from orchestrator.outlets import losses_told
 from orchestrator.plan import Plan
 from orchestrator.plan_with_results import plan_with_results
 from orchestrator.planning.choices import Choice, encode_choices
@@ -43,7 +44,7 @@ from orchestrator.tracking import NullTracker, RunIdentity, Tracker, WandbTracke
 
 Ended = Literal["finished", "interrupted", "too many failures"]
 
-EXIT_DONE, EXIT_SOME_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
+EXIT_DONE, EXIT_SOME_FAILED = 0, 1
 
 
 @dataclass(frozen=True)
@@ -123,14 +124,20 @@ def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunS
         session = _session(prepared, options, console, ending)
         store.write_sweep(f"{ORIGIN}{prepared.path.absolute()}\n{prepared.sweep.text}")
         store.write_plan(prepared.plan)
-        label_what_is_not(store, CLASSIFIERS[prepared.plan.classifier])
+        with session.interrupts.waiting():
+            label_what_is_not(store, CLASSIFIERS[prepared.plan.classifier])
         progress = _Progress(prepared)
         before = _count(progress.board, State.DONE)
         ended, message = _run_items(prepared, progress, session)
         session.driver.ended(ended, message)
-        changed = progress.compact()
-        if ended != "interrupted" and (changed or not store.has_page()):
-            write_report(store)
+        try:
+            with nullcontext() if ended == "interrupted" else session.interrupts.waiting():
+                changed = progress.compact()
+                if ended != "interrupted" and (changed or not store.has_page()):
+                    write_report(store)
+        except KeyboardInterrupt:
+            ended, message = "interrupted", ""
+            session.driver.ended(ended, message)
     board, plan = progress.board, progress.plan
     return RunSummary(
         sweep=plan.name,
@@ -193,9 +200,11 @@ class _Session:
 
 def _session(prepared: Prepared, options: RunOptions, console: Console, ending: ExitStack) -> _Session:
     """From now on the run can be followed, paused and cancelled from elsewhere. Needs the lock."""
-    folder, interrupts = Folder(prepared.store.place), Interrupts()  # one that does not wait when the network is away
+    interrupts = ending.enter_context(Interrupts())
+    folder = Folder(prepared.store.place)  # one that does not wait when the network is away
     copies = ending.enter_context(LogCopies(folder))
     journal = ending.enter_context(Journal(folder.logs, copies.fresh))
+    ending.enter_context(losses_told(journal.noted))
     driver = ending.enter_context(Driver(folder, prepared.plan.name, journal, interrupts.ask))
     return _Session(options, console, ending, journal, interrupts, driver)
 
@@ -215,11 +224,11 @@ def _run_items(prepared: Prepared, progress: _Progress, session: _Session) -> tu
     ended: Ended = "finished"
     message = ""
     try:
-        opened = WatchedPool(_open_pool(prepared, options), session.journal, display.noted)
-        with recorder, closing(opened), session.interrupts as interrupts, display:
+        opened = WatchedPool(_open_pool(prepared, session), session.journal, display.noted)
+        with recorder, closing(opened), display:
             driver.watch(Watched(progress, opened, display.noted))
             pool = DurablePool(opened, board, recorder.begin, store.writers) if store.writers else opened
-            settings = Settings(MaxFailures(prepared.sweep.max_failures), interrupts.waiting, paused=driver.paused)
+            settings = Settings(MaxFailures(prepared.sweep.max_failures), session.interrupts.waiting, paused=driver.paused)
             scheduler = Scheduler(plan, board, pool, recorder, settings)
             scheduler.run()
             while progress.grow():
@@ -231,10 +240,18 @@ def _run_items(prepared: Prepared, progress: _Progress, session: _Session) -> tu
     return ended, message
 
 
-def _open_pool(prepared: Prepared, options: RunOptions) -> Pool:
-    asked = prepared.sweep.pool
+def _open_pool(prepared: Prepared, session: _Session) -> Pool:
+    """Takes seconds where Ray has to start."""
+    asked, options = prepared.sweep.pool, session.options
     resources = tuple(dict.fromkeys(model.resources for model in prepared.plan.models))
-    return POOLS[options.pool or asked.kind](PoolOptions(options.workers or asked.workers, resources))
+    make = POOLS[options.pool or asked.kind]
+    try:
+        with session.interrupts.waiting():
+            return make(PoolOptions(options.workers or asked.workers, resources))
+    except SystemExit:  # how Ray, once it has begun to start, takes SIGTERM
+        raise KeyboardInterrupt from None
+    finally:
+        session.interrupts.again()
 
 
 def _tracker(prepared: Prepared, progress: _Progress, driver: Driver) -> Tracker:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.report.untrusted import visible
+from orchestrator.untrusted import visible
 
 Tone = Literal["", "coherent_refusal", "garbled", "normal", "alarm", "faint"]
 """What a value stands out as."""
