@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ class Problem:
 
     def __str__(self) -> str:
         where = ":".join(str(part) for part in (self.file, self.line) if part is not None)
-        told = ": ".join(part for part in (where, self.field, self.message) if part)
+        told = ": ".join(shown_path(part) for part in (where, self.field, self.message) if part)
         if self.value is not None:
             told += f" (got {shown(self.value)})"
         if self.allowed is not None:
@@ -95,10 +96,12 @@ def as_told(error: Exception) -> InputError | None:
     return None
 
 
-def shown_path(path: object) -> str:
-    """A path for a message, its end at least."""
-    text = str(path)
-    return text if len(text) <= 2 * _SHOWN else f"{text[:_SHOWN]}...{text[-_SHOWN:]}"
+_LONG_WORD = re.compile(rf"\S{{{6 * _SHOWN},}}")
+
+
+def shown_path(text: object) -> str:
+    """Paths and names for a message: of a very long one the beginning and the end."""
+    return _LONG_WORD.sub(lambda found: f"{found[0][:_SHOWN]}...{found[0][-_SHOWN:]}", str(text))
 
 
 def nearest_name(given: object, names: Iterable[str]) -> str | None:

@@ -3,6 +3,8 @@ ends in words. Imports next to nothing, so that it is there before what takes se
 
 from __future__ import annotations
 
+import os
+import resource
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -10,6 +12,10 @@ from typing import NoReturn
 from orchestrator.interrupts import EXIT_INTERRUPTED, program_interrupts
 
 KEPT = "interrupted; finished cells are kept: to continue run the same command"
+EXIT_MACHINE = 3
+FEW_BYTES, FEWEST_BYTES = 8 * 2**30, 256 * 2**20
+"""Of address space: with the first there is enough for everything, with less than the second not even for a plan."""
+
 ASKED_TO_RUN = ("run", "retry")
 
 _told = False
@@ -25,6 +31,7 @@ def interruption() -> str:
 def run_program(run: Callable[[], object]) -> NoReturn:
     """``run()``, and the end of the process with its exit code: 130 when a signal ended it, wherever it was."""
     interrupts = program_interrupts()
+    _ask_for_memory()
     try:
         code = _code_of(run)
     except BaseException as error:
@@ -35,6 +42,20 @@ def run_program(run: Callable[[], object]) -> NoReturn:
         print(interruption(), file=sys.stderr)
     interrupts.over(code)
     sys.exit(code)
+
+
+def _ask_for_memory() -> None:
+    """Where little memory is allowed (``ulimit -v``), libraries end the process in words of their own; so it ends here first."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY or limit > FEW_BYTES:
+        return
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # each thread would take memory of its own
+    if limit < FEWEST_BYTES:
+        print(
+            f"error: {limit / 2**20:.0f} MiB of memory are allowed (ulimit -v), {FEWEST_BYTES / 2**20:.0f} are needed",
+            file=sys.stderr,
+        )
+        sys.exit(EXIT_MACHINE)
 
 
 def _code_of(run: Callable[[], object]) -> int:

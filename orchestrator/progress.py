@@ -92,23 +92,16 @@ class Display(Listener, Protocol):
         """Leave the terminal as it was."""
         ...
 
-    def remarked(self, text: str) -> None:
-        """Say what a worker logged."""
-        ...
-
 
 def make_display(plan: Plan, board: Board, console: Console, quiet: bool = False) -> Display:
     """The display that suits ``console``."""
     if quiet:
-        return Quiet(console)
+        return Quiet()
     return Bars(plan, board, console) if console.is_terminal else Lines(plan, board, console)
 
 
 class Quiet:
-    """Shows nothing but what a worker logged: a warning concerns the results."""
-
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True, markup=False, highlight=False)
+    """Shows nothing."""
 
     def __enter__(self) -> Quiet:
         return self
@@ -128,17 +121,12 @@ class Quiet:
     def noted(self, text: str) -> None:
         """Nothing."""
 
-    def remarked(self, text: str) -> None:
-        """What a worker logged."""
-        self._console.print(Text(plain(text)), soft_wrap=True)
-
 
 class Lines(Quiet):
     """A line for a finished cell, but not more often than every ``PLAIN_SECONDS``; one for each failure and note."""
 
     def __init__(self, plan: Plan, board: Board, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(console)
-        self._plan, self._board, self._clock = plan, board, clock
+        self._plan, self._board, self._console, self._clock = plan, board, console, clock
         self._started = clock()
         self._last = float("-inf")
 
@@ -162,10 +150,6 @@ class Lines(Quiet):
         """The line, with the seconds since the start."""
         seconds = self._clock() - self._started
         self._console.print(Text(plain(f"[{seconds:4.0f} s] {text}")), soft_wrap=True)
-
-    def remarked(self, text: str) -> None:
-        """As a note."""
-        self.noted(text)
 
 
 class Bars(Lines):

@@ -21,6 +21,7 @@ from orchestrator.control.driver import Driver, Watched
 from orchestrator.interrupts import EXIT_INTERRUPTED, Interrupts
 from orchestrator.logs import Journal, LogCopies, WatchedPool
 from orchestrator.outlets import losses_told
+from orchestrator.paths import require_cache
 from orchestrator.plan import Plan
 from orchestrator.plan_with_results import plan_with_results
 from orchestrator.planning.choices import Choice, encode_choices
@@ -224,7 +225,7 @@ def _run_items(prepared: Prepared, progress: _Progress, session: _Session) -> tu
     ended: Ended = "finished"
     message = ""
     try:
-        opened = WatchedPool(_open_pool(prepared, session), session.journal, display.remarked)
+        opened = WatchedPool(_open_pool(prepared, session), session.journal, display.noted)
         with recorder, closing(opened), display:
             driver.watch(Watched(progress, opened, display.noted))
             pool = DurablePool(opened, board, recorder.begin, store.writers) if store.writers else opened
@@ -244,6 +245,8 @@ def _open_pool(prepared: Prepared, session: _Session) -> Pool:
     """Takes seconds where Ray has to start."""
     asked, options = prepared.sweep.pool, session.options
     resources = tuple(dict.fromkeys(model.resources for model in prepared.plan.models))
+    if any(model.spec.adapter or model.spec.source == "embedded" for model in prepared.plan.models):
+        require_cache(options.pool or asked.kind)
     make = POOLS[options.pool or asked.kind]
     try:
         with session.interrupts.waiting():

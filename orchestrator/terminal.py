@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator.errors import InputError, as_told, plain
+from orchestrator.errors import as_told, plain
 from orchestrator.interrupts import EXIT_INTERRUPTED
 from orchestrator.outlets import trusted
 from orchestrator.program import interruption
@@ -24,10 +24,8 @@ from orchestrator.storage import Place, place_of
 
 def as_place(written: str) -> Place:
     """A folder or a URL, for typer."""
-    try:
+    with input_errors_told():
         return place_of(written)
-    except InputError as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 ResultsFolder = Annotated[

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from actors.remarks import Remarks
 from actors.types import CellResult, Failure, ModelInfo
 from orchestrator.cells import Cell
 from orchestrator.classifiers import Label
@@ -163,5 +162,5 @@ class _FromCode(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         details = {"level": record.levelname, "source": record.name}
         self._journal.write(Entry("log", record.getMessage(), details=details))
-        if all(isinstance(one, Remarks) for one in logging.getLogger().handlers) and logging.lastResort is not None:
+        if not logging.getLogger().handlers and logging.lastResort is not None:
             logging.lastResort.handle(record)

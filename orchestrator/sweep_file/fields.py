@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic_core import PydanticCustomError
 
 from actors.interventions import INTERVENTIONS
 from actors.methods import METHODS
-from orchestrator.errors import nearest_name
+from orchestrator.errors import InputError, nearest_name
+from orchestrator.paths import checked, expanded
 from orchestrator.planning.layers import PROFILE
 
 NOT_FOR_SWEEPS = frozenset({"affine_ablation"})
@@ -23,6 +33,7 @@ AUTO = -1
 
 Item = TypeVar("Item")
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+PathText = Annotated[Text, AfterValidator(lambda text: _a_path(text))]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Depth = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
@@ -31,6 +42,15 @@ Depth = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 def fault(message: str, allowed: str = "", nearest: str = "") -> PydanticCustomError:
     """A validation error in our own words; ``sweep_problems`` passes it on."""
     return PydanticCustomError("sweep", "{message}", {"message": message, "allowed": allowed, "nearest": nearest})
+
+
+def _a_path(text: str) -> str:
+    try:
+        checked(expanded(text))
+    except InputError as error:
+        found = error.problems[0]
+        raise fault(found.message, found.allowed or "") from error
+    return text
 
 
 def _listed_in(registry: Mapping[str, object], kind: str) -> BeforeValidator:

@@ -10,6 +10,7 @@ from typing import Any
 
 from actors.types import ModelSpec, Quantization, Resources
 from orchestrator.errors import InputError
+from orchestrator.paths import expanded
 from orchestrator.planning.models import ModelShape, check_adapter, fingerprint_of, shape_of
 from orchestrator.sweep_file.schema import ModelEntry, Multipliers
 from orchestrator.sweep_file.sections import Sections
@@ -86,7 +87,7 @@ def spec_of(entry: ModelEntry, folder: Path) -> ModelSpec:
 
 def absolute(folder: Path, written: str) -> str:
     """A path of the sweep file, which is relative to the file's own ``folder``."""
-    return os.path.abspath(folder / Path(written).expanduser())
+    return os.path.abspath(folder / expanded(written))
 
 
 def variant_name(key: str, quantization: str) -> str:
