@@ -49,7 +49,7 @@ def unreadable(paths: Iterable[Path]) -> str:
 
 
 def require_cache(pool: str) -> None:
-    """Make the folder for what is converted and merged, unless that is done elsewhere; ``MachineError`` where it cannot be made."""
+    """Make the folder for what is converted and merged unless others do that. ``MachineError`` where it cannot be made."""
     if pool != "local" and os.environ.get("RAY_ADDRESS", "local") not in ("local", ""):
         return
     base = os.environ.get("XDG_CACHE_HOME")
