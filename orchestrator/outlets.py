@@ -34,16 +34,17 @@ STDOUT, STDERR = "stdout", "stderr"
 
 class _Losses:
     """What could not be written, of the whole process. ``spared``: it does something that is worth going on with; ``hurried``:
-    and does it now."""
+    and does it now; ``stalled``: and nobody read what it said meanwhile."""
 
     def __init__(self) -> None:
-        self.spared = self.hurried = False
+        self.spared = self.hurried = self.stalled = False
         self.over = False
         self.told: dict[str, str] = {}
         self.tell: Callable[[str], None] | None = None
 
     def note(self, name: str, error: OSError) -> None:
         """Once per outlet. SystemExit where all that the program does is to write."""
+        self.stalled |= error.errno == errno.ETIMEDOUT
         if name in self.told:
             return
         self.told[name] = f"{name} cannot be written ({error.strerror}): the run goes on without it"
@@ -205,13 +206,13 @@ def finish() -> int:
     except SystemExit as unwritten:
         return int(str(unwritten.code))
     finally:
-        _LOSSES.over, _LOSSES.hurried = True, False
+        _LOSSES.over = True
     return 0
 
 
 @contextmanager
 def losses_told(tell: Callable[[str], None]) -> Iterator[None]:
-    """Whatever is lost, before or meanwhile, is told to ``tell``, once. Afterwards there is time for a slow reader again."""
+    """Whatever is lost, before or meanwhile, is told to ``tell``, once. Afterwards a reader that has read has time again."""
     spare()
     for text in _LOSSES.told.values():
         tell(text)
@@ -219,7 +220,7 @@ def losses_told(tell: Callable[[str], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        _LOSSES.tell, _LOSSES.hurried = None, False
+        _LOSSES.tell, _LOSSES.hurried = None, _LOSSES.stalled
 
 
 @contextmanager

@@ -54,9 +54,10 @@ HERE = (
 """What runs in every test run; the whole matrix is slow."""
 
 
-def signalled(
-    name: str, moment: str, *words: object, before: signal.Handlers = signal.SIG_DFL
-) -> subprocess.CompletedProcess[str]:
+Told = subprocess.CompletedProcess[str]
+
+
+def signalled(name: str, moment: str, *words: object, before: signal.Handlers = signal.SIG_DFL) -> Told:
     """The command line, in a process of its own that gets the signal then; ``before``: what it inherits for SIGHUP."""
     return subprocess.run(
         [sys.executable, "-m", "tests.signalled", name, moment, *map(str, words)],
@@ -70,7 +71,7 @@ def signalled(
     )
 
 
-def check(told: subprocess.CompletedProcess[str], results: Place, states: tuple[str, ...]) -> None:
+def check(told: Told, results: Place, states: tuple[str, ...]) -> None:
     said = told.stdout + told.stderr
     assert told.returncode == 130, said
     assert "Traceback" not in said
