@@ -65,6 +65,12 @@ class Interrupts:
         finally:
             self._waiting = before
 
+    def wait_no_more(self) -> None:
+        """From now on whatever is done may be broken off: what is left can be made again from what is stored."""
+        self._waiting = True
+        if self._asked:
+            self._raise()
+
     def ask(self) -> None:
         """Do as a first signal does; may be called by another thread."""
         with self._guard:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
 from pathlib import Path
 
 from orchestrator.errors import InputError, MachineError
+
+WEIGHT_SUFFIXES = (".safetensors", ".gguf")
+NEEDED_FILES = ("config.json", "adapter_config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json")
+"""Besides weights, what is read of a model or an adapter wherever it is there."""
 
 LONGEST_NAME = 255
 LONGEST_PATH = 4096
@@ -34,17 +37,25 @@ def checked(path: Path, field: str = "") -> Path:
     return path
 
 
-def unreadable(paths: Iterable[Path]) -> str:
-    """Why the first of ``paths`` that cannot be read cannot, with its name; empty when all can. Opens none: a pipe would wait."""
-    for path in paths:
-        try:
-            mode = path.stat().st_mode
-        except OSError as error:
-            return f"{path.name} cannot be read: {error.strerror}"
+def check_readable(folder: Path, field: str) -> None:
+    """InputError when a file of a model or an adapter in ``folder`` is none, or cannot be read: a folder, a pipe (which is not
+    waited for), a link to nowhere, no permission, a bad sector."""
+    if not folder.is_dir():
+        return  # told by those who need it
+    for path in sorted(folder.iterdir()):
+        if (path.suffix in WEIGHT_SUFFIXES or path.name in NEEDED_FILES) and (why := _unreadable(path)):
+            raise InputError.because(f"{path.name} {why}", field, str(folder), "files that can be read")
+
+
+def _unreadable(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
-            return f"{path.name} is {'a folder' if stat.S_ISDIR(mode) else 'a pipe or a device'}, not a file"
-        if not os.access(path, os.R_OK):
-            return f"{path.name} cannot be read: Permission denied"
+            return f"is {'a folder' if stat.S_ISDIR(mode) else 'a pipe or a device'}, not a file"
+        with path.open("rb") as file:
+            file.read(1)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
     return ""
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from contextlib import ExitStack, closing, nullcontext
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -125,20 +125,16 @@ def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunS
         session = _session(prepared, options, console, ending)
         store.write_sweep(f"{ORIGIN}{prepared.path.absolute()}\n{prepared.sweep.text}")
         store.write_plan(prepared.plan)
-        with session.interrupts.waiting():
-            label_what_is_not(store, CLASSIFIERS[prepared.plan.classifier])
+        label_what_is_not(store, CLASSIFIERS[prepared.plan.classifier])
         progress = _Progress(prepared)
         before = _count(progress.board, State.DONE)
         ended, message = _run_items(prepared, progress, session)
         session.driver.ended(ended, message)
-        try:
-            with nullcontext() if ended == "interrupted" else session.interrupts.waiting():
-                changed = progress.compact()
-                if ended != "interrupted" and (changed or not store.has_page()):
-                    write_report(store)
-        except KeyboardInterrupt:
-            ended, message = "interrupted", ""
-            session.driver.ended(ended, message)
+        if ended != "interrupted":
+            session.interrupts.wait_no_more()
+        changed = progress.compact()
+        if ended != "interrupted" and (changed or not store.has_page()):
+            write_report(store)
     board, plan = progress.board, progress.plan
     return RunSummary(
         sweep=plan.name,

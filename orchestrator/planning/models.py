@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from actors.types import ModelSpec
 from orchestrator.errors import InputError, Problem, nearest_entry
 from orchestrator.json_text import parse_json
-from orchestrator.paths import unreadable
 from orchestrator.planning.fingerprints import WEIGHT_SUFFIXES, adapter_fingerprint, folder_fingerprint, safetensors_header
 from orchestrator.planning.hub import cached_config, fetch_config
 from orchestrator.planning.known_models import KNOWN
@@ -31,9 +30,6 @@ __all__ = [
 _READS_RESIDUAL = frozenset({"q_proj", "k_proj", "v_proj", "qkv_proj", "gate_proj", "up_proj", "gate_up_proj"})
 _WRITES_RESIDUAL = frozenset({"o_proj", "down_proj"})
 _LORA_TENSOR = re.compile(r"\.layers\.(\d+)\.(?:.*\.)?(\w+)\.(lora_[AB])(?:\.\w+)?\.weight$")
-NEEDED_FILES = frozenset(
-    {"config.json", "adapter_config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"}
-)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -130,24 +126,12 @@ def fingerprint_of(spec: ModelSpec) -> str:
         _require(folder, "config.json", "a model folder")
         if not any(path.suffix in WEIGHT_SUFFIXES for path in folder.iterdir()):
             raise InputError.because("the model folder holds no weights", "folder", str(folder), ", ".join(WEIGHT_SUFFIXES))
-        parts.append(f"folder:{_of_readable(folder, 'folder', folder_fingerprint)}")
+        parts.append(f"folder:{folder_fingerprint(folder)}")
     if spec.adapter is not None:
         for file in ("adapter_config.json", "adapter_model.safetensors"):
             _require(Path(spec.adapter), file, "an adapter folder", "adapter")
-        parts.append(f"adapter:{_of_readable(Path(spec.adapter), 'adapter', adapter_fingerprint)}")
+        parts.append(f"adapter:{adapter_fingerprint(Path(spec.adapter))}")
     return "+".join(parts)
-
-
-def _of_readable(folder: Path, field: str, fingerprint: Callable[[Path], str]) -> str:
-    """The fingerprint of a folder whose files can be read, or the reason why not."""
-    wanted = (one for one in sorted(folder.iterdir()) if one.suffix in WEIGHT_SUFFIXES or one.name in NEEDED_FILES)
-    try:
-        why = unreadable(wanted)
-        if not why:
-            return fingerprint(folder)
-    except OSError as error:
-        why = f"its files cannot be read: {error.strerror}"
-    raise InputError.because(why, field, str(folder), "files that may be read")
 
 
 def check_adapter(adapter: Path, shape: ModelShape) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from actors.types import ModelSpec, Quantization, Resources
 from orchestrator.errors import InputError
-from orchestrator.paths import expanded
+from orchestrator.paths import check_readable, expanded
 from orchestrator.planning.models import ModelShape, check_adapter, fingerprint_of, shape_of
 from orchestrator.sweep_file.schema import ModelEntry, Multipliers
 from orchestrator.sweep_file.sections import Sections
@@ -57,6 +57,7 @@ def resolve_models(top: Sections, folder: Path) -> tuple[dict[str, SweepModel], 
     for key, entry in top.entries("models", ModelEntry):
         spec = spec_of(entry, folder)
         try:
+            check_files(spec)
             shapes[key] = shape_of(spec, None if entry.shape is None else entry.shape.as_config(), entry.family)
             spec = replace(spec, fingerprint=fingerprint_of(spec))
             if spec.adapter is not None:
@@ -83,6 +84,14 @@ def spec_of(entry: ModelEntry, folder: Path) -> ModelSpec:
     if entry.folder is not None:
         return ModelSpec("folder", absolute(folder, entry.folder), **common)
     return ModelSpec("hub", entry.hub or "", entry.revision or "main", **common)
+
+
+def check_files(spec: ModelSpec) -> None:
+    """InputError when a file of the model's folder or of its adapter's cannot be read."""
+    if spec.source == "folder":
+        check_readable(Path(spec.location), "folder")
+    if spec.adapter is not None:
+        check_readable(Path(spec.adapter), "adapter")
 
 
 def absolute(folder: Path, written: str) -> str:
