@@ -50,9 +50,11 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def again(self) -> None:
-        """Take the signals back from a library that has taken them (Ray takes SIGTERM when it starts)."""
+        """Take the signals back from a library that has taken them: Ray takes SIGTERM when it starts, and has an alarm abort the
+        process three seconds after one that comes before this."""
         if self._previous:
             self._installed()
+            signal.alarm(0)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
