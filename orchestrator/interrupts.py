@@ -73,6 +73,10 @@ class Interrupts:
         if self._asked:
             self._raise()
 
+    def hold(self) -> None:
+        """From now on only ``waiting`` may be broken off again."""
+        self._waiting = False
+
     def ask(self) -> None:
         """Do as a first signal does; may be called by another thread."""
         with self._guard:

@@ -135,6 +135,7 @@ def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunS
         changed = progress.compact()
         if ended != "interrupted" and (changed or not store.has_page()):
             write_report(store)
+        session.interrupts.hold()
     board, plan = progress.board, progress.plan
     return RunSummary(
         sweep=plan.name,
@@ -203,6 +204,7 @@ def _session(prepared: Prepared, options: RunOptions, console: Console, ending: 
     journal = ending.enter_context(Journal(folder.logs, copies.fresh))
     ending.enter_context(losses_told(journal.noted))
     driver = ending.enter_context(Driver(folder, prepared.plan.name, journal, interrupts.ask))
+    ending.callback(interrupts.hold)  # the driver's last words are whole, however the run ends
     return _Session(options, console, ending, journal, interrupts, driver)
 
 
