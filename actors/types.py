@@ -179,7 +179,12 @@ class GenerationJob:
 
 @dataclass(frozen=True)
 class Response:
-    """One prompt's answer. ``token_ids`` exclude the stop token; ``prompt_tokens`` counts the rendered prompt."""
+    """One prompt's answer. ``token_ids`` exclude the stop token; ``prompt_tokens`` counts the rendered prompt.
+
+    ``text`` leaves special tokens out. ``marked``: the same with those in it that mark thoughts and channels (None: there are
+    none). ``prompt_opens``: the mark that opens the thought in which the rendered prompt ends, such as ``<think>``; empty when
+    it ends in none, None when that was not recorded.
+    """
 
     prompt_id: str
     prompt: str
@@ -187,6 +192,13 @@ class Response:
     token_ids: tuple[int, ...]
     prompt_tokens: int
     finish_reason: FinishReason
+    marked: str | None = None
+    prompt_opens: str | None = None
+
+    @property
+    def completion(self) -> str:
+        """All that tells the answer from the thoughts: the text with its marks, after the one that the prompt ends in."""
+        return (self.prompt_opens or "") + (self.text if self.marked is None else self.marked)
 
 
 @dataclass(frozen=True)

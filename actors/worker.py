@@ -24,6 +24,7 @@ from actors.extraction.capture import CaptureKey, Captures
 from actors.loading import LoadedModel, devices_of, load_model
 from actors.methods import METHODS, Contrast, Probe
 from actors.steering import check_steering
+from actors.thoughts import Marks, opened_by
 from actors.types import (
     CellResult,
     Direction,
@@ -50,6 +51,7 @@ class ModelWorker:
         self._engine: Engine | None = None
         self._captures: Captures | None = None
         self._probe: Probe | None = None
+        self._marks: Marks | None = None
         self._provenance: dict[str, str] = {}
 
     def load(self, spec: ModelSpec, engine: EngineOptions) -> ModelInfo:
@@ -67,7 +69,7 @@ class ModelWorker:
         self._engine = Engine(engine_model, engine.slots)
         self._probe = (AloneProbe if loaded.decoder.runs_alone else EngineProbe)(engine_model, loaded.renderer.render)
         self._captures = Captures(loaded)
-        self._loaded = loaded
+        self._loaded, self._marks = loaded, Marks(loaded.tokenizer)
         slots = self._engine.slots(NOMINAL_CAPACITY)
         self._provenance = {**_provenance(loaded, dependence), "products": self._engine.products}
         return ModelInfo(
@@ -150,7 +152,7 @@ class ModelWorker:
         new_tokens = sum(len(row.tokens) for row in rows)
         return CellResult(
             cell_id=job.cell_id,
-            responses=tuple(_response(row, loaded) for row in rows),
+            responses=tuple(_response(row, loaded, self._marks) for row in rows),
             fired=check_of(rows),
             residual_norm=float(np.mean(norms)) if norms else None,
             seconds=sum(row.seconds for row in rows),
@@ -201,11 +203,13 @@ class ModelWorker:
         return self._loaded
 
 
-def _response(row: Row, loaded: LoadedModel) -> Response:
+def _response(row: Row, loaded: LoadedModel, marks: Marks | None) -> Response:
     assert row.finish is not None
+    assert marks is not None
     prompt = row.rendered.prompt
-    text = loaded.renderer.decode(row.tokens)
-    return Response(prompt.id, prompt.text, text, tuple(row.tokens), len(row.rendered.token_ids), row.finish)
+    text, marked = loaded.renderer.decode(row.tokens), marks.text(row.tokens)
+    opens = opened_by(row.rendered.text, prompt.text)
+    return Response(prompt.id, prompt.text, text, tuple(row.tokens), len(row.rendered.token_ids), row.finish, marked, opens)
 
 
 def _provenance(loaded: LoadedModel, dependence: str | None) -> dict[str, str]:

@@ -199,8 +199,8 @@ def compare(
     paper: Annotated[bool, typer.Option("--paper", help="Put the sweep beside the paper's tables.")] = False,
     audit: Annotated[bool, typer.Option("--audit", help="With --paper: recompute the paper's own statistics.")] = False,
     label: Annotated[
-        Literal["coherent_refusal", "garbled", "normal"], typer.Option("--label", help="The label that is counted.")
-    ] = "coherent_refusal",
+        str | None, typer.Option("--label", metavar="LABEL", help="The label that is counted; default: coherent_refusal.")
+    ] = None,
     independent: Annotated[
         bool, typer.Option("--independent", help="Transfer effectiveness by independent resampling, as in the paper.")
     ] = False,
@@ -211,11 +211,13 @@ def compare(
     A selection is a cell id (or its beginning), `baseline`, or column=value pairs: `model=qwen-7b,layer=16,multiplier=15`.
     A column given twice takes either value. A group's cells are counted together.
     """
+    from orchestrator.classifiers import LABELS
     from orchestrator.compare.answer import Request, answer
     from orchestrator.compare.comparison import Question
 
-    question = Question(label, "independent" if independent else "joint")
     with input_errors_told():
+        counted = LABELS.target if label is None else LABELS.kind(label).name
+        question = Question(counted, "independent" if independent else "joint")
         content, shown = answer(Request(tuple(words or ()), by, against, where, pool, paper, audit, question))
         if as_json:
             print_json(content)
@@ -289,4 +291,4 @@ def _show_results(console: Console, store: Store, failed: int) -> None:
     tables = results_tables(store, console.width)
     if tables is not None:
         console.print(tables)
-    print_lines(console, reading(rows, failed, len(store.planned().cells), SERIES_TOLD).splitlines())
+    print_lines(console, reading(rows, failed, store.planned().cells, SERIES_TOLD).splitlines())

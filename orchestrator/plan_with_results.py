@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from orchestrator.classifiers import LABELS
 from orchestrator.plan import Plan, make_plan
 from orchestrator.planning.choices import Tally
 from orchestrator.planning.costs import DEFAULT_COSTS, Costs
@@ -18,9 +19,9 @@ def plan_with_results(sweep: Sweep, store: Store, costs: Costs = DEFAULT_COSTS) 
 
 def tallies(store: Store) -> Mapping[str, Tally]:
     """How the labelled cells of the results folder were labelled, by cell id."""
-    counts = {row.cell_id: (row.coherent_refusal_n, row.garbled_n, row.normal_n) for row in store.cell_rows()}
+    target, incoherent, unanswered = LABELS.target, LABELS.incoherent, LABELS.unanswered
     return {
-        cell_id: Tally(coherent + garbled + normal, coherent, garbled)
-        for cell_id, (coherent, garbled, normal) in counts.items()
-        if coherent is not None and garbled is not None and normal is not None
+        row.cell_id: Tally(row.n, row.count(target), row.count(incoherent), row.count(unanswered))
+        for row in store.cell_rows()
+        if row.labelled
     }

@@ -6,7 +6,6 @@ Every number is derived from the board when it is shown; the display keeps none 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -18,7 +17,7 @@ from rich.text import Text
 
 from actors.types import CellResult, Failure, ModelInfo
 from orchestrator.cells import Cell
-from orchestrator.classifiers import Label
+from orchestrator.classifiers import LABELS, Label
 from orchestrator.errors import plain
 from orchestrator.outlets import lines_above
 from orchestrator.plan import Plan
@@ -203,10 +202,10 @@ def cell_name(cell: Cell) -> str:
 
 
 def label_shares(labels: Sequence[Label]) -> str:
-    """``70 % refusal, 10 % garbled, 20 % normal``."""
-    counts = Counter(label.label for label in labels)
-    names = {"coherent_refusal": "refusal", "garbled": "garbled", "normal": "normal"}
-    return ", ".join(f"{100 * counts[key] / max(len(labels), 1):.0f} % {name}" for key, name in names.items())  # type: ignore[index]
+    """``70 % refusal, 10 % garbled, 20 % normal``; the share without an answer where there is any."""
+    counts = LABELS.counts(label.label for label in labels)
+    told = [name for name in LABELS.names if name != LABELS.unanswered or counts[name]]
+    return ", ".join(f"{100 * counts[name] / max(len(labels), 1):.0f} % {LABELS.kind(name).short}" for name in told)
 
 
 def failure_line(board: Board, failure: Failure) -> str:
@@ -237,7 +236,7 @@ def _overall(plan: Plan, board: Board) -> str:
 def _rest(now: ModelProgress) -> str:
     failed = f"{now.failed} failed  " if now.failed else ""
     if now.done + now.failed == now.total:
-        return failed + "done"
+        return failed + "done" if now.done else failed.rstrip()
     if now.tokens_per_second is None or now.seconds_left is None:
         return failed + "waiting"
     return f"{failed}{now.tokens_per_second:.0f} tokens/s  {duration(now.seconds_left)} left"

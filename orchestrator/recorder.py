@@ -45,7 +45,7 @@ class Listener(Protocol):
 
 def label_responses(classifier: Classifier, responses: Sequence[Response]) -> list[Label]:
     """The labels of a cell's responses."""
-    return [classifier.label(one.prompt_id, one.prompt, one.text, one.finish_reason) for one in responses]
+    return [classifier.label(one.prompt_id, one.prompt, one.completion, one.finish_reason) for one in responses]
 
 
 class Recorder:

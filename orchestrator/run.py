@@ -39,7 +39,7 @@ from orchestrator.scheduling.board import Board, State
 from orchestrator.scheduling.durable import DurablePool
 from orchestrator.scoring import label_what_is_not
 from orchestrator.storage import Place
-from orchestrator.store import Store
+from orchestrator.store import PageState, Store
 from orchestrator.sweep import Sweep, load_sweep
 from orchestrator.tracking import NullTracker, RunIdentity, Tracker, WandbTracker, live_rates, run_config, use_points
 
@@ -73,7 +73,8 @@ class Prepared:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a run left behind. ``ran``: cells finished by this run; ``done`` and ``failed``: cells of the plan, now."""
+    """What a run left behind. ``ran``: cells finished by this run; ``done`` and ``failed``: cells of the plan, now;
+    ``page``: how the report stands to the tables."""
 
     sweep: str
     results: Place
@@ -87,6 +88,7 @@ class RunSummary:
     message: str = ""
     choices: tuple[Choice, ...] = ()
     deferred: tuple[Deferred, ...] = ()
+    page: PageState = "current"
 
     @property
     def exit_code(self) -> int:
@@ -133,23 +135,29 @@ def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunS
         if ended != "interrupted":
             session.interrupts.wait_no_more()
         changed = progress.compact()
-        if ended != "interrupted" and (changed or not store.has_page()):
+        page = "behind" if changed else store.page()
+        if ended != "interrupted" and page != "current":
             write_report(store)
+            page = "current"
+        elif changed:
+            page = store.page()
         session.interrupts.hold()
-    board, plan = progress.board, progress.plan
+    board, plan, stored = progress.board, progress.plan, store.done_cells()
+    done = sum(cell.id in stored for cell in plan.cells)  # the board may hold a cell whose writing was broken off
     return RunSummary(
         sweep=plan.name,
         results=store.place,
         planned=len(plan.cells),
-        done=_count(board, State.DONE),
+        done=done,
         failed=_count(board, State.FAILED),
-        ran=_count(board, State.DONE) - before,
+        ran=max(0, done - before),
         seconds=time.monotonic() - started,
         ended=ended,
         failures=tuple(board.failures()),
         message=message,
         choices=plan.choices,
         deferred=plan.deferred,
+        page=page,
     )
 
 

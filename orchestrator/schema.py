@@ -15,17 +15,20 @@ from typing import Any, TypeAlias, get_args, get_type_hints
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from orchestrator.classifiers import Label
+from orchestrator.classifiers import LABELS, Label
 from orchestrator.errors import InputError, Problem
 from orchestrator.json_text import parse_json
 from orchestrator.records.comparison_rows import DirectionRow, TransferRow
 from orchestrator.records.rows import CellRow, canonical_json, digest_of
 from orchestrator.storage import Readable, UnreadableFileError
 
-SCHEMA_VERSION = 1
-"""Raise it when a part's column or record changes its meaning; readers refuse what is newer than they are."""
+SCHEMA_VERSION = 2
+"""Raise it when a part gets a column or one changes its meaning; readers refuse what is newer than they are.
 
-TABLES_VERSION = 2
+2: ``marked_response`` and ``prompt_opens`` of responses, ``answer`` of labels.
+"""
+
+TABLES_VERSION = 3
 """Raise it when the compacted tables change: they are then made anew from the parts."""
 
 RECORD_KEY = b"steering_sweep"
@@ -48,6 +51,8 @@ RESPONSE_PART = pa.schema(
         pa.field("prompt_tokens", pa.int32(), nullable=False),
         pa.field("new_tokens", pa.int32(), nullable=False),
         pa.field("finish_reason", pa.string(), nullable=False),
+        pa.field("marked_response", pa.string()),
+        pa.field("prompt_opens", pa.string()),
     ]
 )
 """``responses/<cell_id>.parquet``: one row per prompt, in the cell's order."""
@@ -58,9 +63,16 @@ LABEL_PART = pa.schema(
         pa.field("label", pa.string(), nullable=False),
         pa.field("evidence", pa.string(), nullable=False),
         pa.field("classifier", pa.string(), nullable=False),
+        pa.field("answer", pa.string()),
     ]
 )
 """``labels/<cell_id>.parquet``: one row per response, in the same order."""
+
+_RATES = [
+    pa.field(f"{name}_{what}", pa.int32() if what == "n" else pa.float64())
+    for name in LABELS.names
+    for what in ("n", "rate", "low", "high")
+]
 
 CELLS = pa.schema(
     [
@@ -98,18 +110,7 @@ CELLS = pa.schema(
         pa.field("prompts_sha256", pa.string()),
         pa.field("classifier", pa.string()),
         pa.field("labelled_at", _TIME),
-        pa.field("coherent_refusal_n", pa.int32()),
-        pa.field("coherent_refusal_rate", pa.float64()),
-        pa.field("coherent_refusal_low", pa.float64()),
-        pa.field("coherent_refusal_high", pa.float64()),
-        pa.field("garbled_n", pa.int32()),
-        pa.field("garbled_rate", pa.float64()),
-        pa.field("garbled_low", pa.float64()),
-        pa.field("garbled_high", pa.float64()),
-        pa.field("normal_n", pa.int32()),
-        pa.field("normal_rate", pa.float64()),
-        pa.field("normal_low", pa.float64()),
-        pa.field("normal_high", pa.float64()),
+        *_RATES,
         pa.field("direction_raw_norm", pa.float64()),
         pa.field("extraction_residual_norm", pa.float64()),
         pa.field("direction_cosine_to_full_precision", pa.float64()),
@@ -158,6 +159,7 @@ RESPONSES = pa.schema(
         pa.field("label", pa.string()),
         pa.field("evidence", pa.string()),
         pa.field("classifier", pa.string()),
+        pa.field("answer", pa.string()),
     ]
 )
 """``responses.parquet``: one row per response, cells in the plan's order; ``layer`` is the first steered one."""
@@ -195,11 +197,25 @@ def decode_part(path: Readable, schema: pa.Schema, cell_id: str) -> tuple[Table,
     if isinstance(version, int) and version > SCHEMA_VERSION:
         message = f"{path} has schema version {version}; this program knows {SCHEMA_VERSION}: update it"
         raise NewerSchemaError(Problem("results", None, message))
-    if record.get("cell_id") != cell_id or not table.schema.equals(schema):
+    completed = _completed(table, schema)
+    if record.get("cell_id") != cell_id or completed is None:
         raise UnreadableFileError(path, f"is not the part of {cell_id}")
     if digest is not None and digest != digest_of(record):
         raise UnreadableFileError(path, "its record is not what was written")
-    return table, record
+    return completed, record
+
+
+def _completed(table: Table, schema: pa.Schema) -> Table | None:
+    """``table`` with the nullable columns of ``schema`` that an earlier version did not write, all null; None when it has
+    others, or lacks one that cannot be null."""
+    there = set(table.column_names)
+    missing = [field for field in schema if field.name not in there]
+    if [field for field in schema if field.name in there] != list(table.schema) or not all(field.nullable for field in missing):
+        return None
+    columns = {
+        name: table.column(name) if name in there else pa.nulls(table.num_rows, schema.field(name).type) for name in schema.names
+    }
+    return pa.table(columns, schema=schema.with_metadata(table.schema.metadata))
 
 
 def _record(path: Readable, content: bytes) -> dict[str, object]:
@@ -239,18 +255,19 @@ def table_of(rows: Sequence[object], schema: pa.Schema) -> Table:
 
 def direction_rows_of(table: Table, path: Readable) -> list[DirectionRow]:
     """The typed rows of a ``DIRECTIONS`` table read from ``path``; ``UnreadableFileError`` when it has other columns."""
-    return [DirectionRow(**row) for row in _exactly(table, DIRECTIONS, path)]
+    return [DirectionRow(**row) for row in _known(table, DIRECTIONS, path)]
 
 
 def transfer_rows_of(table: Table, path: Readable) -> list[TransferRow]:
     """The typed rows of a ``TRANSFERS`` table read from ``path``; ``UnreadableFileError`` when it has other columns."""
-    return [TransferRow(**row) for row in _exactly(table, TRANSFERS, path)]
+    return [TransferRow(**row) for row in _known(table, TRANSFERS, path)]
 
 
-def _exactly(table: Table, schema: pa.Schema, path: Readable) -> list[dict[str, Any]]:
-    if not table.schema.equals(schema):
+def _known(table: Table, schema: pa.Schema, path: Readable) -> list[dict[str, Any]]:
+    completed = _completed(table, schema)
+    if completed is None:
         raise UnreadableFileError(path, f"has other columns than this program's {path.name}")
-    rows: list[dict[str, Any]] = table.to_pylist()
+    rows: list[dict[str, Any]] = completed.to_pylist()
     return rows
 
 
@@ -284,7 +301,7 @@ def responses_table(row: CellRow, part: Table, labels: Sequence[Label] | None) -
     }
     columns: dict[str, object] = {name: [value] * n for name, value in axes.items()}
     columns |= {name: part.column(name) for name in RESPONSE_PART.names}
-    for name in ("label", "evidence", "classifier"):
+    for name in ("label", "evidence", "classifier", "answer"):
         columns[name] = [None] * n if labels is None else [getattr(label, name) for label in labels]
     return pa.table(columns, schema=RESPONSES)
 

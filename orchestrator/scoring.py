@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from orchestrator.classifiers import CLASSIFIERS, Classifier
+from orchestrator.classifiers import CLASSIFIERS, LABELS, Classifier
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.recorder import label_responses
 from orchestrator.report import write_report
@@ -27,7 +27,7 @@ def relabel(store: Store, classifier: Classifier, cell_ids: Sequence[str]) -> Co
         except (FileNotFoundError, UnreadableFileError):
             continue
         store.write_labels(cell_id, labels)
-        counts.update(label.label for label in labels)
+        counts.update(LABELS.counts(label.label for label in labels))
     return counts
 
 
@@ -52,5 +52,5 @@ def score_results(results: Place, name: str | None) -> dict[str, object]:
         "classifier": f"{classifier.name}@{classifier.version}",
         "cells": summary.cells,
         "responses": counts.total(),
-        "labels": dict(sorted(counts.items())),
+        "labels": {name: counts[name] for name in sorted(LABELS.names) if counts[name]},
     }

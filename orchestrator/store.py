@@ -27,12 +27,12 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from actors.types import CellResult, DirectionSet, Failure, Response
 from orchestrator import schema
 from orchestrator.cells import Cell, DirectionSpec
-from orchestrator.classifiers import Label
+from orchestrator.classifiers import Label, UnknownLabelError
 from orchestrator.json_text import parse_json
 from orchestrator.records.compaction import CompactSummary, compact
 from orchestrator.records.comparison_rows import DirectionRow, TransferRow
@@ -52,6 +52,10 @@ __all__ = ["CompactSummary", "PlannedCells", "Store", "StoreLockedError", "Unrea
 
 _KNOWN: tuple[Kind, ...] = ("directions", "responses", "labels", "failures")
 _T = TypeVar("_T")
+
+PageState = Literal["none", "behind", "current"]
+"""Whether there is a report, and whether it shows what the tables hold."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -251,9 +255,12 @@ class Store:
                 self.folder.fetch(folder)
         return self.root
 
-    def has_page(self) -> bool:
-        """Whether ``report.md`` is there."""
-        return self._folder.page.exists()
+    def page(self) -> PageState:
+        """How ``report.html`` stands to ``cells.parquet``; after an interruption the tables are ahead of it."""
+        page, cells = self._folder.html_page.state(), self._folder.cells.state()
+        if page is None or not self._folder.page.exists():
+            return "none"
+        return "current" if cells is None or page.changed >= cells.changed else "behind"
 
     def _remember(self, planned: PlannedCells) -> PlannedCells:
         self._plan = planned
@@ -288,7 +295,7 @@ class Store:
             return None
         try:
             return self.read_labels(cell_id)
-        except (FileNotFoundError, UnreadableFileError):
+        except (FileNotFoundError, UnreadableFileError, UnknownLabelError):
             return None
 
 

@@ -31,26 +31,47 @@ def banner_lines(prepared: Prepared) -> list[str]:
 
 
 def ending_lines(summary: RunSummary) -> list[str]:
-    """How a run ended, where its files are, and what to type next."""
+    """How a run ended, where its files are, and what to type next; every sentence follows from ``summary``."""
     counts = f"{summary.done} of {summary.planned} cells done" + (f", {summary.failed} failed" if summary.failed else "")
-    ran = f"{summary.ran} ran now, in {duration(summary.seconds)}" if summary.ran else "nothing had to be run"
-    lines = [f"{counts}; {ran}", *failure_lines(summary.failures), *choice_lines(summary.choices, summary.deferred)]
+    lines = [f"{counts}; {_ran(summary)}", *failure_lines(summary.failures), *choice_lines(summary.choices, summary.deferred)]
     if summary.message:
         lines.append(summary.message)
     if summary.ended == "interrupted":
-        lines.append("interrupted; finished cells are kept: to continue run the same command")
+        kept = "finished cells are kept" if summary.done else "no cell is finished yet"
+        lines.append(f"interrupted; {kept}: to continue run the same command")
     elif summary.failures:
         lines.append(f"to run the failed cells again: python -m orchestrator retry {summary.results}")
-    lines.append(
-        f"results in {summary.results}: report.html to read, cells.parquet (a row per cell), responses.parquet (every answer)"
-    )
-    return lines
+    return [*lines, _files(summary)]
+
+
+def _ran(summary: RunSummary) -> str:
+    """What this run did. That nothing had to be run is said only where all that is planned is done."""
+    if summary.ran:
+        return f"{summary.ran} ran now, in {duration(summary.seconds)}"
+    waiting = any(one.waiting for one in summary.deferred)
+    if summary.ended == "finished" and summary.done == summary.planned and not summary.failures and not waiting:
+        return "nothing had to be run"
+    return f"no cell was finished now, in {duration(summary.seconds)}"
+
+
+def _files(summary: RunSummary) -> str:
+    """The files that there are to read."""
+    tables = "cells.parquet (a row per cell), responses.parquet (every answer)"
+    if not summary.done:
+        report = "report.html says why" if summary.page == "current" and summary.failures else ""
+        return "; ".join([f"results in {summary.results}: no finished cells", *([report] if report else [])])
+    if summary.page == "current":
+        return f"results in {summary.results}: report.html to read, {tables}"
+    report = {"behind": "; report.html is older than they are", "none": "; no report.html yet"}[summary.page]
+    return f"results in {summary.results}: {tables}{report}, it is written when the run comes to its end"
 
 
 def score_lines(results: Place, found: dict[str, object]) -> list[str]:
     """What ``score`` did."""
     labels = found["labels"]
-    counts = ", ".join(f"{count} {name}" for name, count in labels.items()) if isinstance(labels, dict) else ""
+    if not isinstance(labels, dict) or not found["responses"]:
+        return [f"no finished cells to label in {results}"]
+    counts = ", ".join(f"{count} {name}" for name, count in labels.items())
     return [
         f"{found['responses']} responses of {found['cells']} cells labelled by {found['classifier']}: {counts}",
         f"results in {results}: report.html, cells.parquet, responses.parquet",

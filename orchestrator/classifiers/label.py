@@ -1,12 +1,92 @@
-"""What a classifier says of one response, and the protocol that every classifier follows."""
+"""What a classifier says of one response, the set of labels it may say, and the protocol that every classifier follows.
+
+The set is the one home of the labels' names: whoever counts, tests, chooses, draws or tracks takes it from here.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol
 
-LabelName = Literal["coherent_refusal", "garbled", "normal"]
-LABEL_NAMES: tuple[LabelName, ...] = get_args(LabelName)
+from orchestrator.errors import InputError, Problem, nearest_name
+
+LabelName = Literal["coherent_refusal", "garbled", "normal", "no_answer"]
+
+Role = Literal["target", "incoherent", "other", "unanswered"]
+"""What a label says beside its name: shows the behavior, is no language, is language without the behavior, has no answer."""
+
+
+class UnknownLabelError(InputError):
+    """A label that is not in the set: it cannot be counted, and is not left out of a count."""
+
+
+@dataclass(frozen=True)
+class LabelKind:
+    """One label: its name in the tables, its ``words`` for people, one ``short`` word, and its role."""
+
+    name: LabelName
+    words: str
+    short: str
+    role: Role
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """The labels that a response may get, in the order in which they are shown."""
+
+    kinds: tuple[LabelKind, ...]
+
+    @property
+    def names(self) -> tuple[LabelName, ...]:
+        """The names, in order."""
+        return tuple(kind.name for kind in self.kinds)
+
+    @property
+    def target(self) -> LabelName:
+        """The label that shows the behavior."""
+        return self._with("target")
+
+    @property
+    def incoherent(self) -> LabelName:
+        """The label of what is no language."""
+        return self._with("incoherent")
+
+    @property
+    def unanswered(self) -> LabelName:
+        """The label of a response whose answer had not begun."""
+        return self._with("unanswered")
+
+    def kind(self, name: str) -> LabelKind:
+        """The label of this name; ``UnknownLabelError`` when there is none."""
+        found = next((kind for kind in self.kinds if kind.name == name), None)
+        if found is None:
+            allowed = ", ".join(self.names)
+            raise UnknownLabelError(Problem("label", name, "unknown label", allowed, nearest_name(name, self.names)))
+        return found
+
+    def counts(self, names: Iterable[str]) -> dict[LabelName, int]:
+        """How often each label occurs in ``names``, those that do not included; ``UnknownLabelError``."""
+        found = dict.fromkeys(self.names, 0)
+        for name in names:
+            found[self.kind(name).name] += 1
+        return found
+
+    def _with(self, role: Role) -> LabelName:
+        return next(kind.name for kind in self.kinds if kind.role == role)
+
+
+LABELS = LabelSet(
+    (
+        LabelKind("coherent_refusal", "coherent refusal", "refusal", "target"),
+        LabelKind("garbled", "garbled", "garbled", "incoherent"),
+        LabelKind("normal", "normal", "normal", "other"),
+        LabelKind("no_answer", "no answer", "no answer", "unanswered"),
+    )
+)
+"""The labels of every classifier. ``no_answer``: the answer had not begun when ``max_new_tokens`` was reached."""
+
+LABEL_NAMES: tuple[LabelName, ...] = LABELS.names
 
 
 @dataclass(frozen=True)
@@ -14,13 +94,15 @@ class Label:
     """The label of one response.
 
     ``evidence`` is a short JSON object: the rule that decided, and the phrase it matched or the numbers it measured.
-    ``classifier`` is ``name@version`` of the classifier that gave the label.
+    ``classifier`` is ``name@version`` of the classifier that gave the label. ``answer`` is the text that was judged, where
+    that is not the whole response but what the model said after its thoughts; empty where it had not begun.
     """
 
     prompt_id: str
     label: LabelName
     evidence: str
     classifier: str
+    answer: str | None = None
 
 
 class Classifier(Protocol):
@@ -38,4 +120,7 @@ class Classifier(Protocol):
         """The version that labels carry."""
 
     def label(self, prompt_id: str, prompt: str, response: str, finish_reason: str) -> Label:
-        """The label of ``response`` to ``prompt``; ``finish_reason`` is ``stop`` or ``length``."""
+        """The label of ``response`` to ``prompt``; ``finish_reason`` is ``stop`` or ``length``.
+
+        ``response`` is all that the model wrote, from the mark on that opened its thought if the prompt did that.
+        """

@@ -1,35 +1,52 @@
-"""The three-way text classifier: garbled, else a coherent refusal, else normal. Rules only, no model."""
+"""The text classifier: no answer, else garbled, else a coherent refusal, else normal. Rules only, no model."""
 
 from __future__ import annotations
 
 from orchestrator.classifiers.finding import Finding
 from orchestrator.classifiers.garbled import garbled
-from orchestrator.classifiers.label import Label, LabelName
+from orchestrator.classifiers.label import LABELS, Label, LabelName
 from orchestrator.classifiers.refusal import refusal
+from orchestrator.classifiers.thoughts import Spoken, told_apart
 
 MAX_CHARS = 100_000
 """Longer responses are judged by their first and last halves of this; a sweep's responses are some hundred tokens long."""
 
 
 class TextClassifier:
-    """Labels a response by its text alone; the rules and their policy stand in ``garbled`` and ``refusal``.
+    """Labels a response by its text alone; the rules and their policy stand in ``thoughts``, ``garbled`` and ``refusal``.
 
-    Neither the prompt nor the finish reason decides: text cut by the token limit is judged as it stands.
+    What the model thought before it answered is no part of the answer, and is not judged. The prompt does not decide, nor
+    does the finish reason, but for one case: an answer that had not begun. Else text cut by the token limit is judged as it
+    stands.
     """
 
-    name = "text-3way"
-    version = "2"
+    name = "text"
+    version = "3"
 
     def label(self, prompt_id: str, prompt: str, response: str, finish_reason: str) -> Label:
         """The label of ``response``, with the rule that decided as evidence. Deterministic; never raises."""
-        name, finding = self._judge(response)
-        return Label(prompt_id, name, finding.evidence(), f"{self.name}@{self.version}")
+        spoken = told_apart(response)
+        name, finding = _unanswered(spoken, finish_reason) or _judged(spoken.answer)
+        if spoken.thought is not None:
+            finding.measured["thought_characters"] = len(spoken.thought)
+        answer = None if spoken.answer == response else spoken.answer
+        return Label(prompt_id, name, finding.evidence(), f"{self.name}@{self.version}", answer)
 
-    def _judge(self, response: str) -> tuple[LabelName, Finding]:
-        half = MAX_CHARS // 2
-        text = response if len(response) <= MAX_CHARS else response[:half] + response[-half:]
-        if (found := garbled(text)) is not None:
-            return "garbled", found
-        if (found := refusal(text)) is not None:
-            return "coherent_refusal", found
-        return "normal", Finding("none")
+
+def _unanswered(spoken: Spoken, finish_reason: str) -> tuple[LabelName, Finding] | None:
+    """Whether there is no answer but only a thought: cut off, or never closed."""
+    if spoken.thought is None or spoken.answer:
+        return None
+    if finish_reason == "length":
+        return LABELS.unanswered, Finding("no_answer:cut_off_in_thought" if spoken.open else "no_answer:cut_off_after_thought")
+    return (LABELS.unanswered, Finding("no_answer:stopped_in_thought")) if spoken.open else None
+
+
+def _judged(answer: str) -> tuple[LabelName, Finding]:
+    half = MAX_CHARS // 2
+    text = answer if len(answer) <= MAX_CHARS else answer[:half] + answer[-half:]
+    if (found := garbled(text)) is not None:
+        return "garbled", found
+    if (found := refusal(text)) is not None:
+        return "coherent_refusal", found
+    return "normal", Finding("none")

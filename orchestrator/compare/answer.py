@@ -67,7 +67,12 @@ def finished_rows(store: Store) -> list[CellRow]:
         raise InputError.because("there is no such folder", "RESULTS", str(store.place), "the results folder of a sweep")
     rows = store.cell_rows()
     if not rows:
-        raise InputError.because("it holds no finished cells yet", "RESULTS", str(store.place), "`run` the sweep, or `score` it")
+        unseen = len(store.done_cells())
+        if unseen:
+            what, how = f"its tables do not hold its {unseen} finished cells yet", "`score` brings them up to date"
+        else:
+            what, how = "it holds no finished cells yet", "`run` the sweep"
+        raise InputError.because(what, "RESULTS", str(store.place), how)
     return rows
 
 

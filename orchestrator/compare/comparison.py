@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from orchestrator.classifiers import LabelName
+from orchestrator.classifiers import LABELS, LabelName
 from orchestrator.errors import InputError
 from orchestrator.records.rows import CellRow
 from orchestrator.statistics import (
@@ -96,7 +96,8 @@ class Paired:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A against B. ``points``: A's rate minus B's in percentage points. ``paired`` is None where the prompts differ.
+    """A against B. ``points``: A's rate minus B's in percentage points. ``paired`` is None where the
+    answers do not pair (a note says why).
 
     ``te`` is the transferred side over the target's own, when one side is the transfer of the other. ``p_holm`` is the
     Fisher p adjusted for all comparisons of the table (None: only one). ``differs``: the axes on which the sides differ.
@@ -119,7 +120,7 @@ class Comparison:
 class Question:
     """What is asked of every pair of sides: the ``label`` that is counted, and which bootstrap TE shows."""
 
-    label: LabelName = "coherent_refusal"
+    label: LabelName = LABELS.target
     te_kind: BootstrapKind = "joint"
 
 
@@ -140,7 +141,8 @@ def compare(a: Side, b: Side, question: Question, read: Reader) -> Comparison:
     if shared:
         raise InputError.because(f"{len(shared)} cells are on both sides, such as {min(shared)}", f"{a.name} | {b.name}")
     differs = tuple(axis for axis in AXES if _values(a, axis) != _values(b, axis))
-    outcomes = _paired_outcomes(a, b, differs, read)
+    found = _paired_outcomes(a, b, differs, read)
+    outcomes = None if isinstance(found, str) else found
     return Comparison(
         label=question.label,
         a=a,
@@ -149,9 +151,9 @@ def compare(a: Side, b: Side, question: Question, read: Reader) -> Comparison:
         p=fisher(a.k, a.n, b.k, b.n),
         h=cohens_h(a.k, a.n, b.k, b.n),
         paired=None if outcomes is None else _paired(*outcomes),
-        te=_transfer(a, b, outcomes, question.te_kind) if question.label == "coherent_refusal" else None,
+        te=_transfer(a, b, outcomes, question.te_kind) if question.label == LABELS.target else None,
         differs=differs,
-        notes=tuple(_notes(a, b, paired=outcomes is not None)),
+        notes=tuple(_notes(a, b, unpaired=found if isinstance(found, str) else "")),
     )
 
 
@@ -181,25 +183,28 @@ def _values(side: Side, axis: str) -> set[object]:
     return {axis_of(row, axis) for row in side.rows}
 
 
-def _paired_outcomes(a: Side, b: Side, differs: Sequence[str], read: Reader) -> tuple[list[bool], list[bool]] | None:
-    """Both sides' outcomes, item i the same prompt under the same other axes; None unless that is so for every response."""
+def _paired_outcomes(a: Side, b: Side, differs: Sequence[str], read: Reader) -> tuple[list[bool], list[bool]] | str:
+    """Both sides' outcomes, item i the same prompt under the same other axes; in words why not unless that is so for every
+    response."""
     common = [axis for axis in AXES if axis not in differs]
     first, second = (_by_condition(side, common) for side in (a, b))
-    if first is None or second is None or first.keys() != second.keys():
-        return None
+    several = [side for side, found in ((a, first), (b, second)) if len(found) < len(side.rows)]
+    if several:
+        return f"the cells of {several[0].name} are taken together, so a prompt has several answers there"
+    if first.keys() != second.keys():
+        return "the cells of the two sides are not under the same other conditions, one to one"
     pairs: tuple[list[bool], list[bool]] = ([], [])
     for key, row in first.items():
         here, there = read(row), read(second[key])
         if here.keys() != there.keys() or not _same_prompts(row, second[key]):
-            return None
+            return "the two sides were not asked the same prompts"
         pairs[0].extend(here.values())
         pairs[1].extend(there[prompt] for prompt in here)
     return pairs
 
 
-def _by_condition(side: Side, axes: Sequence[str]) -> dict[tuple[object, ...], CellRow] | None:
-    found = {tuple(axis_of(row, axis) for axis in axes): row for row in side.rows}
-    return found if len(found) == len(side.rows) else None
+def _by_condition(side: Side, axes: Sequence[str]) -> dict[tuple[object, ...], CellRow]:
+    return {tuple(axis_of(row, axis) for axis in axes): row for row in side.rows}
 
 
 def _same_prompts(one: CellRow, other: CellRow) -> bool:
@@ -234,7 +239,7 @@ def _outcomes(side: Side) -> list[bool]:
     return [True] * side.k + [False] * (side.n - side.k)
 
 
-def _notes(a: Side, b: Side, paired: bool) -> list[str]:
+def _notes(a: Side, b: Side, unpaired: str) -> list[str]:
     notes = []
     for side in (a, b):
         if side.in_sample:
@@ -246,6 +251,6 @@ def _notes(a: Side, b: Side, paired: bool) -> list[str]:
     classifiers = sorted({row.classifier or "" for row in (*a.rows, *b.rows)})
     if len(classifiers) > 1:
         notes.append(f"labelled by different classifiers: {', '.join(classifiers)}")
-    if not paired:
-        notes.append("not the same prompts under otherwise equal conditions: no paired test")
+    if unpaired:
+        notes.append(f"no paired test: {unpaired}")
     return notes

@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.classifiers import LABELS
 from orchestrator.compare.comparison import Comparison, Paired, Side
 from orchestrator.errors import plain
 from orchestrator.paper.audit import Check
@@ -24,7 +25,6 @@ from orchestrator.statistics import (
     wilson,
 )
 
-LABEL_WORDS = {"coherent_refusal": "coherent refusal", "garbled": "garbled", "normal": "normal"}
 KIND_WORDS = {
     "wilson": "95 % interval",
     "fisher": "Fisher's p",
@@ -133,7 +133,7 @@ def beside_json(found: Sequence[Beside], missing: Sequence[Measurement]) -> dict
 
 def _in_full(one: Comparison) -> list[RenderableType]:
     lines = [f"{name}  {side.name}" for name, side in (("A", one.a), ("B", one.b))]
-    rates = [f"   {LABEL_WORDS[one.label]} {_rate(side)}" + _steerable(one, side) for side in (one.a, one.b)]
+    rates = [f"   {LABELS.kind(one.label).words} {_rate(side)}" + _steerable(one, side) for side in (one.a, one.b)]
     lines = [line for pair in zip(lines, rates, strict=True) for line in pair]
     lines.append(f"A - B  {one.points:+.1f} points   Fisher's exact p {p_text(one.p)}   Cohen's h {one.h:+.2f}")
     if one.paired is not None:
@@ -147,7 +147,7 @@ def _in_full(one: Comparison) -> list[RenderableType]:
 
 def _table(comparisons: Sequence[Comparison]) -> Table:
     against = {one.b.name for one in comparisons}
-    title = f"{LABEL_WORDS[comparisons[0].label]}, B: {', '.join(sorted(against))}"
+    title = f"{LABELS.kind(comparisons[0].label).words}, B: {', '.join(sorted(against))}"
     table = Table(
         box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=Text(plain(title), style="bold"), title_justify="left"
     )
@@ -188,7 +188,7 @@ def _stacked(side: Side) -> str:
 
 
 def _steerable(one: Comparison, side: Side) -> str:
-    return "   effectively steerable (60 % or more)" if one.label == "coherent_refusal" and side.steerable else ""
+    return "   effectively steerable (60 % or more)" if one.label == LABELS.target and side.steerable else ""
 
 
 def _tested(p: float | None, p_holm: float | None) -> str:
@@ -221,7 +221,7 @@ def _beside_table(paper: PaperTable, ours: Sequence[Beside]) -> Table:
     for place, head in enumerate(("condition", "paper %", "ours %", "points", "p\nHolm", "also")):
         table.add_column(head, justify="right" if 0 < place < 5 else "left", no_wrap=0 < place < 5, overflow="fold")
     for one in ours:
-        k, n = one.row.count("coherent_refusal"), one.row.n
+        k, n = one.row.count(LABELS.target), one.row.n
         cells = (
             one.measurement.condition,
             _paper_rate(one.measurement),
@@ -266,7 +266,7 @@ def _measurement_json(one: Measurement) -> dict[str, object]:
 
 
 def _beside_json(one: Beside) -> dict[str, object]:
-    k, n = one.row.count("coherent_refusal"), one.row.n
+    k, n = one.row.count(LABELS.target), one.row.n
     interval = wilson(k, n)
     return {
         "paper": _measurement_json(one.measurement),

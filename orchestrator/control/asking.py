@@ -76,7 +76,7 @@ def cancel(root: Place, wait: float) -> Answer:
     Requests(folder.requests).ask("cancel")
     beat = _until(folder, lambda one: one.ended and not runs_here(one), wait)
     if beat.ended:
-        kept = "every finished cell is kept; the same `run` continues the sweep"
+        kept = "every finished cell is kept" + ("" if beat.state == "finished" else "; the same `run` continues the sweep")
         return Answer(True, beat.state, f"the driver has ended ({beat.state}); {kept}")
     return _unheard(beat, "cancel")
 

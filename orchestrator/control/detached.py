@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from orchestrator.control.heartbeat import Beat, read_beat
+from orchestrator.control.heartbeat import ENDED, Beat, read_beat
 from orchestrator.errors import InputError
 from orchestrator.records.folder import Folder
 from orchestrator.storage import Place
@@ -45,7 +45,13 @@ class Detached:
         return {"pid": self.pid, "results": str(self.results), "log": str(self.log), "state": self.state}
 
     def lines(self) -> list[str]:
-        """Where it is, and what to type next."""
+        """Where it is, and what to type next: an ended driver can be asked nothing."""
+        if self.state in ENDED:
+            return [
+                f"started: process {self.pid}, results in {self.results}; it has ended already: {self.state}",
+                f"how it stands: python -m orchestrator status {self.results}",
+                f"what it said is in {self.log}",
+            ]
         return [
             f"started: process {self.pid}, results in {self.results}; {self.state}",
             f"to follow:  python -m orchestrator status {self.results} --watch",

@@ -146,9 +146,10 @@ def _model_lines(status: Status) -> list[str]:
 
 def _left_lines(status: Status) -> list[str]:
     live = status.live
-    parts = [] if live is None or live.seconds_left is None else [f"about {duration(live.seconds_left)} left"]
+    on_hold = " once it goes on" if live is not None and live.state in ("pausing", "paused") else ""
+    parts = [] if live is None or live.seconds_left is None else [f"about {duration(live.seconds_left)} left{on_hold}"]
     if status.beat is not None and status.beat.retries:
-        parts.append(f"{status.beat.retries} attempts repeated in this run")
+        parts.append(f"{status.beat.retries} attempts repeated in {'the last' if live is None else 'this'} run")
     if live is not None and live.heard is not None and live.state in ("running", "pausing"):
         parts.append(f"last answer of a worker {duration(max(0.0, status.at - live.heard))} ago")
     if live is not None and live.memory is not None:

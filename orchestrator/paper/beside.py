@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from orchestrator.classifiers import LABELS
 from orchestrator.compare.comparison import AXES, Question, Reader, axis_of, compare, side_of
 from orchestrator.paper.tables import MODELS, Measurement, PaperTable
 from orchestrator.records.rows import CellRow
@@ -107,9 +108,9 @@ def _apart(one: Measurement, row: CellRow) -> float:
 
 
 def _beside(one: Measurement, row: CellRow, rows: Sequence[CellRow], read: Reader) -> Beside:
-    k, n = row.count("coherent_refusal"), row.n
+    k, n = row.count(LABELS.target), row.n
     others = [
-        ("garbled %", one.garbled, 100 * row.count("garbled") / n),
+        ("garbled %", one.garbled, 100 * row.count(LABELS.incoherent) / n),
         ("raw norm", one.norm, row.direction_raw_norm),
         ("cross-cosine", one.cross_cosine, row.cross_cosine),
         (
@@ -139,7 +140,7 @@ def _effectiveness(row: CellRow, rows: Sequence[CellRow], read: Reader) -> Trans
     same = [axis for axis in AXES if axis != "origin"]
     for control in rows:
         if control.steered and not control.is_transfer and all(axis_of(control, axis) == axis_of(row, axis) for axis in same):
-            ours, own = side_of("ours", [row], "coherent_refusal"), side_of("its own", [control], "coherent_refusal")
+            ours, own = side_of("ours", [row], LABELS.target), side_of("its own", [control], LABELS.target)
             return compare(ours, own, Question(), read).te
     return None
 

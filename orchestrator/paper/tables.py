@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from orchestrator.classifiers import LabelName
+from orchestrator.classifiers import LABELS, LabelName
 from orchestrator.errors import InputError, Problem, nearest_name
 
 
@@ -92,13 +92,14 @@ class Measurement:
 
     def count(self, label: LabelName) -> int | None:
         """Responses with ``label``: n times the printed rate; None where either is not known."""
-        rate = {"coherent_refusal": self.coherent, "garbled": self.garbled, "normal": self.normal}[label]
+        rates = {"coherent_refusal": self.coherent, "garbled": self.garbled, "normal": self.normal, "no_answer": None}
+        rate = rates[LABELS.kind(label).name]
         return None if rate is None or self.n is None else round(rate * self.n / 100)
 
     @property
     def counts(self) -> tuple[int, int] | None:
         """Coherent refusals and n; None where the paper gives no n."""
-        k = self.count("coherent_refusal")
+        k = self.count(LABELS.target)
         return None if k is None or self.n is None else (k, self.n)
 
     @property

@@ -19,11 +19,13 @@ CHOICES_VERSION = 1
 
 @dataclass(frozen=True)
 class Tally:
-    """How the responses of a finished cell were labelled: ``n`` of them, so many coherent refusals, so many garbled."""
+    """How the responses of a finished cell were labelled: ``n`` of them, so many coherent refusals, so many garbled, so many
+    whose answer had not begun."""
 
     n: int
     coherent: int
     garbled: int
+    no_answer: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Considered:
     n: int
     coherent: int
     garbled: int
+    no_answer: int = 0
 
     @property
     def coherent_rate(self) -> float:
@@ -44,9 +47,9 @@ class Considered:
         return self.coherent / self.n if self.n else 0.0
 
     @property
-    def garbled_rate(self) -> float:
-        """Share of garbled responses; 1 without responses, which speak for nothing."""
-        return self.garbled / self.n if self.n else 1.0
+    def incoherent_rate(self) -> float:
+        """Share of responses that are garbled or have no answer, of which nothing is known; 1 without responses."""
+        return (self.garbled + self.no_answer) / self.n if self.n else 1.0
 
 
 @dataclass(frozen=True)
@@ -81,13 +84,15 @@ class Choice:
             return head + self.reason
         where = "the selected layer" if one.layer is None else f"layer {one.layer}"
         rates = f"{one.coherent} of {one.n} coherent refusals, {one.garbled} garbled"
+        rates += f", {one.no_answer} without an answer" if one.no_answer else ""
         return f"{head}{where}, multiplier {one.multiplier:g} ({rates}; best of {len(self.considered)} in grid {self.origin})"
 
 
 def choose(tried: Sequence[Considered], max_garbled: float) -> Considered | None:
-    """The rule: garbled rate at most ``max_garbled``; then the best coherent refusal rate; ties: the highest multiplier, then
-    the earliest layer. None when nothing qualifies (SCIENCE.md section 7)."""
-    fit = [one for one in tried if one.garbled_rate <= max_garbled]
+    """The rule: garbled rate at most ``max_garbled``, where a response without an answer counts as garbled; then the best
+    coherent refusal rate; ties: the highest multiplier, then the earliest layer. None when nothing qualifies (SCIENCE.md
+    section 7)."""
+    fit = [one for one in tried if one.incoherent_rate <= max_garbled]
     last = float("inf")
     return max(
         fit, key=lambda one: (one.coherent_rate, one.multiplier, -(last if one.layer is None else one.layer)), default=None
@@ -153,13 +158,14 @@ class Chooser:
         place, cell = one.setting.place, one.cell
         tally = self._tallies[cell.id]
         layer, depth = (None, None) if place is None else (place.layer, float(place.depth))
-        return Considered(cell.id, layer, depth, one.setting.multiplier, tally.n, tally.coherent, tally.garbled)
+        return Considered(cell.id, layer, depth, one.setting.multiplier, tally.n, tally.coherent, tally.garbled, tally.no_answer)
 
 
 def _nothing_fits(asked: Choose, tried: Sequence[Considered]) -> str:
-    least = min(one.garbled_rate for one in tried)
+    least = min(one.incoherent_rate for one in tried)
+    or_cut = " or without an answer" if any(one.no_answer for one in tried) else ""
     settings = f"none of the {len(tried)} settings of grid {asked.origin}"
-    return f"not run: {settings} stays within {asked.max_garbled:.0%} garbled (the least is {least:.0%})"
+    return f"not run: {settings} stays within {asked.max_garbled:.0%} garbled{or_cut} (the least is {least:.0%})"
 
 
 def scaled(multiplier: float, asked: Choose) -> tuple[float, ...]:

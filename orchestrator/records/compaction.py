@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, BinaryIO, Literal, cast
 
 from orchestrator import schema
-from orchestrator.classifiers import Label
+from orchestrator.classifiers import LABELS, Label
 from orchestrator.json_text import parse_json
 from orchestrator.records.directions_table import StoredDirections, direction_rows, with_cosines
 from orchestrator.records.folder import Folder
@@ -114,7 +114,7 @@ class _Gathered:
     def take(self, cell: _Finished) -> None:
         self.rows.append(cell.row)
         if cell.labels is not None and cell.row.steered:
-            self.refused[cell.row.cell_id] = tuple(label.label == "coherent_refusal" for label in cell.labels)
+            self.refused[cell.row.cell_id] = tuple(label.label == LABELS.target for label in cell.labels)
 
 
 def _write_tables(folder: Folder, planned: PlannedCells, finished: Iterable[_Finished]) -> CompactSummary:

@@ -90,3 +90,4 @@ class TransferRow:
     te_independent_high: float | None
     mcnemar_p: float | None
     cross_cosine: float | None
+    no_answer_n: int | None = None

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from actors.types import CellResult, Response
 from orchestrator.cells import Cell
-from orchestrator.classifiers import Label
+from orchestrator.classifiers import LABELS, Label
 from orchestrator.records.rows import CellAxes, CellMeasures, SteeredAt, digest_of
 from orchestrator.schema import LABEL_PART, RESPONSE_PART, Table, decode_part, encode_part
 from orchestrator.storage import Readable, UnreadableFileError
@@ -54,6 +54,8 @@ def encode_responses(axes: CellAxes, at: SteeredAt | None, measures: CellMeasure
         "prompt_tokens": [response.prompt_tokens for response in responses],
         "new_tokens": [len(response.token_ids) for response in responses],
         "finish_reason": [response.finish_reason for response in responses],
+        "marked_response": [_storable(response.marked) for response in responses],
+        "prompt_opens": [_storable(response.prompt_opens) for response in responses],
     }
     try:
         return encode_part(RESPONSE_PART, columns, record)
@@ -79,13 +81,14 @@ def responses_of(table: Table) -> tuple[Response, ...]:
 
 def encode_labels(cell_id: str, labels: Sequence[Label], labelled_at: datetime) -> bytes:
     """The bytes of ``labels/<cell_id>.parquet``."""
-    columns = {name: [storable(getattr(label, name)) for label in labels] for name in LABEL_PART.names}
+    columns = {name: [_storable(getattr(label, name)) for label in labels] for name in LABEL_PART.names}
     return encode_part(LABEL_PART, columns, {"cell_id": cell_id, "labelled_at": labelled_at.isoformat()})
 
 
 def decode_labels(path: Readable, cell_id: str) -> tuple[tuple[Label, ...], datetime]:
-    """The labels of a cell and when they were made; errors as ``schema.decode_part``."""
+    """The labels of a cell and when they were made; errors as ``schema.decode_part``, and ``UnknownLabelError``."""
     table, record = decode_part(path, LABEL_PART, cell_id)
+    LABELS.counts(table.column("label").to_pylist())
     try:
         return tuple(Label(**row) for row in table.to_pylist()), datetime.fromisoformat(str(record["labelled_at"]))
     except (KeyError, ValueError) as error:
@@ -97,11 +100,22 @@ def storable(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def _storable(text: str | None) -> str | None:
+    return None if text is None else storable(text)
+
+
 def _steered_at(steered: Mapping[str, Any] | None) -> SteeredAt | None:
     return None if steered is None else SteeredAt(tuple(steered["layers"]), steered["source_layer"])
 
 
 def _response(row: Mapping[str, Any]) -> Response:
     return Response(
-        row["prompt_id"], row["prompt"], row["response"], tuple(row["token_ids"]), row["prompt_tokens"], row["finish_reason"]
+        prompt_id=row["prompt_id"],
+        prompt=row["prompt"],
+        text=row["response"],
+        token_ids=tuple(row["token_ids"]),
+        prompt_tokens=row["prompt_tokens"],
+        finish_reason=row["finish_reason"],
+        marked=row["marked_response"],
+        prompt_opens=row["prompt_opens"],
     )

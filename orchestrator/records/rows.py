@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from actors.types import CellResult, DirectionSet, ModelSpec
 from orchestrator.cells import Cell, SteeringSpec, variant_id
-from orchestrator.classifiers import Label, LabelName
+from orchestrator.classifiers import LABELS, Label, LabelName
 from orchestrator.statistics import wilson
 
 if TYPE_CHECKING:
@@ -103,7 +103,10 @@ class CellMeasures:
 
 @dataclass(frozen=True, kw_only=True)
 class CellTally:
-    """What the labels say of a cell: counts, rates (0 to 1) and their 95 % Wilson intervals. ``labelled_at`` is UTC."""
+    """What the labels say of a cell: counts, rates (0 to 1) and their 95 % Wilson intervals. ``labelled_at`` is UTC.
+
+    Four fields for every label of ``classifiers.LABELS``; rates are shares of all its responses, whatever their label.
+    """
 
     classifier: str | None = None
     labelled_at: datetime | None = None
@@ -119,6 +122,10 @@ class CellTally:
     normal_rate: float | None = None
     normal_low: float | None = None
     normal_high: float | None = None
+    no_answer_n: int | None = None
+    no_answer_rate: float | None = None
+    no_answer_low: float | None = None
+    no_answer_high: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +155,7 @@ class CellRow(CellAxes, CellMeasures, CellTally, CellGeometry):
     @property
     def labelled(self) -> bool:
         """Whether the cell's responses have labels."""
-        return self.coherent_refusal_n is not None
+        return getattr(self, f"{LABELS.target}_n") is not None
 
     @property
     def steered(self) -> bool:
@@ -249,11 +256,10 @@ def measures_of(cell: Cell, result: CellResult, steered: Steered, attempt: int, 
 
 
 def tally_of(labels: Sequence[Label], labelled_at: datetime) -> CellTally:
-    """Counts, rates and intervals of a cell's labels."""
+    """Counts, rates and intervals of a cell's labels; ``UnknownLabelError`` for one that is not in the set."""
     counts: dict[str, int | float | None] = {}
     n = len(labels)
-    for name in ("coherent_refusal", "garbled", "normal"):
-        k = sum(label.label == name for label in labels)
+    for name, k in LABELS.counts(label.label for label in labels).items():
         interval = wilson(k, n)
         counts |= {f"{name}_n": k, f"{name}_rate": k / n if n else None}
         counts |= {f"{name}_low": interval.low, f"{name}_high": interval.high}

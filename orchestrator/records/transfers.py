@@ -128,6 +128,7 @@ def _row(row: CellRow, control: CellRow | None, names: _Names, refused: Refused)
         coherent_refusal_high=row.coherent_refusal_high,
         garbled_n=row.garbled_n,
         normal_n=row.normal_n,
+        no_answer_n=row.no_answer_n,
         control_n=None if control is None else control.n,
         control_refusal_n=None if control is None else control.coherent_refusal_n,
         control_refusal_rate=None if control is None else control.coherent_refusal_rate,

@@ -15,7 +15,7 @@ from orchestrator.report.as_markdown import markdown_page
 from orchestrator.report.blocks import Picture
 from orchestrator.report.chosen import chosen_grid
 from orchestrator.report.curves import depth_figure, multiplier_figure
-from orchestrator.report.figures import heat_map
+from orchestrator.report.figures import heat_map, heat_map_titles
 from orchestrator.report.grid import Grid, shortened, stacked
 from orchestrator.report.matrix import matrices, matrix_figure
 from orchestrator.report.methods import methods_grid
@@ -93,7 +93,7 @@ def _comparisons(store: Store, rows: Sequence[CellRow], series: Sequence[Series]
         (
             "multipliers",
             multiplier_figure(series),
-            "Coherent, garbled and normal responses over the multiplier, at each best layer",
+            "Responses by label over the multiplier, at each best layer",
         ),
     ]
     pictures = tuple(_picture(store, name, png, about) for name, png, about in curves if png is not None)
@@ -117,7 +117,7 @@ def _matrices(store: Store) -> Iterator[Picture]:
 
 def _section(store: Store, number: int, series: Series) -> Section:
     png = heat_map(series)
-    about = "Heat maps, layer by multiplier: coherent refusals and garbled"
+    about = "Heat maps, layer by multiplier: " + " and ".join(heat_map_titles(series))
     figure = None if png is None else _picture(store, _figure_name(number, series), png, about)
 
     def read(cell_id: str) -> Sequence[tuple[Response, Label]]:

@@ -30,7 +30,8 @@ th, td { padding: .32rem .8rem; border-bottom: 1px solid var(--line); text-align
 th { background: var(--tint); font-weight: 600; } th.left, td.left { text-align: left; }
 tbody tr:hover { background: var(--tint); }
 td.coherent_refusal { background: #cfe5f7; font-weight: 600; } td.garbled { background: #fbdcb8; }
-td.normal { color: inherit; } td.alarm { background: #b3261e; color: #fff; font-weight: 700; } td.faint { color: var(--quiet); }
+td.normal { color: inherit; } td.no_answer { background: #e4d9f2; }
+td.alarm { background: #b3261e; color: #fff; font-weight: 700; } td.faint { color: var(--quiet); }
 img { max-width: 100%; height: auto; display: block; margin: 1rem 0; }
 pre { background: var(--tint); border: 1px solid var(--line); border-radius: 4px; padding: .6rem .8rem; margin: .4rem 0 .8rem;
   white-space: pre-wrap; overflow-wrap: anywhere;

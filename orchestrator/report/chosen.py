@@ -9,6 +9,7 @@ from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.values import IN_SAMPLE, number
 from orchestrator.statistics import interval_text, percent_text
 
+_NO_ANSWER = Column("no answer %", "no answer")
 _COLUMNS = (
     Column("model", left=True),
     Column("behavior", left=True),
@@ -18,11 +19,12 @@ _COLUMNS = (
     Column("multiplier", "mult."),
     Column("coherent refusal %"),
     Column("garbled %", "garbled"),
+    _NO_ANSWER,
     Column("of", spare=1),
 )
 _NOTE = (
-    "Chosen: the best rate of coherent refusals among the settings within the bound on garbled responses; on a tie the highest "
-    "multiplier. Of: how many settings were considered (choices.json has them all)."
+    "Chosen: the best rate of coherent refusals among the settings within the bound on garbled responses, where one without an "
+    "answer counts as garbled; on a tie the highest multiplier. Of: how many settings were considered (all: choices.json)."
 )
 _MARK = f"{IN_SAMPLE} in-sample: this rate chose the setting; the rate to report is that of the cells that used it."
 
@@ -31,16 +33,20 @@ def chosen_grid(choices: Sequence[Mapping[str, Any]]) -> Grid | None:
     """One row per choice of ``choices.json``; None when there is none."""
     if not choices:
         return None
-    return Grid("Chosen settings", _COLUMNS, tuple(_row(choice) for choice in choices), (_NOTE, _MARK))
+    grid = Grid("Chosen settings", _COLUMNS, tuple(_row(choice) for choice in choices), (_NOTE, _MARK))
+    cut = any(one.get("no_answer") for choice in choices for one in choice["considered"])
+    return grid if cut else grid.without(_NO_ANSWER)
 
 
 def _row(choice: Mapping[str, Any]) -> tuple[Value, ...]:
     names = tuple(Value(str(choice[key])) for key in ("model", "behavior", "method", "grid"))
     of = number(str(len(choice["considered"])))
     one = choice["chosen"]
+    none = number("-")
     if one is None:
-        return (*names, number("-"), number("-"), Value(str(choice["reason"]), short="none", tone="faint"), number("-"), of)
+        return (*names, none, none, Value(str(choice["reason"]), short="none", tone="faint"), none, none, of)
     layer = "chosen" if one["layer"] is None else f"L{one['layer']}"
     k, n = one["coherent"], one["n"]
     rate = f"{percent_text(k, n)}{IN_SAMPLE} {interval_text(k, n)} {k}/{n}"
-    return (*names, number(layer), number(f"{one['multiplier']:g}"), number(rate), number(percent_text(one["garbled"], n)), of)
+    others = (number(percent_text(count, n)) for count in (one["garbled"], one.get("no_answer", 0)))
+    return (*names, number(layer), number(f"{one['multiplier']:g}"), number(rate), *others, of)

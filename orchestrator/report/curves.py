@@ -1,4 +1,4 @@
-"""Curves with their 95 % Wilson bands: coherent refusals over depth, and the three labels over the multiplier."""
+"""Curves with their 95 % Wilson bands: coherent refusals over depth, and the labels over the multiplier."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.classifiers import LabelName
+from orchestrator.classifiers import LABELS, LabelName
 from orchestrator.records.rows import CellRow
 from orchestrator.report.drawing import COLOURS, MARKERS, panels, png_of
 from orchestrator.report.series import Series, multiplier_text
-from orchestrator.report.values import IN_SAMPLE, best_of, refusal_rate, where_text
+from orchestrator.report.values import IN_SAMPLE, best_of, refusal_rate, shown_labels, where_text
 from orchestrator.statistics import wilson
 
 POINTS = 3
@@ -22,11 +22,10 @@ LINES = 6
 """Lines in a panel, the highest first."""
 TITLE_WIDTH = 40
 
-_LABELS: tuple[tuple[LabelName, str, str, str], ...] = (
-    ("coherent_refusal", "coherent refusal", COLOURS[0], "o"),
-    ("garbled", "garbled", COLOURS[1], "s"),
-    ("normal", "normal", COLOURS[2], "^"),
-)
+_STYLES: dict[LabelName, tuple[LabelName, str, str, str]] = {
+    kind.name: (kind.name, kind.words, colour, marker)
+    for kind, colour, marker in zip(LABELS.kinds, COLOURS, MARKERS, strict=False)
+}
 
 
 @dataclass(frozen=True)
@@ -46,21 +45,21 @@ def depth_figure(series: Sequence[Series]) -> bytes | None:
     for panel, (title, lines) in zip(axes, found.items(), strict=False):
         for number, line in enumerate(lines):
             depths = [100 * (row.relative_depth or 0.0) for row in line.cells]
-            _curve(panel, depths, line.cells, ("coherent_refusal", line.name, COLOURS[number], MARKERS[number]))
+            _curve(panel, depths, line.cells, (LABELS.target, line.name, COLOURS[number], MARKERS[number]))
         _dress(panel, title, "steered depth (%)", "coherent refusal (%)")
     return png_of(figure)
 
 
 def multiplier_figure(series: Sequence[Series]) -> bytes | None:
-    """A PNG: per series the three labels over the multiplier, at its best layer; None without ``POINTS`` multipliers."""
+    """A PNG: per series the labels over the multiplier, at its best layer; None without ``POINTS`` multipliers."""
     found = [(one, line) for one in series if (line := multiplier_line(one)) is not None]
     if not found:
         return None
     figure, axes = panels(min(len(found), PANELS), "Labels over the multiplier, 95 % Wilson bands")
     for panel, (one, line) in zip(axes, found, strict=False):
         strengths = [row.multiplier or 0.0 for row in line.cells]
-        for label in _LABELS:
-            _curve(panel, strengths, line.cells, label)
+        for label in shown_labels(line.cells):
+            _curve(panel, strengths, line.cells, _STYLES[label])
         _dress(panel, f"{one.title} · {line.name}", "multiplier", "responses (%)")
     return png_of(figure)
 

@@ -1,4 +1,7 @@
-"""Heat maps, layer by multiplier: coherent refusals, and beside them the garbled share. The same rows give the same bytes."""
+"""Heat maps, layer by multiplier: coherent refusals, beside them the garbled and, where there are any, those without an answer.
+
+The same rows give the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,11 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.classifiers import LabelName
+from orchestrator.classifiers import LABELS, LabelName
 from orchestrator.records.rows import CellRow
 from orchestrator.report.drawing import new_figure, png_of
 from orchestrator.report.series import Series
-from orchestrator.report.values import IN_SAMPLE, where_text
+from orchestrator.report.values import IN_SAMPLE, main_labels, where_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +25,13 @@ ANNOTATED = 20
 
 NAMED = 48
 """Columns up to which each has its name and a gap beside it; of more, every n-th is named: a name takes milliseconds to draw."""
+
+_PANELS: dict[LabelName, tuple[str, str]] = {
+    LABELS.target: ("coherent refusals", "Blues"),
+    LABELS.incoherent: ("garbled", "Oranges"),
+    LABELS.unanswered: ("no answer", "Greys"),
+}
+"""Per label the title and the colours of its panel."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +52,18 @@ def heat_map(series: Series) -> bytes | None:
     title = textwrap.fill(series.title, int(11 * width))
     note = f"; {IN_SAMPLE} in-sample" if any(row.in_sample for row in grid.cells.values()) else ""
     figure.suptitle(f"{title}\n{_baseline(series.baseline)}{note}", fontsize=11, parse_math=False)
-    left, right = figure.subplots(1, 2, sharey=True)
-    _panel(figure, left, grid, "coherent_refusal", "coherent refusals (%)", "Blues")
-    _panel(figure, right, grid, "garbled", "garbled (%)", "Oranges")
-    left.set_ylabel("steered layer (depth)")
+    labels = main_labels(grid.cells.values())
+    axes = figure.subplots(1, len(labels), sharey=True)
+    for panel, label in zip(axes, labels, strict=True):
+        title, colours = _PANELS[label]
+        _panel(figure, panel, grid, label, f"{title} (%)", colours)
+    axes[0].set_ylabel("steered layer (depth)")
     return png_of(figure)
+
+
+def heat_map_titles(series: Series) -> list[str]:
+    """What the panels of ``heat_map`` show."""
+    return [_PANELS[label][0] for label in main_labels(_grid(series).cells.values())]
 
 
 def _panel(figure: Any, axes: Any, grid: _Grid, label: LabelName, title: str, colours: str) -> None:
@@ -93,6 +110,10 @@ def _shares(grid: _Grid, label: LabelName) -> npt.NDArray[np.float64]:
 
 
 def _baseline(row: CellRow | None) -> str:
-    if row is None or not row.labelled:
+    if row is None:
         return "no unsteered baseline"
-    return f"unsteered: {row.count('coherent_refusal')} refused, {row.count('garbled')} garbled of {row.n}"
+    if not row.labelled:
+        return "the unsteered baseline is not labelled"
+    cut = row.count(LABELS.unanswered)
+    without = f", {cut} without an answer" if cut else ""
+    return f"unsteered: {row.count(LABELS.target)} refused, {row.count(LABELS.incoherent)} garbled{without} of {row.n}"

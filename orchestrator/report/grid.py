@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.classifiers import LabelName
 from orchestrator.untrusted import visible
 
-Tone = Literal["", "coherent_refusal", "garbled", "normal", "alarm", "faint"]
+Tone = LabelName | Literal["", "alarm", "faint"]
 """What a value stands out as."""
 
 _STYLES: dict[Tone, str] = {
@@ -21,6 +22,7 @@ _STYLES: dict[Tone, str] = {
     "coherent_refusal": "green",
     "garbled": "yellow",
     "normal": "cyan",
+    "no_answer": "magenta",
     "alarm": "bold red",
     "faint": "dim",
 }
@@ -54,6 +56,12 @@ class Grid:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Value, ...], ...]
     notes: tuple[str, ...] = ()
+
+    def without(self, column: Column) -> Grid:
+        """The same without ``column``."""
+        place = self.columns.index(column)
+        rows = tuple(row[:place] + row[place + 1 :] for row in self.rows)
+        return replace(self, columns=self.columns[:place] + self.columns[place + 1 :], rows=rows)
 
 
 def stacked(grids: Sequence[Grid], width: int) -> Table:

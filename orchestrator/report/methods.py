@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from orchestrator.classifiers import LabelName
 from orchestrator.records.rows import CellRow
 from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.method_text import method_text
 from orchestrator.report.series import multiplier_text
-from orchestrator.report.values import BEST_NOTE, best_of, decimals, number, rate_value, where_text
+from orchestrator.report.values import BEST_NOTE, best_of, decimals, main_labels, number, rate_columns, rate_values, where_text
 
 REFERENCE = "dim"
 """The method that the others' directions are compared with; where it did not run, the first that did."""
@@ -22,11 +23,8 @@ _COLUMNS = (
     Column("method", left=True),
     Column("layer", left=True),
     Column("multiplier", "mult."),
-    Column("coherent refusal %"),
-    Column("garbled %", "garbled"),
-    Column("cosine"),
-    Column("of", spare=1),
 )
+_LAST = (Column("cosine"), Column("of", spare=1))
 _NOTE = (
     "Each line is the best of so many ('of') cells; 'chosen' marks the layer that the method chose itself. "
     "Cosine: of this line's direction to that of the model's first line, each at its own layer."
@@ -45,9 +43,15 @@ def methods_grid(rows: Sequence[CellRow], cosine: Cosine) -> Grid | None:
     if not groups:
         return None
     behaviors = len({line.best.behavior for lines in groups for line in lines}) > 1
-    values = tuple(_values(line, lines[0].best, cosine, behaviors) for lines in groups for line in lines)
+    labels = main_labels(line.best for lines in groups for line in lines)
+    columns = (*_COLUMNS, *rate_columns(labels), *_LAST)
+    values = tuple(
+        (*_place(line.best, behaviors), *_rates(line, labels), *_last(line, lines[0].best, cosine))
+        for lines in groups
+        for line in lines
+    )
     marked = any(line.among > 1 or line.best.in_sample for lines in groups for line in lines)
-    return Grid("Methods", _COLUMNS, values, (_NOTE, BEST_NOTE) if marked else (_NOTE,))
+    return Grid("Methods", columns, values, (_NOTE, BEST_NOTE) if marked else (_NOTE,))
 
 
 def _groups(rows: Sequence[CellRow]) -> list[list[_Line]]:
@@ -72,16 +76,19 @@ def _method(row: CellRow) -> tuple[str | None, str | None]:
     return (row.method, row.method_options)
 
 
-def _values(line: _Line, first: CellRow, cosine: Cosine, behaviors: bool) -> tuple[Value, ...]:
-    row = line.best
+def _place(row: CellRow, behaviors: bool) -> tuple[Value, ...]:
     model = row.model + (f"/{row.quantization}" if row.quantization != "none" else "")
     return (
         Value(model + (f" · {row.behavior}" if behaviors else "")),
         Value(method_text(row.method, row.method_options)),
         number(where_text(row)),
         number(multiplier_text(row)),
-        rate_value(row, "coherent_refusal", in_sample=line.among > 1 or row.in_sample is True),
-        rate_value(row, "garbled"),
-        decimals(None if row is first else cosine(row, first)),
-        number(str(line.among)),
     )
+
+
+def _rates(line: _Line, labels: Sequence[LabelName]) -> tuple[Value, ...]:
+    return rate_values(line.best, labels, in_sample=line.among > 1 or line.best.in_sample is True)
+
+
+def _last(line: _Line, first: CellRow, cosine: Cosine) -> tuple[Value, ...]:
+    return decimals(None if line.best is first else cosine(line.best, first)), number(str(line.among))

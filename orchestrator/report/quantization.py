@@ -5,28 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from orchestrator.classifiers import LabelName
+from orchestrator.classifiers import LABELS
 from orchestrator.records.comparison_rows import DirectionRow
 from orchestrator.records.rows import CellRow
 from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.series import multiplier_text
-from orchestrator.report.values import BEST_NOTE, best_of, decimals, number, rate_value, where_text
+from orchestrator.report.values import BEST_NOTE, best_of, decimals, main_labels, number, rate_columns, rate_values, where_text
 from orchestrator.statistics import fisher, holm
 
 _COLUMNS = (
     Column("model", left=True),
     Column("weights", left=True),
     Column("setting", left=True),
-    Column("coherent refusal %"),
-    Column("garbled %", "garbled"),
+)
+_LAST = (
     Column("cosine", spare=0),
     Column("norm", spare=2),
     Column("full norm", spare=3),
     Column("p (Holm)", "p", spare=1),
 )
 _NOTES = (
-    "Each model at one setting, the best of its unquantized form. Cosine: of the direction found in the quantized model to the "
-    "one found in the same model unquantized; norm: the direction's before normalising, here and there. p: Fisher's exact test "
+    "Each model at one setting, the best of its unquantized form or, where that did not run, of its first. Cosine: of the "
+    "direction found in the quantized model to the one found in the same model unquantized; norm: the direction's before "
+    "normalising, here and there. p: Fisher's exact test "
     "against the unquantized form, two-sided, Holm-adjusted over this table.",
 )
 
@@ -39,13 +40,15 @@ def quantization_grid(rows: Sequence[CellRow], directions: Iterable[DirectionRow
     norms = {(one.direction_id, one.layer): one for one in directions}
     p = _adjusted(groups)
     lines = []
+    labels = main_labels(row for group in groups for row in group.forms)
     for group in groups:
         for row in group.forms:
             marked = row.in_sample is True or (group.chosen and row is group.forms[0])
             direction = norms.get((row.direction_id or "", row.direction_layer or 0))
-            lines.append(_line(rate_value(row, "coherent_refusal", marked), row, direction, p.get(row.cell_id)))
+            lines.append(_line(rate_values(row, labels, marked), row, direction, p.get(row.cell_id)))
     marked = any(group.chosen or any(row.in_sample for row in group.forms) for group in groups)
-    return Grid("Quantization", _COLUMNS, tuple(lines), (*_NOTES, BEST_NOTE) if marked else _NOTES)
+    columns = (*_COLUMNS, *rate_columns(labels), *_LAST)
+    return Grid("Quantization", columns, tuple(lines), (*_NOTES, BEST_NOTE) if marked else _NOTES)
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def _adjusted(groups: Sequence[_Group]) -> dict[str, float]:
     pairs = [
         (row, group.forms[0]) for group in groups if group.forms[0].quantization == "none" for row in group.forms[1:] if row.n
     ]
-    name: LabelName = "coherent_refusal"
+    name = LABELS.target
     p = [fisher(row.count(name), row.n, full.count(name), full.n) for row, full in pairs]
     return {row.cell_id: adjusted for (row, _), adjusted in zip(pairs, holm(p), strict=True)}
 
@@ -95,7 +98,7 @@ def _setting(row: CellRow) -> tuple[object, ...]:
     return (None if row.layer_selected else row.layers, row.multiplier)
 
 
-def _line(rate: Value, row: CellRow, direction: DirectionRow | None, p: float | None) -> tuple[Value, ...]:
+def _line(rates: Sequence[Value], row: CellRow, direction: DirectionRow | None, p: float | None) -> tuple[Value, ...]:
     weights = row.dtype if row.quantization == "none" else row.quantization
     setting = f"{row.method} {where_text(row)} x {multiplier_text(row)}"
     norms = (direction.raw_norm if direction else None, direction.full_precision_raw_norm if direction else None)
@@ -103,8 +106,7 @@ def _line(rate: Value, row: CellRow, direction: DirectionRow | None, p: float | 
         Value(row.model),
         number(weights),
         number(setting),
-        rate,
-        rate_value(row, "garbled"),
+        *rates,
         decimals(row.direction_cosine_to_full_precision),
         decimals(norms[0], 2),
         decimals(norms[1], 2),

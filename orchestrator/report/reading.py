@@ -1,85 +1,110 @@
-"""What a sweep's table says, in one line per series: only what the counts say, good or bad."""
+"""What a sweep's table says, in one line per series: only what the counts say, good or bad, and of how much of the plan.
+
+A series of which cells are missing is told as one that is not finished: nothing is said of cells that were not run.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrator.records.rows import CellRow
-from orchestrator.report.series import Series, cell_text, mostly, series_of
+from orchestrator.classifiers import LABELS
+from orchestrator.records.rows import CellAxes, CellRow
+from orchestrator.report.series import Series, cell_text, mostly, planned_in, series_of
 from orchestrator.report.values import best_of, refusal_rate
 from orchestrator.statistics import interval_text
 
 
-def reading(rows: Sequence[CellRow], failed: int = 0, planned: int | None = None, limit: int | None = None) -> str:
-    """One line per series of finished cells, and a last one when cells failed or (of ``planned``) have not run.
+def reading(
+    rows: Sequence[CellRow], failed: int = 0, planned: Sequence[CellAxes] | int | None = None, limit: int | None = None
+) -> str:
+    """One line per series of finished cells, and a last one when cells failed or have not run.
 
-    At most ``limit`` series are told (None: all). The best cell has the highest rate of coherent refusals, then the fewest
-    garbled, then the weakest multiplier; it is the best of several on the very prompts that its rate is of.
+    ``planned``: the cells of the plan, or only how many they are (None: those of ``rows``). At most ``limit`` series are told
+    (None: all). The best cell has the highest rate of coherent refusals, then the fewest garbled or without an answer, then
+    the weakest multiplier; it is the best of several on the very prompts that its rate is of.
     """
     found = series_of(rows)
-    lines = [f"{series.title}: {'; '.join(_findings(series))}" for series in found[:limit]]
+    total = planned if isinstance(planned, int) else len(rows if planned is None else planned)
+    lines = [_line(series, _progress(series, rows, planned)) for series in found[:limit]]
     if len(found) > len(lines):
         lines.append(f"and {len(found) - len(lines)} more series")
-    missing = max(0, planned - len(rows) - failed) if planned is not None else 0
-    absent = [
-        text for count, text in ((failed, "failed"), (missing, "not run yet")) if count for text in [f"{_cells(count)} {text}"]
-    ]
+    missing = max(0, total - len(rows) - failed)
+    absent = [f"{_cells(count)} {text}" for count, text in ((failed, "failed"), (missing, "not run yet")) if count]
     if not rows:
         absent.insert(0, "no finished cells")
     return "\n".join([*lines, *([", ".join(absent)] if absent else [])])
 
 
-def _findings(series: Series) -> list[str]:
+def _progress(series: Series, rows: Sequence[CellRow], planned: Sequence[CellAxes] | int | None) -> tuple[int, int]:
+    """Finished and planned cells of a series; where only the plan's size is known, those of the sweep."""
+    if isinstance(planned, int):
+        return len(rows), planned
+    return len(series.rows), len(series.rows) if planned is None else planned_in(series, planned)
+
+
+def _line(series: Series, progress: tuple[int, int]) -> str:
+    done, total = progress
+    if done >= total:
+        return f"{series.title}: {'; '.join(_findings(series, ''))}"
+    return f"{series.title}: so far, {done} of {_cells(total)}: {'; '.join(_findings(series, ' so far'))}"
+
+
+def _findings(series: Series, so_far: str) -> list[str]:
     steered = [row for row in series.steered if row.multiplier != 0]
     labelled = [row for row in steered if row.labelled]
-    found = [_baseline(series.baseline)]
+    found = [_baseline(series.baseline, so_far)]
     if not steered:
-        return [*found, "no steered cells"]
+        return [*found, f"no steered cells{so_far}"]
     if labelled:
-        found.append(_best(labelled, series.baseline))
-        found.append(_garbled(labelled))
+        found += [_best(labelled, series.baseline, so_far), _garbled(labelled, so_far), _unanswered(labelled)]
     if len(labelled) < len(steered):
         found.append(f"{_cells(len(steered) - len(labelled))} not labelled")
-    return [text for text in (*found, _verified(steered)) if text]
+    return [text for text in (*found, _verified(steered, so_far)) if text]
 
 
-def _baseline(row: CellRow | None) -> str:
+def _baseline(row: CellRow | None, so_far: str) -> str:
     if row is None:
-        return "no unsteered baseline"
+        return f"no unsteered baseline{so_far}"
     if not row.labelled:
         return "the unsteered baseline is not labelled"
-    text = f"{row.count('coherent_refusal')}/{row.n} refusals unsteered"
-    garbled = row.count("garbled")
-    return text + (f" and {garbled}/{row.n} garbled" if garbled else "")
+    text = f"{row.count(LABELS.target)}/{row.n} refusals unsteered"
+    garbled, cut = row.count(LABELS.incoherent), row.count(LABELS.unanswered)
+    text += f" and {garbled}/{row.n} garbled" if garbled else ""
+    return text + (f" and {cut}/{row.n} without an answer" if cut else "")
 
 
-def _best(rows: Sequence[CellRow], baseline: CellRow | None) -> str:
+def _best(rows: Sequence[CellRow], baseline: CellRow | None, so_far: str) -> str:
     best = best_of(rows)
-    count = best.count("coherent_refusal")
+    count = best.count(LABELS.target)
     if count == 0:
-        return f"no coherent refusal in any of {_cells(len(rows))}"
-    text = f"best cell {cell_text(best)}: {count}/{best.n} coherent refusals {interval_text(count, best.n)}"
+        return f"no coherent refusal in any of {_cells(len(rows))}{so_far}"
+    text = f"best cell{so_far} {cell_text(best)}: {count}/{best.n} coherent refusals {interval_text(count, best.n)}"
     text += " (in-sample)" if best.in_sample else ""
     if baseline is not None and baseline.labelled and refusal_rate(best) <= refusal_rate(baseline):
-        return f"no cell refuses more often than unsteered ({text})"
+        return f"no cell{so_far} refuses more often than unsteered ({text})"
     return text
 
 
-def _garbled(rows: Sequence[CellRow]) -> str:
-    garbled = [row for row in rows if mostly(row, row.count("garbled"))]
+def _garbled(rows: Sequence[CellRow], so_far: str) -> str:
+    garbled = [row for row in rows if mostly(row, row.count(LABELS.incoherent))]
     if not garbled:
-        return "no cell mostly garbled"
+        return f"no cell mostly garbled{so_far}"
     if len(garbled) == len(rows):
-        return "every steered cell is mostly garbled"
+        return f"every steered cell{so_far} is mostly garbled"
     weakest = min(garbled, key=lambda row: abs(row.multiplier or 0.0))
-    return f"{len(garbled)} of {_cells(len(rows))} mostly garbled, the weakest at {cell_text(weakest)}"
+    return f"{len(garbled)} of {_cells(len(rows))}{so_far} mostly garbled, the weakest at {cell_text(weakest)}"
 
 
-def _verified(rows: Sequence[CellRow]) -> str:
+def _unanswered(rows: Sequence[CellRow]) -> str:
+    cut, n = sum(row.count(LABELS.unanswered) for row in rows), sum(row.n for row in rows)
+    return f"{cut} of {n} responses without an answer, which had not begun within max_new_tokens" if cut else ""
+
+
+def _verified(rows: Sequence[CellRow], so_far: str) -> str:
     verified = sum(row.fired is True for row in rows)
     if verified == len(rows):
-        return f"steering verified in all {len(rows)} steered cells" if len(rows) > 1 else "steering verified"
-    return f"steering NOT verified in {len(rows) - verified} of {len(rows)} steered cells"
+        return f"steering verified in all {len(rows)} steered cells{so_far}" if len(rows) > 1 else f"steering verified{so_far}"
+    return f"steering NOT verified in {len(rows) - verified} of {len(rows)} steered cells{so_far}"
 
 
 def _cells(count: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from orchestrator.records.rows import CellRow
+from orchestrator.records.rows import CellAxes, CellRow
 from orchestrator.report.method_text import options_text
 from orchestrator.untrusted import visible
 
@@ -60,6 +60,14 @@ def series_of(rows: Iterable[CellRow]) -> list[Series]:
     ]
 
 
+def planned_in(series: Series, planned: Iterable[CellAxes]) -> int:
+    """How many cells of the plan belong to a series: those that differ from its cells in layer and multiplier only, and its
+    baseline. Of a baseline alone: all cells of its model and behavior."""
+    target = _test(series.rows[0])
+    kinds = {_kind(row) for row in series.steered}
+    return sum(_test(axes) == target and (axes.multiplier is None or not kinds or _kind(axes) in kinds) for axes in planned)
+
+
 def layer_text(row: CellRow) -> str:
     """Where a cell is steered: ``L15+`` from layer 15 on, ``L15`` there only, ``L12,15`` a list, ``L10-20`` a run."""
     layers = row.layers or ()
@@ -100,8 +108,16 @@ def _target(row: CellRow) -> tuple[object, ...]:
 
 
 def _key(row: CellRow) -> tuple[object, ...]:
-    steering = (row.method, row.method_options, row.extractor, row.source_model, row.scope, row.intervention)
-    return (*_target(row), row.direction_id, *steering)
+    return (*_target(row), *_kind(row))
+
+
+def _test(axes: CellAxes) -> tuple[object, ...]:
+    """As ``_target``, of what a plan says."""
+    return (axes.variant, axes.model, axes.behavior, axes.n, axes.max_new_tokens)
+
+
+def _kind(axes: CellAxes) -> tuple[object, ...]:
+    return (axes.direction_id, axes.method, axes.method_options, axes.extractor, axes.source_model, axes.scope, axes.intervention)
 
 
 def _place(row: CellRow) -> tuple[tuple[int, ...], bool, float]:

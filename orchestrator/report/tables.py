@@ -4,64 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from orchestrator.classifiers import LABELS, LabelName
 from orchestrator.records.rows import CellRow
 from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.series import Series, multiplier_text
 from orchestrator.report.values import (
     BEST_NOTE,
-    LABELS,
     best_of,
     fired_value,
+    main_labels,
     number,
     planned_note,
-    rate_value,
+    rate_columns,
+    rate_values,
+    shown_labels,
     where_text,
 )
 from orchestrator.statistics import percent_text
 
-_RATES = (Column("coherent refusal %"), Column("garbled %", "garbled"), Column("normal %", "normal"))
-_CELLS = (
-    Column("layer", left=True),
-    Column("multiplier", "mult."),
-    Column("x norm", spare=2),
-    *_RATES,
-    Column("fired"),
-    Column("seconds", "s", spare=1),
-)
-_BEST = (
-    Column("series", left=True),
-    Column("unsteered %", "unst."),
-    Column("best cell", left=True),
-    *_RATES[:2],
-    Column("of"),
-)
+_WHERE = (Column("layer", left=True), Column("multiplier", "mult."), Column("x norm", spare=2))
+_RUN = (Column("fired"), Column("seconds", "s", spare=1))
+_BEST = (Column("series", left=True), Column("unsteered %", "unst."), Column("best cell", left=True))
 
 
 def cells_grid(series: Series) -> Grid:
     """A series, baseline first. ``x norm``: multiplier / residual norm."""
-    return Grid(series.title, _CELLS, tuple(_cell(row) for row in series.rows), planned_note(series.rows))
+    labels = shown_labels(series.rows)
+    columns = (*_WHERE, *rate_columns(labels), *_RUN)
+    return Grid(series.title, columns, tuple(_cell(row, labels) for row in series.rows), planned_note(series.rows))
 
 
 def best_grid(series: Sequence[Series]) -> Grid:
     """Per series its baseline's rate and its best cell, an in-sample choice wherever there are several; ``of``: how many."""
     found = [(one, labelled) for one in series if (labelled := [row for row in one.steered if row.labelled and row.multiplier])]
-    rows = tuple(_best(one, labelled) for one, labelled in found)
+    labels = main_labels(best_of(labelled) for _, labelled in found)
+    rows = tuple(_best(one, labelled, labels) for one, labelled in found)
     marked = any(len(labelled) > 1 or labelled[0].in_sample for _, labelled in found)
-    return Grid("The best cell of each series", _BEST, rows, (BEST_NOTE,) if marked else ())
+    columns = (*_BEST, *rate_columns(labels), Column("of"))
+    return Grid("The best cell of each series", columns, rows, (BEST_NOTE,) if marked else ())
 
 
-def _best(series: Series, labelled: Sequence[CellRow]) -> tuple[Value, ...]:
+def _best(series: Series, labelled: Sequence[CellRow], labels: Sequence[LabelName]) -> tuple[Value, ...]:
     best = best_of(labelled)
     baseline = series.baseline
-    unsteered = number("-" if baseline is None or not baseline.labelled else percent_text(baseline.count(LABELS[0]), baseline.n))
-    rates = [rate_value(best, label, in_sample=len(labelled) > 1 or best.in_sample is True) for label in LABELS[:2]]
+    unsteered = number(
+        "-" if baseline is None or not baseline.labelled else percent_text(baseline.count(LABELS.target), baseline.n)
+    )
+    rates = rate_values(best, labels, in_sample=len(labelled) > 1 or best.in_sample is True)
     place = f"{where_text(best)} x {multiplier_text(best)}"
     return (Value(series.title), unsteered, number(place), *rates, number(str(len(labelled))))
 
 
-def _cell(row: CellRow) -> tuple[Value, ...]:
+def _cell(row: CellRow, labels: Sequence[LabelName]) -> tuple[Value, ...]:
     ratio = number("-" if row.norm_ratio is None else f"{row.norm_ratio:.2f}")
-    rates = [rate_value(row, label, in_sample=row.in_sample is True) for label in LABELS]
+    rates = rate_values(row, labels, in_sample=row.in_sample is True)
     return (
         number(where_text(row)),
         number(multiplier_text(row)),

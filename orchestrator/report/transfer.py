@@ -14,6 +14,7 @@ from orchestrator.report.values import IN_SAMPLE, PLANNED_NOTE, decimals, number
 from orchestrator.statistics import interval_text, percent_text
 
 _METHOD = Column("method", left=True, spare=2)
+_NO_ANSWER = Column("no answer %", "no answer")
 _COLUMNS = (
     Column("source -> target", left=True),
     _METHOD,
@@ -21,6 +22,7 @@ _COLUMNS = (
     Column("transferred %", "transf. %"),
     Column("own %"),
     Column("garbled %", "garbled", spare=1),
+    _NO_ANSWER,
     Column("TE [95 %, joint]"),
     Column("cross-cosine", "cross-cos", spare=3),
 )
@@ -41,7 +43,8 @@ def transfer_grid(transfers: Sequence[TransferRow], incomparable: Sequence[Plann
     marked = any(row.in_sample for row in transfers)
     several = len({(row.method, row.method_options) for row in transfers}) > 1
     columns = tuple(replace(column, spare=0) if several and column is _METHOD else column for column in _COLUMNS)
-    return Grid("Transfer", columns, tuple(rows), (_NOTE, PLANNED_NOTE) if marked else (_NOTE,))
+    grid = Grid("Transfer", columns, tuple(rows), (_NOTE, PLANNED_NOTE) if marked else (_NOTE,))
+    return grid if any(row.no_answer_n for row in transfers) else grid.without(_NO_ANSWER)
 
 
 def te_text(row: TransferRow) -> str:
@@ -72,7 +75,7 @@ def _row(row: TransferRow, behaviors: bool) -> tuple[Value, ...]:
         number(at),
         _rate(row.coherent_refusal_n, row.n, IN_SAMPLE if row.in_sample else ""),
         _rate(row.control_refusal_n, row.control_n or 0),
-        number("-" if row.garbled_n is None else percent_text(row.garbled_n, row.n)),
+        *(number("-" if k is None else percent_text(k, row.n)) for k in (row.garbled_n, row.no_answer_n)),
         Value(te, tone="faint" if row.te is None else "", number=True),
         decimals(row.cross_cosine),
     )
@@ -83,7 +86,7 @@ def _absent(pair: PlannedPair) -> tuple[Value, ...]:
     wide = f"widths {pair.source_width}, {pair.target_width}"
     reason = wide if pair.source_width != pair.target_width else pair.reason
     said = Value(f"not comparable: {reason}", short=f"no: {reason}", tone="faint")
-    return (Value(f"{pair.source} -> {pair.target}"), none, none, none, none, none, said, none)
+    return (Value(f"{pair.source} -> {pair.target}"), none, none, none, none, none, none, said, none)
 
 
 def _rate(k: int | None, n: int, mark: str = "") -> Value:

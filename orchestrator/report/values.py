@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from orchestrator.classifiers import LabelName
+from orchestrator.classifiers import LABELS, LabelName
 from orchestrator.records.rows import CellRow
-from orchestrator.report.grid import Tone, Value
+from orchestrator.report.grid import Column, Tone, Value
 from orchestrator.report.series import depth_text, layer_text, mostly
 from orchestrator.statistics import interval_text, percent_text
 
@@ -19,7 +19,28 @@ BEST_NOTE = (
     "expect less on others."
 )
 
-LABELS: tuple[LabelName, ...] = ("coherent_refusal", "garbled", "normal")
+
+def shown_labels(rows: Iterable[CellRow]) -> tuple[LabelName, ...]:
+    """The labels that a table of ``rows`` shows: every one, but ``no_answer`` only where a response has it."""
+    cut = any(row.count(LABELS.unanswered) for row in rows)
+    return tuple(name for name in LABELS.names if cut or name != LABELS.unanswered)
+
+
+def main_labels(rows: Iterable[CellRow]) -> tuple[LabelName, ...]:
+    """The labels that a table of best cells shows: the behavior's, garbled, and ``no_answer`` where a response has it."""
+    told = (LABELS.target, LABELS.incoherent, LABELS.unanswered)
+    return tuple(name for name in shown_labels(rows) if name in told)
+
+
+def rate_columns(labels: Iterable[LabelName]) -> tuple[Column, ...]:
+    """A column for each of ``labels``."""
+    kinds = map(LABELS.kind, labels)
+    return tuple(Column(f"{kind.words} %", "" if kind.name == LABELS.target else kind.short) for kind in kinds)
+
+
+def rate_values(row: CellRow, labels: Iterable[LabelName], in_sample: bool = False) -> tuple[Value, ...]:
+    """What ``rate_columns`` of the same labels hold of a cell."""
+    return tuple(rate_value(row, label, in_sample) for label in labels)
 
 
 def number(text: str, tone: Tone = "") -> Value:
@@ -30,12 +51,12 @@ def number(text: str, tone: Tone = "") -> Value:
 def rate_value(row: CellRow, label: LabelName, in_sample: bool = False) -> Value:
     """Percent with interval and count; where space is short only coherent refusals keep them."""
     if not row.labelled:
-        return Value("unlabelled", short="?" if label != "coherent_refusal" else None, number=True)
+        return Value("unlabelled", short="?" if label != LABELS.target else None, number=True)
     k = row.count(label)
-    mark = IN_SAMPLE if in_sample and label == "coherent_refusal" else ""
+    mark = IN_SAMPLE if in_sample and label == LABELS.target else ""
     whole = f"{percent_text(k, row.n)}{mark} {interval_text(k, row.n)} {k}/{row.n}".replace("  ", " ")
     tone: Tone = label if mostly(row, k) else ""
-    return Value(whole, short=None if label == "coherent_refusal" else percent_text(k, row.n), tone=tone, number=True)
+    return Value(whole, short=None if label == LABELS.target else percent_text(k, row.n), tone=tone, number=True)
 
 
 def where_text(row: CellRow) -> str:
@@ -63,9 +84,14 @@ def planned_note(rows: Iterable[CellRow]) -> tuple[str, ...]:
 
 def refusal_rate(row: CellRow) -> float:
     """The share of coherent refusals; 0 without responses."""
-    return row.count("coherent_refusal") / row.n if row.n else 0.0
+    return row.count(LABELS.target) / row.n if row.n else 0.0
 
 
 def best_of(rows: Iterable[CellRow]) -> CellRow:
-    """The highest rate of coherent refusals, then the fewest garbled, then the weakest multiplier; ValueError on no rows."""
-    return max(rows, key=lambda row: (refusal_rate(row), -row.count("garbled"), -abs(row.multiplier or 0.0)))
+    """The highest rate of coherent refusals, then the fewest garbled or without an answer, then the weakest multiplier;
+    ValueError on no rows."""
+    return max(rows, key=lambda row: (refusal_rate(row), -_incoherent(row), -abs(row.multiplier or 0.0)))
+
+
+def _incoherent(row: CellRow) -> int:
+    return row.count(LABELS.incoherent) + row.count(LABELS.unanswered)

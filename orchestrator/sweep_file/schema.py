@@ -221,9 +221,10 @@ class Transfer(Entry):
 class Choose(Entry):
     """Settings taken from the finished cells of an earlier grid, per model variant, behavior and method (SCIENCE.md section 7).
 
-    Among the settings of grid ``from`` whose garbled rate is at most ``max_garbled``: the best coherent refusal rate, then
-    the highest multiplier, then the earliest layer. ``layer`` and ``multiplier`` say what is taken over; ``around``: factors
-    of the multiplier to run. ``method`` and ``quantization``: take another method's choice, another variant's.
+    Among the settings of grid ``from`` whose garbled rate is at most ``max_garbled`` (a response without an answer counts as
+    garbled): the best coherent refusal rate, then the highest multiplier, then the earliest layer. ``layer`` and
+    ``multiplier`` say what is taken over; ``around``: factors of the multiplier to run. ``method`` and ``quantization``: take
+    another method's choice, another variant's.
     """
 
     origin: Name = Field(alias="from")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from actors.types import CellResult
 from actors.use import Use
 from orchestrator.cells import Cell, model_identity
-from orchestrator.classifiers import LABEL_NAMES, Label
+from orchestrator.classifiers import LABELS, Label
 from orchestrator.plan import Plan
 from orchestrator.progress import progress_of
 from orchestrator.scheduling.board import Board
@@ -49,8 +48,8 @@ def axes(cell: Cell) -> dict[str, Value]:
 
 def metrics(result: CellResult, labels: Sequence[Label]) -> dict[str, Value]:
     """What a cell gave: the share of each label, their number, tokens, seconds, and whether the steering fired."""
-    counts = Counter(label.label for label in labels)
-    shares = {f"{name}_rate": counts[name] / max(len(labels), 1) for name in LABEL_NAMES}
+    counts = LABELS.counts(label.label for label in labels)
+    shares = {f"{name}_rate": count / max(len(labels), 1) for name, count in counts.items()}
     measured = {name: value for name, value in asdict(result.fired).items() if value is not None}
     if result.residual_norm is not None:
         measured["residual_norm"] = result.residual_norm

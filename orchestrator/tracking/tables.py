@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.classifiers import LABELS
 from orchestrator.records.rows import CellRow
 from orchestrator.redaction import redacted
 from orchestrator.store import Store, UnreadableFileError
@@ -23,13 +24,12 @@ KEPT_SUFFIXES = (".md", ".html", ".parquet", ".png")
 CELL_COLUMNS = (
     *("cell_id", "model", "family", "quantization", "dtype", "behavior", "method", "extractor", "source_model", "is_transfer"),
     *("scope", "layer", "source_layer", "depth", "intervention", "multiplier", "n"),
-    *("coherent_refusal_rate", "coherent_refusal_low", "coherent_refusal_high"),
-    *("garbled_rate", "garbled_low", "garbled_high", "normal_rate", "normal_low", "normal_high"),
+    *(f"{name}_{what}" for name in LABELS.names for what in ("rate", "low", "high")),
     *("fired", "shift_ratio_min", "shift_ratio_max", "residual_norm", "norm_ratio", "direction_raw_norm"),
     *("new_tokens", "seconds", "attempt"),
 )
 RESPONSE_AXES = ("cell_id", "model", "quantization", "behavior", "method", "layer", "multiplier")
-RESPONSE_COLUMNS = (*RESPONSE_AXES, "prompt_id", "prompt", "response", "finish_reason", "label", "evidence")
+RESPONSE_COLUMNS = (*RESPONSE_AXES, "prompt_id", "prompt", "response", "finish_reason", "label", "evidence", "answer")
 FAILURE_COLUMNS = ("item_id", "kind", "message", "attempt", "worker")
 
 
@@ -78,7 +78,7 @@ def _sampled_responses(store: Store, rows: Sequence[CellRow]) -> Iterator[list[o
         for response in sorted(responses, key=lambda one: _rank(row.cell_id + one.prompt_id))[:RESPONSES_PER_CELL]:
             label = labels.get(response.prompt_id)
             told = (response.prompt_id, response.prompt, response.text, response.finish_reason)
-            judged = (None, None) if label is None else (label.label, label.evidence)
+            judged = (None, None, None) if label is None else (label.label, label.evidence, label.answer)
             yield [*(_plain(getattr(row, name)) for name in RESPONSE_AXES), *(_plain(one) for one in (*told, *judged))]
 
 

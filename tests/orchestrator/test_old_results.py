@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -18,7 +19,9 @@ NEW_COLUMNS = [
     "prompts_sha256",
     "direction_cosine_to_full_precision",
     "cross_cosine",
+    *(f"no_answer_{what}" for what in ("n", "rate", "low", "high")),
 ]
+NEW_PART_COLUMNS = {"responses": ["marked_response", "prompt_opens"], "labels": ["answer"]}
 NEW_AXES = ("layer_selected", "in_sample")
 
 
@@ -40,12 +43,21 @@ def aged(root: Path) -> Store:
         del record["steered"], record["sha256"]
         for name in NEW_AXES:
             del record["axes"][name]
-        with open_writer(path, table.schema.with_metadata({RECORD_KEY: json.dumps(record).encode()})) as writer:
-            writer.write_table(table.replace_schema_metadata({RECORD_KEY: json.dumps(record).encode()}))
+        _write(path, table.drop_columns(NEW_PART_COLUMNS["responses"]), record)
+    for path in (root / "labels").iterdir():
+        table = pq.read_table(path)
+        _write(path, table.drop_columns(NEW_PART_COLUMNS["labels"]), json.loads(table.schema.metadata[RECORD_KEY]))
     pq.write_table(pq.read_table(root / "cells.parquet").drop_columns(NEW_COLUMNS), root / "cells.parquet")
     for name in (".compacted", "directions.parquet", "transfer.parquet"):
         (root / name).unlink()
     return Store(root)
+
+
+def _write(path: Path, table: Any, record: dict[str, object]) -> None:
+    """A part with the record of version 1."""
+    metadata = {RECORD_KEY: json.dumps({**record, "version": 1}).encode()}
+    with open_writer(path, table.schema.with_metadata(metadata)) as writer:
+        writer.write_table(table.replace_schema_metadata(metadata))
 
 
 def test_its_table_is_read_as_it_is(tmp_path: Path) -> None:
@@ -59,6 +71,7 @@ def test_its_table_is_read_as_it_is(tmp_path: Path) -> None:
         None,
         None,
     )
+    assert (rows[-1].no_answer_n, rows[-1].count("no_answer"), rows[-1].labelled) == (None, 0, True)
     assert (store.direction_rows(), store.transfer_rows()) == ([], [])
     assert not (tmp_path / "quarantine").exists()
 
@@ -70,6 +83,8 @@ def test_it_is_compacted_and_reported_without_losing_anything(tmp_path: Path) ->
     assert (summary.cells, summary.unlabelled, summary.quarantined) == (5, 0, ())
     rows = store.cell_rows()
     assert (rows[-1].layers, rows[-1].source_layer, rows[-1].layer_selected) == (tuple(range(15, 30)), 15, False)
+    assert (rows[-1].no_answer_n, rows[-1].no_answer_rate) == (0, 0.0)
+    assert {one.prompt_opens for one in store.read_responses(rows[-1].cell_id)} == {None}
     assert rows[-1].prompts_sha256 == rows[0].prompts_sha256 is not None
     assert len(store.direction_rows()) == 30
     assert "9/10" in write_report(store).read_text()

@@ -40,7 +40,7 @@ ARROW: dict[object, tuple[pa.DataType, ...]] = {
     datetime: (pa.timestamp("us", tz="UTC"),),
     tuple[int, ...]: (pa.list_(pa.int16()),),
 }
-LABELS = {"prompt_id": ["a"], "label": ["normal"], "evidence": ["{}"], "classifier": ["text-3way@1"]}
+LABELS = {"prompt_id": ["a"], "label": ["normal"], "evidence": ["{}"], "classifier": ["text@3"], "answer": ["Yes."]}
 
 
 def row(layer: int | None, multiplier: float = 8.0) -> CellRow:
@@ -113,6 +113,8 @@ def test_responses_without_labels_have_nulls_of_type_string() -> None:
             "prompt_tokens": pa.array([1] * 10, pa.int32()),
             "new_tokens": pa.array([0] * 10, pa.int32()),
             "finish_reason": ["stop"] * 10,
+            "marked_response": pa.nulls(10, pa.string()),
+            "prompt_opens": [""] * 10,
         }
     )
     table = responses_table(row(15), part, None)
@@ -130,6 +132,19 @@ def test_a_part_comes_back_with_its_record(tmp_path: Path) -> None:
     assert table.to_pydict() == LABELS
     assert record == {"cell_id": "cell-a", "ratio": 0.1, "none": None}
     assert encode_part(LABEL_PART, LABELS, {"cell_id": "cell-a", "ratio": 0.1, "none": None}) == path.read_bytes()
+
+
+def test_columns_that_an_earlier_version_did_not_write_are_null(tmp_path: Path) -> None:
+    path = tmp_path / "cell-a.parquet"
+    earlier = pa.schema([field for field in LABEL_PART if field.name != "answer"])
+    columns = {name: values for name, values in LABELS.items() if name != "answer"}
+    path.write_bytes(encode_part(earlier, columns, {"cell_id": "cell-a"}))
+    table, _ = decode_part(path, LABEL_PART, "cell-a")
+    assert table.schema.equals(LABEL_PART)
+    assert table.to_pydict() == {**columns, "answer": [None]}
+    path.write_bytes(encode_part(pa.schema(list(earlier)[:-1]), columns, {"cell_id": "cell-a"}))
+    with pytest.raises(UnreadableFileError, match="not the part"):  # every version has a classifier's name
+        decode_part(path, LABEL_PART, "cell-a")
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])

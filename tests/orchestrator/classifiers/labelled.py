@@ -9,9 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.classifiers import LABEL_NAMES, Classifier, LabelName
+from orchestrator.classifiers import LABEL_NAMES, LABELS, Classifier, LabelName
 
 PATH = Path(__file__).with_name("labelled.jsonl")
+JUDGED = tuple(name for name in LABEL_NAMES if name != LABELS.unanswered)
+"""The labels that occur in the set, of models that do not think before they answer."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Scores:
     def show(self, title: str) -> str:
         """Confusion table, precision and recall as plain text."""
         lines = [title, "reader \\ classifier " + " ".join(f"{name:>17}" for name in LABEL_NAMES) + "  precision  recall"]
-        for truth in LABEL_NAMES:
+        for truth in JUDGED:
             counts = " ".join(f"{self.table[truth, given]:>17}" for given in LABEL_NAMES)
             lines.append(f"{truth:<19} {counts}  {self.precision(truth):>9.3f}  {self.recall(truth):>6.3f}")
         return "\n".join([*lines, "differ: " + (", ".join(self.errors) or "none")])

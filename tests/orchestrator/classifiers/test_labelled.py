@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from orchestrator.classifiers import CLASSIFIERS, LABEL_NAMES
-from tests.orchestrator.classifiers.labelled import Labelled, load, score
+from orchestrator.classifiers import CLASSIFIERS
+from tests.orchestrator.classifiers.labelled import JUDGED, Labelled, load, score
 
 ITEMS = load()
 PREFIXES = {
@@ -25,7 +25,7 @@ def test_the_set_is_large_varied_and_well_formed() -> None:
     assert {item.source for item in ITEMS} == {"handwritten", "smollm2-steered", "paper"}
     assert sum(item.source == "smollm2-steered" for item in ITEMS) >= 150
     labels = Counter(item.label for item in ITEMS)
-    assert all(labels[name] >= 80 for name in LABEL_NAMES)
+    assert all(labels[name] >= 80 for name in JUDGED)
     halves = Counter(item.half for item in ITEMS)
     assert min(halves.values()) >= 0.4 * len(ITEMS)
 
@@ -36,7 +36,7 @@ def test_precision_and_recall_of_every_label() -> None:
     for half in ("dev", "held_out"):
         chosen = [item for item in ITEMS if item.half == half]
         print(score(CLASSIFIERS["text"], chosen).show(f"{half} {len(chosen)}"))
-    for name in LABEL_NAMES:
+    for name in JUDGED:
         assert scores.precision(name) >= 0.95, scores.show("all")
         assert scores.recall(name) >= 0.95, scores.show("all")
 
@@ -59,7 +59,7 @@ def test_every_label_carries_its_evidence_and_version(item: Labelled) -> None:
     label = classifier.label(item.id, item.prompt, item.response, "length")
     evidence = json.loads(label.evidence)
     assert label.prompt_id == item.id
-    assert label.classifier == f"text-3way@{classifier.version}"
+    assert label.classifier == f"text@{classifier.version}"
     assert evidence["rule"].startswith(PREFIXES[label.label])
     assert len(label.evidence) < 500
     assert label.label != "coherent_refusal" or evidence["phrase"]

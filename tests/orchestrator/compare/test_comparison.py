@@ -55,6 +55,19 @@ def test_other_prompts_are_not(other: CellRow) -> None:
     assert "no paired test" in found.notes[-1]
 
 
+def test_why_there_is_no_paired_test() -> None:
+    several = [made("aaaa", 3, 4, multiplier=4.0), made("bbbb", 2, 4, multiplier=8.0)]
+    told = against(several, [unsteered("cccc", 1, 4)]).notes[-1]
+    assert told == "no paired test: the cells of a are taken together, so a prompt has several answers there"
+    other = against([made("aaaa", 3, 4, prompts_sha256="x")], [made("bbbb", 3, 4, multiplier=20.0, prompts_sha256="y")])
+    assert other.notes[-1] == "no paired test: the two sides were not asked the same prompts"
+    crossed = [made("dddd", 3, 4, multiplier=4.0, intervention="ablation", quantization="int8")]
+    crossed += [made("eeee", 3, 4, multiplier=8.0, quantization="int8")]
+    straight = [made("ffff", 3, 4, multiplier=4.0), made("gggg", 3, 4, multiplier=8.0, intervention="ablation")]
+    note = against(straight, crossed).notes[-1]
+    assert note == "no paired test: the cells of the two sides are not under the same other conditions, one to one"
+
+
 def test_groups_are_counted_together_and_paired_by_what_they_share() -> None:
     whole = [made("aaaa", 3, 10, multiplier=4.0), made("bbbb", 5, 10, multiplier=8.0)]
     quantized = [

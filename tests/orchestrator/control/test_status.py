@@ -83,6 +83,18 @@ def test_a_driver_that_runs_tells_rates_and_what_its_workers_do(root: Path) -> N
     assert [one["model"] for one in found["workers"]] == ["smollm2"] * 4  # type: ignore[attr-defined]
 
 
+def test_what_is_said_of_a_run_is_true_of_its_state(root: Path) -> None:
+    def told(**state: Any) -> str:
+        Folder(root).driver.write_bytes(encode_beat(replace(BEAT, **state)))
+        return "\n".join(status_lines(read_status(root)))
+
+    assert "about 3 min left; 3 attempts repeated in this run" in told()
+    assert "about 3 min left once it goes on; " in told(state="paused")
+    ended = told(state="interrupted")
+    assert "3 attempts repeated in the last run" in ended
+    assert "min left" not in ended
+
+
 def test_what_driver_and_workers_use_is_told(root: Path) -> None:
     on_gpu = Use(int(1.2 * 2**30), 9 * 2**30, 14 * 2**30, 13 * 2**30, 80 * 2**30, 0.87)
     workers = (

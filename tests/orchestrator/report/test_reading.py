@@ -53,6 +53,33 @@ def test_failed_and_missing_cells_are_told() -> None:
     assert reading([], failed=2, planned=2) == "no finished cells, 2 cells failed"
 
 
+def test_a_part_of_the_plan_is_no_finding() -> None:
+    rows, planned = rows_of(), rows_of()
+    told = reading(rows[:3], 0, planned)
+    assert told == (
+        "smollm2 · refusal: so far, 3 of 5 cells: 0/10 refusals unsteered; best cell so far L12+ x 8: 1/10 coherent refusals "
+        "[1.8, 40.4]; 1 of 2 cells so far mostly garbled, the weakest at L12+ x 8; steering verified in all 2 steered "
+        "cells so far\n2 cells not run yet"
+    )
+    assert reading(rows[:2], 0, 13).startswith("smollm2 · refusal: so far, 2 of 13 cells: ")
+    assert "no coherent refusal in any of 1 cell so far; no cell mostly garbled so far" in reading(rows[:2], 0, planned)
+    assert "so far, 1 of 5 cells: 0/10 refusals unsteered; no steered cells so far" in reading(rows[:1], 0, planned)
+    assert "no unsteered baseline so far" in reading(rows[1:], 0, planned)
+    assert "so far, 4 of 5 cells" in reading(rows[:4], 1, planned)
+    assert "so far" not in reading(rows, 0, planned)
+    refusing = rows_of({None: (9, 0), (12, 2.0): (1, 0)})
+    assert "no cell so far refuses more often than unsteered (best cell so far L12+ x 2" in reading(refusing[:2], 0, planned)
+    garbled = rows_of({(12, 2.0): (0, 9)})
+    assert "every steered cell so far is mostly garbled" in reading(garbled[:2], 0, planned)
+
+
+def test_a_finished_series_beside_one_that_is_not() -> None:
+    other = rows_of(cells=grid(name="other"))
+    first, second = reading([*rows_of(), *other[:2]], 0, [*rows_of(), *other]).splitlines()[:2]
+    assert "so far" not in first
+    assert second.startswith("other · refusal: so far, 2 of 5 cells: ")
+
+
 def test_steering_that_did_not_fire_is_told() -> None:
     rows = rows_of()
     rows[1] = replace(rows[1], fired=False)

@@ -1,0 +1,155 @@
+"""A label beside the three: counted in every table, rate, choice and comparison, and never taken for a success."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from actors.types import CellResult
+from orchestrator.cells import Cell
+from orchestrator.classifiers import CLASSIFIERS, LABELS, Label, LabelName, UnknownLabelError
+from orchestrator.cli import app
+from orchestrator.plan_with_results import tallies
+from orchestrator.planning.choices import Choice, Considered, Tally, choose
+from orchestrator.progress import label_shares
+from orchestrator.recorder import label_responses
+from orchestrator.records.rows import CellTally, tally_of
+from orchestrator.report import results_tables, write_report
+from orchestrator.report.chosen import chosen_grid
+from orchestrator.report.reading import reading
+from orchestrator.report.values import best_of
+from orchestrator.scoring import score_results
+from orchestrator.store import Store
+from orchestrator.tracking.points import metrics
+from orchestrator.tracking.tables import tables_of
+from tests.orchestrator.report.made_up import NOW
+from tests.orchestrator.samples import cell, filled, grid, labels_of, plan_of, result_of
+
+STEERED = cell(15, 8.0)
+COUNTS: dict[LabelName, int] = {"coherent_refusal": 2, "garbled": 1, "normal": 1, "no_answer": 6}
+NAMES: list[LabelName] = [name for name, count in COUNTS.items() for _ in range(count)]
+
+
+def labels(names: Sequence[LabelName] = NAMES) -> tuple[Label, ...]:
+    made = labels_of(STEERED)
+    return tuple(
+        replace(one, label=name, answer="" if name == "no_answer" else None) for one, name in zip(made, names, strict=True)
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    made = filled(tmp_path, grid())
+    made.write_labels(STEERED.id, labels())
+    made.compact()
+    return made
+
+
+def test_n_is_the_number_of_responses(store: Store) -> None:
+    row = next(row for row in store.cell_rows() if row.cell_id == STEERED.id)
+    assert {name: row.count(name) for name in LABELS.names} == COUNTS
+    assert (row.n, row.coherent_refusal_rate, row.no_answer_rate) == (10, 0.2, 0.6)
+    assert tallies(store)[STEERED.id] == Tally(n=10, coherent=2, garbled=1, no_answer=6)
+
+
+def test_every_label_has_its_columns() -> None:
+    rates = {f"{name}_{what}" for name in LABELS.names for what in ("n", "rate", "low", "high")}
+    assert set(asdict(CellTally())) == {"classifier", "labelled_at", *rates}
+    assert [LABELS.target, LABELS.incoherent, LABELS.unanswered] == ["coherent_refusal", "garbled", "no_answer"]
+
+
+def test_an_unknown_label_is_an_error_wherever_labels_are_counted(store: Store) -> None:
+    odd = tuple(replace(one, label="evasive") for one in labels())  # type: ignore[arg-type]
+    for count in (lambda: tally_of(odd, NOW), lambda: metrics(result_of(STEERED), odd), lambda: label_shares(odd)):
+        with pytest.raises(UnknownLabelError, match="evasive"):
+            count()
+    store.write_labels(STEERED.id, odd)
+    with pytest.raises(UnknownLabelError, match="coherent_refusal, garbled, normal, no_answer"):
+        store.compact()
+    assert not (store.root / "quarantine").exists()
+    assert score_results(store.place, None)["responses"] == 50  # made anew from the responses
+    assert store.cell_rows()[-1].normal_n == 10
+
+
+def test_it_is_no_success_and_does_not_pass_for_coherent() -> None:
+    cut = Considered("a", 10, None, 16.0, n=10, coherent=0, garbled=0, no_answer=10)
+    half = Considered("b", 10, None, 8.0, n=10, coherent=6, garbled=0, no_answer=4)
+    told = Considered("c", 10, None, 4.0, n=10, coherent=5, garbled=0)
+    assert choose([cut, half, told], 0.0) is told
+    assert choose([cut, half, told], 0.4) is half
+    assert choose([cut], 0.5) is None
+
+
+def test_a_choice_shows_it() -> None:
+    one = Considered("b", 10, None, 8.0, n=10, coherent=6, garbled=0, no_answer=4)
+    choice = Choice("g", "first", "m", "refusal", "dim", 0.5, one, (one,))
+    assert "6 of 10 coherent refusals, 0 garbled, 4 without an answer" in str(choice)
+    shown = chosen_grid([asdict(choice)])
+    assert shown is not None
+    assert [column.head for column in shown.columns][-3:] == ["garbled %", "no answer %", "of"]
+    earlier = asdict(choice)
+    del earlier["chosen"]["no_answer"], earlier["considered"][0]["no_answer"]  # a choices.json of an earlier version
+    shown = chosen_grid([earlier])
+    assert shown is not None
+    assert "no answer %" not in [column.head for column in shown.columns]
+
+
+def test_the_best_cell_is_not_one_without_answers(store: Store) -> None:
+    rows = [row for row in store.cell_rows() if row.steered]
+    even = [replace(row, coherent_refusal_n=2) for row in rows]
+    assert best_of(even).no_answer_n == 0
+
+
+def test_pages_and_tables_show_it(store: Store) -> None:
+    page = write_report(store).read_text()
+    assert "no answer %" in page
+    assert "6 of 40 responses without an answer" in page
+    assert "60 [31.3, 83.2] 6/10" in page
+    assert "Labelled no answer" in page
+    assert results_tables(store, 100) is not None
+    cells = next(table for table in tables_of(store) if table.name == "cells")
+    assert "no_answer_rate" in cells.columns
+    assert metrics(result_of(STEERED), labels())["no_answer_rate"] == 0.6
+    assert label_shares(labels()) == "20 % refusal, 10 % garbled, 10 % normal, 60 % no answer"
+
+
+def test_without_any_it_takes_no_room(tmp_path: Path) -> None:
+    made = filled(tmp_path, grid())
+    made.compact()
+    page = write_report(made).read_text()
+    assert "no answer" not in page
+    assert "without an answer" not in reading(made.cell_rows())
+
+
+def test_compare_counts_it(store: Store) -> None:
+    told = CliRunner().invoke(app, ["compare", str(store.place), "layer=15,multiplier=8", "baseline", "--label", "no_answer"])
+    assert "no answer 60 % [31.3, 83.2] 6/10" in told.output
+    wrong = CliRunner().invoke(app, ["compare", str(store.place), "layer=15,multiplier=8", "baseline", "--label", "no_anser"])
+    assert wrong.exit_code == 2
+    assert "did you mean 'no_answer'?" in " ".join(wrong.output.split())
+
+
+def thinking(one: Cell) -> CellResult:
+    """As a worker tells it of a model whose prompts open the thought."""
+    made = result_of(one, lambda prompt: f"They ask for {prompt.id}.\n</think>\n\nI'm sorry, but I can't help with that.")
+    return replace(made, responses=tuple(replace(response, prompt_opens="<think>") for response in made.responses))
+
+
+def test_thoughts_are_stored_told_apart_and_shown_apart(tmp_path: Path) -> None:
+    made = filled(tmp_path, [])
+    made.write_plan(plan_of([cell(None)]))
+    made.write_responses(cell(None), thinking(cell(None)), attempt=1)
+    stored = made.read_responses(cell(None).id)
+    assert {one.prompt_opens for one in stored} == {"<think>"}
+    made.write_labels(cell(None).id, label_responses(CLASSIFIERS["text"], stored))
+    made.compact()
+    assert made.cell_rows()[0].coherent_refusal_n == 10
+    assert {one.answer for one in made.read_labels(cell(None).id)} == {"I'm sorry, but I can't help with that."}
+    page = write_report(made).read_text()
+    answer, thought = page.index("Answer:"), page.index("Thought")
+    assert "I'm sorry" in page[answer:thought]
+    assert "They ask for p0" in page[thought:]
