@@ -11,13 +11,15 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
 from actors.errors import ModelLoadError
+from actors.readers import Readers
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +81,7 @@ def embedded_folder(name: str) -> Path:
         logger.warning("converting %s to %s: about a minute, once", source.name, folder)
         convert_gguf(source, target)
 
-    return build_once(folder, build)
+    return build_once(folder, build, (source,))
 
 
 def cache_root() -> Path:
@@ -112,25 +114,45 @@ def verify_sha256(path: Path, model: EmbeddedModel) -> None:
         )
 
 
-def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
+def build_once(folder: Path, build: Callable[[Path], None], originals: Iterable[Path] = ()) -> Path:
     """``folder``, built by ``build(temporary folder)`` if it is absent; safe when several processes ask at once.
 
     One process builds beside the target while the others wait; the finished folder appears by one rename, so a
-    folder that exists is complete.
+    folder that exists is complete. Whoever may read all ``originals`` (files, or folders with all their files) may read it, and
+    nobody else. ``ModelLoadError`` where the cache cannot be written.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f"{folder.name}.lock")):
-        if folder.is_dir():
-            return folder
-        for left_over in folder.parent.glob(f".{folder.name}.*"):  # of a process that was killed
-            shutil.rmtree(left_over)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
-            build(temporary)
-            temporary.chmod(0o755)
-            os.replace(temporary, folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    if folder.is_dir():
+        return folder
+    with _alone(folder):
+        return folder if folder.is_dir() else _built(folder, build, Readers.of(originals))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other process builds ``folder`` meanwhile, of any user that may write beside it."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.with_name(f"{folder.name}.lock"), mode=0o600 | folder.parent.stat().st_mode & 0o066)
+        lock.acquire()
+    except OSError as error:
+        message = f"the cache {folder.parent} cannot be written: {error.strerror or error}"
+        raise ModelLoadError(f"{message}; set XDG_CACHE_HOME to a folder that can") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _built(folder: Path, build: Callable[[Path], None], readers: Readers) -> Path:
+    for left_over in folder.parent.glob(f".{folder.name}.*"):  # of a process that was killed
+        shutil.rmtree(left_over)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        build(temporary)
+        readers.let_in(temporary)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 

@@ -1,6 +1,14 @@
 """``python -m orchestrator``."""
 
-from orchestrator.cli import app
+from orchestrator.program import run_program
+
+
+def command_line() -> None:
+    """The commands; what they need takes a moment to import."""
+    from orchestrator.cli import app
+
+    app()
+
 
 if __name__ == "__main__":
-    app()
+    run_program(command_line)

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from orchestrator.cli_control import COMMANDS as CONTROL
+from orchestrator.outlets import hurry, spare
+from orchestrator.program import run_program
 from orchestrator.terminal import (
     AsJson,
     FailureFilters,
@@ -60,7 +62,16 @@ COMPARE_EPILOG = """Examples, for python -m orchestrator compare ...
 
   --paper --audit                                     the paper's own statistics"""
 
-app = typer.Typer(
+
+class Program(typer.Typer):
+    """The commands, as the program that runs them."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Never returns: ends the process."""
+        run_program(lambda: super(Program, self).__call__(*arguments, **options))
+
+
+app = Program(
     help="Activation-steering sweeps: extract a direction, add it back at many layers and strengths, see what the model does.",
     epilog=EPILOG,
     no_args_is_help=True,
@@ -167,6 +178,7 @@ def score(
     from orchestrator.scoring import score_results
     from orchestrator.summaries import score_lines
 
+    spare()
     with input_errors_told():
         found = score_results(results, classifier)
         show(found, score_lines(results, found), as_json)
@@ -244,6 +256,7 @@ def _detach(sweep: Path, results: Place | None, options: RunOptions, as_json: bo
     from orchestrator.run import prepare
     from orchestrator.summaries import banner_lines
 
+    spare()
     prepared = prepare(sweep, results)
     if not options.quiet:
         print_lines(console_for(as_json), banner_lines(prepared))
@@ -257,6 +270,7 @@ def _run(sweep: Path, results: Place | None, options: RunOptions, as_json: bool)
     from orchestrator.run import prepare, run_sweep
     from orchestrator.summaries import banner_lines, ending_lines
 
+    hurry()
     console = console_for(as_json)
     prepared = prepare(sweep, results)
     if not options.quiet:

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from orchestrator.errors import plain
+from orchestrator.outlets import spare
 from orchestrator.terminal import (
     AsJson,
     FailureFilters,
@@ -129,6 +130,7 @@ COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
 
 
 def _ask(results: Place, question: Callable[[], Answer], as_json: bool) -> None:
+    spare()
     with input_errors_told():
         answer = question()
         show(answer.as_json(results), [answer.message], as_json)

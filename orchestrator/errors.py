@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 EXIT_CODE = 2
+EXIT_MACHINE = 3
 _SHOWN = 80
 
 
@@ -28,7 +31,7 @@ class Problem:
 
     def __str__(self) -> str:
         where = ":".join(str(part) for part in (self.file, self.line) if part is not None)
-        told = ": ".join(part for part in (where, self.field, self.message) if part)
+        told = ": ".join(shown_path(part) for part in (where, self.field, self.message) if part)
         if self.value is not None:
             told += f" (got {shown(self.value)})"
         if self.allowed is not None:
@@ -54,6 +57,51 @@ class InputError(Exception):
 
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.problems)
+
+
+class MachineError(InputError):
+    """The machine cannot do what was asked, whatever was asked: it has no memory, no threads, or refuses a file."""
+
+    exit_code = EXIT_MACHINE
+
+
+_WRONG_PATHS = (
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.EINVAL,
+    errno.EILSEQ,
+    errno.ENXIO,
+)
+_NO_MEMORY = ("cannot allocate memory", "failed to map segment", "unable to allocate", "can't allocate memory")
+
+
+def as_told(error: Exception) -> InputError | None:
+    """What an error that nobody expected means for the user, in a line; None for one that is a fault of ours."""
+    text = " ".join(str(error).split())
+    if isinstance(error, InputError):
+        return error
+    if isinstance(error, MemoryError) or any(one in text.casefold() for one in _NO_MEMORY):
+        return MachineError.because("there is not enough memory; give it more, or raise its limit (ulimit -v)")
+    if isinstance(error, RuntimeError) and "start new thread" in text:
+        return MachineError.because("no thread can be started; raise the limit of processes or memory (ulimit -u, ulimit -v)")
+    if isinstance(error, OSError):
+        kind = InputError if error.errno in _WRONG_PATHS else MachineError
+        where = "" if error.filename is None else f"{shown_path(error.filename)}: "
+        return kind.because(f"{where}{error.strerror or text}")
+    if isinstance(error, UnicodeEncodeError) or (isinstance(error, ValueError) and "embedded null" in text):
+        return InputError.because(f"a name or path that no file can have: {text}")
+    return None
+
+
+_LONG_WORD = re.compile(rf"\S{{{6 * _SHOWN},}}")
+
+
+def shown_path(text: object) -> str:
+    """Paths and names for a message: of a very long one the beginning and the end."""
+    return _LONG_WORD.sub(lambda found: f"{found[0][:_SHOWN]}...{found[0][-_SHOWN:]}", str(text))
 
 
 def nearest_name(given: object, names: Iterable[str]) -> str | None:

@@ -19,6 +19,7 @@ from actors.types import CellResult, Failure, ModelInfo
 from orchestrator.cells import Cell
 from orchestrator.classifiers import LABELS, Label
 from orchestrator.errors import plain
+from orchestrator.outlets import lines_above
 from orchestrator.plan import Plan
 from orchestrator.recorder import Listener
 from orchestrator.records.planned_items import axes_name
@@ -156,7 +157,9 @@ class Bars(Lines):
     def __init__(self, plan: Plan, board: Board, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(plan, board, console, clock)
         columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn())
-        self._bars = Progress(*columns, TextColumn("{task.fields[rest]}", markup=False), console=console)
+        rest = TextColumn("{task.fields[rest]}", markup=False)
+        self._bars = Progress(*columns, rest, console=console, redirect_stdout=False, redirect_stderr=False)
+        self._above = lines_above(lambda line: console.print(Text(line), soft_wrap=True))
         self._rows: dict[str, TaskID] = {}
 
     def __enter__(self) -> Bars:
@@ -165,9 +168,11 @@ class Bars(Lines):
                 self._rows[model.variant] = self._bars.add_task(plain(model.name), rest="waiting")
         self._draw()
         self._bars.start()
+        self._above.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._above.__exit__(None, None, None)
         self._draw()
         self._bars.stop()
 

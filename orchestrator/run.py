@@ -18,8 +18,10 @@ from actors.types import Failure
 from orchestrator.cells import Cell
 from orchestrator.classifiers import CLASSIFIERS
 from orchestrator.control.driver import Driver, Watched
-from orchestrator.interrupts import Interrupts
+from orchestrator.interrupts import EXIT_INTERRUPTED, Interrupts
 from orchestrator.logs import Journal, LogCopies, WatchedPool
+from orchestrator.outlets import losses_told
+from orchestrator.paths import require_cache
 from orchestrator.plan import Plan
 from orchestrator.plan_with_results import plan_with_results
 from orchestrator.planning.choices import Choice, encode_choices
@@ -43,7 +45,7 @@ from orchestrator.tracking import NullTracker, RunIdentity, Tracker, WandbTracke
 
 Ended = Literal["finished", "interrupted", "too many failures", "cluster lost"]
 
-EXIT_DONE, EXIT_SOME_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
+EXIT_DONE, EXIT_SOME_FAILED = 0, 1
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,8 @@ def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunS
         before = _count(progress.board, State.DONE)
         ended, message = _run_items(prepared, progress, session)
         session.driver.ended(ended, message)
+        if ended != "interrupted":
+            session.interrupts.wait_no_more()
         changed = progress.compact()
         page = "behind" if changed else store.page()
         if ended != "interrupted" and page != "current":
@@ -137,6 +141,7 @@ def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunS
             page = "current"
         elif changed:
             page = store.page()
+        session.interrupts.hold()
     board, plan, stored = progress.board, progress.plan, store.done_cells()
     done = sum(cell.id in stored for cell in plan.cells)  # the board may hold a cell whose writing was broken off
     return RunSummary(
@@ -201,10 +206,13 @@ class _Session:
 
 def _session(prepared: Prepared, options: RunOptions, console: Console, ending: ExitStack) -> _Session:
     """From now on the run can be followed, paused and cancelled from elsewhere. Needs the lock."""
-    folder, interrupts = Folder(prepared.store.place), Interrupts()  # one that does not wait when the network is away
+    interrupts = ending.enter_context(Interrupts())
+    folder = Folder(prepared.store.place)  # one that does not wait when the network is away
     copies = ending.enter_context(LogCopies(folder))
     journal = ending.enter_context(Journal(folder.logs, copies.fresh))
+    ending.enter_context(losses_told(journal.noted))
     driver = ending.enter_context(Driver(folder, prepared.plan.name, journal, interrupts.ask))
+    ending.callback(interrupts.hold)  # the driver's last words are whole, however the run ends
     return _Session(options, console, ending, journal, interrupts, driver)
 
 
@@ -223,11 +231,11 @@ def _run_items(prepared: Prepared, progress: _Progress, session: _Session) -> tu
     ended: Ended = "finished"
     message = ""
     try:
-        opened = WatchedPool(_open_pool(prepared, options), session.journal, display.noted)
-        with recorder, closing(opened), session.interrupts as interrupts, display:
+        opened = WatchedPool(_open_pool(prepared, session), session.journal, display.noted)
+        with recorder, closing(opened), display:
             driver.watch(Watched(progress, opened, display.noted))
             pool = DurablePool(opened, board, recorder.begin, store.writers) if store.writers else opened
-            settings = Settings(MaxFailures(prepared.sweep.max_failures), interrupts.waiting, paused=driver.paused)
+            settings = Settings(MaxFailures(prepared.sweep.max_failures), session.interrupts.waiting, paused=driver.paused)
             scheduler = Scheduler(plan, board, pool, recorder, settings)
             scheduler.run()
             while progress.grow():
@@ -241,11 +249,20 @@ def _run_items(prepared: Prepared, progress: _Progress, session: _Session) -> tu
     return ended, message
 
 
-def _open_pool(prepared: Prepared, options: RunOptions) -> Pool:
-    asked = prepared.sweep.pool
+def _open_pool(prepared: Prepared, session: _Session) -> Pool:
+    """Takes seconds where Ray has to start."""
+    asked, options = prepared.sweep.pool, session.options
     resources = tuple(dict.fromkeys(model.resources for model in prepared.plan.models))
-    workers, environment = options.workers or asked.workers, asked.env or ()
-    return POOLS[options.pool or asked.kind](PoolOptions(workers, resources, environment=environment))
+    if any(model.spec.adapter or model.spec.source == "embedded" for model in prepared.plan.models):
+        require_cache(options.pool or asked.kind)
+    make = POOLS[options.pool or asked.kind]
+    try:
+        with session.interrupts.waiting():
+            return make(PoolOptions(options.workers or asked.workers, resources, environment=asked.env or ()))
+    except SystemExit:  # how Ray, once it has begun to start, takes SIGTERM
+        raise KeyboardInterrupt from None
+    finally:
+        session.interrupts.again()
 
 
 def _tracker(prepared: Prepared, progress: _Progress, driver: Driver) -> Tracker:

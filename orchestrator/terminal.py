@@ -6,6 +6,7 @@ The two kinds of output never share a stream: with ``--json`` stdout holds JSON 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -14,16 +15,17 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator.errors import InputError, plain
+from orchestrator.errors import as_told, plain
+from orchestrator.interrupts import EXIT_INTERRUPTED
+from orchestrator.outlets import trusted
+from orchestrator.program import interruption
 from orchestrator.storage import Place, place_of
 
 
 def as_place(written: str) -> Place:
     """A folder or a URL, for typer."""
-    try:
+    with input_errors_told():
         return place_of(written)
-    except InputError as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 ResultsFolder = Annotated[
@@ -48,7 +50,7 @@ FailureKind = Annotated[str | None, typer.Option("--kind", help="Only failures o
 
 def console_for(as_json: bool) -> Console:
     """Where people read: stdout, or stderr when programs have stdout."""
-    return Console(stderr=as_json, markup=False, highlight=False)
+    return Console(file=trusted(sys.stderr if as_json else sys.stdout), markup=False, highlight=False)
 
 
 def show(content: dict[str, object], lines: Sequence[str], as_json: bool) -> None:
@@ -72,11 +74,16 @@ def print_json(content: dict[str, object], indent: int | None = 1) -> None:
 
 @contextmanager
 def input_errors_told() -> Iterator[None]:
-    """Bad input ends in its own words and exit code 2, never in a traceback."""
+    """Bad input ends in words and exit code 2, what the machine refuses with 3, a signal with 130; none in a traceback."""
     try:
         yield
-    except InputError as error:
-        console = Console(stderr=True, markup=False, highlight=False)
-        for line in str(error).splitlines():
-            console.print(Text(plain(f"error: {line}"), style="red"), soft_wrap=True)
-        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        print_lines(console_for(True), [interruption()])
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    except Exception as error:
+        told = as_told(error)
+        if told is None:
+            raise
+        for line in str(told).splitlines():
+            console_for(True).print(Text(plain(f"error: {line}"), style="red"), soft_wrap=True)
+        raise typer.Exit(told.exit_code) from None

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -75,6 +76,14 @@ def start(words: Sequence[str], store: Store, patience: float = PATIENCE_SECONDS
         process = subprocess.Popen(
             [*PROGRAM, *words], stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True, env=_environment()
         )
+    beat = None
+    with suppress(KeyboardInterrupt):  # it ends this waiting; the driver, in a session of its own, goes on
+        beat = _awaited(process, folder, log, began, patience)
+    return Detached(process.pid, store.place, log, beat.state if beat else "not heard of yet")
+
+
+def _awaited(process: subprocess.Popen[bytes], folder: Folder, log: Path, began: int, patience: float) -> Beat | None:
+    """Its beat once it runs, or the last one there is."""
     beat, deadline = None, time.monotonic() + patience
     while time.monotonic() < deadline:
         code = process.poll()
@@ -84,7 +93,7 @@ def start(words: Sequence[str], store: Store, patience: float = PATIENCE_SECONDS
         if code is not None:
             raise InputError.because(f"the driver ended at once (exit code {code}):\n{_said(log, began)}", "run --detach")
         time.sleep(0.1)
-    return Detached(process.pid, store.place, log, beat.state if beat else "not heard of yet")
+    return beat
 
 
 def _opened(log: Path) -> BinaryIO:

@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -24,7 +25,9 @@ from orchestrator.control.heartbeat import (
     process_start,
 )
 from orchestrator.control.requests import Request, Requests
+from orchestrator.errors import InputError
 from orchestrator.logs import Doing, Entry, Journal, WatchedPool
+from orchestrator.logs.journal import TRACEBACK_CHARACTERS
 from orchestrator.plan import Plan
 from orchestrator.progress import progress_of, time_left
 from orchestrator.records.folder import Folder
@@ -98,7 +101,7 @@ class Driver:
         self._beat = replace(last, state=state, message=why, workers=(), seconds_left=None)
         self._withdraw()
         self._write()
-        self._journal.write(Entry("ended", ": ".join(filter(None, (state, why)))))
+        self._journal.write(Entry("ended", ": ".join(filter(None, (state, why))), details=_trace(error)))
 
     def watch(self, watched: Watched) -> None:
         """From now on, tell of this."""
@@ -193,6 +196,13 @@ def _crash(kind: type[BaseException], error: BaseException | None) -> tuple[Driv
         return "interrupted", ""
     lines = redacted(str(error or "")).strip().splitlines()
     return "crashed", ": ".join([kind.__name__, *lines[:1]])
+
+
+def _trace(error: BaseException | None) -> dict[str, object]:
+    """The traceback of what nobody foresaw: the command line tells it in a line."""
+    if error is None or isinstance(error, KeyboardInterrupt | InputError):
+        return {}
+    return {"traceback": "".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:]}
 
 
 class _Findings(TypedDict, total=False):

@@ -9,7 +9,7 @@ from html import escape
 
 from orchestrator.report.blocks import Block, Bullets, Fold, Heading, Paragraph, Picture, Quote
 from orchestrator.report.grid import Grid, Value
-from orchestrator.report.untrusted import visible
+from orchestrator.untrusted import visible
 
 LINKS_SHOWN = 16
 """More links than this are folded away."""

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.classifiers import LabelName
-from orchestrator.report.untrusted import visible
+from orchestrator.untrusted import visible
 
 Tone = LabelName | Literal["", "alarm", "faint"]
 """What a value stands out as."""

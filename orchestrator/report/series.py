@@ -8,7 +8,7 @@ from itertools import groupby
 
 from orchestrator.records.rows import CellAxes, CellRow
 from orchestrator.report.method_text import options_text
-from orchestrator.report.untrusted import visible
+from orchestrator.untrusted import visible
 
 
 @dataclass(frozen=True)

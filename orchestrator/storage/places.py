@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from orchestrator.errors import InputError
+from orchestrator.paths import checked, expanded
 
 ALLOWED = "a folder, or s3://bucket/prefix"
 
@@ -41,8 +42,7 @@ def place_of(written: str | Path, base: Path | None = None) -> Place:
     text = str(written)
     scheme = None if isinstance(written, Path) else _SCHEME.match(text)
     if scheme is None:
-        path = Path(text).expanduser()
-        return path if base is None else base / path
+        return checked(expanded(text) if base is None else base / expanded(text), "results")
     bucket, _, prefix = text.removeprefix("s3://").partition("/")
     prefix = prefix.rstrip("/")
     if not text.startswith("s3://"):

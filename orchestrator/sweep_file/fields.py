@@ -20,7 +20,8 @@ from pydantic_core import PydanticCustomError
 
 from actors.interventions import INTERVENTIONS
 from actors.methods import METHODS
-from orchestrator.errors import nearest_name
+from orchestrator.errors import InputError, nearest_name
+from orchestrator.paths import checked, expanded
 from orchestrator.planning.layers import PROFILE
 
 NOT_FOR_SWEEPS = frozenset({"affine_ablation"})
@@ -42,6 +43,7 @@ def _day(text: str) -> str:
 
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+PathText = Annotated[Text, AfterValidator(lambda text: _a_path(text))]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
 Strength = Annotated[float, Field(allow_inf_nan=False), AfterValidator(lambda number: number + 0.0)]
@@ -55,6 +57,15 @@ Depth = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 def fault(message: str, allowed: str = "", nearest: str = "") -> PydanticCustomError:
     """A validation error in our own words; ``sweep_problems`` passes it on."""
     return PydanticCustomError("sweep", "{message}", {"message": message, "allowed": allowed, "nearest": nearest})
+
+
+def _a_path(text: str) -> str:
+    try:
+        checked(expanded(text))
+    except InputError as error:
+        found = error.problems[0]
+        raise fault(found.message, found.allowed or "") from error
+    return text
 
 
 def _listed_in(registry: Mapping[str, object], kind: str) -> BeforeValidator:

@@ -10,6 +10,7 @@ from typing import Any
 
 from actors.types import DATE, ModelSpec, Quantization, Resources
 from orchestrator.errors import InputError
+from orchestrator.paths import check_readable, expanded
 from orchestrator.planning.models import ModelShape, check_adapter, fingerprint_of, shape_of
 from orchestrator.planning.templates import remarks_on
 from orchestrator.sweep_file.schema import ModelEntry, Multipliers
@@ -62,6 +63,7 @@ def resolve_models(top: Sections, folder: Path) -> tuple[dict[str, SweepModel], 
     for key, entry in top.entries("models", ModelEntry):
         spec = replace(spec_of(entry, folder), date=date)
         try:
+            check_files(spec)
             shapes[key] = shape_of(spec, None if entry.shape is None else entry.shape.as_config(), entry.family)
             spec = replace(spec, fingerprint=fingerprint_of(spec))
             if spec.adapter is not None:
@@ -91,9 +93,17 @@ def spec_of(entry: ModelEntry, folder: Path) -> ModelSpec:
     return ModelSpec("hub", entry.hub or "", entry.revision or "main", **common)
 
 
+def check_files(spec: ModelSpec) -> None:
+    """InputError when a file of the model's folder or of its adapter's cannot be read."""
+    if spec.source == "folder":
+        check_readable(Path(spec.location), "folder")
+    if spec.adapter is not None:
+        check_readable(Path(spec.adapter), "adapter")
+
+
 def absolute(folder: Path, written: str) -> str:
     """A path of the sweep file, which is relative to the file's own ``folder``."""
-    return os.path.abspath(folder / Path(written).expanduser())
+    return os.path.abspath(folder / expanded(written))
 
 
 def variant_name(key: str, quantization: str) -> str:

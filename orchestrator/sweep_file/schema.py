@@ -23,6 +23,7 @@ from orchestrator.sweep_file.fields import (
     Layers,
     MethodName,
     Name,
+    PathText,
     Row,
     RowOrOne,
     Strength,
@@ -79,10 +80,10 @@ class ModelEntry(Entry):
     """One model: where its weights are (``embedded``, ``folder`` or ``hub``), in which forms it runs, and what it needs."""
 
     embedded: Literal["smollm2-135m-instruct"] | None = None
-    folder: Text | None = None
+    folder: PathText | None = None
     hub: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")] | None = None
     revision: Text | None = None
-    adapter: Text | None = None
+    adapter: PathText | None = None
     dtype: DType = "float32"
     quantizations: RowOrOne[Quantization] = ("none",)
     family: Name | None = None
@@ -164,7 +165,7 @@ def _splits(value: object) -> object:
 class BehaviorEntry(Entry):
     """A behavior file and which of its test prompts to use: by id, by split, the first ``limit`` of them."""
 
-    file: Text
+    file: PathText
     prompts: Row[Text] | None = None
     splits: Annotated[Splits, BeforeValidator(_splits)] | None = None
     split: Text | None = None
@@ -349,7 +350,7 @@ class SweepSettings(Entry):
     grids: Row[GridEntry] | None = None
     classifier: ClassifierName = "text"
     tracking: Annotated[TrackingEntry, named("tool")] = TrackingEntry()
-    results: Text | None = None
+    results: PathText | None = None
     engine: EngineEntry = EngineEntry()
     pool: Annotated[PoolEntry, named("kind")] = PoolEntry()
     max_failures: float | None = Field(default=None, ge=0, allow_inf_nan=False)

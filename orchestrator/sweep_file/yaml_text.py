@@ -8,6 +8,7 @@ Knows nothing of what a sweep is; ``Document.locate`` turns the path of a value 
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -176,8 +177,13 @@ def _cut(text: str) -> str:
 def _read(path: Path) -> str:
     file = str(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(Problem("", path.stat().st_size, "the file is too large", f"at most {MAX_BYTES} bytes", file=file))
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):  # a pipe or a device: it may never end
+            raise InputError(
+                Problem("", None, "cannot read the file: it is a pipe or a device", "the path of a YAML file", file=file)
+            )
+        if found.st_size > MAX_BYTES:
+            raise InputError(Problem("", found.st_size, "the file is too large", f"at most {MAX_BYTES} bytes", file=file))
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(

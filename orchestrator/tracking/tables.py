@@ -10,8 +10,8 @@ from pathlib import Path
 from orchestrator.classifiers import LABELS
 from orchestrator.records.rows import CellRow
 from orchestrator.redaction import redacted
-from orchestrator.report.untrusted import visible
 from orchestrator.store import Store, UnreadableFileError
+from orchestrator.untrusted import visible
 
 MAX_ROWS = 10_000
 """Rows of a table; the Parquet files hold all."""

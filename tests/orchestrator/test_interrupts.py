@@ -63,3 +63,51 @@ def test_asked_after_it_was_left_it_harms_nobody() -> None:
     with Interrupts() as interrupts:
         pass
     interrupts.ask()
+
+
+def write_twice(number: signal.Signals) -> str:
+    signal.raise_signal(number)
+    written = "once"
+    signal.raise_signal(number)
+    return f"{written} and again"
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.interrupts.AGAIN_SECONDS", 0.0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_every_signal_waits_for_what_is_written_and_no_second_one_does(number: signal.Signals, quick: None) -> None:
+    with pytest.raises(KeyboardInterrupt), Interrupts():
+        assert write_twice(number) == "never"
+
+
+def test_the_same_signal_to_process_and_group_counts_once() -> None:
+    with Interrupts() as interrupts:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt), interrupts.waiting():
+            pass
+
+
+def test_a_signal_that_no_wait_met_is_not_forgotten() -> None:
+    with pytest.raises(KeyboardInterrupt), Interrupts():
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_library_that_takes_a_signal_gives_it_back() -> None:
+    with Interrupts() as interrupts:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        interrupts.again()
+        with pytest.raises(KeyboardInterrupt), interrupts.waiting():
+            signal.raise_signal(signal.SIGTERM)
+
+
+def test_what_nohup_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interrupts() as interrupts, interrupts.waiting():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)

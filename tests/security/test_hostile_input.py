@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import resource
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from orchestrator.behaviors import load_behavior
-from orchestrator.errors import InputError, shown
+from orchestrator.cli import app
+from orchestrator.errors import InputError, as_told, shown
 from orchestrator.plan import make_plan
 from orchestrator.planning.fingerprints import MAX_HEADER_BYTES, folder_fingerprint, safetensors_header
 from orchestrator.planning.models import check_adapter
@@ -166,3 +172,98 @@ def test_a_header_that_claims_more_than_the_file_holds_allocates_nothing(tmp_pat
 def test_an_adapter_tensor_without_sizes(name: str, tmp_path: Path) -> None:
     shape = [] if name == LORA else [8, 4]
     refused(lambda: check_adapter(adapter(tmp_path, {name: {"dtype": "F32", "shape": shape}}), SHAPE))
+
+
+LONG = "x" * 5_000
+
+
+@pytest.mark.parametrize("path", ["a\x00b", LONG, "/".join(["a"] * 3_000), "~nosuchuser/x"], ids=["nul", "name", "path", "home"])
+@pytest.mark.parametrize("field", ["folder", "adapter", "file", "results"])
+def test_a_path_that_no_file_can_have(field: str, path: str, tmp_path: Path) -> None:
+    model = {"folder": str(write_model(tmp_path / "m"))}
+    changes: dict[str, object] = {"models": {"m": {**model, field: path} if field in ("folder", "adapter") else model}}
+    changes |= {"behaviors": {"refusal": {"file": path}}} if field == "file" else {}
+    changes |= {"results": path} if field == "results" else {}
+    told = refused(lambda: load_sweep(write_sweep(tmp_path, sweep_data(layers=[1], **changes))))
+    assert len(told.splitlines()) == 1
+    assert f"{field}: " in told
+
+
+@pytest.mark.parametrize("what", ["folder", "pipe", "device", "nowhere", "circle"])
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_something_else_in_place_of_a_file(name: str, what: str, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m")
+    make(folder / name, what)
+    models = {"m": {"folder": str(folder)}}
+    assert name in refused(lambda: load_sweep(write_sweep(tmp_path, sweep_data(models=models))))
+
+
+@pytest.mark.parametrize("what", ["folder", "pipe", "device", "nowhere", "circle"])
+def test_something_else_in_place_of_a_sweep(what: str, tmp_path: Path) -> None:
+    path = tmp_path / "a\nsweep.yaml"
+    make(path, what)
+    told = refused(lambda: load_sweep(path))
+    assert "cannot read the file" in told
+    assert len(told.splitlines()) == 1
+
+
+def make(path: Path, what: str) -> None:
+    """Put that in place of a file."""
+    path.unlink(missing_ok=True)
+    match what:
+        case "folder":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+        case _:
+            path.symlink_to({"device": "/dev/zero", "nowhere": "/nonexistent/file", "circle": str(path)}[what])
+
+
+@pytest.mark.parametrize(
+    "command", ["status", "errors", "logs", "pause", "resume", "cancel", "score", "refit", "retry", "plan", "run"]
+)
+@pytest.mark.parametrize("path", [LONG, "new\nline", "a\x1b[31m", "sur\udcffrogate", "/dev/zero"])
+def test_every_command_with_a_path_that_is_none(command: str, path: str) -> None:
+    told = CliRunner().invoke(app, [command, path])
+    assert told.exit_code in (2, 3), told.exception
+    assert len(told.output.strip().splitlines()) == 1
+    assert len(told.output) < 2000
+    assert "\x1b" not in told.output
+
+
+@pytest.mark.parametrize("mib", [20, 60, 150])
+def test_little_memory(mib: int) -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "plan", "x.yaml"],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (mib * 2**20, mib * 2**20)),
+    )
+    assert (told.returncode, told.stderr.count("\n")) == (3, 1), told.stderr
+    assert "ulimit -v" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (MemoryError(), 3),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), 3),
+        (ImportError("libx.so: failed to map segment from shared object"), 3),
+        (RuntimeError("can't start new thread"), 3),
+        (OSError(errno.EIO, "Input/output error", "weights"), 3),
+        (OSError(errno.ENAMETOOLONG, "File name too long", LONG), 2),
+        (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed"), 2),
+    ],
+)
+def test_what_the_machine_says_is_told_in_a_line(error: Exception, code: int) -> None:
+    told = as_told(error)
+    assert told is not None
+    assert told.exit_code == code
+    assert len(str(told).splitlines()) == 1
+    assert len(str(told)) < 1000
+
+
+def test_a_fault_of_ours_is_none_of_the_machines() -> None:
+    assert as_told(ZeroDivisionError("a bug")) is None
+    assert as_told(RuntimeError("a bug")) is None

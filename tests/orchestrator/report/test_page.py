@@ -9,8 +9,9 @@ import pytest
 
 from actors.types import Failure
 from orchestrator.report import write_report
-from orchestrator.report.untrusted import fenced, markdown, visible
+from orchestrator.report.untrusted import fenced, markdown
 from orchestrator.store import Store
+from orchestrator.untrusted import visible
 from tests.orchestrator.samples import Counts, direction_set, direction_spec, filled, grid, labels_of, plan_of, result_of
 
 COUNTS: Counts = {(12, 8.0): (0, 10), (15, 8.0): (9, 1)}
