@@ -222,7 +222,7 @@ def refit(
     """Fit the constants of the cost model to a finished run, for `plan --costs`, and say what the run does not determine."""
     from orchestrator.planning.costs import encode_costs
     from orchestrator.refit import refit_results
-    from orchestrator.storage.atomic import write_if_changed
+    from orchestrator.storage.local import write_for_people
 
     with input_errors_told():
         fit = refit_results(results)
@@ -231,7 +231,7 @@ def refit(
         if out is None:
             print(text, end="")
         else:
-            write_if_changed(out, text.encode())
+            write_for_people(out, text.encode())
             print_lines(console_for(False), [f"costs in {out}: python -m orchestrator plan SWEEP --costs {out}"])
 
 

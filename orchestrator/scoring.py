@@ -18,6 +18,11 @@ def label_what_is_not(store: Store, classifier: Classifier) -> None:
     relabel(store, classifier, sorted(store.done_cells() - store.labelled_cells()))
 
 
+def signature(classifier: Classifier) -> str:
+    """``name@version``, as labels carry it."""
+    return f"{classifier.name}@{classifier.version}"
+
+
 def relabel(store: Store, classifier: Classifier, cell_ids: Sequence[str]) -> Counter[str]:
     """Label stored cells anew; how many responses got each label. Damaged cells are moved away and left out."""
     counts: Counter[str] = Counter()

@@ -15,7 +15,7 @@ from typing import BinaryIO
 from orchestrator.control.heartbeat import ENDED, Beat, read_beat
 from orchestrator.errors import InputError
 from orchestrator.records.folder import Folder
-from orchestrator.storage import Place
+from orchestrator.storage import Place, StorageError
 from orchestrator.store import Store
 
 PROGRAM: tuple[str, ...] = (sys.executable, "-m", "orchestrator")
@@ -89,12 +89,15 @@ def start(words: Sequence[str], store: Store, patience: float = PATIENCE_SECONDS
 
 def _opened(log: Path) -> BinaryIO:
     """The log, for appending below a line that says when this driver began."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    if log.is_file() and log.stat().st_size > LOG_BYTES:
-        os.replace(log, log.with_name("driver.old.log"))
-    file = log.open("ab")
-    file.write(f"==> {datetime.now().astimezone().isoformat(timespec='seconds')}\n".encode())
-    file.flush()
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        if log.is_file() and log.stat().st_size > LOG_BYTES:
+            os.replace(log, log.with_name("driver.old.log"))
+        file = log.open("ab")
+        file.write(f"==> {datetime.now().astimezone().isoformat(timespec='seconds')}\n".encode())
+        file.flush()
+    except OSError as error:
+        raise StorageError.of(error, f"write {log.name}", str(log.parent)) from error
     return file
 
 
