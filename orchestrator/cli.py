@@ -45,7 +45,7 @@ EPILOG = """Examples, for python -m orchestrator ...
 
   compare results/quickstart layer=9 layer=15   two cells or groups, tested
 
-Exit codes: 0 done, 1 some cells failed, 2 bad input, 3 results cannot be stored,
+Exit codes: 0 done, 1 some cells failed or are damaged, 2 bad input, 3 results cannot be stored,
 130 interrupted."""
 
 COMPARE_EPILOG = """Examples, for python -m orchestrator compare ...
@@ -170,6 +170,8 @@ def score(
     with input_errors_told():
         found = score_results(results, classifier)
         show(found, score_lines(results, found), as_json)
+        if found["damaged"] or found["lacking"]:
+            raise typer.Exit(1)
 
 
 @app.command(epilog=COMPARE_EPILOG)

@@ -66,6 +66,14 @@ def compact(folder: Folder, planned: PlannedCells) -> CompactSummary:
     return replace(summary, quarantined=tuple(quarantined))
 
 
+def is_current(folder: Folder, planned: PlannedCells) -> bool:
+    """Whether nothing has changed since the tables were made, so far as can be told without opening any of them."""
+    try:
+        return _remembered(folder, _digest(folder, _inputs(folder, planned))) is not None
+    except (FileNotFoundError, UnreadableFileError):
+        return False
+
+
 def _finished(folder: Folder, planned: PlannedCells, quarantined: list[str]) -> Iterator[_Finished]:
     done, labelled = folder.ids("responses"), folder.ids("labels")
     for axes in planned.cells:

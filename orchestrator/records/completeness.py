@@ -54,9 +54,7 @@ def lacking(folder: Folder, planned: PlannedCells, expected: Expected) -> Lackin
         _cells(folder.cells, None if rows is None else [row.cell_id for row in rows], list(wanted)),
         _responses(folder, wanted),
         _told(folder.direction_table, None if found is None else len(found & sets), len(sets), "direction sets"),
-        _told(
-            folder.transfers, transfers, steered_by_others, "transfer cells"
-        ),
+        _told(folder.transfers, transfers, steered_by_others, "transfer cells"),
     )
     return Lacking(tuple(filter(None, told)), _unlabelled(rows or (), expected.classifier))
 

@@ -297,7 +297,7 @@ FORMS: dict[str, Damage] = {
     "all labels deleted": gone("labels"),
     "a whole folder deleted": gone("responses"),
     **{
-        f"{name} {how}": on_table(f"{name}.parquet", damage)
+        f"table {name} {how}": on_table(f"{name}.parquet", damage)
         for name in ("cells", "responses", "directions", "transfer")
         for how, damage in {"truncated": truncate, "deleted": delete, "folder instead": folder_instead}.items()
     },
@@ -417,3 +417,48 @@ def test_damage_that_is_found_while_later_grids_are_chosen(cli: Callable[..., Re
     assert (summary["cells"]["planned"], summary["cells"]["done"], summary["exit_code"], summary["deferred"]) == (12, 12, 0, [])
     assert json.loads((out / "choices.json").read_text()) == choices
     assert contents(out) == before
+
+
+@pytest.mark.parametrize(
+    ("form", "named"),
+    [
+        ("responses truncated", "responses/"),
+        ("responses one row short", "responses/"),
+        ("labels zeros", "labels/"),
+        ("all labels deleted", "labels/"),
+        ("directions deleted", "directions/"),
+        ("direction with nan", "directions/"),
+        ("table cells truncated", "cells.parquet"),
+        ("responses flipped bit in the data", "responses/"),
+        ("table of another plan", ""),
+        ("table transfer deleted", "transfer.parquet"),
+        ("responses deleted", "cells.parquet"),
+    ],
+)
+def test_status_and_score_tell_of_it(cli: Callable[..., Result], sweep: Path, form: str, named: str) -> None:
+    out = sweep.parent / "out"
+    healthy = json.loads(cli("status", out, "--json").stdout)
+    assert (healthy["state"], healthy["damaged"]) == ("finished", [])
+    FORMS[form](out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    told = json.loads(cli("status", out, "--json").stdout)
+    if form == "table of another plan":  # as many rows as there should be: only what makes tables anew can tell
+        assert cli("score", out).exit_code == 0
+        assert shape(out) == (CELLS, CELLS * PROMPTS, LAYERS)
+        return
+    assert told["state"] == "damaged"
+    assert told["damaged"][0]["file"].startswith(named)
+    lost = form.startswith("responses")
+    assert told["cells"]["done"] == CELLS - lost
+    shown = cli("status", out).output
+    assert "the same `run` mends it" in shown
+    assert "damaged or missing" in shown
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    scored = cli("score", out, "--json")
+    content = json.loads(scored.stdout)
+    moved = form in ("responses truncated", "responses one row short", "direction with nan", "responses flipped bit in the data")
+    assert scored.exit_code == (1 if moved else 0)
+    assert (len(content["damaged"]), content["lacking"], content["planned"]) == (int(moved), "", CELLS)
+    assert content["cells"] == shape(out)[0] == CELLS - lost
+    assert cli("run", sweep, "--quiet").exit_code == 0
+    assert json.loads(cli("status", out, "--json").stdout)["state"] == "finished"
