@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.control.heartbeat import ENDED, Beat, read_beat
-from orchestrator.errors import InputError
+from orchestrator.errors import InputError, Problem
 from orchestrator.records.folder import Folder
 from orchestrator.storage import Place, StorageError
 from orchestrator.store import Store
@@ -82,7 +82,8 @@ def start(words: Sequence[str], store: Store, patience: float = PATIENCE_SECONDS
         if beat is not None and beat.state not in ("starting", "crashed"):
             break
         if code is not None:
-            raise InputError.because(f"the driver ended at once (exit code {code}):\n{_said(log, began)}", "run --detach")
+            told = Problem("run --detach", None, f"the driver ended at once (exit code {code}):\n{_said(log, began)}")
+            raise StorageError(told) if code == StorageError.exit_code else InputError(told)
         time.sleep(0.1)
     return Detached(process.pid, store.place, log, beat.state if beat else "not heard of yet")
 
