@@ -47,7 +47,7 @@ EPILOG = """Examples, for python -m orchestrator ...
 
   compare results/quickstart layer=9 layer=15   two cells or groups, tested
 
-Exit codes: 0 done, 1 some cells failed, 2 bad input, 3 results cannot be stored,
+Exit codes: 0 done, 1 some cells failed or are damaged, 2 bad input, 3 results cannot be stored,
 130 interrupted."""
 
 COMPARE_EPILOG = """Examples, for python -m orchestrator compare ...
@@ -182,6 +182,8 @@ def score(
     with input_errors_told():
         found = score_results(results, classifier)
         show(found, score_lines(results, found), as_json)
+        if found["damaged"] or found["lacking"]:
+            raise typer.Exit(1)
 
 
 @app.command(epilog=COMPARE_EPILOG)
@@ -234,7 +236,7 @@ def refit(
     """Fit the constants of the cost model to a finished run, for `plan --costs`, and say what the run does not determine."""
     from orchestrator.planning.costs import encode_costs
     from orchestrator.refit import refit_results
-    from orchestrator.storage.atomic import write_if_changed
+    from orchestrator.storage.local import write_for_people
 
     with input_errors_told():
         fit = refit_results(results)
@@ -243,7 +245,7 @@ def refit(
         if out is None:
             print(text, end="")
         else:
-            write_if_changed(out, text.encode())
+            write_for_people(out, text.encode())
             print_lines(console_for(False), [f"costs in {out}: python -m orchestrator plan SWEEP --costs {out}"])
 
 

@@ -6,7 +6,6 @@ The parts know nothing of each other; this is where they meet.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from rich.console import Console
 from actors.types import Failure
 from orchestrator.cells import Cell
 from orchestrator.classifiers import CLASSIFIERS
+from orchestrator.completion import Progress
 from orchestrator.control.driver import Driver, Watched
 from orchestrator.interrupts import EXIT_INTERRUPTED, Interrupts
 from orchestrator.logs import Journal, LogCopies, WatchedPool
@@ -24,7 +24,7 @@ from orchestrator.outlets import losses_told
 from orchestrator.paths import require_cache
 from orchestrator.plan import Plan
 from orchestrator.plan_with_results import plan_with_results
-from orchestrator.planning.choices import Choice, encode_choices
+from orchestrator.planning.choices import Choice
 from orchestrator.planning.costs import DEFAULT_COSTS, Costs
 from orchestrator.planning.grids import Deferred
 from orchestrator.pool import POOLS, Pool, PoolLostError, PoolOptions
@@ -39,11 +39,12 @@ from orchestrator.scheduling.board import Board, State
 from orchestrator.scheduling.durable import DurablePool
 from orchestrator.scoring import label_what_is_not
 from orchestrator.storage import Place
+from orchestrator.storage.errors import EXIT_STORAGE
 from orchestrator.store import PageState, Store
 from orchestrator.sweep import Sweep, load_sweep
 from orchestrator.tracking import NullTracker, RunIdentity, Tracker, WandbTracker, live_rates, run_config, use_points
 
-Ended = Literal["finished", "interrupted", "too many failures", "cluster lost"]
+Ended = Literal["finished", "interrupted", "too many failures", "cluster lost", "damaged"]
 
 EXIT_DONE, EXIT_SOME_FAILED = 0, 1
 
@@ -74,7 +75,8 @@ class Prepared:
 @dataclass(frozen=True)
 class RunSummary:
     """What a run left behind. ``ran``: cells finished by this run; ``done`` and ``failed``: cells of the plan, now;
-    ``page``: how the report stands to the tables."""
+    ``page``: how the report stands to the tables. ``ended``: ``damaged`` when the results on the disk are not what was written
+    there, however often."""
 
     sweep: str
     results: Place
@@ -92,9 +94,9 @@ class RunSummary:
 
     @property
     def exit_code(self) -> int:
-        """0 all done, 1 some failed, 130 interrupted."""
-        if self.ended == "interrupted":
-            return EXIT_INTERRUPTED
+        """0 all done, 1 some failed, 3 the disk does not keep what is written, 130 interrupted."""
+        if self.ended in ("interrupted", "damaged"):
+            return EXIT_INTERRUPTED if self.ended == "interrupted" else EXIT_STORAGE
         return EXIT_SOME_FAILED if self.failures or self.ended != "finished" else EXIT_DONE
 
     def as_json(self) -> dict[str, object]:
@@ -128,9 +130,10 @@ def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunS
         store.write_sweep(f"{ORIGIN}{prepared.path.absolute()}\n{prepared.sweep.text}")
         store.write_plan(prepared.plan)
         label_what_is_not(store, CLASSIFIERS[prepared.plan.classifier])
-        progress = _Progress(prepared)
-        before = _count(progress.board, State.DONE)
+        progress = Progress(prepared.sweep, store, prepared.plan, prepared.board())
         ended, message = _run_items(prepared, progress, session)
+        if ended == "finished" and (short := progress.shortfall()):
+            ended, message = "damaged", f"not whole: {short}; see whether the disk is well, then run the same command again"
         session.driver.ended(ended, message)
         if ended != "interrupted":
             session.interrupts.wait_no_more()
@@ -141,16 +144,16 @@ def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunS
             page = "current"
         elif changed:
             page = store.page()
+        done, ran = progress.done(), progress.ran()
         session.interrupts.hold()
-    board, plan, stored = progress.board, progress.plan, store.done_cells()
-    done = sum(cell.id in stored for cell in plan.cells)  # the board may hold a cell whose writing was broken off
+    board, plan = progress.board, progress.plan
     return RunSummary(
         sweep=plan.name,
         results=store.place,
         planned=len(plan.cells),
         done=done,
         failed=_count(board, State.FAILED),
-        ran=max(0, done - before),
+        ran=ran,
         seconds=time.monotonic() - started,
         ended=ended,
         failures=tuple(board.failures()),
@@ -159,37 +162,6 @@ def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunS
         deferred=plan.deferred,
         page=page,
     )
-
-
-class _Progress:
-    """The plan and the board of a run; both grow when finished cells decide the settings of later grids."""
-
-    def __init__(self, prepared: Prepared) -> None:
-        self._sweep, self._store = prepared.sweep, prepared.store
-        self.plan, self.board = prepared.plan, prepared.board()
-        self._changed = False
-        self._record(self.board.found_failed)
-
-    def compact(self) -> bool:
-        """Bring the tables up to date; whether any of them changed during the run."""
-        self._changed |= self._store.compact().changed
-        return self._changed
-
-    def grow(self) -> bool:
-        """Plan what follows from the results; whether there is something to run."""
-        if not self._sweep.chooses:
-            return self.board.unfinished()
-        self.compact()
-        self.plan = plan_with_results(self._sweep, self._store)
-        self._store.write_plan(self.plan)
-        self._store.write_choices(encode_choices(self.plan.choices))
-        done = self._store.done_cells() | self._store.done_directions()
-        self._record(self.board.grow(self.plan, done, self._store.failures()))
-        return self.board.unfinished()
-
-    def _record(self, failures: Iterable[Failure]) -> None:
-        for failure in failures:
-            self._store.write_failure(failure)
 
 
 @dataclass(frozen=True)
@@ -216,7 +188,7 @@ def _session(prepared: Prepared, options: RunOptions, console: Console, ending: 
     return _Session(options, console, ending, journal, interrupts, driver)
 
 
-def _run_items(prepared: Prepared, progress: _Progress, session: _Session) -> tuple[Ended, str]:
+def _run_items(prepared: Prepared, progress: Progress, session: _Session) -> tuple[Ended, str]:
     """Run what is ready, then what follows from its results, until nothing is left. Tracking ends with the session."""
     plan, store, board = prepared.plan, prepared.store, progress.board
     options, console, driver = session.options, session.console, session.driver
@@ -265,7 +237,7 @@ def _open_pool(prepared: Prepared, session: _Session) -> Pool:
         session.interrupts.again()
 
 
-def _tracker(prepared: Prepared, progress: _Progress, driver: Driver) -> Tracker:
+def _tracker(prepared: Prepared, progress: Progress, driver: Driver) -> Tracker:
     asked = prepared.sweep.tracking
     if asked.tool != "wandb" or asked.project is None:
         return NullTracker()

@@ -36,6 +36,7 @@ from orchestrator.classifiers import Label, UnknownLabelError
 from orchestrator.json_text import parse_json
 from orchestrator.records.compaction import CompactSummary, compact
 from orchestrator.records.comparison_rows import DirectionRow, TransferRow
+from orchestrator.records.completeness import Expected, Lacking, lacking
 from orchestrator.records.direction_file import encode_direction
 from orchestrator.records.directions_table import StoredDirections
 from orchestrator.records.folder import Folder, Kind
@@ -48,7 +49,7 @@ from orchestrator.storage import Place, StoredFile, StoreLockedError, Unreadable
 if TYPE_CHECKING:
     from orchestrator.plan import Plan
 
-__all__ = ["CompactSummary", "PlannedCells", "Store", "StoreLockedError", "UnreadableFileError"]
+__all__ = ["CompactSummary", "Lacking", "PlannedCells", "Store", "StoreLockedError", "UnreadableFileError"]
 
 _KNOWN: tuple[Kind, ...] = ("directions", "responses", "labels", "failures")
 _T = TypeVar("_T")
@@ -207,6 +208,21 @@ class Store:
         the folder has no plan, or when a part was written by a newer version.
         """
         return compact(self._folder, self.planned())
+
+    def lacking(self, classifier: str | None = None) -> Lacking:
+        """What the tables on the disk lack of what is finished, and of labels by ``classifier`` (``name@version``; None: by any).
+
+        Reads all of them. A damaged one is moved away. InputError when the folder has no plan.
+        """
+        return lacking(self._folder, self.planned(), Expected(self.done_cells() | self.done_directions(), classifier))
+
+    def forget_tables(self) -> None:
+        """The next ``compact`` makes every table anew."""
+        self._folder.compacted.delete()
+
+    def clear_the_way(self) -> None:
+        """Move away what lies under the name of a file and is none. Needs the lock."""
+        self._folder.clear_the_way()
 
     def cell_rows(self) -> list[CellRow]:
         """The rows of ``cells.parquet`` as the last ``compact`` wrote them; none before the first."""

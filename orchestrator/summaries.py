@@ -69,11 +69,16 @@ def _files(summary: RunSummary) -> str:
 def score_lines(results: Place, found: dict[str, object]) -> list[str]:
     """What ``score`` did."""
     labels = found["labels"]
+    damaged = one if isinstance(one := found.get("damaged"), list) else []
+    told = f"{len(damaged)} were damaged and moved to quarantine ({', '.join(damaged[:3])}): `run` makes them anew"
+    wrong = [*([told] if damaged else []), *([f"not whole: {found['lacking']}"] if found.get("lacking") else [])]
     if not isinstance(labels, dict) or not found["responses"]:
-        return [f"no finished cells to label in {results}"]
+        return [f"no finished cells to label in {results}", *wrong]
     counts = ", ".join(f"{count} {name}" for name, count in labels.items())
+    of = "" if found["cells"] == found.get("planned") else f" (of {found['planned']} planned)"
     return [
-        f"{found['responses']} responses of {found['cells']} cells labelled by {found['classifier']}: {counts}",
+        f"{found['responses']} responses of {found['cells']} cells{of} labelled by {found['classifier']}: {counts}",
+        *wrong,
         f"results in {results}: report.html, cells.parquet, responses.parquet",
     ]
 

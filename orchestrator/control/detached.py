@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.control.heartbeat import ENDED, Beat, read_beat
-from orchestrator.errors import InputError
+from orchestrator.errors import InputError, Problem
 from orchestrator.records.folder import Folder
-from orchestrator.storage import Place
+from orchestrator.storage import Place, StorageError
 from orchestrator.store import Store
 
 PROGRAM: tuple[str, ...] = (sys.executable, "-m", "orchestrator")
@@ -91,19 +91,23 @@ def _awaited(process: subprocess.Popen[bytes], folder: Folder, log: Path, began:
         if beat is not None and beat.state not in ("starting", "crashed"):
             break
         if code is not None:
-            raise InputError.because(f"the driver ended at once (exit code {code}):\n{_said(log, began)}", "run --detach")
+            told = Problem("run --detach", None, f"the driver ended at once (exit code {code}):\n{_said(log, began)}")
+            raise StorageError(told) if code == StorageError.exit_code else InputError(told)
         time.sleep(0.1)
     return beat
 
 
 def _opened(log: Path) -> BinaryIO:
     """The log, for appending below a line that says when this driver began."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    if log.is_file() and log.stat().st_size > LOG_BYTES:
-        os.replace(log, log.with_name("driver.old.log"))
-    file = log.open("ab")
-    file.write(f"==> {datetime.now().astimezone().isoformat(timespec='seconds')}\n".encode())
-    file.flush()
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        if log.is_file() and log.stat().st_size > LOG_BYTES:
+            os.replace(log, log.with_name("driver.old.log"))
+        file = log.open("ab")
+        file.write(f"==> {datetime.now().astimezone().isoformat(timespec='seconds')}\n".encode())
+        file.flush()
+    except OSError as error:
+        raise StorageError.of(error, f"write {log.name}", str(log.parent)) from error
     return file
 
 

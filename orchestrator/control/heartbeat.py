@@ -24,11 +24,21 @@ SILENT_SECONDS = 60.0
 VERSION = 1
 
 DriverState = Literal[
-    "starting", "running", "pausing", "paused", "finished", "interrupted", "too many failures", "cluster lost", "crashed"
+    "starting",
+    "running",
+    "pausing",
+    "paused",
+    "finished",
+    "interrupted",
+    "too many failures",
+    "cluster lost",
+    "damaged",
+    "crashed",
 ]
-"""What the driver said last. ``pausing``: asked to pause, workers are finishing what they have."""
+"""What the driver said last. ``pausing``: asked to pause, workers are finishing what they have. ``damaged``: the results on the
+disk are not what it wrote there."""
 
-ENDED: tuple[str, ...] = ("finished", "interrupted", "too many failures", "cluster lost", "crashed")
+ENDED: tuple[str, ...] = ("finished", "interrupted", "too many failures", "cluster lost", "damaged", "crashed")
 
 Condition = Literal["no driver", "running", "silent", "dead", "ended"]
 """What a reader makes of it. ``dead``: its process is gone without a word; ``silent``: nobody knows, its beats have stopped."""

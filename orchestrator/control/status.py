@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 
 from actors.use import Use
 from orchestrator.control.heartbeat import Beat, Condition, Rate, WorkerNow, age, condition, read_beat, told
 from orchestrator.failed import FailedItem, failed_items, group_lines, grouped
 from orchestrator.progress import duration
+from orchestrator.records.damage import Damage, damages
 from orchestrator.records.folder import Folder
 from orchestrator.records.plan_file import PlannedCells, decode_plan
 from orchestrator.records.planned_items import axes_name
@@ -41,7 +42,10 @@ class ModelStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """Everything that ``status`` tells. ``beat`` is None when no driver has run; ``at``: when it was read (epoch seconds)."""
+    """Everything that ``status`` tells. ``beat`` is None when no driver has run; ``at``: when it was read (epoch seconds).
+
+    ``damages`` are looked for where no driver runs: one that does finds and mends them itself.
+    """
 
     root: Place
     planned: PlannedCells
@@ -49,6 +53,7 @@ class Status:
     failures: tuple[FailedItem, ...]
     beat: Beat | None
     at: float
+    damages: tuple[Damage, ...] = ()
 
     @property
     def condition(self) -> Condition:
@@ -76,9 +81,17 @@ def read_status(root: Place) -> Status:
     folder = Folder(root)
     planned, beat, at = _planned(folder.plan), read_beat(folder.driver), time.time()
     done = folder.ids("responses")
-    failures = failed_items(folder, planned, done | folder.ids("directions"))
+    failures = tuple(failed_items(folder, planned, done | folder.ids("directions")))
+    finished = beat is not None and beat.state == "finished"
+    found = (
+        () if condition(beat, at) in ("running", "silent") else damages(folder, planned, {one.id for one in failures}, finished)
+    )
+    done -= {one.item for one in found if one.file.startswith("responses/")}
     rates = {} if condition(beat, at) != "running" or beat is None else {one.variant: one for one in beat.rates}
-    return Status(root, planned, _models(planned, done, failures, rates), tuple(failures), beat, at)
+    models = _models(planned, done, failures, rates)
+    if beat is not None and beat.state == "finished" and (found or any(one.open for one in models)):
+        beat = replace(beat, state="damaged", message="it had finished, and not all of it is there now: the same `run` mends it")
+    return Status(root, planned, models, failures, beat, at, found)
 
 
 def status_json(status: Status) -> dict[str, object]:
@@ -98,13 +111,14 @@ def status_json(status: Status) -> dict[str, object]:
         "driver": None if beat is None else _driver_json(beat, status),
         "failures": [one.as_json() for one in status.failures],
         "recent_failures": [one.id for one in status.recent],
+        "damaged": [asdict(one) for one in status.damages],
     }
 
 
 def status_lines(status: Status) -> list[str]:
     """For people: the driver, a row per model, the workers, the failures by kind and the latest of them."""
     lines = [f"sweep {status.planned.name}, results in {status.root}", told(status.beat, status.at)]
-    return [*lines, *_model_lines(status), *_worker_lines(status), *_failure_lines(status)]
+    return [*lines, *_model_lines(status), *_worker_lines(status), *_damage_lines(status), *_failure_lines(status)]
 
 
 def _planned(path: StoredFile) -> PlannedCells:
@@ -193,6 +207,13 @@ def _use_text(use: Use | None) -> str:
 
 def _gib(count: int) -> str:
     return f"{count / 2**30:.1f}"
+
+
+def _damage_lines(status: Status) -> list[str]:
+    shown = [f"  {one.file}: {one.reason}" for one in status.damages[:RECENT]]
+    more = len(status.damages) - len(shown)
+    head = f"damaged or missing ({len(status.damages)}), which the same `run` makes anew:"
+    return [*([head] if shown else []), *shown, *([f"  and {more} more"] if more > 0 else [])]
 
 
 def _failure_lines(status: Status) -> list[str]:

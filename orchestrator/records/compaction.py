@@ -30,8 +30,8 @@ PART_KINDS: tuple[Literal["responses", "labels"], ...] = ("responses", "labels")
 
 @dataclass(frozen=True)
 class CompactSummary:
-    """What the compacted tables hold. ``quarantined``: cells whose responses or labels were damaged and moved away;
-    ``changed``: a table was rewritten."""
+    """What the compacted tables hold. ``quarantined``: cells whose responses or labels, and direction sets that, were damaged and
+    moved away; ``changed``: a table was rewritten."""
 
     planned: int
     cells: int
@@ -59,11 +59,19 @@ def compact(folder: Folder, planned: PlannedCells) -> CompactSummary:
     if remembered is not None and _is_later(folder.compacted, inputs):
         return remembered
     quarantined: list[str] = []
-    summary = _write_tables(folder, planned, _finished(folder, planned, quarantined))
+    summary = _write_tables(folder, planned, _finished(folder, planned, quarantined), quarantined)
     if not quarantined:
         content = {"state": state, "tables": _tables(folder), "summary": asdict(replace(summary, changed=False))}
         folder.compacted.write_bytes(json.dumps(content).encode())
     return replace(summary, quarantined=tuple(quarantined))
+
+
+def is_current(folder: Folder, planned: PlannedCells) -> bool:
+    """Whether nothing has changed since the tables were made, so far as can be told without opening any of them."""
+    try:
+        return _remembered(folder, _digest(folder, _inputs(folder, planned))) is not None
+    except (FileNotFoundError, UnreadableFileError):
+        return False
 
 
 def _finished(folder: Folder, planned: PlannedCells, quarantined: list[str]) -> Iterator[_Finished]:
@@ -117,7 +125,7 @@ class _Gathered:
             self.refused[cell.row.cell_id] = tuple(label.label == LABELS.target for label in cell.labels)
 
 
-def _write_tables(folder: Folder, planned: PlannedCells, finished: Iterable[_Finished]) -> CompactSummary:
+def _write_tables(folder: Folder, planned: PlannedCells, finished: Iterable[_Finished], quarantined: list[str]) -> CompactSummary:
     found = _Gathered()
     written = 0
 
@@ -134,6 +142,7 @@ def _write_tables(folder: Folder, planned: PlannedCells, finished: Iterable[_Fin
     controls = Controls(planned, found.rows, directions)
     rows = with_cosines(found.rows, directions, lambda row: cross_cosine(stored, controls, row))
     transfers = transfer_rows(planned, rows, controls, found.refused)
+    quarantined += stored.damaged
     changed |= _write_table(folder.cells, schema.cells_table(rows))
     changed |= _write_table(folder.direction_table, schema.table_of(directions, schema.DIRECTIONS))
     changed |= _write_table(folder.transfers, schema.table_of(transfers, schema.TRANSFERS))
@@ -204,4 +213,4 @@ def _tables(folder: Folder) -> list[list[int] | None]:
 
 
 def _listed(state: State) -> list[int]:
-    return [state.size, state.changed, state.inode]
+    return [state.size, state.changed, state.inode, state.touched]

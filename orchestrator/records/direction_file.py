@@ -63,7 +63,11 @@ def decode_direction(file: StoredFile) -> DirectionSet:
         tensors = load(content)
         if metadata.get(DIGEST, _digest(metadata, tensors)) != _digest(metadata, tensors):
             raise UnreadableFileError(file, "its content is not what was written")
+        if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
+            raise UnreadableFileError(file, "NaN or infinity in it")
         vectors, layers, norms = tensors["directions"], tensors["layers"], tensors["raw_norms"]
+        if not len(layers) or len(tensors["residual_norms"]) != len(layers):
+            raise UnreadableFileError(file, "its layers and its norms are not as many")
         return DirectionSet(
             directions=tuple(
                 Direction(int(layer), vector, float(norm)) for layer, vector, norm in zip(layers, vectors, norms, strict=True)
@@ -82,11 +86,14 @@ def _metadata_of(file: StoredFile, content: bytes) -> dict[str, str]:
         header = parse_json(content[LENGTH : LENGTH + _header_length(content)])
         metadata: dict[str, str] = header["__metadata__"]  # type: ignore[index]
         version = int(metadata.get("version", DIRECTION_VERSION))
+        own_name = str(metadata["id"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableFileError(file, f"its header is damaged: {error}") from error
     if version > DIRECTION_VERSION:
         message = f"{file} has version {version}; this program knows {DIRECTION_VERSION}: update it"
         raise NewerSchemaError(Problem("results", None, message))
+    if f"{own_name}.safetensors" != file.name:
+        raise UnreadableFileError(file, f"it is the direction set {own_name}")
     return metadata
 
 

@@ -40,6 +40,8 @@ class StoredDirections:
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
+        self.damaged: list[str] = []
+        """Ids of the sets that were found damaged, and moved away."""
         self._read = lru_cache(maxsize=SETS_KEPT)(self._read_set)
         self.sources: Mapping[str, DirectionSource] = {
             direction_id: source
@@ -76,10 +78,19 @@ class StoredDirections:
         return min(candidates)[1] if candidates else None
 
     def _source(self, direction_id: str) -> DirectionSource | None:
-        return _unless_damaged(lambda: self._folder.direction_source(direction_id))
+        return self._unless_damaged(direction_id, self._folder.direction_source)
 
     def _read_set(self, direction_id: str) -> DirectionSet | None:
-        return _unless_damaged(lambda: self._folder.direction(direction_id))
+        return self._unless_damaged(direction_id, self._folder.direction)
+
+    def _unless_damaged(self, direction_id: str, read: Callable[[str], _T]) -> _T | None:
+        try:
+            return read(direction_id)
+        except FileNotFoundError:
+            return None
+        except UnreadableFileError:
+            self.damaged.append(direction_id)
+            return None
 
 
 def direction_rows(stored: StoredDirections, planned: PlannedCells) -> list[DirectionRow]:
@@ -154,10 +165,3 @@ def _layer_rows(stored: StoredDirections, about: _About) -> Iterator[DirectionRo
             full_precision_cosine=stored.cosine((direction_id, layer), (reference, layer)),
             full_precision_raw_norm=None if same is None else same.raw_norm,
         )
-
-
-def _unless_damaged(read: Callable[[], _T]) -> _T | None:
-    try:
-        return read()
-    except (FileNotFoundError, UnreadableFileError):
-        return None

@@ -84,8 +84,22 @@ class Folder:
         return {name.removesuffix(ENDINGS[kind]): state for name, state in found.items() if _is_item(name, kind)}
 
     def clean(self) -> None:
-        """Remove the unfinished files that a killed driver left."""
+        """Remove the unfinished files that a killed driver left, and whatever is in the way of a file or a folder."""
+        self.clear_the_way()
         self.files.clean(["", *ENDINGS])
+
+    def clear_the_way(self) -> None:
+        """Move to ``quarantine/`` what lies under the name of a file and is none, or of a folder and is a file."""
+        there = self.files.names("")
+        for folder in (QUARANTINE, *ENDINGS, LOGS, self.requests.key):
+            if folder in there:
+                self._move_away(folder, f"{folder}.file" if folder == QUARANTINE else f"{QUARANTINE}/{folder}.file")
+        for name in sorted(self.files.misplaced("") & self._own_names()):
+            self._move_away(name, f"{QUARANTINE}/tables-{name}")
+        for kind in ENDINGS:
+            for name in sorted(self.files.misplaced(kind)):
+                if _is_item(name, kind):
+                    self._move_away(f"{kind}/{name}", f"{QUARANTINE}/{kind}-{name}")
 
     def direction(self, direction_id: str) -> DirectionSet:
         """A direction set. All readers here: FileNotFoundError; ``UnreadableFileError`` after moving a damaged file away."""
@@ -152,8 +166,18 @@ class Folder:
 
     def _free(self, key: str) -> str:
         """``key``, or its first numbered neighbour that does not exist."""
-        numbered = (f"{key}.{number}" if number else key for number in count())
-        return next(free for free in numbered if not self.files.exists(free))
+        folder, _, name = key.rpartition("/")
+        taken = self.files.names(folder) | self.files.misplaced(folder)
+        numbered = (f"{name}.{number}" if number else name for number in count())
+        return f"{folder}/{next(free for free in numbered if free not in taken)}".lstrip("/")
+
+    def _move_away(self, key: str, target: str) -> None:
+        self.files.move(key, self._free(target))
+        _LOG.warning("%s/%s was in the way, where no such thing belongs: moved to %s", self.place, key, target)
+
+    def _own_names(self) -> set[str]:
+        """The files directly in the folder."""
+        return {one.key for one in vars(self).values() if isinstance(one, StoredFile)}
 
 
 def _is_item(name: str, kind: Kind) -> bool:

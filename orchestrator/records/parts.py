@@ -67,6 +67,10 @@ def decode_responses(path: Readable, cell_id: str) -> StoredCell:
     """What was stored of a cell; errors as ``schema.decode_part``. Parts of earlier versions do not say where it was steered."""
     table, record = decode_part(path, RESPONSE_PART, cell_id)
     try:
+        planned = int(cast("dict[str, Any]", record["axes"])["n"])
+        answered = table.column("prompt_id").to_pylist()
+        if len(answered) != planned or len(set(answered)) != planned:
+            raise ValueError(f"it holds {len(answered)} responses to {len(set(answered))} prompts, where {planned} were asked")
         measured = cast("dict[str, Any]", record["measures"])
         measures = CellMeasures(**{**measured, "finished_at": datetime.fromisoformat(measured["finished_at"])})
         return StoredCell(table, measures, _steered_at(cast("dict[str, Any] | None", record.get("steered"))))
@@ -90,7 +94,10 @@ def decode_labels(path: Readable, cell_id: str) -> tuple[tuple[Label, ...], date
     table, record = decode_part(path, LABEL_PART, cell_id)
     LABELS.counts(table.column("label").to_pylist())
     try:
-        return tuple(Label(**row) for row in table.to_pylist()), datetime.fromisoformat(str(record["labelled_at"]))
+        labels = tuple(Label(**row) for row in table.to_pylist())
+        if len({label.prompt_id for label in labels}) != len(labels):
+            raise ValueError("it labels a response twice")
+        return labels, datetime.fromisoformat(str(record["labelled_at"]))
     except (KeyError, ValueError) as error:
         raise UnreadableFileError(path, f"its record is incomplete: {error}") from error
 

@@ -129,6 +129,18 @@ class Board:
         self._stop(self.items[item_id])
         self._ledger.move(self.items[item_id], State.PENDING)
 
+    def lose(self, item_ids: Collection[str]) -> list[Failure]:
+        """The files of these finished items are gone or were damaged: they run anew. Returns the failures to record: of those
+        whose direction failed."""
+        lost = sorted((self.items[one] for one in item_ids), key=lambda item: item.is_cell)
+        for item in lost:
+            self._ledger.move(item, State.PENDING)
+        return [one for item in lost if item.needs is not None for one in self._fail_what_needs(self.items[item.needs])]
+
+    def finished_ids(self) -> set[str]:
+        """The ids of the items that are done."""
+        return {item.id for item in self.items.values() if item.state is State.DONE}
+
     def fail(self, failure: Failure) -> list[Failure]:
         """Note a failed attempt. Returns the failures to record: none while the item may still succeed,
         otherwise the item's own and those of the cells that need it."""

@@ -58,7 +58,7 @@ def sync_folder(folder: Path) -> None:
 
 def clean(folder: Path) -> int:
     """Remove the temporary files that a killed driver left in ``folder``; their number. Call it only under the lock."""
-    left = list(folder.glob(".*.tmp")) if folder.is_dir() else []
+    left = [path for path in folder.glob(".*.tmp") if not path.is_dir() or path.is_symlink()] if folder.is_dir() else []
     for path in left:
         path.unlink(missing_ok=True)
     return len(left)

@@ -16,6 +16,15 @@ _ADVICE = {
     errno.EACCES: "see who may write there",
     errno.EPERM: "see who may write there",
     errno.EROFS: "make it writable",
+    errno.EISDIR: "move away the folder that lies under the name of a file",
+    errno.ENOTDIR: "move away the file that lies under the name of a folder",
+    errno.EEXIST: "move away the file that lies under the name of a folder",
+    errno.ELOOP: "mend the link that leads to itself",
+    errno.ENOENT: "see where its link leads",
+    errno.ENAMETOOLONG: "give it a shorter name",
+    errno.ENOLCK: "see whether the file server gives locks",
+    errno.ESTALE: "mount it again",
+    errno.EIO: "see whether the disk is well",
 }
 
 

@@ -20,11 +20,15 @@ WriteTo = Callable[[BinaryIO], object]
 
 @dataclass(frozen=True)
 class State:
-    """What tells one version of a file from the next without opening it. ``changed``: nanoseconds since the epoch."""
+    """What tells one version of a file from the next without opening it. ``changed``: nanoseconds since the epoch.
+
+    ``touched``: as ``changed``, but by the kernel's own account, which no program can set back; 0 where nobody keeps one.
+    """
 
     size: int
     changed: int
     inode: int = 0
+    touched: int = 0
 
 
 class Files(Protocol):
@@ -67,6 +71,10 @@ class Files(Protocol):
 
     def names(self, folder: str) -> set[str]:
         """The last parts of the names directly in ``folder``; none when there is no such folder. Opens no file."""
+        ...
+
+    def misplaced(self, folder: str) -> set[str]:
+        """What lies directly in ``folder`` and is no file, so that nothing can be written there: a folder, a dead link."""
         ...
 
     def states(self, folder: str) -> Mapping[str, State]:
@@ -127,6 +135,11 @@ class StoredFile:
         """Its name without the last part; "" for a file directly in the place."""
         return self.key.rpartition("/")[0]
 
+    @property
+    def path(self) -> Path | None:
+        """Where it lies on a disk of this machine; None in object storage."""
+        return self.files.place / self.key if isinstance(self.files.place, Path) else None
+
     def read_bytes(self, most: int | None = None) -> bytes:
         """The whole content, or its first ``most`` bytes; FileNotFoundError, ``UnreadableFileError``."""
         try:
@@ -151,8 +164,8 @@ class StoredFile:
         try:
             if self.read_bytes() == content:
                 return False
-        except FileNotFoundError:
-            pass
+        except (FileNotFoundError, UnreadableFileError):
+            pass  # one on a bad sector is replaced: the new one lies elsewhere
         self.write_bytes(content)
         return True
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from orchestrator.errors import InputError
-from orchestrator.storage.atomic import clean, sync_folder, write_atomic, write_bytes
+from orchestrator.storage.atomic import clean, sync_folder, write_atomic, write_bytes, write_if_changed
 from orchestrator.storage.errors import BadSectorError, StorageError
 from orchestrator.storage.files import State, WriteTo
 from orchestrator.storage.locking import exclusive
@@ -34,21 +33,25 @@ class LocalFiles:
 
     def there(self) -> bool:
         """Whether the folder exists."""
-        return self.place.is_dir()
+        with self._telling("look for the folder"):
+            return self.place.is_dir()
 
     def read(self, name: str, most: int | None = None) -> bytes:
-        """A bad sector (EIO) makes the file unreadable, not the disk: its item can be made anew."""
+        """A bad sector (EIO) makes the file unreadable, not the disk: its item can be made anew. A folder is no file."""
         try:
             with (self.place / name).open("rb") as file:
                 return file.read(-1 if most is None else most)
         except OSError as error:
             if error.errno == errno.EIO:
                 raise BadSectorError(error.errno, error.strerror) from error
+            if error.errno in (errno.EISDIR, errno.ELOOP):
+                raise FileNotFoundError(errno.ENOENT, f"no file, but {error.strerror}", name) from error
             raise self._told(error, f"read {name}") from error
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file."""
-        return (self.place / name).is_file()
+        with self._telling(f"look for {name}"):
+            return (self.place / name).is_file()
 
     def write(self, name: str, content: bytes) -> None:
         """Atomic and durable."""
@@ -63,12 +66,17 @@ class LocalFiles:
     def names(self, folder: str) -> set[str]:
         """From one look at the folder."""
         with self._entries(folder) as entries:
-            return {entry.name for entry in entries if entry.is_file()}
+            return {entry.name for entry in entries if _is_file(entry)}
+
+    def misplaced(self, folder: str) -> set[str]:
+        """From one look at the folder."""
+        with self._entries(folder) as entries:
+            return {entry.name for entry in entries if not _is_file(entry)}
 
     def states(self, folder: str) -> Mapping[str, State]:
         """From one look at the folder and one at each file."""
         with self._entries(folder) as entries:
-            return {entry.name: _state(entry.stat()) for entry in entries if entry.is_file()}
+            return {entry.name: _state(entry.stat()) for entry in entries if _is_file(entry)}
 
     def delete(self, name: str) -> bool:
         """Unlink it."""
@@ -93,7 +101,7 @@ class LocalFiles:
         try:
             self.place.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError.because(f"cannot make the results folder {self.place}: {error.strerror}", "results") from error
+            raise StorageError.of(error, "make the results folder", str(self.place)) from error
         with exclusive(self.place / LOCK):
             yield
 
@@ -130,5 +138,22 @@ class LocalFiles:
         return StorageError.of(error, doing, str(self.place))
 
 
+def write_for_people(path: Path, content: bytes) -> None:
+    """Write a file that somebody asked for by name, outside of any place; ``StorageError`` when the disk refuses."""
+    try:
+        write_if_changed(path, content)
+    except OSError as error:
+        raise StorageError.of(error, f"write {path.name}", str(path.parent)) from error
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a link that leads to itself
+            return False
+        raise
+
+
 def _state(found: os.stat_result) -> State:
-    return State(found.st_size, found.st_mtime_ns, found.st_ino)
+    return State(found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns)

@@ -9,12 +9,12 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from orchestrator.errors import Problem
-from orchestrator.storage.errors import StoreLockedError
+from orchestrator.storage.errors import StorageError, StoreLockedError
 
 __all__ = ["StoreLockedError", "exclusive"]
 
@@ -24,20 +24,33 @@ _UNSUPPORTED = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK, err
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock file ``path``; ``StoreLockedError`` at once when another process holds it.
+    """Hold the lock file ``path``; ``StoreLockedError`` at once when another process holds it, ``StorageError`` when the disk
+    refuses it: full, read-only, somebody else's, or something that is no file lies under its name.
 
     What the file says of its holder is for people: only the kernel's lock counts, so words left by a killed driver do
     no harm. On a filesystem without ``flock`` it warns that nothing keeps a second driver out, and goes on.
     """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        _lock(handle, path)
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, _holder().encode(), 0)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise _refused(path, error) from error
+    try:
+        try:
+            _lock(handle, path)
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, _holder().encode(), 0)
+        except OSError as error:
+            raise _refused(path, error) from error
         yield
-        os.ftruncate(handle, 0)
+        with suppress(OSError):  # the words are for people; what was done under the lock is done
+            os.ftruncate(handle, 0)
     finally:
-        os.close(handle)
+        with suppress(OSError):  # the handle is given up whatever a network filesystem says of it
+            os.close(handle)
+
+
+def _refused(path: Path, error: OSError) -> StorageError:
+    return StorageError.of(error, f"lock the results folder ({path.name})", str(path.parent))
 
 
 def _lock(handle: int, path: Path) -> None:

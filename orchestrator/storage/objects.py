@@ -145,6 +145,10 @@ class ObjectFiles:
         """From one listing, a thousand names a page."""
         return set(self.states(folder))
 
+    def misplaced(self, folder: str) -> set[str]:
+        """None: any object can be written whatever other keys there are."""
+        return set()
+
     def states(self, folder: str) -> Mapping[str, State]:
         """From one listing, a thousand names a page."""
         return {one.base_name: State(one.size, one.mtime_ns) for one in self._list(folder) if one.type == fs.FileType.File}

@@ -215,7 +215,9 @@ def test_what_was_moved_away_is_told_and_run_again(
     path = next((tmp_path / "out" / "responses").iterdir())
     whole = path.read_bytes()
     path.write_bytes(whole[:-200])
-    assert cli("score", tmp_path / "out").exit_code == 0
+    scored = cli("score", tmp_path / "out")
+    assert scored.exit_code == 1
+    assert f"1 were damaged and moved to quarantine ({path.stem}): `run` makes them anew" in scored.output
     assert f"damaged file moved to {tmp_path / 'out'}/quarantine, to be made anew" in caplog.text
     again = cli("run", sweep, "--json")
     assert json.loads(again.stdout)["cells"] == {"planned": 4, "done": 4, "failed": 0, "ran": 1}

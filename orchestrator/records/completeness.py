@@ -1,0 +1,96 @@
+"""What the tables on the disk lack of what is finished: they are read back and counted, whatever was remembered of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from orchestrator import schema
+from orchestrator.records.folder import Folder
+from orchestrator.records.plan_file import PlannedCells
+from orchestrator.records.rows import CellRow
+from orchestrator.storage import StoredFile, UnreadableFileError
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """Why the tables are not what they should be, table by table, and the finished cells that have no labels of ``classifier``.
+
+    Empty, and so false, when the tables hold every finished cell with all its responses, and every direction set.
+    """
+
+    tables: tuple[str, ...] = ()
+    unlabelled: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.tables or self.unlabelled)
+
+    def __str__(self) -> str:
+        labels = f"{len(self.unlabelled)} finished cells have no labels of the sweep's classifier"
+        return "; ".join([*self.tables, *([labels] if self.unlabelled else [])])
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the tables should hold: all ``finished`` items, labelled by ``classifier`` (``name@version``; None: by any)."""
+
+    finished: Collection[str]
+    classifier: str | None = None
+
+
+def lacking(folder: Folder, planned: PlannedCells, expected: Expected) -> Lacking:
+    """What the tables in ``folder`` lack. A damaged one is moved away."""
+    rows = _read(lambda: folder.rows(folder.cells, schema.rows_of))
+    wanted = {axes.cell_id: axes.n for axes in planned.cells if axes.cell_id in expected.finished}
+    sets = {one.id for one in planned.directions if one.id in expected.finished}
+    found = _read(lambda: {row.direction_id for row in folder.rows(folder.direction_table, schema.direction_rows_of)})
+    transfers = _read(lambda: len(folder.rows(folder.transfers, schema.transfer_rows_of)))
+    steered_by_others = sum(row.is_transfer and row.layer is not None for row in rows or ())
+    told = (
+        _cells(folder.cells, None if rows is None else [row.cell_id for row in rows], list(wanted)),
+        _responses(folder, wanted),
+        _told(folder.direction_table, None if found is None else len(found & sets), len(sets), "direction sets"),
+        _told(folder.transfers, transfers, steered_by_others, "transfer cells"),
+    )
+    return Lacking(tuple(filter(None, told)), _unlabelled(rows or (), expected.classifier))
+
+
+def _cells(table: StoredFile, found: Sequence[str] | None, wanted: Sequence[str]) -> str:
+    if found is None or found == wanted:
+        return _told(table, None if found is None else len(found), len(wanted), "finished cells")
+    return f"{table.name} holds {len(set(found) & set(wanted))} of {len(wanted)} finished cells, and {len(found)} rows"
+
+
+def _responses(folder: Folder, wanted: dict[str, int]) -> str:
+    counts = _read(lambda: Counter(_answered(folder)))
+    whole = None if counts is None else sum(min(counts[cell_id], n) for cell_id, n in wanted.items())
+    if counts is not None and counts.total() != whole:
+        return f"{folder.responses.name} holds {counts.total() - (whole or 0)} responses that it should not"
+    return _told(folder.responses, whole, sum(wanted.values()), "responses")
+
+
+def _answered(folder: Folder) -> list[str]:
+    with folder.quarantining():
+        return schema.cell_ids(folder.responses)
+
+
+def _told(table: StoredFile, found: int | None, wanted: int, what: str) -> str:
+    if found is None:
+        return f"{table.name} cannot be read"
+    return "" if found == wanted else f"{table.name} holds {found} of {wanted} {what}"
+
+
+def _unlabelled(rows: Sequence[CellRow], classifier: str | None) -> tuple[str, ...]:
+    known = (row.labelled if classifier is None else row.classifier == classifier for row in rows)
+    return tuple(row.cell_id for row, is_known in zip(rows, known, strict=True) if not is_known)
+
+
+def _read(read: Callable[[], _T]) -> _T | None:
+    try:
+        return read()
+    except (FileNotFoundError, UnreadableFileError):
+        return None

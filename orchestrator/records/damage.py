@@ -1,0 +1,97 @@
+"""Which files of a results folder are damaged or missing. Only reads, and opens nothing that the last tables were made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from functools import lru_cache, partial
+
+from orchestrator import schema
+from orchestrator.errors import InputError
+from orchestrator.records.compaction import is_current
+from orchestrator.records.direction_file import decode_direction
+from orchestrator.records.folder import ENDINGS, Folder, Kind
+from orchestrator.records.parts import decode_labels, decode_responses
+from orchestrator.records.plan_file import PlannedCells
+from orchestrator.storage import State, StoredFile, UnreadableFileError
+
+_CHECKED: tuple[Kind, ...] = ("directions", "responses", "labels")
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file that is damaged or missing, by its name in the results folder, and why it is thought so."""
+
+    file: str
+    reason: str
+
+    @property
+    def item(self) -> str:
+        """The id of its item; of a table its name."""
+        return self.file.rpartition("/")[2].rpartition(".")[0]
+
+
+def damages(folder: Folder, planned: PlannedCells, failed: Collection[str], tables: bool) -> tuple[Damage, ...]:
+    """The damaged and missing files of what is done in a folder where no driver runs; ``tables``: those too should be complete.
+
+    None in object storage, where an object is whole or not there. ``failed``: items that may well have no file.
+    """
+    if folder.place != folder.local or is_current(folder, planned):
+        return ()
+    done = {axes.cell_id for axes in planned.cells} & folder.ids("responses")
+    return (*_parts(folder), *_missing(folder, planned, done - set(failed)), *(_tables(folder, planned, done) if tables else ()))
+
+
+def _parts(folder: Folder) -> Iterator[Damage]:
+    seen = folder.compacted.state()
+    for kind in _CHECKED:
+        for item_id, state in sorted(folder.states(kind).items()):
+            if seen is None or max(state.changed, state.touched) > seen.changed:
+                reason = _reason(folder.path(kind, item_id), kind, state)
+                if reason:
+                    yield Damage(folder.path(kind, item_id).key, reason)
+
+
+@lru_cache(maxsize=100_000)
+def _reason(file: StoredFile, kind: Kind, state: State) -> str:
+    """Why a file cannot be read; empty when it can. ``state``: another content has another one."""
+    item_id = file.name.removesuffix(ENDINGS[kind])
+    if kind == "directions":
+        return _why_not(partial(decode_direction, file))
+    return _why_not(partial(decode_responses if kind == "responses" else decode_labels, file, item_id))
+
+
+def _why_not(read: Callable[[], object]) -> str:
+    try:
+        read()
+    except UnreadableFileError as error:
+        return str(error).rpartition(": ")[2] or "damaged"
+    except FileNotFoundError:
+        return "missing"
+    except InputError as error:  # of a newer version, or the disk refuses
+        return str(error)
+    return ""
+
+
+def _missing(folder: Folder, planned: PlannedCells, done: Collection[str]) -> Iterator[Damage]:
+    used = {axes.direction_id for axes in planned.cells if axes.cell_id in done and axes.direction_id is not None}
+    gone: dict[Kind, set[str]] = {"directions": used - folder.ids("directions"), "labels": set(done) - folder.ids("labels")}
+    for kind, item_ids in gone.items():
+        yield from (Damage(folder.path(kind, item_id).key, "missing") for item_id in sorted(item_ids))
+
+
+def _tables(folder: Folder, planned: PlannedCells, done: Collection[str]) -> Iterator[Damage]:
+    answers = sum(axes.n for axes in planned.cells if axes.cell_id in done)
+    rows = {
+        folder.cells: (lambda: schema.read_table(folder.cells).num_rows, len(done)),
+        folder.responses: (lambda: len(schema.cell_ids(folder.responses)), answers),
+        folder.direction_table: (lambda: schema.read_table(folder.direction_table).num_rows, None),
+        folder.transfers: (lambda: schema.read_table(folder.transfers).num_rows, None),
+    }
+    for file, (count, wanted) in rows.items():
+        found: list[int] = []
+        reason = _why_not(lambda count=count, found=found: found.append(count()))  # type: ignore[misc]
+        if not reason and wanted is not None and found != [wanted]:
+            reason = f"it holds {found[0]} of {wanted} rows"
+        if reason:
+            yield Damage(file.key, reason)
