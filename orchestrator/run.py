@@ -231,7 +231,7 @@ def _run_items(prepared: Prepared, progress: _Progress, session: _Session) -> tu
     ended: Ended = "finished"
     message = ""
     try:
-        opened = WatchedPool(_open_pool(prepared, session), session.journal, display.noted)
+        opened = WatchedPool(_open_pool(prepared, session), session.journal, display.warned)
         with recorder, closing(opened), display:
             driver.watch(Watched(progress, opened, display.noted))
             pool = DurablePool(opened, board, recorder.begin, store.writers) if store.writers else opened
