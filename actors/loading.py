@@ -40,6 +40,8 @@ _REFUSALS = (OSError, ValueError, TypeError, ImportError, KeyError, AttributeErr
 """What the libraries raise for files that they cannot make a model of."""
 _OF_THE_MACHINE = (torch.OutOfMemoryError, torch.AcceleratorError)
 
+CHATTY = ("bitsandbytes.autograd._functions", "bitsandbytes.backends.cpu.ops")
+"""Loggers that say something at every matrix product, or that a faster kernel could be installed."""
 TOLD = frozenset({"tokenizer", "unread_weights", "stored_quantization", "idle_adapter"})
 """What of a model's record its user is told at once."""
 
@@ -73,7 +75,8 @@ class LoadedModel:
 def load_model(spec: ModelSpec, devices: int = 1) -> LoadedModel:
     """Load a model variant onto the best device there is, or spread over the first ``devices`` GPUs; raises ``ModelLoadError``
     (or a subclass) saying what is wrong."""
-    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)  # one line per matrix product otherwise
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)
     transformers_logging.disable_progress_bar()  # bars of reading and writing weights would run through the sweep's own lines
     try:
         with every_warning():

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import nn
 
 from actors.checkpoints import open_checkpoint
@@ -125,11 +126,20 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
     wrapped = PeftModel.from_pretrained(model, str(adapter))
     found = wrapped.load_adapter(str(adapter), "default")  # once more: only this way does PEFT tell what fitted
     missing = [name for name in found.missing_keys if "vblora_vector_bank" not in name]  # one bank, listed in every layer
-    for kind, names in (("fit no part of the model", found.unexpected_keys), ("are missing", missing)):
+    unplaced = [name for name in found.unexpected_keys if not _said_twice(name, adapter)]
+    for kind, names in (("fit no part of the model", unplaced), ("are missing", missing)):
         if names:
             few = ", ".join(sorted(names)[:3])
             raise ModelLoadError(f"{len(names)} of the adapter's weights {kind}: {few}{', ...' if len(names) > 3 else ''}")
     return wrapped.eval()
+
+
+def _said_twice(name: str, adapter: Path) -> bool:
+    """Whether a tensor is the copy that PEFT saves, under its inner name, of an embedding that was resized and trained whole."""
+    plain = name.replace(".modules_to_save.", ".")
+    with safe_open(adapter / ADAPTER_WEIGHTS, "pt") as file:
+        there = set(file.keys())
+        return name != plain and {name, plain} <= there and torch.equal(file.get_tensor(name), file.get_tensor(plain))
 
 
 def _merged_model(wrapped: Any) -> Any:

@@ -107,7 +107,7 @@ def config_in(folder: Path) -> Mapping[str, Any]:
     """The config.json of a model folder; ``ModelLoadError`` for a folder that has none, as an adapter's has not."""
     if not (folder / "config.json").is_file():
         adapter = (folder / ADAPTER_CONFIG).is_file()
-        kind = "an adapter, not a model: name its base model, and this folder under adapter:" if adapter else "no config.json"
+        kind = "an adapter, not a model: name its base model, and this folder as its adapter" if adapter else "no config.json"
         raise ModelLoadError(f"the folder holds {kind}")
     return read_object(folder / "config.json")
 

@@ -43,7 +43,7 @@ def check_quantization(config: Mapping[str, object], asked: str, adapter: bool) 
     if adapter:
         raise ModelLoadError(
             f"the base model is stored in {stored}, and an adapter can only be merged into weights that are not quantized: "
-            "name the unquantized base, and the quantization under quantizations:"
+            "name the unquantized base, and what it is to be run in under quantizations"
         )
     can = "none" if stored in DEQUANTIZED else stored
     if asked != can:
