@@ -161,9 +161,11 @@ def _merged_model(wrapped: Any) -> Any:
 
 
 def _untie(model: Any) -> bool:
-    """Give the output embedding a matrix of its own where it shares the input's; whether it did."""
-    weights = [_plain_weight(end) for end in _ends(model)]
-    if len(weights) < 2 or weights[0] is not weights[1]:
+    """Give the output embedding a matrix of its own where it shares the input's and either is adapted; whether it did."""
+    ends = _ends(model)
+    weights = [_plain_weight(end) for end in ends]
+    adapted = any(_inner(end) is not None for end in ends)
+    if not adapted or len(weights) < 2 or weights[0] is not weights[1]:
         return False
     shared: torch.Tensor = weights[0]
     owners = [
@@ -179,11 +181,14 @@ def _untie(model: Any) -> bool:
 
 def _plain_weight(end: Any) -> Any:
     """The matrix that an embedding has below what PEFT put around it."""
-    while True:
-        inner = next((getattr(end, name) for name in ("base_layer", "original_module") if hasattr(end, name)), None)
-        if inner is None:
-            return getattr(end, "weight", None)
+    while (inner := _inner(end)) is not None:
         end = inner
+    return getattr(end, "weight", None)
+
+
+def _inner(module: Any) -> Any:
+    """The module that PEFT wrapped into this one; None for one of the model's own."""
+    return next((getattr(module, name) for name in ("base_layer", "original_module") if hasattr(module, name)), None)
 
 
 def _ends(model: Any) -> list[Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ IDS = torch.tensor([[1, 3, 70, 71, 4, 90, 5]])
 
 
 def with_weights(
-    folder: Path, family: str = "llama", config: dict[str, Any] | None = None, **weights: torch.Tensor | None
+    folder: Path, weights: Mapping[str, torch.Tensor | None], family: str = "llama", config: Mapping[str, object] | None = None
 ) -> ModelSpec:
     """A tiny model whose file has ``weights`` besides, or (None) lacks them."""
     tiny_folder(family, folder)
@@ -50,7 +50,7 @@ def with_weights(
 )
 def test_weights_that_nothing_reads_are_refused_by_name(name: str, tmp_path: Path) -> None:
     with pytest.raises(ModelLoadError, match=f"1 weights in the files are read by nothing: {name}"):
-        load_model(with_weights(tmp_path / "m", **{name: ONE}))
+        load_model(with_weights(tmp_path / "m", {name: ONE}))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_what_does_not_act_is_left_and_told(
     family: str, name: str, tensor: torch.Tensor, kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     more = {"num_nextn_predict_layers": 1} if "layers.5" in name else {}
-    loaded = load_model(with_weights(tmp_path / "m", family, more, **{name: tensor}))
+    loaded = load_model(with_weights(tmp_path / "m", {name: tensor}, family, more))
     plain = AutoModelForCausalLM.from_pretrained(tmp_path / "m", dtype=torch.float32).eval()
     assert torch.equal(loaded.model.cpu()(IDS).logits, plain(IDS).logits)
     told = loaded.record.get("unread_weights", "")
@@ -77,18 +77,18 @@ def test_what_does_not_act_is_left_and_told(
 
 def test_missing_weights_and_those_of_other_sizes_are_named(tmp_path: Path) -> None:
     with pytest.raises(ModelLoadError, match=f"lack 1 of the model's weights: {PROJECTION}"):
-        load_model(with_weights(tmp_path / "lacking", **{PROJECTION: None}))
+        load_model(with_weights(tmp_path / "lacking", {PROJECTION: None}))
     with pytest.raises(ModelLoadError, match=rf"{PROJECTION} \(\[2, 2\] in the file, \[128, 64\] in the model\)"):
-        load_model(with_weights(tmp_path / "other", **{PROJECTION: ONE}))
+        load_model(with_weights(tmp_path / "other", {PROJECTION: ONE}))
 
 
 def test_a_head_beside_a_tied_embedding(tmp_path: Path) -> None:
     """The same matrix twice is harmless; another one is the head, as in transformers."""
     embedding = load_file(tiny_folder("llama", tmp_path / "a") / "model.safetensors")["model.embed_tokens.weight"]
     tied = {"tie_word_embeddings": True}
-    same = load_model(with_weights(tmp_path / "same", config=tied, **{"lm_head.weight": embedding.clone()})).model
+    same = load_model(with_weights(tmp_path / "same", {"lm_head.weight": embedding.clone()}, config=tied)).model
     assert torch.equal(same.lm_head.weight, same.model.embed_tokens.weight)
-    other = load_model(with_weights(tmp_path / "other", config=tied, **{"lm_head.weight": 2 * embedding})).model
+    other = load_model(with_weights(tmp_path / "other", {"lm_head.weight": 2 * embedding}, config=tied)).model
     assert torch.equal(other.lm_head.weight, 2 * other.model.embed_tokens.weight)
 
 
@@ -139,12 +139,12 @@ def test_an_adapter_on_a_stored_quantization_is_refused(tmp_path: Path) -> None:
     adapter = write_adapter(tmp_path / "a", width=64)
     for asked in ("none", "nf4", "int8"):
         with pytest.raises(ModelLoadError, match="an adapter can only be merged into weights that are not quantized"):
-            load_model(ModelSpec("folder", str(folder), adapter=str(adapter), quantization=asked))  # type: ignore[arg-type]
+            load_model(ModelSpec("folder", str(folder), adapter=str(adapter), quantization=asked))
 
 
 @pytest.mark.parametrize("method", ["gptq", "awq", "fp8", "compressed-tensors", "hqq"])
 def test_other_stored_quantizations_are_refused_by_name(method: str, tmp_path: Path) -> None:
-    spec = with_weights(tmp_path / "m", config={"quantization_config": {"quant_method": method, "bits": 4}})
+    spec = with_weights(tmp_path / "m", {}, config={"quantization_config": {"quant_method": method, "bits": 4}})
     with pytest.raises(ModelLoadError, match=f"is stored in {method}.*no quantization here stands for it"):
         load_model(spec)
 
