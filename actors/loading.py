@@ -39,6 +39,7 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 _REFUSALS = (OSError, ValueError, TypeError, ImportError, KeyError, AttributeError, RuntimeError, SafetensorError)
 """What the libraries raise for files that they cannot make a model of."""
 _OF_THE_MACHINE = (torch.OutOfMemoryError, torch.AcceleratorError)
+_DEVICE_WORDS = ("CUDA", "CUBLAS", "out of memory", "allocate memory")
 
 CHATTY = ("bitsandbytes.autograd._functions", "bitsandbytes.backends.cpu.ops")
 """Loggers that say something at every matrix product, or that a faster kernel could be installed."""
@@ -88,6 +89,8 @@ def load_model(spec: ModelSpec, devices: int = 1) -> LoadedModel:
     except (ModelLoadError, *_REFUSALS) as error:
         if isinstance(error, ModelLoadError) and type(error) is not ModelLoadError:
             raise  # of a kind of its own
+        if isinstance(error, RuntimeError) and any(word in str(error) for word in _DEVICE_WORDS):
+            raise  # of this machine's devices or memory, whatever class it comes in
         raise ModelLoadError(f"cannot load {spec.location!r}: {error or type(error).__name__}") from error
     for name in TOLD & loaded.record.keys():
         logger.warning("%s", loaded.record[name])

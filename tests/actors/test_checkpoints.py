@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BitsAndBytesConfig
+from transformers import BitsAndBytesConfig, GptOssConfig
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from actors.errors import ModelLoadError
@@ -151,3 +151,35 @@ def test_other_stored_quantizations_are_refused_by_name(method: str, tmp_path: P
 
 def test_the_oracle_has_five_layers() -> None:
     assert CONFIGS["llama"].num_hidden_layers == 5  # which the names above count on
+
+
+FP4 = torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0])
+
+
+def test_mxfp4_is_unpacked_and_runs_as_none_alone(tmp_path: Path) -> None:
+    """Four-bit floats in blocks of 32 with an exponent each, two to a byte, the low half first: by the format's definition."""
+    sizes = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": 16}
+    config = GptOssConfig(vocab_size=262, num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2, **sizes)
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "m")
+    tiny_tokenizer().save_pretrained(tmp_path / "m")
+    held, right = load_file(tmp_path / "m" / "model.safetensors"), {}
+    for name in [one for one in held if one.endswith(("gate_up_proj", "down_proj"))]:
+        experts, inner, outer = held.pop(name).shape
+        blocks = torch.randint(0, 256, (experts, outer, inner // 32, 16), dtype=torch.uint8)
+        scales = torch.randint(120, 125, (experts, outer, inner // 32), dtype=torch.uint8)
+        held |= {f"{name}_blocks": blocks, f"{name}_scales": scales}
+        values = torch.stack([FP4[(blocks & 15).long()], FP4[(blocks >> 4).long()]], dim=-1).flatten(-2)
+        right[name] = (values * 2.0 ** (scales.float() - 127)[..., None]).flatten(-2).transpose(1, 2)
+    save_file(held, tmp_path / "m" / "model.safetensors", {"format": "pt"})
+    stored = {"quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn", "model.layers.*.mlp.router"]}
+    written = json.loads((tmp_path / "m" / "config.json").read_text())
+    (tmp_path / "m" / "config.json").write_text(json.dumps({**written, "quantization_config": stored}))
+    spec = ModelSpec("folder", str(tmp_path / "m"))
+    with pytest.raises(ModelLoadError, match="is stored in mxfp4, so it cannot be run as 'nf4': ask for none"):
+        load_model(replace(spec, quantization="nf4"))
+    loaded = load_model(spec)
+    weights = loaded.model.state_dict()
+    assert len(right) == 4
+    assert all(torch.equal(weights[name].cpu(), tensor) for name, tensor in right.items())
+    assert "stored in mxfp4: unpacked into float32" in loaded.record["stored_quantization"]
