@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from filelock import FileLock
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 CONVERSION_VERSION = 1
 """Part of the cache folder's name: raise it when the conversion changes what is written."""
+CONVERTERS = ("torch", "transformers", "tokenizers", "gguf", "safetensors")
+"""The packages whose versions decide what a conversion gives."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def embedded_folder(name: str) -> Path:
     model = EMBEDDED_MODELS.get(name)
     if model is None:
         raise ModelLoadError(f"no embedded model {name!r}; there is: {', '.join(sorted(EMBEDDED_MODELS))}")
-    folder = cache_root() / f"{model.sha256[:16]}-{CONVERSION_VERSION}"
+    folder = cache_root() / conversion_name(model)
     if folder.is_dir():
         return folder
     source = find_gguf(model)
@@ -82,6 +85,18 @@ def embedded_folder(name: str) -> Path:
         convert_gguf(source, target)
 
     return build_once(folder, build, (source,))
+
+
+def conversion_name(model: EmbeddedModel) -> str:
+    """The name of a converted folder: made of the file's digest, the conversion's version and the libraries that convert."""
+    made_by = f"{CONVERSION_VERSION} {' '.join(f'{name}=={version(name)}' for name in CONVERTERS)}"
+    return f"{model.sha256[:16]}-{hashlib.sha256(made_by.encode()).hexdigest()[:8]}"
+
+
+def package_content(name: str) -> str:
+    """What an embedded model is made of, as it enters a fingerprint: its package, that package's version, the file's digest."""
+    model = EMBEDDED_MODELS[name]
+    return f"{model.package}=={model.version}:{model.sha256}"
 
 
 def cache_root() -> Path:

@@ -1,35 +1,58 @@
 """``ModelSpec`` -> model and tokenizer: hub, folder or the embedded GGUF package, an adapter, a quantization.
 
-Weights come only as safetensors (or the embedded GGUF), never pickle. An adapter is merged into the unquantized base once and the
-merged folder cached by content: what is quantized, steered and measured is then one plain model, whatever the quantization.
+Whatever the source, a model is loaded from a folder, whose files are looked at before any is opened: weights come only as
+safetensors, never pickle. An adapter is merged into the unquantized base, so that what is quantized, steered and measured is one
+plain model.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from safetensors import SafetensorError
+from transformers import AutoConfig, BitsAndBytesConfig, Mxfp4Config
 from transformers.utils import logging as transformers_logging
 
-from actors.embedded import build_once, cache_root, embedded_folder
+from actors.checkpoints import Checkpoint, open_checkpoint
+from actors.embedded import embedded_folder, package_content
 from actors.errors import ModelLoadError, NotHereError
 from actors.families import Decoder, decoder_of
+from actors.fingerprints import spec_fingerprint
 from actors.hub_cache import commit_of, origin_of
+from actors.merging import Base, Merged, base_in, merged
+from actors.model_files import check_adapter_folder, check_model_folder, read_object
 from actors.prompts import PromptRenderer
-from actors.types import ModelSpec
+from actors.remarks import every_warning
+from actors.stored_quantization import check_quantization, stored_quantization
+from actors.tokenizing import tokenizer_of
+from actors.types import ModelSpec, Prompt
+
+logger = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-MERGE_VERSION = 1
+
+_REFUSALS = (OSError, ValueError, TypeError, ImportError, KeyError, AttributeError, RuntimeError, SafetensorError)
+"""What the libraries raise for files that they cannot make a model of."""
+_OF_THE_MACHINE = (torch.OutOfMemoryError, torch.AcceleratorError)
+_DEVICE_WORDS = ("CUDA", "CUBLAS", "out of memory", "allocate memory")
+
+CHATTY = ("bitsandbytes.autograd._functions", "bitsandbytes.backends.cpu.ops")
+"""Loggers that say something at every matrix product, or that a faster kernel could be installed."""
+TOLD = frozenset({"tokenizer", "unread_weights", "stored_quantization", "idle_adapter"})
+"""What of a model's record its user is told at once."""
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in evaluation mode with its tokenizer, its decoder parts and its prompt renderer."""
+    """A model in evaluation mode with its tokenizer, its decoder parts and its prompt renderer.
+
+    ``record``: what is special about how it was loaded, for the provenance of every number: plain strings.
+    """
 
     spec: ModelSpec
     model: Any
@@ -40,6 +63,7 @@ class LoadedModel:
     dtype: torch.dtype
     d_model: int
     commit: str
+    record: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def stop_tokens(self) -> frozenset[int]:
@@ -52,28 +76,95 @@ class LoadedModel:
 def load_model(spec: ModelSpec, devices: int = 1) -> LoadedModel:
     """Load a model variant onto the best device there is, or spread over the first ``devices`` GPUs; raises ``ModelLoadError``
     (or a subclass) saying what is wrong."""
-    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)  # one line per matrix product otherwise
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)
     transformers_logging.disable_progress_bar()  # bars of reading and writing weights would run through the sweep's own lines
-    origin = _origin(spec)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(origin, revision=spec.revision, trust_remote_code=spec.trust_remote_code)
-        source, revision = (str(_merged(spec, origin)), None) if spec.adapter else (origin, spec.revision)
-        model = _from_pretrained(source, revision, spec, devices)
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        raise ModelLoadError(f"cannot load {spec.location!r}: {error}") from error
-    model.eval()
-    decoder = replace(decoder_of(model), spread=len(devices_of(model)) > 1)
-    return LoadedModel(
+        with every_warning():
+            folder = _origin(spec)
+            loaded = _loaded(spec, folder, devices)
+            _check_unchanged(spec)  # once more: it may have been written to while it was read
+    except _OF_THE_MACHINE:
+        raise
+    except (ModelLoadError, *_REFUSALS) as error:
+        if isinstance(error, ModelLoadError) and type(error) is not ModelLoadError:
+            raise  # of a kind of its own
+        if isinstance(error, RuntimeError) and any(word in str(error) for word in _DEVICE_WORDS):
+            raise  # of this machine's devices or memory, whatever class it comes in
+        raise ModelLoadError(f"cannot load {spec.location!r}: {error or type(error).__name__}") from error
+    for name in TOLD & loaded.record.keys():
+        logger.warning("%s", loaded.record[name])
+    return loaded
+
+
+def _loaded(spec: ModelSpec, folder: Path, devices: int) -> LoadedModel:
+    adapter = Path(spec.adapter) if spec.adapter else None
+    check_model_folder(folder)
+    check_quantization(read_object(folder / "config.json"), spec.quantization, adapter is not None)
+    if adapter is not None:
+        check_adapter_folder(adapter)
+    _check_unchanged(spec)
+    tokenizing = tokenizer_of(folder, adapter, spec.trust_remote_code)
+    whole = None if adapter is None else merged(_base(spec, folder), adapter)
+    source = folder if whole is None else whole.folder
+    checkpoint = _checkpoint(source, spec, devices)
+    model = checkpoint.model.eval()
+    record = {
+        "tokenizer": tokenizing.origin,
+        "unread_weights": checkpoint.unread,
+        "stored_quantization": _stored(source, spec),
+        **({} if whole is None else _of_merge(whole)),
+    }
+    loaded = LoadedModel(
         spec=spec,
         model=model,
-        tokenizer=tokenizer,
-        decoder=decoder,
-        renderer=PromptRenderer(tokenizer, spec.system_prompt, spec.template_options, spec.date),
+        tokenizer=tokenizing.tokenizer,
+        decoder=replace(decoder_of(model), spread=len(devices_of(model)) > 1),
+        renderer=PromptRenderer(tokenizing.tokenizer, spec.system_prompt, spec.template_options, spec.date),
         device=next(model.parameters()).device,
         dtype=DTYPES[spec.dtype],
         d_model=int(model.config.get_text_config().hidden_size),
-        commit=commit_of(origin) or str(getattr(model.config, "_commit_hash", None) or ""),
+        commit=commit_of(folder) or str(getattr(model.config, "_commit_hash", None) or ""),
+        record={name: text for name, text in record.items() if text},
     )
+    _check_tokens(loaded)
+    return loaded
+
+
+def _of_merge(whole: Merged) -> dict[str, str]:
+    idle = (
+        "the adapter changes nothing that the model computes: it is untrained, or not this model's" if whole.effect == 0 else ""
+    )
+    within = f"as base and adapter side by side, within {whole.difference:.1e} standard deviations of the logits"
+    return {"idle_adapter": idle, "adapter_merge": within}
+
+
+def _check_unchanged(spec: ModelSpec) -> None:
+    """``ModelLoadError`` when the files are not those that were planned, so that no answer gets another model's name."""
+    if not spec.fingerprint:
+        return
+    package = package_content(spec.location) if spec.source == "embedded" else ""
+    if spec_fingerprint(spec, package) != spec.fingerprint:
+        what = "the model's or the adapter's files" if spec.adapter else "the model's files"
+        raise ModelLoadError(
+            f"{what} are not those that the sweep was planned with (they were written to since, or differ on this "
+            "machine): start the sweep again, which plans anew"
+        )
+
+
+def _check_tokens(loaded: LoadedModel) -> None:
+    """``ModelLoadError`` when the chat template writes tokens that the model has no embedding for."""
+    rows = int(loaded.model.get_input_embeddings().weight.shape[0])
+    highest = max(loaded.renderer.render(Prompt("probe", "Why?")).token_ids)
+    if highest >= rows:
+        raise ModelLoadError(
+            f"the chat template writes token {highest}, the model has embeddings for {rows}: the tokenizer is not its own"
+        )
+
+
+def _base(spec: ModelSpec, folder: Path) -> Base:
+    """An embedded model's folder is named by its content already."""
+    return Base(folder, folder.name) if spec.source == "embedded" else base_in(folder, spec.trust_remote_code)
 
 
 def best_device() -> torch.device:
@@ -81,12 +172,13 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _origin(spec: ModelSpec) -> str:
+def _origin(spec: ModelSpec) -> Path:
+    """The folder that a model is loaded from."""
     if spec.source == "embedded":
-        return str(embedded_folder(spec.location))
+        return embedded_folder(spec.location)
     if spec.source == "folder" and not Path(spec.location).is_dir():
         raise NotHereError(f"model folder {spec.location!r} does not exist on this machine")
-    return origin_of(spec) if spec.source == "hub" else spec.location
+    return origin_of(spec) if spec.source == "hub" else Path(spec.location)
 
 
 def devices_of(model: Any) -> tuple[str, ...]:
@@ -109,34 +201,35 @@ def device_map(devices: int) -> dict[str, Any]:
     return {"device_map": "balanced", "max_memory": free}
 
 
-def _from_pretrained(source: str, revision: str | None, spec: ModelSpec, devices: int) -> Any:
+def _checkpoint(folder: Path, spec: ModelSpec, devices: int) -> Checkpoint:
     """dtype is always explicit: transformers 5 otherwise takes whatever the checkpoint was stored in."""
     placed = device_map(devices)
-    loaded = AutoModelForCausalLM.from_pretrained(
-        source,
-        revision=revision,
-        dtype=DTYPES[spec.dtype],
-        quantization_config=_quantization_config(spec),
-        use_safetensors=True,
-        trust_remote_code=spec.trust_remote_code,
-        output_loading_info=True,
-        **placed,
-    )
-    model = _whole(loaded, spec)
-    if placed["device_map"] == "balanced" and not {"cpu", "disk"}.isdisjoint(devices_of(model)):
+    how = {"dtype": DTYPES[spec.dtype], **_quantized(folder, spec), **placed}
+    checkpoint = open_checkpoint(folder, spec.trust_remote_code, **how)
+    if placed["device_map"] == "balanced" and not {"cpu", "disk"}.isdisjoint(devices_of(checkpoint.model)):
         raise ModelLoadError(f"the model does not fit into {devices} GPUs: accelerate put a part of it elsewhere")
-    return model
+    return checkpoint
 
 
-def _whole(loaded: Any, spec: ModelSpec) -> Any:
-    """The model of a ``from_pretrained`` that tells what it found. ``ModelLoadError`` when the files lack some of the weights:
-    transformers would draw them at random."""
-    model, found = loaded
-    missing = sorted(found["missing_keys"])
-    if missing:
-        some = f"{', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}"
-        raise ModelLoadError(f"the files of {spec.location!r} lack {len(missing)} of the model's weights: {some}")
-    return model
+def _quantized(folder: Path, spec: ModelSpec) -> dict[str, Any]:
+    """How ``from_pretrained`` quantizes. A checkpoint that is stored so keeps its settings, but computes in the model's dtype."""
+    stored = stored_quantization(read_object(folder / "config.json"))
+    if stored is None:
+        return {"quantization_config": _quantization_config(spec)}
+    if stored == "mxfp4":
+        return {"quantization_config": Mxfp4Config(dequantize=True)}
+    config = AutoConfig.from_pretrained(str(folder), trust_remote_code=spec.trust_remote_code)
+    config.quantization_config = {**config.quantization_config, "bnb_4bit_compute_dtype": spec.dtype}
+    return {"config": config}
+
+
+def _stored(folder: Path, spec: ModelSpec) -> str:
+    """In words, where the checkpoint was quantized before it came here."""
+    stored = stored_quantization(read_object(folder / "config.json"))
+    if stored is None:
+        return ""
+    now = f"run so, computing in {spec.dtype}" if spec.quantization != "none" else f"unpacked into {spec.dtype}"
+    return f"the checkpoint itself is stored in {stored}: {now}"
 
 
 def _quantization_config(spec: ModelSpec) -> BitsAndBytesConfig | None:
@@ -152,29 +245,3 @@ def _quantization_config(spec: ModelSpec) -> BitsAndBytesConfig | None:
         bnb_4bit_use_double_quant=bool(double),
         bnb_4bit_compute_dtype=DTYPES[spec.dtype],
     )
-
-
-def _merged(spec: ModelSpec, origin: str) -> Path:
-    """The folder of base + adapter in float32, made once per content; safe when two processes ask at once."""
-    adapter = Path(str(spec.adapter))
-    if not (adapter / "adapter_model.safetensors").is_file():
-        raise ModelLoadError(f"adapter folder {spec.adapter!r} holds no adapter_model.safetensors")
-    key = hashlib.sha256(f"{MERGE_VERSION} {spec.source} {spec.location} {spec.revision}".encode())
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        key.update((adapter / name).read_bytes())
-    return build_once(cache_root() / f"merged-{key.hexdigest()[:16]}", lambda target: _merge(origin, spec, adapter, target))
-
-
-def _merge(origin: str, spec: ModelSpec, adapter: Path, target: Path) -> None:
-    """Write base + adapter, merged in float32, into the empty folder ``target``."""
-    from peft import PeftModel
-
-    base = AutoModelForCausalLM.from_pretrained(
-        origin,
-        revision=spec.revision,
-        dtype=torch.float32,
-        use_safetensors=True,
-        trust_remote_code=spec.trust_remote_code,
-        output_loading_info=True,
-    )
-    PeftModel.from_pretrained(_whole(base, spec), str(adapter)).merge_and_unload().save_pretrained(target)

@@ -243,6 +243,7 @@ def _provenance(loaded: LoadedModel, dependence: str | None) -> dict[str, str]:
         "model_commit": loaded.commit,
         **loaded.renderer.record,
         **({"generation_config": f"not applied: {left}"} if (left := not_applied(_generation_settings(loaded))) else {}),
+        **loaded.record,
         **({"spread": f"over {', '.join(devices_of(loaded.model))}: exact, not fast"} if loaded.decoder.spread else {}),
     }
 

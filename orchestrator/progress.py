@@ -91,6 +91,10 @@ class Display(Listener, Protocol):
         """Leave the terminal as it was."""
         ...
 
+    def warned(self, text: str) -> None:
+        """Something that a worker warns of: said whatever else is not."""
+        ...
+
 
 def make_display(plan: Plan, board: Board, console: Console, quiet: bool = False) -> Display:
     """The display that suits ``console``."""
@@ -100,7 +104,7 @@ def make_display(plan: Plan, board: Board, console: Console, quiet: bool = False
 
 
 class Quiet:
-    """Shows nothing."""
+    """Shows nothing but warnings."""
 
     def __enter__(self) -> Quiet:
         return self
@@ -119,6 +123,10 @@ class Quiet:
 
     def noted(self, text: str) -> None:
         """Nothing."""
+
+    def warned(self, text: str) -> None:
+        """On stderr: a warning about a model's numbers is no progress."""
+        Console(stderr=True, markup=False, highlight=False).print(Text(plain(f"warning: {text}")), soft_wrap=True)
 
 
 class Lines(Quiet):
@@ -149,6 +157,10 @@ class Lines(Quiet):
         """The line, with the seconds since the start."""
         seconds = self._clock() - self._started
         self._console.print(Text(plain(f"[{seconds:4.0f} s] {text}")), soft_wrap=True)
+
+    def warned(self, text: str) -> None:
+        """A line like any other."""
+        self.noted(text)
 
 
 class Bars(Lines):

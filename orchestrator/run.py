@@ -14,6 +14,7 @@ from typing import Literal
 from rich.console import Console
 
 from actors.types import Failure
+from orchestrator.branches import OneCommitPool, commits_in
 from orchestrator.cells import Cell
 from orchestrator.classifiers import CLASSIFIERS
 from orchestrator.completion import Progress
@@ -203,7 +204,8 @@ def _run_items(prepared: Prepared, progress: Progress, session: _Session) -> tup
     ended: Ended = "finished"
     message = ""
     try:
-        opened = WatchedPool(_open_pool(prepared, session), session.journal, display.noted)
+        one_commit = OneCommitPool(_open_pool(prepared, session), commits_in(plan, store))
+        opened = WatchedPool(one_commit, session.journal, display.warned)
         with recorder, closing(opened), display:
             driver.watch(Watched(progress, opened, display.noted))
             pool = DurablePool(opened, board, recorder.begin, store.writers) if store.writers else opened

@@ -45,6 +45,7 @@ class WatchedPool(PoolAround):
         """Per worker; read by the thread that tells how the driver is."""
         self.heard = time.time()
         """When something last came back."""
+        self._told: set[str] = set()
 
     @property
     def busy(self) -> bool:
@@ -114,7 +115,9 @@ class WatchedPool(PoolAround):
         text = redacted(remark.text)
         details = {"level": remark.level, "source": remark.source, "logged": remark.seconds}
         self._journal.write(Entry("log", text, worker, details=details))
-        self._tell(f"{worker}: {text}")
+        if text not in self._told:  # every worker that loads a model says the same of it
+            self._told.add(text)
+            self._tell(f"{worker}: {text}")
 
 
 def _clean(failure: Failure) -> Failure:

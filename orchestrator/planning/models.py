@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from actors.errors import ModelLoadError
+from actors.fingerprints import spec_fingerprint
+from actors.model_files import (
+    ADAPTER_WEIGHTS,
+    check_adapter_folder,
+    check_config,
+    check_model_folder,
+    config_in,
+    read_object,
+    safetensors_header,
+)
+from actors.stored_quantization import check_quantization
 from actors.types import ModelSpec
 from orchestrator.errors import InputError, Problem, nearest_entry
-from orchestrator.json_text import parse_json
-from orchestrator.planning.fingerprints import WEIGHT_SUFFIXES, adapter_fingerprint, folder_fingerprint, safetensors_header
 from orchestrator.planning.hub import cached_config, fetch_config
 from orchestrator.planning.known_models import KNOWN
 from orchestrator.planning.shapes import FAMILY_OF, ModelShape, shape_from_config
@@ -21,15 +32,20 @@ __all__ = [
     "EmbeddedModel",
     "ModelShape",
     "check_adapter",
+    "check_files",
+    "check_stored",
     "fingerprint_of",
     "is_pinned",
     "shape_from_config",
     "shape_of",
 ]
 
+Told = TypeVar("Told")
+
 _READS_RESIDUAL = frozenset({"q_proj", "k_proj", "v_proj", "qkv_proj", "gate_proj", "up_proj", "gate_up_proj"})
 _WRITES_RESIDUAL = frozenset({"o_proj", "down_proj"})
-_LORA_TENSOR = re.compile(r"\.layers\.(\d+)\.(?:.*\.)?(\w+)\.(lora_[AB])(?:\.\w+)?\.weight$")
+_LORA_TENSOR = re.compile(r"\.(?:layers|h)\.(\d+)\.(?:.*\.)?(\w+)\.(lora_[AB])(?:\.\w+)?\.weight$")
+_OTHER_TOWER = re.compile(r"vision|visual|audio")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -127,31 +143,52 @@ def fingerprint_of(spec: ModelSpec) -> str:
 
     A hub model is named by its repo id and revision instead. Raises :class:`InputError` for a missing folder or adapter.
     """
-    parts = []
-    if spec.source == "embedded":
-        embedded = EMBEDDED[spec.location]
-        parts.append(f"{embedded.package}=={embedded.version}:{embedded.sha256}")
-    elif spec.source == "folder":
+    check_files(spec)
+    embedded = EMBEDDED[spec.location] if spec.source == "embedded" else None
+    try:
+        return spec_fingerprint(spec, f"{embedded.package}=={embedded.version}:{embedded.sha256}" if embedded else "")
+    except OSError as error:
+        raise InputError.because(f"cannot be read: {error}", value=spec.location) from error
+
+
+def check_files(spec: ModelSpec) -> None:
+    """Raise :class:`InputError` unless the folders that ``spec`` names hold what a worker can load: by names and headers."""
+    if spec.source == "folder":
         folder = Path(spec.location)
-        _require(folder, "config.json", "a model folder")
-        if not any(path.suffix in WEIGHT_SUFFIXES for path in folder.iterdir()):
-            raise InputError.because("the model folder holds no weights", "folder", str(folder), ", ".join(WEIGHT_SUFFIXES))
-        parts.append(f"folder:{folder_fingerprint(folder)}")
+        _require_folder(folder, "a model folder")
+        _told(lambda: check_model_folder(folder), "", folder)
     if spec.adapter is not None:
-        for file in ("adapter_config.json", "adapter_model.safetensors"):
-            _require(Path(spec.adapter), file, "an adapter folder", "adapter")
-        parts.append(f"adapter:{adapter_fingerprint(Path(spec.adapter))}")
-    return "+".join(parts)
+        adapter = Path(spec.adapter)
+        _require_folder(adapter, "an adapter folder", "adapter")
+        _told(lambda: check_adapter_folder(adapter), "adapter", adapter)
+
+
+def check_stored(spec: ModelSpec) -> None:
+    """Raise :class:`InputError` when the checkpoint is stored in another quantization than ``spec`` asks for. A hub model's
+    config is looked at where the hub's cache has it."""
+    config = None if spec.source == "embedded" else _config(spec)
+    if config is not None:
+        _told(lambda: check_quantization(config, spec.quantization, spec.adapter is not None), "", spec.location)
+
+
+def _told(check: Callable[[], Told], field: str, value: object) -> Told:
+    """What a worker's check gives; its refusal as bad input."""
+    try:
+        return check()
+    except (ModelLoadError, OSError) as error:
+        raise InputError.because(str(error), field, str(value)) from error
 
 
 def check_adapter(adapter: Path, shape: ModelShape) -> None:
-    """Raise :class:`InputError` unless the LoRA weights in the folder ``adapter`` fit a model of ``shape`` (width and layers)."""
-    _require(adapter, "adapter_model.safetensors", "an adapter folder", "adapter")
-    tensors = safetensors_header(adapter / "adapter_model.safetensors")
+    """Raise :class:`InputError` unless the LoRA weights in the folder ``adapter`` fit a model of ``shape`` (width and layers).
+    Adapters of other kinds, and on other parts, are tried when the model is loaded."""
+    _require_folder(adapter, "an adapter folder", "adapter")
+    _told(lambda: check_adapter_folder(adapter), "adapter", adapter)
+    tensors = safetensors_header(adapter / ADAPTER_WEIGHTS)
     fields = [(match, entry) for name, entry in tensors.items() if (match := _LORA_TENSOR.search(name))]
-    if not fields:
-        raise InputError.because("the adapter holds no LoRA weights of decoder layers", "adapter", str(adapter))
     for match, entry in fields:
+        if _OTHER_TOWER.search(match.string):
+            continue
         number, module, side = match[1], match[2], match[3]
         if len(number) > len(str(shape.n_layers)) or int(number) >= shape.n_layers:
             message = f"the adapter has a layer {number[:20]}"
@@ -174,24 +211,13 @@ def _config(spec: ModelSpec) -> Mapping[str, object] | None:
     if spec.source == "embedded":
         return EMBEDDED[spec.location].config
     if spec.source == "folder":
-        _require(Path(spec.location), "config.json", "a model folder")
-        return _read_config(Path(spec.location) / "config.json")
+        folder = Path(spec.location)
+        _require_folder(folder, "a model folder")
+        return _told(lambda: check_config(config_in(folder)), "", folder)
     cached = cached_config(spec.location, spec.revision)
-    return None if cached is None else _read_config(cached)
+    return None if cached is None else _told(lambda: check_config(read_object(cached)), "", spec.location)
 
 
-def _read_config(path: Path) -> Mapping[str, object]:
-    try:
-        config = parse_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise InputError.because(f"cannot read the model's config.json: {error}", value=str(path)) from error
-    if not isinstance(config, dict):
-        raise InputError.because("the model's config.json is not a JSON object", value=str(path))
-    return config
-
-
-def _require(folder: Path, file: str, kind: str, field: str = "folder") -> None:
+def _require_folder(folder: Path, kind: str, field: str = "folder") -> None:
     if not folder.is_dir():
         raise InputError(Problem(field, str(folder), "there is no such folder", kind, nearest_entry(folder)))
-    if not (folder / file).is_file():
-        raise InputError.because(f"the folder holds no {file}", field, str(folder), kind)

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from actors.methods import METHODS
 from actors.types import Decoding, ExtractorName
 from orchestrator.cells import Options, Scope
-from orchestrator.planning.models import ModelShape
+from orchestrator.errors import InputError
+from orchestrator.planning.models import ModelShape, check_stored
 from orchestrator.sweep_file.behaviors import BehaviorFiles, BehaviorPrompts
 from orchestrator.sweep_file.fields import AUTO
 from orchestrator.sweep_file.models import ModelVariant, SweepModel, families, variant_name
@@ -65,6 +66,7 @@ class GridResolver:
         multipliers = self._multipliers(view, choose, keys)
         quantizations = view.own("quantizations")
         variants = [one for key in keys if key in self._models for one in self._models[key].variants(quantizations, multipliers)]
+        self._check_stored(view, variants)
         decoding = view.valid("decoding")
         grid = Grid(
             name=view.own("name") or f"grid-{number + 1}",
@@ -83,6 +85,18 @@ class GridResolver:
         )
         self._check(view, grid, keys)
         return grid
+
+    def _check_stored(self, view: Sections, variants: Sequence[ModelVariant]) -> None:
+        """Report the variants of checkpoints that are stored in another quantization, each once."""
+        own = view.own("quantizations") is not None
+        for variant in variants:
+            try:
+                check_stored(variant.spec)
+            except InputError as error:
+                at = view.at("quantizations") if own else ("models", variant.key, "quantizations")
+                for problem in error.problems:
+                    if not any(problem.message == known.message for known in view.problems):
+                        view.report(at, problem.message, allowed=problem.allowed)
 
     # --- what a grid runs over
 

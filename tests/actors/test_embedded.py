@@ -8,11 +8,12 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from actors.embedded import EMBEDDED_MODELS, build_once, cache_root, embedded_folder, find_gguf, verify_sha256
+from actors.embedded import EMBEDDED_MODELS, build_once, cache_root, conversion_name, embedded_folder, find_gguf, verify_sha256
 from actors.errors import ModelLoadError
 
 MODEL = EMBEDDED_MODELS["smollm2-135m-instruct"]
@@ -54,10 +55,17 @@ def test_converted_folder_is_used_without_looking_for_the_package(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    folder = cache_root() / f"{MODEL.sha256[:16]}-1"
+    folder = cache_root() / conversion_name(MODEL)
     folder.mkdir(parents=True)
     assert embedded_folder(MODEL.name) == folder
     assert caplog.text == ""
+
+
+def test_another_library_version_converts_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = conversion_name(MODEL)
+    assert conversion_name(replace(MODEL, sha256="0" * 64)) != before
+    monkeypatch.setattr("actors.embedded.version", lambda name: "99" if name == "transformers" else version(name))
+    assert conversion_name(MODEL) != before
 
 
 def test_cache_is_under_home_without_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import warnings
 
 from actors.boundary import Generate, Load, Outcome, perform
-from actors.remarks import KEPT, LOGGER, Remark, Remarks
+from actors.remarks import KEPT, LOGGER, Remark, Remarks, every_warning
 from actors.types import CellResult, Decoding, EngineOptions, Failure, GenerationJob, ModelInfo, ModelSpec, Prompt, Resources
 from tests.fakes import FakeWorker
 
@@ -62,3 +63,33 @@ def test_a_loaded_model_says_where_it_is() -> None:
     assert isinstance(loaded, ModelInfo)
     assert loaded.provenance["host"]
     assert loaded.provenance["pid"].isdigit()
+
+
+def test_what_libraries_warn_of_is_held_back_cleaned_and_kept_once() -> None:
+    library = logging.getLogger("transformers")
+    before = list(library.handlers)
+    shown = warnings.showwarning
+    with Remarks() as remarks:
+        for _ in range(2):
+            logging.getLogger("transformers.modeling_utils").warning("\x1b[1mLOAD\x1b[0m\n  REPORT")
+            logging.getLogger("peft.tuners").warning("100 % tied")
+        with every_warning():
+            for _ in range(2):
+                warnings.warn("the model is not what it seems", UserWarning, stacklevel=1)
+            warnings.warn("renamed in v6", FutureWarning, stacklevel=1)
+        assert not [one for one in library.handlers if type(one) is logging.StreamHandler], "no way straight to the terminal"
+        taken = [(remark.source, remark.text) for remark in remarks.taken()]
+    assert taken == [
+        ("transformers.modeling_utils", "LOAD REPORT"),
+        ("peft.tuners", "100 % tied"),
+        ("warnings", "the model is not what it seems"),
+    ]
+    assert set(library.handlers) == set(before)
+    assert warnings.showwarning is shown
+
+
+def test_a_warning_that_was_given_before_is_given_for_the_next_model_too() -> None:
+    for _ in range(2):
+        with Remarks() as remarks, every_warning():
+            warnings.warn("untied", UserWarning, stacklevel=1)
+            assert [remark.text for remark in remarks.taken()] == ["untied"]

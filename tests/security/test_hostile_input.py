@@ -15,11 +15,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from actors.errors import ModelLoadError
+from actors.fingerprints import folder_fingerprint
+from actors.model_files import MAX_HEADER_BYTES, safetensors_header
 from orchestrator.behaviors import load_behavior
 from orchestrator.cli import app
 from orchestrator.errors import InputError, as_told, shown
 from orchestrator.plan import make_plan
-from orchestrator.planning.fingerprints import MAX_HEADER_BYTES, folder_fingerprint, safetensors_header
 from orchestrator.planning.models import check_adapter
 from orchestrator.sweep import load_sweep
 from orchestrator.sweep_file.yaml_text import parse_yaml
@@ -160,7 +162,8 @@ def adapter(tmp_path: Path, header: object, length: int | None = None) -> Path:
 )
 def test_a_hostile_safetensors_header(header: object, length: int | None, tmp_path: Path) -> None:
     folder = adapter(tmp_path, header, length)
-    refused(lambda: safetensors_header(folder / "adapter_model.safetensors"))
+    with pytest.raises(ModelLoadError, match="not a readable safetensors file"):
+        safetensors_header(folder / "adapter_model.safetensors")
     refused(lambda: check_adapter(folder, SHAPE))
 
 

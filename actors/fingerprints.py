@@ -1,16 +1,17 @@
-"""What a folder of weights holds, as a digest: contents only, no paths, so a moved or copied model keeps its identity."""
+"""What a folder of weights holds, as a digest: contents only, no paths, so a moved or copied model keeps its identity.
+
+The driver makes fingerprints to plan by, the worker makes them again to see that it reads what was planned. No torch.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from orchestrator.errors import InputError, shown
-from orchestrator.json_text import parse_json
+from actors.model_files import own_tokenizer_files
+from actors.types import ModelSpec
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".gguf")
 SMALL_SUFFIXES = (".json", ".jinja", ".txt", ".model", ".tiktoken", ".py")
@@ -19,17 +20,8 @@ PATH_KEYS = ("_name_or_path", "name_or_path", "base_model_name_or_path", "tokeni
 
 CHUNKS = 64
 CHUNK_BYTES = 64 * 1024
-MAX_HEADER_BYTES = 100_000_000
 MAX_JSON_BYTES = 200_000_000
 """Larger ones are no config or tokenizer; they enter by their bytes."""
-
-
-@dataclass(frozen=True)
-class TensorEntry:
-    """One tensor of a safetensors header."""
-
-    dtype: str
-    shape: tuple[int, ...]
 
 
 def folder_fingerprint(folder: Path) -> str:
@@ -48,40 +40,33 @@ def folder_fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def spec_fingerprint(spec: ModelSpec, package: str) -> str:
+    """The content id of what ``spec`` loads; ``package`` names the embedded model's package and file. A hub model is named by
+    its repository and revision instead. OSError for what cannot be read."""
+    parts = []
+    if spec.source == "embedded":
+        parts.append(package)
+    elif spec.source == "folder":
+        parts.append(f"folder:{folder_fingerprint(Path(spec.location))}")
+    if spec.adapter is not None:
+        parts.append(f"adapter:{adapter_fingerprint(Path(spec.adapter))}")
+    return "+".join(parts)
+
+
 def adapter_fingerprint(folder: Path) -> str:
-    """SHA-256 over ``adapter_config.json`` (without ``PATH_KEYS``) and the bytes of ``adapter_model.safetensors``."""
-    parts = (_whole(folder / "adapter_config.json"), _file_sha256(folder / "adapter_model.safetensors"))
+    """SHA-256 over ``adapter_config.json`` (without ``PATH_KEYS``), the bytes of ``adapter_model.safetensors``, and the files of
+    its own tokenizer and chat template where it brings them."""
+    parts = [_whole(folder / "adapter_config.json"), _file_sha256(folder / "adapter_model.safetensors")]
+    parts += [f"{path.name} {_whole(path)}" for path in own_tokenizer_files(folder)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def safetensors_header(path: Path) -> Mapping[str, TensorEntry]:
-    """Names, dtypes and shapes of a safetensors file's tensors, read without loading any. Raises :class:`InputError`."""
-    try:
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            if size > MAX_HEADER_BYTES:
-                raise ValueError("its header is too large")
-            header = parse_json(file.read(size))
-        if not isinstance(header, dict):
-            raise ValueError("its header is not a JSON object")
-        return {name: _entry(entry) for name, entry in header.items() if name != "__metadata__"}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError.because(f"{path.name} is not a readable safetensors file: {error}", value=str(path)) from error
-
-
-def _entry(entry: Mapping[str, Any]) -> TensorEntry:
-    shape = tuple(entry["shape"])
-    if not all(type(size) is int and size >= 0 for size in shape):
-        raise ValueError(f"a tensor has the shape {shown(shape)}")
-    return TensorEntry(str(entry["dtype"]), shape)
 
 
 def _whole(path: Path) -> str:
     if path.suffix != ".json" or path.stat().st_size > MAX_JSON_BYTES:
         return _file_sha256(path)
     try:
-        content = parse_json(path.read_bytes())
-    except ValueError:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
         return _file_sha256(path)
     if isinstance(content, dict):
         content = {key: value for key, value in content.items() if key not in PATH_KEYS}
