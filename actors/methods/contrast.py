@@ -21,8 +21,9 @@ class Trial:
 
     ``read``: prompts whose last-token activations are averaged, over these prompts and over the block outputs ``layers``.
     ``compare``: prompts whose next-token distribution is compared with the unsteered model's.
-    ``everywhere``: each layer's edit acts not only on the block's output but wherever the residual stream is read: block 0's
-    edit also on the input of block 0 (the embeddings), block l's also between its attention and its MLP.
+    ``everywhere``: the steering is a whole ablation of every layer, and acts not only on the blocks' outputs but wherever the
+    residual stream is read: the embeddings, and between the parts of a block. ``in_place``: what is read of an edited block's
+    output holds the edit, as it does where a hook edits the next block's input in place; everywhere implies it.
     """
 
     steering: Steering | None
@@ -30,12 +31,13 @@ class Trial:
     layers: tuple[int, ...] = ()
     compare: tuple[Prompt, ...] = ()
     everywhere: bool = False
+    in_place: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
     """What a trial showed. ``mean`` ``[d]`` float64: mean over ``read`` x ``layers`` of the blocks' outputs at the last token
-    (None without ``read``); an edit at the output of such a block is seen only when it acts everywhere. ``kl``: mean over
+    (None without ``read``); an edit at the output of such a block is seen only in place and everywhere. ``kl``: mean over
     ``compare`` of KL(unsteered || steered) of the next token, in nats (None without ``compare``)."""
 
     mean: npt.NDArray[np.float64] | None = None

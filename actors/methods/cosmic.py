@@ -176,7 +176,7 @@ def _scores(
     for candidate in candidates:
         ablation, addition = _steerings(candidate, contrast.n_layers, mode)
         trials.append(Trial(ablation, harmful, evaluated, harmless, everywhere=mode == "linear"))
-        trials.append(Trial(addition, harmless, evaluated))
+        trials.append(Trial(addition, harmless, evaluated, in_place=mode == "linear"))
     readings = contrast.probe.run(trials)
     harmful_target, harmless_target = (_mean(reading) for reading in readings[:2])
     return [
