@@ -132,6 +132,8 @@ class ModelWorker:
             "prompts_per_forward": "one" if self._captures.alone else "several",
             **found.record,
         }
+        if "warning" in record:
+            _LOG.warning("%s", record["warning"])
         return DirectionSet(directions, tuple(float(norm) for norm in lengths.mean(axis=0)), found.selected_layer, record)
 
     def generate(self, jobs: Sequence[GenerationJob]) -> Iterator[CellResult | Failure]:

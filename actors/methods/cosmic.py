@@ -9,12 +9,15 @@ on" first changes what block b reads. Block input 0, the embeddings, has no laye
 template tokens there are the same for all prompts, so the class means are equal. The last block's output is no block's
 input; like all layers beyond the depth limit it is not scored.
 
-Where the release and our convention differ: the last block's output is taken before the final norm; a list of fewer than ten
-layers still has one evaluation layer; the depth limit is ``b < 0.8 L`` (the release rounds ``0.8 L`` down); what is added at
-block input b does not count as block b-1's output when that is an evaluation layer; linear ablation acts on the residual
-stream itself wherever it is read (the release on block inputs and on the outputs of attention and MLP, which is the same except
-where these pass a norm before they are added, as in Gemma 2); the release also drops late candidates of the last position by
-a rule on the peaks of the other positions, which we do not.
+The release adds in place: when block b-1's output is an evaluation layer, it holds what linear addition adds at block input b.
+So it does here. Affine addition works on a copy there, and is not seen in that output; nor is it here.
+
+Where the release and our convention differ (the record's ``conventions`` name the first two): the last block's output is taken
+before the final norm, in the release after it; the KL is the divergence itself, in the release 1e-6 is added to every
+probability first; a list of fewer than ten layers still has one evaluation layer; the depth limit is ``b < 0.8 L`` (the release
+rounds ``0.8 L`` down); linear ablation acts on what is really added to the residual stream (the release on the outputs of
+attention and MLP, which is the same except where these pass a norm before they are added, as in Gemma 2); the release also drops
+late candidates of the last position by a rule on the peaks of the other positions, which we do not.
 """
 
 from __future__ import annotations
@@ -31,9 +34,16 @@ from pydantic import Field
 from actors.errors import JobError
 from actors.methods.contrast import Contrast, Found, Reading, Trial
 from actors.methods.options import MethodOptions
+from actors.methods.separation import separation
 from actors.types import Prompt, Steering
 
 Array = npt.NDArray[np.float64]
+CONVENTIONS = "the last block's output before the final norm (release: after it); KL without an epsilon (release: 1e-6)"
+"""Choices where the release made others, as a record names them."""
+
+LEAST_GAIN = 0.1
+"""A selected candidate whose two scores together close less than this share of the distance between the classes does nothing."""
+
 CANDIDATE_COLUMNS = ("position", "layer", "ablation", "addition", "kl", "passes")
 """The columns of ``record["candidates"]``, best candidate first."""
 
@@ -121,14 +131,28 @@ def cosmic(contrast: Contrast, options: CosmicOptions) -> Found:
     ]
     if not candidates:
         raise JobError("cosmic: the class means are equal at every layer and position")
-    scores = _scores(contrast, candidates, (harmful.held, harmless.held), evaluated, options.ablation)
+    scores, unedited = _scores(contrast, candidates, (harmful.held, harmless.held), evaluated, options.ablation)
     ranked = sorted(scores, key=lambda score: _rank(score, options.kl_limit), reverse=True)
     vectors = differences[ranked[0].candidate.position].copy()
     for score in reversed(ranked):
         vectors[score.candidate.layer] = score.candidate.difference
     selected = ranked[0].candidate.layer if ranked[0].passes(options.kl_limit) else None
     record = _record(ranked, options, positions, evaluated, {"harmful": harmful.held, "harmless": harmless.held})
-    return Found(vectors, selected, record)
+    doubts = {} if selected is None else _doubts(contrast, ranked[0], unedited)
+    return Found(vectors, selected, {**record, **doubts})
+
+
+def _doubts(contrast: Contrast, best: _Score, unedited: float) -> dict[str, str]:
+    """What speaks for and against the selected candidate: whether its place tells the classes apart, over all prompts, and how
+    much of the distance between the classes its edits close (0: as near as without any edit; 1: all of it)."""
+    position, layer = best.candidate.position, best.candidate.layer
+    found = separation(*(side[:, position, layer].astype(np.float64) for side in (contrast.harmful, contrast.harmless)))
+    gain = (best.total - 2 * unedited) / (2 - 2 * unedited) if unedited < 1 else 0.0
+    idle = f"its edits close {gain:.0%} of the distance between the classes" if gain < LEAST_GAIN else None
+    told = "; ".join(text for text in (found.warning, idle) if text)
+    evidence = {"p": _rounded(found.p), "least_p": _rounded(found.least), "gain": _rounded(gain)}
+    record = {"separation": json.dumps({**evidence, "unedited": _rounded(2 * unedited)})}
+    return {**record, "warning": f"cosmic selected layer {layer}, position {position}, but {told}"} if told else record
 
 
 def _split(activations: npt.NDArray[np.float32], prompts: Sequence[Prompt], options: CosmicOptions) -> _Class:
@@ -169,8 +193,8 @@ def _scores(
     held: tuple[tuple[Prompt, ...], tuple[Prompt, ...]],
     evaluated: tuple[int, ...],
     mode: Literal["linear", "affine"],
-) -> list[_Score]:
-    """All candidates' scores, from one run of the probe."""
+) -> tuple[list[_Score], float]:
+    """All candidates' scores, from one run of the probe, and the cosine of the unedited classes."""
     harmful, harmless = held
     trials = [Trial(None, harmful, evaluated), Trial(None, harmless, evaluated)]
     for candidate in candidates:
@@ -179,7 +203,7 @@ def _scores(
         trials.append(Trial(addition, harmless, evaluated, in_place=mode == "linear"))
     readings = contrast.probe.run(trials)
     harmful_target, harmless_target = (_mean(reading) for reading in readings[:2])
-    return [
+    scores = [
         _Score(
             candidate,
             _cosine(_mean(ablated), harmless_target),
@@ -188,6 +212,7 @@ def _scores(
         )
         for candidate, ablated, added in zip(candidates, readings[2::2], readings[3::2], strict=True)
     ]
+    return scores, _cosine(harmful_target, harmless_target)
 
 
 def _steerings(candidate: _Candidate, n_layers: int, mode: Literal["linear", "affine"]) -> tuple[Steering, Steering]:
@@ -238,6 +263,7 @@ def _record(
         "selection": json.dumps(selection),
         "evaluation_layers": json.dumps(list(evaluated)),
         "held_out_prompts": json.dumps({name: [prompt.id for prompt in prompts] for name, prompts in held.items()}),
+        "conventions": CONVENTIONS,
         "scored_on": "held-out prompts" if options.held_out else "the extraction prompts",
         "candidates": json.dumps({"columns": CANDIDATE_COLUMNS, "rows": rows}, separators=(",", ":")),
     }

@@ -14,6 +14,7 @@ from pydantic import Field
 from actors.errors import JobError
 from actors.methods.contrast import Contrast, Found
 from actors.methods.options import MethodOptions
+from actors.methods.separation import separation
 
 Array = npt.NDArray[np.float64]
 
@@ -46,10 +47,15 @@ def cosmic_svd(contrast: Contrast, options: CosmicSvdOptions) -> Found:
     axes, reach = _axes(contrast, positions)
     agreement = _agreement(axes)
     selected = _selected(agreement, options)
+    sides = (side[:, -positions:, selected].mean(axis=1, dtype=np.float64) for side in (contrast.harmful, contrast.harmless))
+    found = separation(*sides)
     record = {
         "positions": str(positions),
         "selection": json.dumps({"layer": selected, "agreement": [round(float(value), 6) for value in agreement]}),
+        "separation": json.dumps({"p": found.p, "least_p": found.least}),
     }
+    if found.warning is not None:
+        record["warning"] = f"cosmic_svd selected layer {selected}, but {found.warning}"
     return Found(axes * reach[:, None], selected, record)
 
 
