@@ -15,6 +15,23 @@ Activations = npt.NDArray[np.float64]
 """``[n, L, d]``: residual stream of n prompts at the last token, after every block."""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What is known of an extraction before any model runs; ``model_type`` is transformers' name of the architecture."""
+
+    n_harmful: int
+    n_harmless: int
+    n_layers: int
+    model_type: str
+
+
+def unpaired(method: str, asked: Asked) -> str | None:
+    """Why these classes are no contrast pairs (prompt i of one with prompt i of the other); None when they are."""
+    if asked.n_harmful == asked.n_harmless:
+        return None
+    return f"{method} takes contrast pairs: {asked.n_harmful} harmful prompts but {asked.n_harmless} harmless ones"
+
+
 @dataclass(frozen=True, eq=False)
 class Trial:
     """A steering to be tried in one forward pass per prompt (None: the unsteered model); nothing is generated.
@@ -70,6 +87,11 @@ class Contrast:
     def n_layers(self) -> int:
         """Number of blocks ``L``."""
         return int(self.harmful.shape[2])
+
+    @property
+    def asked(self) -> Asked:
+        """What was known before."""
+        return Asked(len(self.harmful), len(self.harmless), self.n_layers, "")
 
     @property
     def last(self) -> tuple[Activations, Activations]:

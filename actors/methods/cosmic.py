@@ -32,7 +32,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from actors.errors import JobError
-from actors.methods.contrast import Contrast, Found, Reading, Trial
+from actors.methods.contrast import Asked, Contrast, Found, Reading, Trial
 from actors.methods.options import MethodOptions
 from actors.methods.separation import separation
 from actors.types import Prompt, Steering
@@ -40,6 +40,11 @@ from actors.types import Prompt, Steering
 Array = npt.NDArray[np.float64]
 CONVENTIONS = "the last block's output before the final norm (release: after it); KL without an epsilon (release: 1e-6)"
 """Choices where the release made others, as a record names them."""
+
+_SEVERAL = "whose blocks carry several streams at once"
+NOT_EVERYWHERE = {"gemma3n": _SEVERAL, "gemma3n_text": _SEVERAL}
+"""model_type -> why linear ablation cannot reach its residual stream everywhere, as far as that is known beforehand. In any other
+model the worker finds the places, or says why it does not."""
 
 LEAST_GAIN = 0.1
 """A selected candidate whose two scores together close less than this share of the distance between the classes does nothing."""
@@ -111,6 +116,23 @@ class _Score:
         return bool(np.isfinite([self.total, self.kl]).all()) and (limit is None or self.kl <= limit)
 
 
+def cosmic_unfit(asked: Asked, options: CosmicOptions) -> str | None:
+    """Why COSMIC cannot do what is asked; None when it can."""
+    fewest = min(asked.n_harmful, asked.n_harmless)
+    if options.held_out and fewest < 2:
+        return f"cosmic scores on held-out prompts, so it needs 2 of each class, got {fewest} (held_out: 0 needs none)"
+    if options.layer is not None and options.layer >= asked.n_layers:
+        return f"cosmic: layer {options.layer} is outside 0..{asked.n_layers - 1}"
+    if not _candidate_layers(asked.n_layers, options):
+        return (
+            f"cosmic has no candidate: of {asked.n_layers} blocks none but the first lies below depth {options.depth_limit:.0%}"
+        )
+    if options.ablation == "linear" and asked.model_type in NOT_EVERYWHERE:
+        why = f"in {asked.model_type!r}, {NOT_EVERYWHERE[asked.model_type]}"
+        return f"cosmic: no linear ablation {why}; 'ablation: affine' needs no such place"
+    return None
+
+
 def cosmic(contrast: Contrast, options: CosmicOptions) -> Found:
     """Directions ``[L, d]``, and the layer of the candidate with the highest score among those that pass the filters.
 
@@ -118,6 +140,8 @@ def cosmic(contrast: Contrast, options: CosmicOptions) -> Found:
     candidate passes, none is selected and the record says so; the layers still have their directions. Raises ``JobError`` when
     the classes are too small to split or the model is too shallow to have a candidate.
     """
+    if reason := cosmic_unfit(contrast.asked, options):
+        raise JobError(reason)
     harmful = _split(contrast.harmful, contrast.harmful_prompts, options)
     harmless = _split(contrast.harmless, contrast.harmless_prompts, options)
     positions = min(options.positions or harmful.mean.shape[0], harmful.mean.shape[0])
@@ -158,8 +182,6 @@ def _doubts(contrast: Contrast, best: _Score, unedited: float) -> dict[str, str]
 def _split(activations: npt.NDArray[np.float32], prompts: Sequence[Prompt], options: CosmicOptions) -> _Class:
     n = len(prompts)
     held = min(n - 1, max(1, round(options.held_out * n))) if options.held_out else 0
-    if options.held_out and n < 2:
-        raise JobError(f"cosmic scores on held-out prompts, so it needs 2 of each class, got {n} (held_out: 0 needs none)")
     order = np.random.default_rng(options.seed).permutation(n)
     scoring, kept = np.sort(order[:held] if held else order), np.sort(order[held:])
     mean = activations[kept].mean(axis=0, dtype=np.float64)
@@ -176,15 +198,8 @@ def _evaluation_layers(harmful: Array, harmless: Array, share: float) -> tuple[i
 def _candidate_layers(n_layers: int, options: CosmicOptions) -> list[int]:
     """Layers b - 1 of the candidate block inputs b >= 1."""
     if options.layer is not None:
-        if options.layer >= n_layers:
-            raise JobError(f"cosmic: layer {options.layer} is outside 0..{n_layers - 1}")
         return [options.layer]
-    layers = [block - 1 for block in range(1, n_layers) if block < round(options.depth_limit * n_layers, 9)]
-    if not layers:
-        raise JobError(
-            f"cosmic has no candidate: of {n_layers} blocks none but the first lies below depth {options.depth_limit:.0%}"
-        )
-    return layers
+    return [block - 1 for block in range(1, n_layers) if block < round(options.depth_limit * n_layers, 9)]
 
 
 def _scores(
