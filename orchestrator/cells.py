@@ -114,12 +114,12 @@ class DirectionSpec:
                 "method": self.method,
                 "options": [list(option) for option in self.options],
                 "extractor": self.extractor,
-                **_changed_since(self),
+                **changed_since(self),
             },
         )
 
 
-def _changed_since(spec: DirectionSpec) -> dict[str, str]:
+def changed_since(spec: DirectionSpec) -> dict[str, str]:
     """Names what computes a direction otherwise than the first version did: only the directions that it concerns get another id.
 
     INT8 models are read one prompt per forward; COSMIC's trials see an addition in the output that it is added to.

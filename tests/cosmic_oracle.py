@@ -24,6 +24,9 @@ ADDED: dict[str, tuple[str, ...]] = {
     "gemma2": ("post_attention_layernorm", "post_feedforward_layernorm"),
     "gemma3_text": ("post_attention_layernorm", "post_feedforward_layernorm"),
     "olmo2": ("post_attention_layernorm", "post_feedforward_layernorm"),
+    "glm4": ("post_self_attn_layernorm", "post_mlp_layernorm"),
+    "opt": ("self_attn", "fc2"),
+    "granitemoeshared": ("self_attn", "block_sparse_moe", "shared_mlp"),
     "qwen3_5_text": ("linear_attn", "self_attn", "mlp"),
 }
 """By model_type: the children of a block whose outputs are added to the stream (elsewhere: ``self_attn`` and ``mlp``), as far as

@@ -84,11 +84,11 @@ _SCALE = {"mul", "mul_", "div", "div_"}
 _SAME = {"_to_copy", "clone", "view", "_unsafe_view", "reshape", "_reshape_alias", "alias", "detach", "unsqueeze", "squeeze"}
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes how every value as large as the stream comes about, from :meth:`begin` on."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._size = self._width = 0
         self._nodes: dict[int, _Node] = {}
         self._kept: list[Tensor] = []
