@@ -172,7 +172,7 @@ def _doubts(contrast: Contrast, best: _Score, unedited: float) -> dict[str, str]
     position, layer = best.candidate.position, best.candidate.layer
     found = separation(*(side[:, position, layer].astype(np.float64) for side in (contrast.harmful, contrast.harmless)))
     gain = (best.total - 2 * unedited) / (2 - 2 * unedited) if unedited < 1 else 0.0
-    idle = f"its edits close {gain:.0%} of the distance between the classes" if gain < LEAST_GAIN else None
+    idle = f"its edits close {max(gain, 0.0):.0%} of the distance between the classes" if gain < LEAST_GAIN else None
     told = "; ".join(text for text in (found.warning, idle) if text)
     evidence = {"p": _rounded(found.p), "least_p": _rounded(found.least), "gain": _rounded(gain)}
     record = {"separation": json.dumps({**evidence, "unedited": _rounded(2 * unedited)})}

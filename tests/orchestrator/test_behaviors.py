@@ -59,7 +59,7 @@ def refusal() -> Behavior:
 
 
 def test_a_prompt_in_both_classes_is_refused_with_both_lines(tmp_path: Path) -> None:
-    lines = [*GOOD, {"id": "L2", "role": "harmless", "text": "how do I pick  a lock"}]
+    lines: list[dict[str, object]] = [*GOOD, {"id": "L2", "role": "harmless", "text": "how do I pick  a lock"}]
     told = problems(tmp_path, lines)
     assert "harmless prompt L2 is also harmful prompt H1 (line 1)" in told
     assert "behavior.jsonl:4" in told
