@@ -17,20 +17,15 @@ MaskForm = Literal["tensor", "by_layer_type"]
 
 @dataclass(frozen=True)
 class Family:
-    """Module paths inside the causal-LM module; ``masks``: one 4-D mask for all blocks, or one per ``layer_types`` entry.
-
-    ``mid_reader``: the child of a block that reads the residual stream between attention and MLP (None: not known).
-    """
+    """Module paths inside the causal-LM module; ``masks``: one 4-D mask for all blocks, or one per ``layer_types`` entry."""
 
     blocks: str = "model.layers"
     final_norm: str = "model.norm"
     masks: MaskForm = "tensor"
-    mid_reader: str | None = "post_attention_layernorm"
 
 
 _MODEL = Family()
 _MAPPED = Family(masks="by_layer_type")
-_GEMMA = Family(masks="by_layer_type", mid_reader="pre_feedforward_layernorm")
 
 FAMILIES: dict[str, Family] = {
     "llama": _MODEL,
@@ -39,7 +34,7 @@ FAMILIES: dict[str, Family] = {
     "phi3": _MODEL,
     "gemma": _MODEL,
     "granite": _MODEL,
-    "olmo2": Family(mid_reader="mlp"),
+    "olmo2": _MODEL,
     "qwen3_moe": _MODEL,
     "qwen2": _MAPPED,
     "qwen3": _MAPPED,
@@ -47,10 +42,10 @@ FAMILIES: dict[str, Family] = {
     "qwen3_5_text": _MAPPED,
     "qwen3_5_moe": _MAPPED,
     "qwen3_5_moe_text": _MAPPED,
-    "gemma2": _GEMMA,
-    "gemma3_text": _GEMMA,
-    "gemma3": Family("model.language_model.layers", "model.language_model.norm", "by_layer_type", "pre_feedforward_layernorm"),
-    "gpt2": Family("transformer.h", "transformer.ln_f", mid_reader="ln_2"),
+    "gemma2": _MAPPED,
+    "gemma3_text": _MAPPED,
+    "gemma3": Family("model.language_model.layers", "model.language_model.norm", "by_layer_type"),
+    "gpt2": Family("transformer.h", "transformer.ln_f"),
     "gpt_neox": Family("gpt_neox.layers", "gpt_neox.final_layer_norm"),
 }
 
@@ -63,8 +58,7 @@ class Decoder:
 
     ``blocks``: the ``L`` decoder blocks in order; block ``l``'s output is layer ``l``. ``final_norm`` reads the last
     block's output. ``layer_types[l]``: "full_attention", "sliding_attention", or another kind of the model's own; ``window``:
-    sliding width in tokens. ``mid_readers[l]``: the module that reads the stream between block l's attention and its MLP; empty
-    where not known. ``spread``: the blocks lie on several devices.
+    sliding width in tokens. ``spread``: the blocks lie on several devices.
     """
 
     blocks: tuple[nn.Module, ...]
@@ -73,7 +67,6 @@ class Decoder:
     masks: MaskForm
     layer_types: tuple[str, ...]
     window: int | None
-    mid_readers: tuple[nn.Module, ...] = ()
     spread: bool = False
 
     @property
@@ -100,8 +93,7 @@ def decoder_of(model: nn.Module) -> Decoder:
             f"the config says {text.num_hidden_layers}"
         )
     types, window = _attention_layout(text, len(blocks))
-    readers = () if family.mid_reader is None else tuple(_child(block, family.mid_reader, config) for block in blocks)
-    return Decoder(blocks, family.blocks, _child(model, family.final_norm, config), family.masks, types, window, readers)
+    return Decoder(blocks, family.blocks, _child(model, family.final_norm, config), family.masks, types, window)
 
 
 def _child(model: nn.Module, path: str, config: Any) -> Any:
@@ -139,4 +131,4 @@ def _by_structure(model: nn.Module, text: Any) -> Family:
     if norm is None:
         raise UnsupportedModelError(f"model_type {kind!r}: no final norm beside {lists[0]} (looked for {', '.join(_NORM_NAMES)})")
     mixed = len(set(getattr(text, "layer_types", None) or ["full_attention"])) > 1
-    return Family(lists[0], f"{parent}.{norm}", "by_layer_type" if mixed else "tensor", mid_reader=None)
+    return Family(lists[0], f"{parent}.{norm}", "by_layer_type" if mixed else "tensor")

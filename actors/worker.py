@@ -17,6 +17,7 @@ from actors.engine.alone_probe import AloneProbe
 from actors.engine.engine import Engine, EngineModel, batch_dependence
 from actors.engine.firing import check_of
 from actors.engine.memory import peak_bytes, return_freed_memory
+from actors.engine.outliers import outlier_threshold
 from actors.engine.packing import Packing, pack
 from actors.engine.probe import EngineProbe
 from actors.engine.rows import CAPACITY_STEP, Row
@@ -72,7 +73,8 @@ class ModelWorker:
         parts = (loaded.model, loaded.decoder, loaded.device, loaded.dtype, loaded.d_model, loaded.stop_tokens)
         engine_model = EngineModel(*parts, dependence, packing)
         self._engine = Engine(engine_model, engine.slots)
-        self._probe = (AloneProbe if loaded.decoder.runs_alone else EngineProbe)(engine_model, loaded.renderer.render)
+        by_itself = loaded.decoder.runs_alone or outlier_threshold(loaded.model) > 0
+        self._probe = (AloneProbe if by_itself else EngineProbe)(engine_model, loaded.renderer.render)
         self._captures = Captures(loaded)
         self._loaded, self._marks = loaded, Marks(loaded.tokenizer)
         slots = self._engine.slots(NOMINAL_CAPACITY)
@@ -110,6 +112,7 @@ class ModelWorker:
         if job.extractor not in EXTRACTORS:
             raise JobError(f"extractor {job.extractor!r} is unknown; allowed: {', '.join(EXTRACTORS)}")
         method = METHODS[job.method]
+        assert self._captures is not None
         contrast = self._contrast(job, method.reads_positions)
         found = method.find(contrast, method.options.model_validate(dict(job.options)))
         norms = np.linalg.norm(found.vectors, axis=-1)
@@ -126,8 +129,11 @@ class ModelWorker:
             "template_sha256": loaded.renderer.template_sha256,
             "n_harmful": str(len(job.harmful)),
             "n_harmless": str(len(job.harmless)),
+            "prompts_per_forward": "one" if self._captures.alone else "several",
             **found.record,
         }
+        if "warning" in record:
+            _LOG.warning("%s", record["warning"])
         return DirectionSet(directions, tuple(float(norm) for norm in lengths.mean(axis=0)), found.selected_layer, record)
 
     def generate(self, jobs: Sequence[GenerationJob]) -> Iterator[CellResult | Failure]:

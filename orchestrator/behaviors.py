@@ -151,6 +151,14 @@ class _Reader:
                 message = f"test prompt {line.id} is also extraction prompt {twin.id} (line {twin.number})"
                 self.report(line.number, "text", line.text, message, "test prompts that no direction is extracted from")
 
+    def check_classes(self, lines: list[_Line]) -> None:
+        harmful = {_normalized(line.text): line for line in lines if line.role == "harmful"}
+        for line in lines:
+            twin = harmful.get(_normalized(line.text))
+            if line.role == "harmless" and twin is not None:
+                message = f"harmless prompt {line.id} is also harmful prompt {twin.id} (line {twin.number})"
+                self.report(line.number, "text", line.text, message, "classes that share no prompt")
+
     def check_pairs(self, lines: list[_Line]) -> None:
         sides = Counter((line.pair, line.role) for line in lines if line.pair is not None)
         for line in lines:
@@ -168,8 +176,9 @@ def load_behavior(name: str, path: Path, file: str | None = None) -> Behavior:
     """Read and check a behavior file; ``file`` is how messages call it.
 
     Raises :class:`InputError` with every problem of the file and its line: bad JSON, a key given twice, unknown role or field,
-    wrong type, empty text, an id used twice, an incomplete pair, a test prompt that is also an extraction prompt, a role without
-    prompts. A file of another kind (a JSON array, CSV) is one problem, and so is what is wrong in the same way in many lines.
+    wrong type, empty text, an id used twice, an incomplete pair, a test prompt that is also an extraction prompt, a prompt in
+    both classes, a role without prompts. A file of another kind (a JSON array, CSV) is one problem, and so is what is wrong in
+    the same way in many lines.
     """
     reader = _Reader(file or str(path))
     text = _read(path, reader.file)
@@ -177,6 +186,7 @@ def load_behavior(name: str, path: Path, file: str | None = None) -> Behavior:
     lines = list(reader.lines(text))
     reader.check_ids(lines)
     reader.check_overlap(lines)
+    reader.check_classes(lines)
     reader.check_pairs(lines)
     if not reader.problems:
         reader.check_roles(lines)

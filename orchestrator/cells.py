@@ -114,8 +114,18 @@ class DirectionSpec:
                 "method": self.method,
                 "options": [list(option) for option in self.options],
                 "extractor": self.extractor,
+                **changed_since(self),
             },
         )
+
+
+def changed_since(spec: DirectionSpec) -> dict[str, str]:
+    """Names what computes a direction otherwise than the first version did: only the directions that it concerns get another id.
+
+    INT8 models are read one prompt per forward; COSMIC's trials see an addition in the output that it is added to.
+    """
+    changed = {"prompts_per_forward": "one"} if spec.model.quantization == "int8" else {}
+    return {**changed, "addition": "in place"} if spec.method == "cosmic" else changed
 
 
 @dataclass(frozen=True)

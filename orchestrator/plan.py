@@ -16,7 +16,7 @@ from orchestrator.planning.choices import Choice, Tally
 from orchestrator.planning.costs import DEFAULT_COSTS, Costs
 from orchestrator.planning.estimate import Estimate, VariantCost, estimate_plan, memory_limit, weight_bytes
 from orchestrator.planning.grid import IncomparablePair
-from orchestrator.planning.grids import Deferred, plan_grids
+from orchestrator.planning.grids import Deferred, GridsPlan, plan_grids
 from orchestrator.planning.models import ModelShape, is_pinned
 from orchestrator.sweep import Sweep
 from orchestrator.sweep_file.resolve import ModelVariant
@@ -81,6 +81,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[str, Tally] | None = None, costs: C
     if problems:
         raise InputError(*problems)
     found = plan_grids(sweep.grids, tallies or {})
+    _require_steered(sweep, found)
     cells = _model_major(variants, found.cells)
     models = tuple(PlannedModel(one.name, one.spec, variant_id(one.spec), one.shape, one.resources) for one in variants)
     directions = _directions(models, cells)
@@ -107,6 +108,21 @@ def make_plan(sweep: Sweep, tallies: Mapping[str, Tally] | None = None, costs: C
         deferred=found.deferred,
         in_sample=found.in_sample,
     )
+
+
+def _require_steered(sweep: Sweep, found: GridsPlan) -> None:
+    """``InputError`` where the methods of a sweep can do nothing of what it asks them: no steered cell is left or may follow."""
+    if not found.deferred or any(one.waiting for one in found.deferred):
+        return
+    if any(cell.steering is not None for cell in found.cells):
+        return
+    paths = {grid.name: grid.path for grid in sweep.grids}
+    told = {(one.grid, one.behavior, one.method, one.reason): one for one in found.deferred}
+    problems = [
+        sweep.problem(*paths[one.grid], "methods", message=f"{one.model}, behavior {one.behavior}: {one.reason}")
+        for one in told.values()
+    ]
+    raise InputError(*problems)
 
 
 def _estimate(sweep: Sweep, models: Sequence[PlannedModel], cells: Sequence[Cell], costs: Costs) -> Estimate:

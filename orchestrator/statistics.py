@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 BootstrapKind = Literal["joint", "independent"]
 Alternative = Literal["two-sided", "greater", "less"]
 
+EXACT_UP_TO = 200
+"""Prompts of an arm up to which a bootstrap is worked out exactly: every resample there is, with its probability."""
+
 RESAMPLES = 10_000
-"""Resamples of a bootstrap."""
+"""Resamples of a bootstrap that is too large for that."""
 
 SEED = 1
-"""Seed of a bootstrap, unless one is given. With it the paper's one interval that sits on a step comes out as printed."""
+"""Seed of a bootstrap that is drawn, unless one is given."""
 
 
 @dataclass(frozen=True)
@@ -155,13 +158,15 @@ class TransferEffectiveness:
     """A target's rate with a transferred direction over its rate with its own, with a 95 % bootstrap interval.
 
     ``value``, ``low`` and ``high`` are None where the control's rate is 0 (or it has no trials): undefined, not 0, not
-    infinite. ``high`` is ``math.inf`` where more than 2.5 % of the resamples have a control of 0: no upper bound.
+    infinite. ``high`` is ``math.inf`` where more than 2.5 % of the resamples have a control of 0: no upper bound. ``exact``: the
+    ends are those of all resamples there are, not of some that were drawn.
     """
 
     value: float | None
     low: float | None
     high: float | None
     kind: BootstrapKind
+    exact: bool = True
 
 
 def transfer_effectiveness(
@@ -173,13 +178,15 @@ def transfer_effectiveness(
 ) -> TransferEffectiveness:
     """TE = rate of ``transferred`` / rate of ``control`` (paper section 11.1), one outcome per prompt each.
 
-    The interval is the percentile bootstrap's (scipy) over prompts. ``joint`` draws the same prompts in both arms, so item i
-    must be the same prompt in both; ``independent`` draws each arm for itself, as the paper's Table 10 did. The order of the
-    prompts does not matter. A resample whose control is 0 counts as infinite, and one with 0 in both arms as 0 for the lower
-    end and infinite for the upper: leaving such resamples out would make the interval too narrow just where the control is
-    weak. Few prompts give few possible ratios, so an end can sit on a step between two, and there the seed decides:
-    30/30 over 24/30 has 30/19 = 1.579 at its upper end with probability 0.0256 against the 0.025 asked, so that about one
-    seed in three says 30/20 = 1.500, of either kind.
+    The interval is the percentile bootstrap's over prompts. ``joint`` draws the same prompts in both arms, so item i must be the
+    same prompt in both; ``independent`` draws each arm for itself, as the paper's Table 10 did. The order of the prompts does
+    not matter. Up to ``EXACT_UP_TO`` prompts an arm it is exact, the distribution of all resamples, and neither ``resamples``
+    nor ``seed`` matters; of more, ``resamples`` are drawn (scipy).
+
+    A resample whose control is 0 counts as infinite, and one with 0 in both arms as 0 for the lower end and infinite for the
+    upper: leaving such resamples out would make the interval too narrow just where the control is weak. Few prompts give few
+    possible ratios, so an end can sit on a step between two: 30/30 over 24/30 reaches 30/19 = 1.579 with probability 0.0256
+    against the 0.025 asked, so that 1.579 is its upper end, of either kind.
 
     ValueError on no resamples, and, for ``joint``, on unequal lengths.
     """
@@ -212,12 +219,63 @@ def _effectiveness(
         return TransferEffectiveness(None, None, None, kind)
     import numpy as np
 
-    ratios = _bootstrapped_ratios((np.array(transferred, float), np.array(control, float)), kind == "joint", resamples, seed)
-    # inverted_cdf takes a ratio that occurred: interpolating towards an infinite one gives nan.
-    low = np.quantile(np.where(np.isnan(ratios), 0.0, ratios), 0.025, method="inverted_cdf")
-    high = np.quantile(np.where(np.isnan(ratios), np.inf, ratios), 0.975, method="inverted_cdf")
+    exact = max(len(transferred), len(control)) <= EXACT_UP_TO
+    if exact:
+        ratios, weights = _exact_ratios(transferred, control, kind == "joint")
+    else:
+        arms = (np.array(transferred, float), np.array(control, float))
+        ratios = _bootstrapped_ratios(arms, kind == "joint", resamples, seed)
+        weights = np.full(len(ratios), 1 / len(ratios))
+    low = _quantile(np.where(np.isnan(ratios), 0.0, ratios), weights, 0.025)
+    high = _quantile(np.where(np.isnan(ratios), np.inf, ratios), weights, 0.975)
     value = (sum(transferred) / len(transferred)) / (sum(control) / len(control))
-    return TransferEffectiveness(value, float(low), float(high), kind)
+    return TransferEffectiveness(value, low, high, kind, exact)
+
+
+def _quantile(values: Array, weights: Array, share: float) -> float:
+    """The smallest of ``values`` (some may be infinite) at which those up to it have ``share`` of the weight."""
+    import numpy as np
+
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order]) >= share - 1e-12
+    return float(values[order][int(np.argmax(reached))])
+
+
+def _exact_ratios(transferred: tuple[bool, ...], control: tuple[bool, ...], paired: bool) -> tuple[Array, Array]:
+    """Every ratio of two resampled means, and its probability; inf where only the second's is 0, nan where both are."""
+    import numpy as np
+
+    n, m = len(transferred), len(control)
+    probability = _joint_counts(transferred, control) if paired else _independent_counts(transferred, control)
+    above, below = np.meshgrid(np.arange(n + 1) * m, np.arange(m + 1) * n, indexing="ij")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (above / below).ravel(), probability.ravel()
+
+
+def _independent_counts(transferred: tuple[bool, ...], control: tuple[bool, ...]) -> Array:
+    """``[n + 1, m + 1]``: the probability of so many successes in a resample of either arm, each drawn for itself."""
+    import numpy as np
+    from scipy.stats import binom
+
+    one, other = (binom.pmf(np.arange(len(arm) + 1), len(arm), sum(arm) / len(arm)) for arm in (transferred, control))
+    return np.outer(one, other)
+
+
+def _joint_counts(transferred: tuple[bool, ...], control: tuple[bool, ...]) -> Array:
+    """``[n + 1, n + 1]``: the same when the arms draw the same prompts. So many of the draws are prompts on which the control
+    succeeds; on these the transferred succeeds with one probability, on the others with another."""
+    import numpy as np
+    from scipy.stats import binom
+
+    n, won = len(control), sum(control)
+    both = sum(a and b for a, b in zip(transferred, control, strict=True))
+    with_control, without = both / won, (sum(transferred) - both) / max(1, n - won)
+    counts = np.zeros((n + 1, n + 1))
+    for c in range(n + 1):
+        of_won = binom.pmf(np.arange(c + 1), c, with_control)
+        of_lost = binom.pmf(np.arange(n - c + 1), n - c, without)
+        counts[:, c] = binom.pmf(c, n, won / n) * np.convolve(of_won, of_lost)
+    return counts
 
 
 def _bootstrapped_ratios(arms: tuple[Array, Array], paired: bool, resamples: int, seed: int) -> Array:

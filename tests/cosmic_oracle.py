@@ -1,7 +1,8 @@
 """COSMIC written down plainly: one candidate and one prompt at a time, transformers with forward hooks, no engine.
 
 Linear ablation is done as in the released code: on every block's input and on everything that attention and MLP add to the
-residual stream.
+residual stream. Linear addition changes the block's input in place, as the release does, so that the output of the block before
+it, of which only a reference is kept, holds it too.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ ADDED: dict[str, tuple[str, ...]] = {
     "gemma2": ("post_attention_layernorm", "post_feedforward_layernorm"),
     "gemma3_text": ("post_attention_layernorm", "post_feedforward_layernorm"),
     "olmo2": ("post_attention_layernorm", "post_feedforward_layernorm"),
+    "glm4": ("post_self_attn_layernorm", "post_mlp_layernorm"),
+    "opt": ("self_attn", "fc2"),
+    "granitemoeshared": ("self_attn", "block_sparse_moe", "shared_mlp"),
     "qwen3_5_text": ("linear_attn", "self_attn", "mlp"),
 }
 """By model_type: the children of a block whose outputs are added to the stream (elsewhere: ``self_attn`` and ``mlp``), as far as
@@ -55,21 +59,25 @@ class PlainModel:
         self.added = ADDED.get(str(model.config.model_type), ("self_attn", "mlp"))
 
     @torch.no_grad()
-    def run(self, ids: Ids, inputs: dict[int, Edit], added: Edit | None = None) -> tuple[Tensor, Tensor]:
+    def run(self, ids: Ids, inputs: dict[int, Edit], added: Edit | None = None, in_place: bool = False) -> tuple[Tensor, Tensor]:
         """Block outputs ``[L, T, d]`` and the next token's log-probabilities, in float64."""
         outputs: list[Tensor] = []
+
+        def change(hidden: Tensor, edit: Edit) -> Tensor:
+            return hidden.copy_(edit(hidden)) if in_place else edit(hidden)
+
         with ExitStack() as hooks:
 
             def hold(handle: Any) -> None:
                 hooks.callback(handle.remove)
 
             for layer, edit in inputs.items():
-                hold(self.blocks[layer].register_forward_pre_hook(lambda _m, args, e=edit: (e(args[0]), *args[1:])))
+                hold(self.blocks[layer].register_forward_pre_hook(lambda _m, args, e=edit: (change(args[0], e), *args[1:])))
             for block in self.blocks if added is not None else []:
                 for name in {name for name, _ in block.named_children()} & set(self.added):
                     hold(block.get_submodule(name).register_forward_hook(lambda _m, _args, out: _edited(out, added)))
             for block in self.blocks:
-                hold(block.register_forward_hook(lambda _m, _args, out: outputs.append(out[0].clone())))
+                hold(block.register_forward_hook(lambda _m, _args, out: outputs.append(out[0] if in_place else out[0].clone())))
             logits = self.model(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0, -1]
         return torch.stack(outputs).double(), torch.log_softmax(logits.double(), dim=-1)
 
@@ -107,7 +115,7 @@ def plain_cosmic(
         reference = float(means[1][position, layer] @ unit)
         ablation, addition = _edits(difference.float(), unit.float(), reference, layer + 1, n_layers, mode)
         ablated = [plain.run(ids, *ablation)[0] for ids in harmful.scoring]
-        added = [plain.run(ids, *addition)[0] for ids in harmless.scoring]
+        added = [plain.run(ids, *addition, in_place=mode == "linear")[0] for ids in harmless.scoring]
         kls = []
         for ids, (_, before) in zip(harmless.scoring, base[1], strict=True):
             after = plain.run(ids, *ablation)[1]

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from actors.engine.alone import AloneRunner
 from actors.engine.engine import EngineModel
-from actors.engine.everywhere import edited_everywhere
-from actors.engine.probe import divergence, require_places
+from actors.engine.everywhere import Everywhere
+from actors.engine.probe import divergence
 from actors.engine.rows import Row
 from actors.methods.contrast import Reading, Trial
 from actors.prompts import Rendered
@@ -24,11 +24,12 @@ class AloneProbe:
 
     def __init__(self, loaded: EngineModel, render: Callable[[Prompt], Rendered]) -> None:
         self._loaded, self._render = loaded, render
+        self._everywhere = Everywhere(loaded)
 
     @torch.inference_mode()
     def run(self, trials: Sequence[Trial]) -> list[Reading]:
         """One reading per trial, in order. Raises ``JobError`` where edits everywhere cannot be placed in this family."""
-        require_places(trials, self._loaded)
+        self._everywhere.find(trials, self._render)
         compared = dict.fromkeys(prompt for trial in trials for prompt in trial.compare)
         base = {prompt: self._last_token(prompt, Trial(None))[0] for prompt in compared}
         return [self._reading(trial, base) for trial in trials]
@@ -51,10 +52,10 @@ class AloneProbe:
         row = Row(0, self._render(prompt), len(steerings), None, 1)
         with loaded.packing.applied(), steered(loaded.decoder) as hooks:
             runner = AloneRunner(loaded.model, bank, hooks, loaded.device, loaded.stop_tokens)
-            with edited_everywhere(loaded.decoder, hooks) if trial.everywhere else nullcontext():
+            with self._everywhere.edited(hooks) if trial.everywhere else nullcontext():
                 return runner.last_token(row)
 
 
 def _outputs(witness: Witness, trial: Trial) -> dict[int, Tensor]:
-    """Block outputs ``[1, d]`` per layer: as the next module reads them where the trial edits everywhere, else unedited."""
-    return witness.seen if trial.everywhere else witness.raw
+    """Block outputs ``[1, d]`` per layer: as the next module reads them where the trial's edits are seen, else unedited."""
+    return witness.seen if trial.everywhere or trial.in_place else witness.raw

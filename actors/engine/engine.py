@@ -23,6 +23,7 @@ from actors.engine.grain import COARSE, FINE, Grain, rounded_up
 from actors.engine.graphs import EAGER, CudaStepGraph, refusal
 from actors.engine.lanes import lanes_for
 from actors.engine.memory import SLOT_STEP, keep_freed_memory, slots_that_fit
+from actors.engine.outliers import outlier_threshold
 from actors.engine.packing import Packing
 from actors.engine.prefill import Prefilled, Prefiller
 from actors.engine.rows import Row
@@ -225,9 +226,8 @@ def batch_dependence(model: Any, packing: Packing | None = None, probe_rows: int
     if any(getattr(text, name, None) for name in ("num_experts", "num_local_experts", "n_routed_experts")):
         return "mixture of experts: an expert's rows depend on the whole batch"
     linears: list[Any] = [module for module in model.modules() if isinstance(module, torch.nn.Linear | Conv1D)]
-    thresholds = {float(module.state.threshold) for module in linears if type(module).__name__ == "Linear8bitLt"}
-    if any(thresholds):
-        return f"INT8 chooses outlier columns over the whole batch (threshold {max(thresholds):g}; at 0 it would not)"
+    if threshold := outlier_threshold(model):
+        return f"INT8 chooses outlier columns over the whole batch (threshold {threshold:g}; at 0 it would not)"
     if packing is not None and packing.complete:
         return None
     for linear in {min(linears, key=_size), max(linears, key=_size)}:

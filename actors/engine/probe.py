@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from actors.engine.attention import slot_attention_in
 from actors.engine.cache import KeyValue
 from actors.engine.engine import EngineModel, is_out_of_memory, on_cuda
-from actors.engine.everywhere import edited_everywhere
+from actors.engine.everywhere import Everywhere
 from actors.engine.grain import Grain
 from actors.engine.segments import Entry, Segment, SegmentResult, SegmentRunner
-from actors.errors import JobError, OutOfMemoryError
+from actors.errors import OutOfMemoryError
 from actors.methods.contrast import Reading, Trial
 from actors.prompts import Rendered
 from actors.steering import SteeringBank, SteeringHooks, steered
@@ -106,12 +106,13 @@ class EngineProbe:
 
     def __init__(self, loaded: EngineModel, render: Callable[[Prompt], Rendered]) -> None:
         self._loaded, self._render = loaded, render
+        self._everywhere = Everywhere(loaded)
         self._tokens = MAX_TOKENS
 
     @torch.inference_mode()
     def run(self, trials: Sequence[Trial]) -> list[Reading]:
         """One reading per trial, in order. Raises ``JobError`` where edits everywhere cannot be placed in this family."""
-        require_places(trials, self._loaded)
+        self._everywhere.find(trials, self._render)
         work = _Work(trials, [_Tally() for _ in trials])
         loaded = self._loaded
         with slot_attention_in(loaded.model), loaded.packing.applied(), steered(loaded.decoder) as hooks:
@@ -158,7 +159,7 @@ class EngineProbe:
                 else:
                     groups[entry][number].append(row)
         for entry, rows_of in groups.items():
-            with edited_everywhere(self._loaded.decoder, hooks) if entry is None else nullcontext():
+            with self._everywhere.edited(hooks) if entry is None else nullcontext():
                 for numbers in self._lots(rows_of, work, len(prefix)):
                     self._run_safely(work, runner, prefix, entry, [rows_of[number] for number in numbers])
 
@@ -242,12 +243,17 @@ class EngineProbe:
         return runner.run(Segment([trunk.tokens for trunk in trunks], len(prefix), ran.rows(places), table, start, grain=EXACT))
 
     def _tally(self, work: _Work, entry: int | None, rows: Sequence[_Row], result: SegmentResult) -> None:
-        """Add what ``rows`` showed. Blocks up to the entry did not run: their outputs are the trunk's."""
-        below, states = (-1, result.witness.seen) if entry is None else (entry, result.witness.raw)
+        """Add what ``rows`` showed. Blocks up to the entry did not run: their outputs are the trunk's, but for the entry's own
+        where the trial edits that in place."""
+        witness = result.witness
         for place, row in enumerate(rows):
             if row.read:
-                last = work.trunks[row.prompt].last
-                seen = [last[layer] if layer <= below else states[layer][place] for layer in work.trials[row.trial].layers]
+                last, trial = work.trunks[row.prompt].last, work.trials[row.trial]
+                if entry is None:
+                    states, below = witness.seen, -1
+                else:
+                    states, below = (witness.seen, entry - 1) if trial.in_place else (witness.raw, entry)
+                seen = [last[layer] if layer <= below else states[layer][place] for layer in trial.layers]
                 work.tallies[row.trial].total += torch.stack(seen).double().sum(dim=0)
         compared = [place for place, row in enumerate(rows) if row.compare]
         for start in range(0, len(compared), KL_ROWS):
@@ -262,13 +268,6 @@ class EngineProbe:
             last = work.trunks[row.prompt].last
             layers = work.trials[row.trial].layers
             work.tallies[row.trial].total += torch.stack([last[layer] for layer in layers]).double().sum(dim=0)
-
-
-def require_places(trials: Sequence[Trial], loaded: EngineModel) -> None:
-    """Raise ``JobError`` when a trial edits everywhere and the family's place between attention and MLP is not known."""
-    if any(trial.everywhere for trial in trials) and not loaded.decoder.mid_readers:
-        kind = loaded.model.config.model_type
-        raise JobError(f"model_type {kind!r}: what reads the stream between attention and MLP is not known: no edit everywhere")
 
 
 def divergence(base: Tensor, other: Tensor) -> Tensor:

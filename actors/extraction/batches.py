@@ -43,10 +43,10 @@ def left_padded(loaded: LoadedModel, prompts: Sequence[Rendered]) -> PromptBatch
     return PromptBatch(token_ids.to(device), mask.to(device), position_ids.to(device))
 
 
-def first_lot(prompts: Sequence[Rendered], tokens: int, alone: bool) -> Sequence[Rendered]:
-    """The first prompts that fit into ``tokens`` together, at least one; one if padding would enter a state (``alone``)."""
+def first_lot(prompts: Sequence[Rendered], tokens: int) -> Sequence[Rendered]:
+    """The first prompts that fit into ``tokens`` together, at least one."""
     end = 1
-    while not alone and end < len(prompts) and tokens_of(prompts[: end + 1]) <= tokens:
+    while end < len(prompts) and tokens_of(prompts[: end + 1]) <= tokens:
         end += 1
     return prompts[:end]
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from actors.engine.engine import is_out_of_memory, on_cuda
+from actors.engine.outliers import outlier_threshold
 from actors.errors import NonFiniteActivationError, OutOfMemoryError
 from actors.extraction import EXTRACTORS
 from actors.extraction.batches import MAX_BATCH_TOKENS, first_lot, left_padded, tokens_of
@@ -39,6 +40,8 @@ class Captures:
     def __init__(self, loaded: LoadedModel, kept_bytes: int = KEPT_BYTES) -> None:
         self._loaded, self._kept_bytes = loaded, kept_bytes
         self._kept: OrderedDict[CaptureKey, FloatArray] = OrderedDict()
+        self.alone = loaded.decoder.runs_alone or outlier_threshold(loaded.model) > 0
+        """Whether every prompt is read by itself: padding would enter a state, or INT8 choose its outlier columns over all."""
 
     def of(self, key: CaptureKey, every_position: bool) -> tuple[FloatArray, FloatArray]:
         """Activations ``[n, P, L, d]`` of both classes, harmful first, at the last P tokens.
@@ -50,7 +53,7 @@ class Captures:
         prompts = (*key.harmful, *key.harmless)
         positions = self._positions(prompts, every_position)
         if kept is None or kept.shape[1] < positions:
-            kept = read(self._loaded, prompts, key.extractor, positions)
+            kept = read(self._loaded, prompts, key.extractor, positions, self.alone)
             self._keep(key, kept)
         else:
             self._kept.move_to_end(key)
@@ -70,13 +73,15 @@ class Captures:
             self._kept.popitem(last=False)
 
 
-def read(loaded: LoadedModel, prompts: Sequence[Prompt], extractor: str, positions: int) -> FloatArray:
+def read(loaded: LoadedModel, prompts: Sequence[Prompt], extractor: str, positions: int, alone: bool) -> FloatArray:
     """Outputs of all blocks at the last ``positions`` tokens of every prompt, ``[n, P, L, d]`` float32, not to be written to.
 
-    Out of memory halves the batches and goes on; ``OutOfMemoryError`` for a single prompt that does not fit.
+    ``alone``: one prompt per forward. Out of memory halves the batches and goes on; ``OutOfMemoryError`` for a single prompt that
+    does not fit.
     """
     rendered = [loaded.renderer.render(prompt) for prompt in prompts]
-    activations = torch.cat(list(_outputs(loaded, rendered, extractor, positions)))
+    tokens = 0 if alone else MAX_BATCH_TOKENS
+    activations = torch.cat(list(_outputs(loaded, rendered, (extractor, positions), tokens)))
     finite = torch.isfinite(activations)
     if not finite.all():
         layers = torch.nonzero(~finite.all(dim=-1).all(dim=0).all(dim=0)).flatten().tolist()
@@ -86,11 +91,11 @@ def read(loaded: LoadedModel, prompts: Sequence[Prompt], extractor: str, positio
     return result
 
 
-def _outputs(loaded: LoadedModel, rendered: Sequence[Rendered], extractor: str, positions: int) -> Iterator[torch.Tensor]:
-    """Batch by batch, in the order of the prompts."""
-    tokens = MAX_BATCH_TOKENS
+def _outputs(loaded: LoadedModel, rendered: Sequence[Rendered], reading: tuple[str, int], tokens: int) -> Iterator[torch.Tensor]:
+    """Batch by batch of at most ``tokens`` but at least one prompt, in their order."""
+    extractor, positions = reading
     while rendered:
-        lot = first_lot(rendered, tokens, loaded.decoder.runs_alone)
+        lot = first_lot(rendered, tokens)
         try:
             output = EXTRACTORS[extractor](loaded, left_padded(loaded, lot), positions)
         except RuntimeError as error:

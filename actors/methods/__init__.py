@@ -11,16 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from actors.methods.contrast import Activations, Contrast, Found, Probe, Reading, Trial
-from actors.methods.cosmic import CosmicOptions, cosmic
-from actors.methods.cosmic_svd import CosmicSvdOptions, cosmic_svd
+from actors.methods.contrast import Activations, Asked, Contrast, Found, Probe, Reading, Trial
+from actors.methods.cosmic import CosmicOptions, cosmic, cosmic_unfit
+from actors.methods.cosmic_svd import CosmicSvdOptions, cosmic_svd, cosmic_svd_unfit
 from actors.methods.dim import DimOptions, dim
 from actors.methods.logistic import LogisticOptions, logistic
 from actors.methods.options import MethodOptions
-from actors.methods.pca import PcaOptions, pca
+from actors.methods.pca import PcaOptions, pca, pca_unfit
 from actors.methods.random import RandomOptions, random
 
-__all__ = ["METHODS", "Activations", "Contrast", "Found", "Method", "Probe", "Reading", "Trial", "at_last_token"]
+__all__ = ["METHODS", "Activations", "Asked", "Contrast", "Found", "Method", "Probe", "Reading", "Trial", "at_last_token"]
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,15 @@ class Method:
     """``find(contrast, options)``: what the method found, from one capture.
 
     ``selects_layer``: it also picks a layer by itself (``Found.selected_layer``). ``reads_positions``: it needs every template
-    position, however large that makes the capture; other methods get at least the last token.
+    position, however large that makes the capture; other methods get at least the last token. ``unfit(asked, options)``: why it
+    cannot do what is asked, in a sentence, as far as that is known before a model is loaded; None when it can.
     """
 
     find: Callable[[Contrast, Any], Found]
     options: type[MethodOptions]
     selects_layer: bool = False
     reads_positions: bool = False
+    unfit: Callable[[Asked, Any], str | None] = lambda _asked, _options: None
 
 
 def at_last_token(difference: Callable[[Activations, Activations, Any], Activations]) -> Callable[[Contrast, Any], Found]:
@@ -51,9 +53,9 @@ def at_last_token(difference: Callable[[Activations, Activations, Any], Activati
 
 METHODS: dict[str, Method] = {
     "dim": Method(at_last_token(dim), DimOptions),
-    "cosmic": Method(cosmic, CosmicOptions, selects_layer=True, reads_positions=True),
-    "cosmic_svd": Method(cosmic_svd, CosmicSvdOptions, selects_layer=True, reads_positions=True),
-    "pca": Method(at_last_token(pca), PcaOptions),
+    "cosmic": Method(cosmic, CosmicOptions, selects_layer=True, reads_positions=True, unfit=cosmic_unfit),
+    "cosmic_svd": Method(cosmic_svd, CosmicSvdOptions, selects_layer=True, reads_positions=True, unfit=cosmic_svd_unfit),
+    "pca": Method(at_last_token(pca), PcaOptions, unfit=pca_unfit),
     "logistic": Method(at_last_token(logistic), LogisticOptions),
     "random": Method(at_last_token(random), RandomOptions),
 }

@@ -15,14 +15,32 @@ Activations = npt.NDArray[np.float64]
 """``[n, L, d]``: residual stream of n prompts at the last token, after every block."""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What is known of an extraction before any model runs; ``model_type`` is transformers' name of the architecture."""
+
+    n_harmful: int
+    n_harmless: int
+    n_layers: int
+    model_type: str
+
+
+def unpaired(method: str, asked: Asked) -> str | None:
+    """Why these classes are no contrast pairs (prompt i of one with prompt i of the other); None when they are."""
+    if asked.n_harmful == asked.n_harmless:
+        return None
+    return f"{method} takes contrast pairs: {asked.n_harmful} harmful prompts but {asked.n_harmless} harmless ones"
+
+
 @dataclass(frozen=True, eq=False)
 class Trial:
     """A steering to be tried in one forward pass per prompt (None: the unsteered model); nothing is generated.
 
     ``read``: prompts whose last-token activations are averaged, over these prompts and over the block outputs ``layers``.
     ``compare``: prompts whose next-token distribution is compared with the unsteered model's.
-    ``everywhere``: each layer's edit acts not only on the block's output but wherever the residual stream is read: block 0's
-    edit also on the input of block 0 (the embeddings), block l's also between its attention and its MLP.
+    ``everywhere``: the steering is a whole ablation of every layer, and acts not only on the blocks' outputs but wherever the
+    residual stream is read: the embeddings, and between the parts of a block. ``in_place``: what is read of an edited block's
+    output holds the edit, as it does where a hook edits the next block's input in place; everywhere implies it.
     """
 
     steering: Steering | None
@@ -30,12 +48,13 @@ class Trial:
     layers: tuple[int, ...] = ()
     compare: tuple[Prompt, ...] = ()
     everywhere: bool = False
+    in_place: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
     """What a trial showed. ``mean`` ``[d]`` float64: mean over ``read`` x ``layers`` of the blocks' outputs at the last token
-    (None without ``read``); an edit at the output of such a block is seen only when it acts everywhere. ``kl``: mean over
+    (None without ``read``); an edit at the output of such a block is seen only in place and everywhere. ``kl``: mean over
     ``compare`` of KL(unsteered || steered) of the next token, in nats (None without ``compare``)."""
 
     mean: npt.NDArray[np.float64] | None = None
@@ -68,6 +87,11 @@ class Contrast:
     def n_layers(self) -> int:
         """Number of blocks ``L``."""
         return int(self.harmful.shape[2])
+
+    @property
+    def asked(self) -> Asked:
+        """What was known before."""
+        return Asked(len(self.harmful), len(self.harmless), self.n_layers, "")
 
     @property
     def last(self) -> tuple[Activations, Activations]:

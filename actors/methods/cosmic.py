@@ -9,12 +9,15 @@ on" first changes what block b reads. Block input 0, the embeddings, has no laye
 template tokens there are the same for all prompts, so the class means are equal. The last block's output is no block's
 input; like all layers beyond the depth limit it is not scored.
 
-Where the release and our convention differ: the last block's output is taken before the final norm; a list of fewer than ten
-layers still has one evaluation layer; the depth limit is ``b < 0.8 L`` (the release rounds ``0.8 L`` down); what is added at
-block input b does not count as block b-1's output when that is an evaluation layer; linear ablation acts on the residual
-stream itself wherever it is read (the release on block inputs and on the outputs of attention and MLP, which is the same except
-where these pass a norm before they are added, as in Gemma 2); the release also drops late candidates of the last position by
-a rule on the peaks of the other positions, which we do not.
+The release adds in place: when block b-1's output is an evaluation layer, it holds what linear addition adds at block input b.
+So it does here. Affine addition works on a copy there, and is not seen in that output; nor is it here.
+
+Where the release and our convention differ (the record's ``conventions`` name the first two): the last block's output is taken
+before the final norm, in the release after it; the KL is the divergence itself, in the release 1e-6 is added to every
+probability first; a list of fewer than ten layers still has one evaluation layer; the depth limit is ``b < 0.8 L`` (the release
+rounds ``0.8 L`` down); linear ablation acts on what is really added to the residual stream (the release on the outputs of
+attention and MLP, which is the same except where these pass a norm before they are added, as in Gemma 2); the release also drops
+late candidates of the last position by a rule on the peaks of the other positions, which we do not.
 """
 
 from __future__ import annotations
@@ -29,11 +32,23 @@ import numpy.typing as npt
 from pydantic import Field
 
 from actors.errors import JobError
-from actors.methods.contrast import Contrast, Found, Reading, Trial
+from actors.methods.contrast import Asked, Contrast, Found, Reading, Trial
 from actors.methods.options import MethodOptions
+from actors.methods.separation import separation
 from actors.types import Prompt, Steering
 
 Array = npt.NDArray[np.float64]
+CONVENTIONS = "the last block's output before the final norm (release: after it); KL without an epsilon (release: 1e-6)"
+"""Choices where the release made others, as a record names them."""
+
+_SEVERAL = "whose blocks carry several streams at once"
+NOT_EVERYWHERE = {"gemma3n": _SEVERAL, "gemma3n_text": _SEVERAL}
+"""model_type -> why linear ablation cannot reach its residual stream everywhere, as far as that is known beforehand. In any other
+model the worker finds the places, or says why it does not."""
+
+LEAST_GAIN = 0.1
+"""A selected candidate whose two scores together close less than this share of the distance between the classes does nothing."""
+
 CANDIDATE_COLUMNS = ("position", "layer", "ablation", "addition", "kl", "passes")
 """The columns of ``record["candidates"]``, best candidate first."""
 
@@ -101,6 +116,23 @@ class _Score:
         return bool(np.isfinite([self.total, self.kl]).all()) and (limit is None or self.kl <= limit)
 
 
+def cosmic_unfit(asked: Asked, options: CosmicOptions) -> str | None:
+    """Why COSMIC cannot do what is asked; None when it can."""
+    fewest = min(asked.n_harmful, asked.n_harmless)
+    if options.held_out and fewest < 2:
+        return f"cosmic scores on held-out prompts, so it needs 2 of each class, got {fewest} (held_out: 0 needs none)"
+    if options.layer is not None and options.layer >= asked.n_layers:
+        return f"cosmic: layer {options.layer} is outside 0..{asked.n_layers - 1}"
+    if not _candidate_layers(asked.n_layers, options):
+        return (
+            f"cosmic has no candidate: of {asked.n_layers} blocks none but the first lies below depth {options.depth_limit:.0%}"
+        )
+    if options.ablation == "linear" and asked.model_type in NOT_EVERYWHERE:
+        why = f"in {asked.model_type!r}, {NOT_EVERYWHERE[asked.model_type]}"
+        return f"cosmic: no linear ablation {why}; 'ablation: affine' needs no such place"
+    return None
+
+
 def cosmic(contrast: Contrast, options: CosmicOptions) -> Found:
     """Directions ``[L, d]``, and the layer of the candidate with the highest score among those that pass the filters.
 
@@ -108,6 +140,8 @@ def cosmic(contrast: Contrast, options: CosmicOptions) -> Found:
     candidate passes, none is selected and the record says so; the layers still have their directions. Raises ``JobError`` when
     the classes are too small to split or the model is too shallow to have a candidate.
     """
+    if reason := cosmic_unfit(contrast.asked, options):
+        raise JobError(reason)
     harmful = _split(contrast.harmful, contrast.harmful_prompts, options)
     harmless = _split(contrast.harmless, contrast.harmless_prompts, options)
     positions = min(options.positions or harmful.mean.shape[0], harmful.mean.shape[0])
@@ -121,21 +155,33 @@ def cosmic(contrast: Contrast, options: CosmicOptions) -> Found:
     ]
     if not candidates:
         raise JobError("cosmic: the class means are equal at every layer and position")
-    scores = _scores(contrast, candidates, (harmful.held, harmless.held), evaluated, options.ablation)
+    scores, unedited = _scores(contrast, candidates, (harmful.held, harmless.held), evaluated, options.ablation)
     ranked = sorted(scores, key=lambda score: _rank(score, options.kl_limit), reverse=True)
     vectors = differences[ranked[0].candidate.position].copy()
     for score in reversed(ranked):
         vectors[score.candidate.layer] = score.candidate.difference
     selected = ranked[0].candidate.layer if ranked[0].passes(options.kl_limit) else None
     record = _record(ranked, options, positions, evaluated, {"harmful": harmful.held, "harmless": harmless.held})
-    return Found(vectors, selected, record)
+    doubts = {} if selected is None else _doubts(contrast, ranked[0], unedited)
+    return Found(vectors, selected, {**record, **doubts})
+
+
+def _doubts(contrast: Contrast, best: _Score, unedited: float) -> dict[str, str]:
+    """What speaks for and against the selected candidate: whether its place tells the classes apart, over all prompts, and how
+    much of the distance between the classes its edits close (0: as near as without any edit; 1: all of it)."""
+    position, layer = best.candidate.position, best.candidate.layer
+    found = separation(*(side[:, position, layer].astype(np.float64) for side in (contrast.harmful, contrast.harmless)))
+    gain = (best.total - 2 * unedited) / (2 - 2 * unedited) if unedited < 1 else 0.0
+    idle = f"its edits close {max(gain, 0.0):.0%} of the distance between the classes" if gain < LEAST_GAIN else None
+    told = "; ".join(text for text in (found.warning, idle) if text)
+    evidence = {"p": _rounded(found.p), "least_p": _rounded(found.least), "gain": _rounded(gain)}
+    record = {"separation": json.dumps({**evidence, "unedited": _rounded(2 * unedited)})}
+    return {**record, "warning": f"cosmic selected layer {layer}, position {position}, but {told}"} if told else record
 
 
 def _split(activations: npt.NDArray[np.float32], prompts: Sequence[Prompt], options: CosmicOptions) -> _Class:
     n = len(prompts)
     held = min(n - 1, max(1, round(options.held_out * n))) if options.held_out else 0
-    if options.held_out and n < 2:
-        raise JobError(f"cosmic scores on held-out prompts, so it needs 2 of each class, got {n} (held_out: 0 needs none)")
     order = np.random.default_rng(options.seed).permutation(n)
     scoring, kept = np.sort(order[:held] if held else order), np.sort(order[held:])
     mean = activations[kept].mean(axis=0, dtype=np.float64)
@@ -152,15 +198,8 @@ def _evaluation_layers(harmful: Array, harmless: Array, share: float) -> tuple[i
 def _candidate_layers(n_layers: int, options: CosmicOptions) -> list[int]:
     """Layers b - 1 of the candidate block inputs b >= 1."""
     if options.layer is not None:
-        if options.layer >= n_layers:
-            raise JobError(f"cosmic: layer {options.layer} is outside 0..{n_layers - 1}")
         return [options.layer]
-    layers = [block - 1 for block in range(1, n_layers) if block < round(options.depth_limit * n_layers, 9)]
-    if not layers:
-        raise JobError(
-            f"cosmic has no candidate: of {n_layers} blocks none but the first lies below depth {options.depth_limit:.0%}"
-        )
-    return layers
+    return [block - 1 for block in range(1, n_layers) if block < round(options.depth_limit * n_layers, 9)]
 
 
 def _scores(
@@ -169,17 +208,17 @@ def _scores(
     held: tuple[tuple[Prompt, ...], tuple[Prompt, ...]],
     evaluated: tuple[int, ...],
     mode: Literal["linear", "affine"],
-) -> list[_Score]:
-    """All candidates' scores, from one run of the probe."""
+) -> tuple[list[_Score], float]:
+    """All candidates' scores, from one run of the probe, and the cosine of the unedited classes."""
     harmful, harmless = held
     trials = [Trial(None, harmful, evaluated), Trial(None, harmless, evaluated)]
     for candidate in candidates:
         ablation, addition = _steerings(candidate, contrast.n_layers, mode)
         trials.append(Trial(ablation, harmful, evaluated, harmless, everywhere=mode == "linear"))
-        trials.append(Trial(addition, harmless, evaluated))
+        trials.append(Trial(addition, harmless, evaluated, in_place=mode == "linear"))
     readings = contrast.probe.run(trials)
     harmful_target, harmless_target = (_mean(reading) for reading in readings[:2])
-    return [
+    scores = [
         _Score(
             candidate,
             _cosine(_mean(ablated), harmless_target),
@@ -188,6 +227,7 @@ def _scores(
         )
         for candidate, ablated, added in zip(candidates, readings[2::2], readings[3::2], strict=True)
     ]
+    return scores, _cosine(harmful_target, harmless_target)
 
 
 def _steerings(candidate: _Candidate, n_layers: int, mode: Literal["linear", "affine"]) -> tuple[Steering, Steering]:
@@ -238,6 +278,7 @@ def _record(
         "selection": json.dumps(selection),
         "evaluation_layers": json.dumps(list(evaluated)),
         "held_out_prompts": json.dumps({name: [prompt.id for prompt in prompts] for name, prompts in held.items()}),
+        "conventions": CONVENTIONS,
         "scored_on": "held-out prompts" if options.held_out else "the extraction prompts",
         "candidates": json.dumps({"columns": CANDIDATE_COLUMNS, "rows": rows}, separators=(",", ":")),
     }

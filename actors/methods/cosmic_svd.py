@@ -12,8 +12,9 @@ import numpy.typing as npt
 from pydantic import Field
 
 from actors.errors import JobError
-from actors.methods.contrast import Contrast, Found
+from actors.methods.contrast import Asked, Contrast, Found, unpaired
 from actors.methods.options import MethodOptions
+from actors.methods.separation import separation
 
 Array = npt.NDArray[np.float64]
 
@@ -31,6 +32,16 @@ class CosmicSvdOptions(MethodOptions):
     layer: int | None = Field(default=None, ge=0)
 
 
+def cosmic_svd_unfit(asked: Asked, options: CosmicSvdOptions) -> str | None:
+    """Why cosmic_svd cannot do what is asked; None when it can."""
+    if options.layer is not None and options.layer >= asked.n_layers:
+        return f"cosmic_svd: layer {options.layer} is outside 0..{asked.n_layers - 1}"
+    if options.layer is None and not _allowed(asked.n_layers, options):
+        between = f"{options.depth_from:.0%} and {options.depth_limit:.0%} depth"
+        return f"cosmic_svd: no layer of {asked.n_layers} lies between {between}"
+    return unpaired("cosmic_svd", asked)
+
+
 def cosmic_svd(contrast: Contrast, options: CosmicSvdOptions) -> Found:
     """Directions ``[L, d]``, and the layer whose direction agrees best with those of all other layers (mean cosine).
 
@@ -38,18 +49,21 @@ def cosmic_svd(contrast: Contrast, options: CosmicSvdOptions) -> Found:
     matrix, not centred, the first right singular vector, signed towards harmful. Its norm is the projection of the mean
     difference, comparable with DIM's raw norm. Raises ``JobError`` unless the classes pair up.
     """
-    if contrast.harmful.shape != contrast.harmless.shape:
-        raise JobError(
-            f"cosmic_svd takes contrast pairs: {len(contrast.harmful)} harmful prompts but {len(contrast.harmless)} harmless ones"
-        )
+    if reason := cosmic_svd_unfit(contrast.asked, options):
+        raise JobError(reason)
     positions = min(options.positions or contrast.harmful.shape[1], contrast.harmful.shape[1])
     axes, reach = _axes(contrast, positions)
     agreement = _agreement(axes)
     selected = _selected(agreement, options)
+    sides = (side[:, -positions:, selected].mean(axis=1, dtype=np.float64) for side in (contrast.harmful, contrast.harmless))
+    found = separation(*sides)
     record = {
         "positions": str(positions),
         "selection": json.dumps({"layer": selected, "agreement": [round(float(value), 6) for value in agreement]}),
+        "separation": json.dumps({"p": found.p, "least_p": found.least}),
     }
+    if found.warning is not None:
+        record["warning"] = f"cosmic_svd selected layer {selected}, but {found.warning}"
     return Found(axes * reach[:, None], selected, record)
 
 
@@ -73,14 +87,10 @@ def _agreement(axes: Array) -> Array:
 
 
 def _selected(agreement: Array, options: CosmicSvdOptions) -> int:
-    n_layers = len(agreement)
     if options.layer is not None:
-        if options.layer >= n_layers:
-            raise JobError(f"cosmic_svd: layer {options.layer} is outside 0..{n_layers - 1}")
         return options.layer
-    allowed = [layer for layer in range(n_layers) if options.depth_from <= layer / n_layers <= options.depth_limit]
-    if not allowed:
-        raise JobError(
-            f"cosmic_svd: no layer of {n_layers} lies between {options.depth_from:.0%} and {options.depth_limit:.0%} depth"
-        )
-    return max(allowed, key=lambda layer: float(agreement[layer]))
+    return max(_allowed(len(agreement), options), key=lambda layer: float(agreement[layer]))
+
+
+def _allowed(n_layers: int, options: CosmicSvdOptions) -> list[int]:
+    return [layer for layer in range(n_layers) if options.depth_from <= layer / n_layers <= options.depth_limit]

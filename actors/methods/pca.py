@@ -6,11 +6,17 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.errors import JobError
+from actors.methods.contrast import Asked, unpaired
 from actors.methods.options import MethodOptions
 
 
 class PcaOptions(MethodOptions):
     """PCA has no options."""
+
+
+def pca_unfit(asked: Asked, _options: PcaOptions) -> str | None:
+    """Why PCA cannot do what is asked; None when it can."""
+    return unpaired("pca", asked)
 
 
 def pca(harmful: npt.NDArray[np.float64], harmless: npt.NDArray[np.float64], _options: PcaOptions) -> npt.NDArray[np.float64]:

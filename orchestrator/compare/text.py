@@ -86,6 +86,7 @@ def te_json(te: TransferEffectiveness | None) -> dict[str, object] | None:
         "high": None if unbounded else te.high,
         "unbounded": unbounded,
         "bootstrap": te.kind,
+        "exact": te.exact,
     }
 
 
@@ -140,7 +141,8 @@ def _in_full(one: Comparison) -> list[RenderableType]:
         of = f"{one.paired.only_a} only in A, {one.paired.only_b} only in B"
         lines.append(f"paired on the same {one.paired.n} prompts: {of}   McNemar's exact p {p_text(one.paired.p)}")
     if one.te is not None:
-        lines.append(f"transfer effectiveness {effectiveness_text(one.te)}   95 %, {one.te.kind} bootstrap over prompts")
+        how = f"{one.te.kind} bootstrap over prompts" + (", exact" if one.te.exact else "")
+        lines.append(f"transfer effectiveness {effectiveness_text(one.te)}   95 %, {how}")
     lines.append(f"differ in: {', '.join(one.differs) or 'nothing that the tables hold'}")
     return [Text(plain(line)) for line in lines]
 

@@ -13,7 +13,7 @@ from typing import Literal
 import yaml
 
 from orchestrator.paper.tables import MODELS, Measurement, PaperTable, Span, data_text, decimals_of, paper_tables, table_name
-from orchestrator.statistics import cohens_h, fisher, p_text, transfer_effectiveness, wilson
+from orchestrator.statistics import cohens_h, effectively_steerable, fisher, p_text, transfer_effectiveness, wilson
 
 CheckKind = Literal["wilson", "fisher", "cohens_h", "margin", "te", "te_interval", "contradiction"]
 
@@ -44,7 +44,8 @@ def audit(tables: Sequence[PaperTable] | None = None) -> tuple[Check, ...]:
     measured = [one for table in chosen for one in table.measured]
     checks = [check for one in measured for check in _of_measurement(one)]
     if tables is None:
-        checks += [_of_claim(claim) for claim in yaml.safe_load(data_text("claims.yaml"))]
+        claims = yaml.safe_load(data_text("claims.yaml"))
+        checks += [_of_tables(claim, chosen) if claim["kind"] in _OF_TABLES else _of_claim(claim) for claim in claims]
         checks += contradictions(measured)
     return tuple(checks)
 
@@ -113,6 +114,47 @@ def _of_claim(claim: dict[str, str]) -> Check:
     p, one_sided = fisher(*first, *second), fisher(*first, *second, "greater")
     found_text = f"{p_text(p)} (one-sided {p_text(one_sided)})"
     return Check("fisher", where, about, stated, found_text, *_agrees(stated, p))
+
+
+_OF_TABLES = ("models", "rates", "norms")
+_SHOWN = 3
+"""Rates that are named of those that contradict a statement."""
+
+
+def _of_tables(claim: dict[str, str], tables: Sequence[PaperTable]) -> Check:
+    """A statement about what the tables hold, against them; what they hold against it is named."""
+    if claim["kind"] == "models":
+        (table,) = (one for one in tables if one.table == claim["table"])
+        found, agrees = f"{len(table.rows)} ({table_name(table.table)})", len(table.rows) == int(claim["count"])
+    else:
+        steered = [one for table in tables for one in table.measured if one.steered]
+        against = _rates_between(claim, steered) if claim["kind"] == "rates" else _norms_against(claim, steered)
+        found, agrees = _listed(against), not against
+    return Check("contradiction", claim["where"], claim["about"], claim["stated"], found, agrees)
+
+
+def _rates_between(claim: dict[str, str], measured: Sequence[Measurement]) -> list[str]:
+    """The rates strictly inside the gap that is claimed, each condition and rate once; without the one that is excepted."""
+    span, (model, rate) = Span.of(claim["between"]), claim["but"].split()
+    inside = [one for one in measured if span.low < one.coherent < span.high]
+    told = [f"{one.coherent:.0f} % ({one.condition})" for one in inside if (one.model, round(one.coherent)) != (model, int(rate))]
+    return list(dict.fromkeys(told))
+
+
+def _norms_against(claim: dict[str, str], measured: Sequence[Measurement]) -> list[str]:
+    """Where steering works with a norm outside the range, or does not with one inside it."""
+    span = Span.of(claim["between"])
+    return [
+        f"{one.norm:g} at {one.coherent:.0f} % ({one.condition})"
+        for one in measured
+        if one.norm is not None and one.counts is not None
+        if effectively_steerable(*one.counts) != (span.low <= one.norm <= span.high)
+    ]
+
+
+def _listed(found: Sequence[str]) -> str:
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return "; ".join(found[:_SHOWN]) + more or "nothing against it in the tables"
 
 
 def _margin(counts: Counts) -> float:

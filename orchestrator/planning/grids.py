@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from actors.methods import METHODS, Asked
 from orchestrator.cells import Cell
 from orchestrator.planning.choices import Choice, Chooser, Tally, Unsettled, scaled
 from orchestrator.planning.grid import (
@@ -26,7 +27,8 @@ from orchestrator.sweep_file.grids import Grid
 class Deferred:
     """Cells of a grid that are not planned: ``model`` (or ``source -> model``), behavior, method, how many at most, and why.
 
-    ``waiting``: they will be once the earlier grid is finished; otherwise no setting qualified and they are not run.
+    ``waiting``: they will be once the earlier grid is finished; otherwise they are not run: no setting qualified, or the method
+    can find no direction with these prompts in this model.
     """
 
     grid: str
@@ -83,6 +85,9 @@ def plan_grids(grids: Sequence[Grid], tallies: Mapping[str, Tally]) -> GridsPlan
 
 
 def _plan_group(work: _Work, grid: Grid, group: Group) -> None:
+    if reason := unfit(group):
+        _defer(work, grid, group, Unsettled(f"not run: {reason}", waiting=False))
+        return
     axes = _axes(work.chooser, grid, group)
     if isinstance(axes, Unsettled):
         _defer(work, grid, group, axes)
@@ -115,20 +120,31 @@ def _axes(chooser: Chooser, grid: Grid, group: Group) -> tuple[Sequence[AxisPlac
     return axis, multipliers
 
 
+def unfit(group: Group) -> str | None:
+    """Why the group's method can find no direction with its prompts in its source, or in its target; None when it can."""
+    name, options = group.method
+    method, behavior = METHODS[name], group.found.behavior
+    chosen = method.options.model_validate(dict(options))
+    for model in (group.source, group.target):
+        asked = Asked(len(behavior.harmful), len(behavior.harmless), model.shape.n_layers, model.shape.model_type)
+        if reason := method.unfit(asked, chosen):
+            return reason
+    return None
+
+
 def _defer(work: _Work, grid: Grid, group: Group, why: Unsettled) -> None:
     """Note what is not planned, with as many made-up cells as may follow."""
-    assert grid.choose is not None
     axis: Sequence[AxisPlace] = axis_places(grid, group.source)
     multipliers: Sequence[float] = group.target.multipliers
-    if grid.choose.layer is not None:
+    if grid.choose is not None and grid.choose.layer is not None:
         axis = places((0.5,), (), group.source.shape.n_layers)
-    if grid.choose.multiplier is not None:
+    if grid.choose is not None and grid.choose.multiplier is not None:
         multipliers = scaled(1.0, grid.choose)
     made_up = [one.cell for one in cells_of(grid, group, axis, multipliers) if isinstance(one, Steered)]
     work.provisional += made_up if why.waiting else []
     named = (grid.name, group.name, group.found.behavior.name, group.method[0])
     work.deferred.append(Deferred(*named, len(made_up), why.reason, why.waiting))
-    _mark(work, work.chooser.tried(grid, group), ())
+    _mark(work, [] if grid.choose is None else work.chooser.tried(grid, group), ())
 
 
 def _mark(work: _Work, tried: Sequence[Steered], steered: Sequence[Steered]) -> None:

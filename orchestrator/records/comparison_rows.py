@@ -14,9 +14,10 @@ class DirectionRow:
 
     ``model`` and ``behavior`` are the sweep's words, ``prompts_sha256`` the digest of the contrast prompts. ``raw_norm``: the
     direction's before normalising; ``residual_norm``: mean last-token norm over the contrast prompts. ``selected``: the
-    method's own choice of layer. The last three compare a quantized model with the same model unquantized, of which float32
-    is preferred, then bfloat16, then float16: the direction by the same method, options, tool and prompts at the same layer
-    (SCIENCE.md section 6). They are None where the model is not quantized or that direction is not stored.
+    method's own choice of layer, with a ``warning`` where it does not tell the classes apart. ``full_precision_*`` compare a
+    quantized model with the same model unquantized, of which float32 is preferred, then bfloat16, then float16: the direction
+    by the same method, options, tool and prompts at the same layer (SCIENCE.md section 6). They are None where the model is not
+    quantized or that direction is not stored.
     """
 
     direction_id: str
@@ -38,6 +39,7 @@ class DirectionRow:
     full_precision_direction_id: str | None = None
     full_precision_cosine: float | None = None
     full_precision_raw_norm: float | None = None
+    warning: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from actors.types import Direction, DirectionSet
-from orchestrator.cells import DirectionSpec, model_identity
+from orchestrator.cells import DirectionSpec, changed_since, model_identity
 from orchestrator.errors import Problem
 from orchestrator.json_text import parse_json
 from orchestrator.records.rows import canonical_json, digest_of
@@ -148,10 +148,17 @@ def decode_source(file: StoredFile) -> DirectionSource:
             options=canonical_json(spec["options"]),
             extractor=extractor,
             prompts_sha256=digest_of(prompts),
-            kin=digest_of([model, prompts, method, spec["options"], extractor]),
+            kin=digest_of([model, prompts, method, spec["options"], extractor, *_revision(spec)]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UnreadableFileError(file, str(error)) from error
+
+
+def _revision(spec: dict[str, Any]) -> list[str]:
+    """What sets of an earlier algorithm apart from those of today; how a quantized model is read does not."""
+    changed = dict(spec.get("changed_since", {}))
+    changed.pop("prompts_per_forward", None)
+    return sorted(f"{name} {value}" for name, value in changed.items())
 
 
 def _metadata(spec: DirectionSpec, found: DirectionSet) -> dict[str, str]:
@@ -168,6 +175,7 @@ def _metadata(spec: DirectionSpec, found: DirectionSet) -> dict[str, str]:
                 "options": dict(spec.options),
                 "harmful": [[prompt.id, prompt.text] for prompt in spec.harmful],
                 "harmless": [[prompt.id, prompt.text] for prompt in spec.harmless],
+                **({"changed_since": changed} if (changed := changed_since(spec)) else {}),
             }
         ),
     }

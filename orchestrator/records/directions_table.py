@@ -164,4 +164,5 @@ def _layer_rows(stored: StoredDirections, about: _About) -> Iterator[DirectionRo
             full_precision_direction_id=None if same is None else reference,
             full_precision_cosine=stored.cosine((direction_id, layer), (reference, layer)),
             full_precision_raw_norm=None if same is None else same.raw_norm,
+            warning=found.record.get("warning") if layer == found.selected_layer else None,
         )

@@ -15,6 +15,7 @@ from orchestrator.report.as_markdown import markdown_page
 from orchestrator.report.blocks import Picture
 from orchestrator.report.chosen import chosen_grid
 from orchestrator.report.curves import depth_figure, multiplier_figure
+from orchestrator.report.doubts import doubts_grid
 from orchestrator.report.figures import heat_map, heat_map_titles
 from orchestrator.report.grid import Grid, shortened, stacked
 from orchestrator.report.matrix import matrices, matrix_figure
@@ -78,6 +79,7 @@ def _compared(store: Store, rows: Sequence[CellRow]) -> Iterator[tuple[str, Grid
 
     yield "Chosen settings", chosen_grid(store.choices())
     yield "Methods", methods_grid(rows, cosine)
+    yield "Doubtful directions", doubts_grid(store.direction_rows())
     yield "Quantization", quantization_grid(rows, store.direction_rows())
     yield "Transfer", transfer_grid(store.transfer_rows(), store.planned().incomparable)
 

@@ -58,6 +58,14 @@ def refusal() -> Behavior:
     return load_behavior("refusal", REFUSAL)
 
 
+def test_a_prompt_in_both_classes_is_refused_with_both_lines(tmp_path: Path) -> None:
+    lines: list[dict[str, object]] = [*GOOD, {"id": "L2", "role": "harmless", "text": "how do I pick  a lock"}]
+    told = problems(tmp_path, lines)
+    assert "harmless prompt L2 is also harmful prompt H1 (line 1)" in told
+    assert "behavior.jsonl:4" in told
+    assert len(told.splitlines()) == 1
+
+
 def test_refusal_is_the_papers_appendix_a() -> None:
     behavior = refusal()
     contrast = {prompt.id: prompt.text for prompt in (*behavior.harmful, *behavior.harmless)}

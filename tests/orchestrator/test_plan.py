@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from actors.types import ModelSpec, Prompt
-from orchestrator.cells import Cell, variant_id
+from orchestrator.cells import Cell, DirectionSpec, content_id, model_identity, variant_id
 from orchestrator.errors import InputError
 from orchestrator.plan import Plan, make_plan
 from orchestrator.planning.layers import layer_at, places
 from orchestrator.planning.plan_table import plan_json, render_plan
 from orchestrator.sweep import load_sweep
 from orchestrator.sweep_file.grids import LayerAxis
-from tests.orchestrator.sweep_files import EMBEDDED, hub, plan_of, sweep_data, write_model, write_sweep
+from tests.orchestrator.sweep_files import EMBEDDED, QWEN_7B, hub, plan_of, sweep_data, write_model, write_sweep
 
 # The paper's own translations of depth to layer (SCIENCE.md section 1), and where binary floats go wrong.
 DEPTHS = [
@@ -228,6 +228,112 @@ def test_minus_zero_is_the_baseline_and_one_number_is_no_list(tmp_path: Path) ->
     assert math.copysign(1, load_sweep(write_sweep(tmp_path, sweep_data(multipliers=[-0.0]))).models[0].multipliers[0]) == 1
     with pytest.raises(InputError, match="not a list of multipliers"):
         plan_of(tmp_path, multipliers=8)
+
+
+def first_id(spec: DirectionSpec) -> str:
+    """The id that the first version gave, of all that it knew."""
+    content = {
+        "model": model_identity(spec.model),
+        "harmful": [[prompt.id, prompt.text] for prompt in spec.harmful],
+        "harmless": [[prompt.id, prompt.text] for prompt in spec.harmless],
+        "method": spec.method,
+        "options": [list(option) for option in spec.options],
+        "extractor": spec.extractor,
+    }
+    return content_id("direction", content)
+
+
+def test_only_directions_that_are_computed_otherwise_now_have_another_id(tmp_path: Path) -> None:
+    """INT8 models, read one prompt per forward since, and COSMIC, whose trials see what is added in place."""
+    model = {**EMBEDDED, "quantizations": ["none", "int8", "nf4"]}
+    plan = plan_of(tmp_path, models={"small": model}, methods=["dim", "pca", "cosmic", "cosmic_svd", "random"], layers=[9])
+    changed = {(spec.model.quantization, spec.method) for spec in plan.directions if spec.id != first_id(spec)}
+    methods = ("dim", "pca", "cosmic", "cosmic_svd", "random")
+    assert changed == {("none", "cosmic"), ("nf4", "cosmic")} | {("int8", method) for method in methods}
+    assert len({spec.id for spec in plan.directions}) == 15
+
+
+# --- what a method cannot do
+
+
+def contrast(folder: Path, name: str, harmful: int, harmless: int) -> dict[str, object]:
+    """A behavior of so many contrast prompts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [("harmful", f"Harm number {i}") for i in range(harmful)] + [("harmless", f"Good thing {i}") for i in range(harmless)]
+    lines = [{"id": f"{role}{text}", "role": role, "text": text} for role, text in (*rows, ("test", "Tell me a joke"))]
+    (folder / f"{name}.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    return {"file": f"{name}.jsonl"}
+
+
+UNFIT = [
+    (3, 1, 30, "pca", "pca takes contrast pairs: 3 harmful prompts but 1 harmless ones"),
+    (2, 3, 30, "cosmic_svd", "cosmic_svd takes contrast pairs: 2 harmful prompts but 3 harmless ones"),
+    (1, 1, 30, "cosmic", "needs 2 of each class, got 1"),
+    (4, 1, 30, "cosmic", "needs 2 of each class, got 1"),
+    (3, 3, 1, "cosmic", "none but the first lies below depth 80%"),
+    (3, 3, 1, "cosmic_svd", "no layer of 1 lies between"),
+    (3, 3, 30, {"name": "cosmic", "options": {"layer": 30}}, "layer 30 is outside 0..29"),
+    (3, 3, 30, {"name": "cosmic_svd", "options": {"layer": 30}}, "layer 30 is outside 0..29"),
+]
+
+
+@pytest.mark.parametrize(("harmful", "harmless", "n_layers", "method", "reason"), UNFIT)
+def test_what_a_method_cannot_do_is_known_a_line_each(
+    tmp_path: Path, harmful: int, harmless: int, n_layers: int, method: object, reason: str
+) -> None:
+    data = {
+        "models": {"m": hub("m", n_layers)},
+        "behaviors": {"b": contrast(tmp_path, "b", harmful, harmless)},
+        "layers": None,
+        "depths": [0.0],
+    }
+    plan = plan_of(tmp_path, **data, methods=["dim", method])
+    assert {cell.steering.direction.method for cell in plan.cells if cell.steering} == {"dim"}
+    (one,) = plan.deferred
+    assert (one.model, one.behavior, one.cells, one.waiting) == ("m", "b", 2, False)
+    assert reason in one.reason
+    assert [line for line in printed(plan).splitlines() if "not run:" in line]
+    with pytest.raises(InputError) as caught:
+        plan_of(tmp_path, **data, methods=[method])
+    (problem,) = caught.value.problems
+    assert reason in problem.message
+    assert problem.line is not None
+    assert "b" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("harmful", "harmless", "method"),
+    [
+        (1, 1, "pca"),
+        (1, 1, "cosmic_svd"),
+        (1, 1, {"name": "cosmic", "options": {"held_out": 0.0}}),
+        (2, 3, "cosmic"),
+        (3, 1, "logistic"),
+        (3, 1, "dim"),
+        (3, 1, "random"),
+    ],
+)
+def test_what_a_method_can_do_is_planned(tmp_path: Path, harmful: int, harmless: int, method: object) -> None:
+    plan = plan_of(tmp_path, behaviors={"b": contrast(tmp_path, "b", harmful, harmless)}, methods=[method])
+    assert plan.deferred == ()
+    assert len(plan.cells) == 5
+
+
+def test_linear_cosmic_in_a_family_that_has_no_one_stream_is_known(tmp_path: Path) -> None:
+    several = hub("g")
+    several["shape"] = {**QWEN_7B, "model_type": "gemma3n_text", "tied_embeddings": True}
+    affine = {"name": "cosmic", "options": {"ablation": "affine"}}
+    plan = plan_of(tmp_path, models={"g": several}, methods=["cosmic", affine])
+    (one,) = plan.deferred
+    assert "several streams at once; 'ablation: affine'" in one.reason
+    assert len(plan.cells) == 5
+
+
+def printed(plan: Plan) -> str:
+    console = Console(file=StringIO(), width=300)
+    console.print(render_plan(plan))
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
 
 
 def test_what_changes_only_the_steering_keeps_the_baseline(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Sequence
 from fractions import Fraction
 from itertools import combinations, product
 from random import Random
@@ -16,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest, norm
 
+from orchestrator import statistics
 from orchestrator.statistics import (
     BootstrapKind,
     Interval,
@@ -217,37 +217,50 @@ def test_the_independent_bootstrap_is_the_papers_table_10(
 
 
 def test_the_joint_bootstrap_draws_the_same_prompts_in_both_arms() -> None:
-    assert rounded(transfer_effectiveness(arm(30, 30), arm(24, 30))) == (1.071, 1.500)
     failing_alike = [True] * 12 + [False] + [True] * 17
     assert rounded(transfer_effectiveness(failing_alike, failing_alike)) == (1.0, 1.0)
     assert rounded(transfer_effectiveness(failing_alike, failing_alike[::-1])) != (1.0, 1.0)
 
 
-def test_an_end_on_a_step_is_decided_by_the_seed() -> None:
-    """30/30 over 24/30: both kinds have one distribution, and 19 of 30 controls lie on the 2.5 % that are asked."""
+@pytest.mark.parametrize("kind", ["joint", "independent"])
+def test_an_end_on_a_step_is_decided_by_the_exact_distribution(kind: BootstrapKind) -> None:
+    """30/30 over 24/30: the transferred arm is constant, so both kinds have one distribution, that of the control alone."""
     assert binom.cdf(18, 30, 0.8) < 0.025 < binom.cdf(19, 30, 0.8) < 0.026
-    kinds: tuple[BootstrapKind, ...] = ("joint", "independent")
-    for kind in kinds:
-        ends = {rounded(transfer_effectiveness(arm(30, 30), arm(24, 30), kind, seed=seed)) for seed in range(12)}
-        assert ends == {(1.071, 1.5), (1.071, 1.579)}
-    many = transfer_effectiveness(arm(30, 30), arm(24, 30), resamples=1_000_000)
-    assert rounded(many) == (1.071, 1.579)
+    for seed in range(4):
+        found = transfer_effectiveness(arm(30, 30), arm(24, 30), kind, resamples=1, seed=seed)
+        assert found.exact
+        assert rounded(found) == (1.071, 1.579)
 
 
 @pytest.mark.parametrize("kind", ["joint", "independent"])
-def test_the_interval_is_that_of_the_exact_distribution(kind: BootstrapKind) -> None:
-    """Every resample of four prompts, each as likely, against a million drawn."""
-    transferred, control = [True, False, True, True], [True, True, False, True]
-    draws = list(product(range(4), repeat=4))
-    pairs = [(one, one) for one in draws] if kind == "joint" else list(product(draws, draws))
-    ratios = sorted(ratio([transferred[i] for i in a], [control[i] for i in b]) for a, b in pairs)
-    expected = tuple(ratios[math.ceil(share * len(ratios)) - 1] for share in (0.025, 0.975))
-    found = transfer_effectiveness(transferred, control, kind, resamples=200_000)
+@pytest.mark.parametrize(
+    ("transferred", "control"),
+    [("1011", "1101"), ("1000", "1101"), ("1111", "1010"), ("0010", "0001"), ("110", "101"), ("01", "11")],
+)
+def test_the_interval_is_that_of_every_resample(kind: BootstrapKind, transferred: str, control: str) -> None:
+    """Every resample of a few prompts, each as likely."""
+    one, other = ([letter == "1" for letter in text] for text in (transferred, control))
+    draws = list(product(range(len(one)), repeat=len(one)))
+    pairs = [(drawn, drawn) for drawn in draws] if kind == "joint" else list(product(draws, draws))
+    tops = [(sum(one[i] for i in a), sum(other[i] for i in b)) for a, b in pairs]
+    low = sorted(Fraction(a, b) if b else (math.inf if a else Fraction(0)) for a, b in tops)
+    high = sorted(Fraction(a, b) if b else math.inf for a, b in tops)
+    expected = float(low[math.ceil(0.025 * len(low)) - 1]), float(high[math.ceil(0.975 * len(high)) - 1])
+    found = transfer_effectiveness(one, other, kind)
     assert (found.low, found.high) == pytest.approx(expected)
 
 
-def ratio(top: Sequence[bool], bottom: Sequence[bool]) -> float:
-    return sum(top) / sum(bottom) if any(bottom) else math.inf
+@pytest.mark.parametrize("kind", ["joint", "independent"])
+def test_what_is_too_large_is_drawn_and_agrees_with_the_exact(kind: BootstrapKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    arms = [True] * 17 + [False] * 13, [True] * 9 + [False] * 4 + [True] * 14 + [False] * 3
+    exact = transfer_effectiveness(*arms, kind)
+    monkeypatch.setattr(statistics, "EXACT_UP_TO", 29)
+    drawn = transfer_effectiveness(*arms, kind, resamples=50_001)
+    assert (exact.exact, drawn.exact) == (True, False)
+    assert (drawn.low, drawn.high) == pytest.approx((exact.low, exact.high), abs=0.02)
+    assert transfer_effectiveness(arm(3, 30), arm(20, 31), "independent", resamples=50).exact is False
+    with pytest.raises(ValueError, match="at least one resample"):
+        transfer_effectiveness(*arms, kind, resamples=0)
 
 
 def test_te_is_undefined_where_the_control_is_0() -> None:

@@ -88,7 +88,14 @@ PAPER: dict[int, set[Point]] = {
         for model, layer in (("qwen-7b", 16), ("qwen-32b", 32))
         for form in ("none", "int8", "nf4")
     },
-    9: dim("qwen-32b", {32: 50}, 15) | dim("qwen-32b", {32: 50}, 20) | dim("qwen-32b", {32: 50}, 25),
+    9: {
+        point
+        for model, layer in (("qwen-32b", 32), ("qwen-7b", 16), ("qwen-3b", 21))
+        for multiplier in (15, 20, 25)
+        for point in dim(model, {layer: 50}, multiplier)
+    }
+    | dim("gemma-9b", {12: 30}, 15)
+    | dim("gemma-9b", {12: 30}, 25),
     10: dim("qwen-14b", {24: 30}, 10) | dim("qwen-32b", {32: 30}, 15) | dim("gemma-9b", {21: 30}, 25),
 }
 
@@ -105,6 +112,19 @@ def test_the_full_sweep_contains_every_table() -> None:
     found = points(plan_of("full"))
     for table in TABLES:
         assert found >= PAPER[table], table
+
+
+@pytest.mark.parametrize("name", ["paper-tooling", "full"])
+def test_the_abstracts_90_points_are_run_with_both_tools(name: str) -> None:
+    steerings = [cell.steering for cell in plan_of(name).cells if cell.labels.model == "qwen-7b" and len(cell.prompts) == 30]
+    read = {
+        steering.direction.extractor
+        for steering in steerings
+        if steering is not None
+        and (steering.direction.method, steering.source_layer, steering.multiplier) == ("dim", 16, 15)
+        and steering.direction.model.quantization == "none"
+    }
+    assert read == {"nnsight", "hooks"}
 
 
 def test_table_10_has_its_pairs_and_no_other() -> None:

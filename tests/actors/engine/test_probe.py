@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from actors.engine import probe as probe_module
+from actors.engine.alone_probe import AloneProbe
 from actors.engine.probe import EngineProbe
 from actors.engine.segments import SegmentRunner
-from actors.errors import JobError, OutOfMemoryError
+from actors.errors import JobError, OutOfMemoryError, UnsupportedModelError
 from actors.methods import Trial
 from actors.types import ExtractionJob, Prompt, Steering
 from actors.worker import ModelWorker
@@ -59,7 +60,41 @@ def numbers(probe: EngineProbe, trials: list[Trial]) -> tuple[list[Any], list[fl
 @pytest.mark.parametrize("mode", ["linear", "affine"])
 @pytest.mark.parametrize("family", sorted(CONFIGS))
 def test_cosmic_equals_the_plain_one_in_every_family(family: str, mode: str, tiny_worker: Callable[..., ModelWorker]) -> None:
+    check_cosmic(tiny_worker(family), mode)
+
+
+@pytest.mark.parametrize("mode", ["linear", "affine"])
+@pytest.mark.parametrize("family", ["llama", "gemma2", "gpt_neox"])
+def test_cosmic_one_prompt_per_forward_is_the_same(family: str, mode: str, tiny_worker: Callable[..., ModelWorker]) -> None:
     worker = tiny_worker(family)
+    worker._probe = AloneProbe(probe_of(worker)._loaded, probe_of(worker)._render)
+    check_cosmic(worker, mode)
+
+
+def test_what_is_added_in_place_is_read_in_that_output(tiny_worker: Callable[..., ModelWorker]) -> None:
+    """As in COSMIC's release: block l's output holds what is added to block l + 1's input."""
+    worker = tiny_worker()
+    loaded = worker._held()
+    vector = np.random.default_rng(1).standard_normal((1, loaded.d_model)).astype(np.float32)
+    steering = Steering((2,), vector, 1.0)
+    for probe in (probe_of(worker), AloneProbe(probe_of(worker)._loaded, probe_of(worker)._render)):
+        trials = [
+            Trial(None, HARMLESS, (2,)),
+            Trial(steering, HARMLESS, (2,)),
+            Trial(steering, HARMLESS, (2,), in_place=True),
+            Trial(steering, HARMLESS, (1, 4)),
+            Trial(steering, HARMLESS, (1, 4), in_place=True),
+        ]
+        means = [reading.mean for reading in probe.run(trials) if reading.mean is not None]
+        base, copied, in_place, elsewhere, elsewhere_in_place = means
+        near = 1e-5 * float(np.abs(base).max())
+        np.testing.assert_allclose(copied, base, atol=near)
+        np.testing.assert_allclose(in_place, base + vector[0], atol=near)
+        np.testing.assert_allclose(elsewhere_in_place, elsewhere)
+
+
+def check_cosmic(worker: ModelWorker, mode: str) -> None:
+    """Every candidate's scores, the choice and its direction against the algorithm written down plainly."""
     loaded = worker._loaded
     assert loaded is not None
     options = {"ablation": mode, "kl_limit": None, "held_out": 0.5}
@@ -169,14 +204,16 @@ def test_nothing_stays_on_the_model(tiny_worker: Callable[..., ModelWorker]) -> 
     assert (hooks(), loaded.model.config._attn_implementation) == (before, attention)
 
 
-def test_family_whose_blocks_are_unknown_inside_is_refused_for_linear_ablation_only(
+def test_family_whose_blocks_cannot_be_told_is_refused_for_linear_ablation_only(
     tiny_worker: Callable[..., ModelWorker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def unknown(*_args: object) -> None:
+        raise UnsupportedModelError("block 3: its output is not its input")
+
+    monkeypatch.setattr("actors.engine.everywhere.places_of", unknown)
     worker = tiny_worker()
-    assert worker._loaded is not None
-    object.__setattr__(worker._loaded.decoder, "mid_readers", ())
     job = ExtractionJob("x", HARMFUL, HARMLESS, "cosmic", {"kl_limit": None}, "hooks")
-    with pytest.raises(JobError, match="between attention and MLP is not known"):
+    with pytest.raises(JobError, match=r"'llama': what its blocks add .* \(block 3: .*\): no ablation everywhere"):
         worker.extract(job)
     affine = ExtractionJob("x", HARMFUL, HARMLESS, "cosmic", {"kl_limit": None, "ablation": "affine"}, "hooks")
     assert worker.extract(affine).selected_layer is not None

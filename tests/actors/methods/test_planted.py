@@ -38,8 +38,8 @@ def planted_direction() -> torch.Tensor:
 
 
 @torch.no_grad()
-def planted_model(config: Any, planted: int) -> Any:
-    """The model described above; block ``planted`` writes the direction."""
+def planted_model(config: Any, planted: int, strength: float = 6.0) -> Any:
+    """The model described above; block ``planted`` writes the direction, ``strength`` long."""
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config).eval()
     direction = planted_direction()
@@ -53,7 +53,7 @@ def planted_model(config: Any, planted: int) -> Any:
     attention.v_proj.weight[0, FEATURE] = 1.0
     heads = config.num_attention_heads // config.num_key_value_heads
     for head in range(heads):
-        attention.o_proj.weight[:, head * attention.head_dim] = 6.0 / heads * direction
+        attention.o_proj.weight[:, head * attention.head_dim] = strength / heads * direction
     mlp = model.model.layers[planted + 1].mlp
     for projection in (mlp.gate_proj, mlp.up_proj):
         projection.weight[0] = 4.0 * direction
@@ -129,3 +129,22 @@ def test_quantized_models_give_it_too(method: str, quantization: Quantization, e
     if method == "cosmic":
         assert found.selected_layer == 2
     assert np.isfinite([direction.raw_norm for direction in found.directions]).all()
+
+
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+def test_a_choice_that_means_nothing_is_warned_of(
+    quantization: Quantization, tmp_path: Path, extract: Callable[..., DirectionSet], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Planted too weakly to be seen: a layer before it is selected, and the record, the log and nobody else's record say so."""
+    planted_model(CONFIGS["llama"], 4, strength=0.02).save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    worker = ModelWorker()
+    worker.load(ModelSpec("folder", str(tmp_path), quantization=quantization), EngineOptions())
+    found = worker.extract(ExtractionJob("x", HARMFUL, HARMLESS, "cosmic", {"kl_limit": None}, "hooks"))
+    assert found.selected_layer is not None
+    if found.selected_layer < 4:
+        assert abs(cosine_at(found, found.selected_layer)) < 0.1
+    assert f"cosmic selected layer {found.selected_layer}, position" in found.record["warning"]
+    assert "close 0% of the distance" in found.record["warning"]
+    assert found.record["warning"] in caplog.text
+    assert "warning" not in extract("llama", 4, "cosmic").record

@@ -22,8 +22,10 @@ class Toy:
     steps: dict[Prompt, Array]
     head: Array
 
-    def outputs(self, prompt: Prompt, steering: Steering | None = None, everywhere: bool = False) -> tuple[Array, Array]:
+    def outputs(self, prompt: Prompt, trial: Trial | None = None) -> tuple[Array, Array]:
         """Outputs ``[L, d]`` as they are read (see ``Reading``), and next-token log-probabilities."""
+        trial = trial or Trial(None)
+        steering, everywhere = trial.steering, trial.everywhere
         stream = self.start.copy()
         if steering is not None and everywhere:
             stream = _edited(stream, steering, 0)
@@ -32,7 +34,7 @@ class Toy:
             stream = stream + step
             acts = steering is not None and layer in steering.layers
             edited = _edited(stream, steering, steering.layers.index(layer)) if steering is not None and acts else stream
-            read.append(edited if everywhere else stream)
+            read.append(edited if everywhere or trial.in_place else stream)
             stream = edited
         logits = self.head @ stream
         return np.stack(read), logits - np.logaddexp.reduce(logits)
@@ -42,10 +44,10 @@ class Toy:
         return [self._reading(trial) for trial in trials]
 
     def _reading(self, trial: Trial) -> Reading:
-        read = [self.outputs(prompt, trial.steering, trial.everywhere)[0][list(trial.layers)] for prompt in trial.read]
+        read = [self.outputs(prompt, trial)[0][list(trial.layers)] for prompt in trial.read]
         kls = []
         for prompt in trial.compare:
-            before, after = self.outputs(prompt)[1], self.outputs(prompt, trial.steering, trial.everywhere)[1]
+            before, after = self.outputs(prompt)[1], self.outputs(prompt, trial)[1]
             kls.append(float((np.exp(before) * (before - after)).sum()))
         return Reading(np.stack(read).mean(axis=(0, 1)) if read else None, float(np.mean(kls)) if kls else None)
 

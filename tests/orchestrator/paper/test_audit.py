@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
+import pytest
 from scipy.stats import fisher_exact
 
 from orchestrator.paper.audit import Check, audit, contradictions
 from orchestrator.paper.tables import chosen_tables, paper_tables
+
+BIMODAL = ">= 90 % or <= 10 %, Qwen 32B (77 %) the sole intermediate case"
 
 
 def named(kind: str, about: str) -> Check:
@@ -41,7 +45,7 @@ def test_every_verdict() -> None:
         "fisher": 3,
         "cohens_h": 6,
         "margin": 4,
-        "contradiction": 2,
+        "contradiction": 5,
     }
     wrong = {(check.kind, check.stated): check.found for check in checks if not check.agrees and not check.slight}
     assert wrong == {
@@ -55,6 +59,10 @@ def test_every_verdict() -> None:
         ("margin", "about 10"): "13.4",
         ("contradiction", "23/30 (Table 3)"): "24/30 (Table 10)",
         ("contradiction", "22/30 (Table 6)"): "29/30 (Table 10)",
+        ("contradiction", "seven"): "8 (Table 1)",
+        ("contradiction", BIMODAL): "60 % (Qwen 32B L32 x 15); 80 % (Qwen 3B L18 x 15); 70 % (Qwen 3B L25 x 15) and 14 more",
+        ("contradiction", "20 to 90"): "10.92 at 80 % (Qwen 3B L18 x 15); 84.85 at 20 % (Qwen 32B L38 x 15); "
+        "132.89 at 70 % (Gemma 2B L13 x 25)",
     }
     last_digit = {check.stated: check.found for check in checks if not check.agrees and check.slight}
     assert last_digit == {"[88.7, 100.0]": "[88.6, 100.0]", "0.42": "0.43"}
@@ -72,3 +80,15 @@ def test_the_same_rate_twice_is_no_contradiction() -> None:
     measured = [one for table in paper_tables() for one in table.measured]
     assert contradictions([*measured[:1], *measured[:1]]) == []
     assert len(contradictions([*measured, *measured])) == 2
+
+
+def test_statements_about_the_tables_are_held_against_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables that hold nothing against them: the statements then agree, so they are not contradictions by decree."""
+    kept = ("1", "2", "9")  # of Table 9 the row of 20x contradicts, and the 60 % are the exception's condition
+    tables = [one for one in paper_tables() if one.table in kept]
+    tables = [replace(one, rows=one.rows[:1] if one.table == "9" else one.rows[:7]) for one in tables]
+    monkeypatch.setattr("orchestrator.paper.audit.paper_tables", lambda: tuple(tables))
+    found = {check.about: (check.found, check.agrees) for check in audit() if check.kind == "contradiction"}
+    assert found["models studied"] == ("7 (Table 1)", True)
+    assert found["norms that predict successful steering"] == ("nothing against it in the tables", True)
+    assert found["rates of all model-condition pairs"] == ("60 % (Qwen 32B L32 x 15)", False)

@@ -154,3 +154,35 @@ def test_only_directions_of_the_plan_have_rows(tmp_path: Path) -> None:
     store.write_plan(plan_with([one for one in cells_of() if one.target == BETA and not one.is_transfer]))
     store.compact()
     assert {row.model for row in store.direction_rows()} == {"beta"}
+
+
+def test_the_warning_of_a_stored_set_is_in_the_row_of_its_selected_layer(tmp_path: Path) -> None:
+    store = compared(tmp_path)
+    doubtful = replace(set_of(BETA, "cosmic"), record={"warning": "cosmic selected layer 7, but it means nothing"})
+    (tmp_path / "directions" / f"{spec_of(BETA, 'cosmic').id}.safetensors").unlink()
+    store.write_direction(spec_of(BETA, "cosmic"), doubtful)
+    store.compact()
+    told = {key: row.warning for key, row in by_set(store).items() if row.warning is not None}
+    assert told == {(spec_of(BETA, "cosmic").id, CHOSEN[BETA]): "cosmic selected layer 7, but it means nothing"}
+
+
+def test_a_table_of_an_earlier_version_is_read_without_the_columns_it_lacks(tmp_path: Path) -> None:
+    store = compared(tmp_path)
+    store.compact()
+    rows = store.direction_rows()
+    path = tmp_path / "directions.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["warning"]), path)
+    assert store.direction_rows() == rows
+
+
+def test_sets_of_an_earlier_cosmic_are_no_full_precision_of_todays(tmp_path: Path) -> None:
+    """They stay in the folder, under their own ids; by what was written down then, they would be kin of today's."""
+    store = compared(tmp_path)
+    now = {model: store.directions().sources[spec_of(model, "cosmic").id] for model in (ALPHA, ALPHA_INT8)}
+    assert now[ALPHA].kin == now[ALPHA_INT8].kin
+    assert store.directions().full_precision(spec_of(ALPHA_INT8, "cosmic").id) == spec_of(ALPHA, "cosmic").id
+    (tmp_path / "directions" / f"{spec_of(ALPHA, 'cosmic').id}.safetensors").unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("orchestrator.records.direction_file.changed_since", lambda _spec: {})
+        store.write_direction(spec_of(ALPHA, "cosmic"), set_of(ALPHA, "cosmic"))
+    assert store.directions().full_precision(spec_of(ALPHA_INT8, "cosmic").id) is None

@@ -15,6 +15,7 @@ from orchestrator.planning.choices import Choice, Considered, encode_choices
 from orchestrator.records.rows import CellRow
 from orchestrator.report import ROWS_SHOWN, results_tables
 from orchestrator.report.chosen import chosen_grid
+from orchestrator.report.doubts import doubts_grid
 from orchestrator.report.grid import Grid
 from orchestrator.report.methods import methods_grid
 from orchestrator.report.quantization import quantization_grid
@@ -85,6 +86,18 @@ def test_quantized_forms_are_compared_at_the_setting_of_full_precision(store: St
     p = [fisher_exact([[1, 9], [9, 1]]).pvalue, fisher_exact([[0, 10], [6, 4]]).pvalue]
     assert [line[8] for line in lines] == ["-", f"{2 * min(p):.2g}", "-", f"{max(p):.2g}"]
     assert "beta" not in {line[0] for line in lines}
+
+
+def test_a_selected_layer_that_means_nothing_is_listed(store: Store) -> None:
+    rows = store.direction_rows()
+    assert doubts_grid(rows) is None
+    told = "cosmic selected layer 18, position -1, but its edits close 0% of the distance between the classes"
+    doubtful = [replace(row, warning=told) if row.selected and row.model == "alpha" else row for row in rows]
+    assert [line[:4] for line in texts(doubts_grid(doubtful))] == [
+        ["alpha", "refusal", "cosmic", "L18"],
+        ["alpha/int8", "refusal", "cosmic", "L18"],
+    ]
+    assert {line[4] for line in texts(doubts_grid(doubtful))} == {told}
 
 
 def test_without_quantized_weights_there_is_no_table(store: Store) -> None:
