@@ -84,7 +84,8 @@ def merged(base: Base, adapter: Path) -> Merged:
     )
     for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
         key.update(hashlib.sha256((adapter / name).read_bytes()).digest())
-    folder = build_once(cache_root() / f"merged-{key.hexdigest()[:32]}", lambda target: _merge(base, adapter, target))
+    place = cache_root() / f"merged-{key.hexdigest()[:32]}"
+    folder = build_once(place, lambda target: _merge(base, adapter, target), (base.folder, adapter))
     record = json.loads((folder / RECORD).read_text())
     return Merged(folder, float(record["difference"]), float(record["effect"]))
 

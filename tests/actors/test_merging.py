@@ -17,6 +17,7 @@ from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from actors.errors import ModelLoadError
 from actors.loading import load_model
+from actors.merging import base_in, merged
 from actors.types import ModelSpec
 from tests.tiny import CONFIGS, tiny_tokenizer
 
@@ -266,3 +267,15 @@ def test_a_branch_that_moves_is_merged_anew(tmp_path: Path, monkeypatch: pytest.
         wanted = right(plain, adapter)
         assert (loaded.model.cpu()(IDS).logits - wanted).abs().max() < 2e-4 * wanted.std()
         assert loaded.commit == commit
+
+
+def test_a_merged_model_is_readable_by_those_who_may_read_base_and_adapter(
+    bases: Callable[[str, bool], Path], tmp_path: Path
+) -> None:
+    base = shutil.copytree(bases("llama", False), tmp_path / "base")
+    adapter = write_adapter(tmp_path / "adapter", base, LoraConfig(**LORA, target_modules=["q_proj"]))
+    for path in (tmp_path, *tmp_path.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    (adapter / "adapter_model.safetensors").chmod(0o600)
+    folder = merged(base_in(base, trust_remote_code=False), adapter).folder
+    assert {path.stat().st_mode & 0o077 for path in (folder, *folder.iterdir())} == {0}
