@@ -20,7 +20,7 @@ class Family:
     """Module paths inside the causal-LM module; ``masks``: one 4-D mask for all blocks, or one per ``layer_types`` entry."""
 
     blocks: str = "model.layers"
-    final_norm: str = "model.norm"
+    final_norm: str | None = "model.norm"
     masks: MaskForm = "tensor"
 
 
@@ -57,17 +57,21 @@ class Decoder:
     """The parts of a loaded model that steering and extraction touch.
 
     ``blocks``: the ``L`` decoder blocks in order; block ``l``'s output is layer ``l``. ``final_norm`` reads the last
-    block's output. ``layer_types[l]``: "full_attention", "sliding_attention", or another kind of the model's own; ``window``:
-    sliding width in tokens. ``spread``: the blocks lie on several devices.
+    block's output (None: found when the model is checked). ``layer_types[l]``: "full_attention", "sliding_attention", or another
+    kind of the model's own; ``window``: sliding width in tokens. ``spread``: the blocks lie on several devices. ``alone``: why
+    rows share no batch, as it was measured when the model was loaded; empty where they may. ``borrows``: some block keeps no keys
+    and values and reads another block's.
     """
 
     blocks: tuple[nn.Module, ...]
     blocks_path: str
-    final_norm: nn.Module
+    final_norm: nn.Module | None
     masks: MaskForm
     layer_types: tuple[str, ...]
     window: int | None
     spread: bool = False
+    alone: str = ""
+    borrows: bool = False
 
     @property
     def n_layers(self) -> int:
@@ -76,24 +80,39 @@ class Decoder:
 
     @property
     def runs_alone(self) -> bool:
-        """Whether rows share no batch: some block keeps more than keys and values (linear attention, ...), or the blocks lie on
-        several devices, which the batch of slots does not."""
-        return self.spread or not set(self.layer_types) <= {"full_attention", "sliding_attention"}
+        """Whether rows share no batch: see :attr:`why_alone`."""
+        return bool(self.why_alone)
+
+    @property
+    def why_alone(self) -> str:
+        """Why rows share no batch, empty where they may: some block keeps more than keys and values (linear attention, ...), the
+        blocks lie on several devices, which the batch of slots does not, or a batch was measured to give other answers."""
+        if self.spread:
+            return "spread over several devices"
+        others = sorted(set(self.layer_types) - {"full_attention", "sliding_attention"})
+        return f"blocks of kind {', '.join(others)}, which may keep a state of their own" if others else self.alone
 
 
 def decoder_of(model: nn.Module) -> Decoder:
     """Find the decoder blocks and the final norm of a causal LM; raises ``UnsupportedModelError`` with the reason."""
     config: Any = model.config
-    text: Any = config.get_text_config()
+    text: Any = config.get_text_config(decoder=True)
     family = FAMILIES.get(str(config.model_type)) or _by_structure(model, text)
     blocks = tuple(_child(model, family.blocks, config))
-    if len(blocks) != text.num_hidden_layers:
+    if len(blocks) != _depth(text):
         raise UnsupportedModelError(
-            f"model_type {config.model_type!r}: {family.blocks} holds {len(blocks)} blocks, "
-            f"the config says {text.num_hidden_layers}"
+            f"model_type {config.model_type!r}: {family.blocks} holds {len(blocks)} blocks, the config says {_depth(text)}"
         )
     types, window = _attention_layout(text, len(blocks))
-    return Decoder(blocks, family.blocks, _child(model, family.final_norm, config), family.masks, types, window)
+    norm = None if family.final_norm is None else _child(model, family.final_norm, config)
+    return Decoder(blocks, family.blocks, norm, family.masks, types, window)
+
+
+def context_limit(config: Any) -> int | None:
+    """Tokens that a model's positions reach, prompt and answer together; None where its config sets no end to them."""
+    text: Any = config.get_text_config(decoder=True)
+    named = (getattr(text, name, None) for name in ("max_position_embeddings", "n_positions", "max_seq_len"))
+    return next((int(limit) for limit in named if isinstance(limit, int) and limit > 0), None)
 
 
 def _child(model: nn.Module, path: str, config: Any) -> Any:
@@ -101,6 +120,15 @@ def _child(model: nn.Module, path: str, config: Any) -> Any:
         return model.get_submodule(path)
     except AttributeError as error:
         raise UnsupportedModelError(f"model_type {config.model_type!r} has no module {path!r}: {error}") from error
+
+
+def _depth(text: Any) -> int:
+    """Number of decoder blocks. The config of an encoder with a decoder counts both, and ``num_hidden_layers`` is then the
+    encoder's."""
+    depth = getattr(text, "decoder_layers", None) or getattr(text, "num_hidden_layers", None)
+    if not isinstance(depth, int):
+        raise UnsupportedModelError(f"model_type {text.model_type!r}: its config does not say how many blocks there are")
+    return depth
 
 
 def _attention_layout(text: Any, n_layers: int) -> tuple[tuple[str, ...], int | None]:
@@ -113,22 +141,21 @@ def _attention_layout(text: Any, n_layers: int) -> tuple[tuple[str, ...], int | 
 
 
 def _by_structure(model: nn.Module, text: Any) -> Family:
-    """An unknown decoder: the one ModuleList of ``num_hidden_layers`` blocks outside a vision tower, and the norm beside it."""
+    """An unknown decoder: the one ModuleList of as many modules as there are blocks, outside a vision tower, and the norm beside
+    it, if it has a usual name."""
     lists = [
         name
         for name, module in model.named_modules()
-        if isinstance(module, nn.ModuleList) and len(module) == text.num_hidden_layers and "vision" not in name
+        if isinstance(module, nn.ModuleList) and len(module) == _depth(text) and "vision" not in name
     ]
     kind = model.config.model_type  # type: ignore[union-attr]
     if len(lists) != 1:
         raise UnsupportedModelError(
             f"model_type {kind!r} is not a known family and its structure is ambiguous: "
-            f"{len(lists)} lists of {text.num_hidden_layers} blocks ({', '.join(lists) or 'none'})"
+            f"{len(lists)} lists of {_depth(text)} blocks ({', '.join(lists) or 'none'})"
         )
     parent = lists[0].rpartition(".")[0]
     siblings = dict(model.get_submodule(parent).named_children())
     norm = next((name for name in _NORM_NAMES if name in siblings), None)
-    if norm is None:
-        raise UnsupportedModelError(f"model_type {kind!r}: no final norm beside {lists[0]} (looked for {', '.join(_NORM_NAMES)})")
     mixed = len(set(getattr(text, "layer_types", None) or ["full_attention"])) > 1
-    return Family(lists[0], f"{parent}.{norm}", "by_layer_type" if mixed else "tensor")
+    return Family(lists[0], norm and f"{parent}.{norm}", "by_layer_type" if mixed else "tensor")

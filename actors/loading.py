@@ -128,6 +128,7 @@ def _loaded(spec: ModelSpec, folder: Path, devices: int) -> LoadedModel:
         record={name: text for name, text in record.items() if text},
     )
     _check_tokens(loaded)
+    loaded.renderer.rows = embedding_rows(model)
     return loaded
 
 
@@ -154,9 +155,9 @@ def _check_unchanged(spec: ModelSpec) -> None:
 
 def _check_tokens(loaded: LoadedModel) -> None:
     """``ModelLoadError`` when the chat template writes tokens that the model has no embedding for."""
-    rows = int(loaded.model.get_input_embeddings().weight.shape[0])
+    rows = embedding_rows(loaded.model)
     highest = max(loaded.renderer.render(Prompt("probe", "Why?")).token_ids)
-    if highest >= rows:
+    if rows is not None and highest >= rows:
         raise ModelLoadError(
             f"the chat template writes token {highest}, the model has embeddings for {rows}: the tokenizer is not its own"
         )
@@ -165,6 +166,14 @@ def _check_tokens(loaded: LoadedModel) -> None:
 def _base(spec: ModelSpec, folder: Path) -> Base:
     """An embedded model's folder is named by its content already."""
     return Base(folder, folder.name) if spec.source == "embedded" else base_in(folder, spec.trust_remote_code)
+
+
+def embedding_rows(model: Any) -> int | None:
+    """How many token ids the model can look up; None where it does not show its table."""
+    try:
+        return int(model.get_input_embeddings().weight.shape[0])
+    except (NotImplementedError, AttributeError):
+        return None
 
 
 def best_device() -> torch.device:

@@ -52,6 +52,8 @@ class PromptRenderer:
         self._tokenizer = tokenizer
         self._wording = Wording(TokenizerTemplate(tokenizer), Form(system_prompt, tuple(options), date))
         self._date = date
+        self.rows: int | None = None
+        """Of the model's embedding table: so many token ids there are (None: not known)."""
         self._prefix = _common_prefix([self._encode(self._wording.text(probe)) for probe in _PROBES])
         self._suffix = _common_prefix([self._encode(self._wording.text(probe))[::-1] for probe in _ENDINGS])
 
@@ -83,6 +85,12 @@ class PromptRenderer:
         except JobError as error:
             raise JobError(f"prompt {prompt.id!r}: {error}") from error
         token_ids = self._encode(text)
+        if self.rows is not None and max(token_ids, default=0) >= self.rows:
+            token = next(token for token in token_ids if token >= self.rows)
+            raise JobError(
+                f"prompt {prompt.id!r} holds token {self._tokenizer.convert_ids_to_tokens(token)!r} with id {token}; the model "
+                f"embeds {self.rows} tokens, ids 0 to {self.rows - 1}: tokenizer and weights do not belong together"
+            )
         shared = len(_common_prefix([token_ids, self._prefix]))
         if shared >= len(token_ids):
             raise JobError(f"prompt {prompt.id!r} renders to nothing beyond the template")

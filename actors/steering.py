@@ -7,7 +7,7 @@ Hooks live only inside :func:`steered`, which removes them whatever happens.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -182,31 +182,44 @@ class SteeringHooks(threading.local):
             self.witness.seen[layer] = received[:, -1].clone()
 
 
-def _hidden(value: object, where: str) -> Tensor:
-    """A block's output or input as one tensor; transformers 5 returns plain tensors, anything else is refused."""
-    if isinstance(value, Tensor) and value.ndim == 3:
-        return value
-    raise UnsupportedModelError(f"{where} is {type(value).__name__}, not a tensor [rows, tokens, d]")
+def residual(output: object, where: str) -> Tensor:
+    """The residual stream ``[rows, tokens, d]`` in what a block puts out or reads: the tensor itself, or a tuple's first.
+
+    A tuple's [0] and a tensor's [0] are different things, so this looks before it indexes; ``UnsupportedModelError`` for anything
+    else.
+    """
+    stream = output[0] if isinstance(output, tuple) and output else output
+    if isinstance(stream, Tensor) and stream.ndim == 3:
+        return stream
+    found = f"a tensor of {stream.ndim} dimensions" if isinstance(stream, Tensor) else type(stream).__name__
+    raise UnsupportedModelError(f"{where} is {found}, not a tensor [rows, tokens, d]")
+
+
+def received(args: tuple[object, ...], kwargs: Mapping[str, object], where: str) -> Tensor:
+    """The residual stream among a module's arguments: the first of them, or ``hidden_states``."""
+    return residual(args[0] if args else kwargs.get("hidden_states"), where)
 
 
 @contextmanager
 def steered(decoder: Decoder) -> Iterator[SteeringHooks]:
     """Attach edit and witness hooks to every block for the duration of the ``with`` block."""
     hooks = SteeringHooks()
-    readers: list[nn.Module] = [*decoder.blocks[1:], decoder.final_norm]
+    readers: list[nn.Module | None] = [*decoder.blocks[1:], decoder.final_norm]
     handles = []
     try:
         for layer, (block, reader) in enumerate(zip(decoder.blocks, readers, strict=True)):
 
-            def on_output(_module: nn.Module, _args: object, output: object, layer: int = layer) -> Tensor:
-                return hooks.edit(layer, _hidden(output, f"output of block {layer}"))
+            def on_output(_module: nn.Module, _args: object, output: object, layer: int = layer) -> object:
+                edited = hooks.edit(layer, residual(output, f"output of block {layer}"))
+                return (edited, *output[1:]) if isinstance(output, tuple) else edited
 
-            def on_input(_module: nn.Module, args: tuple[object, ...], layer: int = layer) -> None:
+            def on_input(_module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object], layer: int = layer) -> None:
                 if hooks.witness is not None:
-                    hooks.see(layer, _hidden(args[0] if args else None, f"input after block {layer}"))
+                    hooks.see(layer, received(args, kwargs, f"input after block {layer}"))
 
             handles.append(block.register_forward_hook(on_output))
-            handles.append(reader.register_forward_pre_hook(on_input))
+            if reader is not None:
+                handles.append(reader.register_forward_pre_hook(on_input, with_kwargs=True))
         yield hooks
     finally:
         for handle in handles:

@@ -6,6 +6,7 @@ import gc
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,18 +14,18 @@ import numpy as np
 import torch
 
 from actors.boundary import as_failure
-from actors.engine.alone_probe import AloneProbe
 from actors.engine.engine import Engine, EngineModel, batch_dependence
 from actors.engine.firing import check_of
 from actors.engine.memory import peak_bytes, return_freed_memory
-from actors.engine.outliers import outlier_threshold
 from actors.engine.packing import Packing, pack
-from actors.engine.probe import EngineProbe
+from actors.engine.probes import probe_of
 from actors.engine.rows import CAPACITY_STEP, Row
-from actors.errors import JobError, NonFiniteActivationError, WorkerError
+from actors.errors import JobError, NonFiniteActivationError, UnsupportedModelError, WorkerError
 from actors.extraction import EXTRACTORS
 from actors.extraction.capture import CaptureKey, Captures
+from actors.families import context_limit
 from actors.generation import not_applied, sentence
+from actors.load_check import checked
 from actors.loading import LoadedModel, devices_of, load_model
 from actors.methods import METHODS, Contrast, Probe
 from actors.steering import check_steering
@@ -66,19 +67,23 @@ class ModelWorker:
         started = time.perf_counter()
         if engine.threads is not None:
             torch.set_num_threads(engine.threads)
-        loaded = load_model(spec, engine.devices)
+        try:
+            loaded = load_model(spec, engine.devices)
+        except (AttributeError, TypeError, IndexError, NotImplementedError, AssertionError) as error:
+            raise UnsupportedModelError(f"cannot load {spec.location!r}: {type(error).__name__}: {error}") from error
         spread = loaded.decoder.spread
         packing = Packing(reason="spread over several devices") if spread else pack(loaded.model, loaded.device)
-        dependence = None if loaded.decoder.runs_alone else batch_dependence(loaded.model, packing)
-        parts = (loaded.model, loaded.decoder, loaded.device, loaded.dtype, loaded.d_model, loaded.stop_tokens)
-        engine_model = EngineModel(*parts, dependence, packing)
+        engine_model = _for_engine(loaded, packing)
+        verdict = checked(engine_model, loaded)
+        loaded = verdict.loaded
+        dependence = None if loaded.decoder.runs_alone else engine_model.batch_dependence
+        engine_model = replace(engine_model, decoder=loaded.decoder, batch_dependence=dependence, token_bytes=verdict.token_bytes)
         self._engine = Engine(engine_model, engine.slots)
-        by_itself = loaded.decoder.runs_alone or outlier_threshold(loaded.model) > 0
-        self._probe = (AloneProbe if by_itself else EngineProbe)(engine_model, loaded.renderer.render)
+        self._probe = probe_of(engine_model, loaded.renderer.render)
         self._captures = Captures(loaded)
         self._loaded, self._marks = loaded, Marks(loaded.tokenizer)
         slots = self._engine.slots(NOMINAL_CAPACITY)
-        self._provenance = {**_provenance(loaded, dependence), "products": self._engine.products}
+        self._provenance = {**_provenance(loaded, dependence), "products": self._engine.products, "checked": verdict.record}
         for remark in _remarks(loaded):
             _LOG.warning("%s: %s", Path(spec.location).name, remark)
         return ModelInfo(
@@ -184,9 +189,9 @@ class ModelWorker:
         if not job.prompts:
             raise JobError(f"cell {job.cell_id} has no prompts")
         rendered = [loaded.renderer.render(prompt) for prompt in job.prompts]
-        limit = loaded.model.config.get_text_config().max_position_embeddings
+        limit = context_limit(loaded.model.config)
         for prompt in rendered:
-            if len(prompt.token_ids) + job.decoding.max_new_tokens > limit:
+            if limit is not None and len(prompt.token_ids) + job.decoding.max_new_tokens > limit:
                 raise JobError(
                     f"prompt {prompt.prompt.id!r} has {len(prompt.token_ids)} tokens; with max_new_tokens "
                     f"{job.decoding.max_new_tokens} that passes the model's limit of {limit}"
@@ -217,6 +222,12 @@ class ModelWorker:
         return self._loaded
 
 
+def _for_engine(loaded: LoadedModel, packing: Packing) -> EngineModel:
+    dependence = None if loaded.decoder.runs_alone else batch_dependence(loaded.model, packing)
+    parts = (loaded.model, loaded.decoder, loaded.device, loaded.dtype, loaded.d_model, loaded.stop_tokens)
+    return EngineModel(*parts, dependence, packing)
+
+
 def _response(row: Row, loaded: LoadedModel, marks: Marks | None) -> Response:
     assert row.finish is not None
     assert marks is not None
@@ -238,13 +249,14 @@ def _check_range(steering: Steering, dtype: torch.dtype) -> None:
 
 def _provenance(loaded: LoadedModel, dependence: str | None) -> dict[str, str]:
     """What a reader needs to trust or repeat a number; plain strings, no paths."""
+    why_alone = loaded.decoder.why_alone
     return {
         **{package: version(package) for package in ("torch", "transformers", "nnsight", "bitsandbytes")},
         "device": torch.cuda.get_device_name()
         if loaded.device.type == "cuda"
         else f"cpu ({torch.backends.cpu.get_cpu_capability()})",
         "threads": str(torch.get_num_threads()),
-        "attention": "the model's own, row by row" if loaded.decoder.runs_alone else "slot_attention (grouped, float32 softmax)",
+        "attention": f"the model's own, row by row: {why_alone}" if why_alone else "slot_attention (grouped, float32 softmax)",
         "batch_invariant": "yes (measured)" if dependence is None else f"no: {dependence}",
         "model_commit": loaded.commit,
         **loaded.renderer.record,

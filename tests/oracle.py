@@ -18,10 +18,13 @@ TIE = 1e-4
 
 @contextmanager
 def plain_hooks(blocks: Sequence[Any], edits: dict[int, Callable[[Tensor], Tensor]]) -> Iterator[None]:
-    """Replace each block's output tensor by ``edit(output)``."""
+    """Replace each block's output tensor, or the first of its outputs, by ``edit(output)``."""
 
     def hook_of(edit: Callable[[Tensor], Tensor]) -> Any:
-        return lambda _module, _args, output: edit(output)
+        def hook(_module: object, _args: object, output: Any) -> Any:
+            return (edit(output[0]), *output[1:]) if isinstance(output, tuple) else edit(output)
+
+        return hook
 
     handles = [blocks[layer].register_forward_hook(hook_of(edit)) for layer, edit in edits.items()]
     try:

@@ -1,26 +1,32 @@
-"""Row by row, through the model's own cache: for blocks that keep more than keys and values (linear attention, state spaces), and
-for a model that is spread over several devices.
+"""Row by row, through the model's own ``generate``: for blocks that keep more than keys and values (linear attention, state
+spaces), for attention that cannot be replaced, and for a model that is spread over several devices.
 
-The state of such blocks runs over every position it is given, padding included, so rows of different lengths share no batch
-here. A row's answer depends on nothing but the row; what is lost is speed, not truth.
+The state of such blocks runs over every position it is given, padding included, and each family wants its positions, masks and
+cache in a form of its own. ``generate`` knows that form, so nothing of it is repeated here. A row's answer depends on nothing but
+the row; what is lost is speed, not truth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
 from actors.engine.decode import choose
 from actors.engine.firing import record_firing
 from actors.engine.prefill import Prefilled
+from actors.engine.rotary import Rotary
 from actors.engine.rows import Row
 from actors.engine.spread import FollowingTable, gather
 from actors.engine.stopwatch import Stopwatch
 from actors.steering import SteeringBank, SteeringHooks, SteeringTable, Witness
+
+Watcher = Callable[[Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -37,43 +43,69 @@ class AloneRunner:
         """Yield each row when it has ended."""
         stopwatch = Stopwatch()
         for row in rows:
-            self._answer(row)
+            row.restart()
+            self.answer(row)
             stopwatch.charge([row])
             yield from stopwatch.pausing(iter([row]))
 
     def last_token(self, row: Row) -> tuple[Tensor, Witness]:
         """Logits ``[1, vocabulary]`` after the prompt, and what every block put out and passed on at its last token."""
-        logits, _, witness = self._prompt(row)
-        return logits, witness
+        seen: list[Tensor] = []
+        witness = self._generate(row, 1, seen.append, lambda: True)
+        return seen[0], witness
 
-    def _answer(self, row: Row) -> None:
-        logits, cache, witness = self._prompt(row)
-        record_firing(Prefilled([row], logits, (), witness), self.bank)
-        while True:
+    def answer(self, row: Row, watch: Watcher | None = None) -> None:
+        """Generate ``row`` to its end; ``watch`` is shown the logits ``[1, vocabulary]`` float32 of every step."""
+
+        def step(logits: Tensor) -> None:
+            if watch is not None:
+                watch(logits)
+            if self.hooks.witness is not None:  # the prompt's own forward
+                witness = gather(self.hooks.witness, self.device)
+                record_firing(Prefilled([row], logits, (), witness), self.bank)
+                self.hooks.witness = None
             tokens, finite = choose(logits)
-            if not bool(finite):
+            if bool(finite):
+                row.accept(int(tokens), self.stop_tokens)
+            else:
                 row.finite, row.finish = False, "stop"
-            if row.finish is not None or row.accept(int(tokens), self.stop_tokens):
-                return
-            logits, cache = self._forward(tokens[:, None], cache, self._table(row))
 
-    def _prompt(self, row: Row) -> tuple[Tensor, Any, Witness]:
+        self._generate(row, row.max_new_tokens, step, lambda: row.finish is not None)
+
+    def _generate(self, row: Row, n: int, watch: Watcher, ended: Callable[[], bool]) -> Witness:
+        """At most ``n`` greedy tokens after ``row``'s prompt, showing ``watch`` each step's logits until ``ended``."""
+
+        def processor(_token_ids: Tensor, scores: Tensor) -> Tensor:
+            watch(scores.to(self.device))
+            return scores
+
+        def criterion(token_ids: Tensor, _scores: object, **_options: object) -> Tensor:
+            return torch.full((len(token_ids),), ended(), device=token_ids.device)
+
+        prompt = torch.tensor([row.rendered.token_ids], device=self.device)
         witness = self.hooks.witness = Witness()
+        self.hooks.table = FollowingTable.of(self.bank.rows(torch.tensor([row.steering], device=self.device)))
+        Rotary.of(self.model).restore()
         try:
-            prompt = torch.tensor([row.rendered.token_ids], device=self.device)
-            logits, cache = self._forward(prompt, None, self._table(row))
-            return logits, cache, gather(witness, self.device)
+            with _greedy(self.model):
+                self.model.generate(
+                    input_ids=prompt,
+                    attention_mask=torch.ones_like(prompt),
+                    max_new_tokens=n,
+                    logits_processor=LogitsProcessorList([processor]),
+                    stopping_criteria=StoppingCriteriaList([criterion]),
+                )
         finally:
-            self.hooks.witness = None
+            self.hooks.table, self.hooks.witness = SteeringTable(), None
+        return gather(witness, self.device)
 
-    def _table(self, row: Row) -> SteeringTable:
-        return FollowingTable.of(self.bank.rows(torch.tensor([row.steering], device=self.device)))
 
-    def _forward(self, token_ids: Tensor, cache: Any, table: SteeringTable) -> tuple[Tensor, Any]:
-        """Logits after the last of ``token_ids`` ``[1, T]``, and the model's cache for the next ones."""
-        self.hooks.table = table
-        try:
-            output = self.model(input_ids=token_ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        finally:
-            self.hooks.table = SteeringTable()
-        return output.logits[:, -1].to(self.device), output.past_key_values
+@contextmanager
+def _greedy(model: Any) -> Iterator[None]:
+    """``generate`` takes the likeliest token at each step, whatever the model's files say of sampling and penalties."""
+    before = model.generation_config
+    model.generation_config = GenerationConfig(do_sample=False, num_beams=1, use_cache=True)
+    try:
+        yield
+    finally:
+        model.generation_config = before

@@ -36,10 +36,9 @@ def slot_attention(
     """Attention of ``query`` ``[B, H, T, e]`` over ``key``, ``value`` ``[B, K, S, e]``, additive float mask ``[B, 1, T, S]``.
 
     Returns ``[B, T, H, e]``. A mask and values that end before the keys do cut the keys short (see :func:`sums_by_table`).
-    Scores and softmax are float32. ``softcap`` (Gemma 2) is honoured; attention sinks are refused.
+    Scores and softmax are float32. ``softcap`` (Gemma 2) is honoured, and so are sinks (``s_aux`` ``[H]``, gpt-oss): one more
+    score per head that takes its share of the weights and no value. A mask may also have a row per head.
     """
-    if options.get("s_aux") is not None:
-        raise UnsupportedModelError(f"{type(module).__name__} uses attention sinks, which the engine does not support")
     batch, heads, length, width = query.shape
     groups = key.shape[1]
     grouped = query.reshape(batch, groups, heads // groups * length, width)
@@ -48,8 +47,20 @@ def slot_attention(
     softcap = options.get("softcap")
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
-    scores = scores.view(batch, groups, heads // groups, length, -1) + attention_mask.unsqueeze(2)
-    weights = torch.softmax(scores, dim=-1).to(value.dtype).view(batch, groups, heads // groups * length, -1)
+    of_head = attention_mask.shape[1] > 1
+    mask = (
+        attention_mask.reshape(len(attention_mask), groups, -1, *attention_mask.shape[2:])
+        if of_head
+        else attention_mask.unsqueeze(2)
+    )
+    scores = scores.view(batch, groups, heads // groups, length, -1) + mask
+    weights = torch.softmax(scores, dim=-1)
+    sinks = options.get("s_aux")
+    if sinks is not None:
+        # A column more would change the order in which the softmax adds its terms; their share left is the same number.
+        sink = sinks.float().view(groups, heads // groups, 1, 1)
+        weights = weights * torch.sigmoid(torch.logsumexp(scores, dim=-1, keepdim=True) - sink)
+    weights = weights.to(value.dtype).view(batch, groups, heads // groups * length, -1)
     mixed = _weighted_values(weights, value).view(batch, heads, length, -1)
     return mixed.transpose(1, 2).contiguous(), None
 
@@ -92,10 +103,10 @@ AttentionInterface.register(NAME, slot_attention)
 def slot_attention_in(model: Any) -> Iterator[None]:
     """Make ``model`` attend through :func:`slot_attention` for the duration of the ``with`` block."""
     before = model.config._attn_implementation
-    model.set_attn_implementation(NAME)
-    if model.config._attn_implementation != NAME:
-        raise UnsupportedModelError(f"{type(model).__name__} does not let its attention be replaced")
     try:
+        model.set_attn_implementation(NAME)
+        if model.config._attn_implementation != NAME:
+            raise UnsupportedModelError(f"{type(model).__name__} does not let its attention be replaced")
         yield
     finally:
         model.set_attn_implementation(before)

@@ -5,7 +5,7 @@ Both are ``Cache`` subclasses handed to unchanged Hugging Face modules, so every
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -65,8 +65,22 @@ class SlotCache:
 
     def sample(self) -> Tensor:
         """One block's values, for their dtype and device; an empty tensor before anything was written."""
-        first = next((kept for kept in self._store if kept is not None), None)
-        return torch.empty(0) if first is None else first[1]
+        return next((values for _, values in self._kept()), torch.empty(0))
+
+    @property
+    def paired(self) -> bool:
+        """Whether keys and values are of one shape in every block: where they are not (latent attention), what is stored is
+        something else, which the block expands to keys and values."""
+        return all(keys.shape == values.shape for keys, values in self._kept())
+
+    @property
+    def token_bytes(self) -> int:
+        """Bytes that a token of a slot takes in all blocks."""
+        return sum(one.nbytes for kept in self._kept() for one in kept) // (self.slots * (self.capacity + 1))
+
+    def _kept(self) -> Iterator[KeyValue]:
+        """Of the blocks that keep any."""
+        return (kept for kept in self._store if kept is not None and kept[0].shape[1])
 
     def move(self, source: Tensor, target: Tensor) -> None:
         """Copy whole slots ``source`` ``[n]`` to ``target`` ``[n]``."""
@@ -117,6 +131,17 @@ class StepCache(Cache):
             rows = torch.arange(self._span.start, self._span.stop, device=self._positions.device)
             self._places[heads] = (self._slots.first_places(rows, heads) + self._positions[:, None]).flatten()
         return self._places[heads]
+
+
+def nothing(rows: int, tokens: int, like: Tensor) -> KeyValue:
+    """The keys and values of a block that keeps none and reads another's: of no head."""
+    empty = like.new_empty(rows, 0, tokens, 1)
+    return empty, empty
+
+
+def borrows(key_values: Sequence[KeyValue | None]) -> bool:
+    """Whether some block keeps no keys and values."""
+    return any(kept is not None and not kept[0].shape[1] for kept in key_values)
 
 
 def stack(parts: Iterable[KeyValue]) -> KeyValue:

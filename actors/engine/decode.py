@@ -30,7 +30,7 @@ class BatchShape:
     """``slots`` of ``capacity`` tokens. ``fixed``: the batch always has all its slots (where a matrix product's bits depend on
     its number of rows); else it shrinks in steps as rows end. ``steps_per_sync``: tokens computed before the host looks.
     ``graph``: what records a step of a fixed batch (None: decode eagerly). ``lanes``: what advances parts of it side by
-    side."""
+    side. ``furthest``: no position beyond it is given to the model, not even a free slot's (None: any may be)."""
 
     slots: int
     capacity: int
@@ -39,6 +39,7 @@ class BatchShape:
     grain: Grain = COARSE
     graph: Callable[[], StepGraph] | None = None
     lanes: Lanes = Lanes()  # noqa: RUF009 - one lane, without a thread
+    furthest: int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,17 @@ class SlotBatch:
         self._replay: Callable[[], None] | None = None
         self._undecided = shape.fixed and shape.graph is not None
         self.mode = EAGER
+
+    @property
+    def logits(self) -> Tensor:
+        """Logits ``[B, vocabulary]`` of the last step, where the batch runs in one part."""
+        assert self._logits is not None
+        return self._logits
+
+    @property
+    def token_bytes(self) -> int:
+        """Bytes of keys and values that a token takes, once rows are seated."""
+        return self._cache.token_bytes
 
     @property
     def n_active(self) -> int:
@@ -167,9 +179,10 @@ class SlotBatch:
         reach = self._reach(positions)
         keys = torch.arange(reach, device=self._device).expand(batch, -1)
         allowed = keys <= positions[:, None]
+        told = positions if self.shape.furthest is None else positions.clamp(max=self.shape.furthest)
         output = self._model(
             input_ids=self._tokens[span, None],
-            position_ids=positions[:, None],
+            position_ids=told[:, None],
             attention_mask=masks_for(self._decoder, allowed[:, None, None], positions[:, None], keys),
             past_key_values=self._cache.at(span, positions, reach),
             use_cache=True,
@@ -180,9 +193,9 @@ class SlotBatch:
 
     def _reach(self, positions: Tensor) -> int:
         """How far values are read: to the furthest row's position where that changes no bit, else everything."""
-        text = self._model.config.get_text_config()
+        text = self._model.config.get_text_config(decoder=True)
         queries = text.num_attention_heads // (getattr(text, "num_key_value_heads", None) or text.num_attention_heads)
-        if not sums_by_table(self._cache.sample(), queries):
+        if not self._cache.paired or not sums_by_table(self._cache.sample(), queries):
             return self.shape.capacity
         return min(self.shape.capacity, rounded_up(int(positions.max()) + 1, REACH_STEP))
 

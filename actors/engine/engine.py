@@ -26,6 +26,7 @@ from actors.engine.memory import SLOT_STEP, keep_freed_memory, slots_that_fit
 from actors.engine.outliers import outlier_threshold
 from actors.engine.packing import Packing
 from actors.engine.prefill import Prefilled, Prefiller
+from actors.engine.rotary import Rotary
 from actors.engine.rows import Row
 from actors.engine.screening import screened_head, screening
 from actors.engine.segments import Forwards, SegmentRunner
@@ -47,7 +48,8 @@ REFILL_SHARE = 8
 
 @dataclass(frozen=True)
 class EngineModel:
-    """What the engine needs of a loaded model. ``batch_dependence``: see :func:`batch_dependence`."""
+    """What the engine needs of a loaded model. ``batch_dependence``: see :func:`batch_dependence`. ``token_bytes``: what the keys
+    and values of a token take, where that was seen."""
 
     model: Any
     decoder: Decoder
@@ -57,6 +59,7 @@ class EngineModel:
     stop_tokens: frozenset[int]
     batch_dependence: str | None
     packing: Packing = Packing(reason="not asked for")  # noqa: RUF009 - frozen, and empty
+    token_bytes: int | None = None
 
     @property
     def grain(self) -> Grain:
@@ -82,6 +85,7 @@ class Engine:
         self.graphs = self.screens = True
         self._lanes = lanes_for(loaded.packing)
         self._head = screened_head(loaded.model, loaded.packing)
+        self._rotary = Rotary.of(loaded.model)
         if not on_cuda(loaded.device):
             keep_freed_memory()
 
@@ -97,7 +101,8 @@ class Engine:
             return 1
         if self._slots is not None:
             return self._slots
-        fitting = slots_that_fit(self._loaded.model.config, capacity, self._loaded.dtype, self._loaded.device)
+        loaded = self._loaded
+        fitting = slots_that_fit(loaded.model.config, capacity, loaded.dtype, loaded.device, loaded.token_bytes)
         fixed_on_cpu = self._loaded.batch_dependence is not None and not on_cuda(self._loaded.device)
         return min(fitting, FIXED_CPU_SLOTS) if fixed_on_cpu else fitting
 
@@ -109,13 +114,17 @@ class Engine:
         """
         loaded = self._loaded
         bank = SteeringBank(steerings, (loaded.decoder.n_layers, loaded.d_model), loaded.dtype, loaded.device)
-        if loaded.decoder.runs_alone:
+        alone = [row for row in rows if loaded.decoder.runs_alone or not self._rotary.shares(row.needed)]
+        if alone:
             with loaded.packing.applied(), steered(loaded.decoder) as hooks:
-                yield from AloneRunner(loaded.model, bank, hooks, loaded.device, loaded.stop_tokens).run(rows)
-            return
+                yield from AloneRunner(loaded.model, bank, hooks, loaded.device, loaded.stop_tokens).run(alone)
         by_capacity: dict[int, list[Row]] = defaultdict(list)
         for row in rows:
-            by_capacity[row.capacity].append(row)
+            if row.finish is None:
+                by_capacity[row.capacity].append(row)
+        if not by_capacity:
+            return
+        self._rotary.restore()
         with slot_attention_in(loaded.model), loaded.packing.applied(), steered(loaded.decoder) as hooks:
             for capacity, group in by_capacity.items():
                 yield from self._run_group(group, capacity, bank, hooks)
@@ -150,6 +159,7 @@ class Engine:
             grain=grain,
             lanes=self._lanes,
             graph=CudaStepGraph if self.graphs and refusal(self._loaded.model, self._loaded.device) is None else None,
+            furthest=None if self._rotary.limit is None else self._rotary.limit - 1,
         )
 
     def _run_batch(self, rows: Sequence[Row], shape: BatchShape, bank: SteeringBank, hooks: SteeringHooks) -> Iterator[Row]:
@@ -220,7 +230,7 @@ def batch_dependence(model: Any, packing: Packing | None = None, probe_rows: int
     named: bitsandbytes INT8 chooses its outlier columns over the whole batch, experts see as many rows as the router sends
     them, CUDA chooses kernels by batch size.
     """
-    text = model.config.get_text_config()
+    text = model.config.get_text_config(decoder=True)
     if next(model.parameters()).device.type != "cpu":
         return "CUDA chooses kernels by batch size"
     if any(getattr(text, name, None) for name in ("num_experts", "num_local_experts", "n_routed_experts")):
@@ -230,6 +240,8 @@ def batch_dependence(model: Any, packing: Packing | None = None, probe_rows: int
         return f"INT8 chooses outlier columns over the whole batch (threshold {threshold:g}; at 0 it would not)"
     if packing is not None and packing.complete:
         return None
+    if not linears:
+        return "there is no dense layer whose products could be measured"
     for linear in {min(linears, key=_size), max(linears, key=_size)}:
         width = linear.weight.shape[0] if isinstance(linear, Conv1D) else linear.in_features
         inputs = torch.randn(probe_rows, width, generator=torch.Generator().manual_seed(0)).to(model.dtype)

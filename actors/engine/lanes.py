@@ -28,13 +28,14 @@ class Lanes:
         self._others = ThreadPoolExecutor(count - 1, "lane") if count > 1 else None
 
     def parts(self, n_rows: int, step: int, of_each: int = 1) -> list[slice]:
-        """``n_rows``, a multiple of ``step``, in parts of nearly equal size that are multiples of it and worth a lane.
+        """``n_rows`` in parts of nearly equal size that are multiples of ``step`` and worth a lane; what is left over goes to the
+        last of them.
 
         ``of_each``: rows of the products, that is tokens, that come from each row.
         """
         units = n_rows // step
         count = max(1, min(self.count, n_rows * of_each // ROWS_PER_LANE, units))
-        bounds = [units * number // count * step for number in range(count + 1)]
+        bounds = [*(units * number // count * step for number in range(count)), n_rows]
         return [slice(start, stop) for start, stop in pairwise(bounds)]
 
     def run(self, work: Sequence[Callable[[], None]]) -> None:

@@ -61,18 +61,22 @@ def peak_bytes(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def slot_bytes(config: Any, capacity: int, itemsize: int) -> int:
-    """Bytes that one slot of ``capacity`` tokens takes: keys and values of all blocks, its edits, and its logits in float32."""
-    text = config.get_text_config()
-    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    key_values = 2 * text.num_hidden_layers * heads * width * (capacity + 1) * itemsize
+def slot_bytes(config: Any, capacity: int, itemsize: int, token_bytes: int | None = None) -> int:
+    """Bytes that one slot of ``capacity`` tokens takes: keys and values of all blocks, its edits, and its logits in float32.
+
+    ``token_bytes``: what the keys and values of a token were seen to take; None: what the config lets expect.
+    """
+    text = config.get_text_config(decoder=True)
+    if token_bytes is None:
+        heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+        width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+        token_bytes = 2 * text.num_hidden_layers * heads * width * itemsize
     edits = text.num_hidden_layers * text.hidden_size * itemsize
-    return int(key_values + edits + 2 * text.vocab_size * 4)
+    return int(token_bytes * (capacity + 1) + edits + 2 * text.vocab_size * 4)
 
 
-def slots_that_fit(config: Any, capacity: int, dtype: torch.dtype, device: torch.device) -> int:
+def slots_that_fit(config: Any, capacity: int, dtype: torch.dtype, device: torch.device, token_bytes: int | None = None) -> int:
     """The largest allowed slot count that fits in the free memory, at least one step."""
     share = CUDA_SHARE if device.type == "cuda" else CPU_SHARE
-    fitting = int(free_bytes(device) * share) // slot_bytes(config, capacity, dtype.itemsize)
+    fitting = int(free_bytes(device) * share) // slot_bytes(config, capacity, dtype.itemsize, token_bytes)
     return max(SLOT_STEP, min(MAX_SLOTS.get(device.type, 64), fitting // SLOT_STEP * SLOT_STEP))

@@ -15,7 +15,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from actors.engine.cache import KeyValue, stack
+from actors.engine.cache import KeyValue, borrows, stack
 from actors.engine.grain import COARSE, Grain, rounded_up
 from actors.engine.rows import Row
 from actors.engine.segments import Entry, Segment, SegmentRunner
@@ -113,7 +113,8 @@ class Prefiller:
     def _steer_prefixes(self, prefix: Tokens, steerings: list[int], layer: int | None) -> None:
         """All ``steerings`` begin at ``layer``: they come from one group of rows."""
         trunk = self._prefix_trunks[prefix]
-        entry = None if layer is None else Entry(layer, trunk.hidden[layer].expand(len(steerings), -1, -1))
+        whole = layer is None or borrows(trunk.key_values)
+        entry = None if layer is None or whole else Entry(layer, trunk.hidden[layer].expand(len(steerings), -1, -1))
         table = self._bank.rows(torch.tensor(steerings, device=self._device))
         result = self._runner.run(Segment([prefix] * len(steerings), table=table, entry=entry, grain=self._grain))
         for row, steering in enumerate(steerings):
@@ -144,17 +145,20 @@ class Prefiller:
 
     def _steered(self, prefix: Tokens, rows: Sequence[Row], layer: int) -> Prefilled:
         trunks = [self._trunks[row.rendered.token_ids] for row in rows]
+        # A block that reads another's keys and values needs that block to run.
+        whole = borrows(trunks[0].key_values)
         segment = Segment(
             [split(row)[1] for row in rows],
             len(prefix),
             self._past(prefix, [row.steering for row in rows]),
             self._bank.rows(torch.tensor([row.steering for row in rows], device=self._device)),
-            Entry(layer, torch.cat([trunk.hidden[layer] for trunk in trunks])),
+            None if whole else Entry(layer, torch.cat([trunk.hidden[layer] for trunk in trunks])),
             grain=self._grain,
         )
         result = self._runner.run(segment)
-        shared = [stack(trunk.key_values[block] for trunk in trunks) for block in range(layer + 1)]
-        key_values = _complete([*shared, *result.key_values[layer + 1 :]])
+        below = 0 if whole else layer + 1
+        shared = [stack(trunk.key_values[block] for trunk in trunks) for block in range(below)]
+        key_values = _complete([*shared, *result.key_values[below:]])
         return Prefilled(rows, result.logits, self._spans(prefix, rows, result.positions, key_values), result.witness)
 
     def _spans(self, prefix: Tokens, rows: Sequence[Row], positions: Tensor, suffix: Sequence[KeyValue]) -> list[Span]:

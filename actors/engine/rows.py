@@ -32,10 +32,14 @@ class Row:
     seconds: float = 0.0
 
     @property
+    def needed(self) -> int:
+        """Tokens of the prompt and of the longest answer."""
+        return len(self.rendered.token_ids) + self.max_new_tokens
+
+    @property
     def capacity(self) -> int:
         """Cache length in tokens that this row needs, rounded up to its bucket."""
-        needed = len(self.rendered.token_ids) + self.max_new_tokens
-        return -(-needed // CAPACITY_STEP) * CAPACITY_STEP
+        return -(-self.needed // CAPACITY_STEP) * CAPACITY_STEP
 
     def restart(self) -> None:
         """Forget a partial answer (the batch it was in ran out of memory)."""

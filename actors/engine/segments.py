@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from actors.engine.attention import masks_for
-from actors.engine.cache import KeyValue, SegmentCache, stack
+from actors.engine.cache import KeyValue, SegmentCache, nothing, stack
 from actors.engine.grain import COARSE, Grain, rounded_up
 from actors.engine.lanes import Lanes
+from actors.errors import UnsupportedModelError
 from actors.families import Decoder
 from actors.steering import SteeringHooks, SteeringTable, Witness
 
@@ -152,9 +153,11 @@ class SegmentRunner:
                 attention_mask=self._masks(segment, positions),
                 past_key_values=cache,
                 use_cache=True,
-                logits_to_keep=segment.grain.head,
+                # As a tensor: given a number, a model may leave all other positions out of its last blocks (Gemma 4).
+                logits_to_keep=torch.arange(max(0, tokens.shape[1] - segment.grain.head), tokens.shape[1], device=self._device),
             )
-            results[number] = SegmentResult(output.logits[:, -1], cache.new, hooks.captured, positions, hooks.witness)
+            kept = cache.new if segment.entry is not None else _whole(cache.new)
+            results[number] = SegmentResult(output.logits[:, -1], kept, hooks.captured, positions, hooks.witness)
         finally:
             hooks.table, hooks.witness, hooks.capture, hooks.captured = SteeringTable(), None, frozenset(), {}
             hooks.trunk = None
@@ -199,6 +202,14 @@ def _entering(blocks: Sequence[nn.Module], layer: int | None, hooks: SteeringHoo
 
 def _pass_on(hidden_states: Tensor, *_args: object, **_kwargs: object) -> Tensor:
     return hidden_states
+
+
+def _whole(new: list[KeyValue | None]) -> list[KeyValue | None]:
+    """The keys and values of all blocks; those that wrote none read another block's."""
+    like = next((kept[0] for kept in new if kept is not None), None)
+    if like is None:
+        raise UnsupportedModelError("no block wrote keys and values: the model does not use the cache it is given")
+    return [nothing(like.shape[0], like.shape[2], like) if kept is None else kept for kept in new]
 
 
 def _of_rows(key_values: Sequence[KeyValue | None], rows: slice | Tensor) -> list[KeyValue | None]:

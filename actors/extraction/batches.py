@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,15 +24,17 @@ class PromptBatch:
     position_ids: Tensor
 
     def inputs(self) -> dict[str, Tensor]:
-        """The keyword arguments of a forward."""
+        """The keyword arguments of a forward. Where nothing is padded the model sets the positions by itself: not every family
+        takes them."""
+        if bool(self.mask.all()):
+            return {"input_ids": self.token_ids, "attention_mask": self.mask}
         return {"input_ids": self.token_ids, "attention_mask": self.mask, "position_ids": self.position_ids}
 
 
 def left_padded(loaded: LoadedModel, prompts: Sequence[Rendered]) -> PromptBatch:
-    """One batch; padding tokens are the tokenizer's own, or token 0, and are masked."""
+    """One batch; padding is masked, and is token 0, which every model has: the tokenizer's own may have no row in it."""
     length = max(len(prompt.token_ids) for prompt in prompts)
-    pad = loaded.tokenizer.pad_token_id or 0
-    token_ids = torch.full((len(prompts), length), pad, dtype=torch.long)
+    token_ids = torch.zeros((len(prompts), length), dtype=torch.long)
     mask = torch.zeros_like(token_ids)
     for row, prompt in enumerate(prompts):
         start = length - len(prompt.token_ids)
@@ -43,10 +45,11 @@ def left_padded(loaded: LoadedModel, prompts: Sequence[Rendered]) -> PromptBatch
     return PromptBatch(token_ids.to(device), mask.to(device), position_ids.to(device))
 
 
-def first_lot(prompts: Sequence[Rendered], tokens: int) -> Sequence[Rendered]:
-    """The first prompts that fit into ``tokens`` together, at least one."""
+def first_lot(prompts: Sequence[Rendered], tokens: int, shares: Callable[[Rendered], bool]) -> Sequence[Rendered]:
+    """The first prompts that fit into ``tokens`` together, at least one; one whose neighbours or padding would change what the
+    model computes (``shares`` says no) comes alone."""
     end = 1
-    while end < len(prompts) and tokens_of(prompts[: end + 1]) <= tokens:
+    while end < len(prompts) and shares(prompts[0]) and shares(prompts[end]) and tokens_of(prompts[: end + 1]) <= tokens:
         end += 1
     return prompts[:end]
 

@@ -12,6 +12,7 @@ import torch
 
 from actors.engine.engine import is_out_of_memory, on_cuda
 from actors.engine.outliers import outlier_threshold
+from actors.engine.rotary import Rotary
 from actors.errors import NonFiniteActivationError, OutOfMemoryError
 from actors.extraction import EXTRACTORS
 from actors.extraction.batches import MAX_BATCH_TOKENS, first_lot, left_padded, tokens_of
@@ -94,8 +95,14 @@ def read(loaded: LoadedModel, prompts: Sequence[Prompt], extractor: str, positio
 def _outputs(loaded: LoadedModel, rendered: Sequence[Rendered], reading: tuple[str, int], tokens: int) -> Iterator[torch.Tensor]:
     """Batch by batch of at most ``tokens`` but at least one prompt, in their order."""
     extractor, positions = reading
+    rotary = Rotary.of(loaded.model)
+
+    def shares(prompt: Rendered) -> bool:
+        return not loaded.decoder.runs_alone and rotary.shares(len(prompt.token_ids))
+
     while rendered:
-        lot = first_lot(rendered, tokens)
+        lot = first_lot(rendered, tokens, shares)
+        rotary.restore()
         try:
             output = EXTRACTORS[extractor](loaded, left_padded(loaded, lot), positions)
         except RuntimeError as error:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from actors.errors import UnsupportedModelError
 from actors.extraction.batches import PromptBatch
 from actors.loading import LoadedModel
+from actors.steering import residual
+
+
+def last_logits(model: nn.Module, positions: int) -> dict[str, int]:
+    """The argument that spares a forward the logits of all but the last ``positions`` tokens, where the model knows it."""
+    known = "logits_to_keep" in inspect.signature(model.forward).parameters
+    return {"logits_to_keep": positions} if known else {}
 
 
 @torch.inference_mode()
@@ -19,16 +26,13 @@ def read_with_hooks(loaded: LoadedModel, batch: PromptBatch, positions: int = 1)
 
     def reader(layer: int) -> Callable[[nn.Module, object, object], None]:
         def hook(_module: nn.Module, _args: object, output: object) -> None:
-            # A tuple's [0] and a tensor's [0] are different things: never index without looking (SCIENCE.md section 1).
-            if not isinstance(output, Tensor):
-                raise UnsupportedModelError(f"block {layer} returns {type(output).__name__}, not a tensor")
-            read[layer] = output[:, -positions:].float().cpu()
+            read[layer] = residual(output, f"output of block {layer}")[:, -positions:].float().cpu()
 
         return hook
 
     handles = [block.register_forward_hook(reader(layer)) for layer, block in enumerate(loaded.decoder.blocks)]
     try:
-        loaded.model(**batch.inputs(), use_cache=False, logits_to_keep=1)
+        loaded.model(**batch.inputs(), use_cache=False, **last_logits(loaded.model, positions))
     finally:
         for handle in handles:
             handle.remove()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from actors.extraction.batches import PromptBatch
 from actors.loading import LoadedModel
+from actors.steering import residual
 
 
 def read_with_nnsight(loaded: LoadedModel, batch: PromptBatch, positions: int = 1) -> Tensor:
@@ -24,7 +25,7 @@ def read_with_nnsight(loaded: LoadedModel, batch: PromptBatch, positions: int = 
         traced = TransformersModel(loaded.model, tokenizer=copy.deepcopy(loaded.tokenizer), task="text-generation")
         blocks = traced.get(loaded.decoder.blocks_path)
         with torch.no_grad(), traced.trace(batch.inputs(), use_cache=False):
-            read = save([block.output[:, -positions:].clone() for block in blocks])
+            read = save([residual(block.output, "output of a block")[:, -positions:].clone() for block in blocks])
     outputs = list(read)
     activations: Tensor = torch.stack([output.to(outputs[0].device) for output in outputs], dim=2)
     return activations.float().cpu()

@@ -43,6 +43,7 @@ def test_dim_equals_hidden_states_also_in_the_last_layer(worker: ModelWorker, ex
     job = ExtractionJob("x", BEHAVIOR.harmful, BEHAVIOR.harmless, "dim", {}, extractor)  # type: ignore[arg-type]
     found = worker.extract(job)
     norm = loaded.decoder.final_norm
+    assert norm is not None
     before_norm: list[torch.Tensor] = []
     handle = norm.register_forward_pre_hook(lambda _module, args: before_norm.append(args[0][0, -1].double()))
 

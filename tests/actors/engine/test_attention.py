@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from actors.engine.attention import slot_attention
 from actors.engine.cache import SlotCache
-from actors.errors import UnsupportedModelError
 
 MODULE = nn.Identity()
 
@@ -62,12 +61,17 @@ def test_hidden_keys_change_no_bit() -> None:
     assert torch.equal(attend(query, torch.where(hidden, noise, key), torch.where(hidden, noise, value), mask), before)
 
 
-def test_softcap_is_honoured_and_sinks_are_refused() -> None:
+def test_softcap_and_sinks_are_honoured() -> None:
     query, key, value, mask = decoding(3, (4, 2), 32)
     plain, capped = attend(query, key, value, mask), attend(query, key, value, mask, softcap=0.5)
     assert not torch.allclose(plain, capped)
-    with pytest.raises(UnsupportedModelError, match="sinks"):
-        attend(query, key, value, mask, s_aux=torch.zeros(4))
+    sinks = torch.tensor([-2.0, 0.5, 3.0, 0.0])
+    keys, values = (one.repeat_interleave(2, dim=1) for one in (key, value))
+    scores = query @ keys.transpose(-1, -2) * query.shape[-1] ** -0.5 + mask
+    column = sinks.view(1, 4, 1, 1).expand(len(query), -1, 1, 1)  # as gpt-oss's own eager attention: a column without a value
+    weights = torch.softmax(torch.cat([scores, column], dim=-1), dim=-1)[..., :-1]
+    expected = (weights @ values).transpose(1, 2)
+    torch.testing.assert_close(attend(query, key, value, mask, s_aux=sinks), expected, atol=1e-6, rtol=1e-5)
 
 
 def test_the_cache_keeps_each_row_at_its_own_position() -> None:

@@ -254,6 +254,7 @@ def test_nothing_stays_on_the_model(tiny_worker: Loader) -> None:
     assert isinstance(generator, Generator)
     generator.close()
     assert loaded.model.config._attn_implementation == before
+    assert loaded.decoder.final_norm is not None
     for block in [*loaded.decoder.blocks, loaded.decoder.final_norm]:
         assert not block._forward_hooks
         assert not block._forward_pre_hooks
