@@ -36,13 +36,14 @@ def slot_attention(
     """Attention of ``query`` ``[B, H, T, e]`` over ``key``, ``value`` ``[B, K, S, e]``, additive float mask ``[B, 1, T, S]``.
 
     Returns ``[B, T, H, e]``. A mask and values that end before the keys do cut the keys short (see :func:`sums_by_table`).
-    Scores and softmax are float32. ``softcap`` (Gemma 2) is honoured, and so are sinks (``s_aux`` ``[H]``, gpt-oss): one more
-    score per head that takes its share of the weights and no value. A mask may also have a row per head.
+    Scores, their products included, and softmax are float32 (see :func:`_float32_products`). ``softcap`` (Gemma 2) is honoured,
+    and so are sinks (``s_aux`` ``[H]``, gpt-oss): one more score per head that takes its share of the weights and no value. A
+    mask may also have a row per head.
     """
     batch, heads, length, width = query.shape
     groups = key.shape[1]
     grouped = query.reshape(batch, groups, heads // groups * length, width)
-    scores = torch.matmul(grouped, key.transpose(-1, -2))[..., : attention_mask.shape[-1]].float()
+    scores = _float32_products(grouped, key)[..., : attention_mask.shape[-1]]
     scores = scores * (scaling if scaling is not None else width**-0.5)
     softcap = options.get("softcap")
     if softcap is not None:
@@ -63,6 +64,21 @@ def slot_attention(
     weights = weights.to(value.dtype).view(batch, groups, heads // groups * length, -1)
     mixed = _weighted_values(weights, value).view(batch, heads, length, -1)
     return mixed.transpose(1, 2).contiguous(), None
+
+
+def _float32_products(query: Tensor, key: Tensor) -> Tensor:
+    """``query`` ``[B, K, G, e]`` times ``key`` ``[B, K, S, e]`` as float32 ``[B, K, G, S]``, whatever the dtype of both.
+
+    Keys with large biases (Qwen2) give scores of hundreds that differ by little: rounded to bfloat16 the answer is lost, and
+    float16 overflows. Products of 16-bit numbers are exact in float32, so nothing but the sum is rounded, as in PyTorch's own
+    attention.
+    """
+    if query.dtype == torch.float32:
+        return torch.matmul(query, key.transpose(-1, -2))
+    if not query.is_cuda:
+        return torch.matmul(query.float(), key.float().transpose(-1, -2))
+    flat_query, flat_key = query.flatten(0, 1), key.flatten(0, 1)
+    return torch.bmm(flat_query, flat_key.transpose(-1, -2), out_dtype=torch.float32).view(*query.shape[:3], -1)
 
 
 def _weighted_values(weights: Tensor, value: Tensor) -> Tensor:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from actors.engine.attention import slot_attention
+from actors.engine.attention import slot_attention, slot_attention_in
 from actors.engine.cache import SlotCache
+from tests.tiny import tiny_model
 
 MODULE = nn.Identity()
 
@@ -37,6 +39,48 @@ def test_decoding_equals_float64_attention(heads: tuple[int, int]) -> None:
     scores = query.double() @ keys.transpose(-1, -2) * 16**-0.5 + mask.double()
     exact = (torch.softmax(scores, dim=-1) @ values).transpose(1, 2)
     assert torch.allclose(attend(query, key, value, mask).double(), exact, atol=1e-5)
+
+
+@pytest.mark.parametrize("softcap", [None, 50.0])
+@pytest.mark.parametrize("bias", [0.0, 10.0, 80.0])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_large_scores_lose_no_more_than_in_pytorchs_own_attention(dtype: torch.dtype, bias: float, softcap: float | None) -> None:
+    """Biases on queries and keys, as Qwen2's: at 80 the products are about 1e5, past what float16 holds."""
+    query, key, value, mask = decoding(16, (8, 2), 64)
+    query, key, value = (query + bias).to(dtype), (key + bias).to(dtype), value.to(dtype)
+    scores = query.double() @ key.double().repeat_interleave(4, dim=1).transpose(-1, -2) * 16**-0.5
+    scores = scores if softcap is None else torch.tanh(scores / softcap) * softcap
+    exact = torch.softmax(scores + mask.double(), dim=-1) @ value.double().repeat_interleave(4, dim=1)
+    pytorchs = nn.functional.scaled_dot_product_attention(query, key, value, mask.to(dtype), enable_gqa=True).double()
+    plain = nn.functional.scaled_dot_product_attention(
+        query.double(), key.double(), value.double(), mask.double(), enable_gqa=True
+    )
+    rounding = float((pytorchs - plain).norm() / plain.norm())
+    ours = attend(query, key, value, mask, softcap=softcap).transpose(1, 2).double()
+    assert float((ours - exact).norm() / exact.norm()) <= (2 * rounding if softcap is None else torch.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_qwen2_with_large_biases_stays_as_near_to_float32_as_with_pytorchs_attention(dtype: torch.dtype) -> None:
+    model = tiny_model("qwen2")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(("q_proj.bias", "k_proj.bias")):
+                parameter.fill_(30.0)
+    tokens = torch.randint(6, 200, (1, 40), generator=torch.Generator().manual_seed(1))
+    mask = torch.full((40, 40), -torch.inf).triu(1)[None, None]
+
+    def log_probabilities(attention: AbstractContextManager[None], masks: Any) -> Tensor:
+        with torch.no_grad(), attention:
+            logits: Tensor = model(input_ids=tokens, attention_mask=masks, use_cache=False).logits
+            return logits.double().log_softmax(-1)
+
+    exact = log_probabilities(nullcontext(), None)
+    model.to(dtype)
+    pytorchs = log_probabilities(nullcontext(), None)
+    ours = log_probabilities(slot_attention_in(model), {"full_attention": mask})
+    divergence = [float((exact.exp() * (exact - one)).sum(-1).mean()) for one in (ours, pytorchs)]
+    assert divergence[0] <= 2 * divergence[1]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -1,0 +1,69 @@
+"""What the checks found: printed as it comes, kept for one table and a JSON document. Needs nothing but the standard library."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Verdict = Literal["PASS", "FAIL", "INFO"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: what was looked at, whether it held (INFO: nothing to hold), in words and numbers; seconds since the start."""
+
+    verdict: Verdict
+    name: str
+    text: str
+    numbers: dict[str, float | str]
+    at: float
+
+
+@dataclass
+class Findings:
+    """All findings of a run, in order."""
+
+    all: list[Finding] = field(default_factory=list)
+    _started: float = field(default_factory=time.monotonic)
+
+    def check(self, name: str, held: bool, text: str = "", **numbers: float | str) -> None:
+        """Note whether something held."""
+        self._add("PASS" if held else "FAIL", name, text, numbers)
+
+    def tell(self, name: str, text: str = "", **numbers: float | str) -> None:
+        """Note a measurement that nothing is demanded of."""
+        self._add("INFO", name, text, numbers)
+
+    def section(self, name: str, body: Callable[[], None]) -> None:
+        """Run ``body``; whatever it raises is a failed check with its traceback, and the next section goes on."""
+        try:
+            body()
+        except Exception as error:  # noqa: BLE001 - the run must reach its end on a machine that nobody has seen
+            self._add("FAIL", name, f"{type(error).__name__}: {str(error).splitlines()[0][:300] if str(error) else ''}", {})
+            traceback.print_exc(limit=-6)
+
+    @property
+    def failed(self) -> int:
+        """How many checks did not hold."""
+        return sum(one.verdict == "FAIL" for one in self.all)
+
+    def write(self, path: Path) -> None:
+        """The findings as JSON."""
+        path.write_text(json.dumps([asdict(one) for one in self.all], indent=1) + "\n")
+
+    def summary(self) -> str:
+        """Counts, and the checks that failed."""
+        counts = {verdict: sum(one.verdict == verdict for one in self.all) for verdict in ("PASS", "FAIL", "INFO")}
+        lines = [", ".join(f"{count} {verdict}" for verdict, count in counts.items())]
+        return "\n".join(lines + [f"FAIL {one.name}: {one.text}" for one in self.all if one.verdict == "FAIL"])
+
+    def _add(self, verdict: Verdict, name: str, text: str, numbers: dict[str, float | str]) -> None:
+        finding = Finding(verdict, name, text, numbers, round(time.monotonic() - self._started, 1))
+        self.all.append(finding)
+        shown = " ".join(f"{key}={value}" for key, value in numbers.items())
+        print(f"{finding.at:7.1f}s {verdict} {name}: {text} {shown}".rstrip(), flush=True)

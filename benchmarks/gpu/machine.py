@@ -1,0 +1,165 @@
+"""The machine under test, random models on it, rows to answer, and one run of the engine. Needs torch and transformers alone."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import Qwen2Config
+from transformers.models.auto.modeling_auto import AutoModelForCausalLM
+
+from actors.engine.engine import Engine, EngineModel, batch_dependence
+from actors.engine.packing import Packing
+from actors.engine.rows import Row
+from actors.families import decoder_of
+from actors.prompts import Rendered
+from actors.types import Prompt, Steering
+
+DISTINCT_PROMPTS = 32
+FIRST_WORD = 3
+"""Token ids below are special in every model here."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where the checks run. ``quick``: tiny models only, for trying the checks themselves."""
+
+    device: torch.device
+    quick: bool
+
+    @property
+    def cuda(self) -> bool:
+        """Whether it is a GPU."""
+        return self.device.type == "cuda"
+
+    @property
+    def full(self) -> bool:
+        """Whether models of real size are run."""
+        return self.cuda and not self.quick
+
+    def wait(self) -> None:
+        """For all work given to the device."""
+        if self.cuda:
+            torch.cuda.synchronize(self.device)
+
+    def clear(self) -> None:
+        """Give back what dropped objects held."""
+        gc.collect()
+        if self.cuda:
+            torch.cuda.empty_cache()
+
+    def model(self, config: Any, dtype: torch.dtype) -> EngineModel:
+        """A model of random weights as the worker would hand it to the engine; no token ends an answer.
+
+        On a CPU it is told that bits depend on the batch, so that the batch keeps its shape as it does on CUDA.
+        """
+        torch.manual_seed(0)
+        with torch.device(self.device):
+            model = AutoModelForCausalLM.from_config(config, dtype=dtype).eval()
+        dependence = batch_dependence(model) or "as on CUDA"
+        width = int(config.get_text_config().hidden_size)
+        return EngineModel(
+            model, decoder_of(model), self.device, dtype, width, frozenset(), dependence, Packing(reason="as on CUDA")
+        )
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a run gave: each row's tokens by its number, how steps were done, seconds, and the rows with logits not finite."""
+
+    tokens: dict[int, tuple[int, ...]]
+    decoding: str
+    seconds: float
+    broken: list[int]
+
+    def differing(self, other: Answered) -> int:
+        """Rows of ``other`` whose tokens are not these."""
+        return sum(self.tokens[number] != tokens for number, tokens in other.tokens.items())
+
+
+def steerings(count: int, loaded: EngineModel, kinds: Sequence[str] = ("addition",), strength: float = 4.0) -> list[Steering]:
+    """``count`` steerings along random directions, from a layer on or at a single one in turn, over ``kinds``."""
+    layers = loaded.decoder.n_layers
+    made = []
+    for number in range(count):
+        vector = np.random.default_rng(number).standard_normal((1, loaded.d_model)).astype(np.float32)
+        vector /= np.linalg.norm(vector)
+        kind = kinds[number % len(kinds)]
+        at = tuple(range(layers // 3 + number % 3, layers)) if number % 2 else (layers // 2,)
+        made.append(Steering(at, np.repeat(vector, len(at), axis=0), 1.0 if kind == "ablation" else strength, kind))
+    return made
+
+
+@dataclass(frozen=True)
+class Work:
+    """Rows to answer: ``count`` of them with ``new_tokens`` each, prompts of about ``length`` tokens behind a shared prefix."""
+
+    count: int
+    new_tokens: int
+    length: int = 24
+    prefix: int = 8
+
+    def rows(self, steered: Sequence[Steering], vocabulary: int) -> list[Row]:
+        """The rows, steered in turn by none and each of ``steered``."""
+        random = np.random.default_rng(0)
+
+        def words(many: int) -> tuple[int, ...]:
+            return tuple(int(token) for token in random.integers(FIRST_WORD, vocabulary, many))
+
+        head = words(self.prefix)
+        prompts = [head + words(self.length + number % 7) for number in range(DISTINCT_PROMPTS)]
+        rows = []
+        for number in range(self.count):
+            which = number % (len(steered) + 1)
+            first = min(steered[which - 1].layers) if which else None
+            prompt = Rendered(Prompt(f"p{number}", ""), "", prompts[number % DISTINCT_PROMPTS], self.prefix, 4)
+            rows.append(Row(number, prompt, which, first, self.new_tokens))
+        return rows
+
+
+def answered(machine: Machine, loaded: EngineModel, rows: Sequence[Row], steered: Sequence[Steering], engine: Engine) -> Answered:
+    """Run ``rows`` through ``engine``."""
+    for row in rows:
+        row.restart()
+        row.finite = True
+    machine.wait()
+    started = time.perf_counter()
+    for _ in engine.run(rows, steered):
+        pass
+    machine.wait()
+    seconds = time.perf_counter() - started
+    tokens = {row.job: tuple(row.tokens) for row in rows}
+    return Answered(tokens, engine.decoding, seconds, [row.job for row in rows if not row.finite])
+
+
+def qwen(size: str, machine: Machine) -> Qwen2Config:
+    """The shape of Qwen2.5 ``7B`` or ``32B``; where no model of real size is run, a tiny one of the same family."""
+    if not machine.full:
+        return Qwen2Config(
+            vocab_size=512,
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=6,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            initializer_range=0.3,
+            tie_word_embeddings=False,
+        )
+    shape = {
+        "7B": {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28},
+        "32B": {"hidden_size": 5120, "intermediate_size": 27648, "num_hidden_layers": 64, "num_attention_heads": 40},
+    }[size]
+    heads = {"7B": 4, "32B": 8}[size]
+    return Qwen2Config(
+        vocab_size=152064,
+        **shape,
+        num_key_value_heads=heads,
+        max_position_embeddings=32768,
+        rope_theta=1e6,
+        tie_word_embeddings=False,
+    )

@@ -1,0 +1,131 @@
+"""Single operations: do a row's bits depend on its place or on the number of rows, are attention's scores accurate, does a
+failed recording leave the stream as it was."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear, scaled_dot_product_attention
+
+from actors.engine.attention import slot_attention
+from actors.engine.graphs import CudaStepGraph, recorded
+from benchmarks.gpu.findings import Findings
+from benchmarks.gpu.machine import Machine
+
+LOW = (torch.bfloat16, torch.float16)
+QWEN_7B_PRODUCTS = ((3584, 3584), (512, 3584), (18944, 3584), (3584, 18944), (152064, 3584))
+"""(out, in) of every dense layer of Qwen2.5-7B."""
+ROWS = (16, 32, 64, 128, 256, 512, 1024)
+WORST_ERROR = 2.0
+"""Times PyTorch's own attention's error, against float64."""
+
+
+def cube_tflops(machine: Machine) -> float:
+    """TFLOP/s of a square bfloat16 product, the mean of ten."""
+    size, repeats = (8192, 10) if machine.full else (256, 3)
+    left, right = (torch.randn(size, size, device=machine.device, dtype=torch.bfloat16) for _ in range(2))
+    torch.mm(left, right)
+    machine.wait()
+    started = time.perf_counter()
+    for _ in range(repeats):
+        torch.mm(left, right)
+    machine.wait()
+    return 2 * size**3 * repeats / (time.perf_counter() - started) / 1e12
+
+
+def products(machine: Machine, found: Findings) -> None:
+    """A row's bits must not depend on its place; at how many rows they change is told."""
+    for out, width in QWEN_7B_PRODUCTS if machine.full else ((64, 64),):
+        for dtype in LOW:
+            weight = torch.randn(out, width, device=machine.device, dtype=dtype) * 0.02
+            inputs = torch.randn(ROWS[-1], width, device=machine.device, dtype=dtype)
+            whole = linear(inputs, weight)
+            moved, changed = [], []
+            for rows in ROWS:
+                part = linear(inputs[:rows], weight)
+                order = torch.randperm(rows, device=machine.device)
+                moved += [] if torch.equal(linear(inputs[:rows][order], weight), part[order]) else [rows]
+                changed += [] if torch.equal(part[: ROWS[0]], whole[: ROWS[0]]) else [rows]
+            text = f"place matters at {moved or 'no size'}; bits differ from those of {ROWS[-1]} rows at {changed or 'no size'}"
+            found.check(f"product {width} -> {out} {_name(dtype)}", not moved, text)
+
+
+def attention(machine: Machine, found: Findings) -> None:
+    """A row's bits in the engine's attention must not depend on its place."""
+    rows, heads, groups = (256, 28, 4) if machine.full else (32, 8, 2)
+    for length in (96, 160, 192):
+        query = torch.randn(rows, heads, 1, 128, device=machine.device, dtype=torch.bfloat16)
+        key, value = (torch.randn(rows, groups, length, 128, device=machine.device, dtype=torch.bfloat16) for _ in range(2))
+        mask = torch.zeros(rows, 1, 1, length, device=machine.device)
+        order = torch.randperm(rows, device=machine.device)
+        here = _attend(query, key, value, mask)
+        there = _attend(query[order], key[order], value[order], mask)
+        found.check(f"attention, {length} keys: place", torch.equal(there, here[order]))
+
+
+def large_scores(machine: Machine, found: Findings) -> None:
+    """Keys with large biases (Qwen2): finite in float16, and as near to float64 as PyTorch's own attention."""
+    for dtype in LOW:
+        for bias in (0.0, 10.0, 30.0, 80.0):
+            query = (torch.randn(8, 28, 1, 128, device=machine.device) + bias).to(dtype)
+            key = (torch.randn(8, 4, 64, 128, device=machine.device) + bias).to(dtype)
+            value = torch.randn(8, 4, 64, 128, device=machine.device).to(dtype)
+            exact = _fused(query.double(), key.double(), value.double())
+            mask = torch.zeros(8, 1, 1, 64, device=machine.device)
+            theirs, ours = _error(_fused(query, key, value), exact), _error(_attend(query, key, value, mask), exact)
+            held = ours <= WORST_ERROR * theirs + 1e-6
+            found.check(f"scores with bias {bias:g} {_name(dtype)}", held, pytorch=f"{theirs:.1e}", engine=f"{ours:.1e}")
+
+
+def failed_recording(machine: Machine, found: Findings) -> None:
+    """A step that cannot be recorded: decoding stays eager, the thread is on its stream, and the next recording works."""
+    if not machine.cuda:
+        found.tell("failed recording", "needs CUDA")
+        return
+    counter = torch.zeros(4, device=machine.device)
+    before = torch.cuda.current_stream()
+
+    def reads_on_the_host() -> None:
+        counter.add_(1)
+        float(counter.sum())
+
+    outcome = recorded(reads_on_the_host, [counter], lambda: [counter], CudaStepGraph)
+    found.check("a step that reads on the host stays eager", outcome.replay is None, outcome.mode)
+    found.check("... and leaves the stream", torch.cuda.current_stream() == before)
+    torch.cuda.empty_cache()
+
+    def plain() -> None:
+        counter.add_(1)
+
+    again = recorded(plain, [counter], lambda: [counter], CudaStepGraph)
+    found.check("... and the next one is recorded", again.replay is not None, again.mode)
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    return slot_attention(nn.Identity(), query, key, value, mask, scaling=query.shape[-1] ** -0.5)[0].transpose(1, 2)
+
+
+def _fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    groups = query.shape[1] // key.shape[1]
+    keys, values = (one.repeat_interleave(groups, dim=1) for one in (key, value))
+    return scaled_dot_product_attention(query, keys, values)
+
+
+def _error(found: Tensor, exact: Tensor) -> float:
+    return float((found.double() - exact).norm() / exact.norm())
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+CHECKS: dict[str, Callable[[Machine, Findings], None]] = {
+    "products": products,
+    "attention": attention,
+    "scores": large_scores,
+    "recording": failed_recording,
+}
+"""Every check of this module by its name on the command line."""
