@@ -71,6 +71,12 @@ class ModelWorker:
             loaded = load_model(spec, engine.devices)
         except (AttributeError, TypeError, IndexError, NotImplementedError, AssertionError) as error:
             raise UnsupportedModelError(f"cannot load {spec.location!r}: {type(error).__name__}: {error}") from error
+        info = self.hold(loaded, engine)
+        return replace(info, load_seconds=time.perf_counter() - started)
+
+    def hold(self, loaded: LoadedModel, engine: EngineOptions) -> ModelInfo:
+        """Take up a model that is in memory already, as tried here; raises ``UnsupportedModelError``."""
+        started = time.perf_counter()
         spread = loaded.decoder.spread
         packing = Packing(reason="spread over several devices") if spread else pack(loaded.model, loaded.device)
         engine_model = _for_engine(loaded, packing)
@@ -85,12 +91,12 @@ class ModelWorker:
         slots = self._engine.slots(NOMINAL_CAPACITY)
         self._provenance = {**_provenance(loaded, dependence), "products": self._engine.products, "checked": verdict.record}
         for remark in _remarks(loaded):
-            _LOG.warning("%s: %s", Path(spec.location).name, remark)
+            _LOG.warning("%s: %s", Path(loaded.spec.location).name, remark)
         return ModelInfo(
             n_layers=loaded.decoder.n_layers,
             d_model=loaded.d_model,
             model_type=str(loaded.model.config.model_type),
-            dtype=spec.dtype,
+            dtype=loaded.spec.dtype,
             device=str(loaded.device),
             slots=slots,
             load_seconds=time.perf_counter() - started,

@@ -43,7 +43,7 @@ class CpuClock:
         idle = times.idle + getattr(times, "iowait", 0.0)
         # On Linux guest time is counted in user time already.
         everyone = sum(times) - idle - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
-        return cls(time.perf_counter(), everyone, _own_cpu_seconds())
+        return cls(time.perf_counter(), round(everyone, 6), _own_cpu_seconds())  # rounded: the sum of the parts wavers
 
     def others_since(self, before: CpuClock) -> float:
         """Cores that other processes kept busy since ``before`` (the machine counts in hundredths of a second)."""

@@ -9,14 +9,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from actors.engine.engine import Engine, EngineModel, batch_dependence
-from actors.engine.packing import pack
-from actors.engine.probe import EngineProbe
-from actors.extraction.capture import Captures
 from actors.families import decoder_of
 from actors.loading import DTYPES, LoadedModel
 from actors.prompts import PromptRenderer
-from actors.types import DType, ModelSpec
+from actors.types import DType, EngineOptions, ModelSpec
 from actors.worker import ModelWorker
 from benchmarks.workload import Bench
 
@@ -40,24 +36,18 @@ def random_bench(config: Any, dtype: DType, device: torch.device, slots: int | N
     with torch.device(device):
         model = AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype]).eval()
     model.generation_config.eos_token_id = None
-    decoder = decoder_of(model)
     tokenizer = byte_tokenizer()
-    width = int(config.get_text_config().hidden_size)
     worker = ModelWorker()
-    worker._loaded = LoadedModel(
+    loaded = LoadedModel(
         spec=ModelSpec("folder", "random", dtype=dtype),
         model=model,
         tokenizer=tokenizer,
-        decoder=decoder,
+        decoder=decoder_of(model),
         renderer=PromptRenderer(tokenizer),
         device=device,
         dtype=DTYPES[dtype],
-        d_model=width,
+        d_model=int(config.get_text_config().hidden_size),
         commit="",
     )
-    packing = pack(model, device)
-    dependence = batch_dependence(model, packing)
-    engine_model = EngineModel(model, decoder, device, DTYPES[dtype], width, frozenset(), dependence, packing)
-    worker._engine = Engine(engine_model, slots)
-    worker._captures, worker._probe = Captures(worker._loaded), EngineProbe(engine_model, worker._loaded.renderer.render)
+    worker.hold(loaded, EngineOptions(slots=slots))
     return Bench(worker)

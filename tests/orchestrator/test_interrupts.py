@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -77,8 +78,16 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestrator.interrupts.AGAIN_SECONDS", 0.0)
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """As in a terminal, also where the tests themselves run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_every_signal_waits_for_what_is_written_and_no_second_one_does(number: signal.Signals, quick: None) -> None:
+def test_every_signal_waits_for_what_is_written_and_no_second_one_does(number: signal.Signals, quick: None, heard: None) -> None:
     with pytest.raises(KeyboardInterrupt), Interrupts():
         assert write_twice(number) == "never"
 

@@ -234,7 +234,7 @@ def test_one_bad_job_fails_alone(tiny_worker: Loader) -> None:
 def test_non_finite_logits_fail_their_cell_alone(tiny_worker: Loader) -> None:
     worker = tiny_worker("llama")
     jobs = jobs_of(worker)[:2]
-    endless = Steering((2, 3, 4), np.full((3, 64), 1e38, np.float32), 1e3)
+    endless = Steering((2, 3, 4), np.full((3, 64), 1e38, np.float32), 3.0)  # one shift is finite, two are not
     outcomes = list(worker.generate([GenerationJob("inf", PROMPTS, Decoding(4), endless), *jobs]))
     (failure,) = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     assert (failure.item_id, failure.kind) == ("inf", "non_finite")

@@ -153,7 +153,8 @@ def test_a_part_that_found_no_gpu_is_refused(monkeypatch: pytest.MonkeyPatch, tm
         hf_device_map = {"model.layers.0": 0, "model.layers.1": "disk"}  # noqa: RUF012 - as transformers has it
 
     monkeypatch.setattr(loading, "device_map", lambda devices: {"device_map": "balanced", "max_memory": {}})
-    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", lambda *args, **kwargs: (Elsewhere(), {"missing_keys": []}))
+    found: dict[str, list[str]] = {kind: [] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")}
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", lambda *args, **kwargs: (Elsewhere(), found))
     folder = tiny_folder("llama", tmp_path / "model")
     with pytest.raises(ModelLoadError, match="does not fit into 2 GPUs"):
         loading.load_model(ModelSpec("folder", str(folder)), devices=2)
