@@ -59,7 +59,7 @@ def _findings(series: Series, so_far: str) -> list[str]:
         found += [_best(labelled, series.baseline, so_far), _garbled(labelled, so_far), _unanswered(labelled)]
     if len(labelled) < len(steered):
         found.append(f"{_cells(len(steered) - len(labelled))} not labelled")
-    return [text for text in (*found, _verified(steered, so_far)) if text]
+    return [text for text in (*found, _arrived(steered, so_far)) if text]
 
 
 def _baseline(row: CellRow | None, so_far: str) -> str:
@@ -100,11 +100,11 @@ def _unanswered(rows: Sequence[CellRow]) -> str:
     return f"{cut} of {n} responses without an answer, which had not begun within max_new_tokens" if cut else ""
 
 
-def _verified(rows: Sequence[CellRow], so_far: str) -> str:
-    verified = sum(row.fired is True for row in rows)
-    if verified == len(rows):
-        return f"steering verified in all {len(rows)} steered cells{so_far}" if len(rows) > 1 else f"steering verified{so_far}"
-    return f"steering NOT verified in {len(rows) - verified} of {len(rows)} steered cells{so_far}"
+def _arrived(rows: Sequence[CellRow], so_far: str) -> str:
+    arrived = sum(row.fired is True for row in rows)
+    if arrived == len(rows):
+        return "the shift arrived as asked" + (f" in all {len(rows)} steered cells" if len(rows) > 1 else "") + so_far
+    return f"the shift did NOT arrive as asked in {len(rows) - arrived} of {len(rows)} steered cells{so_far}"
 
 
 def _cells(count: int) -> str:

@@ -12,7 +12,7 @@ from tests.orchestrator.samples import Counts, grid
 def test_the_phenomenon() -> None:
     assert reading(rows_of()) == (
         "smollm2 · refusal: 0/10 refusals unsteered; best cell L15+ x 8: 9/10 coherent refusals [59.6, 98.2]; "
-        "1 of 4 cells mostly garbled, the weakest at L12+ x 8; steering verified in all 4 steered cells"
+        "1 of 4 cells mostly garbled, the weakest at L12+ x 8; the shift arrived as asked in all 4 steered cells"
     )
 
 
@@ -58,7 +58,7 @@ def test_a_part_of_the_plan_is_no_finding() -> None:
     told = reading(rows[:3], 0, planned)
     assert told == (
         "smollm2 · refusal: so far, 3 of 5 cells: 0/10 refusals unsteered; best cell so far L12+ x 8: 1/10 coherent refusals "
-        "[1.8, 40.4]; 1 of 2 cells so far mostly garbled, the weakest at L12+ x 8; steering verified in all 2 steered "
+        "[1.8, 40.4]; 1 of 2 cells so far mostly garbled, the weakest at L12+ x 8; the shift arrived as asked in all 2 steered "
         "cells so far\n2 cells not run yet"
     )
     assert reading(rows[:2], 0, 13).startswith("smollm2 · refusal: so far, 2 of 13 cells: ")
@@ -84,7 +84,7 @@ def test_steering_that_did_not_fire_is_told() -> None:
     rows = rows_of()
     rows[1] = replace(rows[1], fired=False)
     rows[2] = replace(rows[2], fired=None)
-    assert reading(rows).endswith("steering NOT verified in 2 of 4 steered cells")
+    assert reading(rows).endswith("the shift did NOT arrive as asked in 2 of 4 steered cells")
 
 
 def test_unlabelled_cells_are_no_evidence() -> None:
@@ -99,7 +99,7 @@ def test_multiplier_zero_is_no_steered_cell() -> None:
     counts: Counts = {None: (0, 0), (15, 0.0): (9, 0), (15, 8.0): (1, 0)}
     told = reading(rows_of(counts, grid((15,), (0.0, 8.0))))
     assert "best cell L15+ x 8: 1/10" in told
-    assert told.endswith("steering verified")
+    assert told.endswith("the shift arrived as asked")
 
 
 def test_on_a_tie_the_fewest_garbled_then_the_weakest() -> None:
