@@ -15,9 +15,9 @@ from typing import Annotated, Any
 import torch
 import typer
 from rich.console import Console
-from transformers import Qwen2Config
 
 from benchmarks import table
+from benchmarks.gpu.machine import qwen_7b
 from benchmarks.mixing import METRICS, TARGET, configuration, mixed
 from benchmarks.peers import PerCell
 from benchmarks.products import Record, recording
@@ -31,21 +31,6 @@ SHARE_TARGET = 0.50
 PER_CELL_TARGET = 20.0
 PER_CELL_CELLS = 6
 """Cells in the sample of (b); each round runs a third of them."""
-
-
-def qwen_7b() -> Qwen2Config:
-    """The shape of Qwen2.5-7B."""
-    return Qwen2Config(
-        vocab_size=152064,
-        hidden_size=3584,
-        intermediate_size=18944,
-        num_hidden_layers=28,
-        num_attention_heads=28,
-        num_key_value_heads=4,
-        max_position_embeddings=32768,
-        rope_theta=1e6,
-        tie_word_embeddings=False,
-    )
 
 
 def cube_tflops(device: torch.device, size: int = CUBE, repeats: int = 20) -> float:

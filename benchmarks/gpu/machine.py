@@ -137,29 +137,32 @@ def answered(machine: Machine, loaded: EngineModel, rows: Sequence[Row], steered
     return Answered(tokens, engine.decoding, seconds, [row.job for row in rows if not row.finite])
 
 
-def qwen(size: str, machine: Machine) -> Qwen2Config:
-    """The shape of Qwen2.5 ``7B`` or ``32B``; where no model of real size is run, a tiny one of the same family."""
-    if not machine.full:
-        return Qwen2Config(
-            vocab_size=512,
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=6,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            initializer_range=0.3,
-            tie_word_embeddings=False,
-        )
-    shape = {
-        "7B": {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28},
-        "32B": {"hidden_size": 5120, "intermediate_size": 27648, "num_hidden_layers": 64, "num_attention_heads": 40},
-    }[size]
-    heads = {"7B": 4, "32B": 8}[size]
+def qwen_7b() -> Qwen2Config:
+    """The shape of Qwen2.5-7B."""
+    return _qwen2(152064, (3584, 18944), 28, (28, 4))
+
+
+def qwen_32b() -> Qwen2Config:
+    """The shape of Qwen2.5-32B."""
+    return _qwen2(152064, (5120, 27648), 64, (40, 8))
+
+
+def qwen_tiny() -> Qwen2Config:
+    """A tiny model of the same family, for where no model of real size is run."""
+    return _qwen2(512, (64, 128), 6, (4, 2), initializer_range=0.3)
+
+
+def _qwen2(vocabulary: int, widths: tuple[int, int], layers: int, heads: tuple[int, int], **more: float) -> Qwen2Config:
+    """``widths``: of the residual stream and the feed-forward; ``heads``: of queries, and of keys and values."""
     return Qwen2Config(
-        vocab_size=152064,
-        **shape,
-        num_key_value_heads=heads,
+        vocab_size=vocabulary,
+        hidden_size=widths[0],
+        intermediate_size=widths[1],
+        num_hidden_layers=layers,
+        num_attention_heads=heads[0],
+        num_key_value_heads=heads[1],
         max_position_embeddings=32768,
         rope_theta=1e6,
         tie_word_embeddings=False,
+        **more,
     )

@@ -19,7 +19,7 @@ from actors.engine.engine import Engine
 from actors.engine.memory import slot_bytes
 from actors.engine.segments import SegmentRunner
 from benchmarks.gpu.findings import Findings
-from benchmarks.gpu.machine import Answered, Machine, Work, answered, qwen, steerings
+from benchmarks.gpu.machine import Answered, Machine, Work, answered, qwen_7b, qwen_32b, qwen_tiny, steerings
 from benchmarks.gpu.numerics import cube_tflops
 
 CARD_BYTES = int(79.1 * 2**30)
@@ -50,7 +50,7 @@ SETTINGS = (
 
 def seven_billion(machine: Machine, found: Findings) -> None:
     """Tokens per second, share of the measured product rate, time by phase; the same run twice, and eagerly, to the token."""
-    config = qwen("7B", machine)
+    config = qwen_7b() if machine.full else qwen_tiny()
     loaded = machine.model(config, torch.bfloat16)
     cube = cube_tflops(machine)
     found.tell("bfloat16 cube", tflops=f"{cube:.0f}")
@@ -87,7 +87,7 @@ def out_of_memory(machine: Machine, found: Findings) -> None:
     if not machine.cuda:
         found.tell("out of memory", "needs CUDA")
         return
-    config = qwen("7B", Machine(machine.device, quick=True))
+    config = qwen_tiny()
     loaded = machine.model(config, torch.bfloat16)
     steered = steerings(3, loaded)
     rows = Work(1024, 400).rows(steered, config.vocab_size)
@@ -104,7 +104,7 @@ def out_of_memory(machine: Machine, found: Findings) -> None:
 
 def thirty_two_billion(machine: Machine, found: Findings) -> None:
     """32B in bfloat16 under the limit of an 80 GB card: do the slots that are chosen by memory fit, recording included?"""
-    config = qwen("32B", machine)
+    config = qwen_32b() if machine.full else qwen_tiny()
     warnings: list[str] = []
     handler = _Listener(warnings)
     logging.getLogger("actors").addHandler(handler)

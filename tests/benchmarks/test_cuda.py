@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from benchmarks import cuda
+from benchmarks.gpu.machine import qwen_7b
 from benchmarks.timing import Plan
 from benchmarks.workload import Bench
 
@@ -15,7 +16,7 @@ def test_without_cuda_it_says_so_and_ends(monkeypatch: pytest.MonkeyPatch, capsy
 
 
 def test_the_shape_is_that_of_qwen_7b() -> None:
-    config = cuda.qwen_7b()
+    config = qwen_7b()
     head = config.hidden_size // config.num_attention_heads
     attention = config.hidden_size * (2 * config.hidden_size + 2 * config.num_key_value_heads * head)
     feed_forward = 3 * config.hidden_size * config.intermediate_size
