@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -75,8 +75,13 @@ class LocalFiles:
 
     def states(self, folder: str) -> Mapping[str, State]:
         """From one look at the folder and one at each file."""
+        found: dict[str, State] = {}
         with self._entries(folder) as entries:
-            return {entry.name: _state(entry.stat()) for entry in entries if _is_file(entry)}
+            for entry in entries:
+                if _is_file(entry):
+                    with suppress(FileNotFoundError):  # removed since it was listed, as temporary files are
+                        found[entry.name] = _state(entry.stat())
+        return found
 
     def delete(self, name: str) -> bool:
         """Unlink it."""

@@ -116,6 +116,24 @@ def test_the_state_tells_a_new_version(files: Files) -> None:
     assert files.states("")["a"] != first
 
 
+def test_a_listing_beside_a_writer_loses_no_file_and_finds_none_that_is_gone(tmp_path: Path) -> None:
+    """The heartbeat writes while the tables are made: its temporary file comes and goes."""
+    files, over = open_files(tmp_path), threading.Event()
+    files.write("kept", b"x")
+
+    def beat() -> None:
+        while not over.is_set():
+            files.write("driver.json", b"{}")
+
+    writer = threading.Thread(target=beat)
+    writer.start()
+    try:
+        assert all("kept" in files.states("") for _ in range(3000))
+    finally:
+        over.set()
+        writer.join()
+
+
 def test_handles(place: Place) -> None:
     files = open_files(place)
     file = StoredFile(files, "control/pause")
