@@ -19,6 +19,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from actors.wording import Message, Option
 
+NO_TEMPLATE = "the tokenizer has no chat template; steering sweeps need an instruction-tuned model"
+
 
 class _Generation(Extension):
     """``{% generation %}`` marks an assistant's words for training: here it only holds what is in it."""

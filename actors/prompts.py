@@ -12,7 +12,7 @@ from typing import Any
 
 from transformers.utils import chat_template_utils
 
-from actors.chat_templates import names_read
+from actors.chat_templates import NO_TEMPLATE, names_read
 from actors.errors import JobError, UnsupportedModelError
 from actors.types import DATE, Prompt
 from actors.wording import FAULTS, Form, Message, Option, Wording
@@ -48,7 +48,7 @@ class PromptRenderer:
         date: str = DATE,
     ) -> None:
         if not getattr(tokenizer, "chat_template", None):
-            raise UnsupportedModelError("the tokenizer has no chat template; steering sweeps need an instruction-tuned model")
+            raise UnsupportedModelError(NO_TEMPLATE)
         self._tokenizer = tokenizer
         self._wording = Wording(TokenizerTemplate(tokenizer), Form(system_prompt, tuple(options), date))
         self._date = date

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from actors.chat_templates import TemplateText
+from actors.chat_templates import NO_TEMPLATE, TemplateText
 from actors.errors import UnsupportedModelError
 from actors.generation import sentence
 from actors.types import ModelSpec
@@ -66,6 +66,8 @@ def _template(spec: ModelSpec, folder: Path | None) -> TemplateText | None:
         return None
     settings = _object(folder / TOKENIZER)
     source = _source(folder, settings)
+    if settings and "chat_template" not in settings and not any((folder / name).exists() for name in (ALONE, NAMED)):
+        raise InputError.because(NO_TEMPLATE)
     return None if source is None else TemplateText(source, _tokens(settings))
 
 

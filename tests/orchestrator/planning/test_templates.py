@@ -93,13 +93,20 @@ def test_a_template_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
         assert told in refused(model(tmp_path / f"m{number}", template))
 
 
+def test_a_model_without_a_chat_template_is_refused(tmp_path: Path) -> None:
+    assert "models.m.folder: the tokenizer has no chat template" in refused(model(tmp_path / "m"))
+    bare = model(tmp_path / "bare")
+    (bare / "chat_template.jinja").write_text(PLAIN)
+    assert warnings(bare) == []
+
+
 def unseen(folder: Path, **more: Any) -> bool:
     """Whether nothing is said of the model in ``folder`` and an option that no template reads."""
     return remarks_on(ModelSpec("folder", str(folder), template_options=(("x", 1),), **more)) == ()
 
 
 def test_what_is_not_at_hand_is_left_to_whoever_loads_the_model(tmp_path: Path) -> None:
-    assert all(unseen(model(tmp_path / f"m{number}", one)) for number, one in enumerate((None, 7, {"default": 7})))
+    assert all(unseen(model(tmp_path / f"m{number}", one)) for number, one in enumerate((7, {"default": 7})))
     pipe = model(tmp_path / "pipe")
     os.mkfifo(pipe / "chat_template.jinja")
     os.mkfifo(pipe / "generation_config.json")
