@@ -258,6 +258,16 @@ def on_table(name: str, damage: Callable[[Path], None]) -> Damage:
     return lambda out: damage(out / name)
 
 
+def pipe_instead(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def device_instead(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
 FORMS: dict[str, Damage] = {
     **{
         f"{kind} {name}": on(kind, damage)
@@ -271,6 +281,11 @@ FORMS: dict[str, Damage] = {
             "folder instead": folder_instead,
             "link to itself": dead_link,
         }.items()
+    },
+    **{
+        f"{name} a {thing}": lambda out, name=name, damage=damage: damage(out / name)  # type: ignore[misc]
+        for name in ("plan.json", ".compacted", "cells.parquet")
+        for thing, damage in {"pipe": pipe_instead, "link to a device": device_instead}.items()
     },
     "responses flipped bit in the data": on("responses", flip(0.05)),
     "responses flipped bit in the footer": on("responses", flip(0.98)),
@@ -343,6 +358,14 @@ def test_what_was_mended_stays(cli: Callable[..., Result], sweep: Path, monkeypa
     again = json.loads(cli("run", sweep, "--json").stdout)
     assert (again["cells"]["ran"], again["exit_code"]) == (0, 0)
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")} == before
+
+
+@pytest.mark.parametrize("name", ["plan.json", ".compacted", "cells.parquet"])
+def test_status_does_not_wait_for_a_pipe(cli: Callable[..., Result], sweep: Path, name: str) -> None:
+    pipe_instead(sweep.parent / "out" / name)
+    told = cli("status", sweep.parent / "out")
+    assert told.exit_code in (0, 1, 2)
+    assert isinstance(told.exception, SystemExit | None)
 
 
 @pytest.mark.parametrize("kind", ["responses", "labels", "directions"])
