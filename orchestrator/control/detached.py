@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -103,6 +104,8 @@ def _opened(log: Path) -> BinaryIO:
         log.parent.mkdir(parents=True, exist_ok=True)
         if log.is_file() and log.stat().st_size > LOG_BYTES:
             os.replace(log, log.with_name("driver.old.log"))
+        if log.exists() and not log.is_file():
+            raise OSError(errno.ENXIO, "it is no file")  # to open a pipe would wait for its reader
         file = log.open("ab")
         file.write(f"==> {datetime.now().astimezone().isoformat(timespec='seconds')}\n".encode())
         file.flush()

@@ -18,6 +18,7 @@ _ADVICE = {
     errno.EROFS: "make it writable",
     errno.EISDIR: "move away the folder that lies under the name of a file",
     errno.ENOTDIR: "move away the file that lies under the name of a folder",
+    errno.ENXIO: "move away what lies under the name of a file",
     errno.EEXIST: "move away the file that lies under the name of a folder",
     errno.ELOOP: "mend the link that leads to itself",
     errno.ENOENT: "see where its link leads",

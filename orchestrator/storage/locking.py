@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -36,6 +37,8 @@ def exclusive(path: Path) -> Iterator[None]:
         raise _refused(path, error) from error
     try:
         try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise OSError(errno.ENXIO, "it is a pipe or a device")
             _lock(handle, path)
             os.ftruncate(handle, 0)
             os.pwrite(handle, _holder().encode(), 0)

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import InputError
+from orchestrator.storage import StorageError
 from orchestrator.storage.locking import StoreLockedError, exclusive
 
 HOLDER = """
@@ -98,3 +99,12 @@ def test_another_error_of_the_lock_is_raised(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(fcntl, "flock", broken)
     with pytest.raises(OSError, match="Input/output"), exclusive(tmp_path / ".lock"):
         pytest.fail("locked without a lock")
+
+
+def test_a_pipe_in_place_of_the_lock_file_is_told_with_advice(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".lock")
+    with (
+        pytest.raises(StorageError, match=r"it is a pipe or a device.*move away what lies under the name"),
+        exclusive(tmp_path / ".lock"),
+    ):
+        pass
