@@ -47,8 +47,8 @@ EPILOG = """Examples, for python -m orchestrator ...
 
   compare results/quickstart layer=9 layer=15   two cells or groups, tested
 
-Exit codes: 0 done, 1 some cells failed or are damaged, 2 bad input, 3 results cannot be stored,
-130 interrupted."""
+Exit codes: 0 done, 1 some cells failed (of score: files were damaged), 2 bad input,
+3 results cannot be stored or kept, 130 interrupted, 141 nobody reads the output."""
 
 COMPARE_EPILOG = """Examples, for python -m orchestrator compare ...
 
