@@ -9,13 +9,14 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator.errors import as_told, plain
+from orchestrator.errors import InputError, Problem, as_told, plain
 from orchestrator.interrupts import EXIT_INTERRUPTED
 from orchestrator.outlets import trusted
 from orchestrator.program import interruption
@@ -28,8 +29,19 @@ def as_place(written: str) -> Place:
         return place_of(written)
 
 
+def as_results(written: str) -> Place:
+    """A place where a sweep's results may be, for typer: no file, such as the sweep file itself."""
+    place = as_place(written)
+    with input_errors_told():
+        if isinstance(place, Path) and place.is_file():
+            raise InputError(
+                Problem("RESULTS", written, "this is a file", "the results folder of a sweep, or s3://bucket/prefix")
+            )
+    return place
+
+
 ResultsFolder = Annotated[
-    Any, typer.Argument(parser=as_place, help="The results folder of a sweep, or s3://bucket/prefix.", metavar="RESULTS")
+    Any, typer.Argument(parser=as_results, help="The results folder of a sweep, or s3://bucket/prefix.", metavar="RESULTS")
 ]
 """A ``Place``; typer knows no unions."""
 ResultsOption = Annotated[

@@ -69,6 +69,17 @@ def detached(tmp_path: Path) -> Iterator[Callable[..., dict[str, Any]]]:
             continue
 
 
+@pytest.mark.parametrize("command", ["status", "score", "errors", "logs", "pause", "resume", "cancel", "refit"])
+def test_the_sweep_file_in_place_of_its_results_is_bad_input(command: str, cli: Callable[..., Result], tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path)
+    told = cli(command, sweep)
+    assert told.exit_code == 2
+    assert told.stderr.count("error: ") == 1
+    assert "this is a file" in told.stderr
+    assert "allowed: the results folder of a sweep" in told.stderr
+    assert sweep.is_file()
+
+
 def test_a_run_is_detached_paused_resumed_and_cancelled_from_elsewhere(
     cli: Callable[..., Result], tmp_path: Path, detached: Callable[..., dict[str, Any]]
 ) -> None:
