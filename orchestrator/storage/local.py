@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -40,16 +39,15 @@ class LocalFiles:
     def read(self, name: str, most: int | None = None) -> bytes:
         """A bad sector (EIO) makes the file unreadable, not the disk: its item can be made anew. Folders, pipes and devices are
         no files: of some of them a read would never end."""
+        path = self.place / name
         try:
-            with open(self.place / name, "rb", opener=_opened_at_once) as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise FileNotFoundError(errno.ENOENT, "no file, but a pipe or a device", name)
+            if not path.is_file():
+                raise FileNotFoundError(errno.ENOENT, "there is no file", name)
+            with path.open("rb") as file:
                 return file.read(-1 if most is None else most)
         except OSError as error:
             if error.errno == errno.EIO:
                 raise BadSectorError(error.errno, error.strerror) from error
-            if error.errno in (errno.EISDIR, errno.ELOOP, errno.ENXIO):  # a folder, a link to itself, a socket or a lost device
-                raise FileNotFoundError(errno.ENOENT, f"no file, but {error.strerror}", name) from error
             raise self._told(error, f"read {name}") from error
 
     def exists(self, name: str) -> bool:
@@ -153,10 +151,6 @@ def write_for_people(path: Path, content: bytes) -> None:
         write_if_changed(path, content)
     except OSError as error:
         raise StorageError.of(error, f"write {path.name}", str(path.parent)) from error
-
-
-def _opened_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # a pipe would wait for its writer
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,12 +105,21 @@ def test_extraction_goes_on_with_smaller_batches(sweep: TinySweep, device: Calla
     assert len(sweep.store.done_directions()) == 1
 
 
+def lengthen_contrast(sweep: TinySweep) -> None:
+    """Contrast prompts of some 200 tokens: more than anything else that is run, the model's trial at load included."""
+    file = sweep.folder / "refusal.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    longer = [row if row["role"] == "test" else {**row, "text": LONG + row["text"]} for row in rows]
+    file.write_text("".join(json.dumps(row) + "\n" for row in longer))
+
+
 @pytest.mark.parametrize("extractor", ["nnsight", "hooks"])
 def test_a_direction_that_never_fits_fails_with_its_cells_and_no_others(
     sweep: TinySweep, device: Callable[..., None], extractor: str
 ) -> None:
     sweep.write(["Why?"], extractor=extractor, layers=[1])
-    device(lambda rows, tokens: tokens < 12)
+    lengthen_contrast(sweep)
+    device(lambda rows, tokens: tokens < 100)
     told = sweep.run()
     assert told.exit_code == 1
     kinds = sorted((kind, attempt) for kind, _, attempt in sweep.failures().values())
