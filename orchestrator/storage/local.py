@@ -146,9 +146,12 @@ class LocalFiles:
 
 
 def write_for_people(path: Path, content: bytes) -> None:
-    """Write a file that somebody asked for by name, outside of any place; ``StorageError`` when the disk refuses."""
+    """Write a file that somebody asked for by name, outside of any place; ``StorageError`` when the disk refuses, or when
+    there is a folder, a pipe or a device, which a new file would replace for everybody. A link stays one."""
     try:
-        write_if_changed(path, content)
+        if path.exists() and not path.is_file():
+            raise OSError(errno.ENXIO, "it is no file, but a folder, a pipe or a device")
+        write_if_changed(Path(os.path.realpath(path)), content)
     except OSError as error:
         raise StorageError.of(error, f"write {path.name}", str(path.parent)) from error
 

@@ -44,6 +44,11 @@ def _day(text: str) -> str:
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 PathText = Annotated[Text, AfterValidator(lambda text: _a_path(text))]
+Repository = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$"),
+    AfterValidator(lambda text: _a_repository(text)),
+]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
 Strength = Annotated[float, Field(allow_inf_nan=False), AfterValidator(lambda number: number + 0.0)]
@@ -65,6 +70,19 @@ def _a_path(text: str) -> str:
     except InputError as error:
         found = error.problems[0]
         raise fault(found.message, found.allowed or "") from error
+    return text
+
+
+def _a_repository(text: str) -> str:
+    # only sweeps with hub models pay for this import
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(text)
+    except HFValidationError as error:
+        allowed = "organisation/name, up to 96 characters, without '--', '..', '.git' at the end"
+        raise fault("not a valid name", allowed) from error
     return text
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from actors.types import DATE, DType, ExtractorName, Quantization
 from orchestrator.cells import Scope
@@ -24,6 +24,7 @@ from orchestrator.sweep_file.fields import (
     MethodName,
     Name,
     PathText,
+    Repository,
     Row,
     RowOrOne,
     Strength,
@@ -81,7 +82,7 @@ class ModelEntry(Entry):
 
     embedded: Literal["smollm2-135m-instruct"] | None = None
     folder: PathText | None = None
-    hub: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")] | None = None
+    hub: Repository | None = None
     revision: Text | None = None
     adapter: PathText | None = None
     dtype: DType = "float32"

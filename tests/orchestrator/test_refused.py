@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,24 @@ def test_what_else_cannot_be_written(
         (out / "driver.json").write_text(beat)
     monkeypatch.setattr(Path, "open", fail)
     assert_told(cli(*words), ADVICE[code])
+
+
+def test_costs_replace_no_pipe_and_no_folder(cli: Callable[..., Result], sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As root a new file would take the place of /dev/null itself."""
+    monkeypatch.chdir(sweep.parent)
+    os.mkfifo(sweep.parent / "pipe")
+    (sweep.parent / "link").symlink_to("pipe")
+    for out in ("pipe", "link", "", "."):
+        assert_told(cli("refit", sweep.parent / "out", "--out", out), "move away what lies under the name of a file")
+    assert stat.S_ISFIFO((sweep.parent / "pipe").stat().st_mode)
+    assert (sweep.parent / "link").is_symlink()
+
+
+def test_costs_go_where_a_link_leads(cli: Callable[..., Result], sweep: Path) -> None:
+    (sweep.parent / "link.yaml").symlink_to("costs.yaml")
+    assert cli("refit", sweep.parent / "out", "--out", sweep.parent / "link.yaml").exit_code == 0
+    assert (sweep.parent / "link.yaml").is_symlink()
+    assert "devices" in (sweep.parent / "costs.yaml").read_text()
 
 
 def test_the_lock_is_given_up_whatever_the_disk_says_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -216,7 +216,10 @@ def test_near_duplicates_of_the_selected_prompts_are_warnings(tmp_path: Path) ->
         ({"models": {"a": {**EMBEDDED, "revision": "main"}}}, ("models.a", "'revision' goes with 'hub'")),
         ({"models": {"a": {"embedded": "smollm2"}}}, ("models.a.embedded", "did you mean 'smollm2-135m-instruct'?")),
         ({"models": {"a": {"hub": "example/nowhere"}}}, ("models.a.hub", "not known here", "shape: {n_layers")),
-        ({"models": {"a": {"hub": "../up"}}}, ("models.a.hub", "not a valid name", "organisation/name")),
+        *(
+            ({"models": {"a": {"hub": name}}}, ("models.a.hub", "not a valid name", "organisation/name"))
+            for name in ("../up", "some/two--dashes", "some/name.git", "some/dot.", "a..b/x", "x" * 97, "a/" + "x" * 5000)
+        ),
         ({"models": {"a": hub("x", gpus=1, accelerator="A10O")}}, ("models.a.accelerator", "got 'A10O'", "did you mean 'A10G'?")),
         ({"models": {"a": hub("x", accelerator="A100")}}, ("models.a", "'gpus' is 0")),
         ({"models": {"a": hub("x", gpus=1.5)}}, ("models.a.gpus", "got 1.5", "a whole number above 1; a part from 0 to 1")),
