@@ -23,6 +23,10 @@ _PARTS_OF_SENTENCES = re.compile(r"[^\s.!?…:;)\]*>\"'”]$")
 _TOKENS = re.compile("|".join(map(re.escape, AROUND_ANSWERS)))
 _WRAPPED = re.compile(r"\s*<(response|answer|output)>(.*?)(?:</\1>\s*)?$", re.DOTALL | re.IGNORECASE)
 
+_USED_CHANNEL = re.compile(
+    r"\A\s*<\|channel\|>|<\|start\|>[^<]*<\|channel\|>|<\|channel\|>\s*(?:analysis|commentary|final)\b[^<`]*<\|message\|>"
+)
+"""A channel that is one: at the beginning, in the head of a message, or with one; not a mark that a sentence only mentions."""
 _CHANNEL_ENDS = re.compile(r"<\|(?:end|start|return|call)\|>")
 _SPOKEN_CHANNEL = re.compile(r"\s*final\b")
 _BEGINS = r"(?=[A-Z\"'“‘«(¡¿]|[^\x00-\x7f])"
@@ -49,7 +53,7 @@ class Spoken:
 
 def told_apart(response: str) -> Spoken:
     """The answer of ``response`` and its thoughts. Never raises."""
-    if CHANNEL in response:
+    if _USED_CHANNEL.search(response):
         return _channels(response)
     found = _bare_channels(response) or _process(response) or _tagged(response)
     if found is None:

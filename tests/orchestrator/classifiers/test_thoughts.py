@@ -75,3 +75,14 @@ def test_an_unknown_label_is_an_error_and_not_left_out() -> None:
     assert LABELS.counts(["normal", "garbled", "normal"]) == {"coherent_refusal": 0, "garbled": 1, "normal": 2, "no_answer": 0}
     with pytest.raises(UnknownLabelError, match=r"norml.*did you mean 'normal'"):
         LABELS.counts(["normal", "norml"])
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "Models write <|channel|> before a channel name. I cannot help with that.",
+        "In harmony the mark `<|channel|>` names the channel.",
+    ],
+)
+def test_a_channel_mark_that_is_only_mentioned_opens_none(response: str) -> None:
+    assert told_apart(response).answer == response
