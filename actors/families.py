@@ -141,13 +141,14 @@ def _attention_layout(text: Any, n_layers: int) -> tuple[tuple[str, ...], int | 
 
 
 def _by_structure(model: nn.Module, text: Any) -> Family:
-    """An unknown decoder: the one ModuleList of as many modules as there are blocks, outside a vision tower, and the norm beside
-    it, if it has a usual name."""
+    """An unknown decoder: the one ModuleList of as many modules as there are blocks, outside a vision tower and outside such
+    blocks themselves, and the norm beside it, if it has a usual name."""
     lists = [
         name
         for name, module in model.named_modules()
         if isinstance(module, nn.ModuleList) and len(module) == _depth(text) and "vision" not in name
     ]
+    lists = [name for name in lists if not any(name.startswith(f"{outer}.") for outer in lists)]  # a norm per head is no block
     kind = model.config.model_type  # type: ignore[union-attr]
     if len(lists) != 1:
         raise UnsupportedModelError(
