@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from actors.boundary import as_failure
-from actors.engine.engine import Engine, EngineModel, batch_dependence
+from actors.engine.engine import Engine, EngineModel, batch_dependence, is_out_of_memory
 from actors.engine.firing import check_of
 from actors.engine.memory import peak_bytes, return_freed_memory
 from actors.engine.packing import Packing, pack
@@ -229,7 +229,13 @@ class ModelWorker:
 
 
 def _for_engine(loaded: LoadedModel, packing: Packing) -> EngineModel:
-    dependence = None if loaded.decoder.runs_alone else batch_dependence(loaded.model, packing)
+    try:
+        dependence = None if loaded.decoder.runs_alone else batch_dependence(loaded.model, packing)
+    except (AssertionError, ValueError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
+        what = f"model_type {loaded.model.config.model_type!r} in quantization {loaded.spec.quantization!r}"
+        raise UnsupportedModelError(f"{what}: its linear layers do not multiply on this machine: {error}") from error
     parts = (loaded.model, loaded.decoder, loaded.device, loaded.dtype, loaded.d_model, loaded.stop_tokens)
     return EngineModel(*parts, dependence, packing)
 

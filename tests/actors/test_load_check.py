@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertLMHeadModel
 
-from actors import load_check
+from actors import load_check, worker
 from actors.engine import segments
 from actors.engine.alone import AloneRunner
 from actors.engine.attention import masks_for
@@ -87,6 +87,20 @@ def test_an_error_in_the_check_is_a_refusal_but_no_memory_is_not(tmp_path: Path,
     monkeypatch.setattr(load_check, "measured", full)
     with pytest.raises(torch.OutOfMemoryError):
         load(folder)
+
+
+@pytest.mark.parametrize("error", [AssertionError, ValueError, RuntimeError])
+def test_layers_that_do_not_multiply_are_a_refusal(
+    error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As bitsandbytes' 4-bit layers do not on some processors, for numbers of rows that its kernel has no blocks for."""
+
+    def fails(*_: object) -> None:
+        raise error("N must be divisible by block_n")
+
+    monkeypatch.setattr(worker, "batch_dependence", fails)
+    with pytest.raises(UnsupportedModelError, match=r"'llama' in quantization 'none': .* multiply .*: N must be divisible"):
+        load(tiny_folder("llama", tmp_path / "model"))
 
 
 def test_blocks_without_a_residual_stream_are_refused(tmp_path: Path) -> None:
