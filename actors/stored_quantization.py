@@ -6,8 +6,10 @@ A checkpoint that is stored quantized stays so, whatever is asked: it runs as wh
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import get_args
 
 from actors.errors import ModelLoadError
+from actors.types import Quantization
 
 DEQUANTIZED = frozenset({"mxfp4"})
 """Stored forms that are run as ``none``: their weights are unpacked into the model's dtype when they are loaded."""
@@ -47,8 +49,7 @@ def check_quantization(config: Mapping[str, object], asked: str, adapter: bool) 
         )
     can = "none" if stored in DEQUANTIZED else stored
     if asked != can:
-        usable = can in ("none", "int8", "nf4", "nf4-double", "fp4", "fp4-double")
-        ask = f"ask for {can}" if usable else "no quantization here stands for it"
+        ask = f"ask for {can}" if can in get_args(Quantization) else "no quantization here stands for it"
         raise ModelLoadError(
             f"the model is stored in {stored}, so it cannot be run as {asked!r}: {ask}, or take its unquantized form"
         )

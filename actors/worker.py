@@ -69,7 +69,7 @@ class ModelWorker:
             torch.set_num_threads(engine.threads)
         try:
             loaded = load_model(spec, engine.devices)
-        except (AttributeError, TypeError, IndexError, NotImplementedError, AssertionError) as error:
+        except (IndexError, NotImplementedError, AssertionError) as error:
             raise UnsupportedModelError(f"cannot load {spec.location!r}: {type(error).__name__}: {error}") from error
         info = self.hold(loaded, engine)
         return replace(info, load_seconds=time.perf_counter() - started)

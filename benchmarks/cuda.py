@@ -7,7 +7,6 @@ a time through a padded ``generate`` in the same run. Without CUDA it says so, a
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +17,7 @@ from rich.console import Console
 
 from benchmarks import table
 from benchmarks.gpu.machine import qwen_7b
+from benchmarks.gpu.numerics import CUBE, cube_tflops
 from benchmarks.mixing import METRICS, TARGET, configuration, mixed
 from benchmarks.peers import PerCell
 from benchmarks.products import Record, recording
@@ -26,24 +26,10 @@ from benchmarks.ratios import Pair, Ratio, Summary, paired
 from benchmarks.timing import Plan, Rounds, Work, interleave
 from benchmarks.workload import Bench, BenchmarkCell, Engine, Workload, prompts_of
 
-CUBE = 8192
 SHARE_TARGET = 0.50
 PER_CELL_TARGET = 20.0
 PER_CELL_CELLS = 6
 """Cells in the sample of (b); each round runs a third of them."""
-
-
-def cube_tflops(device: torch.device, size: int = CUBE, repeats: int = 20) -> float:
-    """TFLOP/s of square bfloat16 products, the median of a few."""
-    left, right = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
-    seconds = []
-    for _ in range(repeats):
-        _wait(device)
-        started = time.perf_counter()
-        torch.mm(left, right)
-        _wait(device)
-        seconds.append(time.perf_counter() - started)
-    return 2 * size**3 / Summary.of(seconds).median / 1e12
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.program import EXIT_MACHINE
+
 EXIT_CODE = 2
-EXIT_MACHINE = 3
 _SHOWN = 80
 
 

@@ -15,10 +15,8 @@ import torch
 from transformers import BitsAndBytesConfig
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from actors.engine.engine import Engine, EngineModel, batch_dependence
+from actors.engine.engine import Engine, EngineModel
 from actors.engine.graphs import GRAPH
-from actors.engine.packing import Packing
-from actors.families import decoder_of
 from benchmarks.gpu.findings import Findings
 from benchmarks.gpu.machine import Machine, Work, answered, steerings
 from tests.tiny import CONFIGS
@@ -88,17 +86,7 @@ def _quantized_family(kind: str, config: BitsAndBytesConfig, folder: Path, machi
 def _quantized(folder: Path, config: BitsAndBytesConfig, machine: Machine) -> EngineModel:
     place: dict[str, Any] = {"device_map": {"": machine.device}} if machine.cuda else {}
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, quantization_config=config, **place).eval()
-    width = int(model.config.get_text_config().hidden_size)
-    return EngineModel(
-        model,
-        decoder_of(model),
-        machine.device,
-        torch.bfloat16,
-        width,
-        frozenset(),
-        batch_dependence(model) or "as on CUDA",
-        Packing(reason="as on CUDA"),
-    )
+    return machine.held(model, torch.bfloat16)
 
 
 CHECKS: dict[str, Callable[[Machine, Findings], None]] = {"families": families, "quantized": quantized}

@@ -61,8 +61,12 @@ class Machine:
         torch.manual_seed(0)
         with torch.device(self.device):
             model = AutoModelForCausalLM.from_config(config, dtype=dtype).eval()
+        return self.held(model, dtype)
+
+    def held(self, model: Any, dtype: torch.dtype) -> EngineModel:
+        """A model that is on this machine already, likewise."""
         dependence = batch_dependence(model) or "as on CUDA"
-        width = int(config.get_text_config().hidden_size)
+        width = int(model.config.get_text_config().hidden_size)
         return EngineModel(
             model, decoder_of(model), self.device, dtype, width, frozenset(), dependence, Packing(reason="as on CUDA")
         )

@@ -3,6 +3,7 @@ failed recording leave the stream as it was."""
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 
@@ -15,6 +16,7 @@ from actors.engine.graphs import CudaStepGraph, recorded
 from benchmarks.gpu.findings import Findings
 from benchmarks.gpu.machine import Machine
 
+CUBE = 8192
 LOW = (torch.bfloat16, torch.float16)
 QWEN_7B_PRODUCTS = ((3584, 3584), (512, 3584), (18944, 3584), (3584, 18944), (152064, 3584))
 """(out, in) of every dense layer of Qwen2.5-7B."""
@@ -23,17 +25,18 @@ WORST_ERROR = 2.0
 """Times PyTorch's own attention's error, against float64."""
 
 
-def cube_tflops(machine: Machine) -> float:
-    """TFLOP/s of a square bfloat16 product, the mean of ten."""
-    size, repeats = (8192, 10) if machine.full else (256, 3)
-    left, right = (torch.randn(size, size, device=machine.device, dtype=torch.bfloat16) for _ in range(2))
-    torch.mm(left, right)
-    machine.wait()
-    started = time.perf_counter()
+def cube_tflops(device: torch.device, size: int = CUBE, repeats: int = 20) -> float:
+    """TFLOP/s of square bfloat16 products, the median of a few."""
+    left, right = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
+    machine = Machine(device, quick=False)
+    seconds = []
     for _ in range(repeats):
+        machine.wait()
+        started = time.perf_counter()
         torch.mm(left, right)
-    machine.wait()
-    return 2 * size**3 * repeats / (time.perf_counter() - started) / 1e12
+        machine.wait()
+        seconds.append(time.perf_counter() - started)
+    return 2 * size**3 / statistics.median(seconds) / 1e12
 
 
 def products(machine: Machine, found: Findings) -> None:

@@ -20,7 +20,7 @@ from actors.engine.memory import slot_bytes
 from actors.engine.segments import SegmentRunner
 from benchmarks.gpu.findings import Findings
 from benchmarks.gpu.machine import Answered, Machine, Work, answered, qwen_7b, qwen_32b, qwen_tiny, steerings
-from benchmarks.gpu.numerics import cube_tflops
+from benchmarks.gpu.numerics import CUBE, cube_tflops
 
 CARD_BYTES = int(79.1 * 2**30)
 """What a process may use of an A100 or H100 of 80 GB."""
@@ -52,7 +52,7 @@ def seven_billion(machine: Machine, found: Findings) -> None:
     """Tokens per second, share of the measured product rate, time by phase; the same run twice, and eagerly, to the token."""
     config = qwen_7b() if machine.full else qwen_tiny()
     loaded = machine.model(config, torch.bfloat16)
-    cube = cube_tflops(machine)
+    cube = cube_tflops(machine.device, CUBE if machine.full else 256)
     found.tell("bfloat16 cube", tflops=f"{cube:.0f}")
     products = sum(one.numel() for one in loaded.model.parameters()) - config.vocab_size * config.hidden_size
     kept: dict[str, Answered] = {}

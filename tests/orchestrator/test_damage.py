@@ -21,7 +21,6 @@ from safetensors import safe_open
 from safetensors.numpy import load, save
 from typer.testing import CliRunner, Result
 
-from orchestrator import run
 from orchestrator.cli import app
 from orchestrator.pool import POOLS
 from orchestrator.records import compaction
@@ -29,6 +28,7 @@ from orchestrator.records.folder import Folder
 from orchestrator.schema import RECORD_KEY
 from orchestrator.store import Store
 from tests.fake_cli import with_fake_worker
+from tests.orchestrator.quick_cli import quick_cli
 from tests.orchestrator.test_cli import no_pool, write_sweep
 from tests.orchestrator.test_rounds import write as write_rounds
 
@@ -42,9 +42,7 @@ Damage = Callable[[Path], None]
 
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    monkeypatch.setitem(POOLS, "local", with_fake_worker(POOLS["local"]))
-    monkeypatch.setattr(run, "write_report", lambda store: None)  # its figures take longer than all else here
-    return lambda *arguments: CliRunner().invoke(app, [str(one) for one in arguments])
+    return quick_cli(monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from orchestrator import run
 from orchestrator.cli import app
 from orchestrator.pool import POOLS
 from orchestrator.storage import StorageError
 from orchestrator.storage.locking import exclusive
 from orchestrator.store import Store
 from tests.fake_cli import with_fake_worker
+from tests.orchestrator.quick_cli import quick_cli
 from tests.orchestrator.test_cli import no_pool, write_sweep
 
 LOCKING: dict[str, Callable[[Path], list[object]]] = {
@@ -44,9 +44,7 @@ ADVICE = {
 
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    monkeypatch.setitem(POOLS, "local", with_fake_worker(POOLS["local"]))
-    monkeypatch.setattr(run, "write_report", lambda store: None)
-    return lambda *arguments: CliRunner().invoke(app, [str(one) for one in arguments])
+    return quick_cli(monkeypatch)
 
 
 @pytest.fixture(scope="module")
