@@ -66,9 +66,9 @@ def tally(request: pytest.FixtureRequest) -> Tally:
     return request.config.stash[TALLY]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster() -> Iterator[SimulatedCluster]:
-    """One cluster for all runs; each begins with all its nodes."""
+    """One cluster for all runs, gone when they are over; each begins with all its nodes."""
     if " " in sys.executable:
         pytest.skip("on the nodes of a cluster Ray starts no worker whose Python lies in a path with a space")
     with SimulatedCluster() as running:
@@ -87,7 +87,7 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     return Undisturbed(asked, content_of(results))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def wide(cluster: SimulatedCluster, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     """The large sweep, undisturbed."""
     folder = tmp_path_factory.mktemp("wide")

@@ -308,7 +308,7 @@ def test_what_ray_starts_has_none_of_the_driver_s_secrets(
     inside = set(loaded.info.provenance["variables"].split())
     assert inside & {*SECRETS, "ALSO", "WANTED"} == {"HF_TOKEN", "ALSO", "WANTED"}
     assert {"PATH", "HOME"} <= inside
-    started = processes_of_ray()
+    started = descendants()
     assert int(loaded.info.provenance["pid"]) in {one.pid for one in started}
     assert any(one.name() == "gcs_server" for one in started)
     for process in started:
@@ -321,7 +321,7 @@ def test_ray_listens_on_loopback_alone_and_shares_no_metrics(ray_pool: Callable[
     """Every listening socket of every process, this one's included, by what the kernel says of it."""
     pool = ray_pool(OPTIONS)
     run(pool, load())
-    listening = {(process.name(), *where) for process in [psutil.Process(), *processes_of_ray()] for where in listeners(process)}
+    listening = {(process.name(), *where) for process in [psutil.Process(), *descendants()] for where in listeners(process)}
     assert {"gcs_server", "raylet"} <= {name for name, _, _ in listening}
     assert [one for one in listening if not ip_address(one[1]).is_loopback] == []
     http = [(name, port) for name, _, port in listening if b"ray_" in asked_for_metrics(port)]
@@ -355,8 +355,8 @@ def test_nobody_else_enters_the_folder_or_joins(ray_pool: Callable[[PoolOptions]
         read_settings_anew()
 
 
-def processes_of_ray() -> list[psutil.Process]:
-    """All that this process has started, directly or not: Ray's own and the workers."""
+def descendants() -> list[psutil.Process]:
+    """All that this process has started, directly or not: of ``local_ray`` Ray's own and the workers."""
     return [one for one in psutil.Process().children(recursive=True) if one.status() != psutil.STATUS_ZOMBIE]
 
 
