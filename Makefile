@@ -37,9 +37,9 @@ run: setup ## Run a sweep (SWEEP=sweeps/quickstart.yaml); the same command conti
 	@echo "==> $(PY) -m orchestrator run $(SWEEP)"
 	@$(PY) -m orchestrator run "$(SWEEP)"
 
-test: setup-dev ## Run the tests
+test: setup-dev ## Run the tests, two files at a time
 	@echo "==> running the tests"
-	@$(PY) -m pytest -m "not slow"
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not slow" -n 2 --dist loadfile
 
 lint: setup-dev ## ruff: lint and format
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
