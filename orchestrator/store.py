@@ -226,15 +226,15 @@ class Store:
 
     def cell_rows(self) -> list[CellRow]:
         """The rows of ``cells.parquet`` as the last ``compact`` wrote them; none before the first."""
-        return _none_if_absent(lambda: self._folder.rows(self._folder.cells, schema.rows_of))
+        return _none_if_absent(lambda: self._folder.rows(self._folder.cells, schema.CELLS))
 
     def direction_rows(self) -> list[DirectionRow]:
         """The rows of ``directions.parquet`` as the last ``compact`` wrote them; none before the first."""
-        return _none_if_absent(lambda: self._folder.rows(self._folder.direction_table, schema.direction_rows_of))
+        return _none_if_absent(lambda: self._folder.rows(self._folder.direction_table, schema.DIRECTIONS))
 
     def transfer_rows(self) -> list[TransferRow]:
         """The rows of ``transfer.parquet`` as the last ``compact`` wrote them; none before the first."""
-        return _none_if_absent(lambda: self._folder.rows(self._folder.transfers, schema.transfer_rows_of))
+        return _none_if_absent(lambda: self._folder.rows(self._folder.transfers, schema.TRANSFERS))
 
     def directions(self) -> StoredDirections:
         """The stored direction sets, read when asked for."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 from orchestrator.errors import InputError, Problem, nearest_name
 
@@ -91,18 +91,17 @@ LABEL_NAMES: tuple[LabelName, ...] = LABELS.names
 
 @dataclass(frozen=True)
 class Label:
-    """The label of one response.
+    """The label of one response; a row of ``labels/<cell_id>.parquet``."""
 
-    ``evidence`` is a short JSON object: the rule that decided, and the phrase it matched or the numbers it measured.
-    ``classifier`` is ``name@version`` of the classifier that gave the label. ``answer`` is the text that was judged, where
-    that is not the whole response but what the model said after its thoughts; empty where it had not begun.
-    """
-
-    prompt_id: str
-    label: LabelName
-    evidence: str
-    classifier: str
-    answer: str | None = None
+    prompt_id: Annotated[str, "of the prompt, in the behavior's file"]
+    label: Annotated[LabelName, "what the answer is"]
+    evidence: Annotated[str, "why, a JSON object: the rule that decided, and the phrase it matched or the numbers it measured"]
+    classifier: Annotated[str, "`name@version` of what gave the label"]
+    answer: Annotated[
+        str | None,
+        "what was judged, where that is not the whole response but what the model said after its thoughts; empty where that had "
+        "not begun",
+    ] = None
 
 
 class Classifier(Protocol):

@@ -17,7 +17,7 @@ from orchestrator.records.directions_table import StoredDirections, direction_ro
 from orchestrator.records.folder import Folder
 from orchestrator.records.parts import StoredCell
 from orchestrator.records.plan_file import PlannedCells
-from orchestrator.records.rows import CellAxes, CellGeometry, CellRow, CellTally, tally_of
+from orchestrator.records.rows import CellAxes, CellGeometry, CellPrompts, CellRow, CellTally, tally_of
 from orchestrator.records.transfers import Controls, cross_cosine, transfer_rows
 from orchestrator.schema import Table
 from orchestrator.storage import State, StoredFile, UnreadableFileError
@@ -108,7 +108,7 @@ def _labels(folder: Folder, cell_id: str, responses: Table) -> tuple[list[Label]
 def _row(axes: CellAxes, stored: StoredCell, tally: CellTally) -> CellRow:
     at = stored.steered
     placed = axes if at is None else replace(axes, layers=at.layers, source_layer=at.source_layer)
-    parts = (placed, stored.measures, tally, CellGeometry(prompts_sha256=stored.prompts_sha256))
+    parts = (placed, stored.measures, tally, CellPrompts(prompts_sha256=stored.prompts_sha256), CellGeometry())
     return CellRow(**{field.name: getattr(part, field.name) for part in parts for field in fields(part)})
 
 
@@ -131,7 +131,7 @@ def _write_tables(folder: Folder, planned: PlannedCells, finished: Iterable[_Fin
 
     def stream_responses(file: BinaryIO) -> None:
         nonlocal written
-        with schema.open_writer(file, schema.RESPONSES) as writer:
+        with schema.open_writer(file, schema.RESPONSES.schema) as writer:
             for batch in _batches(finished, found):
                 writer.write_table(batch)
                 written += batch.num_rows
@@ -143,9 +143,9 @@ def _write_tables(folder: Folder, planned: PlannedCells, finished: Iterable[_Fin
     rows = with_cosines(found.rows, directions, lambda row: cross_cosine(stored, controls, row))
     transfers = transfer_rows(planned, rows, controls, found.refused)
     quarantined += stored.damaged
-    changed |= _write_table(folder.cells, schema.cells_table(rows))
-    changed |= _write_table(folder.direction_table, schema.table_of(directions, schema.DIRECTIONS))
-    changed |= _write_table(folder.transfers, schema.table_of(transfers, schema.TRANSFERS))
+    changed |= _write_table(folder.cells, schema.CELLS.table(rows))
+    changed |= _write_table(folder.direction_table, schema.DIRECTIONS.table(directions))
+    changed |= _write_table(folder.transfers, schema.TRANSFERS.table(transfers))
     return CompactSummary(len(planned.cells), len(rows), sum(not row.labelled for row in rows), written, changed=changed)
 
 

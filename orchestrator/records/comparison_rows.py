@@ -1,95 +1,97 @@
 """The rows of the tables that compare: a direction with its full precision, a transferred direction with the target's own.
 
-Frozen dataclasses of columns; ``schema`` derives their Parquet types. A number that cannot be had is None.
+Frozen dataclasses that declare the columns. A number that cannot be had is None.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+_TRANSFERRED = "coherent refusals with the transferred direction, their share of `n`, and its 95 % Wilson interval"
+_CONTROL = "the same of the control's own responses"
+_OTHERS = "its other labels"
+_JOINT = "95 % percentile bootstrap that draws the same prompts in both arms; infinity stands for no upper bound"
+_INDEPENDENT = "each arm drawn for itself, as in the paper's Table 10"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DirectionRow:
     """One row of ``directions.parquet``: the direction of one stored set at one layer (0-based).
 
-    ``model`` and ``behavior`` are the sweep's words, ``prompts_sha256`` the digest of the contrast prompts. ``raw_norm``: the
-    direction's before normalising; ``residual_norm``: mean last-token norm over the contrast prompts. ``selected``: the
-    method's own choice of layer, with a ``warning`` where it does not tell the classes apart. ``full_precision_*`` compare a
-    quantized model with the same model unquantized, of which float32 is preferred, then bfloat16, then float16: the direction
-    by the same method, options, tool and prompts at the same layer (SCIENCE.md section 6). They are None where the model is not
-    quantized or that direction is not stored.
+    ``full_precision_*`` compare a quantized model with the same model unquantized, of which float32 is preferred, then
+    bfloat16, then float16. They are None where the model is not quantized or that direction is not stored.
     """
 
-    direction_id: str
-    variant: str
-    model: str
-    quantization: str
-    dtype: str
-    behavior: str
-    prompts_sha256: str
-    method: str
-    method_options: str
-    extractor: str
-    layer: int
-    n_layers: int | None
-    depth: float | None
-    raw_norm: float
-    residual_norm: float
-    selected: bool
-    full_precision_direction_id: str | None = None
-    full_precision_cosine: float | None = None
-    full_precision_raw_norm: float | None = None
-    warning: str | None = None
+    direction_id: Annotated[str, "names the set by its content: `directions/<direction_id>.safetensors`"]
+    variant: Annotated[str, "id of the model that it was found in, with its quantization, dtype, adapter and system prompt"]
+    model: Annotated[str, "the sweep's name of that model"]
+    quantization: Annotated[str, "`none` or its name"]
+    dtype: Annotated[str, "in which the model computes"]
+    behavior: Annotated[str, "the sweep's name of the behavior"]
+    prompts_sha256: Annotated[str, "digest of the contrast prompts"]
+    method: Annotated[str, "how it was found ([methods.md](methods.md))"]
+    method_options: Annotated[str, "its options, a JSON object"]
+    extractor: Annotated[str, "the tool that read the activations"]
+    layer: Annotated[int, "of the model, from 0"]
+    n_layers: Annotated[int | None, "layers of the model"]
+    depth: Annotated[float | None, "layer / n_layers"]
+    raw_norm: Annotated[float, "norm of the direction before it was made a unit vector"]
+    residual_norm: Annotated[float, "mean norm of the residual stream at that layer over the contrast prompts"]
+    selected: Annotated[bool, "whether the method chose this layer"]
+    full_precision_direction_id: Annotated[str | None, "the same model's set unquantized"] = None
+    full_precision_cosine: Annotated[float | None, "between the two, by the same method, options, tool and prompts"] = None
+    full_precision_raw_norm: Annotated[float | None, "its `raw_norm`"] = None
+    warning: Annotated[str | None, "where the chosen layer does not tell the classes apart"] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransferRow:
     """One row of ``transfer.parquet``: a finished cell steered with another model's direction, beside its self-control.
 
-    ``source`` and ``target`` name model variants (``model`` or ``model/quantization``). The control is the target steered
-    with its own direction at the corresponding layer, everything else being equal; where the method chose the source's
-    layer and no cell has the corresponding one, it is the target's cell at its own chosen layer (``control_layer`` tells).
-    ``coherent_refusal_n`` of ``n`` responses refuse, ``control_refusal_n`` of ``control_n`` of the control's; intervals are
-    95 % Wilson. ``te`` = transferred rate / control rate, None when the control's is 0 or missing; ``te_low`` and
-    ``te_high`` by joint resampling of the prompts, ``te_independent_*`` by independent resampling, as the paper's Table 10;
-    infinity stands for no upper bound. ``mcnemar_p``: exact, two-sided. ``cross_cosine``: of the two unit directions.
+    The control is the target steered with its own direction at the corresponding layer, everything else being equal; where
+    the method chose the source's layer and no cell has the corresponding one, it is the target's cell at its own chosen layer.
     """
 
-    cell_id: str
-    control_id: str | None
-    source: str
-    target: str
-    behavior: str
-    method: str
-    method_options: str
-    extractor: str
-    scope: str | None
-    intervention: str
-    multiplier: float
-    max_new_tokens: int
-    source_layer: int | None
-    layer: int
-    depth: float | None
-    control_layer: int | None
-    layer_selected: bool
-    in_sample: bool | None
-    n: int
-    coherent_refusal_n: int | None
-    coherent_refusal_rate: float | None
-    coherent_refusal_low: float | None
-    coherent_refusal_high: float | None
-    garbled_n: int | None
-    normal_n: int | None
-    control_n: int | None
-    control_refusal_n: int | None
-    control_refusal_rate: float | None
-    control_refusal_low: float | None
-    control_refusal_high: float | None
-    te: float | None
-    te_low: float | None
-    te_high: float | None
-    te_independent_low: float | None
-    te_independent_high: float | None
-    mcnemar_p: float | None
-    cross_cosine: float | None
-    no_answer_n: int | None = None
+    cell_id: Annotated[str, "the transfer cell"]
+    control_id: Annotated[
+        str | None,
+        "its control: the target steered with its own direction at the corresponding layer, with the same method, options, "
+        "scope, intervention, multiplier, prompts and decoding, an ordinary cell of the grid; null when none is finished",
+    ]
+    source: Annotated[str, "model that the direction comes from: `model` or `model/quantization`"]
+    target: Annotated[str, "model that was steered"]
+    behavior: Annotated[str, "the sweep's name of the behavior"]
+    method: Annotated[str, "how the direction was found ([methods.md](methods.md))"]
+    method_options: Annotated[str, "its options, a JSON object"]
+    extractor: Annotated[str, "the tool that read the activations"]
+    scope: Annotated[str | None, "which layers are steered, in the sweep's word"]
+    intervention: Annotated[str, "what the direction does to the residual stream"]
+    multiplier: Annotated[float, "what the unit direction is multiplied by"]
+    max_new_tokens: Annotated[int, "tokens that a response may have"]
+    source_layer: Annotated[int | None, "layer of the source model whose direction acted"]
+    layer: Annotated[int, "first steered layer of the target"]
+    depth: Annotated[float | None, "that layer as a share of the depth"]
+    control_layer: Annotated[int | None, "the same of the control"]
+    layer_selected: Annotated[bool, "whether the method chose the layer"]
+    in_sample: Annotated[bool | None, "as in `cells.parquet`"]
+    n: Annotated[int, "responses"]
+    coherent_refusal_n: Annotated[int | None, _TRANSFERRED]
+    coherent_refusal_rate: Annotated[float | None, _TRANSFERRED]
+    coherent_refusal_low: Annotated[float | None, _TRANSFERRED]
+    coherent_refusal_high: Annotated[float | None, _TRANSFERRED]
+    garbled_n: Annotated[int | None, _OTHERS]
+    normal_n: Annotated[int | None, _OTHERS]
+    control_n: Annotated[int | None, _CONTROL]
+    control_refusal_n: Annotated[int | None, _CONTROL]
+    control_refusal_rate: Annotated[float | None, _CONTROL]
+    control_refusal_low: Annotated[float | None, _CONTROL]
+    control_refusal_high: Annotated[float | None, _CONTROL]
+    te: Annotated[float | None, "transferred rate / control rate, null when the control's is 0 or missing"]
+    te_low: Annotated[float | None, _JOINT]
+    te_high: Annotated[float | None, _JOINT]
+    te_independent_low: Annotated[float | None, _INDEPENDENT]
+    te_independent_high: Annotated[float | None, _INDEPENDENT]
+    mcnemar_p: Annotated[float | None, "McNemar's exact test of the two arms, two-sided"]
+    cross_cosine: Annotated[float | None, "between the two unit directions"]
+    no_answer_n: Annotated[int | None, _OTHERS] = None

@@ -44,11 +44,11 @@ class Expected:
 
 def lacking(folder: Folder, planned: PlannedCells, expected: Expected) -> Lacking:
     """What the tables in ``folder`` lack. A damaged one is moved away."""
-    rows = _read(lambda: folder.rows(folder.cells, schema.rows_of))
+    rows = _read(lambda: folder.rows(folder.cells, schema.CELLS))
     wanted = {axes.cell_id: axes.n for axes in planned.cells if axes.cell_id in expected.finished}
     sets = {one.id for one in planned.directions if one.id in expected.finished}
-    found = _read(lambda: {row.direction_id for row in folder.rows(folder.direction_table, schema.direction_rows_of)})
-    transfers = _read(lambda: len(folder.rows(folder.transfers, schema.transfer_rows_of)))
+    found = _read(lambda: {row.direction_id for row in folder.rows(folder.direction_table, schema.DIRECTIONS)})
+    transfers = _read(lambda: len(folder.rows(folder.transfers, schema.TRANSFERS)))
     steered_by_others = sum(row.is_transfer and row.layer is not None for row in rows or ())
     told = (
         _cells(folder.cells, None if rows is None else [row.cell_id for row in rows], list(wanted)),

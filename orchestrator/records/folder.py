@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import count
@@ -15,8 +15,8 @@ from actors.types import DirectionSet
 from orchestrator.classifiers import Label
 from orchestrator.records.direction_file import DirectionSource, decode_direction, decode_source
 from orchestrator.records.parts import StoredCell, decode_labels, decode_responses
-from orchestrator.schema import Table, read_table
-from orchestrator.storage import Files, Place, Readable, State, StoredFile, StoredFolder, UnreadableFileError, open_files
+from orchestrator.schema import Layout, read_table
+from orchestrator.storage import Files, Place, State, StoredFile, StoredFolder, UnreadableFileError, open_files
 from orchestrator.storage.atomic import write_bytes, write_if_changed
 
 Kind = Literal["directions", "responses", "labels", "failures", "figures"]
@@ -121,10 +121,10 @@ class Folder:
         with self.quarantining():
             return decode_labels(self.path("labels", cell_id), cell_id)
 
-    def rows(self, path: StoredFile, parse: Callable[[Table, Readable], list[_T]]) -> list[_T]:
+    def rows(self, path: StoredFile, layout: Layout[_T]) -> list[_T]:
         """The rows of a compacted table."""
         with self.quarantining():
-            return parse(read_table(path), path)
+            return layout.rows(read_table(path), path)
 
     def fetch(self, folder: str) -> None:
         """Copy the files directly in ``folder`` of object storage to this machine, but for dot files."""

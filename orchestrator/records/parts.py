@@ -10,6 +10,8 @@ from typing import Any, cast
 from actors.types import CellResult, Response
 from orchestrator.cells import Cell
 from orchestrator.classifiers import LABELS, Label
+from orchestrator.columns import row_of
+from orchestrator.records.response_row import ResponseRow
 from orchestrator.records.rows import CellAxes, CellMeasures, SteeredAt, digest_of
 from orchestrator.schema import LABEL_PART, RESPONSE_PART, Table, decode_part, encode_part
 from orchestrator.storage import Readable, UnreadableFileError
@@ -46,19 +48,8 @@ def encode_responses(axes: CellAxes, at: SteeredAt | None, measures: CellMeasure
     placed = asdict(axes if at is None else replace(axes, layers=at.layers, source_layer=at.source_layer))
     steered = None if at is None else asdict(at)
     record = {"cell_id": axes.cell_id, "axes": placed, "steered": steered, "measures": measured}
-    columns: dict[str, Sequence[object]] = {
-        "prompt_id": [response.prompt_id for response in responses],
-        "prompt": [storable(response.prompt) for response in responses],
-        "response": [storable(response.text) for response in responses],
-        "token_ids": [response.token_ids for response in responses],
-        "prompt_tokens": [response.prompt_tokens for response in responses],
-        "new_tokens": [len(response.token_ids) for response in responses],
-        "finish_reason": [response.finish_reason for response in responses],
-        "marked_response": [_storable(response.marked) for response in responses],
-        "prompt_opens": [_storable(response.prompt_opens) for response in responses],
-    }
     try:
-        return encode_part(RESPONSE_PART, columns, record)
+        return encode_part(RESPONSE_PART, [ResponseRow.of(response) for response in responses], record)
     except ValueError as error:
         raise ValueError(f"{axes.cell_id}: cannot be stored: {error}") from error
 
@@ -72,7 +63,7 @@ def decode_responses(path: Readable, cell_id: str) -> StoredCell:
         if len(answered) != planned or len(set(answered)) != planned:
             raise ValueError(f"it holds {len(answered)} responses to {len(set(answered))} prompts, where {planned} were asked")
         measured = cast("dict[str, Any]", record["measures"])
-        measures = CellMeasures(**{**measured, "finished_at": datetime.fromisoformat(measured["finished_at"])})
+        measures = row_of(CellMeasures, {**measured, "finished_at": datetime.fromisoformat(measured["finished_at"])})
         return StoredCell(table, measures, _steered_at(cast("dict[str, Any] | None", record.get("steered"))))
     except (KeyError, TypeError, ValueError) as error:
         raise UnreadableFileError(path, f"its record is incomplete: {error}") from error
@@ -80,13 +71,12 @@ def decode_responses(path: Readable, cell_id: str) -> StoredCell:
 
 def responses_of(table: Table) -> tuple[Response, ...]:
     """The responses of a response table."""
-    return tuple(_response(row) for row in table.to_pylist())
+    return tuple(row.stored() for row in RESPONSE_PART.typed(table))
 
 
 def encode_labels(cell_id: str, labels: Sequence[Label], labelled_at: datetime) -> bytes:
     """The bytes of ``labels/<cell_id>.parquet``."""
-    columns = {name: [_storable(getattr(label, name)) for label in labels] for name in LABEL_PART.names}
-    return encode_part(LABEL_PART, columns, {"cell_id": cell_id, "labelled_at": labelled_at.isoformat()})
+    return encode_part(LABEL_PART, labels, {"cell_id": cell_id, "labelled_at": labelled_at.isoformat()})
 
 
 def decode_labels(path: Readable, cell_id: str) -> tuple[tuple[Label, ...], datetime]:
@@ -94,7 +84,7 @@ def decode_labels(path: Readable, cell_id: str) -> tuple[tuple[Label, ...], date
     table, record = decode_part(path, LABEL_PART, cell_id)
     LABELS.counts(table.column("label").to_pylist())
     try:
-        labels = tuple(Label(**row) for row in table.to_pylist())
+        labels = tuple(LABEL_PART.typed(table))
         if len({label.prompt_id for label in labels}) != len(labels):
             raise ValueError("it labels a response twice")
         return labels, datetime.fromisoformat(str(record["labelled_at"]))
@@ -102,27 +92,5 @@ def decode_labels(path: Readable, cell_id: str) -> tuple[tuple[Label, ...], date
         raise UnreadableFileError(path, f"its record is incomplete: {error}") from error
 
 
-def storable(text: str) -> str:
-    """``text`` with lone surrogates, which UTF-8 cannot hold, replaced by U+FFFD; anything else is kept as it is."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _storable(text: str | None) -> str | None:
-    return None if text is None else storable(text)
-
-
 def _steered_at(steered: Mapping[str, Any] | None) -> SteeredAt | None:
     return None if steered is None else SteeredAt(tuple(steered["layers"]), steered["source_layer"])
-
-
-def _response(row: Mapping[str, Any]) -> Response:
-    return Response(
-        prompt_id=row["prompt_id"],
-        prompt=row["prompt"],
-        text=row["response"],
-        token_ids=tuple(row["token_ids"]),
-        prompt_tokens=row["prompt_tokens"],
-        finish_reason=row["finish_reason"],
-        marked=row["marked_response"],
-        prompt_opens=row["prompt_opens"],
-    )

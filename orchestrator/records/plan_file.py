@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from orchestrator.cells import DirectionSpec, variant_id
+from orchestrator.columns import row_of
 from orchestrator.errors import InputError
 from orchestrator.json_text import parse_json
 from orchestrator.records.rows import CellAxes, axes_of, digest_of
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from orchestrator.plan import Plan
 
 PLAN_VERSION = 2
-"""Version 1 had no ``incomparable``, no digests of contrast prompts, and said of no cell whether its method chose the layer."""
+"""Raise it when the meaning of what a plan says changes; names that a reader does not know are no reason, for it ignores them.
+
+Version 1 had no ``incomparable``, no digests of contrast prompts, and said of no cell whether its method chose the layer.
+"""
 
 
 @dataclass(frozen=True)
@@ -133,11 +137,11 @@ def _planned(content: dict[str, Any]) -> PlannedCells:
     return PlannedCells(
         name=content["name"],
         classifier=content["classifier"],
-        cells=tuple(CellAxes(**{**cell, "layers": _optional_tuple(cell["layers"])}) for cell in content["cells"]),
-        directions=tuple(PlannedDirection(**direction) for direction in content["directions"]),
-        models=tuple(PlannedVariant(**model) for model in content["models"]),
+        cells=tuple(row_of(CellAxes, {**cell, "layers": _optional_tuple(cell["layers"])}) for cell in content["cells"]),
+        directions=tuple(row_of(PlannedDirection, direction) for direction in content["directions"]),
+        models=tuple(row_of(PlannedVariant, model) for model in content["models"]),
         warnings=tuple(content["warnings"]),
-        incomparable=tuple(PlannedPair(**pair) for pair in content.get("incomparable", ())),
+        incomparable=tuple(row_of(PlannedPair, pair) for pair in content.get("incomparable", ())),
     )
 
 

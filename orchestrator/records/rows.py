@@ -1,4 +1,4 @@
-"""The rows of the results tables as frozen dataclasses. Knows no file and no pyarrow; ``schema`` gives the columns their types.
+"""The rows of the results tables as frozen dataclasses, whose fields declare the columns (see ``columns``). Knows no file.
 
 A field that does not apply is None: a baseline has no steering axes, an unlabelled cell has no tally.
 """
@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from actors.types import CellResult, DirectionSet, ModelSpec
 from orchestrator.cells import Cell, SteeringSpec, variant_id
 from orchestrator.classifiers import LABELS, Label, LabelName
+from orchestrator.columns import Int16
 from orchestrator.statistics import wilson
 
 if TYPE_CHECKING:
@@ -30,122 +31,139 @@ class SteeredAt:
     source_layer: int | None
 
 
+_COUNTED = "how many of the `n` responses, as a share of them, and the ends of its 95 % Wilson interval; null without labels"
+_REFUSALS = f"coherent refusals: {_COUNTED}"
+_GARBLED = f"garbled: {_COUNTED}"
+_NORMAL = f"normal: {_COUNTED}"
+_NO_ANSWER = f"the answer had not begun: {_COUNTED}, and in tables of earlier versions"
+_SHIFT = "the smallest and the largest shift of the residual stream along the one that was asked, as a share of it; 1 is exact"
+
+
 @dataclass(frozen=True, kw_only=True)
 class CellAxes:
-    """Where a cell lies in the sweep: its ids and every axis. ``n`` counts its prompts; layers are absolute, 0-based.
+    """Where a cell lies in the sweep: its ids and every axis. Layers are absolute and 0-based."""
 
-    ``model``, ``behavior``, ``family``, ``source_model``, ``scope`` and ``depth`` are the sweep's own words.
-    ``location`` is a hub repo id, an embedded model's name, or the base name of a folder (paths stay out of results).
-    ``source_layer`` is None for the scope ``own``. ``method_options`` is a JSON object. ``layer_selected``: the method
-    chose the layer; ``layers`` and ``source_layer`` are then None until the cell is finished. ``in_sample``: the cell's
-    prompts are those that chose its setting (False: held-out prompts; None: the sweep chooses nothing).
-    """
-
-    cell_id: str
-    direction_id: str | None
-    variant: str
-    model: str
-    source: str
-    location: str
-    revision: str | None
-    adapter: bool
-    dtype: str
-    quantization: str
-    system_prompt: str | None
-    model_fingerprint: str
-    family: str
-    n_layers: int | None
-    d_model: int | None
-    behavior: str
-    n: int
-    max_new_tokens: int
-    method: str | None
-    method_options: str | None
-    extractor: str | None
-    source_model: str | None
-    is_transfer: bool
-    scope: str | None
-    source_layer: int | None
-    depth: float | None
-    layers: tuple[int, ...] | None
-    intervention: str | None
-    multiplier: float | None
-    layer_selected: bool = False
-    in_sample: bool | None = None
+    cell_id: Annotated[str, "names the cell by its content: `responses/<cell_id>.parquet`"]
+    direction_id: Annotated[str | None, "the direction set that steered: `directions/<direction_id>.safetensors`"]
+    variant: Annotated[str, "id of the model that was steered, with its quantization, dtype, adapter and system prompt"]
+    model: Annotated[str, "the sweep's name of the model that was steered"]
+    source: Annotated[str, "where it comes from: `hub`, `folder` or `embedded`"]
+    location: Annotated[str, "hub repository, base name of the folder (paths stay out of results), or name of the embedded model"]
+    revision: Annotated[str | None, "revision on the hub"]
+    adapter: Annotated[bool, "whether an adapter (LoRA) is applied"]
+    dtype: Annotated[str, "in which the model computes"]
+    quantization: Annotated[str, "`none` or its name"]
+    system_prompt: Annotated[str | None, "put before every prompt"]
+    model_fingerprint: Annotated[str, "digest of the model's files"]
+    family: Annotated[str, "the model's family, as the sweep says it"]
+    n_layers: Annotated[Int16 | None, "layers of the model"]
+    d_model: Annotated[int | None, "width of its residual stream"]
+    behavior: Annotated[str, "the sweep's name of the behavior"]
+    n: Annotated[int, "test prompts, and so responses"]
+    max_new_tokens: Annotated[int, "tokens that a response may have"]
+    method: Annotated[
+        str | None, "how the direction was found ([methods.md](methods.md)); null for a baseline, as is all steering"
+    ]
+    method_options: Annotated[str | None, "its options, a JSON object"]
+    extractor: Annotated[str | None, "the tool that read the activations"]
+    source_model: Annotated[str | None, "the sweep's name of the model that the direction comes from"]
+    is_transfer: Annotated[bool, "whether that is another model than the one that was steered"]
+    scope: Annotated[str | None, "which layers are steered, in the sweep's word"]
+    source_layer: Annotated[Int16 | None, "layer of the source model whose direction acted; null with the scope `own`"]
+    depth: Annotated[float | None, "that layer as a share of the depth, where the sweep asks for it so"]
+    layers: Annotated[tuple[Int16, ...] | None, "where the cell was really steered, ascending"]
+    intervention: Annotated[str | None, "what the direction does to the residual stream"]
+    multiplier: Annotated[float | None, "what the unit direction is multiplied by"]
+    layer_selected: Annotated[bool, "whether the method chose the layer, which then is in no plan"] = False
+    in_sample: Annotated[
+        bool | None,
+        "true where the rate is of the prompts that chose the setting (tables and figures mark it with †), false on held-out "
+        "prompts, null where the sweep chooses nothing",
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class CellMeasures:
-    """What the run measured in a cell.
+class CellPrompts:
+    """What a cell was asked."""
 
-    ``direction_raw_norm`` and ``extraction_residual_norm`` belong to the direction's layer in its source model (with the
-    scope ``own``: to the first steered layer). ``residual_norm`` is the target's, at the first steered layer of the
-    cell's own prompts, and ``norm_ratio`` = multiplier / residual_norm. ``fired`` and the three numbers after it: see
-    ``actors.types.FiredCheck``. ``provenance`` is a JSON object of strings; ``finished_at`` is UTC.
-    """
-
-    direction_raw_norm: float | None
-    extraction_residual_norm: float | None
-    residual_norm: float | None
-    norm_ratio: float | None
-    fired: bool | None
-    shift_ratio_min: float | None
-    shift_ratio_max: float | None
-    off_axis_max: float | None
-    new_tokens: int
-    seconds: float
-    attempt: int
-    worker: str | None
-    template_sha256: str | None
-    provenance: str
-    finished_at: datetime
+    prompts_sha256: Annotated[
+        str | None, "digest of the test prompts: cells with equal digests ran the same prompts in the same order"
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellTally:
-    """What the labels say of a cell: counts, rates (0 to 1) and their 95 % Wilson intervals. ``labelled_at`` is UTC.
+    """What the labels say of a cell: counts, rates (0 to 1) and their 95 % Wilson intervals; None without labels.
 
     Four fields for every label of ``classifiers.LABELS``; rates are shares of all its responses, whatever their label.
     """
 
-    classifier: str | None = None
-    labelled_at: datetime | None = None
-    coherent_refusal_n: int | None = None
-    coherent_refusal_rate: float | None = None
-    coherent_refusal_low: float | None = None
-    coherent_refusal_high: float | None = None
-    garbled_n: int | None = None
-    garbled_rate: float | None = None
-    garbled_low: float | None = None
-    garbled_high: float | None = None
-    normal_n: int | None = None
-    normal_rate: float | None = None
-    normal_low: float | None = None
-    normal_high: float | None = None
-    no_answer_n: int | None = None
-    no_answer_rate: float | None = None
-    no_answer_low: float | None = None
-    no_answer_high: float | None = None
+    classifier: Annotated[str | None, "`name@version` of what gave the labels"] = None
+    labelled_at: Annotated[datetime | None, "when the labels were given"] = None
+    coherent_refusal_n: Annotated[int | None, _REFUSALS] = None
+    coherent_refusal_rate: Annotated[float | None, _REFUSALS] = None
+    coherent_refusal_low: Annotated[float | None, _REFUSALS] = None
+    coherent_refusal_high: Annotated[float | None, _REFUSALS] = None
+    garbled_n: Annotated[int | None, _GARBLED] = None
+    garbled_rate: Annotated[float | None, _GARBLED] = None
+    garbled_low: Annotated[float | None, _GARBLED] = None
+    garbled_high: Annotated[float | None, _GARBLED] = None
+    normal_n: Annotated[int | None, _NORMAL] = None
+    normal_rate: Annotated[float | None, _NORMAL] = None
+    normal_low: Annotated[float | None, _NORMAL] = None
+    normal_high: Annotated[float | None, _NORMAL] = None
+    no_answer_n: Annotated[int | None, _NO_ANSWER] = None
+    no_answer_rate: Annotated[float | None, _NO_ANSWER] = None
+    no_answer_low: Annotated[float | None, _NO_ANSWER] = None
+    no_answer_high: Annotated[float | None, _NO_ANSWER] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellDirection:
+    """The direction's own norms, at its layer in its source model (with the scope ``own``: at the first steered layer)."""
+
+    direction_raw_norm: Annotated[float | None, "norm of the direction before it was made a unit vector, at its layer"]
+    extraction_residual_norm: Annotated[float | None, "mean norm of the residual stream there, over the contrast prompts"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellGeometry:
-    """What the stored files say of a cell beside its own measures.
+    """What the stored directions say of a cell. With the scopes ``own`` and ``list``: at the first steered layer."""
 
-    ``prompts_sha256``: digest of its test prompts (``digest_of``). ``direction_cosine_to_full_precision``: between the
-    direction that steered and that of the same model unquantized (None: not quantized, or none at hand). ``cross_cosine``
-    of a transfer cell: between that direction and the target's own at the corresponding layer. With the scopes ``own`` and
-    ``list`` both are those of the first steered layer.
-    """
-
-    prompts_sha256: str | None = None
-    direction_cosine_to_full_precision: float | None = None
-    cross_cosine: float | None = None
+    direction_cosine_to_full_precision: Annotated[
+        float | None,
+        "for a quantized model, between the direction that steered and that of the same model unquantized (float32 before "
+        "bfloat16 before float16), found by the same method, options, tool and prompts at the same layer; it does not matter "
+        "which of the two models finished first",
+    ] = None
+    cross_cosine: Annotated[
+        float | None,
+        "for a transfer cell, between the direction that steered and the target's own at the corresponding layer",
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class CellRow(CellAxes, CellMeasures, CellTally, CellGeometry):
-    """One row of ``cells.parquet``: a finished cell of the plan."""
+class CellMeasures(CellDirection):
+    """What the run measured in a cell."""
+
+    residual_norm: Annotated[float | None, "mean norm of the residual stream at the first steered layer, over the test prompts"]
+    norm_ratio: Annotated[float | None, "multiplier / residual_norm"]
+    fired: Annotated[bool | None, "whether the steering acted as asked, measured at every steered layer; null without any"]
+    shift_ratio_min: Annotated[float | None, _SHIFT]
+    shift_ratio_max: Annotated[float | None, _SHIFT]
+    off_axis_max: Annotated[float | None, "the largest difference between measured and asked shift, as a share of what was asked"]
+    new_tokens: Annotated[int, "tokens of all its responses"]
+    seconds: Annotated[float, "of work: its share of every forward pass"]
+    attempt: Annotated[Int16, "which attempt succeeded, from 1"]
+    worker: Annotated[str | None, "the worker that ran it"]
+    template_sha256: Annotated[str | None, "digest of the chat template"]
+    provenance: Annotated[str, "versions, device and settings as they ran, a JSON object of strings"]
+    finished_at: Annotated[datetime, "when the responses were stored"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellRow(CellMeasures, CellGeometry, CellDirection, CellTally, CellPrompts, CellAxes):
+    """One row of ``cells.parquet``: a finished cell of the plan. Its columns are those of the last base first."""
 
     def count(self, label: LabelName) -> int:
         """Responses with ``label``; 0 for an unlabelled cell (ask ``labelled`` first)."""
@@ -163,7 +181,7 @@ class CellRow(CellAxes, CellMeasures, CellTally, CellGeometry):
         return self.multiplier is not None
 
     @property
-    def layer(self) -> int | None:
+    def layer(self) -> Int16 | None:
         """The first steered layer."""
         return self.layers[0] if self.layers else None
 

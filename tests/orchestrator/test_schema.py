@@ -4,43 +4,43 @@ from __future__ import annotations
 
 import types
 import typing
-from dataclasses import fields, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from orchestrator.classifiers import Label
 from orchestrator.errors import InputError
 from orchestrator.records.rows import CellRow, Steered, axes_of, measures_of, planned_at, tally_of
 from orchestrator.schema import (
     CELLS,
+    DIRECTIONS,
     LABEL_PART,
     RECORD_KEY,
+    RESPONSE_AXES,
+    RESPONSE_PART,
     RESPONSES,
     SCHEMA_VERSION,
+    TRANSFERS,
+    Layout,
     NewerSchemaError,
-    cells_table,
     decode_part,
     encode_part,
+    layout_of,
     read_table,
     responses_table,
-    rows_of,
 )
 from orchestrator.storage import UnreadableFileError
 from tests.orchestrator.samples import PROMPTS, SHAPE, cell, direction_set, labels_of, result_of
 
 NOW = datetime(2026, 11, 21, 3, 4, 5, 678901, tzinfo=UTC)
-ARROW: dict[object, tuple[pa.DataType, ...]] = {
-    str: (pa.string(),),
-    bool: (pa.bool_(),),
-    int: (pa.int16(), pa.int32()),
-    float: (pa.float64(),),
-    datetime: (pa.timestamp("us", tz="UTC"),),
-    tuple[int, ...]: (pa.list_(pa.int16()),),
-}
-LABELS = {"prompt_id": ["a"], "label": ["normal"], "evidence": ["{}"], "classifier": ["text@3"], "answer": ["Yes."]}
+LABELS = [Label("a", "normal", "{}", "text@3", "Yes.")]
+LATER = pa.schema([*LABEL_PART.schema, pa.field("outcome", pa.string(), nullable=False)])
 
 
 def row(layer: int | None, multiplier: float = 8.0) -> CellRow:
@@ -53,27 +53,47 @@ def row(layer: int | None, multiplier: float = 8.0) -> CellRow:
     return CellRow(**{field.name: getattr(part, field.name) for part in parts for field in fields(part)})
 
 
-def test_every_field_of_a_row_is_a_column_of_its_type() -> None:
-    hints = typing.get_type_hints(CellRow)
-    assert set(hints) == set(CELLS.names)
+TYPES = {
+    str: (pa.string(),),
+    bool: (pa.bool_(),),
+    int: (pa.int16(), pa.int32()),
+    float: (pa.float64(),),
+    datetime: (pa.timestamp("us", tz="UTC"),),
+    tuple[int, ...]: (pa.list_(pa.int16()), pa.list_(pa.int32())),
+}
+
+
+@pytest.mark.parametrize("layout", [CELLS, DIRECTIONS, TRANSFERS, RESPONSE_PART, LABEL_PART], ids=lambda one: one.row.__name__)
+def test_every_field_of_a_row_is_a_column_of_its_type(layout: Layout[object]) -> None:
+    hints = typing.get_type_hints(layout.row)
+    assert list(layout.schema.names) == [one.name for one in fields(layout.row)]  # type: ignore[arg-type]
     for name, hint in hints.items():
-        optional = isinstance(hint, types.UnionType)
-        kind = next(arg for arg in typing.get_args(hint) if arg is not types.NoneType) if optional else hint
-        assert CELLS.field(name).type in ARROW[kind], name
-        assert CELLS.field(name).nullable == optional, name
+        kinds = [kind for kind in typing.get_args(hint) if kind is not types.NoneType]
+        optional = types.NoneType in typing.get_args(hint)
+        kind = kinds[0] if optional else hint
+        wanted = TYPES[str] if typing.get_origin(kind) is typing.Literal else TYPES[kind]
+        assert layout.schema.field(name).type in wanted, name
+        assert layout.schema.field(name).nullable == optional, name
+
+
+def test_what_holds_for_the_cell_stands_beside_each_response() -> None:
+    names = RESPONSES.schema.names
+    assert names == [*RESPONSE_AXES, *RESPONSE_PART.schema.names, "label", "evidence", "classifier", "answer"]
+    assert RESPONSES.schema.field("layer").type == pa.int16()
+    assert all(RESPONSES.schema.field(name).nullable for name in ("layer", "multiplier", "label", "evidence"))
 
 
 @pytest.mark.parametrize("layers", [(None,), (15,), (None, 15, 12), ()])
 def test_rows_come_back(tmp_path: Path, layers: tuple[int | None, ...]) -> None:
     rows = [row(layer) for layer in layers]
     path = tmp_path / "cells.parquet"
-    pq.write_table(cells_table(rows), path)
-    assert pq.read_schema(path).equals(CELLS)
-    assert rows_of(read_table(path), path) == rows
+    pq.write_table(CELLS.table(rows), path)
+    assert pq.read_schema(path).equals(CELLS.schema)
+    assert CELLS.rows(read_table(path), path) == rows
 
 
 def test_a_baseline_has_null_axes_of_proper_types() -> None:
-    table = cells_table([row(None)])
+    table = CELLS.table([row(None)])
     for name in ("layers", "source_layer", "multiplier", "depth", "intervention", "method", "fired", "norm_ratio"):
         assert table.column(name).null_count == 1, name
         assert not pa.types.is_null(table.column(name).type), name
@@ -118,7 +138,7 @@ def test_responses_without_labels_have_nulls_of_type_string() -> None:
         }
     )
     table = responses_table(row(15), part, None)
-    assert table.schema.equals(RESPONSES)
+    assert table.schema.equals(RESPONSES.schema)
     assert table.column("label").null_count == 10
     assert set(table.column("cell_id").to_pylist()) == {one.id}
     labelled = responses_table(row(15), part, labels_of(one, 9, 1))
@@ -129,21 +149,62 @@ def test_a_part_comes_back_with_its_record(tmp_path: Path) -> None:
     path = tmp_path / "cell-a.parquet"
     path.write_bytes(encode_part(LABEL_PART, LABELS, {"cell_id": "cell-a", "ratio": 0.1, "none": None}))
     table, record = decode_part(path, LABEL_PART, "cell-a")
-    assert table.to_pydict() == LABELS
+    assert LABEL_PART.typed(table) == LABELS
     assert record == {"cell_id": "cell-a", "ratio": 0.1, "none": None}
     assert encode_part(LABEL_PART, LABELS, {"cell_id": "cell-a", "ratio": 0.1, "none": None}) == path.read_bytes()
 
 
-def test_columns_that_an_earlier_version_did_not_write_are_null(tmp_path: Path) -> None:
-    path = tmp_path / "cell-a.parquet"
-    earlier = pa.schema([field for field in LABEL_PART if field.name != "answer"])
-    columns = {name: values for name, values in LABELS.items() if name != "answer"}
-    path.write_bytes(encode_part(earlier, columns, {"cell_id": "cell-a"}))
-    table, _ = decode_part(path, LABEL_PART, "cell-a")
-    assert table.schema.equals(LABEL_PART)
-    assert table.to_pydict() == {**columns, "answer": [None]}
-    path.write_bytes(encode_part(pa.schema(list(earlier)[:-1]), columns, {"cell_id": "cell-a"}))
-    with pytest.raises(UnreadableFileError, match="not the part"):  # every version has a classifier's name
+def written(path: Path, table: pa.Table) -> Path:
+    """A part of cell-a that holds ``table``, whatever its columns."""
+    pq.write_table(table.replace_schema_metadata({RECORD_KEY: b'{"cell_id": "cell-a"}'}), path)
+    return path
+
+
+def test_columns_that_an_earlier_version_did_not_write_are_their_default(tmp_path: Path) -> None:
+    earlier = LABEL_PART.table(LABELS).drop_columns("answer")
+    table, _ = decode_part(written(tmp_path / "a", earlier), LABEL_PART, "cell-a")
+    assert table.schema.equals(LABEL_PART.schema)
+    assert LABEL_PART.typed(table) == [replace(LABELS[0], answer=None)]
+    cells = CELLS.table([row(15), row(None)]).drop_columns(["layer_selected", "in_sample", "no_answer_n"])
+    found = CELLS.rows(cells, tmp_path / "cells.parquet")
+    assert [(one.layer_selected, one.in_sample, one.no_answer_n) for one in found] == [(False, None, None)] * 2
+
+
+@pytest.mark.parametrize("order", [LATER.names, LATER.names[::-1]])
+def test_columns_that_a_later_version_added_are_ignored_wherever_they_stand(tmp_path: Path, order: list[str]) -> None:
+    later = pa.table([*LABEL_PART.table(LABELS).columns, ["success"]], schema=LATER).select(order)
+    table, _ = decode_part(written(tmp_path / "a", later), LABEL_PART, "cell-a")
+    assert table.schema.equals(LABEL_PART.schema)
+    assert LABEL_PART.typed(table) == LABELS
+    cells = CELLS.table([row(15)]).append_column("success_n", [[9]])
+    assert CELLS.rows(cells, tmp_path / "cells.parquet") == [row(15)]
+
+
+def test_a_new_column_with_a_default_needs_nothing_else() -> None:
+    @dataclass(frozen=True)
+    class LabelRow(Label):
+        outcome: Annotated[str | None, "success, or not"] = None
+        weight: Annotated[float, "of the response"] = 1.0
+
+    layout = layout_of(LabelRow)
+    assert layout.rows(LABEL_PART.table(LABELS), Path("part")) == [LabelRow(**asdict(LABELS[0]), outcome=None, weight=1.0)]
+    assert LABEL_PART.rows(layout.table([LabelRow(**asdict(LABELS[0]), outcome="success")]), Path("part")) == LABELS
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        (lambda table: table.drop_columns("classifier"), "no columns classifier"),  # every version has a classifier's name
+        (lambda table: table.append_column("label", [["normal"]]), "2 columns label"),
+        (lambda table: table.set_column(1, "label", pa.array([3])), "label is int64, not string"),
+        (lambda table: table.set_column(1, "label", pa.nulls(1, pa.string())), "label is string with 1 nulls"),
+    ],
+)
+def test_known_columns_that_are_not_what_they_were_are_damage(
+    tmp_path: Path, changed: Callable[[pa.Table], pa.Table], why: str
+) -> None:
+    path = written(tmp_path / "a", changed(LABEL_PART.table(LABELS)))
+    with pytest.raises(UnreadableFileError, match=why):
         decode_part(path, LABEL_PART, "cell-a")
 
 
@@ -155,12 +216,12 @@ def test_nan_is_refused(number: float) -> None:
 
 def test_a_null_where_none_may_be_is_refused() -> None:
     with pytest.raises(ValueError, match="null"):
-        encode_part(LABEL_PART, {**LABELS, "label": [None]}, {"cell_id": "cell-a"})
+        encode_part(LABEL_PART, [replace(LABELS[0], evidence=None)], {"cell_id": "cell-a"})  # type: ignore[arg-type]
 
 
 def test_every_damage_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "cell-a.parquet"
-    whole = encode_part(LABEL_PART, {name: values * 50 for name, values in LABELS.items()}, {"cell_id": "cell-a"})
+    whole = encode_part(LABEL_PART, LABELS * 50, {"cell_id": "cell-a"})
     flipped = bytearray(whole)
     flipped[30] ^= 0xFF
     for damaged in (b"", b"PAR1", whole[:-1], whole[: len(whole) // 2], whole[4:], b"\0" * len(whole), bytes(flipped)):
@@ -184,7 +245,7 @@ def test_a_part_of_another_cell_or_kind_is_refused(tmp_path: Path) -> None:
 def test_a_newer_version_is_told_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "cell-a.parquet"
     content = f'{{"version": {SCHEMA_VERSION + 1}, "cell_id": "cell-a"}}'.encode()
-    pq.write_table(pa.table(LABELS, schema=LABEL_PART.with_metadata({RECORD_KEY: content})), path)
+    pq.write_table(LABEL_PART.table(LABELS).replace_schema_metadata({RECORD_KEY: content}), path)
     with pytest.raises(NewerSchemaError, match="update it") as told:
         decode_part(path, LABEL_PART, "cell-a")
     assert isinstance(told.value, InputError)

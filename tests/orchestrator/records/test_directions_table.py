@@ -140,8 +140,8 @@ def test_directions_of_unequal_width_have_no_cosine_in_a_table(tmp_path: Path) -
 def test_columns_are_typed_even_where_all_is_null(tmp_path: Path) -> None:
     store = filled(tmp_path, grid())
     store.compact()
-    assert pq.read_schema(tmp_path / "directions.parquet").equals(DIRECTIONS)
-    assert pq.read_schema(tmp_path / "transfer.parquet").equals(TRANSFERS)
+    assert pq.read_schema(tmp_path / "directions.parquet").equals(DIRECTIONS.schema)
+    assert pq.read_schema(tmp_path / "transfer.parquet").equals(TRANSFERS.schema)
     assert (len(store.direction_rows()), store.transfer_rows()) == (30, [])
     (tmp_path / "directions.parquet").write_bytes(b"junk")
     assert store.direction_rows() == []

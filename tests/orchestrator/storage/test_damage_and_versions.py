@@ -102,6 +102,32 @@ def test_a_newer_part_or_direction_is_refused_and_left_alone(tmp_path: Path, mon
     assert contents(tmp_path) == before
 
 
+def test_what_a_later_version_says_besides_is_ignored(tmp_path: Path) -> None:
+    prepare(tmp_path, "responses")
+    Store(tmp_path).compact()
+    rows = Store(tmp_path).cell_rows()
+    plan = json.loads((tmp_path / "plan.json").read_bytes())
+    for entry in (*plan["cells"], *plan["directions"], *plan["models"]):
+        entry["invented"] = 1
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    for path in [*(tmp_path / "responses").iterdir(), *(tmp_path / "labels").iterdir(), tmp_path / "cells.parquet"]:
+        table = pq.read_table(path)
+        record = json.loads((table.schema.metadata or {}).get(RECORD_KEY, b"{}"))
+        record.pop("sha256", None)
+        record.get("measures", {})["invented"] = 1
+        metadata = {RECORD_KEY: json.dumps(record).encode()}
+        table = table.append_column("invented", [["x"] * table.num_rows]).replace_schema_metadata(metadata)
+        with open_writer(path, table.schema) as writer:
+            writer.write_table(table)
+    before, store = contents(tmp_path), Store(tmp_path)
+    assert store.cell_rows() == rows
+    assert (len(store.read_responses(ONE.id)), len(store.read_labels(ONE.id))) == (10, 10)
+    assert contents(tmp_path) == before
+    assert store.compact().cells == len(CELLS)
+    assert store.cell_rows() == rows
+    assert not (tmp_path / "quarantine").exists()
+
+
 def test_older_tables_are_made_anew(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as older:
         older.setattr(schema, "TABLES_VERSION", schema.TABLES_VERSION - 1)

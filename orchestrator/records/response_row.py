@@ -1,0 +1,57 @@
+"""The row of a stored response, whose fields declare the columns, made from a worker's response and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from actors.types import FinishReason, Response
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseRow:
+    """One row of ``responses/<cell_id>.parquet``."""
+
+    prompt_id: Annotated[str, "of the prompt, in the behavior's file"]
+    prompt: Annotated[str, "its text"]
+    response: Annotated[str, "all that the model wrote, special tokens left out"]
+    token_ids: Annotated[tuple[int, ...], "what the model wrote, without the token that stops"]
+    prompt_tokens: Annotated[int, "tokens of the prompt as the chat template renders it"]
+    new_tokens: Annotated[int, "tokens of the response"]
+    finish_reason: Annotated[str, "`stop`, or `length` where `max_new_tokens` was reached"]
+    marked_response: Annotated[
+        str | None, "the response with those special tokens in it that mark thoughts and channels; null where there are none"
+    ] = None
+    prompt_opens: Annotated[
+        str | None,
+        "the mark that opens the thought in which the rendered prompt ends, such as `<think>`; empty where it ends in none, null "
+        "in responses of earlier versions",
+    ] = None
+
+    @classmethod
+    def of(cls, response: Response) -> ResponseRow:
+        """What is stored of ``response``."""
+        return cls(
+            prompt_id=response.prompt_id,
+            prompt=response.prompt,
+            response=response.text,
+            token_ids=response.token_ids,
+            prompt_tokens=response.prompt_tokens,
+            new_tokens=len(response.token_ids),
+            finish_reason=response.finish_reason,
+            marked_response=response.marked,
+            prompt_opens=response.prompt_opens,
+        )
+
+    def stored(self) -> Response:
+        """The response again."""
+        return Response(
+            prompt_id=self.prompt_id,
+            prompt=self.prompt,
+            text=self.response,
+            token_ids=self.token_ids,
+            prompt_tokens=self.prompt_tokens,
+            finish_reason=cast("FinishReason", self.finish_reason),
+            marked=self.marked_response,
+            prompt_opens=self.prompt_opens,
+        )
