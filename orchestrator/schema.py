@@ -16,11 +16,11 @@ from typing import Any, TypeAlias, get_args, get_type_hints
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from orchestrator.classifiers import LABELS, Label
 from orchestrator.errors import InputError, Problem
 from orchestrator.json_text import parse_json
 from orchestrator.records.comparison_rows import DirectionRow, TransferRow
 from orchestrator.records.rows import CellRow, canonical_json, digest_of
+from orchestrator.scoring import LABELS, Label
 from orchestrator.storage import Readable, StorageError, StoredFile, UnreadableFileError
 
 SCHEMA_VERSION = 2

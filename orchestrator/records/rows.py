@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from actors.types import CellResult, DirectionSet, ModelSpec
 from orchestrator.cells import Cell, SteeringSpec, variant_id
-from orchestrator.classifiers import LABELS, Label, LabelName
+from orchestrator.scoring import LABELS, Label, LabelName
 from orchestrator.statistics import wilson
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class CellMeasures:
 class CellTally:
     """What the labels say of a cell: counts, rates (0 to 1) and their 95 % Wilson intervals. ``labelled_at`` is UTC.
 
-    Four fields for every label of ``classifiers.LABELS``; rates are shares of all its responses, whatever their label.
+    Four fields for every label of ``scoring.LABELS``; rates are shares of all its responses, whatever their label.
     """
 
     classifier: str | None = None
