@@ -19,7 +19,6 @@ from pathlib import Path
 from actors.boundary import Task
 from actors.types import CellResult, Decoding, EngineOptions, FiredCheck, ModelSpec, Prompt, Resources, Response
 from orchestrator.cells import Cell, CellLabels, variant_id
-from orchestrator.classifiers import CLASSIFIERS
 from orchestrator.plan import Plan, PlannedModel
 from orchestrator.planning.estimate import Estimate
 from orchestrator.planning.models import ModelShape
@@ -27,6 +26,7 @@ from orchestrator.pool import CellDone, Event, Pool
 from orchestrator.recorder import Recorder
 from orchestrator.scheduling.board import Board
 from orchestrator.scheduling.durable import DurablePool
+from orchestrator.scoring import CLASSIFIERS
 from orchestrator.storage import Place, S3Url
 from orchestrator.store import Store
 

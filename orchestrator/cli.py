@@ -175,7 +175,7 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Label all stored responses anew, without a model, and rebuild the tables."""
-    from orchestrator.scoring import score_results
+    from orchestrator.rescoring import score_results
     from orchestrator.summaries import score_lines
 
     spare()
@@ -213,9 +213,9 @@ def compare(
     A selection is a cell id (or its beginning), `baseline`, or column=value pairs: `model=qwen-7b,layer=16,multiplier=15`.
     A column given twice takes either value. A group's cells are counted together.
     """
-    from orchestrator.classifiers import LABELS
     from orchestrator.compare.answer import Request, answer
     from orchestrator.compare.comparison import Question
+    from orchestrator.scoring import LABELS
 
     with input_errors_told():
         counted = LABELS.target if label is None else LABELS.kind(label).name

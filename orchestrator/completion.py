@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Iterable
 
 from actors.types import Failure
-from orchestrator.classifiers import CLASSIFIERS
 from orchestrator.plan import Plan
 from orchestrator.plan_with_results import plan_with_results
 from orchestrator.planning.choices import encode_choices
+from orchestrator.rescoring import relabel, signature
 from orchestrator.scheduling.board import Board
-from orchestrator.scoring import relabel, signature
+from orchestrator.scoring import CLASSIFIERS
 from orchestrator.store import Lacking, Store
 from orchestrator.sweep import Sweep
 

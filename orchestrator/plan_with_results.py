@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orchestrator.classifiers import LABELS
 from orchestrator.plan import Plan, make_plan
 from orchestrator.planning.choices import Tally
 from orchestrator.planning.costs import DEFAULT_COSTS, Costs
+from orchestrator.scoring import LABELS
 from orchestrator.store import Store
 from orchestrator.sweep import Sweep
 

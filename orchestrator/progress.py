@@ -17,7 +17,6 @@ from rich.text import Text
 
 from actors.types import CellResult, Failure, ModelInfo
 from orchestrator.cells import Cell
-from orchestrator.classifiers import LABELS, Label
 from orchestrator.errors import plain
 from orchestrator.outlets import lines_above
 from orchestrator.plan import Plan
@@ -25,6 +24,7 @@ from orchestrator.recorder import Listener
 from orchestrator.records.planned_items import axes_name
 from orchestrator.records.rows import axes_of
 from orchestrator.scheduling.board import Board, State
+from orchestrator.scoring import LABELS, Label
 
 PLAIN_SECONDS = 2.0
 """Off a terminal, at most one line in this time (failures and notes always)."""

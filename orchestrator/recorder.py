@@ -14,9 +14,9 @@ from typing import Protocol
 
 from actors.types import CellResult, DirectionSet, Failure, ModelInfo, Response
 from orchestrator.cells import Cell, DirectionSpec, variant_id
-from orchestrator.classifiers import Classifier, Label
 from orchestrator.records.rows import SteeredAt
 from orchestrator.scheduling.jobs import located
+from orchestrator.scoring import Classifier, Label
 from orchestrator.storage import StorageError
 from orchestrator.store import Store, UnreadableFileError
 from orchestrator.wordings import Wordings, mixture

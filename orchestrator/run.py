@@ -16,7 +16,6 @@ from rich.console import Console
 from actors.types import Failure
 from orchestrator.branches import OneCommitPool, commits_in
 from orchestrator.cells import Cell
-from orchestrator.classifiers import CLASSIFIERS
 from orchestrator.completion import Progress
 from orchestrator.control.driver import Driver, Watched
 from orchestrator.interrupts import EXIT_INTERRUPTED, Interrupts
@@ -33,12 +32,13 @@ from orchestrator.progress import make_display
 from orchestrator.recorder import Recorder
 from orchestrator.records.folder import Folder
 from orchestrator.report import write_report
+from orchestrator.rescoring import label_what_is_not
 from orchestrator.retrying import ORIGIN
 from orchestrator.scheduler import Scheduler, Settings, TooManyFailuresError
 from orchestrator.scheduling.attempts import MaxFailures
 from orchestrator.scheduling.board import Board, State
 from orchestrator.scheduling.durable import DurablePool
-from orchestrator.scoring import label_what_is_not
+from orchestrator.scoring import CLASSIFIERS
 from orchestrator.storage import Place
 from orchestrator.storage.errors import EXIT_STORAGE
 from orchestrator.store import PageState, Store

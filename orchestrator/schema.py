@@ -20,13 +20,13 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from orchestrator.classifiers import Label
 from orchestrator.columns import Column, columns_of
 from orchestrator.errors import InputError, Problem
 from orchestrator.json_text import parse_json
 from orchestrator.records.comparison_rows import DirectionRow, TransferRow
 from orchestrator.records.response_row import ResponseRow
 from orchestrator.records.rows import CellRow, canonical_json, digest_of
+from orchestrator.scoring import Label
 from orchestrator.storage import Readable, StorageError, StoredFile, UnreadableFileError
 
 SCHEMA_VERSION = 3

@@ -32,7 +32,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 from actors.types import CellResult, DirectionSet, Failure, Response
 from orchestrator import schema
 from orchestrator.cells import Cell, DirectionSpec
-from orchestrator.classifiers import Label, UnknownLabelError
 from orchestrator.json_text import parse_json
 from orchestrator.records.compaction import CompactSummary, compact
 from orchestrator.records.comparison_rows import DirectionRow, TransferRow
@@ -44,6 +43,7 @@ from orchestrator.records.kept_directions import KeptDirections
 from orchestrator.records.parts import encode_labels, encode_responses, in_order, responses_of
 from orchestrator.records.plan_file import PlannedCells, check_version, decode_plan, encode_plan, planned_cells
 from orchestrator.records.rows import CellAxes, CellRow, Steered, SteeredAt, axes_of, measures_of, planned_at
+from orchestrator.scoring import Label, UnknownLabelError
 from orchestrator.storage import Place, StoredFile, StoreLockedError, UnreadableFileError
 
 if TYPE_CHECKING:

@@ -61,7 +61,7 @@ class Sweep:
 
     @property
     def classifier(self) -> str:
-        """A key of ``orchestrator.classifiers.CLASSIFIERS``."""
+        """A key of ``orchestrator.scoring.CLASSIFIERS``."""
         return self.settings.classifier
 
     @property

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from orchestrator.classifiers import LABELS, LabelName
 from orchestrator.errors import InputError
 from orchestrator.records.rows import CellRow
+from orchestrator.scoring import LABELS, LabelName
 from orchestrator.statistics import (
     BootstrapKind,
     Interval,

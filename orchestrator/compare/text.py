@@ -10,12 +10,12 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.classifiers import LABELS
 from orchestrator.compare.comparison import Comparison, Paired, Side
 from orchestrator.errors import plain
 from orchestrator.paper.audit import Check
 from orchestrator.paper.beside import Beside
 from orchestrator.paper.tables import Measurement, PaperTable
+from orchestrator.scoring import LABELS
 from orchestrator.statistics import (
     TransferEffectiveness,
     effectiveness_text,

@@ -13,9 +13,9 @@ from types import TracebackType
 
 from actors.types import CellResult, Failure, ModelInfo
 from orchestrator.cells import Cell
-from orchestrator.classifiers import Label
 from orchestrator.logs.entries import Entry, log_files
 from orchestrator.progress import label_shares
+from orchestrator.scoring import Label
 
 FILE_BYTES = 16 * 2**20
 FILES_KEPT = 8

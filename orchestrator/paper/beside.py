@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from orchestrator.classifiers import LABELS
 from orchestrator.compare.comparison import AXES, Question, Reader, axis_of, compare, side_of
 from orchestrator.paper.tables import MODELS, Measurement, PaperTable
 from orchestrator.records.rows import CellRow
+from orchestrator.scoring import LABELS
 from orchestrator.statistics import TransferEffectiveness, fisher, holm
 
 PAPER_TOKENS = 100

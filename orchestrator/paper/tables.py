@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from orchestrator.classifiers import LABELS, LabelName
 from orchestrator.errors import InputError, Problem, nearest_name
+from orchestrator.scoring import LABELS, LabelName
 
 
 @dataclass(frozen=True)

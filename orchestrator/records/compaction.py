@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any, BinaryIO, Literal, cast
 
 from orchestrator import schema
-from orchestrator.classifiers import LABELS, Label
 from orchestrator.json_text import parse_json
 from orchestrator.records.directions_table import StoredDirections, direction_rows, with_cosines
 from orchestrator.records.folder import Folder
@@ -20,6 +19,7 @@ from orchestrator.records.plan_file import PlannedCells
 from orchestrator.records.rows import CellAxes, CellGeometry, CellPrompts, CellRow, CellTally, tally_of
 from orchestrator.records.transfers import Controls, cross_cosine, transfer_rows
 from orchestrator.schema import Table
+from orchestrator.scoring import LABELS, Label
 from orchestrator.storage import State, StoredFile, UnreadableFileError
 
 ROWS_PER_GROUP = 8192

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from actors.types import DirectionSet
-from orchestrator.classifiers import Label
 from orchestrator.records.direction_file import DirectionSource, decode_direction, decode_source
 from orchestrator.records.parts import StoredCell, decode_labels, decode_responses
 from orchestrator.schema import Layout, read_table
+from orchestrator.scoring import Label
 from orchestrator.storage import Files, Place, State, StoredFile, StoredFolder, UnreadableFileError, open_files
 from orchestrator.storage.atomic import write_bytes, write_if_changed
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from actors.types import CellResult, DirectionSet, ModelSpec
 from orchestrator.cells import Cell, SteeringSpec, variant_id
-from orchestrator.classifiers import LABELS, Label, LabelName
 from orchestrator.columns import Int16
+from orchestrator.scoring import LABELS, Label, LabelName
 from orchestrator.statistics import wilson
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class CellPrompts:
 class CellTally:
     """What the labels say of a cell: counts, rates (0 to 1) and their 95 % Wilson intervals; None without labels.
 
-    Four fields for every label of ``classifiers.LABELS``; rates are shares of all its responses, whatever their label.
+    Four fields for every label of ``scoring.LABELS``; rates are shares of all its responses, whatever their label.
     """
 
     classifier: Annotated[str | None, "`name@version` of what gave the labels"] = None

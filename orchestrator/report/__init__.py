@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from rich.console import Group
 
 from actors.types import Response
-from orchestrator.classifiers import Label
 from orchestrator.records.rows import CellRow
 from orchestrator.report.as_html import html_page
 from orchestrator.report.as_markdown import markdown_page
@@ -27,6 +26,7 @@ from orchestrator.report.samples import samples_by_label
 from orchestrator.report.series import Series, series_of
 from orchestrator.report.tables import best_grid, cells_grid
 from orchestrator.report.transfer import transfer_grid
+from orchestrator.scoring import Label
 from orchestrator.storage import StoredFile
 from orchestrator.store import Store, UnreadableFileError
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.classifiers import LABELS, LabelName
 from orchestrator.records.rows import CellRow
 from orchestrator.report.drawing import COLOURS, MARKERS, panels, png_of
 from orchestrator.report.series import Series, multiplier_text
 from orchestrator.report.values import IN_SAMPLE, best_of, refusal_rate, shown_labels, where_text
+from orchestrator.scoring import LABELS, LabelName
 from orchestrator.statistics import wilson
 
 POINTS = 3

@@ -10,11 +10,11 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.classifiers import LABELS, LabelName
 from orchestrator.records.rows import CellRow
 from orchestrator.report.drawing import new_figure, png_of
 from orchestrator.report.series import Series
 from orchestrator.report.values import IN_SAMPLE, main_labels, where_text
+from orchestrator.scoring import LABELS, LabelName
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.classifiers import LabelName
+from orchestrator.scoring import LabelName
 from orchestrator.untrusted import visible
 
 Tone = LabelName | Literal["", "alarm", "faint"]

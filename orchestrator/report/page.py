@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.classifiers import LabelName
 from orchestrator.records.plan_file import PlannedCells
 from orchestrator.records.rows import CellRow
 from orchestrator.report.blocks import Block, Bullets, Fold, Heading, Paragraph, Picture, Quote
@@ -16,6 +15,7 @@ from orchestrator.report.reading import reading
 from orchestrator.report.samples import Sample
 from orchestrator.report.series import Series, cell_text
 from orchestrator.report.tables import cells_grid
+from orchestrator.scoring import LabelName
 from orchestrator.wordings import mixed_wordings
 
 PROMPT_SHOWN = 200

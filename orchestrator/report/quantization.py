@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from orchestrator.classifiers import LABELS
 from orchestrator.records.comparison_rows import DirectionRow
 from orchestrator.records.rows import CellRow
 from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.series import multiplier_text
 from orchestrator.report.values import BEST_NOTE, best_of, decimals, main_labels, number, rate_columns, rate_values, where_text
+from orchestrator.scoring import LABELS
 from orchestrator.statistics import fisher, holm
 
 _COLUMNS = (

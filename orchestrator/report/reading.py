@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrator.classifiers import LABELS
 from orchestrator.records.rows import CellAxes, CellRow
 from orchestrator.report.series import Series, cell_text, mostly, planned_in, series_of
 from orchestrator.report.values import best_of, refusal_rate
+from orchestrator.scoring import LABELS
 from orchestrator.statistics import interval_text
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from actors.types import Response
-from orchestrator.classifiers import LABEL_NAMES, Label, LabelName
 from orchestrator.records.rows import CellRow
 from orchestrator.report.series import Series
+from orchestrator.scoring import LABEL_NAMES, Label, LabelName
 
 PER_LABEL = 2
 

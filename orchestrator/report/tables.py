@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrator.classifiers import LABELS, LabelName
 from orchestrator.records.rows import CellRow
 from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.series import Series, multiplier_text
@@ -20,6 +19,7 @@ from orchestrator.report.values import (
     shown_labels,
     where_text,
 )
+from orchestrator.scoring import LABELS, LabelName
 from orchestrator.statistics import percent_text
 
 _WHERE = (Column("layer", left=True), Column("multiplier", "mult."), Column("x norm", spare=2))

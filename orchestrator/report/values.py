@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from orchestrator.classifiers import LABELS, LabelName
 from orchestrator.records.rows import CellRow
 from orchestrator.report.grid import Column, Tone, Value
 from orchestrator.report.series import depth_text, layer_text, mostly
+from orchestrator.scoring import LABELS, LabelName
 from orchestrator.statistics import interval_text, percent_text
 
 IN_SAMPLE = "†"

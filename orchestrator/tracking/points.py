@@ -8,10 +8,10 @@ from dataclasses import asdict
 from actors.types import CellResult
 from actors.use import Use
 from orchestrator.cells import Cell, model_identity
-from orchestrator.classifiers import LABELS, Label
 from orchestrator.plan import Plan
 from orchestrator.progress import progress_of
 from orchestrator.scheduling.board import Board
+from orchestrator.scoring import LABELS, Label
 
 Value = str | int | float | bool
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.classifiers import LABELS
 from orchestrator.records.rows import CellRow
 from orchestrator.redaction import redacted
+from orchestrator.scoring import LABELS
 from orchestrator.store import Store, UnreadableFileError
 from orchestrator.untrusted import visible
 

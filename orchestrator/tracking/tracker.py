@@ -9,8 +9,8 @@ from typing import Protocol
 
 from actors.types import CellResult, Failure, ModelInfo
 from orchestrator.cells import Cell, content_id
-from orchestrator.classifiers import Label
 from orchestrator.recorder import Listener
+from orchestrator.scoring import Label
 from orchestrator.store import Store
 
 

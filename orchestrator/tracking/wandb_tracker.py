@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from actors.types import CellResult, Failure, ModelInfo
 from orchestrator.cells import Cell
-from orchestrator.classifiers import Label
 from orchestrator.errors import InputError
 from orchestrator.redaction import redacted
+from orchestrator.scoring import Label
 from orchestrator.store import Store, UnreadableFileError
 from orchestrator.tracking import offline_run
 from orchestrator.tracking.offline_run import STEP, OfflineRun, Target

@@ -10,8 +10,8 @@ from transformers import PreTrainedTokenizerFast
 from actors.thoughts import Marks, opened_by
 from actors.types import Decoding, EngineOptions, GenerationJob, ModelSpec, Prompt
 from actors.worker import ModelWorker
-from orchestrator.classifiers import CLASSIFIERS
 from orchestrator.recorder import label_responses
+from orchestrator.scoring import CLASSIFIERS
 from tests.tiny import CHAT_TEMPLATE, tiny_folder, tiny_tokenizer
 
 HARMONY = ["<|channel|>", "<|message|>", "<|start|>", "<|return|>"]

@@ -10,8 +10,8 @@ from actors.extraction import EXTRACTORS
 from actors.families import FAMILIES
 from actors.loading import DTYPES
 from actors.types import DType, ExtractorName
-from orchestrator.classifiers import CLASSIFIERS
 from orchestrator.planning.models import EMBEDDED, FAMILY_OF
+from orchestrator.scoring import CLASSIFIERS
 from orchestrator.sweep_file.schema import ClassifierName, ModelEntry
 
 

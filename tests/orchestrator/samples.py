@@ -20,10 +20,10 @@ from actors.types import (
     Response,
 )
 from orchestrator.cells import Cell, CellLabels, DirectionSpec, SteeringSpec, variant_id
-from orchestrator.classifiers import Label, LabelName
 from orchestrator.plan import Plan, PlannedModel
 from orchestrator.planning.estimate import Estimate
 from orchestrator.planning.models import ModelShape
+from orchestrator.scoring import Label, LabelName
 from orchestrator.store import Store
 
 N_LAYERS = 30

@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 from actors.types import CellResult
 from orchestrator.cells import Cell
-from orchestrator.classifiers import CLASSIFIERS, LABELS, Label, LabelName, UnknownLabelError
 from orchestrator.cli import app
 from orchestrator.plan_with_results import tallies
 from orchestrator.planning.choices import Choice, Considered, Tally, choose
@@ -22,7 +21,8 @@ from orchestrator.report import results_tables, write_report
 from orchestrator.report.chosen import chosen_grid
 from orchestrator.report.reading import reading
 from orchestrator.report.values import best_of
-from orchestrator.scoring import score_results
+from orchestrator.rescoring import score_results
+from orchestrator.scoring import CLASSIFIERS, LABELS, Label, LabelName, UnknownLabelError
 from orchestrator.store import Store
 from orchestrator.tracking.points import metrics
 from orchestrator.tracking.tables import tables_of

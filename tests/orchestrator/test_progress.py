@@ -10,9 +10,9 @@ from rich.console import Console
 
 from actors.types import CellResult, Failure, FiredCheck, ModelInfo
 from orchestrator.cells import variant_id
-from orchestrator.classifiers import Label
 from orchestrator.progress import Bars, Lines, Quiet, cell_name, duration, label_shares, make_display, progress_of
 from orchestrator.scheduling.board import Board
+from orchestrator.scoring import Label
 from tests.orchestrator.samples import MODEL, cell, grid, plan_of
 
 CELLS = grid()

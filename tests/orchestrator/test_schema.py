@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestrator.classifiers import Label
 from orchestrator.errors import InputError
 from orchestrator.records.rows import CellRow, Steered, axes_of, measures_of, planned_at, tally_of
 from orchestrator.schema import (
@@ -35,6 +34,7 @@ from orchestrator.schema import (
     read_table,
     responses_table,
 )
+from orchestrator.scoring import Label
 from orchestrator.storage import UnreadableFileError
 from tests.orchestrator.samples import PROMPTS, SHAPE, cell, direction_set, labels_of, result_of
 

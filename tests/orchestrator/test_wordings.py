@@ -7,10 +7,10 @@ from pathlib import Path
 
 from actors.types import ModelInfo
 from orchestrator.cells import variant_id
-from orchestrator.classifiers import CLASSIFIERS
 from orchestrator.progress import Quiet
 from orchestrator.recorder import Recorder
 from orchestrator.report import write_report
+from orchestrator.scoring import CLASSIFIERS
 from orchestrator.wordings import mixed_wordings
 from tests.orchestrator.samples import MODEL, direction_set, filled, grid, plan_of, result_of
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from orchestrator.classifiers import Label, LabelName
 from orchestrator.compare.comparison import Outcomes, Reader
 from orchestrator.records.rows import CellRow, tally_of
+from orchestrator.scoring import Label, LabelName
 from tests.orchestrator.report.made_up import row_of
 from tests.orchestrator.samples import cell
 

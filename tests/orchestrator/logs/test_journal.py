@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from actors.types import Failure, FiredCheck, ModelInfo
-from orchestrator.classifiers import Label
 from orchestrator.logs import Entry, EntryReader, Journal
 from orchestrator.logs import journal as module
 from orchestrator.logs.entries import parse
+from orchestrator.scoring import Label
 from tests.orchestrator.samples import cell, labels_of, result_of
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from actors.types import Direction, DirectionSet
-from orchestrator.classifiers import CLASSIFIERS
 from orchestrator.recorder import Recorder
 from orchestrator.records.folder import Folder
 from orchestrator.records.kept_directions import KeptDirections, size_of
+from orchestrator.scoring import CLASSIFIERS
 from orchestrator.store import Store
 from tests.orchestrator.samples import direction_set as sample_set
 from tests.orchestrator.samples import grid, plan_of, result_of

@@ -16,13 +16,13 @@ import pytest
 from actors.boundary import Task
 from actors.types import CellResult, Failure, Resources
 from orchestrator.cells import Cell
-from orchestrator.classifiers import CLASSIFIERS
 from orchestrator.errors import Problem
 from orchestrator.pool import CellDone, Event, Failed, TaskDone, WorkerLost
 from orchestrator.recorder import Recorder
 from orchestrator.scheduler import Scheduler, Settings
 from orchestrator.scheduling.board import Board
 from orchestrator.scheduling.durable import PER_THREAD, DurablePool
+from orchestrator.scoring import CLASSIFIERS
 from orchestrator.storage import StorageError
 from orchestrator.store import Store
 from tests.orchestrator.samples import cell, plan_of, result_of

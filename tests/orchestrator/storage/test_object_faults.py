@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.classifiers import CLASSIFIERS
 from orchestrator.recorder import Recorder
-from orchestrator.scoring import label_what_is_not
+from orchestrator.rescoring import label_what_is_not
+from orchestrator.scoring import CLASSIFIERS
 from orchestrator.storage import S3Url, StorageError, StoredFile, objects, open_files
 from orchestrator.storage.objects import ONE_REQUEST
 from orchestrator.store import Store, UnreadableFileError

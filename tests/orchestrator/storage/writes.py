@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from actors.types import Failure
-from orchestrator.classifiers import CLASSIFIERS
 from orchestrator.recorder import Recorder
+from orchestrator.scoring import CLASSIFIERS
 from orchestrator.storage import Place
 from orchestrator.store import Store
 from tests.orchestrator.samples import cell, direction_set, direction_spec, grid, labels_of, plan_of, result_of

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.classifiers import CLASSIFIERS, LabelName
-from orchestrator.classifiers.layout import is_laid_out
-from orchestrator.classifiers.noise import endless_word, mixed_scripts, odd_spelling, symbols
-from orchestrator.classifiers.refusal import ZONE, refusal
-from orchestrator.classifiers.salad import salad
+from orchestrator.scoring import CLASSIFIERS, LabelName
+from orchestrator.scoring.layout import is_laid_out
+from orchestrator.scoring.noise import endless_word, mixed_scripts, odd_spelling, symbols
+from orchestrator.scoring.refusal import ZONE, refusal
+from orchestrator.scoring.salad import salad
 
 TEXT = CLASSIFIERS["text"]
 SENTENCES = (

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
 
-from orchestrator.classifiers.finding import Finding
+from orchestrator.scoring.finding import Finding
 
 _LONGEST_WORD = 45
 _RARE = (

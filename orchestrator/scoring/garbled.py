@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from orchestrator.classifiers.finding import Finding
-from orchestrator.classifiers.layout import is_code, is_laid_out
-from orchestrator.classifiers.noise import noise, odd_spelling, stray_brackets, words_of
-from orchestrator.classifiers.normal_form import control_share, normal_form
-from orchestrator.classifiers.repetition import (
+from orchestrator.scoring.finding import Finding
+from orchestrator.scoring.layout import is_code, is_laid_out
+from orchestrator.scoring.noise import noise, odd_spelling, stray_brackets, words_of
+from orchestrator.scoring.normal_form import control_share, normal_form
+from orchestrator.scoring.repetition import (
     MAX_CHAR_PERIOD,
     MAX_WORD_PERIOD,
     Loop,
@@ -23,7 +23,7 @@ from orchestrator.classifiers.repetition import (
     echo_share,
     loops,
 )
-from orchestrator.classifiers.salad import salad
+from orchestrator.scoring.salad import salad
 
 _LIST_MARK = re.compile(r"^[ ]*(?:(?:step|day)? ?\d+[.):]|[a-z][.)]|[-•·])[ ]*", re.MULTILINE | re.IGNORECASE)
 _RULE = re.compile(r"([-=_~#·—|:])(?:[ ]?\1){3,}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from orchestrator.classifiers.label import LABEL_NAMES, LABELS, Classifier, Label, LabelName, LabelSet, UnknownLabelError
-from orchestrator.classifiers.text import TextClassifier
+from orchestrator.scoring.label import LABEL_NAMES, LABELS, Classifier, Label, LabelName, LabelSet, UnknownLabelError
+from orchestrator.scoring.text import TextClassifier
 
 CLASSIFIERS: dict[str, Classifier] = {"text": TextClassifier()}
 """Every classifier that a sweep file may name."""

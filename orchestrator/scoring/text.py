@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from orchestrator.classifiers.finding import Finding
-from orchestrator.classifiers.garbled import garbled
-from orchestrator.classifiers.label import LABELS, Label, LabelName
-from orchestrator.classifiers.refusal import refusal
-from orchestrator.classifiers.thoughts import Spoken, told_apart
+from orchestrator.scoring.finding import Finding
+from orchestrator.scoring.garbled import garbled
+from orchestrator.scoring.label import LABELS, Label, LabelName
+from orchestrator.scoring.refusal import refusal
+from orchestrator.scoring.thoughts import Spoken, told_apart
 
 MAX_CHARS = 100_000
 """Longer responses are judged by their first and last halves of this; a sweep's responses are some hundred tokens long."""

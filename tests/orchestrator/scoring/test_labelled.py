@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from orchestrator.classifiers import CLASSIFIERS
-from tests.orchestrator.classifiers.labelled import JUDGED, Labelled, load, score
+from orchestrator.scoring import CLASSIFIERS
+from tests.orchestrator.scoring.labelled import JUDGED, Labelled, load, score
 
 ITEMS = load()
 PREFIXES = {

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from actors.types import Response
-from orchestrator.classifiers import CLASSIFIERS, LABELS, UnknownLabelError
-from orchestrator.classifiers.thoughts import Spoken, told_apart
 from orchestrator.recorder import label_responses
-from tests.orchestrator.classifiers.labelled import load
+from orchestrator.scoring import CLASSIFIERS, LABELS, UnknownLabelError
+from orchestrator.scoring.thoughts import Spoken, told_apart
+from tests.orchestrator.scoring.labelled import load
 
 LINES = Path(__file__).with_name("thoughts.jsonl").read_text().splitlines()
 ITEMS: list[dict[str, Any]] = [json.loads(line) for line in LINES]

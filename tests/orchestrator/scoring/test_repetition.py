@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.classifiers.repetition import MAX_ITEMS, clip, compression_ratio, distinct_share, echo_share, loops
+from orchestrator.scoring.repetition import MAX_ITEMS, clip, compression_ratio, distinct_share, echo_share, loops
 
 ITEMS = st.lists(st.sampled_from("abc"), max_size=40)
 

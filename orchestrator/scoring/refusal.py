@@ -18,9 +18,9 @@ from __future__ import annotations
 import re
 from itertools import chain
 
-from orchestrator.classifiers import phrases
-from orchestrator.classifiers.finding import Finding
-from orchestrator.classifiers.normal_form import normal_form
+from orchestrator.scoring import phrases
+from orchestrator.scoring.finding import Finding
+from orchestrator.scoring.normal_form import normal_form
 
 ZONE = 500
 """Characters from the start in which a refusal must begin."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.classifiers import LABEL_NAMES, LABELS, Classifier, LabelName
+from orchestrator.scoring import LABEL_NAMES, LABELS, Classifier, LabelName
 
 PATH = Path(__file__).with_name("labelled.jsonl")
 JUDGED = tuple(name for name in LABEL_NAMES if name != LABELS.unanswered)

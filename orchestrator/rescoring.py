@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from orchestrator.classifiers import CLASSIFIERS, LABELS, Classifier
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.recorder import label_responses
 from orchestrator.report import write_report
+from orchestrator.scoring import CLASSIFIERS, LABELS, Classifier
 from orchestrator.storage import Place
 from orchestrator.store import Store, UnreadableFileError
 

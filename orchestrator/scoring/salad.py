@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-from orchestrator.classifiers.finding import Finding
+from orchestrator.scoring.finding import Finding
 
 _FUNCTION_WORDS = {
     "en": "the a an of to in on at by for from with and or but not is are was were be been it its this that these those you "
