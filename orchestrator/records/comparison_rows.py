@@ -16,7 +16,7 @@ class DirectionRow:
     direction's before normalising; ``residual_norm``: mean last-token norm over the contrast prompts. ``selected``: the
     method's own choice of layer, with a ``warning`` where it does not tell the classes apart. ``full_precision_*`` compare a
     quantized model with the same model unquantized, of which float32 is preferred, then bfloat16, then float16: the direction
-    by the same method, options, tool and prompts at the same layer (SCIENCE.md section 6). They are None where the model is not
+    by the same method, options, tool and prompts at the same layer. They are None where the model is not
     quantized or that direction is not stored.
     """
 
