@@ -19,8 +19,17 @@ _INDEPENDENT = "each arm drawn for itself, as in the paper's Table 10"
 class DirectionRow:
     """One row of ``directions.parquet``: the direction of one stored set at one layer (0-based).
 
+<<<<<<< HEAD
     ``full_precision_*`` compare a quantized model with the same model unquantized, of which float32 is preferred, then
     bfloat16, then float16. They are None where the model is not quantized or that direction is not stored.
+=======
+    ``model`` and ``behavior`` are the sweep's words, ``prompts_sha256`` the digest of the contrast prompts. ``raw_norm``: the
+    direction's before normalising; ``residual_norm``: mean last-token norm over the contrast prompts. ``selected``: the
+    method's own choice of layer, with a ``warning`` where it does not tell the classes apart. ``full_precision_*`` compare a
+    quantized model with the same model unquantized, of which float32 is preferred, then bfloat16, then float16: the direction
+    by the same method, options, tool and prompts at the same layer. They are None where the model is not
+    quantized or that direction is not stored.
+>>>>>>> w-house
     """
 
     direction_id: Annotated[str, "names the set by its content: `directions/<direction_id>.safetensors`"]
