@@ -227,19 +227,19 @@ def batch_dependence(model: Any, packing: Packing | None = None, probe_rows: int
 
     Dense layers on the CPU are measured: the widest and the narrowest one must give a row the same bits at every batch
     size that the engine uses (a complete ``packing`` has been measured already). What cannot be measured once for all is
-    named: bitsandbytes INT8 chooses its outlier columns over the whole batch, experts see as many rows as the router sends
-    them, CUDA chooses kernels by batch size.
+    named, what the model brings with it before what the device adds: experts see as many rows as the router sends them,
+    bitsandbytes INT8 chooses its outlier columns over the whole batch, CUDA chooses kernels by batch size.
     """
     text = model.config.get_text_config(decoder=True)
-    if next(model.parameters()).device.type != "cpu":
-        return "CUDA chooses kernels by batch size"
     if any(getattr(text, name, None) for name in ("num_experts", "num_local_experts", "n_routed_experts")):
         return "mixture of experts: an expert's rows depend on the whole batch"
-    linears: list[Any] = [module for module in model.modules() if isinstance(module, torch.nn.Linear | Conv1D)]
     if threshold := outlier_threshold(model):
         return f"INT8 chooses outlier columns over the whole batch (threshold {threshold:g}; at 0 it would not)"
+    if next(model.parameters()).device.type != "cpu":
+        return "CUDA chooses kernels by batch size"
     if packing is not None and packing.complete:
         return None
+    linears: list[Any] = [module for module in model.modules() if isinstance(module, torch.nn.Linear | Conv1D)]
     if not linears:
         return "there is no dense layer whose products could be measured"
     for linear in {min(linears, key=_size), max(linears, key=_size)}:

@@ -272,6 +272,8 @@ def test_multiplier_zero_is_the_baseline(tiny_worker: Loader) -> None:
 def test_batch_dependence_names_its_reason() -> None:
     assert "experts" in str(batch_dependence(tiny_model("mixtral")))
     assert batch_dependence(tiny_model("llama")) is None, "this machine's matrix products depend on the batch size"
+    assert "experts" in str(batch_dependence(tiny_model("mixtral").to("meta"))), "what the model brings with it, on any device"
+    assert "CUDA" in str(batch_dependence(tiny_model("llama").to("meta"))), "a device whose products are not measured"
 
 
 def test_seconds_add_up_to_the_time_of_the_run(tiny_worker: Loader) -> None:
