@@ -201,7 +201,12 @@ def compare(
     paper: Annotated[bool, typer.Option("--paper", help="Put the sweep beside the paper's tables.")] = False,
     audit: Annotated[bool, typer.Option("--audit", help="With --paper: recompute the paper's own statistics.")] = False,
     label: Annotated[
-        str | None, typer.Option("--label", metavar="LABEL", help="The label that is counted; default: coherent_refusal.")
+        str | None,
+        typer.Option(
+            "--label",
+            metavar="LABEL",
+            help="What is counted: success (default), garbled, no_answer, other, or a label.",
+        ),
     ] = None,
     independent: Annotated[
         bool, typer.Option("--independent", help="Transfer effectiveness by independent resampling, as in the paper.")
@@ -215,11 +220,9 @@ def compare(
     """
     from orchestrator.compare.answer import Request, answer
     from orchestrator.compare.comparison import Question
-    from orchestrator.scoring import LABELS
 
     with input_errors_told():
-        counted = LABELS.target if label is None else LABELS.kind(label).name
-        question = Question(counted, "independent" if independent else "joint")
+        question = Question(label or "success", "independent" if independent else "joint")
         content, shown = answer(Request(tuple(words or ()), by, against, where, pool, paper, audit, question))
         if as_json:
             print_json(content)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from orchestrator.outcome import COUNTED
 from orchestrator.plan import Plan, make_plan
 from orchestrator.planning.choices import Tally
 from orchestrator.planning.costs import DEFAULT_COSTS, Costs
-from orchestrator.scoring import LABELS
 from orchestrator.store import Store
 from orchestrator.sweep import Sweep
 
@@ -18,10 +18,5 @@ def plan_with_results(sweep: Sweep, store: Store, costs: Costs = DEFAULT_COSTS) 
 
 
 def tallies(store: Store) -> Mapping[str, Tally]:
-    """How the labelled cells of the results folder were labelled, by cell id."""
-    target, incoherent, unanswered = LABELS.target, LABELS.incoherent, LABELS.unanswered
-    return {
-        row.cell_id: Tally(row.n, row.count(target), row.count(incoherent), row.count(unanswered))
-        for row in store.cell_rows()
-        if row.labelled
-    }
+    """What the responses of the labelled cells of the results folder count as, by cell id."""
+    return {row.cell_id: Tally(row.n, *map(row.count, COUNTED)) for row in store.cell_rows() if row.labelled}

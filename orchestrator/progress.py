@@ -6,6 +6,7 @@ Every number is derived from the board when it is shown; the display keeps none 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -18,13 +19,14 @@ from rich.text import Text
 from actors.types import CellResult, Failure, ModelInfo
 from orchestrator.cells import Cell
 from orchestrator.errors import plain
+from orchestrator.outcome import OUTCOMES, in_words
 from orchestrator.outlets import lines_above
 from orchestrator.plan import Plan
 from orchestrator.recorder import Listener
 from orchestrator.records.planned_items import axes_name
 from orchestrator.records.rows import axes_of
 from orchestrator.scheduling.board import Board, State
-from orchestrator.scoring import LABELS, Label
+from orchestrator.scoring import Label
 
 PLAIN_SECONDS = 2.0
 """Off a terminal, at most one line in this time (failures and notes always)."""
@@ -209,19 +211,19 @@ class Bars(Lines):
 
 
 def cell_name(cell: Cell) -> str:
-    """A cell in a few words: ``smollm2 refusal layer 15 x8``, ``smollm2/int8 refusal cosmic layer 15 x8``."""
+    """A cell in a few words: ``smollm2 french layer 15 x8``, ``smollm2/int8 french cosmic layer 15 x8``."""
     return axes_name(axes_of(cell))
 
 
 def label_shares(labels: Sequence[Label]) -> str:
-    """``70 % refusal, 10 % garbled, 20 % normal``; the share without an answer where there is any."""
-    counts = LABELS.counts(label.label for label in labels)
-    told = [name for name in LABELS.names if name != LABELS.unanswered or counts[name]]
-    return ", ".join(f"{100 * counts[name] / max(len(labels), 1):.0f} % {LABELS.kind(name).short}" for name in told)
+    """``70 % success, 10 % garbled, 20 % other``; the share without an answer where there is any."""
+    counts = Counter(label.outcome for label in labels)
+    told = [outcome for outcome in OUTCOMES if outcome != "no_answer" or counts[outcome]]
+    return ", ".join(f"{100 * counts[outcome] / max(len(labels), 1):.0f} % {in_words(outcome)}" for outcome in told)
 
 
 def failure_line(board: Board, failure: Failure) -> str:
-    """``failed: smollm2 refusal layer 15 x8: not_fired: ...``, the first line of the message only."""
+    """``failed: smollm2 french layer 15 x8: not_fired: ...``, the first line of the message only."""
     item = board.items.get(failure.item_id)
     name = cell_name(item.spec) if item is not None and isinstance(item.spec, Cell) else failure.item_id
     message = failure.message.strip().splitlines() or [""]

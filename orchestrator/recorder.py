@@ -125,7 +125,7 @@ class Recorder:
     def _write(self, cell: Cell, result: CellResult, attempt: int) -> list[Label]:
         self._store.write_responses(cell, result, attempt, steered=self._steered_at(cell))
         labels = label_responses(self._classifier, result.responses)
-        self._store.write_labels(cell.id, labels)
+        self._store.write_labels(cell.id, labels, self._classifier.labels)
         return labels
 
     def _with_load(self, result: CellResult) -> CellResult:

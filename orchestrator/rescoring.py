@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.recorder import label_responses
 from orchestrator.report import write_report
-from orchestrator.scoring import CLASSIFIERS, LABELS, Classifier
+from orchestrator.scoring import CLASSIFIERS, Classifier
 from orchestrator.storage import Place
 from orchestrator.store import Store, UnreadableFileError
 
@@ -31,8 +31,8 @@ def relabel(store: Store, classifier: Classifier, cell_ids: Sequence[str]) -> Co
             labels = label_responses(classifier, store.read_responses(cell_id))
         except (FileNotFoundError, UnreadableFileError):
             continue
-        store.write_labels(cell_id, labels)
-        counts.update(LABELS.counts(label.label for label in labels))
+        store.write_labels(cell_id, labels, classifier.labels)
+        counts.update(classifier.labels.counts(label.label for label in labels))
     return counts
 
 
@@ -65,7 +65,7 @@ def score_results(results: Place, name: str | None) -> dict[str, object]:
         "planned": len(planned.cells),
         "cells": summary.cells,
         "responses": counts.total(),
-        "labels": {name: counts[name] for name in sorted(LABELS.names) if counts[name]},
+        "labels": {name: counts[name] for name in sorted(classifier.labels.names) if counts[name]},
         "damaged": lost,
         "lacking": str(short),
     }

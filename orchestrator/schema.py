@@ -25,7 +25,7 @@ from orchestrator.errors import InputError, Problem
 from orchestrator.json_text import parse_json
 from orchestrator.records.comparison_rows import DirectionRow, TransferRow
 from orchestrator.records.response_row import ResponseRow
-from orchestrator.records.rows import CellRow, canonical_json, digest_of
+from orchestrator.records.rows import CellRow, RateRow, canonical_json, digest_of
 from orchestrator.scoring import Label
 from orchestrator.storage import Readable, StorageError, StoredFile, UnreadableFileError
 
@@ -37,7 +37,7 @@ no reason: readers that do not know it ignore it, and where it is lacking it rea
 know, which those of versions 1 and 2 would take for damage.
 """
 
-TABLES_VERSION = 3
+TABLES_VERSION = 4
 """Raise it when the compacted tables change: they are then made anew from the parts."""
 
 RECORD_KEY = b"steering_sweep"
@@ -121,13 +121,16 @@ LABEL_PART = layout_of(Label)
 CELLS = layout_of(CellRow)
 """``cells.parquet``: one row per finished cell of the plan, in the plan's order."""
 
+RATES = layout_of(RateRow)
+"""``rates.parquet``: one row per labelled cell, scorer and label, cells in the plan's order."""
+
 DIRECTIONS = layout_of(DirectionRow)
 """``directions.parquet``: one row per direction set of the plan and layer."""
 
 TRANSFERS = layout_of(TransferRow)
 """``transfer.parquet``: one row per finished transfer cell, in the plan's order."""
 
-RESPONSE_AXES = ("cell_id", "model", "behavior", "layer", "multiplier")
+RESPONSE_AXES = ("cell_id", "model", "quantization", "behavior", "method", "scope", "layer", "intervention", "multiplier")
 """What ``responses.parquet`` repeats of a ``CellRow`` beside each of its responses."""
 
 _LABELS = tuple(one.or_null() for one in LABEL_PART.columns if one.name != "prompt_id")

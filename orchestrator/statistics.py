@@ -87,7 +87,7 @@ def _percent(share: float) -> str:
 
 
 def effectively_steerable(k: int, n: int) -> bool:
-    """Whether the coherent refusal rate ``k / n`` reaches 60 % (paper section 4.4); never without trials."""
+    """Whether the success rate ``k / n`` reaches 60 % (paper section 4.4); never without trials."""
     _check_counts(k, n)
     return n > 0 and 5 * k >= 3 * n  # whole numbers: 3/5 of n is exactly on the bound
 

@@ -11,6 +11,7 @@
       failures/<item_id>.json            what went wrong last, until it succeeds or is cleared
       quarantine/                        damaged files, moved out of the way: their items run anew
       cells.parquet  responses.parquet   compacted from the parts by ``compact``
+      rates.parquet                      a row per cell, scorer and label
       directions.parquet                 a row per direction set and layer, with what quantization does to it
       transfer.parquet                   a row per transfer cell, beside its self-control
       report.html  report.md  figures/*  written by ``report``
@@ -33,6 +34,7 @@ from actors.types import CellResult, DirectionSet, Failure, Response
 from orchestrator import schema
 from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.json_text import parse_json
+from orchestrator.planning.choices import decode_choices
 from orchestrator.records.compaction import CompactSummary, compact
 from orchestrator.records.comparison_rows import DirectionRow, TransferRow
 from orchestrator.records.completeness import Expected, Lacking, lacking
@@ -40,10 +42,10 @@ from orchestrator.records.direction_file import encode_direction
 from orchestrator.records.directions_table import StoredDirections
 from orchestrator.records.folder import Folder, Kind
 from orchestrator.records.kept_directions import KeptDirections
-from orchestrator.records.parts import encode_labels, encode_responses, in_order, responses_of
+from orchestrator.records.parts import StoredLabels, encode_labels, encode_responses, in_order, responses_of
 from orchestrator.records.plan_file import PlannedCells, check_version, decode_plan, encode_plan, planned_cells
-from orchestrator.records.rows import CellAxes, CellRow, Steered, SteeredAt, axes_of, measures_of, planned_at
-from orchestrator.scoring import Label, UnknownLabelError
+from orchestrator.records.rows import CellAxes, CellRow, RateRow, Steered, SteeredAt, axes_of, measures_of, planned_at
+from orchestrator.scoring import LABELS, Label, LabelSet, UnknownLabelError
 from orchestrator.storage import Place, StoredFile, StoreLockedError, UnreadableFileError
 
 if TYPE_CHECKING:
@@ -162,19 +164,22 @@ class Store:
         """A finished cell's responses, in the order of its prompts."""
         return responses_of(self._folder.response_part(cell_id).table)
 
-    def write_labels(self, cell_id: str, labels: Sequence[Label]) -> None:
-        """Store a cell's labels, in any order, in place of earlier ones; equal ones are left alone.
+    def write_labels(self, cell_id: str, labels: Sequence[Label], declared: LabelSet = LABELS) -> None:
+        """Store a cell's labels, in any order, in place of earlier ones; equal ones are left alone. ``declared``: all that
+        their scorer may give.
 
-        ValueError when two labels are for one prompt.
+        ValueError when two labels are for one prompt, ``UnknownLabelError`` for a label that was not declared.
         """
         if len({label.prompt_id for label in labels}) != len(labels):
             raise ValueError(f"{cell_id}: two labels for one prompt")
-        if self._kept_labels(cell_id) != tuple(labels):
-            self._path("labels", cell_id).write_bytes(encode_labels(cell_id, labels, datetime.now(UTC)))
+        kept = self._kept_labels(cell_id)
+        if kept is None or (kept.labels, kept.declared) != (tuple(labels), declared):
+            given = encode_labels(cell_id, StoredLabels(tuple(labels), declared, datetime.now(UTC)))
+            self._path("labels", cell_id).write_bytes(given)
 
     def read_labels(self, cell_id: str) -> tuple[Label, ...]:
         """A cell's labels."""
-        return self._folder.label_part(cell_id)[0]
+        return self._folder.label_part(cell_id).labels
 
     def write_failure(self, failure: Failure) -> None:
         """Keep what went wrong with an item, in place of its earlier failure."""
@@ -228,6 +233,10 @@ class Store:
         """The rows of ``cells.parquet`` as the last ``compact`` wrote them; none before the first."""
         return _none_if_absent(lambda: self._folder.rows(self._folder.cells, schema.CELLS))
 
+    def rate_rows(self) -> list[RateRow]:
+        """The rows of ``rates.parquet`` as the last ``compact`` wrote them; none before the first."""
+        return _none_if_absent(lambda: self._folder.rows(self._folder.rates, schema.RATES))
+
     def direction_rows(self) -> list[DirectionRow]:
         """The rows of ``directions.parquet`` as the last ``compact`` wrote them; none before the first."""
         return _none_if_absent(lambda: self._folder.rows(self._folder.direction_table, schema.DIRECTIONS))
@@ -247,8 +256,7 @@ class Store:
     def choices(self) -> list[dict[str, Any]]:
         """What ``choices.json`` says (``planning.choices.Choice`` as objects); none when there is none or it is damaged."""
         try:
-            content = cast("dict[str, Any]", parse_json(self._folder.choices.read_bytes()))
-            return list(content["choices"])
+            return decode_choices(self._folder.choices.read_bytes())
         except (FileNotFoundError, UnreadableFileError, ValueError, KeyError, TypeError):
             return []
 
@@ -306,11 +314,11 @@ class Store:
         """Whether it is certain, without asking, that an item has no file."""
         return bool(self._there) and item_id not in self._there[kind]
 
-    def _kept_labels(self, cell_id: str) -> tuple[Label, ...] | None:
+    def _kept_labels(self, cell_id: str) -> StoredLabels | None:
         if self._absent("labels", cell_id):
             return None
         try:
-            return self.read_labels(cell_id)
+            return self._folder.label_part(cell_id)
         except (FileNotFoundError, UnreadableFileError, UnknownLabelError):
             return None
 

@@ -34,7 +34,7 @@ def test_a_sweep_over_every_method(family: str, tmp_path: Path) -> None:
     for row in rows:
         assert row.labelled
         assert row.n == 3
-        assert row.coherent_refusal_low is not None
+        assert row.success_low is not None
         assert row.fired is (True if row.steered else None)
     directions = Store(tmp_path / "out").direction_rows()
     assert len(directions) == 6 * 5, "every method has a direction at every one of the five layers"

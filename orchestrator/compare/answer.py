@@ -20,7 +20,8 @@ from orchestrator.compare.text import (
     render_comparisons,
     render_note,
 )
-from orchestrator.errors import InputError, Problem
+from orchestrator.errors import InputError, Problem, nearest_name
+from orchestrator.outcome import OUTCOMES
 from orchestrator.paper.audit import audit
 from orchestrator.paper.beside import beside
 from orchestrator.paper.tables import chosen_tables
@@ -28,7 +29,7 @@ from orchestrator.records.rows import CellRow
 from orchestrator.storage import place_of
 from orchestrator.store import Store, UnreadableFileError
 
-JSON_VERSION = 1
+JSON_VERSION = 2
 
 _Pair = tuple[str, Sequence[CellRow], str, Sequence[CellRow]]
 Answer = tuple[dict[str, object], list[RenderableType]]
@@ -81,7 +82,7 @@ def reader(store: Store, question: Question) -> Reader:
 
     def read(row: CellRow) -> Outcomes:
         try:
-            return {label.prompt_id: label.label == question.label for label in store.read_labels(row.cell_id)}
+            return {label.prompt_id: question.counts(label) for label in store.read_labels(row.cell_id)}
         except (FileNotFoundError, UnreadableFileError):
             raise InputError.because("its labels cannot be read: run `score`", row.cell_id) from None
 
@@ -108,16 +109,28 @@ def _beside(request: Request, store: Store, rows: Sequence[CellRow]) -> Answer:
 
 
 def _compared(request: Request, store: Store, rows: Sequence[CellRow]) -> Answer:
+    _check_counted(store, request.question.counted)
     comparisons = adjusted([*_comparisons(request, rows, reader(store, request.question))])
     return {"comparisons": [comparison_json(one) for one in comparisons]}, render_comparisons(comparisons)
 
 
 def _comparisons(request: Request, rows: Sequence[CellRow], read: Reader) -> list[Comparison]:
-    label = request.question.label
+    question = request.question
     return [
-        compare(side_of(a, ours, label), side_of(b, theirs, label), request.question, read)
+        compare(side_of(a, ours, question, read), side_of(b, theirs, question, read), question, read)
         for a, ours, b, theirs in (_levels(request, rows) if request.by is not None else _two(request, rows))
     ]
+
+
+def _check_counted(store: Store, counted: str) -> None:
+    """InputError for what is neither an outcome nor a label of these results."""
+    if counted not in OUTCOMES:
+        known = dict.fromkeys([*OUTCOMES, *(row.label for row in store.rate_rows())])
+        if counted not in known:
+            problem = Problem(
+                "--label", counted, "nothing here is called so", ", ".join(known), nearest_name(counted, list(known))
+            )
+            raise InputError(problem)
 
 
 def _two(request: Request, rows: Sequence[CellRow]) -> list[_Pair]:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.errors import InputError
+from orchestrator.outcome import OUTCOMES, in_words, success_in_words
 from orchestrator.records.rows import CellRow
-from orchestrator.scoring import LABELS, LabelName
+from orchestrator.scoring import Label
 from orchestrator.statistics import (
     BootstrapKind,
     Interval,
@@ -22,7 +23,7 @@ from orchestrator.statistics import (
 )
 
 Outcomes = dict[str, bool]
-"""Prompt id -> whether its response has the label that is compared."""
+"""Prompt id -> whether its response counts."""
 
 Reader = Callable[[CellRow], Outcomes]
 
@@ -55,7 +56,7 @@ POOLED = "cells are taken together: a prompt in several of them counts each time
 
 @dataclass(frozen=True)
 class Side:
-    """The cells of one side, taken together: ``k`` of ``n`` responses have the label."""
+    """The cells of one side, taken together: ``k`` of ``n`` responses count."""
 
     name: str
     rows: tuple[CellRow, ...]
@@ -79,13 +80,13 @@ class Side:
 
     @property
     def steerable(self) -> bool:
-        """Whether the rate reaches 60 % (meant for coherent refusals)."""
+        """Whether the rate reaches 60 % (meant for success)."""
         return effectively_steerable(self.k, self.n)
 
 
 @dataclass(frozen=True)
 class Paired:
-    """The same ``n`` prompts on both sides: on how many only one side has the label, and McNemar's exact p."""
+    """The same ``n`` prompts on both sides: on how many only one side counts, and McNemar's exact p."""
 
     n: int
     only_a: int
@@ -103,7 +104,7 @@ class Comparison:
     Fisher p adjusted for all comparisons of the table (None: only one). ``differs``: the axes on which the sides differ.
     """
 
-    label: LabelName
+    counted: str
     a: Side
     b: Side
     points: float
@@ -115,16 +116,32 @@ class Comparison:
     notes: tuple[str, ...]
     p_holm: float | None = None
 
+    @property
+    def of_success(self) -> bool:
+        """Whether successes are counted."""
+        return self.counted == "success"
+
+    @property
+    def words(self) -> str:
+        """What is counted, for people: of success the label that counts as such."""
+        targets = (row.target for row in (*self.a.rows, *self.b.rows))
+        return success_in_words(targets) if self.of_success else in_words(self.counted)
+
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of every pair of sides: the ``label`` that is counted, and which bootstrap TE shows."""
+    """What is asked of every pair of sides: what is ``counted``, an outcome or a label by its own name (an outcome where it is
+    both), and which bootstrap TE shows."""
 
-    label: LabelName = LABELS.target
+    counted: str = "success"
     te_kind: BootstrapKind = "joint"
 
+    def counts(self, label: Label) -> bool:
+        """Whether a response with ``label`` counts."""
+        return self.counted == (label.outcome if self.counted in OUTCOMES else label.label)
 
-def side_of(name: str, rows: Sequence[CellRow], label: LabelName) -> Side:
+
+def side_of(name: str, rows: Sequence[CellRow], question: Question, read: Reader) -> Side:
     """The cells of ``rows`` taken together. InputError for cells without labels or without responses."""
     unlabelled = [row.cell_id for row in rows if not row.labelled]
     if unlabelled:
@@ -132,7 +149,9 @@ def side_of(name: str, rows: Sequence[CellRow], label: LabelName) -> Side:
     n = sum(row.n for row in rows)
     if n == 0:
         raise InputError.because("its cells have no responses", name)
-    return Side(name, tuple(rows), sum(row.count(label) for row in rows), n)
+    outcome = next((one for one in OUTCOMES if one == question.counted), None)
+    k = sum(sum(read(row).values()) if outcome is None else row.count(outcome) for row in rows)
+    return Side(name, tuple(rows), k, n)
 
 
 def compare(a: Side, b: Side, question: Question, read: Reader) -> Comparison:
@@ -144,14 +163,14 @@ def compare(a: Side, b: Side, question: Question, read: Reader) -> Comparison:
     found = _paired_outcomes(a, b, differs, read)
     outcomes = None if isinstance(found, str) else found
     return Comparison(
-        label=question.label,
+        counted=question.counted,
         a=a,
         b=b,
         points=100 * (a.rate - b.rate),
         p=fisher(a.k, a.n, b.k, b.n),
         h=cohens_h(a.k, a.n, b.k, b.n),
         paired=None if outcomes is None else _paired(*outcomes),
-        te=_transfer(a, b, outcomes, question.te_kind) if question.label == LABELS.target else None,
+        te=_transfer(a, b, outcomes, question.te_kind) if question.counted == "success" else None,
         differs=differs,
         notes=tuple(_notes(a, b, unpaired=found if isinstance(found, str) else "")),
     )

@@ -15,7 +15,6 @@ from orchestrator.errors import plain
 from orchestrator.paper.audit import Check
 from orchestrator.paper.beside import Beside
 from orchestrator.paper.tables import Measurement, PaperTable
-from orchestrator.scoring import LABELS
 from orchestrator.statistics import (
     TransferEffectiveness,
     effectiveness_text,
@@ -61,7 +60,8 @@ def render_note(note: str) -> RenderableType:
 def comparison_json(one: Comparison) -> dict[str, object]:
     """A comparison as plain data; rates are shares (0 to 1), ``points`` percentage points."""
     return {
-        "label": one.label,
+        "label": one.counted,
+        "target": sorted({row.target for row in (*one.a.rows, *one.b.rows) if row.target}),
         "a": _side_json(one.a),
         "b": _side_json(one.b),
         "points": one.points,
@@ -134,7 +134,7 @@ def beside_json(found: Sequence[Beside], missing: Sequence[Measurement]) -> dict
 
 def _in_full(one: Comparison) -> list[RenderableType]:
     lines = [f"{name}  {side.name}" for name, side in (("A", one.a), ("B", one.b))]
-    rates = [f"   {LABELS.kind(one.label).words} {_rate(side)}" + _steerable(one, side) for side in (one.a, one.b)]
+    rates = [f"   {one.words} {_rate(side)}" + _steerable(one, side) for side in (one.a, one.b)]
     lines = [line for pair in zip(lines, rates, strict=True) for line in pair]
     lines.append(f"A - B  {one.points:+.1f} points   Fisher's exact p {p_text(one.p)}   Cohen's h {one.h:+.2f}")
     if one.paired is not None:
@@ -149,7 +149,7 @@ def _in_full(one: Comparison) -> list[RenderableType]:
 
 def _table(comparisons: Sequence[Comparison]) -> Table:
     against = {one.b.name for one in comparisons}
-    title = f"{LABELS.kind(comparisons[0].label).words}, B: {', '.join(sorted(against))}"
+    title = f"{comparisons[0].words}, B: {', '.join(sorted(against))}"
     table = Table(
         box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=Text(plain(title), style="bold"), title_justify="left"
     )
@@ -190,7 +190,7 @@ def _stacked(side: Side) -> str:
 
 
 def _steerable(one: Comparison, side: Side) -> str:
-    return "   effectively steerable (60 % or more)" if one.label == LABELS.target and side.steerable else ""
+    return "   effectively steerable (60 % or more)" if one.of_success and side.steerable else ""
 
 
 def _tested(p: float | None, p_holm: float | None) -> str:
@@ -223,7 +223,7 @@ def _beside_table(paper: PaperTable, ours: Sequence[Beside]) -> Table:
     for place, head in enumerate(("condition", "paper %", "ours %", "points", "p\nHolm", "also")):
         table.add_column(head, justify="right" if 0 < place < 5 else "left", no_wrap=0 < place < 5, overflow="fold")
     for one in ours:
-        k, n = one.row.count(LABELS.target), one.row.n
+        k, n = one.row.count("success"), one.row.n
         cells = (
             one.measurement.condition,
             _paper_rate(one.measurement),
@@ -259,7 +259,7 @@ def _measurement_json(one: Measurement) -> dict[str, object]:
     return {
         "table": one.table,
         "condition": one.condition,
-        "coherent_refusal_percent": one.coherent,
+        "percent": one.coherent,
         "k": None if counts is None else counts[0],
         "n": one.n,
         "low": None if interval is None else interval.low,
@@ -268,7 +268,7 @@ def _measurement_json(one: Measurement) -> dict[str, object]:
 
 
 def _beside_json(one: Beside) -> dict[str, object]:
-    k, n = one.row.count(LABELS.target), one.row.n
+    k, n = one.row.count("success"), one.row.n
     interval = wilson(k, n)
     return {
         "paper": _measurement_json(one.measurement),

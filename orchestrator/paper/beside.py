@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from orchestrator.compare.comparison import AXES, Question, Reader, axis_of, compare, side_of
 from orchestrator.paper.tables import MODELS, Measurement, PaperTable
 from orchestrator.records.rows import CellRow
-from orchestrator.scoring import LABELS
 from orchestrator.statistics import TransferEffectiveness, fisher, holm
 
 PAPER_TOKENS = 100
@@ -108,9 +107,9 @@ def _apart(one: Measurement, row: CellRow) -> float:
 
 
 def _beside(one: Measurement, row: CellRow, rows: Sequence[CellRow], read: Reader) -> Beside:
-    k, n = row.count(LABELS.target), row.n
+    k, n = row.count("success"), row.n
     others = [
-        ("garbled %", one.garbled, 100 * row.count(LABELS.incoherent) / n),
+        ("garbled %", one.garbled, 100 * row.count("garbled") / n),
         ("raw norm", one.norm, row.direction_raw_norm),
         ("cross-cosine", one.cross_cosine, row.cross_cosine),
         (
@@ -138,10 +137,11 @@ def paper_rate(one: Measurement) -> float:
 def _effectiveness(row: CellRow, rows: Sequence[CellRow], read: Reader) -> TransferEffectiveness | None:
     """TE of a transfer cell over the target's own direction under otherwise equal conditions; None if that was not run."""
     same = [axis for axis in AXES if axis != "origin"]
+    question = Question()
     for control in rows:
         if control.steered and not control.is_transfer and all(axis_of(control, axis) == axis_of(row, axis) for axis in same):
-            ours, own = side_of("ours", [row], LABELS.target), side_of("its own", [control], LABELS.target)
-            return compare(ours, own, Question(), read).te
+            ours, own = side_of("ours", [row], question, read), side_of("its own", [control], question, read)
+            return compare(ours, own, question, read).te
     return None
 
 

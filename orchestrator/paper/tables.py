@@ -14,7 +14,6 @@ from typing import Any
 import yaml
 
 from orchestrator.errors import InputError, Problem, nearest_name
-from orchestrator.scoring import LABELS, LabelName
 
 
 @dataclass(frozen=True)
@@ -90,16 +89,16 @@ class Measurement:
     cosine: float | None = None
     cross_cosine: float | None = None
 
-    def count(self, label: LabelName) -> int | None:
+    def count(self, label: str) -> int | None:
         """Responses with ``label``: n times the printed rate; None where either is not known."""
-        rates = {"coherent_refusal": self.coherent, "garbled": self.garbled, "normal": self.normal, "no_answer": None}
-        rate = rates[LABELS.kind(label).name]
+        rates = {"coherent_refusal": self.coherent, "garbled": self.garbled, "normal": self.normal}
+        rate = rates[label]
         return None if rate is None or self.n is None else round(rate * self.n / 100)
 
     @property
     def counts(self) -> tuple[int, int] | None:
         """Coherent refusals and n; None where the paper gives no n."""
-        k = self.count(LABELS.target)
+        k = self.count("coherent_refusal")
         return None if k is None or self.n is None else (k, self.n)
 
     @property

@@ -8,22 +8,24 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any, cast
 
 from orchestrator.cells import variant_id
+from orchestrator.json_text import parse_json
 from orchestrator.planning.grid import Group, Setting, Steered
 from orchestrator.sweep_file.grids import Grid
 from orchestrator.sweep_file.schema import Choose
 
-CHOICES_VERSION = 1
+CHOICES_VERSION = 2
 
 
 @dataclass(frozen=True)
 class Tally:
-    """How the responses of a finished cell were labelled: ``n`` of them, so many coherent refusals, so many garbled, so many
-    whose answer had not begun."""
+    """What the responses of a finished cell count as: ``n`` of them, so many successes, so many garbled, so many whose answer
+    had not begun."""
 
     n: int
-    coherent: int
+    success: int
     garbled: int
     no_answer: int = 0
 
@@ -37,14 +39,14 @@ class Considered:
     depth: float | None
     multiplier: float
     n: int
-    coherent: int
+    success: int
     garbled: int
     no_answer: int = 0
 
     @property
-    def coherent_rate(self) -> float:
-        """Share of coherent refusals; 0 without responses."""
-        return self.coherent / self.n if self.n else 0.0
+    def success_rate(self) -> float:
+        """Share of successes; 0 without responses."""
+        return self.success / self.n if self.n else 0.0
 
     @property
     def incoherent_rate(self) -> float:
@@ -83,19 +85,17 @@ class Choice:
         if one is None:
             return head + self.reason
         where = "the selected layer" if one.layer is None else f"layer {one.layer}"
-        rates = f"{one.coherent} of {one.n} coherent refusals, {one.garbled} garbled"
+        rates = f"{one.success} of {one.n} successes, {one.garbled} garbled"
         rates += f", {one.no_answer} without an answer" if one.no_answer else ""
         return f"{head}{where}, multiplier {one.multiplier:g} ({rates}; best of {len(self.considered)} in grid {self.origin})"
 
 
 def choose(tried: Sequence[Considered], max_garbled: float) -> Considered | None:
     """The rule: garbled rate at most ``max_garbled``, where a response without an answer counts as garbled; then the best
-    coherent refusal rate; ties: the highest multiplier, then the earliest layer. None when nothing qualifies."""
+    success rate; ties: the highest multiplier, then the earliest layer. None when nothing qualifies."""
     fit = [one for one in tried if one.incoherent_rate <= max_garbled]
     last = float("inf")
-    return max(
-        fit, key=lambda one: (one.coherent_rate, one.multiplier, -(last if one.layer is None else one.layer)), default=None
-    )
+    return max(fit, key=lambda one: (one.success_rate, one.multiplier, -(last if one.layer is None else one.layer)), default=None)
 
 
 class Chooser:
@@ -157,7 +157,7 @@ class Chooser:
         place, cell = one.setting.place, one.cell
         tally = self._tallies[cell.id]
         layer, depth = (None, None) if place is None else (place.layer, float(place.depth))
-        return Considered(cell.id, layer, depth, one.setting.multiplier, tally.n, tally.coherent, tally.garbled, tally.no_answer)
+        return Considered(cell.id, layer, depth, one.setting.multiplier, tally.n, tally.success, tally.garbled, tally.no_answer)
 
 
 def _nothing_fits(asked: Choose, tried: Sequence[Considered]) -> str:
@@ -176,6 +176,18 @@ def encode_choices(choices: Sequence[Choice]) -> str:
     """The text of ``choices.json``: every choice with all settings that were considered and their counts."""
     content = {"version": CHOICES_VERSION, "choices": [asdict(choice) for choice in choices]}
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def decode_choices(text: bytes) -> list[dict[str, Any]]:
+    """The choices of ``choices.json`` as objects; ValueError, KeyError or TypeError where they are not. Version 1 called what
+    counts as success ``coherent``."""
+    content = cast("dict[str, Any]", parse_json(text))
+    choices = cast("list[dict[str, Any]]", content["choices"])
+    for choice in choices:
+        for one in (*choice["considered"], *filter(None, [choice["chosen"]])):
+            if "coherent" in one:
+                one["success"] = one.pop("coherent")
+    return choices
 
 
 def _keys(grid: str, group: Group) -> tuple[tuple[str, ...], tuple[str, ...]]:

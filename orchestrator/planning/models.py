@@ -170,7 +170,7 @@ def check_stored(spec: ModelSpec) -> None:
 
 
 def _told(check: Callable[[], Told], field: str, value: object) -> Told:
-    """What a worker's check gives; its refusal as bad input."""
+    """What a worker's check gives; what it refuses as bad input."""
     try:
         return check()
     except (ModelLoadError, OSError) as error:

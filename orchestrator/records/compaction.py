@@ -7,19 +7,18 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import datetime
 from typing import Any, BinaryIO, Literal, cast
 
 from orchestrator import schema
 from orchestrator.json_text import parse_json
 from orchestrator.records.directions_table import StoredDirections, direction_rows, with_cosines
 from orchestrator.records.folder import Folder
-from orchestrator.records.parts import StoredCell
+from orchestrator.records.parts import StoredCell, StoredLabels
 from orchestrator.records.plan_file import PlannedCells
-from orchestrator.records.rows import CellAxes, CellGeometry, CellPrompts, CellRow, CellTally, tally_of
+from orchestrator.records.rows import CellAxes, CellGeometry, CellPrompts, CellRow, CellTally, RateRow, rate_rows, tally_of
 from orchestrator.records.transfers import Controls, cross_cosine, transfer_rows
 from orchestrator.schema import Table
-from orchestrator.scoring import LABELS, Label
+from orchestrator.scoring import Label
 from orchestrator.storage import State, StoredFile, UnreadableFileError
 
 ROWS_PER_GROUP = 8192
@@ -46,10 +45,11 @@ class _Finished:
     row: CellRow
     responses: Table
     labels: Sequence[Label] | None
+    rates: Sequence[RateRow]
 
 
 def compact(folder: Folder, planned: PlannedCells) -> CompactSummary:
-    """Write the compacted tables (responses, cells, directions, transfer), or nothing when no file changed since the last time.
+    """Write the compacted tables (responses, cells, rates, directions, transfer), or nothing when no file has changed.
 
     What was found is remembered in ``.compacted``, which may be deleted at any time: the tables follow from the parts.
     """
@@ -84,25 +84,27 @@ def _finished(folder: Folder, planned: PlannedCells, quarantined: list[str]) -> 
         except UnreadableFileError:
             quarantined.append(axes.cell_id)
             continue
-        labels, tally = None, CellTally()
+        labels: list[Label] | None = None
+        tally, rates = CellTally(), list[RateRow]()
         if axes.cell_id in labelled:
             try:
-                labels, labelled_at = _labels(folder, axes.cell_id, stored.table)
-                tally = tally_of(labels, labelled_at)
+                given = folder.label_part(axes.cell_id)
+                labels = _ordered(folder, axes.cell_id, given, stored.table)
+                tally = tally_of(labels, given.labelled_at, given.declared)
+                rates = rate_rows(axes.cell_id, labels, given.declared)
             except UnreadableFileError:
                 quarantined.append(axes.cell_id)
-        yield _Finished(_row(axes, stored, tally), stored.table, labels)
+        yield _Finished(_row(axes, stored, tally), stored.table, labels, rates)
 
 
-def _labels(folder: Folder, cell_id: str, responses: Table) -> tuple[list[Label], datetime]:
+def _ordered(folder: Folder, cell_id: str, given: StoredLabels, responses: Table) -> list[Label]:
     """The labels in the order of the responses."""
-    labels, labelled_at = folder.label_part(cell_id)
-    by_prompt = {label.prompt_id: label for label in labels}
+    by_prompt = {label.prompt_id: label for label in given.labels}
     answered = responses.column("prompt_id").to_pylist()
     if by_prompt.keys() != set(answered):
         with folder.quarantining():
             raise UnreadableFileError(folder.path("labels", cell_id), "labels other prompts than were answered")
-    return [by_prompt[prompt_id] for prompt_id in answered], labelled_at
+    return [by_prompt[prompt_id] for prompt_id in answered]
 
 
 def _row(axes: CellAxes, stored: StoredCell, tally: CellTally) -> CellRow:
@@ -117,12 +119,14 @@ class _Gathered:
     """What the tables beside the responses are made of, collected while those are written."""
 
     rows: list[CellRow] = field(default_factory=list)
-    refused: dict[str, tuple[bool, ...]] = field(default_factory=dict)
+    rates: list[RateRow] = field(default_factory=list)
+    succeeded: dict[str, tuple[bool, ...]] = field(default_factory=dict)
 
     def take(self, cell: _Finished) -> None:
         self.rows.append(cell.row)
+        self.rates.extend(cell.rates)
         if cell.labels is not None and cell.row.steered:
-            self.refused[cell.row.cell_id] = tuple(label.label == LABELS.target for label in cell.labels)
+            self.succeeded[cell.row.cell_id] = tuple(label.outcome == "success" for label in cell.labels)
 
 
 def _write_tables(folder: Folder, planned: PlannedCells, finished: Iterable[_Finished], quarantined: list[str]) -> CompactSummary:
@@ -141,9 +145,10 @@ def _write_tables(folder: Folder, planned: PlannedCells, finished: Iterable[_Fin
     directions = direction_rows(stored, planned)
     controls = Controls(planned, found.rows, directions)
     rows = with_cosines(found.rows, directions, lambda row: cross_cosine(stored, controls, row))
-    transfers = transfer_rows(planned, rows, controls, found.refused)
+    transfers = transfer_rows(planned, rows, controls, found.succeeded)
     quarantined += stored.damaged
     changed |= _write_table(folder.cells, schema.CELLS.table(rows))
+    changed |= _write_table(folder.rates, schema.RATES.table(found.rates))
     changed |= _write_table(folder.direction_table, schema.DIRECTIONS.table(directions))
     changed |= _write_table(folder.transfers, schema.TRANSFERS.table(transfers))
     return CompactSummary(len(planned.cells), len(rows), sum(not row.labelled for row in rows), written, changed=changed)
@@ -208,7 +213,7 @@ def _is_later(compacted: StoredFile, inputs: _Inputs) -> bool:
 
 def _tables(folder: Folder) -> list[list[int] | None]:
     found = folder.files.states("")
-    names = (folder.responses.name, folder.cells.name, folder.direction_table.name, folder.transfers.name)
+    names = (folder.responses.name, folder.cells.name, folder.rates.name, folder.direction_table.name, folder.transfers.name)
     return [_listed(found[name]) if name in found else None for name in names]
 
 

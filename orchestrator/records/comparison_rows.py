@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-_TRANSFERRED = "coherent refusals with the transferred direction, their share of `n`, and its 95 % Wilson interval"
+_TRANSFERRED = "successes with the transferred direction, their share of `n`, and its 95 % Wilson interval"
 _CONTROL = "the same of the control's own responses"
-_OTHERS = "its other labels"
+_OTHERS = "its responses that are garbled, or whose answer had not begun"
 _JOINT = "95 % percentile bootstrap that draws the same prompts in both arms; infinity stands for no upper bound"
 _INDEPENDENT = "each arm drawn for itself, as in the paper's Table 10"
 
@@ -19,17 +19,8 @@ _INDEPENDENT = "each arm drawn for itself, as in the paper's Table 10"
 class DirectionRow:
     """One row of ``directions.parquet``: the direction of one stored set at one layer (0-based).
 
-<<<<<<< HEAD
-    ``full_precision_*`` compare a quantized model with the same model unquantized, of which float32 is preferred, then
+        ``full_precision_*`` compare a quantized model with the same model unquantized, of which float32 is preferred, then
     bfloat16, then float16. They are None where the model is not quantized or that direction is not stored.
-=======
-    ``model`` and ``behavior`` are the sweep's words, ``prompts_sha256`` the digest of the contrast prompts. ``raw_norm``: the
-    direction's before normalising; ``residual_norm``: mean last-token norm over the contrast prompts. ``selected``: the
-    method's own choice of layer, with a ``warning`` where it does not tell the classes apart. ``full_precision_*`` compare a
-    quantized model with the same model unquantized, of which float32 is preferred, then bfloat16, then float16: the direction
-    by the same method, options, tool and prompts at the same layer. They are None where the model is not
-    quantized or that direction is not stored.
->>>>>>> w-house
     """
 
     direction_id: Annotated[str, "names the set by its content: `directions/<direction_id>.safetensors`"]
@@ -85,17 +76,16 @@ class TransferRow:
     layer_selected: Annotated[bool, "whether the method chose the layer"]
     in_sample: Annotated[bool | None, "as in `cells.parquet`"]
     n: Annotated[int, "responses"]
-    coherent_refusal_n: Annotated[int | None, _TRANSFERRED]
-    coherent_refusal_rate: Annotated[float | None, _TRANSFERRED]
-    coherent_refusal_low: Annotated[float | None, _TRANSFERRED]
-    coherent_refusal_high: Annotated[float | None, _TRANSFERRED]
+    success_n: Annotated[int | None, _TRANSFERRED]
+    success_rate: Annotated[float | None, _TRANSFERRED]
+    success_low: Annotated[float | None, _TRANSFERRED]
+    success_high: Annotated[float | None, _TRANSFERRED]
     garbled_n: Annotated[int | None, _OTHERS]
-    normal_n: Annotated[int | None, _OTHERS]
     control_n: Annotated[int | None, _CONTROL]
-    control_refusal_n: Annotated[int | None, _CONTROL]
-    control_refusal_rate: Annotated[float | None, _CONTROL]
-    control_refusal_low: Annotated[float | None, _CONTROL]
-    control_refusal_high: Annotated[float | None, _CONTROL]
+    control_success_n: Annotated[int | None, _CONTROL]
+    control_success_rate: Annotated[float | None, _CONTROL]
+    control_success_low: Annotated[float | None, _CONTROL]
+    control_success_high: Annotated[float | None, _CONTROL]
     te: Annotated[float | None, "transferred rate / control rate, null when the control's is 0 or missing"]
     te_low: Annotated[float | None, _JOINT]
     te_high: Annotated[float | None, _JOINT]

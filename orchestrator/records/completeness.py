@@ -53,6 +53,7 @@ def lacking(folder: Folder, planned: PlannedCells, expected: Expected) -> Lackin
     told = (
         _cells(folder.cells, None if rows is None else [row.cell_id for row in rows], list(wanted)),
         _responses(folder, wanted),
+        _rates(folder, [row.cell_id for row in rows or () if row.labelled]),
         _told(folder.direction_table, None if found is None else len(found & sets), len(sets), "direction sets"),
         _told(folder.transfers, transfers, steered_by_others, "transfer cells"),
     )
@@ -66,16 +67,21 @@ def _cells(table: StoredFile, found: Sequence[str] | None, wanted: Sequence[str]
 
 
 def _responses(folder: Folder, wanted: dict[str, int]) -> str:
-    counts = _read(lambda: Counter(_answered(folder)))
+    counts = _read(lambda: Counter(_cells_in(folder, folder.responses)))
     whole = None if counts is None else sum(min(counts[cell_id], n) for cell_id, n in wanted.items())
     if counts is not None and counts.total() != whole:
         return f"{folder.responses.name} holds {counts.total() - (whole or 0)} responses that it should not"
     return _told(folder.responses, whole, sum(wanted.values()), "responses")
 
 
-def _answered(folder: Folder) -> list[str]:
+def _rates(folder: Folder, labelled: Sequence[str]) -> str:
+    found = _read(lambda: set(_cells_in(folder, folder.rates)))
+    return _told(folder.rates, None if found is None else len(found & set(labelled)), len(labelled), "labelled cells")
+
+
+def _cells_in(folder: Folder, table: StoredFile) -> list[str]:
     with folder.quarantining():
-        return schema.cell_ids(folder.responses)
+        return schema.cell_ids(table)
 
 
 def _told(table: StoredFile, found: int | None, wanted: int, what: str) -> str:

@@ -88,6 +88,8 @@ def _tables(folder: Folder, planned: PlannedCells, done: Collection[str]) -> Ite
         folder.direction_table: (lambda: schema.read_table(folder.direction_table).num_rows, None),
         folder.transfers: (lambda: schema.read_table(folder.transfers).num_rows, None),
     }
+    if folder.rates.exists():  # a folder of an earlier version has none
+        rows[folder.rates] = (lambda: schema.read_table(folder.rates).num_rows, None)
     for file, (count, wanted) in rows.items():
         found: list[int] = []
         reason = _why_not(lambda count=count, found=found: found.append(count()))  # type: ignore[misc]

@@ -6,16 +6,15 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from actors.types import DirectionSet
 from orchestrator.records.direction_file import DirectionSource, decode_direction, decode_source
-from orchestrator.records.parts import StoredCell, decode_labels, decode_responses
+from orchestrator.records.earlier_tables import renamed
+from orchestrator.records.parts import StoredCell, StoredLabels, decode_labels, decode_responses
 from orchestrator.schema import Layout, read_table
-from orchestrator.scoring import Label
 from orchestrator.storage import Files, Place, State, StoredFile, StoredFolder, UnreadableFileError, open_files
 from orchestrator.storage.atomic import write_bytes, write_if_changed
 
@@ -53,6 +52,7 @@ class Folder:
         self.responses = self._file("responses.parquet")
         self.direction_table = self._file("directions.parquet")
         self.transfers = self._file("transfer.parquet")
+        self.rates = self._file("rates.parquet")
         self.page = self._file("report.md")
         self.html_page = self._file("report.html")
         self.choices = self._file("choices.json")
@@ -116,15 +116,15 @@ class Folder:
         with self.quarantining():
             return decode_responses(self.path("responses", cell_id), cell_id)
 
-    def label_part(self, cell_id: str) -> tuple[tuple[Label, ...], datetime]:
-        """A cell's labels and when they were made."""
+    def label_part(self, cell_id: str) -> StoredLabels:
+        """A cell's labels, what their scorer may give, and when they were made."""
         with self.quarantining():
             return decode_labels(self.path("labels", cell_id), cell_id)
 
     def rows(self, path: StoredFile, layout: Layout[_T]) -> list[_T]:
         """The rows of a compacted table."""
         with self.quarantining():
-            return layout.rows(read_table(path), path)
+            return layout.rows(renamed(read_table(path)), path)
 
     def fetch(self, folder: str) -> None:
         """Copy the files directly in ``folder`` of object storage to this machine, but for dot files."""

@@ -13,7 +13,7 @@ from orchestrator.columns import row_of
 from orchestrator.records.response_row import ResponseRow
 from orchestrator.records.rows import CellAxes, CellMeasures, SteeredAt, digest_of
 from orchestrator.schema import LABEL_PART, RESPONSE_PART, Table, decode_part, encode_part
-from orchestrator.scoring import LABELS, Label
+from orchestrator.scoring import LABELS, Label, LabelKind, LabelSet
 from orchestrator.storage import Readable, UnreadableFileError
 
 
@@ -31,6 +31,15 @@ class StoredCell:
         return digest_of(
             list(zip(self.table.column("prompt_id").to_pylist(), self.table.column("prompt").to_pylist(), strict=True))
         )
+
+
+@dataclass(frozen=True)
+class StoredLabels:
+    """A cell's labels, the set that its scorer ``declared``, and when they were made."""
+
+    labels: tuple[Label, ...]
+    declared: LabelSet
+    labelled_at: datetime
 
 
 def in_order(cell: Cell, result: CellResult) -> tuple[Response, ...]:
@@ -74,22 +83,34 @@ def responses_of(table: Table) -> tuple[Response, ...]:
     return tuple(row.stored() for row in RESPONSE_PART.typed(table))
 
 
-def encode_labels(cell_id: str, labels: Sequence[Label], labelled_at: datetime) -> bytes:
-    """The bytes of ``labels/<cell_id>.parquet``."""
-    return encode_part(LABEL_PART, labels, {"cell_id": cell_id, "labelled_at": labelled_at.isoformat()})
+def encode_labels(cell_id: str, stored: StoredLabels) -> bytes:
+    """The bytes of ``labels/<cell_id>.parquet``; ``UnknownLabelError`` for a label that was not declared, ValueError for one that
+    counts as something else than was declared."""
+    odd = [label for label in stored.labels if stored.declared.kind(label.label).outcome != label.outcome]
+    if odd:
+        raise ValueError(f"{cell_id}: a response labelled {odd[0].label} counts as {odd[0].outcome}, which was not declared")
+    declared = [asdict(kind) for kind in stored.declared.kinds]
+    record = {"cell_id": cell_id, "labelled_at": stored.labelled_at.isoformat(), "declared": declared}
+    return encode_part(LABEL_PART, stored.labels, record)
 
 
-def decode_labels(path: Readable, cell_id: str) -> tuple[tuple[Label, ...], datetime]:
-    """The labels of a cell and when they were made; errors as ``schema.decode_part``, and ``UnknownLabelError``."""
+def decode_labels(path: Readable, cell_id: str) -> StoredLabels:
+    """The labels of a cell; errors as ``schema.decode_part``, and ``UnknownLabelError``. Parts of earlier versions do not say
+    what was declared: theirs are the text classifier's."""
     table, record = decode_part(path, LABEL_PART, cell_id)
-    LABELS.counts(table.column("label").to_pylist())
     try:
-        labels = tuple(LABEL_PART.typed(table))
+        declared = _declared(record.get("declared"))
+        outcomes = {name: declared.kind(name).outcome for name in dict.fromkeys(table.column("label").to_pylist())}
+        labels = tuple(replace(label, outcome=outcomes[label.label]) for label in LABEL_PART.typed(table))
         if len({label.prompt_id for label in labels}) != len(labels):
             raise ValueError("it labels a response twice")
-        return labels, datetime.fromisoformat(str(record["labelled_at"]))
-    except (KeyError, ValueError) as error:
+        return StoredLabels(labels, declared, datetime.fromisoformat(str(record["labelled_at"])))
+    except (KeyError, TypeError, ValueError) as error:
         raise UnreadableFileError(path, f"its record is incomplete: {error}") from error
+
+
+def _declared(kinds: Any) -> LabelSet:
+    return LABELS if kinds is None else LabelSet(tuple(row_of(LabelKind, kind) for kind in kinds))
 
 
 def _steered_at(steered: Mapping[str, Any] | None) -> SteeredAt | None:

@@ -49,7 +49,7 @@ def planned_items(planned: PlannedCells) -> list[PlannedItem]:
 
 
 def axes_name(axes: CellAxes) -> str:
-    """A planned cell in a few words, as the progress display names it: ``smollm2 refusal layer 15 x8``."""
+    """A planned cell in a few words, as the progress display names it: ``smollm2 french layer 15 x8``."""
     words = [axes.model + (f"/{axes.quantization}" if axes.quantization != "none" else ""), axes.behavior]
     if axes.multiplier is None:
         return " ".join([*words, "unsteered"])

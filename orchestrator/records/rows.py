@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Annotated
 from actors.types import CellResult, DirectionSet, ModelSpec
 from orchestrator.cells import Cell, SteeringSpec, variant_id
 from orchestrator.columns import Int16
-from orchestrator.scoring import LABELS, Label, LabelName
+from orchestrator.outcome import COUNTED, Outcome
+from orchestrator.scoring import LABELS, Label, LabelSet
 from orchestrator.statistics import wilson
 
 if TYPE_CHECKING:
@@ -32,9 +34,9 @@ class SteeredAt:
 
 
 _COUNTED = "how many of the `n` responses, as a share of them, and the ends of its 95 % Wilson interval; null without labels"
-_REFUSALS = f"coherent refusals: {_COUNTED}"
+_SUCCESS = f"success, responses with the label `target`: {_COUNTED}"
+_RATE = "k / n and the ends of its 95 % Wilson interval"
 _GARBLED = f"garbled: {_COUNTED}"
-_NORMAL = f"normal: {_COUNTED}"
 _NO_ANSWER = f"the answer had not begun: {_COUNTED}, and in tables of earlier versions"
 _SHIFT = "the smallest and the largest shift of the residual stream along the one that was asked, as a share of it; 1 is exact"
 
@@ -95,23 +97,21 @@ class CellPrompts:
 class CellTally:
     """What the labels say of a cell: counts, rates (0 to 1) and their 95 % Wilson intervals; None without labels.
 
-    Four fields for every label of ``scoring.LABELS``; rates are shares of all its responses, whatever their label.
+    Four fields for every outcome but ``other``, which is what is left of ``n``; rates are shares of all the cell's responses,
+    whatever their label.
     """
 
     classifier: Annotated[str | None, "`name@version` of what gave the labels"] = None
     labelled_at: Annotated[datetime | None, "when the labels were given"] = None
-    coherent_refusal_n: Annotated[int | None, _REFUSALS] = None
-    coherent_refusal_rate: Annotated[float | None, _REFUSALS] = None
-    coherent_refusal_low: Annotated[float | None, _REFUSALS] = None
-    coherent_refusal_high: Annotated[float | None, _REFUSALS] = None
+    target: Annotated[str | None, "the label that counts as success, by its own name"] = None
+    success_n: Annotated[int | None, _SUCCESS] = None
+    success_rate: Annotated[float | None, _SUCCESS] = None
+    success_low: Annotated[float | None, _SUCCESS] = None
+    success_high: Annotated[float | None, _SUCCESS] = None
     garbled_n: Annotated[int | None, _GARBLED] = None
     garbled_rate: Annotated[float | None, _GARBLED] = None
     garbled_low: Annotated[float | None, _GARBLED] = None
     garbled_high: Annotated[float | None, _GARBLED] = None
-    normal_n: Annotated[int | None, _NORMAL] = None
-    normal_rate: Annotated[float | None, _NORMAL] = None
-    normal_low: Annotated[float | None, _NORMAL] = None
-    normal_high: Annotated[float | None, _NORMAL] = None
     no_answer_n: Annotated[int | None, _NO_ANSWER] = None
     no_answer_rate: Annotated[float | None, _NO_ANSWER] = None
     no_answer_low: Annotated[float | None, _NO_ANSWER] = None
@@ -165,15 +165,17 @@ class CellMeasures(CellDirection):
 class CellRow(CellMeasures, CellGeometry, CellDirection, CellTally, CellPrompts, CellAxes):
     """One row of ``cells.parquet``: a finished cell of the plan. Its columns are those of the last base first."""
 
-    def count(self, label: LabelName) -> int:
-        """Responses with ``label``; 0 for an unlabelled cell (ask ``labelled`` first)."""
-        count: int | None = getattr(self, f"{label}_n")
+    def count(self, outcome: Outcome) -> int:
+        """Responses that count as ``outcome``; 0 for an unlabelled cell (ask ``labelled`` first)."""
+        if outcome == "other":
+            return self.n - sum(map(self.count, COUNTED)) if self.labelled else 0
+        count: int | None = getattr(self, f"{outcome}_n")
         return count or 0
 
     @property
     def labelled(self) -> bool:
         """Whether the cell's responses have labels."""
-        return getattr(self, f"{LABELS.target}_n") is not None
+        return self.success_n is not None
 
     @property
     def steered(self) -> bool:
@@ -273,16 +275,60 @@ def measures_of(cell: Cell, result: CellResult, steered: Steered, attempt: int, 
     )
 
 
-def tally_of(labels: Sequence[Label], labelled_at: datetime) -> CellTally:
-    """Counts, rates and intervals of a cell's labels; ``UnknownLabelError`` for one that is not in the set."""
+def tally_of(labels: Sequence[Label], labelled_at: datetime, declared: LabelSet = LABELS) -> CellTally:
+    """Counts, rates and intervals of a cell's labels; ``UnknownLabelError`` for one that is not in the set ``declared``."""
     counts: dict[str, int | float | None] = {}
     n = len(labels)
-    for name, k in LABELS.counts(label.label for label in labels).items():
-        interval = wilson(k, n)
-        counts |= {f"{name}_n": k, f"{name}_rate": k / n if n else None}
-        counts |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
-    classifiers = ", ".join(sorted({label.classifier for label in labels})) or None
-    return CellTally(classifier=classifiers, labelled_at=labelled_at, **counts)  # type: ignore[arg-type]
+    found = Counter(declared.kind(label.label).outcome for label in labels)
+    for outcome in COUNTED:
+        counts |= {f"{outcome}_n": found[outcome], **_share(f"{outcome}_", found[outcome], n)}
+    return CellTally(
+        classifier=_classifier_of(labels),
+        labelled_at=labelled_at,
+        target=declared.target,
+        **counts,  # type: ignore[arg-type]
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RateRow:
+    """One row of ``rates.parquet``: how many of a cell's responses have a label. There is one for every declared label."""
+
+    cell_id: Annotated[str, "the cell"]
+    scorer: Annotated[str, "`name@version` of what gave the labels"]
+    label: Annotated[str, "by its own name; one that no response has is there too"]
+    outcome: Annotated[str, "what it counts as: `success`, `garbled`, `no_answer` or `other`"]
+    n: Annotated[int, "responses of the cell"]
+    k: Annotated[int, "those with the label; over the labels of a scorer they add up to `n`"]
+    rate: Annotated[float | None, _RATE]
+    low: Annotated[float | None, _RATE]
+    high: Annotated[float | None, _RATE]
+
+
+def rate_rows(cell_id: str, labels: Sequence[Label], declared: LabelSet) -> list[RateRow]:
+    """A row for every label of ``declared``, in its order; ``UnknownLabelError`` for one that is not in it."""
+    scorer, n = _classifier_of(labels) or "", len(labels)
+    return [
+        RateRow(
+            cell_id=cell_id,
+            scorer=scorer,
+            label=name,
+            outcome=declared.kind(name).outcome,
+            n=n,
+            k=k,
+            **_share("", k, n),
+        )
+        for name, k in declared.counts(label.label for label in labels).items()
+    ]
+
+
+def _share(prefix: str, k: int, n: int) -> dict[str, float | None]:
+    interval = wilson(k, n)
+    return {f"{prefix}rate": k / n if n else None, f"{prefix}low": interval.low, f"{prefix}high": interval.high}
+
+
+def _classifier_of(labels: Sequence[Label]) -> str | None:
+    return ", ".join(sorted({label.classifier for label in labels})) or None
 
 
 def canonical_json(content: Mapping[str, object]) -> str:

@@ -14,8 +14,8 @@ from orchestrator.records.plan_file import PlannedCells
 from orchestrator.records.rows import CellRow
 from orchestrator.statistics import mcnemar, transfer_effectiveness
 
-Refused = Mapping[str, Sequence[bool]]
-"""Cell id -> whether each response is a coherent refusal, in the order of the cell's prompts; labelled cells only."""
+Succeeded = Mapping[str, Sequence[bool]]
+"""Cell id -> whether each response counts as success, in the order of the cell's prompts; labelled cells only."""
 
 
 class Controls:
@@ -58,7 +58,7 @@ def cross_cosine(stored: StoredDirections, controls: Controls, row: CellRow) -> 
     return stored.cosine((row.direction_id, row.direction_layer), (own, row.layer))
 
 
-def transfer_rows(planned: PlannedCells, rows: Sequence[CellRow], controls: Controls, refused: Refused) -> list[TransferRow]:
+def transfer_rows(planned: PlannedCells, rows: Sequence[CellRow], controls: Controls, succeeded: Succeeded) -> list[TransferRow]:
     """One row per finished transfer cell, in the order of ``rows``."""
     sources = {direction.id: planned.named(direction.variant) for direction in planned.directions}
     return [
@@ -66,7 +66,7 @@ def transfer_rows(planned: PlannedCells, rows: Sequence[CellRow], controls: Cont
             row,
             controls.of(row),
             _Names(sources.get(row.direction_id or "", row.source_model or ""), planned.named(row.variant)),
-            refused,
+            succeeded,
         )
         for row in rows
         if row.is_transfer and row.layer is not None
@@ -100,8 +100,8 @@ def _effect(transferred: Sequence[bool] | None, control: Sequence[bool] | None) 
     return _Effect(joint.value, *ends, mcnemar_p=mcnemar(transferred, control))
 
 
-def _row(row: CellRow, control: CellRow | None, names: _Names, refused: Refused) -> TransferRow:
-    found = _effect(refused.get(row.cell_id), None if control is None else refused.get(control.cell_id))
+def _row(row: CellRow, control: CellRow | None, names: _Names, succeeded: Succeeded) -> TransferRow:
+    found = _effect(succeeded.get(row.cell_id), None if control is None else succeeded.get(control.cell_id))
     return TransferRow(
         cell_id=row.cell_id,
         control_id=None if control is None else control.cell_id,
@@ -122,18 +122,17 @@ def _row(row: CellRow, control: CellRow | None, names: _Names, refused: Refused)
         layer_selected=row.layer_selected,
         in_sample=row.in_sample,
         n=row.n,
-        coherent_refusal_n=row.coherent_refusal_n,
-        coherent_refusal_rate=row.coherent_refusal_rate,
-        coherent_refusal_low=row.coherent_refusal_low,
-        coherent_refusal_high=row.coherent_refusal_high,
+        success_n=row.success_n,
+        success_rate=row.success_rate,
+        success_low=row.success_low,
+        success_high=row.success_high,
         garbled_n=row.garbled_n,
-        normal_n=row.normal_n,
         no_answer_n=row.no_answer_n,
         control_n=None if control is None else control.n,
-        control_refusal_n=None if control is None else control.coherent_refusal_n,
-        control_refusal_rate=None if control is None else control.coherent_refusal_rate,
-        control_refusal_low=None if control is None else control.coherent_refusal_low,
-        control_refusal_high=None if control is None else control.coherent_refusal_high,
+        control_success_n=None if control is None else control.success_n,
+        control_success_rate=None if control is None else control.success_rate,
+        control_success_low=None if control is None else control.success_low,
+        control_success_high=None if control is None else control.success_high,
         cross_cosine=row.cross_cosine,
         te=found.te,
         te_low=found.te_low,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Group
 
 from actors.types import Response
-from orchestrator.records.rows import CellRow
+from orchestrator.records.rows import CellRow, RateRow
 from orchestrator.report.as_html import html_page
 from orchestrator.report.as_markdown import markdown_page
 from orchestrator.report.blocks import Picture
@@ -22,10 +22,11 @@ from orchestrator.report.methods import methods_grid
 from orchestrator.report.page import Comparison, Page, Section, page_blocks
 from orchestrator.report.quantization import quantization_grid
 from orchestrator.report.reading import reading
-from orchestrator.report.samples import samples_by_label
+from orchestrator.report.samples import Counts, samples_by_label
 from orchestrator.report.series import Series, series_of
 from orchestrator.report.tables import best_grid, cells_grid
 from orchestrator.report.transfer import transfer_grid
+from orchestrator.report.values import target_words
 from orchestrator.scoring import Label
 from orchestrator.storage import StoredFile
 from orchestrator.store import Store, UnreadableFileError
@@ -65,7 +66,8 @@ def write_report(store: Store) -> StoredFile:
     wanted = {axes.cell_id for axes in planned.cells}
     failed = sum(failure.item_id in wanted for failure in store.failures())
     series = series_of(rows)
-    sections = [_section(store, number, one) for number, one in enumerate(series, start=1)]
+    counts = _label_counts(store.rate_rows())
+    sections = [_section(store, number, one, counts) for number, one in enumerate(series, start=1)]
     blocks = page_blocks(Page(planned, rows, list(_comparisons(store, rows, series)), sections, failed))
     return store.write_pages(markdown_page(blocks), html_page(blocks))
 
@@ -90,12 +92,12 @@ def _comparisons(store: Store, rows: Sequence[CellRow], series: Sequence[Series]
         (
             "depth-profile",
             depth_figure(series),
-            "Coherent refusals over the steered depth, a line per series, with 95 % Wilson bands",
+            f"{target_words(rows)} over the steered depth, a line per series, with 95 % Wilson bands",
         ),
         (
             "multipliers",
             multiplier_figure(series),
-            "Responses by label over the multiplier, at each best layer",
+            "Responses by outcome over the multiplier, at each best layer",
         ),
     ]
     pictures = tuple(_picture(store, name, png, about) for name, png, about in curves if png is not None)
@@ -117,7 +119,7 @@ def _matrices(store: Store) -> Iterator[Picture]:
             yield _picture(store, f"transfer-{number:02d}", png, about)
 
 
-def _section(store: Store, number: int, series: Series) -> Section:
+def _section(store: Store, number: int, series: Series, counts: Counts) -> Section:
     png = heat_map(series)
     about = "Heat maps, layer by multiplier: " + " and ".join(heat_map_titles(series))
     figure = None if png is None else _picture(store, _figure_name(number, series), png, about)
@@ -129,7 +131,14 @@ def _section(store: Store, number: int, series: Series) -> Section:
         except (FileNotFoundError, UnreadableFileError):
             return []
 
-    return Section(series, figure, samples_by_label(series, read))
+    return Section(series, figure, samples_by_label(series, counts, read))
+
+
+def _label_counts(rates: Iterable[RateRow]) -> Counts:
+    counts: dict[str, dict[str, int]] = {}
+    for row in rates:
+        counts.setdefault(row.cell_id, {})[row.label] = row.k
+    return counts
 
 
 def _picture(store: Store, name: str, png: bytes, about: str) -> Picture:

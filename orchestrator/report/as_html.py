@@ -29,8 +29,8 @@ table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabu
 th, td { padding: .32rem .8rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th { background: var(--tint); font-weight: 600; } th.left, td.left { text-align: left; }
 tbody tr:hover { background: var(--tint); }
-td.coherent_refusal { background: #cfe5f7; font-weight: 600; } td.garbled { background: #fbdcb8; }
-td.normal { color: inherit; } td.no_answer { background: #e4d9f2; }
+td.success { background: #cfe5f7; font-weight: 600; } td.garbled { background: #fbdcb8; }
+td.other { color: inherit; } td.no_answer { background: #e4d9f2; }
 td.alarm { background: #b3261e; color: #fff; font-weight: 700; } td.faint { color: var(--quiet); }
 img { max-width: 100%; height: auto; display: block; margin: 1rem 0; }
 pre { background: var(--tint); border: 1px solid var(--line); border-radius: 4px; padding: .6rem .8rem; margin: .4rem 0 .8rem;

@@ -17,13 +17,13 @@ _COLUMNS = (
     Column("for grid", left=True, spare=2),
     Column("layer"),
     Column("multiplier", "mult."),
-    Column("coherent refusal %"),
+    Column("success %"),
     Column("garbled %", "garbled"),
     _NO_ANSWER,
     Column("of", spare=1),
 )
 _NOTE = (
-    "Chosen: the best rate of coherent refusals among the settings within the bound on garbled responses, where one without an "
+    "Chosen: the best success rate among the settings within the bound on garbled responses, where one without an "
     "answer counts as garbled; on a tie the highest multiplier. Of: how many settings were considered (all: choices.json)."
 )
 _MARK = f"{IN_SAMPLE} in-sample: this rate chose the setting; the rate to report is that of the cells that used it."
@@ -46,7 +46,7 @@ def _row(choice: Mapping[str, Any]) -> tuple[Value, ...]:
     if one is None:
         return (*names, none, none, Value(str(choice["reason"]), short="none", tone="faint"), none, none, of)
     layer = "chosen" if one["layer"] is None else f"L{one['layer']}"
-    k, n = one["coherent"], one["n"]
+    k, n = one["success"], one["n"]
     rate = f"{percent_text(k, n)}{IN_SAMPLE} {interval_text(k, n)} {k}/{n}"
     others = (number(percent_text(count, n)) for count in (one["garbled"], one.get("no_answer", 0)))
     return (*names, number(layer), number(f"{one['multiplier']:g}"), number(rate), *others, of)

@@ -1,4 +1,4 @@
-"""Curves with their 95 % Wilson bands: coherent refusals over depth, and the labels over the multiplier."""
+"""Curves with their 95 % Wilson bands: success over depth, and every outcome over the multiplier."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.outcome import Outcome, in_words
 from orchestrator.records.rows import CellRow
 from orchestrator.report.drawing import COLOURS, MARKERS, panels, png_of
 from orchestrator.report.series import Series, multiplier_text
-from orchestrator.report.values import IN_SAMPLE, best_of, refusal_rate, shown_labels, where_text
-from orchestrator.scoring import LABELS, LabelName
+from orchestrator.report.values import IN_SAMPLE, best_of, shown_outcomes, success_rate, target_words, where_text
 from orchestrator.statistics import wilson
 
 POINTS = 3
@@ -22,10 +22,8 @@ LINES = 6
 """Lines in a panel, the highest first."""
 TITLE_WIDTH = 40
 
-_STYLES: dict[LabelName, tuple[LabelName, str, str, str]] = {
-    kind.name: (kind.name, kind.words, colour, marker)
-    for kind, colour, marker in zip(LABELS.kinds, COLOURS, MARKERS, strict=False)
-}
+_ORDER: tuple[Outcome, ...] = ("success", "garbled", "other", "no_answer")
+_STYLES = dict(zip(_ORDER, zip(COLOURS, MARKERS, strict=False), strict=False))
 
 
 @dataclass(frozen=True)
@@ -41,25 +39,27 @@ def depth_figure(series: Sequence[Series]) -> bytes | None:
     found = {title: lines for title, lines in depth_lines(series).items() if lines}
     if not found:
         return None
-    figure, axes = panels(min(len(found), PANELS), "Coherent refusals over depth, 95 % Wilson bands")
+    words = target_words(row for lines in found.values() for line in lines for row in line.cells)
+    figure, axes = panels(min(len(found), PANELS), f"{_capital(words)} over depth, 95 % Wilson bands")
     for panel, (title, lines) in zip(axes, found.items(), strict=False):
         for number, line in enumerate(lines):
             depths = [100 * (row.relative_depth or 0.0) for row in line.cells]
-            _curve(panel, depths, line.cells, (LABELS.target, line.name, COLOURS[number], MARKERS[number]))
-        _dress(panel, title, "steered depth (%)", "coherent refusal (%)")
+            _curve(panel, depths, line.cells, ("success", line.name, COLOURS[number], MARKERS[number]))
+        _dress(panel, title, "steered depth (%)", f"{words} (%)")
     return png_of(figure)
 
 
 def multiplier_figure(series: Sequence[Series]) -> bytes | None:
-    """A PNG: per series the labels over the multiplier, at its best layer; None without ``POINTS`` multipliers."""
+    """A PNG: per series the outcomes over the multiplier, at its best layer; None without ``POINTS`` multipliers."""
     found = [(one, line) for one in series if (line := multiplier_line(one)) is not None]
     if not found:
         return None
-    figure, axes = panels(min(len(found), PANELS), "Labels over the multiplier, 95 % Wilson bands")
+    figure, axes = panels(min(len(found), PANELS), "Outcomes over the multiplier, 95 % Wilson bands")
     for panel, (one, line) in zip(axes, found, strict=False):
         strengths = [row.multiplier or 0.0 for row in line.cells]
-        for label in shown_labels(line.cells):
-            _curve(panel, strengths, line.cells, _STYLES[label])
+        for outcome in shown_outcomes(line.cells):
+            name = target_words(line.cells) if outcome == "success" else in_words(outcome)
+            _curve(panel, strengths, line.cells, (outcome, name, *_STYLES[outcome]))
         _dress(panel, f"{one.title} · {line.name}", "multiplier", "responses (%)")
     return png_of(figure)
 
@@ -77,7 +77,7 @@ def depth_lines(series: Sequence[Series]) -> dict[str, list[Line]]:
             if len(cells) >= POINTS:
                 words = (name, f"multiplier {multiplier_text(best)}")
                 lines.append(Line(" · ".join(word for word in words if word), cells))
-    order = {title: sorted(lines, key=lambda line: -max(map(refusal_rate, line.cells))) for title, lines in found.items()}
+    order = {title: sorted(lines, key=lambda line: -max(map(success_rate, line.cells))) for title, lines in found.items()}
     return {title: lines[:LINES] for title, lines in order.items()}
 
 
@@ -112,23 +112,27 @@ def _shared(series: Series) -> str:
     return title if series.title.startswith(title) else series.title
 
 
-def _curve(panel: Any, places: Sequence[float], cells: Sequence[CellRow], style: tuple[LabelName, str, str, str]) -> None:
+def _curve(panel: Any, places: Sequence[float], cells: Sequence[CellRow], style: tuple[Outcome, str, str, str]) -> None:
     """One curve with its band; dashed and marked when it is measured on the prompts that chose its setting."""
-    label, name, colour, marker = style
+    outcome, name, colour, marker = style
     in_sample = any(row.in_sample for row in cells)
     line = {"linestyle": "--" if in_sample else "-", "label": f"{name} {IN_SAMPLE} in-sample" if in_sample else name}
-    bands = [wilson(row.count(label), row.n) for row in cells]
-    shares = [100 * row.count(label) / row.n for row in cells]
+    bands = [wilson(row.count(outcome), row.n) for row in cells]
+    shares = [100 * row.count(outcome) / row.n for row in cells]
     panel.fill_between(
         places, [100 * one.low for one in bands], [100 * one.high for one in bands], color=colour, alpha=0.13, lw=0
     )
     panel.plot(places, shares, color=colour, marker=marker, markersize=5, linewidth=1.8, clip_on=False, **line)
 
 
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
 def _dress(panel: Any, title: str, across: str, up: str) -> None:
     panel.set_title(textwrap.fill(title, TITLE_WIDTH), fontsize=10, parse_math=False)
     panel.set_xlabel(across)
-    panel.set_ylabel(up)
+    panel.set_ylabel(up, parse_math=False)
     legend = panel.legend(
         fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3 if up.startswith("resp") else 1, frameon=False
     )

@@ -1,4 +1,4 @@
-"""Heat maps, layer by multiplier: coherent refusals, beside them the garbled and, where there are any, those without an answer.
+"""Heat maps, layer by multiplier: successes, beside them the garbled and, where there are any, those without an answer.
 
 The same rows give the same bytes.
 """
@@ -10,11 +10,11 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.outcome import Outcome, in_words
 from orchestrator.records.rows import CellRow
 from orchestrator.report.drawing import new_figure, png_of
 from orchestrator.report.series import Series
-from orchestrator.report.values import IN_SAMPLE, main_labels, where_text
-from orchestrator.scoring import LABELS, LabelName
+from orchestrator.report.values import IN_SAMPLE, main_outcomes, target_words, where_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,12 +26,8 @@ ANNOTATED = 20
 NAMED = 48
 """Columns up to which each has its name and a gap beside it; of more, every n-th is named: a name takes milliseconds to draw."""
 
-_PANELS: dict[LabelName, tuple[str, str]] = {
-    LABELS.target: ("coherent refusals", "Blues"),
-    LABELS.incoherent: ("garbled", "Oranges"),
-    LABELS.unanswered: ("no answer", "Greys"),
-}
-"""Per label the title and the colours of its panel."""
+_COLOURS: dict[Outcome, str] = {"success": "Blues", "garbled": "Oranges", "no_answer": "Greys"}
+"""Of the panel of each outcome."""
 
 
 @dataclass(frozen=True)
@@ -52,24 +48,28 @@ def heat_map(series: Series) -> bytes | None:
     title = textwrap.fill(series.title, int(11 * width))
     note = f"; {IN_SAMPLE} in-sample" if any(row.in_sample for row in grid.cells.values()) else ""
     figure.suptitle(f"{title}\n{_baseline(series.baseline)}{note}", fontsize=11, parse_math=False)
-    labels = main_labels(grid.cells.values())
-    axes = figure.subplots(1, len(labels), sharey=True)
-    for panel, label in zip(axes, labels, strict=True):
-        title, colours = _PANELS[label]
-        _panel(figure, panel, grid, label, f"{title} (%)", colours)
+    titles = _titles(grid)
+    axes = figure.subplots(1, len(titles), sharey=True)
+    for panel, outcome in zip(axes, titles, strict=True):
+        _panel(figure, panel, grid, outcome, f"{titles[outcome]} (%)")
     axes[0].set_ylabel("steered layer (depth)")
     return png_of(figure)
 
 
 def heat_map_titles(series: Series) -> list[str]:
     """What the panels of ``heat_map`` show."""
-    return [_PANELS[label][0] for label in main_labels(_grid(series).cells.values())]
+    return list(_titles(_grid(series)).values())
 
 
-def _panel(figure: Any, axes: Any, grid: _Grid, label: LabelName, title: str, colours: str) -> None:
-    image = axes.imshow(_shares(grid, label), vmin=0, vmax=100, cmap=colours, aspect="auto")
+def _titles(grid: _Grid) -> dict[Outcome, str]:
+    rows = list(grid.cells.values())
+    return {outcome: target_words(rows) if outcome == "success" else in_words(outcome) for outcome in main_outcomes(rows)}
+
+
+def _panel(figure: Any, axes: Any, grid: _Grid, outcome: Outcome, title: str) -> None:
+    image = axes.imshow(_shares(grid, outcome), vmin=0, vmax=100, cmap=_COLOURS[outcome], aspect="auto")
     axes.set_facecolor("0.9")
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title, fontsize=10, parse_math=False)
     axes.set_xlabel("multiplier")
     named = range(0, len(grid.multipliers), math.ceil(len(grid.multipliers) / NAMED))
     axes.set_xticks(named, [f"{grid.multipliers[place]:g}" for place in named])
@@ -80,13 +80,13 @@ def _panel(figure: Any, axes: Any, grid: _Grid, label: LabelName, title: str, co
     axes.grid(which="minor", color="white", linewidth=1.5)
     axes.tick_params(which="both", length=0)
     if len(grid.multipliers) <= ANNOTATED:
-        _annotate(axes, grid, label)
+        _annotate(axes, grid, outcome)
     figure.colorbar(image, ax=axes, ticks=[0, 25, 50, 75, 100])
 
 
-def _annotate(axes: Any, grid: _Grid, label: LabelName) -> None:
+def _annotate(axes: Any, grid: _Grid, outcome: Outcome) -> None:
     for (layer, multiplier), row in grid.cells.items():
-        share = 100 * row.count(label) / row.n
+        share = 100 * row.count(outcome) / row.n
         place = (grid.multipliers.index(multiplier), grid.layers.index(layer))
         mark = IN_SAMPLE if row.in_sample else ""
         axes.text(*place, f"{share:.0f}{mark}", ha="center", va="center", fontsize=9, color="white" if share > 60 else "black")
@@ -99,13 +99,13 @@ def _grid(series: Series) -> _Grid:
     return _Grid(names, tuple(sorted({multiplier for _, multiplier in cells})), cells)
 
 
-def _shares(grid: _Grid, label: LabelName) -> npt.NDArray[np.float64]:
+def _shares(grid: _Grid, outcome: Outcome) -> npt.NDArray[np.float64]:
     """Percent ``[layers, multipliers]``; NaN, shown as grey, where no cell is finished."""
     import numpy as np
 
     shares = np.full((len(grid.layers), len(grid.multipliers)), np.nan)
     for (layer, multiplier), row in grid.cells.items():
-        shares[grid.layers.index(layer), grid.multipliers.index(multiplier)] = 100 * row.count(label) / row.n
+        shares[grid.layers.index(layer), grid.multipliers.index(multiplier)] = 100 * row.count(outcome) / row.n
     return shares
 
 
@@ -114,6 +114,6 @@ def _baseline(row: CellRow | None) -> str:
         return "no unsteered baseline"
     if not row.labelled:
         return "the unsteered baseline is not labelled"
-    cut = row.count(LABELS.unanswered)
+    cut = row.count("no_answer")
     without = f", {cut} without an answer" if cut else ""
-    return f"unsteered: {row.count(LABELS.target)} refused, {row.count(LABELS.incoherent)} garbled{without} of {row.n}"
+    return f"unsteered: {row.count('success')} {target_words([row])}, {row.count('garbled')} garbled{without} of {row.n}"

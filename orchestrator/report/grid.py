@@ -11,17 +11,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.scoring import LabelName
+from orchestrator.outcome import Outcome
 from orchestrator.untrusted import visible
 
-Tone = LabelName | Literal["", "alarm", "faint"]
+Tone = Outcome | Literal["", "alarm", "faint"]
 """What a value stands out as."""
 
 _STYLES: dict[Tone, str] = {
     "": "",
-    "coherent_refusal": "green",
+    "success": "green",
     "garbled": "yellow",
-    "normal": "cyan",
+    "other": "cyan",
     "no_answer": "magenta",
     "alarm": "bold red",
     "faint": "dim",
@@ -133,7 +133,7 @@ def _table(grid: Grid, layout: _Layout) -> Table:
         column = grid.columns[place]
         head = column.short or column.head if layout.short else column.head
         wraps = layout.wraps and column.left
-        table.add_column(head, justify="left" if column.left else "right", no_wrap=not wraps, overflow="fold")
+        table.add_column(Text(visible(head)), justify="left" if column.left else "right", no_wrap=not wraps, overflow="fold")
     for row in grid.rows:
         table.add_row(*(_text(row[place], layout.short) for place in shown))
     return table

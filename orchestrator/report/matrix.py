@@ -34,7 +34,7 @@ class Matrix:
 
 def matrices(transfers: Sequence[TransferRow], incomparable: Sequence[PlannedPair]) -> list[Matrix]:
     """One matrix per behavior, method and kind of steering. A pair run at several places or strengths shows the one at which
-    the target's self-control refuses most: a choice that the transferred direction has no part in."""
+    the target's self-control succeeds most: a choice that the transferred direction has no part in."""
     kinds: dict[tuple[str, ...], list[TransferRow]] = {}
     for row in transfers:
         options = options_text(row.method, row.method_options)
@@ -73,7 +73,7 @@ def _matrix(kind: tuple[str, ...], rows: Sequence[TransferRow], incomparable: Se
     shown: dict[tuple[str, str], TransferRow] = {}
     for row in rows:
         kept = shown.get((row.source, row.target))
-        if kept is None or (row.control_refusal_rate or 0.0) > (kept.control_refusal_rate or 0.0):
+        if kept is None or (row.control_success_rate or 0.0) > (kept.control_success_rate or 0.0):
             shown[row.source, row.target] = row
     absent = {pair: missing_text(row) for pair, row in shown.items() if row.te is None}
     for pair in incomparable:
@@ -103,7 +103,7 @@ def _annotate(axes: Any, matrix: Matrix) -> None:
         for across, target in enumerate(matrix.targets):
             row = matrix.shown.get((source, target))
             if row is not None and row.te is not None:
-                share = f"{row.coherent_refusal_n}/{row.n} | {row.control_refusal_n}/{row.control_n}"
+                share = f"{row.success_n}/{row.n} | {row.control_success_n}/{row.control_n}"
                 colour = "white" if row.te < 0.6 * TOP else "black"
                 axes.text(
                     across,

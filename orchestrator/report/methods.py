@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from orchestrator.outcome import Outcome
 from orchestrator.records.rows import CellRow
 from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.method_text import method_text
 from orchestrator.report.series import multiplier_text
-from orchestrator.report.values import BEST_NOTE, best_of, decimals, main_labels, number, rate_columns, rate_values, where_text
-from orchestrator.scoring import LabelName
+from orchestrator.report.values import BEST_NOTE, best_of, decimals, main_outcomes, number, rate_columns, rate_values, where_text
 
 REFERENCE = "dim"
 """The method that the others' directions are compared with; where it did not run, the first that did."""
@@ -43,10 +43,11 @@ def methods_grid(rows: Sequence[CellRow], cosine: Cosine) -> Grid | None:
     if not groups:
         return None
     behaviors = len({line.best.behavior for lines in groups for line in lines}) > 1
-    labels = main_labels(line.best for lines in groups for line in lines)
-    columns = (*_COLUMNS, *rate_columns(labels), *_LAST)
+    shown = [line.best for lines in groups for line in lines]
+    outcomes = main_outcomes(shown)
+    columns = (*_COLUMNS, *rate_columns(shown, outcomes), *_LAST)
     values = tuple(
-        (*_place(line.best, behaviors), *_rates(line, labels), *_last(line, lines[0].best, cosine))
+        (*_place(line.best, behaviors), *_rates(line, outcomes), *_last(line, lines[0].best, cosine))
         for lines in groups
         for line in lines
     )
@@ -86,8 +87,8 @@ def _place(row: CellRow, behaviors: bool) -> tuple[Value, ...]:
     )
 
 
-def _rates(line: _Line, labels: Sequence[LabelName]) -> tuple[Value, ...]:
-    return rate_values(line.best, labels, in_sample=line.among > 1 or line.best.in_sample is True)
+def _rates(line: _Line, outcomes: Sequence[Outcome]) -> tuple[Value, ...]:
+    return rate_values(line.best, outcomes, in_sample=line.among > 1 or line.best.in_sample is True)
 
 
 def _last(line: _Line, first: CellRow, cosine: Cosine) -> tuple[Value, ...]:

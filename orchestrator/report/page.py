@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from orchestrator.outcome import in_words
 from orchestrator.records.plan_file import PlannedCells
 from orchestrator.records.rows import CellRow
 from orchestrator.report.blocks import Block, Bullets, Fold, Heading, Paragraph, Picture, Quote
@@ -15,7 +16,6 @@ from orchestrator.report.reading import reading
 from orchestrator.report.samples import Sample
 from orchestrator.report.series import Series, cell_text
 from orchestrator.report.tables import cells_grid
-from orchestrator.scoring import LabelName
 from orchestrator.wordings import mixed_wordings
 
 PROMPT_SHOWN = 200
@@ -37,7 +37,7 @@ class Section:
 
     series: Series
     figure: Picture | None
-    samples: Mapping[LabelName, Sequence[Sample]]
+    samples: Mapping[str, Sequence[Sample]]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _section(section: Section) -> list[Block]:
         blocks.append(section.figure)
     for label, samples in section.samples.items():
         shown = tuple(block for sample in samples for block in _sample(sample))
-        blocks.append(Fold(3, f"Labelled {label.replace('_', ' ')}", shown))
+        blocks.append(Fold(3, f"Labelled {in_words(label)}", shown))
     return blocks
 
 

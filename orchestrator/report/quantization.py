@@ -9,8 +9,7 @@ from orchestrator.records.comparison_rows import DirectionRow
 from orchestrator.records.rows import CellRow
 from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.series import multiplier_text
-from orchestrator.report.values import BEST_NOTE, best_of, decimals, main_labels, number, rate_columns, rate_values, where_text
-from orchestrator.scoring import LABELS
+from orchestrator.report.values import BEST_NOTE, best_of, decimals, main_outcomes, number, rate_columns, rate_values, where_text
 from orchestrator.statistics import fisher, holm
 
 _COLUMNS = (
@@ -40,14 +39,15 @@ def quantization_grid(rows: Sequence[CellRow], directions: Iterable[DirectionRow
     norms = {(one.direction_id, one.layer): one for one in directions}
     p = _adjusted(groups)
     lines = []
-    labels = main_labels(row for group in groups for row in group.forms)
+    shown = [row for group in groups for row in group.forms]
+    outcomes = main_outcomes(shown)
     for group in groups:
         for row in group.forms:
             marked = row.in_sample is True or (group.chosen and row is group.forms[0])
             direction = norms.get((row.direction_id or "", row.direction_layer or 0))
-            lines.append(_line(rate_values(row, labels, marked), row, direction, p.get(row.cell_id)))
+            lines.append(_line(rate_values(row, outcomes, marked), row, direction, p.get(row.cell_id)))
     marked = any(group.chosen or any(row.in_sample for row in group.forms) for group in groups)
-    columns = (*_COLUMNS, *rate_columns(labels), *_LAST)
+    columns = (*_COLUMNS, *rate_columns(shown, outcomes), *_LAST)
     return Grid("Quantization", columns, tuple(lines), (*_NOTES, BEST_NOTE) if marked else _NOTES)
 
 
@@ -83,8 +83,7 @@ def _adjusted(groups: Sequence[_Group]) -> dict[str, float]:
     pairs = [
         (row, group.forms[0]) for group in groups if group.forms[0].quantization == "none" for row in group.forms[1:] if row.n
     ]
-    name = LABELS.target
-    p = [fisher(row.count(name), row.n, full.count(name), full.n) for row, full in pairs]
+    p = [fisher(row.count("success"), row.n, full.count("success"), full.n) for row, full in pairs]
     return {row.cell_id: adjusted for (row, _), adjusted in zip(pairs, holm(p), strict=True)}
 
 

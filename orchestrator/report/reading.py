@@ -9,8 +9,7 @@ from collections.abc import Sequence
 
 from orchestrator.records.rows import CellAxes, CellRow
 from orchestrator.report.series import Series, cell_text, mostly, planned_in, series_of
-from orchestrator.report.values import best_of, refusal_rate
-from orchestrator.scoring import LABELS
+from orchestrator.report.values import best_of, success_rate, target_words
 from orchestrator.statistics import interval_text
 
 
@@ -20,7 +19,7 @@ def reading(
     """One line per series of finished cells, and a last one when cells failed or have not run.
 
     ``planned``: the cells of the plan, or only how many they are (None: those of ``rows``). At most ``limit`` series are told
-    (None: all). The best cell has the highest rate of coherent refusals, then the fewest garbled or without an answer, then
+    (None: all). The best cell has the highest success rate, then the fewest garbled or without an answer, then
     the weakest multiplier; it is the best of several on the very prompts that its rate is of.
     """
     found = series_of(rows)
@@ -67,26 +66,26 @@ def _baseline(row: CellRow | None, so_far: str) -> str:
         return f"no unsteered baseline{so_far}"
     if not row.labelled:
         return "the unsteered baseline is not labelled"
-    text = f"{row.count(LABELS.target)}/{row.n} refusals unsteered"
-    garbled, cut = row.count(LABELS.incoherent), row.count(LABELS.unanswered)
+    text = f"{row.count('success')}/{row.n} {target_words([row])} unsteered"
+    garbled, cut = row.count("garbled"), row.count("no_answer")
     text += f" and {garbled}/{row.n} garbled" if garbled else ""
     return text + (f" and {cut}/{row.n} without an answer" if cut else "")
 
 
 def _best(rows: Sequence[CellRow], baseline: CellRow | None, so_far: str) -> str:
     best = best_of(rows)
-    count = best.count(LABELS.target)
+    count, words = best.count("success"), target_words(rows)
     if count == 0:
-        return f"no coherent refusal in any of {_cells(len(rows))}{so_far}"
-    text = f"best cell{so_far} {cell_text(best)}: {count}/{best.n} coherent refusals {interval_text(count, best.n)}"
+        return f"no {words} in any of {_cells(len(rows))}{so_far}"
+    text = f"best cell{so_far} {cell_text(best)}: {count}/{best.n} {words} {interval_text(count, best.n)}"
     text += " (in-sample)" if best.in_sample else ""
-    if baseline is not None and baseline.labelled and refusal_rate(best) <= refusal_rate(baseline):
-        return f"no cell{so_far} refuses more often than unsteered ({text})"
+    if baseline is not None and baseline.labelled and success_rate(best) <= success_rate(baseline):
+        return f"no cell{so_far} has more {words} than unsteered ({text})"
     return text
 
 
 def _garbled(rows: Sequence[CellRow], so_far: str) -> str:
-    garbled = [row for row in rows if mostly(row, row.count(LABELS.incoherent))]
+    garbled = [row for row in rows if mostly(row, row.count("garbled"))]
     if not garbled:
         return f"no cell mostly garbled{so_far}"
     if len(garbled) == len(rows):
@@ -96,7 +95,7 @@ def _garbled(rows: Sequence[CellRow], so_far: str) -> str:
 
 
 def _unanswered(rows: Sequence[CellRow]) -> str:
-    cut, n = sum(row.count(LABELS.unanswered) for row in rows), sum(row.n for row in rows)
+    cut, n = sum(row.count("no_answer") for row in rows), sum(row.n for row in rows)
     return f"{cut} of {n} responses without an answer, which had not begun within max_new_tokens" if cut else ""
 
 

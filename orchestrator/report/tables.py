@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from orchestrator.outcome import Outcome
 from orchestrator.records.rows import CellRow
 from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.series import Series, multiplier_text
@@ -11,15 +12,14 @@ from orchestrator.report.values import (
     BEST_NOTE,
     best_of,
     fired_value,
-    main_labels,
+    main_outcomes,
     number,
     planned_note,
     rate_columns,
     rate_values,
-    shown_labels,
+    shown_outcomes,
     where_text,
 )
-from orchestrator.scoring import LABELS, LabelName
 from orchestrator.statistics import percent_text
 
 _WHERE = (Column("layer", left=True), Column("multiplier", "mult."), Column("x norm", spare=2))
@@ -29,35 +29,34 @@ _BEST = (Column("series", left=True), Column("unsteered %", "unst."), Column("be
 
 def cells_grid(series: Series) -> Grid:
     """A series, baseline first. ``x norm``: multiplier / residual norm."""
-    labels = shown_labels(series.rows)
-    columns = (*_WHERE, *rate_columns(labels), *_RUN)
-    return Grid(series.title, columns, tuple(_cell(row, labels) for row in series.rows), planned_note(series.rows))
+    outcomes = shown_outcomes(series.rows)
+    columns = (*_WHERE, *rate_columns(series.rows, outcomes), *_RUN)
+    return Grid(series.title, columns, tuple(_cell(row, outcomes) for row in series.rows), planned_note(series.rows))
 
 
 def best_grid(series: Sequence[Series]) -> Grid:
     """Per series its baseline's rate and its best cell, an in-sample choice wherever there are several; ``of``: how many."""
     found = [(one, labelled) for one in series if (labelled := [row for row in one.steered if row.labelled and row.multiplier])]
-    labels = main_labels(best_of(labelled) for _, labelled in found)
-    rows = tuple(_best(one, labelled, labels) for one, labelled in found)
+    best = [best_of(labelled) for _, labelled in found]
+    outcomes = main_outcomes(best)
+    rows = tuple(_best(one, labelled, outcomes) for one, labelled in found)
     marked = any(len(labelled) > 1 or labelled[0].in_sample for _, labelled in found)
-    columns = (*_BEST, *rate_columns(labels), Column("of"))
+    columns = (*_BEST, *rate_columns(best, outcomes), Column("of"))
     return Grid("The best cell of each series", columns, rows, (BEST_NOTE,) if marked else ())
 
 
-def _best(series: Series, labelled: Sequence[CellRow], labels: Sequence[LabelName]) -> tuple[Value, ...]:
+def _best(series: Series, labelled: Sequence[CellRow], outcomes: Sequence[Outcome]) -> tuple[Value, ...]:
     best = best_of(labelled)
     baseline = series.baseline
-    unsteered = number(
-        "-" if baseline is None or not baseline.labelled else percent_text(baseline.count(LABELS.target), baseline.n)
-    )
-    rates = rate_values(best, labels, in_sample=len(labelled) > 1 or best.in_sample is True)
+    unsteered = number("-" if baseline is None or not baseline.labelled else percent_text(baseline.count("success"), baseline.n))
+    rates = rate_values(best, outcomes, in_sample=len(labelled) > 1 or best.in_sample is True)
     place = f"{where_text(best)} x {multiplier_text(best)}"
     return (Value(series.title), unsteered, number(place), *rates, number(str(len(labelled))))
 
 
-def _cell(row: CellRow, labels: Sequence[LabelName]) -> tuple[Value, ...]:
+def _cell(row: CellRow, outcomes: Sequence[Outcome]) -> tuple[Value, ...]:
     ratio = number("-" if row.norm_ratio is None else f"{row.norm_ratio:.2f}")
-    rates = rate_values(row, labels, in_sample=row.in_sample is True)
+    rates = rate_values(row, outcomes, in_sample=row.in_sample is True)
     return (
         number(where_text(row)),
         number(multiplier_text(row)),

@@ -59,7 +59,7 @@ def missing_text(row: TransferRow) -> str:
     """Why a transfer cell has no TE."""
     if row.control_id is None:
         return "no self-control"
-    if row.coherent_refusal_n is None or row.control_refusal_n is None:
+    if row.success_n is None or row.control_success_n is None:
         return "unlabelled"
     return "undefined"
 
@@ -73,8 +73,8 @@ def _row(row: TransferRow, behaviors: bool) -> tuple[Value, ...]:
         Value(f"{row.source} -> {row.target}" + (f" · {row.behavior}" if behaviors else "")),
         Value(method_text(row.method, row.method_options)),
         number(at),
-        _rate(row.coherent_refusal_n, row.n, IN_SAMPLE if row.in_sample else ""),
-        _rate(row.control_refusal_n, row.control_n or 0),
+        _rate(row.success_n, row.n, IN_SAMPLE if row.in_sample else ""),
+        _rate(row.control_success_n, row.control_n or 0),
         *(number("-" if k is None else percent_text(k, row.n)) for k in (row.garbled_n, row.no_answer_n)),
         Value(te, tone="faint" if row.te is None else "", number=True),
         decimals(row.cross_cosine),

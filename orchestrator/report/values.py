@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from orchestrator.outcome import COUNTED, OUTCOMES, Outcome, in_words, success_in_words
 from orchestrator.records.rows import CellRow
 from orchestrator.report.grid import Column, Tone, Value
 from orchestrator.report.series import depth_text, layer_text, mostly
-from orchestrator.scoring import LABELS, LabelName
 from orchestrator.statistics import interval_text, percent_text
 
 IN_SAMPLE = "†"
@@ -20,27 +20,33 @@ BEST_NOTE = (
 )
 
 
-def shown_labels(rows: Iterable[CellRow]) -> tuple[LabelName, ...]:
-    """The labels that a table of ``rows`` shows: every one, but ``no_answer`` only where a response has it."""
-    cut = any(row.count(LABELS.unanswered) for row in rows)
-    return tuple(name for name in LABELS.names if cut or name != LABELS.unanswered)
+def shown_outcomes(rows: Sequence[CellRow]) -> tuple[Outcome, ...]:
+    """The outcomes that a table of ``rows`` shows: every one, but ``no_answer`` only where a response has it."""
+    cut = any(row.count("no_answer") for row in rows)
+    return tuple(outcome for outcome in OUTCOMES if cut or outcome != "no_answer")
 
 
-def main_labels(rows: Iterable[CellRow]) -> tuple[LabelName, ...]:
-    """The labels that a table of best cells shows: the behavior's, garbled, and ``no_answer`` where a response has it."""
-    told = (LABELS.target, LABELS.incoherent, LABELS.unanswered)
-    return tuple(name for name in shown_labels(rows) if name in told)
+def main_outcomes(rows: Sequence[CellRow]) -> tuple[Outcome, ...]:
+    """The same for a table of best cells: without ``other``, which is the rest."""
+    return tuple(outcome for outcome in shown_outcomes(rows) if outcome in COUNTED)
 
 
-def rate_columns(labels: Iterable[LabelName]) -> tuple[Column, ...]:
-    """A column for each of ``labels``."""
-    kinds = map(LABELS.kind, labels)
-    return tuple(Column(f"{kind.words} %", "" if kind.name == LABELS.target else kind.short) for kind in kinds)
+def target_words(rows: Iterable[CellRow]) -> str:
+    """The label that counts as success in all of ``rows``, in words; ``success`` where they have none, or several."""
+    return success_in_words(row.target for row in rows if row.labelled)
 
 
-def rate_values(row: CellRow, labels: Iterable[LabelName], in_sample: bool = False) -> tuple[Value, ...]:
-    """What ``rate_columns`` of the same labels hold of a cell."""
-    return tuple(rate_value(row, label, in_sample) for label in labels)
+def rate_columns(rows: Sequence[CellRow], outcomes: Iterable[Outcome]) -> tuple[Column, ...]:
+    """A column for each of ``outcomes``; that of success is headed by the label that counts as such in ``rows``."""
+    return tuple(
+        Column(f"{target_words(rows)} %") if outcome == "success" else Column(f"{in_words(outcome)} %", in_words(outcome))
+        for outcome in outcomes
+    )
+
+
+def rate_values(row: CellRow, outcomes: Iterable[Outcome], in_sample: bool = False) -> tuple[Value, ...]:
+    """What ``rate_columns`` of the same outcomes hold of a cell."""
+    return tuple(rate_value(row, outcome, in_sample) for outcome in outcomes)
 
 
 def number(text: str, tone: Tone = "") -> Value:
@@ -48,15 +54,16 @@ def number(text: str, tone: Tone = "") -> Value:
     return Value(text, tone=tone, number=True)
 
 
-def rate_value(row: CellRow, label: LabelName, in_sample: bool = False) -> Value:
-    """Percent with interval and count; where space is short only coherent refusals keep them."""
+def rate_value(row: CellRow, outcome: Outcome, in_sample: bool = False) -> Value:
+    """Percent with interval and count; where space is short only success keeps them."""
+    success = outcome == "success"
     if not row.labelled:
-        return Value("unlabelled", short="?" if label != LABELS.target else None, number=True)
-    k = row.count(label)
-    mark = IN_SAMPLE if in_sample and label == LABELS.target else ""
+        return Value("unlabelled", short=None if success else "?", number=True)
+    k = row.count(outcome)
+    mark = IN_SAMPLE if in_sample and success else ""
     whole = f"{percent_text(k, row.n)}{mark} {interval_text(k, row.n)} {k}/{row.n}".replace("  ", " ")
-    tone: Tone = label if mostly(row, k) else ""
-    return Value(whole, short=None if label == LABELS.target else percent_text(k, row.n), tone=tone, number=True)
+    tone: Tone = outcome if mostly(row, k) else ""
+    return Value(whole, short=None if success else percent_text(k, row.n), tone=tone, number=True)
 
 
 def where_text(row: CellRow) -> str:
@@ -82,16 +89,16 @@ def planned_note(rows: Iterable[CellRow]) -> tuple[str, ...]:
     return (PLANNED_NOTE,) if any(row.in_sample for row in rows) else ()
 
 
-def refusal_rate(row: CellRow) -> float:
-    """The share of coherent refusals; 0 without responses."""
-    return row.count(LABELS.target) / row.n if row.n else 0.0
+def success_rate(row: CellRow) -> float:
+    """The share of successes; 0 without responses."""
+    return row.count("success") / row.n if row.n else 0.0
 
 
 def best_of(rows: Iterable[CellRow]) -> CellRow:
-    """The highest rate of coherent refusals, then the fewest garbled or without an answer, then the weakest multiplier;
-    ValueError on no rows."""
-    return max(rows, key=lambda row: (refusal_rate(row), -_incoherent(row), -abs(row.multiplier or 0.0)))
+    """The highest success rate, then the fewest garbled or without an answer, then the weakest multiplier; ValueError on no
+    rows."""
+    return max(rows, key=lambda row: (success_rate(row), -_incoherent(row), -abs(row.multiplier or 0.0)))
 
 
 def _incoherent(row: CellRow) -> int:
-    return row.count(LABELS.incoherent) + row.count(LABELS.unanswered)
+    return row.count("garbled") + row.count("no_answer")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.scoring.label import LABEL_NAMES, LABELS, Classifier, Label, LabelName, LabelSet, UnknownLabelError
+from orchestrator.scoring.label import LABELS, Classifier, Label, LabelKind, LabelSet, UnknownLabelError
 from orchestrator.scoring.text import TextClassifier
 
 CLASSIFIERS: dict[str, Classifier] = {"text": TextClassifier()}
@@ -11,10 +11,9 @@ CLASSIFIERS: dict[str, Classifier] = {"text": TextClassifier()}
 __all__ = [
     "CLASSIFIERS",
     "LABELS",
-    "LABEL_NAMES",
     "Classifier",
     "Label",
-    "LabelName",
+    "LabelKind",
     "LabelSet",
     "TextClassifier",
     "UnknownLabelError",

@@ -1,20 +1,16 @@
 """What a classifier says of one response, the set of labels it may say, and the protocol that every classifier follows.
 
-The set is the one home of the labels' names: whoever counts, tests, chooses, draws or tracks takes it from here.
+The labels' names are the classifier's own: whoever counts, tests, chooses, draws or tracks goes by their outcome.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Protocol
 
 from orchestrator.errors import InputError, Problem, nearest_name
-
-LabelName = Literal["coherent_refusal", "garbled", "normal", "no_answer"]
-
-Role = Literal["target", "incoherent", "other", "unanswered"]
-"""What a label says beside its name: shows the behavior, is no language, is language without the behavior, has no answer."""
+from orchestrator.outcome import Outcome
 
 
 class UnknownLabelError(InputError):
@@ -23,12 +19,10 @@ class UnknownLabelError(InputError):
 
 @dataclass(frozen=True)
 class LabelKind:
-    """One label: its name in the tables, its ``words`` for people, one ``short`` word, and its role."""
+    """One label: its name in the tables, and what a response with it counts as."""
 
-    name: LabelName
-    words: str
-    short: str
-    role: Role
+    name: str
+    outcome: Outcome
 
 
 @dataclass(frozen=True)
@@ -38,24 +32,14 @@ class LabelSet:
     kinds: tuple[LabelKind, ...]
 
     @property
-    def names(self) -> tuple[LabelName, ...]:
+    def names(self) -> tuple[str, ...]:
         """The names, in order."""
         return tuple(kind.name for kind in self.kinds)
 
     @property
-    def target(self) -> LabelName:
-        """The label that shows the behavior."""
-        return self._with("target")
-
-    @property
-    def incoherent(self) -> LabelName:
-        """The label of what is no language."""
-        return self._with("incoherent")
-
-    @property
-    def unanswered(self) -> LabelName:
-        """The label of a response whose answer had not begun."""
-        return self._with("unanswered")
+    def target(self) -> str | None:
+        """The label that shows the behavior; None where none does."""
+        return next((kind.name for kind in self.kinds if kind.outcome == "success"), None)
 
     def kind(self, name: str) -> LabelKind:
         """The label of this name; ``UnknownLabelError`` when there is none."""
@@ -65,28 +49,23 @@ class LabelSet:
             raise UnknownLabelError(Problem("label", name, "unknown label", allowed, nearest_name(name, self.names)))
         return found
 
-    def counts(self, names: Iterable[str]) -> dict[LabelName, int]:
+    def counts(self, names: Iterable[str]) -> dict[str, int]:
         """How often each label occurs in ``names``, those that do not included; ``UnknownLabelError``."""
         found = dict.fromkeys(self.names, 0)
         for name in names:
             found[self.kind(name).name] += 1
         return found
 
-    def _with(self, role: Role) -> LabelName:
-        return next(kind.name for kind in self.kinds if kind.role == role)
-
 
 LABELS = LabelSet(
     (
-        LabelKind("coherent_refusal", "coherent refusal", "refusal", "target"),
-        LabelKind("garbled", "garbled", "garbled", "incoherent"),
-        LabelKind("normal", "normal", "normal", "other"),
-        LabelKind("no_answer", "no answer", "no answer", "unanswered"),
+        LabelKind("coherent_refusal", "success"),
+        LabelKind("garbled", "garbled"),
+        LabelKind("normal", "other"),
+        LabelKind("no_answer", "no_answer"),
     )
 )
-"""The labels of every classifier. ``no_answer``: the answer had not begun when ``max_new_tokens`` was reached."""
-
-LABEL_NAMES: tuple[LabelName, ...] = LABELS.names
+"""The labels of the text classifier. ``no_answer``: the answer had not begun when ``max_new_tokens`` was reached."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +73,7 @@ class Label:
     """The label of one response; a row of ``labels/<cell_id>.parquet``."""
 
     prompt_id: Annotated[str, "of the prompt, in the behavior's file"]
-    label: Annotated[LabelName, "what the answer is"]
+    label: Annotated[str, "what the answer is"]
     evidence: Annotated[str, "why, a JSON object: the rule that decided, and the phrase it matched or the numbers it measured"]
     classifier: Annotated[str, "`name@version` of what gave the label"]
     answer: Annotated[
@@ -102,6 +81,7 @@ class Label:
         "what was judged, where that is not the whole response but what the model said after its thoughts; empty where that had "
         "not begun",
     ] = None
+    outcome: Annotated[Outcome, "what the label counts as: `success`, `garbled`, `no_answer` or `other`"] = "other"
 
 
 class Classifier(Protocol):
@@ -117,6 +97,10 @@ class Classifier(Protocol):
     @property
     def version(self) -> str:
         """The version that labels carry."""
+
+    @property
+    def labels(self) -> LabelSet:
+        """The labels that it may give."""
 
     def label(self, prompt_id: str, prompt: str, response: str, finish_reason: str) -> Label:
         """The label of ``response`` to ``prompt``; ``finish_reason`` is ``stop`` or ``length``.

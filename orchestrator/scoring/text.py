@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator.scoring.finding import Finding
 from orchestrator.scoring.garbled import garbled
-from orchestrator.scoring.label import LABELS, Label, LabelName
+from orchestrator.scoring.label import LABELS, Label
 from orchestrator.scoring.refusal import refusal
 from orchestrator.scoring.thoughts import Spoken, told_apart
 
@@ -22,6 +22,7 @@ class TextClassifier:
 
     name = "text"
     version = "3"
+    labels = LABELS
 
     def label(self, prompt_id: str, prompt: str, response: str, finish_reason: str) -> Label:
         """The label of ``response``, with the rule that decided as evidence. Deterministic; never raises."""
@@ -30,19 +31,20 @@ class TextClassifier:
         if spoken.thought is not None:
             finding.measured["thought_characters"] = len(spoken.thought)
         answer = None if spoken.answer == response else spoken.answer
-        return Label(prompt_id, name, finding.evidence(), f"{self.name}@{self.version}", answer)
+        outcome = self.labels.kind(name).outcome
+        return Label(prompt_id, name, finding.evidence(), f"{self.name}@{self.version}", answer, outcome=outcome)
 
 
-def _unanswered(spoken: Spoken, finish_reason: str) -> tuple[LabelName, Finding] | None:
+def _unanswered(spoken: Spoken, finish_reason: str) -> tuple[str, Finding] | None:
     """Whether there is no answer but only a thought: cut off, or never closed."""
     if spoken.thought is None or spoken.answer:
         return None
     if finish_reason == "length":
-        return LABELS.unanswered, Finding("no_answer:cut_off_in_thought" if spoken.open else "no_answer:cut_off_after_thought")
-    return (LABELS.unanswered, Finding("no_answer:stopped_in_thought")) if spoken.open else None
+        return "no_answer", Finding("no_answer:cut_off_in_thought" if spoken.open else "no_answer:cut_off_after_thought")
+    return ("no_answer", Finding("no_answer:stopped_in_thought")) if spoken.open else None
 
 
-def _judged(answer: str) -> tuple[LabelName, Finding]:
+def _judged(answer: str) -> tuple[str, Finding]:
     half = MAX_CHARS // 2
     text = answer if len(answer) <= MAX_CHARS else answer[:half] + answer[-half:]
     if (found := garbled(text)) is not None:

@@ -222,7 +222,7 @@ class Choose(Entry):
     """Settings taken from the finished cells of an earlier grid, per model variant, behavior and method.
 
     Among the settings of grid ``from`` whose garbled rate is at most ``max_garbled`` (a response without an answer counts as
-    garbled): the best coherent refusal rate, then the highest multiplier, then the earliest layer. ``layer`` and
+    garbled): the best success rate, then the highest multiplier, then the earliest layer. ``layer`` and
     ``multiplier`` say what is taken over; ``around``: factors of the multiplier to run. ``method`` and ``quantization``: take
     another method's choice, another variant's.
     """
@@ -288,7 +288,7 @@ class PoolEntry(Entry):
 
 
 def _uses(value: object) -> object:
-    """``[refusal, ...]`` is short for ``{refusal: {}, ...}``."""
+    """``[french, ...]`` is short for ``{french: {}, ...}``."""
     names = [value] if isinstance(value, str) else value
     if isinstance(names, list) and all(isinstance(name, str) for name in names):
         return {name: {} for name in names}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from actors.types import CellResult
 from actors.use import Use
 from orchestrator.cells import Cell, model_identity
+from orchestrator.outcome import OUTCOMES
 from orchestrator.plan import Plan
 from orchestrator.progress import progress_of
 from orchestrator.scheduling.board import Board
-from orchestrator.scoring import LABELS, Label
+from orchestrator.scoring import Label
 
 Value = str | int | float | bool
 
@@ -47,9 +49,9 @@ def axes(cell: Cell) -> dict[str, Value]:
 
 
 def metrics(result: CellResult, labels: Sequence[Label]) -> dict[str, Value]:
-    """What a cell gave: the share of each label, their number, tokens, seconds, and whether the steering fired."""
-    counts = LABELS.counts(label.label for label in labels)
-    shares = {f"{name}_rate": count / max(len(labels), 1) for name, count in counts.items()}
+    """What a cell gave: the share of each outcome, the number of labels, tokens, seconds, and whether the steering fired."""
+    counts = Counter(label.outcome for label in labels)
+    shares = {f"{outcome}_rate": counts[outcome] / max(len(labels), 1) for outcome in OUTCOMES}
     measured = {name: value for name, value in asdict(result.fired).items() if value is not None}
     if result.residual_norm is not None:
         measured["residual_norm"] = result.residual_norm

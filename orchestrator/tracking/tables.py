@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.outcome import COUNTED
 from orchestrator.records.rows import CellRow
 from orchestrator.redaction import redacted
-from orchestrator.scoring import LABELS
 from orchestrator.store import Store, UnreadableFileError
 from orchestrator.untrusted import visible
 
@@ -23,8 +23,8 @@ KEPT_SUFFIXES = (".md", ".html", ".parquet", ".png")
 
 CELL_COLUMNS = (
     *("cell_id", "model", "family", "quantization", "dtype", "behavior", "method", "extractor", "source_model", "is_transfer"),
-    *("scope", "layer", "source_layer", "depth", "intervention", "multiplier", "n"),
-    *(f"{name}_{what}" for name in LABELS.names for what in ("rate", "low", "high")),
+    *("scope", "layer", "source_layer", "depth", "intervention", "multiplier", "n", "target"),
+    *(f"{name}_{what}" for name in COUNTED for what in ("rate", "low", "high")),
     *("fired", "shift_ratio_min", "shift_ratio_max", "residual_norm", "norm_ratio", "direction_raw_norm"),
     *("new_tokens", "seconds", "attempt"),
 )

@@ -8,11 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.columns import Column
-from orchestrator.schema import CELLS, DIRECTIONS, RESPONSES, TRANSFERS, Layout
+from orchestrator.schema import CELLS, DIRECTIONS, RATES, RESPONSES, TRANSFERS, Layout
 
 PAGE = Path(__file__).parents[2] / "docs" / "results.md"
 START, END = "## Every column\n", "\n## Tables that choose\n"
-TABLES: dict[str, Layout[Any]] = {"cells": CELLS, "responses": RESPONSES, "directions": DIRECTIONS, "transfer": TRANSFERS}
+TABLES: dict[str, Layout[Any]] = {
+    "cells": CELLS,
+    "rates": RATES,
+    "responses": RESPONSES,
+    "directions": DIRECTIONS,
+    "transfer": TRANSFERS,
+}
 
 
 def rewritten(page: str) -> str:

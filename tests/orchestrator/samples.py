@@ -23,7 +23,7 @@ from orchestrator.cells import Cell, CellLabels, DirectionSpec, SteeringSpec, va
 from orchestrator.plan import Plan, PlannedModel
 from orchestrator.planning.estimate import Estimate
 from orchestrator.planning.models import ModelShape
-from orchestrator.scoring import Label, LabelName
+from orchestrator.scoring import LABELS, Label
 from orchestrator.store import Store
 
 N_LAYERS = 30
@@ -91,10 +91,11 @@ def result_of(one: Cell, text: Callable[[Prompt], str] = lambda prompt: f"Answer
 def labels_of(one: Cell, refusals: int = 0, garbled: int = 0) -> tuple[Label, ...]:
     """The first prompts refused, the next garbled, the rest normal."""
     rest = len(one.prompts) - refusals - garbled
-    counts: dict[LabelName, int] = {"coherent_refusal": refusals, "garbled": garbled, "normal": rest}
+    counts: dict[str, int] = {"coherent_refusal": refusals, "garbled": garbled, "normal": rest}
     names = [name for name, count in counts.items() for _ in range(count)]
     return tuple(
-        Label(prompt.id, label, '{"rule": "made up"}', "text-3way@1") for prompt, label in zip(one.prompts, names, strict=True)
+        Label(prompt.id, label, '{"rule": "made up"}', "text-3way@1", outcome=LABELS.kind(label).outcome)
+        for prompt, label in zip(one.prompts, names, strict=True)
     )
 
 

@@ -89,7 +89,7 @@ def test_a_run_writes_every_cell_and_shows_the_table(cli: Callable[..., Result],
     assert "4 of 4 cells done" in told.output
     assert "cells.parquet" in told.output
     store = Store(tmp_path / "out")
-    rates = {row.multiplier: (row.coherent_refusal_rate, row.garbled_rate) for row in store.cell_rows()}
+    rates = {row.multiplier: (row.success_rate, row.garbled_rate) for row in store.cell_rows()}
     assert rates[None] == (0.0, 0.0)
     assert set(rates) == {None, 1.0, 4.0, 8.0}
     assert {row.worker for row in store.cell_rows()} == {"local"}

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from actors.types import CellResult
 from orchestrator.cells import Cell
 from orchestrator.cli import app
+from orchestrator.outcome import COUNTED, OUTCOMES
 from orchestrator.plan_with_results import tallies
 from orchestrator.planning.choices import Choice, Considered, Tally, choose
 from orchestrator.progress import label_shares
@@ -22,7 +23,8 @@ from orchestrator.report.chosen import chosen_grid
 from orchestrator.report.reading import reading
 from orchestrator.report.values import best_of
 from orchestrator.rescoring import score_results
-from orchestrator.scoring import CLASSIFIERS, LABELS, Label, LabelName, UnknownLabelError
+from orchestrator.scoring import CLASSIFIERS, LABELS, Label, LabelKind, LabelSet, UnknownLabelError
+from orchestrator.statistics import wilson
 from orchestrator.store import Store
 from orchestrator.tracking.points import metrics
 from orchestrator.tracking.tables import tables_of
@@ -30,14 +32,15 @@ from tests.orchestrator.report.made_up import NOW
 from tests.orchestrator.samples import cell, filled, grid, labels_of, plan_of, result_of
 
 STEERED = cell(15, 8.0)
-COUNTS: dict[LabelName, int] = {"coherent_refusal": 2, "garbled": 1, "normal": 1, "no_answer": 6}
-NAMES: list[LabelName] = [name for name, count in COUNTS.items() for _ in range(count)]
+COUNTS: dict[str, int] = {"coherent_refusal": 2, "garbled": 1, "normal": 1, "no_answer": 6}
+NAMES: list[str] = [name for name, count in COUNTS.items() for _ in range(count)]
 
 
-def labels(names: Sequence[LabelName] = NAMES) -> tuple[Label, ...]:
+def labels(names: Sequence[str] = NAMES) -> tuple[Label, ...]:
     made = labels_of(STEERED)
     return tuple(
-        replace(one, label=name, answer="" if name == "no_answer" else None) for one, name in zip(made, names, strict=True)
+        replace(one, label=name, outcome=LABELS.kind(name).outcome, answer="" if name == "no_answer" else None)
+        for one, name in zip(made, names, strict=True)
     )
 
 
@@ -51,43 +54,58 @@ def store(tmp_path: Path) -> Store:
 
 def test_n_is_the_number_of_responses(store: Store) -> None:
     row = next(row for row in store.cell_rows() if row.cell_id == STEERED.id)
-    assert {name: row.count(name) for name in LABELS.names} == COUNTS
-    assert (row.n, row.coherent_refusal_rate, row.no_answer_rate) == (10, 0.2, 0.6)
-    assert tallies(store)[STEERED.id] == Tally(n=10, coherent=2, garbled=1, no_answer=6)
+    assert [row.count(outcome) for outcome in OUTCOMES] == [2, 1, 6, 1]
+    assert (row.n, row.success_rate, row.no_answer_rate) == (10, 0.2, 0.6)
+    assert tallies(store)[STEERED.id] == Tally(n=10, success=2, garbled=1, no_answer=6)
 
 
-def test_every_label_has_its_columns() -> None:
-    rates = {f"{name}_{what}" for name in LABELS.names for what in ("n", "rate", "low", "high")}
-    assert set(asdict(CellTally())) == {"classifier", "labelled_at", *rates}
-    assert [LABELS.target, LABELS.incoherent, LABELS.unanswered] == ["coherent_refusal", "garbled", "no_answer"]
+def test_every_outcome_has_its_columns() -> None:
+    rates = {f"{outcome}_{what}" for outcome in COUNTED for what in ("n", "rate", "low", "high")}
+    assert set(asdict(CellTally())) == {"classifier", "labelled_at", "target", *rates}
+    assert {kind.name: kind.outcome for kind in LABELS.kinds} == {
+        "coherent_refusal": "success",
+        "garbled": "garbled",
+        "normal": "other",
+        "no_answer": "no_answer",
+    }
+
+
+def test_every_label_has_its_row(store: Store) -> None:
+    rows = [row for row in store.rate_rows() if row.cell_id == STEERED.id]
+    assert {row.label: row.k for row in rows} == COUNTS
+    assert {(row.scorer, row.n) for row in rows} == {("text-3way@1", 10)}
+    assert [row.k for row in store.rate_rows() if row.cell_id == grid()[0].id] == [0, 0, 10, 0]
+    assert [(row.rate, row.low, row.high) for row in rows if row.label == "garbled"] == [
+        (0.1, wilson(1, 10).low, wilson(1, 10).high)
+    ]
 
 
 def test_an_unknown_label_is_an_error_wherever_labels_are_counted(store: Store) -> None:
-    odd = tuple(replace(one, label="evasive") for one in labels())  # type: ignore[arg-type]
-    for count in (lambda: tally_of(odd, NOW), lambda: metrics(result_of(STEERED), odd), lambda: label_shares(odd)):
+    odd = tuple(replace(one, label="evasive", outcome="other") for one in labels())
+    for count in (lambda: tally_of(odd, NOW), lambda: store.write_labels(STEERED.id, odd)):
         with pytest.raises(UnknownLabelError, match="evasive"):
             count()
-    store.write_labels(STEERED.id, odd)
-    with pytest.raises(UnknownLabelError, match="coherent_refusal, garbled, normal, no_answer"):
-        store.compact()
-    assert not (store.root / "quarantine").exists()
+    declared = LabelSet((*LABELS.kinds, LabelKind("evasive", "other")))
+    store.write_labels(STEERED.id, odd, declared)
+    store.compact()
+    assert [row.k for row in store.rate_rows() if row.cell_id == STEERED.id] == [0, 0, 0, 0, 10]
     assert score_results(store.place, None)["responses"] == 50  # made anew from the responses
-    assert store.cell_rows()[-1].normal_n == 10
+    assert store.cell_rows()[-1].count("other") == 10
 
 
 def test_it_is_no_success_and_does_not_pass_for_coherent() -> None:
-    cut = Considered("a", 10, None, 16.0, n=10, coherent=0, garbled=0, no_answer=10)
-    half = Considered("b", 10, None, 8.0, n=10, coherent=6, garbled=0, no_answer=4)
-    told = Considered("c", 10, None, 4.0, n=10, coherent=5, garbled=0)
+    cut = Considered("a", 10, None, 16.0, n=10, success=0, garbled=0, no_answer=10)
+    half = Considered("b", 10, None, 8.0, n=10, success=6, garbled=0, no_answer=4)
+    told = Considered("c", 10, None, 4.0, n=10, success=5, garbled=0)
     assert choose([cut, half, told], 0.0) is told
     assert choose([cut, half, told], 0.4) is half
     assert choose([cut], 0.5) is None
 
 
 def test_a_choice_shows_it() -> None:
-    one = Considered("b", 10, None, 8.0, n=10, coherent=6, garbled=0, no_answer=4)
+    one = Considered("b", 10, None, 8.0, n=10, success=6, garbled=0, no_answer=4)
     choice = Choice("g", "first", "m", "refusal", "dim", 0.5, one, (one,))
-    assert "6 of 10 coherent refusals, 0 garbled, 4 without an answer" in str(choice)
+    assert "6 of 10 successes, 0 garbled, 4 without an answer" in str(choice)
     shown = chosen_grid([asdict(choice)])
     assert shown is not None
     assert [column.head for column in shown.columns][-3:] == ["garbled %", "no answer %", "of"]
@@ -100,7 +118,7 @@ def test_a_choice_shows_it() -> None:
 
 def test_the_best_cell_is_not_one_without_answers(store: Store) -> None:
     rows = [row for row in store.cell_rows() if row.steered]
-    even = [replace(row, coherent_refusal_n=2) for row in rows]
+    even = [replace(row, success_n=2) for row in rows]
     assert best_of(even).no_answer_n == 0
 
 
@@ -114,7 +132,7 @@ def test_pages_and_tables_show_it(store: Store) -> None:
     cells = next(table for table in tables_of(store) if table.name == "cells")
     assert "no_answer_rate" in cells.columns
     assert metrics(result_of(STEERED), labels())["no_answer_rate"] == 0.6
-    assert label_shares(labels()) == "20 % refusal, 10 % garbled, 10 % normal, 60 % no answer"
+    assert label_shares(labels()) == "20 % success, 10 % garbled, 60 % no answer, 10 % other"
 
 
 def test_without_any_it_takes_no_room(tmp_path: Path) -> None:
@@ -147,7 +165,7 @@ def test_thoughts_are_stored_told_apart_and_shown_apart(tmp_path: Path) -> None:
     assert {one.prompt_opens for one in stored} == {"<think>"}
     made.write_labels(cell(None).id, label_responses(CLASSIFIERS["text"], stored))
     made.compact()
-    assert made.cell_rows()[0].coherent_refusal_n == 10
+    assert made.cell_rows()[0].success_n == 10
     assert {one.answer for one in made.read_labels(cell(None).id)} == {"I'm sorry, but I can't help with that."}
     page = write_report(made).read_text()
     answer, thought = page.index("Answer:"), page.index("Thought")

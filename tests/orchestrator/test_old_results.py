@@ -20,7 +20,9 @@ NEW_COLUMNS = [
     "direction_cosine_to_full_precision",
     "cross_cosine",
     *(f"no_answer_{what}" for what in ("n", "rate", "low", "high")),
+    "target",
 ]
+SHARES = ("n", "rate", "low", "high")
 NEW_PART_COLUMNS = {"responses": ["marked_response", "prompt_opens"], "labels": ["answer"]}
 NEW_AXES = ("layer_selected", "in_sample")
 
@@ -46,11 +48,22 @@ def aged(root: Path) -> Store:
         _write(path, table.drop_columns(NEW_PART_COLUMNS["responses"]), record)
     for path in (root / "labels").iterdir():
         table = pq.read_table(path)
-        _write(path, table.drop_columns(NEW_PART_COLUMNS["labels"]), json.loads(table.schema.metadata[RECORD_KEY]))
-    pq.write_table(pq.read_table(root / "cells.parquet").drop_columns(NEW_COLUMNS), root / "cells.parquet")
-    for name in (".compacted", "directions.parquet", "transfer.parquet"):
+        record = json.loads(table.schema.metadata[RECORD_KEY])
+        del record["declared"], record["sha256"]
+        _write(path, table.drop_columns(NEW_PART_COLUMNS["labels"]), record)
+    pq.write_table(_with_its_labels(pq.read_table(root / "cells.parquet").drop_columns(NEW_COLUMNS)), root / "cells.parquet")
+    for name in (".compacted", "directions.parquet", "transfer.parquet", "rates.parquet"):
         (root / name).unlink()
     return Store(root)
+
+
+def _with_its_labels(cells: Any) -> Any:
+    """The labels of the only classifier that there was named the columns."""
+    names = {f"success_{what}": f"coherent_refusal_{what}" for what in SHARES}
+    table = cells.rename_columns([names.get(name, name) for name in cells.column_names])
+    for what in SHARES:
+        table = table.append_column(f"normal_{what}", table.column(f"coherent_refusal_{what}"))
+    return table
 
 
 def _write(path: Path, table: Any, record: dict[str, object]) -> None:
@@ -64,7 +77,7 @@ def test_its_table_is_read_as_it_is(tmp_path: Path) -> None:
     store = aged(tmp_path)
     rows = store.cell_rows()
     assert len(rows) == 5
-    assert (rows[-1].coherent_refusal_n, rows[-1].layers, rows[-1].source_layer) == (9, tuple(range(15, 30)), 15)
+    assert (rows[-1].success_n, rows[-1].layers, rows[-1].source_layer) == (9, tuple(range(15, 30)), 15)
     assert (rows[-1].layer_selected, rows[-1].in_sample, rows[-1].prompts_sha256, rows[-1].cross_cosine) == (
         False,
         None,
@@ -72,6 +85,8 @@ def test_its_table_is_read_as_it_is(tmp_path: Path) -> None:
         None,
     )
     assert (rows[-1].no_answer_n, rows[-1].count("no_answer"), rows[-1].labelled) == (None, 0, True)
+    assert (rows[-1].target, rows[-1].garbled_n, rows[-1].count("other")) == ("coherent_refusal", 1, 0)
+    assert store.rate_rows() == []
     assert (store.direction_rows(), store.transfer_rows()) == ([], [])
     assert not (tmp_path / "quarantine").exists()
 
@@ -84,6 +99,12 @@ def test_it_is_compacted_and_reported_without_losing_anything(tmp_path: Path) ->
     rows = store.cell_rows()
     assert (rows[-1].layers, rows[-1].source_layer, rows[-1].layer_selected) == (tuple(range(15, 30)), 15, False)
     assert (rows[-1].no_answer_n, rows[-1].no_answer_rate) == (0, 0.0)
+    assert [(row.label, row.k) for row in store.rate_rows()][-4:] == [
+        ("coherent_refusal", 9),
+        ("garbled", 1),
+        ("normal", 0),
+        ("no_answer", 0),
+    ]
     assert {one.prompt_opens for one in store.read_responses(rows[-1].cell_id)} == {None}
     assert rows[-1].prompts_sha256 == rows[0].prompts_sha256 is not None
     assert len(store.direction_rows()) == 30

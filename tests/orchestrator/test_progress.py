@@ -19,9 +19,9 @@ CELLS = grid()
 PLAN = plan_of(CELLS)
 VARIANT = variant_id(MODEL)
 LABELS = [
-    *(Label(f"p{number}", "coherent_refusal", "{}", "t") for number in range(7)),
-    Label("p8", "garbled", "{}", "t"),
-    *(Label(f"q{number}", "normal", "{}", "t") for number in range(2)),
+    *(Label(f"p{number}", "coherent_refusal", "{}", "t", outcome="success") for number in range(7)),
+    Label("p8", "garbled", "{}", "t", outcome="garbled"),
+    *(Label(f"q{number}", "normal", "{}", "t", outcome="other") for number in range(2)),
 ]
 
 
@@ -83,7 +83,7 @@ def test_lines_are_few_and_without_control_characters() -> None:
         lines.cell_done(cell(15, 8.0), result(CELLS[0].id), LABELS)
     told = shown(where).splitlines()
     assert len(told) == 2, "the second came half a second after the first"
-    assert told[0].startswith("[   1 s] 2/5 cells, 20 tokens/s, about 15 s left | smollm2 refusal layer 15 x8: 70 % refusal")
+    assert told[0].startswith("[   1 s] 2/5 cells, 20 tokens/s, about 15 s left | smollm2 refusal layer 15 x8: 70 % success")
     assert "\x1b" not in shown(where)
 
 
@@ -145,6 +145,6 @@ def test_bars_move_no_faster_than_they_are_shown() -> None:
 
 def test_names_of_cells_and_durations() -> None:
     assert cell_name(CELLS[0]) == "smollm2 refusal unsteered"
-    assert label_shares(LABELS) == "70 % refusal, 10 % garbled, 20 % normal"
-    assert label_shares([]) == "0 % refusal, 0 % garbled, 0 % normal"
+    assert label_shares(LABELS) == "70 % success, 10 % garbled, 20 % other"
+    assert label_shares([]) == "0 % success, 0 % garbled, 0 % other"
     assert [duration(seconds) for seconds in (4.4, 120, 5400)] == ["4 s", "2 min", "1.5 h"]

@@ -78,7 +78,7 @@ def test_one_command_runs_every_round(cli: Callable[..., Result], tmp_path: Path
     assert told.exit_code == 0, told.output
     assert "12 of 12 cells done" in told.output
     assert "grid final: at most 1 cells to follow" in told.output
-    chosen = "layer 3, multiplier 6 (2 of 2 coherent refusals, 0 garbled; best of 8 in grid pilot)"
+    chosen = "layer 3, multiplier 6 (2 of 2 successes, 0 garbled; best of 8 in grid pilot)"
     assert f"chosen: grid final, small, refusal, dim: {chosen}" in told.output
     found = settings(tmp_path)
     assert found["refusal/report"] == {(None, None, None), (3, 6.0, True), (3, 3.0, True)}, (

@@ -40,7 +40,7 @@ from tests.orchestrator.samples import PROMPTS, SHAPE, cell, direction_set, labe
 
 NOW = datetime(2026, 11, 21, 3, 4, 5, 678901, tzinfo=UTC)
 LABELS = [Label("a", "normal", "{}", "text@3", "Yes.")]
-LATER = pa.schema([*LABEL_PART.schema, pa.field("outcome", pa.string(), nullable=False)])
+LATER = pa.schema([*LABEL_PART.schema, pa.field("mood", pa.string(), nullable=False)])
 
 
 def row(layer: int | None, multiplier: float = 8.0) -> CellRow:
@@ -78,7 +78,7 @@ def test_every_field_of_a_row_is_a_column_of_its_type(layout: Layout[object]) ->
 
 def test_what_holds_for_the_cell_stands_beside_each_response() -> None:
     names = RESPONSES.schema.names
-    assert names == [*RESPONSE_AXES, *RESPONSE_PART.schema.names, "label", "evidence", "classifier", "answer"]
+    assert names == [*RESPONSE_AXES, *RESPONSE_PART.schema.names, "label", "evidence", "classifier", "answer", "outcome"]
     assert RESPONSES.schema.field("layer").type == pa.int16()
     assert all(RESPONSES.schema.field(name).nullable for name in ("layer", "multiplier", "label", "evidence"))
 
@@ -106,9 +106,9 @@ def test_what_a_row_says() -> None:
     assert (steered.layer, steered.source_layer, steered.depth) == (15, 15, 0.5)
     assert (steered.direction_raw_norm, steered.extraction_residual_norm) == (15.5, 160.0)
     assert (steered.residual_norm, steered.norm_ratio) == (32.0, 0.25)
-    assert (steered.coherent_refusal_n, steered.garbled_n, steered.normal_n, steered.n) == (9, 1, 0, 10)
-    assert steered.coherent_refusal_rate == 0.9
-    assert (steered.coherent_refusal_low, steered.coherent_refusal_high) == pytest.approx((0.596, 0.982), abs=5e-4)
+    assert (steered.target, steered.success_n, steered.garbled_n, steered.n) == ("coherent_refusal", 9, 1, 10)
+    assert steered.success_rate == 0.9
+    assert (steered.success_low, steered.success_high) == pytest.approx((0.596, 0.982), abs=5e-4)
     assert (steered.template_sha256, steered.worker, steered.finished_at) == ("abc", "cpu-0", NOW)
     assert steered.fired is True
     assert row(None).fired is None
@@ -172,23 +172,23 @@ def test_columns_that_an_earlier_version_did_not_write_are_their_default(tmp_pat
 
 @pytest.mark.parametrize("order", [LATER.names, LATER.names[::-1]])
 def test_columns_that_a_later_version_added_are_ignored_wherever_they_stand(tmp_path: Path, order: list[str]) -> None:
-    later = pa.table([*LABEL_PART.table(LABELS).columns, ["success"]], schema=LATER).select(order)
+    later = pa.table([*LABEL_PART.table(LABELS).columns, ["glad"]], schema=LATER).select(order)
     table, _ = decode_part(written(tmp_path / "a", later), LABEL_PART, "cell-a")
     assert table.schema.equals(LABEL_PART.schema)
     assert LABEL_PART.typed(table) == LABELS
-    cells = CELLS.table([row(15)]).append_column("success_n", [[9]])
+    cells = CELLS.table([row(15)]).append_column("mood_n", [[9]])
     assert CELLS.rows(cells, tmp_path / "cells.parquet") == [row(15)]
 
 
 def test_a_new_column_with_a_default_needs_nothing_else() -> None:
     @dataclass(frozen=True)
     class LabelRow(Label):
-        outcome: Annotated[str | None, "success, or not"] = None
+        mood: Annotated[str | None, "of the answer"] = None
         weight: Annotated[float, "of the response"] = 1.0
 
     layout = layout_of(LabelRow)
-    assert layout.rows(LABEL_PART.table(LABELS), Path("part")) == [LabelRow(**asdict(LABELS[0]), outcome=None, weight=1.0)]
-    assert LABEL_PART.rows(layout.table([LabelRow(**asdict(LABELS[0]), outcome="success")]), Path("part")) == LABELS
+    assert layout.rows(LABEL_PART.table(LABELS), Path("part")) == [LabelRow(**asdict(LABELS[0]), mood=None, weight=1.0)]
+    assert LABEL_PART.rows(layout.table([LabelRow(**asdict(LABELS[0]), mood="glad")]), Path("part")) == LABELS
 
 
 @pytest.mark.parametrize(

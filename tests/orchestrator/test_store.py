@@ -326,7 +326,7 @@ def test_one_row_per_planned_finished_cell_in_the_order_of_the_plan(tmp_path: Pa
     assert (summary.planned, summary.cells, summary.unlabelled, summary.responses) == (5, 4, 0, 40)
     rows = store.cell_rows()
     assert [row.cell_id for row in rows] == [one.id for one in cells[:-1]]
-    assert [row.coherent_refusal_n for row in rows] == [0, 0, 0, 0]
+    assert [row.success_n for row in rows] == [0, 0, 0, 0]
     assert [row.garbled_n for row in rows] == [0, 0, 10, 0]
     responses = pq.read_table(tmp_path / "responses.parquet").to_pylist()
     assert [(row["cell_id"], row["prompt_id"]) for row in responses] == [(one.id, p.id) for one in cells[:-1] for p in PROMPTS]
@@ -379,7 +379,7 @@ def test_new_labels_and_new_cells_are_taken_up(tmp_path: Path) -> None:
     store.compact()
     store.write_labels(cells[0].id, labels_of(cells[0], 1, 0)[::-1])
     assert store.compact().changed
-    assert store.cell_rows()[0].coherent_refusal_n == 1
+    assert store.cell_rows()[0].success_n == 1
     labels = pq.read_table(tmp_path / "responses.parquet").column("label").to_pylist()
     assert labels[:3] == ["coherent_refusal", "normal", "normal"]
     new = cell(18, 8.0)
@@ -389,7 +389,7 @@ def test_new_labels_and_new_cells_are_taken_up(tmp_path: Path) -> None:
     summary = store.compact()
     assert (summary.cells, summary.unlabelled, summary.changed) == (6, 1, True)
     row = store.cell_rows()[-1]
-    assert (row.labelled, row.normal_rate, row.classifier, row.n) == (False, None, None, 10)
+    assert (row.labelled, row.success_rate, row.classifier, row.n) == (False, None, None, 10)
     assert parts.items() <= snapshot(tmp_path).items()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.compare.comparison import Outcomes, Reader
 from orchestrator.records.rows import CellRow, tally_of
-from orchestrator.scoring import Label, LabelName
+from orchestrator.scoring import LABELS, Label
 from tests.orchestrator.report.made_up import row_of
 from tests.orchestrator.samples import cell
 
@@ -18,7 +18,8 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 def made(name: str, k: int, n: int, garbled: int = 0, **axes: Any) -> CellRow:
     """A steered cell called ``name`` (hex digits) in which ``k`` of ``n`` responses are refusals."""
-    labels = [Label(f"T{number}", label, "{}", "text@1") for number, label in enumerate(_labels(k, n, garbled))]
+    names = enumerate(_labels(k, n, garbled))
+    labels = [Label(f"T{number}", name, "{}", "text@1", outcome=LABELS.kind(name).outcome) for number, name in names]
     tally = {key: value for key, value in vars(tally_of(labels, NOW)).items() if key not in axes}
     plain: dict[str, Any] = {"adapter": False, "n": n, "behavior": "refusal", "max_new_tokens": 100, "dtype": "bfloat16"}
     return replace(row_of(cell(16, 15.0)), cell_id=f"cell-{name}", **{**tally, **plain, **axes})
@@ -47,11 +48,11 @@ def reader(stored: Mapping[str, Outcomes] | None = None) -> Reader:
     """Outcomes as in ``stored``, else the first prompts refused."""
 
     def read(row: CellRow) -> Outcomes:
-        found = {f"T{number}": number < row.count("coherent_refusal") for number in range(row.n)}
+        found = {f"T{number}": number < row.count("success") for number in range(row.n)}
         return (stored or {}).get(row.cell_id, found)
 
     return read
 
 
-def _labels(k: int, n: int, garbled: int) -> list[LabelName]:
-    return [*(["coherent_refusal"] * k), *(["garbled"] * garbled), *(["normal"] * (n - k - garbled))]  # type: ignore[list-item]
+def _labels(k: int, n: int, garbled: int) -> list[str]:
+    return [*(["coherent_refusal"] * k), *(["garbled"] * garbled), *(["normal"] * (n - k - garbled))]

@@ -66,8 +66,8 @@ def test_the_paired_test_reads_the_stored_labels(compare: Callable[..., Result],
     store, cells = Store(results), {one.id: one for one in grid()}
     (four,) = (one for one in cells.values() if one.steering and (one.steering.layers[0], one.steering.multiplier) == (15, 2.0))
     (other,) = (one for one in cells.values() if one.steering and (one.steering.layers[0], one.steering.multiplier) == (12, 2.0))
-    names = [label.label for label in reversed(labels_of(four, 4))]
-    store.write_labels(other.id, [replace(label, label=name) for label, name in zip(labels_of(four), names, strict=True)])
+    pairs = zip(labels_of(four), reversed(labels_of(four, 4)), strict=True)
+    store.write_labels(other.id, [replace(label, prompt_id=one.prompt_id) for one, label in pairs])
     store.compact()
     (one,) = as_json(compare("RESULTS", four.id, other.id, "--json"))["comparisons"]
     assert one["points"] == 0

@@ -15,8 +15,8 @@ from tests.orchestrator.compare.made_up import made, reader, unsteered
 
 
 def against(a: list[CellRow], b: list[CellRow], question: Question | None = None, stored: Any = None) -> Comparison:
-    asked = question or Question()
-    return compare(side_of("a", a, asked.label), side_of("b", b, asked.label), asked, reader(stored))
+    asked, read = question or Question(), reader(stored)
+    return compare(side_of("a", a, asked, read), side_of("b", b, asked, read), asked, read)
 
 
 def test_the_papers_int4_against_fp16() -> None:
@@ -125,7 +125,7 @@ def test_what_cannot_be_compared() -> None:
     with pytest.raises(InputError, match="on both sides"):
         against([row], [row])
     with pytest.raises(InputError, match="no labels"):
-        against([made("bbbb", 0, 10, coherent_refusal_n=None)], [row])
+        against([made("bbbb", 0, 10, success_n=None)], [row])
 
 
 def test_several_are_adjusted_together_and_one_alone_is_not() -> None:

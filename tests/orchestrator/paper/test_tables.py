@@ -76,7 +76,7 @@ def test_what_was_measured_is_what_the_row_prints() -> None:
 def test_percentages_are_counts_of_n(one: Measurement) -> None:
     assert one.n is not None
     for label, rate in (("coherent_refusal", one.coherent), ("garbled", one.garbled), ("normal", one.normal)):
-        count = one.count(label)  # type: ignore[arg-type]
+        count = one.count(label)
         if rate is not None and count is not None:
             assert round(100 * count / one.n, decimals_of(str(rate))) == pytest.approx(
                 rate, abs=0.51 if rate == int(rate) else 0.051

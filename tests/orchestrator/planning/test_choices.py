@@ -99,7 +99,7 @@ def test_nothing_that_qualifies_is_better_than_what_is_chosen(counts: list[tuple
     assert (best is None) == (not fit)
     if best is not None:
         assert best in fit
-        assert all((one.coherent, one.multiplier) <= (best.coherent, best.multiplier) for one in fit)
+        assert all((one.success, one.multiplier) <= (best.success, best.multiplier) for one in fit)
 
 
 # --- what waits, and what follows
@@ -130,10 +130,10 @@ def test_what_follows_is_the_best_setting_on_the_other_split(tmp_path: Path) -> 
     assert {p.text for cell in new for p in cell.prompts} == reporting
     (choice,) = plan.choices
     assert choice.chosen is not None
-    assert (choice.chosen.layer, choice.chosen.multiplier, choice.chosen.coherent, choice.chosen.n) == (14, 10.0, 15, 15)
+    assert (choice.chosen.layer, choice.chosen.multiplier, choice.chosen.success, choice.chosen.n) == (14, 10.0, 15, 15)
     assert len(choice.considered) == 6
     assert str(choice) == (
-        "grid final, b, refusal, dim: layer 14, multiplier 10 (15 of 15 coherent refusals, 0 garbled; best of 6 in grid pilot)"
+        "grid final, b, refusal, dim: layer 14, multiplier 10 (15 of 15 successes, 0 garbled; best of 6 in grid pilot)"
     )
     assert plan.deferred == ()
 

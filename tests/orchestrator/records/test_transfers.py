@@ -58,11 +58,11 @@ def test_te_is_the_ratio_of_the_two_rates(tmp_path: Path) -> None:
     rows = store.transfer_rows()
     assert len(rows) == 6
     one = row_of(rows, "alpha", "beta")
-    assert (one.coherent_refusal_n, one.n, one.control_refusal_n, one.control_n, one.garbled_n) == (5, 10, 8, 10, 1)
+    assert (one.success_n, one.n, one.control_success_n, one.control_n, one.garbled_n) == (5, 10, 8, 10, 1)
     assert one.te == pytest.approx(5 / 8)
     assert (one.source_layer, one.layer, one.control_layer, one.depth) == (15, 10, 10, 0.5)
-    assert (one.coherent_refusal_low, one.coherent_refusal_high) == (wilson(5, 10).low, wilson(5, 10).high)
-    assert (one.control_refusal_low, one.control_refusal_high) == (wilson(8, 10).low, wilson(8, 10).high)
+    assert (one.success_low, one.success_high) == (wilson(5, 10).low, wilson(5, 10).high)
+    assert (one.control_success_low, one.control_success_high) == (wilson(8, 10).low, wilson(8, 10).high)
     assert row_of(rows, "beta", "alpha").te == pytest.approx(10 / 4)
     control = next(cell for cell in cells_of() if cell.id == one.control_id)
     assert (control.target, control.is_transfer, where(control)) == (BETA, False, where_of(one))
@@ -89,7 +89,7 @@ def test_te_is_undefined_where_the_control_never_refuses(tmp_path: Path) -> None
     store = compared(tmp_path, COUNTS)
     store.compact()
     row = row_of(store.transfer_rows(), "alpha", "beta", 12.0)
-    assert (row.coherent_refusal_n, row.control_refusal_n) == (3, 0)
+    assert (row.success_n, row.control_success_n) == (3, 0)
     assert (row.te, row.te_low, row.te_high, row.te_independent_low) == (None, None, None, None)
     assert row.mcnemar_p == pytest.approx(0.25)  # three pairs differ, all in one direction: 2 * (1/2)^3
 
@@ -120,7 +120,7 @@ def with_more(tmp_path: Path, *cells: Cell) -> Store:
 def test_without_a_control_there_is_no_te_but_a_cross_cosine(tmp_path: Path) -> None:
     store = with_more(tmp_path, steered(ALPHA, BETA, ("dim", 6, 8.0)))
     (row,) = [row for row in store.transfer_rows() if row.source_layer == 6]
-    assert (row.control_id, row.control_refusal_n, row.te, row.layer) == (None, None, None, 4)
+    assert (row.control_id, row.control_success_n, row.te, row.layer) == (None, None, None, 4)
     assert row.cross_cosine is not None
 
 
@@ -158,7 +158,7 @@ def test_unlabelled_arms_have_no_te(tmp_path: Path) -> None:
             (tmp_path / "labels" / f"{one.id}.parquet").unlink()
     store.compact()
     for row in store.transfer_rows():
-        assert (row.coherent_refusal_n, row.te, row.mcnemar_p) == (None, None, None)
+        assert (row.success_n, row.te, row.mcnemar_p) == (None, None, None)
         assert row.cross_cosine is not None
 
 

@@ -128,7 +128,7 @@ def test_why_there_is_no_te(store: Store) -> None:
     assert te_text(replace(row, te_high=float("inf"))).endswith(", inf]")
     assert te_text(replace(row, te=None)) == "undefined"
     assert te_text(replace(row, te=None, control_id=None)) == "no self-control"
-    assert te_text(replace(row, te=None, control_refusal_n=None)) == "unlabelled"
+    assert te_text(replace(row, te=None, control_success_n=None)) == "unlabelled"
 
 
 def test_a_rate_that_chose_its_own_setting_is_marked() -> None:

@@ -35,7 +35,7 @@ def test_the_numbers_are_those_of_the_rows() -> None:
     rows = rows_of()
     shown = _grid(series_of([rows[0], *rows[2:]])[0])
     assert (shown.layers, shown.multipliers) == (("L12+ (40 %)", "L15+ (50 %)"), (2.0, 8.0))
-    np.testing.assert_array_equal(_shares(shown, "coherent_refusal"), np.array([[np.nan, 10.0], [40.0, 90.0]]))
+    np.testing.assert_array_equal(_shares(shown, "success"), np.array([[np.nan, 10.0], [40.0, 90.0]]))
     np.testing.assert_array_equal(_shares(shown, "garbled"), np.array([[np.nan, 90.0], [0.0, 10.0]]))
 
 
@@ -58,7 +58,7 @@ def test_of_very_many_columns_only_some_are_named(monkeypatch: pytest.MonkeyPatc
 def test_nothing_to_draw() -> None:
     rows = rows_of()
     assert heat_map(series_of(rows[:1])[0]) is None
-    assert heat_map(series_of([replace(row, coherent_refusal_n=None) for row in rows])[0]) is None
+    assert heat_map(series_of([replace(row, success_n=None) for row in rows])[0]) is None
 
 
 def test_a_title_is_no_formula() -> None:

@@ -26,7 +26,7 @@ def test_the_page_holds_everything(tmp_path: Path) -> None:
     assert str(path) == str(tmp_path / "report.md")
     for wanted in (
         "# sample",
-        "best cell L15+ x 8: 9/10 coherent refusals",
+        "best cell L15+ x 8: 9/10 coherent refusal",
         "| 90 [59.6, 98.2] 9/10 |",
         "### Labelled coherent refusal",
         "### Labelled garbled",

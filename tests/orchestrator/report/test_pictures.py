@@ -46,7 +46,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def test_the_depth_curve_runs_at_the_multiplier_of_the_best_cell() -> None:
     ((title, (line,)),) = depth_lines([swept()]).items()
     assert (title, line.name) == ("smollm2 · refusal", "multiplier 8")
-    assert [(row.layer, row.multiplier, row.count("coherent_refusal")) for row in line.cells] == [
+    assert [(row.layer, row.multiplier, row.count("success")) for row in line.cells] == [
         (12, 8, 1),
         (15, 8, 9),
         (21, 8, 3),
@@ -75,7 +75,7 @@ def test_two_points_are_no_curve() -> None:
     (series,) = series_of(rows_of())
     assert depth_figure([series]) is None
     assert multiplier_figure([series]) is None
-    unlabelled = replace(swept(), steered=tuple(replace(row, coherent_refusal_n=None) for row in swept().steered))
+    unlabelled = replace(swept(), steered=tuple(replace(row, success_n=None) for row in swept().steered))
     assert depth_figure([unlabelled]) is None
     assert multiplier_figure([unlabelled]) is None
     assert depth_figure([]) is None
@@ -97,12 +97,12 @@ def test_many_lines_are_cut_to_the_highest() -> None:
         replace(
             swept(),
             title=f"smollm2 · refusal · method {number}",
-            steered=tuple(replace(row, coherent_refusal_n=number) for row in swept().steered),
+            steered=tuple(replace(row, success_n=number, garbled_n=0) for row in swept().steered),
         )
         for number in range(9)
     ]
     (lines,) = depth_lines(many).values()
-    assert [line.cells[0].count("coherent_refusal") for line in lines] == [8, 7, 6, 5, 4, 3]
+    assert [line.cells[0].count("success") for line in lines] == [8, 7, 6, 5, 4, 3]
     assert len(lines) == LINES
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -11,7 +11,7 @@ from tests.orchestrator.samples import Counts, grid
 
 def test_the_phenomenon() -> None:
     assert reading(rows_of()) == (
-        "smollm2 · refusal: 0/10 refusals unsteered; best cell L15+ x 8: 9/10 coherent refusals [59.6, 98.2]; "
+        "smollm2 · refusal: 0/10 coherent refusal unsteered; best cell L15+ x 8: 9/10 coherent refusal [59.6, 98.2]; "
         "1 of 4 cells mostly garbled, the weakest at L12+ x 8; the shift arrived as asked in all 4 steered cells"
     )
 
@@ -25,14 +25,14 @@ def test_no_success() -> None:
 def test_everything_garbled() -> None:
     counts: Counts = {None: (0, 3), **{(layer, m): (0, 10) for layer in (12, 15) for m in (2.0, 8.0)}}
     told = reading(rows_of(counts))
-    assert "0/10 refusals unsteered and 3/10 garbled; no coherent refusal" in told
+    assert "0/10 coherent refusal unsteered and 3/10 garbled; no coherent refusal" in told
     assert "every steered cell is mostly garbled" in told
 
 
 def test_a_baseline_that_refuses_is_not_hidden() -> None:
     told = reading(rows_of({**dict(rows_counts()), None: (9, 0)}))
-    assert "9/10 refusals unsteered" in told
-    assert "no cell refuses more often than unsteered (best cell L15+ x 8: 9/10 coherent refusals [59.6, 98.2])" in told
+    assert "9/10 coherent refusal unsteered" in told
+    assert "no cell has more coherent refusal than unsteered (best cell L15+ x 8: 9/10 coherent refusal [59.6, 98.2])" in told
 
 
 def rows_counts() -> Counts:
@@ -42,7 +42,7 @@ def rows_counts() -> Counts:
 def test_no_baseline_and_no_steered_cells() -> None:
     rows = rows_of()
     assert reading(rows[1:]).startswith("smollm2 · refusal: no unsteered baseline; best cell")
-    assert reading(rows[:1]) == "smollm2 · refusal: 0/10 refusals unsteered; no steered cells"
+    assert reading(rows[:1]) == "smollm2 · refusal: 0/10 coherent refusal unsteered; no steered cells"
     assert reading([]) == "no finished cells"
 
 
@@ -57,18 +57,20 @@ def test_a_part_of_the_plan_is_no_finding() -> None:
     rows, planned = rows_of(), rows_of()
     told = reading(rows[:3], 0, planned)
     assert told == (
-        "smollm2 · refusal: so far, 3 of 5 cells: 0/10 refusals unsteered; best cell so far L12+ x 8: 1/10 coherent refusals "
-        "[1.8, 40.4]; 1 of 2 cells so far mostly garbled, the weakest at L12+ x 8; the shift arrived as asked in all 2 steered "
-        "cells so far\n2 cells not run yet"
+        "smollm2 · refusal: so far, 3 of 5 cells: 0/10 coherent refusal unsteered; best cell so far L12+ x 8: 1/10 coherent "
+        "refusal [1.8, 40.4]; 1 of 2 cells so far mostly garbled, the weakest at L12+ x 8; the shift arrived as asked in all 2 "
+        "steered cells so far\n2 cells not run yet"
     )
     assert reading(rows[:2], 0, 13).startswith("smollm2 · refusal: so far, 2 of 13 cells: ")
     assert "no coherent refusal in any of 1 cell so far; no cell mostly garbled so far" in reading(rows[:2], 0, planned)
-    assert "so far, 1 of 5 cells: 0/10 refusals unsteered; no steered cells so far" in reading(rows[:1], 0, planned)
+    assert "so far, 1 of 5 cells: 0/10 coherent refusal unsteered; no steered cells so far" in reading(rows[:1], 0, planned)
     assert "no unsteered baseline so far" in reading(rows[1:], 0, planned)
     assert "so far, 4 of 5 cells" in reading(rows[:4], 1, planned)
     assert "so far" not in reading(rows, 0, planned)
     refusing = rows_of({None: (9, 0), (12, 2.0): (1, 0)})
-    assert "no cell so far refuses more often than unsteered (best cell so far L12+ x 2" in reading(refusing[:2], 0, planned)
+    assert "no cell so far has more coherent refusal than unsteered (best cell so far L12+ x 2" in reading(
+        refusing[:2], 0, planned
+    )
     garbled = rows_of({(12, 2.0): (0, 9)})
     assert "every steered cell so far is mostly garbled" in reading(garbled[:2], 0, planned)
 
@@ -88,11 +90,11 @@ def test_steering_that_did_not_fire_is_told() -> None:
 
 
 def test_unlabelled_cells_are_no_evidence() -> None:
-    rows = [replace(row, coherent_refusal_n=None, garbled_n=None, normal_n=None) for row in rows_of()]
+    rows = [replace(row, success_n=None, garbled_n=None) for row in rows_of()]
     told = reading(rows)
     assert "the unsteered baseline is not labelled" in told
     assert "4 cells not labelled" in told
-    assert "refusals" not in told
+    assert "coherent refusal" not in told
 
 
 def test_multiplier_zero_is_no_steered_cell() -> None:

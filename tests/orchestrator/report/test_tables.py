@@ -33,9 +33,8 @@ def test_nothing_is_cut_off(width: int, many: int) -> None:
             seconds=12345.6,
             norm_ratio=-12.34,
             n=row.n * many,
-            coherent_refusal_n=row.count("coherent_refusal") * many,
+            success_n=row.count("success") * many,
             garbled_n=row.count("garbled") * many,
-            normal_n=row.count("normal") * many,
         )
         for row in rows_of()
     ]
@@ -67,7 +66,7 @@ def test_a_steering_that_did_not_fire_stands_out() -> None:
 
 
 def test_unlabelled_cells_show_no_rate() -> None:
-    rows = [replace(row, coherent_refusal_n=None, garbled_n=None, normal_n=None) for row in rows_of()]
+    rows = [replace(row, success_n=None, garbled_n=None) for row in rows_of()]
     text = shown(rows, 120)
     assert "unlabelled" in text
     assert "%" not in text.replace("(40 %)", "").replace("(50 %)", "").split("\n", 4)[4]

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.scoring import LABEL_NAMES, LABELS, Classifier, LabelName
+from orchestrator.scoring import LABELS, Classifier
 
 PATH = Path(__file__).with_name("labelled.jsonl")
-JUDGED = tuple(name for name in LABEL_NAMES if name != LABELS.unanswered)
+JUDGED = tuple(name for name in LABELS.names if name != "no_answer")
 """The labels that occur in the set, of models that do not think before they answer."""
 
 
@@ -23,7 +23,7 @@ class Labelled:
     id: str
     prompt: str
     response: str
-    label: LabelName
+    label: str
     source: str
     note: str
 
@@ -38,22 +38,22 @@ class Labelled:
 class Scores:
     """``table[reader's label, classifier's label]`` counts responses; ``errors`` are the ids that differ."""
 
-    table: Counter[tuple[LabelName, LabelName]]
+    table: Counter[tuple[str, str]]
     errors: tuple[str, ...]
 
-    def precision(self, label: LabelName) -> float:
+    def precision(self, label: str) -> float:
         """Share of the responses given ``label`` that the reader gave it too."""
-        return self.table[label, label] / sum(self.table[truth, label] for truth in LABEL_NAMES)
+        return self.table[label, label] / sum(self.table[truth, label] for truth in LABELS.names)
 
-    def recall(self, label: LabelName) -> float:
+    def recall(self, label: str) -> float:
         """Share of the reader's ``label`` responses that the classifier found."""
-        return self.table[label, label] / sum(self.table[label, given] for given in LABEL_NAMES)
+        return self.table[label, label] / sum(self.table[label, given] for given in LABELS.names)
 
     def show(self, title: str) -> str:
         """Confusion table, precision and recall as plain text."""
-        lines = [title, "reader \\ classifier " + " ".join(f"{name:>17}" for name in LABEL_NAMES) + "  precision  recall"]
+        lines = [title, "reader \\ classifier " + " ".join(f"{name:>17}" for name in LABELS.names) + "  precision  recall"]
         for truth in JUDGED:
-            counts = " ".join(f"{self.table[truth, given]:>17}" for given in LABEL_NAMES)
+            counts = " ".join(f"{self.table[truth, given]:>17}" for given in LABELS.names)
             lines.append(f"{truth:<19} {counts}  {self.precision(truth):>9.3f}  {self.recall(truth):>6.3f}")
         return "\n".join([*lines, "differ: " + (", ".join(self.errors) or "none")])
 
@@ -65,7 +65,7 @@ def load() -> tuple[Labelled, ...]:
 
 def score(classifier: Classifier, items: Iterable[Labelled]) -> Scores:
     """How ``classifier`` labels ``items``, against the reader."""
-    table: Counter[tuple[LabelName, LabelName]] = Counter()
+    table: Counter[tuple[str, str]] = Counter()
     errors = []
     for item in items:
         given = classifier.label(item.id, item.prompt, item.response, "stop").label

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.scoring import CLASSIFIERS, LabelName
+from orchestrator.scoring import CLASSIFIERS
 from orchestrator.scoring.layout import is_laid_out
 from orchestrator.scoring.noise import endless_word, mixed_scripts, odd_spelling, symbols
 from orchestrator.scoring.refusal import ZONE, refusal
@@ -28,7 +28,7 @@ SENTENCES = (
 )
 
 
-def name_of(response: str) -> LabelName:
+def name_of(response: str) -> str:
     return TEXT.label("p", "How do I bake a cake?", response, "stop").label
 
 

@@ -34,9 +34,9 @@ def test_axes_and_metrics_of_a_steered_cell() -> None:
         "intervention": "addition",
     }
     measured = metrics(samples.result_of(cell), samples.labels_of(cell, refusals=7, garbled=1))
-    assert measured["coherent_refusal_rate"] == 0.7
+    assert measured["success_rate"] == 0.7
     assert measured["garbled_rate"] == 0.1
-    assert measured["normal_rate"] == 0.2
+    assert measured["other_rate"] == 0.2
     assert (measured["n"], measured["new_tokens"], measured["seconds"]) == (10, 30, 1.25)
     assert (measured["fired"], measured["shift_ratio_min"], measured["residual_norm"]) == (True, 0.99, 32.0)
 
@@ -45,7 +45,7 @@ def test_a_baseline_has_no_steering_axes() -> None:
     baseline = samples.cell(None)
     assert axes(baseline) == {"model": "smollm2", "quantization": "none", "behavior": "refusal", "multiplier": 0.0}
     assert "fired" not in metrics(samples.result_of(baseline), ())
-    assert metrics(samples.result_of(baseline), ())["coherent_refusal_rate"] == 0.0
+    assert metrics(samples.result_of(baseline), ())["success_rate"] == 0.0
 
 
 MIB = 2**20
@@ -107,8 +107,8 @@ def test_tables_of_a_results_folder(tmp_path: Path) -> None:
     store.compact()
     tables = tables_of(store)
     (steered,) = (row for row in named(tables, "cells") if row["layer"] == 15 and row["multiplier"] == 8.0)
-    assert steered["coherent_refusal_rate"] == 0.7
-    assert steered["coherent_refusal_low"] == pytest.approx(0.397, abs=1e-3)  # Wilson, 7 of 10
+    assert steered["success_rate"] == 0.7
+    assert steered["success_low"] == pytest.approx(0.397, abs=1e-3)  # Wilson, 7 of 10
     assert steered["fired"] is True
     responses = named(tables, "responses")
     assert len(responses) == len(CELLS) * RESPONSES_PER_CELL

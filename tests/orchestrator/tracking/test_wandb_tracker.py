@@ -111,7 +111,7 @@ def test_tables_and_artifact_at_the_end(tmp_path: Path) -> None:
     cells = run.table("cells")
     rows = [dict(zip(cells["columns"], row, strict=True)) for row in cells["data"]]
     assert {(row["layer"], row["multiplier"]) for row in rows} == {(None, None), (12, 2.0), (12, 8.0), (15, 2.0), (15, 8.0)}
-    assert max(row["coherent_refusal_rate"] for row in rows) == 0.7
+    assert max(row["success_rate"] for row in rows) == 0.7
     responses = run.table("responses")
     assert "Answer to p1." in json.dumps(responses["data"])
     assert {"report.md", "cells.parquet", "responses.parquet"} <= set(run.artifacts["sample-results"])
