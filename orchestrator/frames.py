@@ -1,0 +1,96 @@
+"""A results folder as polars frames, for analysis in a notebook or a script. Nothing in the folder is written or moved."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import polars as pl
+
+from orchestrator import schema
+from orchestrator.records.compaction import compact, is_current
+from orchestrator.records.directions_table import StoredDirections
+from orchestrator.records.folder import Folder
+from orchestrator.records.plan_file import decode_plan
+from orchestrator.storage import Place, StoredFile, UnreadableFileError, place_of
+
+_LAYOUTS: Mapping[str, schema.Layout[Any]] = {
+    "cells.parquet": schema.CELLS,
+    "responses.parquet": schema.RESPONSES,
+    "directions.parquet": schema.DIRECTIONS,
+    "transfer.parquet": schema.TRANSFERS,
+}
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What is finished of a sweep; docs/results.md says every column.
+
+    ``directions`` has a column ``vector`` more, the unit direction in float32: an array of fixed width where all have one, else a
+    list. ``others``: whatever other tables lie in the folder, by the name of their file without its ending.
+    """
+
+    cells: pl.DataFrame
+    responses: pl.DataFrame
+    directions: pl.DataFrame
+    transfer: pl.DataFrame
+    others: Mapping[str, pl.DataFrame]
+
+
+def load_results(folder: str | Path) -> Results:
+    """The results in ``folder``, a path or an ``s3://`` URL, of this version or an earlier one, finished or in progress.
+
+    Where the tables there are behind what is finished, they are made of the finished parts, aside. A damaged part is left out
+    with a warning. InputError when ``folder`` is no results folder or a newer version wrote it, ``StorageError`` when the disk
+    or the network refuses, ``UnreadableFileError`` for a damaged table.
+    """
+    place = place_of(folder)
+    there = Folder(place)
+    planned = decode_plan(there.plan)
+    if is_current(there, planned):
+        return _read(there)
+    with tempfile.TemporaryDirectory() as scratch:
+        aside = _Aside(place, Path(scratch))
+        compact(aside, planned)
+        return _read(aside)
+
+
+class _Aside(Folder):
+    """A results folder whose tables are made in ``scratch``, and in which damaged files stay where they are."""
+
+    def __init__(self, place: Place, scratch: Path) -> None:
+        super().__init__(place)
+        made = vars(Folder(scratch))
+        for name, file in vars(self).items():
+            if isinstance(file, StoredFile) and (file.name.endswith(".parquet") or file is self.compacted):
+                setattr(self, name, made[name])
+
+    def quarantine(self, error: UnreadableFileError) -> None:
+        _LOG.warning("damaged, left out: %s", error)
+
+
+def _read(folder: Folder) -> Results:
+    tables = folder.cells.files
+    found = {name: _frame(StoredFile(tables, name)) for name in sorted(tables.names("")) if name.endswith(".parquet")}
+    cells, responses, directions, transfer = (found.pop(name) for name in _LAYOUTS)
+    others = {name.removesuffix(".parquet"): frame for name, frame in found.items()}
+    return Results(cells, responses, _with_vectors(directions, StoredDirections(folder)), transfer, others)
+
+
+def _frame(file: StoredFile) -> pl.DataFrame:
+    table, layout = schema.read_table(file), _LAYOUTS.get(file.name)
+    return cast("pl.DataFrame", pl.from_arrow(table if layout is None else layout.completed(table, file)))
+
+
+def _with_vectors(directions: pl.DataFrame, stored: StoredDirections) -> pl.DataFrame:
+    at = directions.select("direction_id", "layer").iter_rows()
+    found = [stored.at(direction_id, layer) for direction_id, layer in at]
+    widths = {one.vector.size for one in found if one is not None}
+    kind = pl.Array(pl.Float32, *widths) if len(widths) == 1 else pl.List(pl.Float32)
+    vectors = [None if one is None else pl.Series(one.vector) for one in found]
+    return directions.with_columns(pl.Series("vector", vectors, pl.List(pl.Float32)).cast(kind))
