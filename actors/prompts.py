@@ -78,10 +78,10 @@ class PromptRenderer:
         return self._wording.remarks
 
     def render(self, prompt: Prompt) -> Rendered:
-        """Template text and tokens of one user message, generation prompt included. ``JobError`` when the template changes the
-        message's text."""
+        """Template text and tokens of one user message, generation prompt and the answer's beginning included. ``JobError``
+        when the template changes the message's text."""
         try:
-            text = self._wording.text(prompt.text)
+            text = self._wording.text(prompt.text) + prompt.answer
         except JobError as error:
             raise JobError(f"prompt {prompt.id!r}: {error}") from error
         token_ids = self._encode(text)
@@ -94,6 +94,8 @@ class PromptRenderer:
         shared = len(_common_prefix([token_ids, self._prefix]))
         if shared >= len(token_ids):
             raise JobError(f"prompt {prompt.id!r} renders to nothing beyond the template")
+        if prompt.answer:  # no template token follows the user's text up to the end
+            return Rendered(prompt, text, tuple(token_ids), shared if shared == len(self._prefix) else 0)
         # A template that ends in plain text may melt into the last word of some prompt: count what this prompt has of it.
         suffix = len(_common_prefix([token_ids[shared:][::-1], self._suffix]))
         return Rendered(prompt, text, tuple(token_ids), shared if shared == len(self._prefix) else 0, max(1, suffix))

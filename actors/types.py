@@ -93,10 +93,19 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A user message with its id; the worker renders it with the model's own chat template."""
+    """A user message with its id; the worker renders it with the model's own chat template.
+
+    ``answer``: what the model's turn begins with where a contrast prompt is read inside an answer (CAA); empty: nothing.
+    """
 
     id: str
     text: str
+    answer: str = ""
+
+    @property
+    def content(self) -> list[str]:
+        """What it contributes to an identity."""
+        return [self.id, self.text, self.answer] if self.answer else [self.id, self.text]
 
 
 @dataclass(frozen=True)

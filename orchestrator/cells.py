@@ -59,7 +59,7 @@ def variant_id(model: ModelSpec) -> str:
 
 
 def _prompts(prompts: tuple[Prompt, ...]) -> list[list[str]]:
-    return [[prompt.id, prompt.text] for prompt in prompts]
+    return [prompt.content for prompt in prompts]
 
 
 @lru_cache(maxsize=4096)

@@ -149,7 +149,7 @@ def _same_prompts(sweep: Sweep) -> list[str]:
     found: dict[object, str] = {}
     warnings = []
     for used in sweep.behaviors:
-        name, prompts = used.behavior.name, (used.behavior.harmful, used.behavior.harmless, used.prompts)
+        name, prompts = used.behavior.name, (used.behavior.positive, used.behavior.negative, used.prompts)
         first = found.setdefault(prompts, name)
         if first != name:
             warnings.append(f"behaviors {first} and {name} have the same prompts: they run once, as {first}")

@@ -118,7 +118,7 @@ class Work:
 def prompt_tokens(prompt: Prompt, system_prompt: str | None, costs: Costs = DEFAULT_COSTS) -> int:
     """``ceil(characters / characters_per_token) + template_tokens``, the system prompt's characters included: no tokenizer is
     at hand."""
-    characters = len(prompt.text) + len(system_prompt or "")
+    characters = len(prompt.text) + len(prompt.answer) + len(system_prompt or "")
     return math.ceil(characters / costs.characters_per_token) + costs.template_tokens
 
 

@@ -150,7 +150,7 @@ class _Spot:
 
 def _direction(grid: Grid, group: Group) -> DirectionSpec:
     behavior, (method, options) = group.found.behavior, group.method
-    return DirectionSpec(group.source.spec, behavior.harmful, behavior.harmless, method, options, grid.extractor)
+    return DirectionSpec(group.source.spec, behavior.positive, behavior.negative, method, options, grid.extractor)
 
 
 def _spot(group: Group, direction: DirectionSpec, place: AxisPlace, scoped: tuple[Scope, tuple[int, ...]]) -> _Spot:

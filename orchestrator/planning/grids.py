@@ -126,7 +126,7 @@ def unfit(group: Group) -> str | None:
     method, behavior = METHODS[name], group.found.behavior
     chosen = method.options.model_validate(dict(options))
     for model in (group.source, group.target):
-        asked = Asked(len(behavior.harmful), len(behavior.harmless), model.shape.n_layers, model.shape.model_type)
+        asked = Asked(len(behavior.positive), len(behavior.negative), model.shape.n_layers, model.shape.model_type)
         if reason := method.unfit(asked, chosen):
             return reason
     return None

@@ -173,8 +173,8 @@ def _metadata(spec: DirectionSpec, found: DirectionSet) -> dict[str, str]:
             {
                 "model": model_identity(spec.model),
                 "options": dict(spec.options),
-                "harmful": [[prompt.id, prompt.text] for prompt in spec.harmful],
-                "harmless": [[prompt.id, prompt.text] for prompt in spec.harmless],
+                "harmful": [prompt.content for prompt in spec.harmful],
+                "harmless": [prompt.content for prompt in spec.harmless],
                 **({"changed_since": changed} if (changed := changed_since(spec)) else {}),
             }
         ),

@@ -98,7 +98,7 @@ def planned_cells(plan: Plan) -> PlannedCells:
 
 def contrast_digest(spec: DirectionSpec) -> str:
     """The digest of the prompts that a direction is extracted from."""
-    return digest_of([[[prompt.id, prompt.text] for prompt in prompts] for prompts in (spec.harmful, spec.harmless)])
+    return digest_of([[prompt.content for prompt in prompts] for prompts in (spec.harmful, spec.harmless)])
 
 
 def encode_plan(planned: PlannedCells) -> bytes:

@@ -1,4 +1,4 @@
-"""The behaviors of a sweep file: which prompts of a JSONL file are used, and how they are dealt into splits."""
+"""The behaviors of a sweep file: which prompts of a file are used, and how they are dealt into splits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from actors.types import Prompt
-from orchestrator.behaviors import Behavior, TestPrompt, load_behavior
+from orchestrator.behaviors import Behavior, BehaviorFile, TestPrompt, load_behavior
 from orchestrator.errors import InputError, nearest_entry
 from orchestrator.sweep_file.models import absolute
 from orchestrator.sweep_file.schema import BehaviorEntry, Splits
@@ -36,7 +36,7 @@ class BehaviorPrompts:
 
 
 class BehaviorFiles:
-    """The behaviors of one sweep file; each JSONL file is read once."""
+    """The behaviors of one sweep file; each file is read once."""
 
     def __init__(self, top: Sections, folder: Path) -> None:
         self._top, self._folder = top, folder
@@ -68,18 +68,25 @@ class BehaviorFiles:
         return BehaviorPrompts(behavior, warnings, key)
 
     def _load(self, key: str, entry: BehaviorEntry) -> Behavior | None:
-        path = absolute(self._folder, entry.file)
-        if not Path(path).is_file():
-            near = nearest_entry(Path(path))
-            nearest = near and os.path.join(os.path.dirname(entry.file), near)
-            at = ("behaviors", key, "file")
-            self._top.report(at, "there is no such file", entry.file, allowed="a JSONL file of prompts", nearest=nearest)
+        file = self._file(key, "file", entry.file)
+        tests = None if entry.test is None else self._file(key, "test", entry.test)
+        if file is None or (entry.test is not None and tests is None):
             return None
         try:
-            return load_behavior(key, Path(path), os.path.normpath(Path(self._top.document.file).parent / entry.file))
+            return load_behavior(key, file.path, file.called, tests)
         except InputError as error:
             self._top.problems += error.problems
             return None
+
+    def _file(self, key: str, field: str, written: str) -> BehaviorFile | None:
+        path = Path(absolute(self._folder, written))
+        if path.is_file():
+            return BehaviorFile(path, os.path.normpath(Path(self._top.document.file).parent / written))
+        near = nearest_entry(path)
+        nearest = near and os.path.join(os.path.dirname(written), near)
+        allowed = "a file of prompts: JSONL, JSON, CSV or TSV"
+        self._top.report(("behaviors", key, field), "there is no such file", written, allowed=allowed, nearest=nearest)
+        return None
 
     def _chosen(self, key: str, entry: BehaviorEntry, behavior: Behavior) -> tuple[TestPrompt, ...]:
         """The prompts that the entry lists by id, each with its split."""

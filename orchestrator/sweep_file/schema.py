@@ -164,9 +164,11 @@ def _splits(value: object) -> object:
 
 
 class BehaviorEntry(Entry):
-    """A behavior file and which of its test prompts to use: by id, by split, the first ``limit`` of them."""
+    """A behavior file (``test``: a second one, with the test prompts, where the first has none) and which of the test prompts to
+    use: by id, by split, the first ``limit`` of them."""
 
     file: PathText
+    test: PathText | None = None
     prompts: Row[Text] | None = None
     splits: Annotated[Splits, BeforeValidator(_splits)] | None = None
     split: Text | None = None

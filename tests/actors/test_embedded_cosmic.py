@@ -38,7 +38,7 @@ def check(worker: ModelWorker, places: list[tuple[int, int]], **options: object)
     """The worker's scores are those of the plain algorithm on the same split; so is the choice among ``places``."""
     loaded = worker._loaded
     assert loaded is not None
-    found = worker.extract(ExtractionJob("x", BEHAVIOR.harmful, BEHAVIOR.harmless, "cosmic", options))
+    found = worker.extract(ExtractionJob("x", BEHAVIOR.positive, BEHAVIOR.negative, "cosmic", options))
     held = json.loads(found.record["held_out_prompts"])
     assert len(held["harmful"]) == len(held["harmless"]) == 2
 
@@ -49,7 +49,7 @@ def check(worker: ModelWorker, places: list[tuple[int, int]], **options: object)
             [ids[prompt.id] for prompt in prompts if prompt.id in held[name]],
         )
 
-    harmful, harmless = split(BEHAVIOR.harmful, "harmful"), split(BEHAVIOR.harmless, "harmless")
+    harmful, harmless = split(BEHAVIOR.positive, "harmful"), split(BEHAVIOR.negative, "harmless")
     mode = str(options.get("ablation", "linear"))
     plain = plain_cosmic(PlainModel(loaded.model, loaded.decoder.blocks), harmful, harmless, places, mode)
     rows = [row for row in json.loads(found.record["candidates"])["rows"] if (row[0], row[1]) in places]

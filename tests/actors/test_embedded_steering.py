@@ -40,7 +40,7 @@ def worker() -> Iterator[ModelWorker]:
 def test_dim_equals_hidden_states_also_in_the_last_layer(worker: ModelWorker, extractor: str) -> None:
     loaded = worker._loaded
     assert loaded is not None
-    job = ExtractionJob("x", BEHAVIOR.harmful, BEHAVIOR.harmless, "dim", {}, extractor)  # type: ignore[arg-type]
+    job = ExtractionJob("x", BEHAVIOR.positive, BEHAVIOR.negative, "dim", {}, extractor)  # type: ignore[arg-type]
     found = worker.extract(job)
     norm = loaded.decoder.final_norm
     assert norm is not None
@@ -59,7 +59,7 @@ def test_dim_equals_hidden_states_also_in_the_last_layer(worker: ModelWorker, ex
         return torch.stack([*(state[0, -1].double() for state in states[1:-1]), raw])
 
     try:
-        means = [torch.stack([last_token(p) for p in prompts]).mean(0) for prompts in (BEHAVIOR.harmful, BEHAVIOR.harmless)]
+        means = [torch.stack([last_token(p) for p in prompts]).mean(0) for prompts in (BEHAVIOR.positive, BEHAVIOR.negative)]
     finally:
         handle.remove()
     expected = (means[0] - means[1]).numpy()
@@ -73,7 +73,7 @@ def test_dim_equals_hidden_states_also_in_the_last_layer(worker: ModelWorker, ex
 @pytest.fixture(scope="module")
 def cells(worker: ModelWorker) -> list[tuple[GenerationJob, CellResult]]:
     """The quickstart's grid and its baseline, all in one batch."""
-    found = worker.extract(ExtractionJob("x", BEHAVIOR.harmful, BEHAVIOR.harmless, "dim"))
+    found = worker.extract(ExtractionJob("x", BEHAVIOR.positive, BEHAVIOR.negative, "dim"))
     steerings: list[Steering | None] = [None]
     steerings += [Steering.from_layer_on(found.at(layer), 30, multiplier) for layer, multiplier in GRID]
     jobs = [GenerationJob(f"c{i}", TEST_PROMPTS, Decoding(NEW_TOKENS), steering) for i, steering in enumerate(steerings)]

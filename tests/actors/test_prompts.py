@@ -91,3 +91,13 @@ def test_a_template_that_melts_into_the_text_has_fewer_positions() -> None:
 def test_a_template_that_ends_with_the_users_text_still_has_its_last_token() -> None:
     rendered = PromptRenderer(tokenizer("{% for m in messages %}Q: {{ m['content'] }}{% endfor %}")).render(Prompt("p", "Why?"))
     assert rendered.suffix == 1
+
+
+def test_an_answers_beginning_follows_the_template_and_is_read_at_its_last_token() -> None:
+    tokens = tokenizer(CHATML)
+    renderer = PromptRenderer(tokens)
+    asked, answered = renderer.render(Prompt("p", "Yes or no?")), renderer.render(Prompt("p", "Yes or no?", "(A"))
+    assert answered.text == asked.text + "(A"
+    assert tokens.decode(answered.token_ids) == answered.text
+    assert tokens.decode(answered.token_ids[-1]) == "A"
+    assert (answered.prefix, answered.suffix) == (asked.prefix, 1)

@@ -270,7 +270,7 @@ def test_a_sweep_that_chooses_nothing_marks_nothing(tmp_path: Path) -> None:
 
 
 def prompts(count: int, split: str | None = None) -> list[TestPrompt]:
-    return [TestPrompt(f"T{number}", f"Question {number}?", None, split) for number in range(count)]
+    return [TestPrompt(f"T{number}", f"Question {number}?", split=split) for number in range(count)]
 
 
 @given(count=st.integers(1, 60), seed=st.integers(0, 5), share=st.sampled_from([0.2, 0.5, 0.7]))

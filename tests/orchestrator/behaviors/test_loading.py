@@ -68,7 +68,7 @@ def test_a_prompt_in_both_classes_is_refused_with_both_lines(tmp_path: Path) -> 
 
 def test_refusal_is_the_papers_appendix_a() -> None:
     behavior = refusal()
-    contrast = {prompt.id: prompt.text for prompt in (*behavior.harmful, *behavior.harmless)}
+    contrast = {prompt.id: prompt.text for prompt in (*behavior.positive, *behavior.negative)}
     assert contrast == dict(line.split(" ", 1) for line in PAPER_CONTRAST.strip().splitlines())
     assert [prompt.id for prompt in behavior.test] == [f"T{number}" for number in range(1, 51)], "the paper's 30, then 20 of ours"
     test = {prompt.id: prompt.text for prompt in behavior.test}
@@ -76,7 +76,7 @@ def test_refusal_is_the_papers_appendix_a() -> None:
 
 
 def test_refusal_agrees_with_the_seed_where_it_is_at_hand() -> None:
-    seed = Path(__file__).parents[3] / "shared" / "seeds" / "inverse-scaling-paper.txt"
+    seed = Path(__file__).parents[4] / "shared" / "seeds" / "inverse-scaling-paper.txt"
     if not seed.is_file():
         pytest.skip("the paper's text is not part of the repository")
     appendix = seed.read_text(encoding="utf-8").split("A Contrastive Prompt Sets")[1]
@@ -84,7 +84,7 @@ def test_refusal_agrees_with_the_seed_where_it_is_at_hand() -> None:
     for name, text in re.findall(r"\b([HLT]\d+)\t([^\t\n]+)", appendix):
         told.setdefault(name, text)
     behavior = refusal()
-    ours = {prompt.id: prompt.text for prompt in (*behavior.harmful, *behavior.harmless, *behavior.test[:30])}
+    ours = {prompt.id: prompt.text for prompt in (*behavior.positive, *behavior.negative, *behavior.test[:30])}
     assert {name: told[name] for name in ours} == ours
 
 
@@ -153,9 +153,6 @@ ARRAY = json.dumps([*GOOD, *({"id": f"T{n}", "role": "test", "text": f"Question 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (ARRAY, "is a JSON array (got '['); allowed: in every line an object"),
-        (json.dumps(GOOD), "is a JSON array"),
-        ("[\n" + ",\n".join(map(json.dumps, GOOD)) + "\n]\n", "is a JSON array"),
         ("\n".join(json.dumps(line, indent=1) for line in GOOD), "an object goes over several lines"),
         ("id,role,text\nT1,test,Tell me a joke\nT2,test,Name a planet\n", "is it JSON at all?) (got 'id,role,text')"),
         ("", "the behavior file is empty"),

@@ -1,0 +1,6 @@
+"""A behavior is data: contrast prompts to extract a direction from, and test prompts to steer on."""
+
+from orchestrator.behaviors.behavior import Behavior, TestPrompt
+from orchestrator.behaviors.loading import BehaviorFile, load_behavior, read_behavior
+
+__all__ = ["Behavior", "BehaviorFile", "TestPrompt", "load_behavior", "read_behavior"]

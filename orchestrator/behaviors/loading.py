@@ -1,0 +1,120 @@
+"""From behavior files to a behavior, with everything that is wrong in them told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from actors.types import Prompt
+from orchestrator.behaviors.behavior import Behavior, TestPrompt
+from orchestrator.behaviors.entries import Entry, read_entries
+from orchestrator.behaviors.faults import Faults, raise_all
+from orchestrator.behaviors.forms import ROLES, Form, Line, form_of
+from orchestrator.behaviors.rules import check_classes, check_ids, check_overlap, check_pairs, check_roles
+
+APART = (ROLES[:2], ROLES[2:])
+"""The roles of the two files where test prompts lie apart."""
+
+
+@dataclass(frozen=True)
+class BehaviorFile:
+    """A file, and how messages call it (None: by its path)."""
+
+    path: Path
+    called: str | None = None
+
+
+@dataclass(frozen=True)
+class FileRead:
+    """What one file held. ``form``: in words; ``left_aside``: keys that nothing reads; ``pairs``: how many."""
+
+    file: str
+    form: str
+    lines: tuple[Line, ...]
+    left_aside: tuple[str, ...]
+
+    @property
+    def pairs(self) -> int:
+        """How many contrast prompts stand opposite to one."""
+        return len({line.pair for line in self.lines if line.pair is not None})
+
+
+@dataclass(frozen=True)
+class BehaviorRead:
+    """A behavior and the files that it was read from."""
+
+    behavior: Behavior
+    files: tuple[FileRead, ...]
+
+
+def load_behavior(name: str, path: Path, file: str | None = None, tests: BehaviorFile | None = None) -> Behavior:
+    """Read and check a behavior; ``file`` is how messages call it, ``tests`` a file with the test prompts where they lie apart.
+
+    Raises :class:`InputError` with every problem of the files and its line: of no known form, bad JSON or CSV, a key given twice,
+    unknown role or field, wrong type, empty text, an id used twice, an incomplete pair, a test prompt that is also an extraction
+    prompt, a prompt in both classes, a role without prompts. What is wrong in the same way in many lines is one problem.
+    """
+    return read_behavior(name, BehaviorFile(path, file), tests).behavior
+
+
+def read_behavior(name: str, file: BehaviorFile, tests: BehaviorFile | None = None) -> BehaviorRead:
+    """As :func:`load_behavior`, with what was read of each file."""
+    files = [file] if tests is None else [file, tests]
+    sinks = [Faults(one.called or str(one.path)) for one in files]
+    read = tuple(_read(one.path, faults) for one, faults in zip(files, sinks, strict=True))
+    lines = [line for one in read for line in one.lines]
+    by_file = {faults.file: faults for faults in sinks}
+    strays = tests is not None and _told_strays(read, sinks)
+    for check in () if strays else (check_ids, check_overlap, check_classes, check_pairs):
+        check(lines, lambda line: by_file[line.file])
+    if not any(faults.problems for faults in sinks):
+        for faults, roles in [(sinks[0], ROLES)] if tests is None else zip(sinks, APART, strict=True):
+            check_roles(lines, faults, roles)
+    raise_all(sinks)
+    return BehaviorRead(Behavior(name, _contrast(lines, "positive"), _contrast(lines, "negative"), _tests(lines)), read)
+
+
+def _read(path: Path, faults: Faults) -> FileRead:
+    entries = read_entries(path, faults)
+    faults.earlier = any(_names_earlier(entry) for entry in entries)
+    form = form_of(entries, faults)
+    if form is None:
+        return FileRead(faults.file, "", (), ())
+    lines = tuple(line for entry in entries for line in form.lines_of(entry, faults))
+    return FileRead(faults.file, form.title, lines, _left_aside(form, entries))
+
+
+def _told_strays(read: Sequence[FileRead], sinks: Sequence[Faults]) -> bool:
+    """Whether a file holds what belongs into the other one; each such line is a fault."""
+    found = False
+    for one, faults, roles in zip(read, sinks, APART, strict=True):
+        for line in one.lines:
+            if line.role not in roles:
+                found = True
+                told = "this role does not belong here, beside the other file"
+                allowed = "contrast prompts in the one file, test prompts in the other"
+                faults.add(line.number, "role", faults.called[line.role], told, allowed)
+    return found
+
+
+def _names_earlier(entry: Entry) -> bool:
+    value = entry.value
+    return isinstance(value, dict) and (value.get("role") in ("harmful", "harmless") or "harmful" in value)
+
+
+def _left_aside(form: Form, entries: list[Entry]) -> tuple[str, ...]:
+    seen = dict.fromkeys(key for entry in entries if isinstance(entry.value, dict) for key in entry.value)
+    return tuple(key for key in seen if form.known and key not in form.known)
+
+
+def _contrast(lines: list[Line], role: str) -> tuple[Prompt, ...]:
+    return tuple(Prompt(line.id, line.text, line.answer) for line in lines if line.role == role)
+
+
+def _tests(lines: list[Line]) -> tuple[TestPrompt, ...]:
+    return tuple(
+        TestPrompt(line.id, line.text, category=line.category, split=line.split, target=line.target)
+        for line in lines
+        if line.role == "test"
+    )
