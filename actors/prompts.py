@@ -1,4 +1,4 @@
-"""Prompts as tokens: the model's own chat template with the generation prompt, no doubled BOS (SCIENCE.md section 1)."""
+"""Prompts as tokens: the model's own chat template with the generation prompt, no doubled BOS."""
 
 from __future__ import annotations
 

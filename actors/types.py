@@ -1,7 +1,8 @@
 """The values that cross the wire between driver and worker: frozen dataclasses over NumPy, no torch.
 
 Shapes: ``L`` blocks (decoder layers), ``d`` = width of the residual stream (d_model), ``k`` = layers of a direction set.
-Layer ``l`` is the output of decoder block ``l``, 0-based (SCIENCE.md section 1).
+Layer ``l`` is the output of decoder block ``l``, 0-based. It is transformers' ``hidden_states[l + 1]``, but at the last
+block, where transformers has applied the final norm.
 """
 
 from __future__ import annotations

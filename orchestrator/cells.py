@@ -1,6 +1,6 @@
 """Cells and direction specs, and the content ids that name them.
 
-An id is a versioned hash of everything that changes the answer and of nothing else (DESIGN.md, idea 2): not of the
+An id is a versioned hash of everything that changes the answer and of nothing else: not of the
 names in the YAML, worker counts, GPU kinds, batch sizes or paths. The same YAML gives the same ids on every machine.
 """
 

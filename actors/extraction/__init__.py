@@ -1,6 +1,6 @@
 """Reading the residual stream at the last prompt tokens, one file per tool, listed here.
 
-Every extractor returns the same tensor: what the tools differ in is how they read, not what (SCIENCE.md section 10).
+Every extractor returns the same tensor: what the tools differ in is how they read, not what.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Left-padded prompt batches with explicit mask and position ids (SCIENCE.md section 1)."""
+"""Left-padded prompt batches with explicit mask and position ids: a position counts the tokens that the mask keeps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Replacement: the residual stream itself becomes the vector, ``h' = multiplier * direction`` (splines, SCIENCE.md section 9)."""
+"""Replacement: the residual stream itself becomes the vector, ``h' = multiplier * direction`` (for points of a curve through
+the centroids of the responses' activations)."""
 
 from __future__ import annotations
 

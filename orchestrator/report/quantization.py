@@ -1,4 +1,4 @@
-"""What quantization costs: a model's forms side by side at one setting (the paper's Table 8; SCIENCE.md section 6)."""
+"""What quantization costs: a model's forms side by side at one setting (the paper's Table 8)."""
 
 from __future__ import annotations
 

@@ -219,7 +219,7 @@ class Transfer(Entry):
 
 
 class Choose(Entry):
-    """Settings taken from the finished cells of an earlier grid, per model variant, behavior and method (SCIENCE.md section 7).
+    """Settings taken from the finished cells of an earlier grid, per model variant, behavior and method.
 
     Among the settings of grid ``from`` whose garbled rate is at most ``max_garbled`` (a response without an answer counts as
     garbled): the best coherent refusal rate, then the highest multiplier, then the earliest layer. ``layer`` and

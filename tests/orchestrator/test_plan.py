@@ -24,7 +24,7 @@ from orchestrator.sweep import load_sweep
 from orchestrator.sweep_file.grids import LayerAxis
 from tests.orchestrator.sweep_files import EMBEDDED, QWEN_7B, hub, plan_of, sweep_data, write_model, write_sweep
 
-# The paper's own translations of depth to layer (SCIENCE.md section 1), and where binary floats go wrong.
+# The paper's own translations of depth to layer (its section 5), and where binary floats go wrong.
 DEPTHS = [
     (0.6, 28, 16),
     (0.7, 36, 25),

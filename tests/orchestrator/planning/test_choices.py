@@ -54,7 +54,7 @@ def followed(plan: Plan, before: Plan) -> list[Cell]:
     return [cell for cell in plan.cells if cell.id not in known]
 
 
-# --- the rule (SCIENCE.md section 7)
+# --- the rule (docs/sweep-file.md, ``choose``)
 
 
 def tried(layer: int | None, multiplier: float, coherent: int, garbled: int, n: int = 30) -> Considered:

@@ -46,7 +46,7 @@ def spec(dtype: DType = "float32", quantization: Quantization = "none") -> Model
     ],
 )
 def test_weights_take_what_was_measured(dtype: DType, quantization: Quantization, measured: int) -> None:
-    """MiB of the loaded SmolLM2-135M by STACK.md section 4 (bitsandbytes 0.50.2)."""
+    """MiB of the loaded SmolLM2-135M as measured with bitsandbytes 0.50.2."""
     assert weight_bytes(shape_of(SMALL), spec(dtype, quantization)) / MIB == pytest.approx(measured, rel=0.07)
 
 
@@ -73,7 +73,7 @@ def test_the_plan_adds_up(tmp_path: Path) -> None:
 
 
 def test_the_quickstarts_size_takes_minutes_on_two_cores(tmp_path: Path) -> None:
-    """STACK.md section 10: 150-250 tokens/s, prompt and new together, is this machine's ceiling with the 135M model."""
+    """Measured: 150-250 tokens/s, prompt and new together, is the ceiling of two cores with the 135M model."""
     behaviors = {"refusal": {"file": "refusal.jsonl", "limit": 10}}
     decoding = {"max_new_tokens": 48}
     plan = plan_of(tmp_path, layers=[9, 12, 15], multipliers=[4, 8, 12, 20], behaviors=behaviors, decoding=decoding)

@@ -114,7 +114,7 @@ def test_the_papers_models_have_the_papers_layers() -> None:
 
 
 def test_widths_that_decide_what_can_be_compared() -> None:
-    """SCIENCE.md section 8: Qwen 14B and 32B 5120, Qwen 7B and Gemma 9B 3584."""
+    """As their makers publish them: Qwen 14B and 32B 5120, Qwen 7B and Gemma 9B 3584."""
     width = {repo: known(repo).d_model for repo in KNOWN}
     assert width["Qwen/Qwen2.5-14B-Instruct"] == width["Qwen/Qwen2.5-32B-Instruct"] == 5120
     assert width["Qwen/Qwen2.5-7B-Instruct"] == width["google/gemma-2-9b-it"] == 3584
