@@ -14,6 +14,7 @@ from typing import Any
 
 from transformers import AutoModelForCausalLM
 
+from actors.catalogue import BLOCK_LISTS
 from actors.errors import ModelLoadError
 from actors.model_files import read_object, safetensors_header, weight_files
 
@@ -28,7 +29,7 @@ NOT_READ: Mapping[str, re.Pattern[str]] = {
 declares to be ignorable, transformers has left out already."""
 
 _MASK = re.compile(r"(^|\.)(attn|attention)\.(bias|masked_bias)$")
-_LAYER = re.compile(r"(^|\.)layers\.(\d+)\.")
+_LAYER = re.compile(rf"(^|\.)(?:{'|'.join(sorted(BLOCK_LISTS))})\.(\d+)\.")
 _NAMED = 3
 
 

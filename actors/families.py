@@ -1,53 +1,17 @@
-"""Where each Hugging Face ``model_type`` keeps its blocks, and its quirks: as data, never by substring of a name.
+"""The decoder blocks and the final norm of a loaded model: where the catalogue says they are, or found by structure.
 
-A family that is not listed works by its structure when that is unambiguous, else it is refused with the reason.
+A model that is not listed works by its structure when that is unambiguous, else it is refused with the reason.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import nn
 
+from actors.catalogue import Family, MaskForm, family_of
 from actors.errors import UnsupportedModelError
-
-MaskForm = Literal["tensor", "by_layer_type"]
-
-
-@dataclass(frozen=True)
-class Family:
-    """Module paths inside the causal-LM module; ``masks``: one 4-D mask for all blocks, or one per ``layer_types`` entry."""
-
-    blocks: str = "model.layers"
-    final_norm: str | None = "model.norm"
-    masks: MaskForm = "tensor"
-
-
-_MODEL = Family()
-_MAPPED = Family(masks="by_layer_type")
-
-FAMILIES: dict[str, Family] = {
-    "llama": _MODEL,
-    "mistral": _MODEL,
-    "mixtral": _MODEL,
-    "phi3": _MODEL,
-    "gemma": _MODEL,
-    "granite": _MODEL,
-    "olmo2": _MODEL,
-    "qwen3_moe": _MODEL,
-    "qwen2": _MAPPED,
-    "qwen3": _MAPPED,
-    "qwen3_5": _MAPPED,
-    "qwen3_5_text": _MAPPED,
-    "qwen3_5_moe": _MAPPED,
-    "qwen3_5_moe_text": _MAPPED,
-    "gemma2": _MAPPED,
-    "gemma3_text": _MAPPED,
-    "gemma3": Family("model.language_model.layers", "model.language_model.norm", "by_layer_type"),
-    "gpt2": Family("transformer.h", "transformer.ln_f"),
-    "gpt_neox": Family("gpt_neox.layers", "gpt_neox.final_layer_norm"),
-}
 
 _NORM_NAMES = ("norm", "ln_f", "final_layer_norm", "final_layernorm")
 
@@ -97,7 +61,9 @@ def decoder_of(model: nn.Module) -> Decoder:
     """Find the decoder blocks and the final norm of a causal LM; raises ``UnsupportedModelError`` with the reason."""
     config: Any = model.config
     text: Any = config.get_text_config(decoder=True)
-    family = FAMILIES.get(str(config.model_type)) or _by_structure(model, text)
+    family = family_of(str(config.model_type))
+    if not family.blocks:
+        family = _by_structure(model, text, family)
     blocks = tuple(_child(model, family.blocks, config))
     if len(blocks) != _depth(text):
         raise UnsupportedModelError(
@@ -140,9 +106,9 @@ def _attention_layout(text: Any, n_layers: int) -> tuple[tuple[str, ...], int | 
     return tuple(types), int(window) if window else None
 
 
-def _by_structure(model: nn.Module, text: Any) -> Family:
-    """An unknown decoder: the one ModuleList of as many modules as there are blocks, outside a vision tower and outside such
-    blocks themselves, and the norm beside it, if it has a usual name."""
+def _by_structure(model: nn.Module, text: Any, family: Family) -> Family:
+    """``family`` with the places that the catalogue does not say: the one ModuleList of as many modules as there are blocks,
+    outside a vision tower and outside such blocks themselves, and the norm beside it, if it has a usual name."""
     lists = [
         name
         for name, module in model.named_modules()
@@ -159,4 +125,5 @@ def _by_structure(model: nn.Module, text: Any) -> Family:
     siblings = dict(model.get_submodule(parent).named_children())
     norm = next((name for name in _NORM_NAMES if name in siblings), None)
     mixed = len(set(getattr(text, "layer_types", None) or ["full_attention"])) > 1
-    return Family(lists[0], norm and f"{parent}.{norm}", "by_layer_type" if mixed else "tensor")
+    masks: MaskForm = "by_layer_type" if mixed else "tensor"
+    return replace(family, blocks=lists[0], final_norm=norm and f"{parent}.{norm}", masks=masks)

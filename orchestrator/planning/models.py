@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from actors.catalogue import BLOCK_LISTS, family_of
 from actors.errors import ModelLoadError
 from actors.fingerprints import spec_fingerprint
 from actors.model_files import (
@@ -24,11 +25,10 @@ from actors.types import ModelSpec
 from orchestrator.errors import InputError, Problem, nearest_entry
 from orchestrator.planning.hub import cached_config, fetch_config
 from orchestrator.planning.known_models import KNOWN
-from orchestrator.planning.shapes import FAMILY_OF, ModelShape, shape_from_config
+from orchestrator.planning.shapes import ModelShape, shape_from_config
 
 __all__ = [
     "EMBEDDED",
-    "FAMILY_OF",
     "EmbeddedModel",
     "ModelShape",
     "check_adapter",
@@ -42,9 +42,7 @@ __all__ = [
 
 Told = TypeVar("Told")
 
-_READS_RESIDUAL = frozenset({"q_proj", "k_proj", "v_proj", "qkv_proj", "gate_proj", "up_proj", "gate_up_proj"})
-_WRITES_RESIDUAL = frozenset({"o_proj", "down_proj"})
-_LORA_TENSOR = re.compile(r"\.(?:layers|h)\.(\d+)\.(?:.*\.)?(\w+)\.(lora_[AB])(?:\.\w+)?\.weight$")
+_LORA_TENSOR = re.compile(rf"\.(?:{'|'.join(sorted(BLOCK_LISTS))})\.(\d+)\.(?:.*\.)?(\w+)\.(lora_[AB])(?:\.\w+)?\.weight$")
 _OTHER_TOWER = re.compile(r"vision|visual|audio")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -185,6 +183,7 @@ def check_adapter(adapter: Path, shape: ModelShape) -> None:
     _require_folder(adapter, "an adapter folder", "adapter")
     _told(lambda: check_adapter_folder(adapter), "adapter", adapter)
     tensors = safetensors_header(adapter / ADAPTER_WEIGHTS)
+    listed = family_of(shape.model_type)
     fields = [(match, entry) for name, entry in tensors.items() if (match := _LORA_TENSOR.search(name))]
     for match, entry in fields:
         if _OTHER_TOWER.search(match.string):
@@ -195,7 +194,7 @@ def check_adapter(adapter: Path, shape: ModelShape) -> None:
             raise InputError.because(message, "adapter", str(adapter), f"0..{shape.n_layers - 1}")
         if len(entry.shape) != 2:
             raise InputError.because(f"the adapter's {module}.{side} is no matrix", "adapter", str(adapter), "LoRA weights")
-        reads, writes = side == "lora_A" and module in _READS_RESIDUAL, side == "lora_B" and module in _WRITES_RESIDUAL
+        reads, writes = side == "lora_A" and module in listed.reads, side == "lora_B" and module in listed.writes
         width = entry.shape[-1] if reads else entry.shape[0]
         if (reads or writes) and width != shape.d_model:
             message = f"the adapter is made for width (d_model) {width}, the model has {shape.d_model}"

@@ -5,48 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from actors.catalogue import family_of
 from orchestrator.errors import InputError
 
 Config = Mapping[str, object]
-
-FAMILY_OF = {
-    "llama": "llama",
-    "qwen2": "qwen",
-    "qwen2_moe": "qwen",
-    "qwen3": "qwen",
-    "qwen3_moe": "qwen",
-    "qwen3_5": "qwen",
-    "qwen3_5_text": "qwen",
-    "qwen3_5_moe": "qwen",
-    "qwen3_5_moe_text": "qwen",
-    "gemma": "gemma",
-    "gemma2": "gemma",
-    "gemma3": "gemma",
-    "gemma3_text": "gemma",
-    "mistral": "mistral",
-    "mixtral": "mistral",
-    "phi3": "phi",
-}
-"""transformers' model_type -> the family that a sweep's multipliers may name; a type that is not listed is its own family."""
-
-TIED_BY_DEFAULT = frozenset({"gemma", "gemma2", "gemma3", "gemma3_text", "gpt2"})
-UNGATED = frozenset({"gpt2", "gpt_neox", "phi"})
-"""Model types whose feed-forward block is two matrices, not three."""
 
 MAX_LAYERS = 10_000
 MAX_SIZE = 10**9
 """Beyond any model; a size that a stranger wrote must not fill the memory."""
 
-HYBRID = frozenset({"qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text"})
-"""Model types with a gated delta net in all but every fourth block (unless ``layer_types`` says otherwise), and a gate on
-the output of full attention."""
-
 _KEYS = {
-    "n_layers": ("num_hidden_layers", "n_layer"),
-    "d_model": ("hidden_size", "n_embd"),
-    "n_heads": ("num_attention_heads", "n_head"),
+    "n_layers": ("num_hidden_layers", "n_layer", "n_layers"),
+    "d_model": ("hidden_size", "n_embd", "d_model"),
+    "n_heads": ("num_attention_heads", "n_head", "n_heads"),
     "vocab_size": ("vocab_size",),
 }
+_D_FF = ("intermediate_size", "n_inner", "ffn_dim")
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 
 
@@ -93,24 +67,25 @@ def shape_from_config(config: Config, family: str | None = None) -> ModelShape:
     if sizes["n_layers"] > MAX_LAYERS:
         raise InputError.because("the model's config has too many layers", value=sizes["n_layers"], allowed=f"1..{MAX_LAYERS}")
     model_type = str(text.get("model_type", "unknown"))
+    listed = family_of(model_type)
     d_model, n_heads, n_layers = sizes["d_model"], sizes["n_heads"], sizes["n_layers"]
     n_kv_heads = _size(text, ("num_key_value_heads",), n_heads)
     head_dim = _size(text, ("head_dim",), max(1, d_model // n_heads))
-    tied = bool(text.get("tie_word_embeddings", model_type in TIED_BY_DEFAULT))
+    tied = bool(text.get("tie_word_embeddings", listed.tied))
     embedding = sizes["vocab_size"] * d_model * (1 if tied else 2)
-    queries = n_heads * (2 if model_type in HYBRID else 1)
+    queries = n_heads * (2 if listed.hybrid else 1)
     attention = d_model * head_dim * (queries + n_heads + 2 * n_kv_heads)
-    full = _full_attention_layers(text, model_type, n_layers)
+    full = _full_attention_layers(text, listed.hybrid, n_layers)
     mixing = full * attention + (n_layers - full) * (_delta_net(text, d_model) if full < n_layers else 0)
-    held, working = _feed_forward(text, sizes, model_type)
+    held, working = _feed_forward(text, sizes, listed.gated)
     rest = embedding + mixing + n_layers * 2 * d_model + d_model
     return ModelShape(
         **sizes,
         n_kv_heads=n_kv_heads,
         head_dim=head_dim,
-        d_ff=_size(text, ("intermediate_size", "n_inner"), 4 * d_model),
+        d_ff=_size(text, _D_FF, 4 * d_model),
         model_type=model_type,
-        family=family or FAMILY_OF.get(model_type, model_type),
+        family=family or listed.called or model_type,
         parameters=rest + held,
         embedding_parameters=embedding,
         active_parameters=0 if working == held else rest + working,
@@ -118,12 +93,12 @@ def shape_from_config(config: Config, family: str | None = None) -> ModelShape:
     )
 
 
-def _full_attention_layers(config: Config, model_type: str, n_layers: int) -> int:
+def _full_attention_layers(config: Config, hybrid: bool, n_layers: int) -> int:
     """How many blocks keep keys and values: all but those of linear attention."""
     kinds = config.get("layer_types")
     if isinstance(kinds, Sequence) and not isinstance(kinds, str) and len(kinds) == n_layers:
         return sum(kind != "linear_attention" for kind in kinds)
-    return n_layers // _size(config, ("full_attention_interval",), 4) if model_type in HYBRID else n_layers
+    return n_layers // _size(config, ("full_attention_interval",), 4) if hybrid else n_layers
 
 
 def _delta_net(config: Config, d_model: int) -> int:
@@ -136,11 +111,11 @@ def _delta_net(config: Config, d_model: int) -> int:
     return d_model * (mixed + 2 * d_value + 2 * values) + mixed * _size(config, ("linear_conv_kernel_dim",), 4)
 
 
-def _feed_forward(config: Config, sizes: Mapping[str, int], model_type: str) -> tuple[int, int]:
+def _feed_forward(config: Config, sizes: Mapping[str, int], gated: bool) -> tuple[int, int]:
     """(parameters of all feed-forward blocks, those of them that work on one token)."""
     d_model, n_layers = sizes["d_model"], sizes["n_layers"]
-    d_ff = _size(config, ("intermediate_size", "n_inner"), 4 * d_model)
-    dense = (2 if model_type in UNGATED else 3) * d_model * d_ff
+    d_ff = _size(config, _D_FF, 4 * d_model)
+    dense = (3 if gated else 2) * d_model * d_ff
     experts = next((config[key] for key in _EXPERTS if config.get(key)), None)
     if not isinstance(experts, int) or isinstance(experts, bool):
         return n_layers * dense, n_layers * dense

@@ -7,10 +7,9 @@ from dataclasses import asdict
 
 from actors.embedded import EMBEDDED_MODELS
 from actors.extraction import EXTRACTORS
-from actors.families import FAMILIES
 from actors.loading import DTYPES
 from actors.types import DType, ExtractorName
-from orchestrator.planning.models import EMBEDDED, FAMILY_OF
+from orchestrator.planning.models import EMBEDDED
 from orchestrator.scoring import CLASSIFIERS
 from orchestrator.sweep_file.schema import ClassifierName, ModelEntry
 
@@ -31,7 +30,3 @@ def test_both_sides_mean_the_same_embedded_model() -> None:
         )
         assert (ours.config["num_hidden_layers"], ours.config["hidden_size"]) == (theirs["layers"], theirs["d_model"])
         assert ModelEntry(embedded=name).embedded == name  # type: ignore[arg-type]
-
-
-def test_every_family_with_multipliers_of_its_own_can_be_loaded() -> None:
-    assert set(FAMILY_OF) - set(FAMILIES) <= {"qwen2_moe"}, "a family that the planner names and the loader does not know"
