@@ -20,8 +20,8 @@ from orchestrator.cells import Cell
 from orchestrator.errors import plain
 from orchestrator.outlets import lines_above
 from orchestrator.plan import Plan
+from orchestrator.planned_items import axes_name
 from orchestrator.recorder import Listener
-from orchestrator.records.planned_items import axes_name
 from orchestrator.records.rows import axes_of
 from orchestrator.scheduling.board import Board, State
 from orchestrator.scoring import LABELS, Label

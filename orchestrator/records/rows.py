@@ -20,7 +20,7 @@ from orchestrator.scoring import LABELS, Label, LabelName
 from orchestrator.statistics import wilson
 
 if TYPE_CHECKING:
-    from orchestrator.planning.models import ModelShape
+    from orchestrator.models.files import ModelShape
 
 
 @dataclass(frozen=True)
