@@ -31,7 +31,7 @@ class ModelSpec:
     """One model variant: which weights, in which form. Two equal specs compute the same function.
 
     ``location`` is the embedded model's name, a folder, or a hub repo id. ``fingerprint`` is the content id of what
-    ``location`` and ``adapter`` hold (see ``orchestrator.planning.models``); paths never enter an identity, it does. ``date``
+    ``location`` and ``adapter`` hold (see ``orchestrator.models.files``); paths never enter an identity, it does. ``date``
     (ISO): the day that it is for the chat template.
     """
 

@@ -19,9 +19,9 @@ from pathlib import Path
 from actors.boundary import Task
 from actors.types import CellResult, Decoding, EngineOptions, FiredCheck, ModelSpec, Prompt, Resources, Response
 from orchestrator.cells import Cell, CellLabels, variant_id
+from orchestrator.models.files import ModelShape
 from orchestrator.plan import Plan, PlannedModel
 from orchestrator.planning.estimate import Estimate
-from orchestrator.planning.models import ModelShape
 from orchestrator.pool import CellDone, Event, Pool
 from orchestrator.recorder import Recorder
 from orchestrator.scheduling.board import Board

@@ -15,9 +15,9 @@ import numpy as np
 
 from actors.types import Decoding, Direction, DirectionSet, EngineOptions, ModelInfo, ModelSpec, Prompt, Quantization, Resources
 from orchestrator.cells import Cell, CellLabels, DirectionSpec, SteeringSpec, variant_id
+from orchestrator.models.files import ModelShape
 from orchestrator.plan import Plan, PlannedModel
 from orchestrator.planning.estimate import Estimate, ModelEstimate
-from orchestrator.planning.models import ModelShape
 
 TOKENS_PER_SECOND = {"A100-80G": 25_000.0, "L40S": 15_000.0}
 """New tokens per second of a 1B model with a full engine; a model of B billion parameters makes B times fewer."""

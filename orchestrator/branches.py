@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from actors.boundary import Load, Task
 from actors.types import ModelSpec
+from orchestrator.models.files import is_pinned
 from orchestrator.plan import Plan
-from orchestrator.planning.models import is_pinned
 from orchestrator.pool import Event, Loaded, Pool
 from orchestrator.pool.around import PoolAround
 from orchestrator.storage import UnreadableFileError

@@ -123,8 +123,8 @@ def plan(sweep: SweepFile, results: ResultsOption = None, costs: CostsFile = Non
 
     The constants of the estimate can be given in a costs file; `refit` makes one from a finished run.
     """
+    from orchestrator.plan_table import render_plan
     from orchestrator.planning.costs import DEFAULT_COSTS, load_costs
-    from orchestrator.planning.plan_table import render_plan
     from orchestrator.run import prepare
     from orchestrator.summaries import plan_object, state_line
 

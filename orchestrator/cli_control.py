@@ -79,7 +79,7 @@ def logs(
 
     Of a cell: where and how often it ran, how long it took, what its worker logged meanwhile, and its failure's traceback.
     """
-    from orchestrator.logs.history import history_json, history_lines, read_history
+    from orchestrator.control.history import history_json, history_lines, read_history
     from orchestrator.logs.showing import Feed
 
     with input_errors_told():

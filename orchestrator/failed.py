@@ -10,9 +10,9 @@ from typing import Any, cast
 
 from actors.types import Failure
 from orchestrator.json_text import parse_json
+from orchestrator.planned_items import PlannedItem, chosen, planned_items
 from orchestrator.records.folder import ENDINGS, Folder
 from orchestrator.records.plan_file import PlannedCells
-from orchestrator.records.planned_items import PlannedItem, chosen, planned_items
 from orchestrator.scheduling.attempts import UPSTREAM
 from orchestrator.storage import State, StoredFile, UnreadableFileError
 

@@ -22,8 +22,8 @@ from orchestrator.errors import plain
 from orchestrator.outcome import OUTCOMES, in_words
 from orchestrator.outlets import lines_above
 from orchestrator.plan import Plan
+from orchestrator.planned_items import axes_name
 from orchestrator.recorder import Listener
-from orchestrator.records.planned_items import axes_name
 from orchestrator.records.rows import axes_of
 from orchestrator.scheduling.board import Board, State
 from orchestrator.scoring import Label

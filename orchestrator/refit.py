@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.cells import variant_id
+from orchestrator.devices import DEFAULT_GPU, DeviceClass
 from orchestrator.errors import InputError
 from orchestrator.plan import Plan, PlannedModel
 from orchestrator.plan_with_results import plan_with_results
 from orchestrator.planning.costs import CPU_NAME, DEFAULT_COSTS
-from orchestrator.planning.devices import DEFAULT_GPU, DeviceClass
 from orchestrator.planning.estimate import weight_bytes
 from orchestrator.retrying import sweep_of
 from orchestrator.storage import Place

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from actors.types import Failure
 from orchestrator.cells import Cell
+from orchestrator.plan_table import deferred_lines, incomparable_lines, plan_json
 from orchestrator.planning.choices import Choice
 from orchestrator.planning.grids import Deferred
-from orchestrator.planning.plan_table import deferred_lines, incomparable_lines, plan_json
 from orchestrator.progress import duration
 from orchestrator.run import Prepared, RunSummary
 from orchestrator.scheduling.board import State
@@ -95,16 +95,6 @@ def choice_lines(choices: Sequence[Choice], deferred: Sequence[Deferred]) -> lis
     """What was chosen from the results, setting by setting, and what could not be planned and why."""
     lines = [f"chosen: {choice}" for choice in choices if choice.chosen is not None]
     return [*lines, *deferred_lines(deferred)]
-
-
-def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Rows as lines of columns: the first to the left, the others to the right."""
-    table = [list(row) for row in rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))])
-        for row in table
-    ]
 
 
 def _remarks(prepared: Prepared) -> list[str]:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 
 from actors.use import Use
 from orchestrator.control.heartbeat import Beat, Condition, Rate, WorkerNow, age, condition, read_beat, told
 from orchestrator.failed import FailedItem, failed_items, group_lines, grouped
+from orchestrator.planned_items import axes_name
 from orchestrator.progress import duration
 from orchestrator.records.damage import Damage, damages
 from orchestrator.records.folder import Folder
 from orchestrator.records.plan_file import PlannedCells, decode_plan
-from orchestrator.records.planned_items import axes_name
 from orchestrator.storage import Place, State, StoredFile
-from orchestrator.summaries import aligned
 
 RECENT = 5
 WORKERS_SHOWN = 20
@@ -155,7 +154,7 @@ def _model_lines(status: Status) -> list[str]:
         rows.append((one.model, str(one.cells), str(one.done), str(one.failed), str(one.open), speed, left))
     if status.live is None or not any(one.tokens_per_second for one in status.models):
         rows = [row[:5] for row in rows]  # type: ignore[misc]
-    return [line.rstrip() for line in aligned(rows)] + _left_lines(status)
+    return [line.rstrip() for line in _aligned(rows)] + _left_lines(status)
 
 
 def _left_lines(status: Status) -> list[str]:
@@ -234,3 +233,13 @@ def _worker_json(status: Status, one: WorkerNow) -> dict[str, object]:
 def _driver_json(beat: Beat, status: Status) -> dict[str, object]:
     content = {key: value for key, value in asdict(beat).items() if key not in ("rates", "workers", "process_started")}
     return {**content, "condition": status.condition, "age": round(age(beat, status.at), 1)}
+
+
+def _aligned(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Rows as lines of columns: the first to the left, the others to the right."""
+    table = [list(row) for row in rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))])
+        for row in table
+    ]

@@ -7,13 +7,14 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime
 
 from orchestrator.errors import InputError
 from orchestrator.logs.entries import Entry, EntryReader
-from orchestrator.logs.history import entry_json, entry_line, names_of
+from orchestrator.planned_items import item_named, planned_items
+from orchestrator.progress import duration
 from orchestrator.records.folder import Folder
-from orchestrator.records.plan_file import decode_plan
-from orchestrator.records.planned_items import item_named, planned_items
+from orchestrator.records.plan_file import PlannedCells, decode_plan
 from orchestrator.storage import Place, StorageError
 
 FETCH_SECONDS = 10.0
@@ -65,3 +66,34 @@ class Feed:
             return json.dumps(entry_json(entry))
         about = entry.item or (entry.items[0] if len(entry.items) == 1 else "")
         return entry_line(entry, self._names.get(about, ""))
+
+
+def entry_json(entry: Entry) -> dict[str, object]:
+    """An entry for programs, as the log holds it."""
+    known = {"time": entry.time, "event": entry.event, "worker": entry.worker, "item": entry.item, "items": list(entry.items)}
+    return {**{key: value for key, value in known.items() if value}, "text": entry.text, **entry.details}
+
+
+def entry_line(entry: Entry, name: str = "") -> str:
+    """An entry in a line: local time, worker, event, what it is about, and what is said of it."""
+    about = name or entry.item or (f"{len(entry.items)} items" if len(entry.items) > 1 else "".join(entry.items))
+    text = (entry.text.strip().splitlines() or [""])[0]
+    kind = str(entry.details.get("kind", entry.details.get("level", "")))
+    seconds = entry.details.get("seconds")
+    took = f"in {duration(float(seconds))}" if isinstance(seconds, int | float) else ""
+    host = f"on {entry.details['host']}" if entry.event == "loaded" and "host" in entry.details else ""
+    said = ", ".join(filter(None, (": ".join(filter(None, (kind, text))), took, host)))
+    return "  ".join(filter(None, (_clock(entry.time), entry.worker or "driver", entry.event, about, said)))
+
+
+def names_of(planned: PlannedCells) -> dict[str, str]:
+    """Every item and model variant by its id, in a few words."""
+    items = {one.id: f"{one.id} ({one.name})" for one in planned_items(planned)}
+    return items | {model.variant: model.name for model in planned.models}
+
+
+def _clock(time: str) -> str:
+    try:
+        return datetime.fromisoformat(time).astimezone().strftime("%m-%d %H:%M:%S")
+    except ValueError:
+        return time

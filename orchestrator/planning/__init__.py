@@ -1,1 +1,1 @@
-"""From a sweep to its items: grids, models and their shapes, layers, what all of it will take."""
+"""From a sweep to its items: grids, choices, and what all of it will take."""

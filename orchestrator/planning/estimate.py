@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from actors.types import EngineOptions, ModelSpec, Prompt, Resources
 from orchestrator.cells import Cell, DirectionSpec, variant_id
+from orchestrator.devices import ACCELERATORS, DEFAULT_GPU, DeviceClass
+from orchestrator.models.files import ModelShape
 from orchestrator.planning.costs import DEFAULT_COSTS, Costs
-from orchestrator.planning.devices import ACCELERATORS, DEFAULT_GPU, DeviceClass
 from orchestrator.planning.makespan import Makespan, VariantTime, makespan
-from orchestrator.planning.models import ModelShape
 
 CLUSTERS = (1, 8, 64)
 """GPUs of the clusters whose time a plan tells."""

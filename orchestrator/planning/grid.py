@@ -18,7 +18,7 @@ from orchestrator.cells import (
     SteeringSpec,
     variant_id,
 )
-from orchestrator.planning.layers import Place, places, steered_layers
+from orchestrator.models.layers import Place, places, steered_layers
 from orchestrator.sweep_file.resolve import BehaviorPrompts, Grid, ModelVariant
 
 AxisPlace = Place | None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from actors.methods import METHODS, Asked
 from orchestrator.cells import Cell
+from orchestrator.models.layers import places
 from orchestrator.planning.choices import Choice, Chooser, Tally, Unsettled, scaled
 from orchestrator.planning.grid import (
     AxisPlace,
@@ -19,7 +20,6 @@ from orchestrator.planning.grid import (
     own_groups,
     transfer_groups,
 )
-from orchestrator.planning.layers import places
 from orchestrator.sweep_file.grids import Grid
 
 

@@ -22,7 +22,7 @@ from orchestrator.scoring import LABELS, Label, LabelSet
 from orchestrator.statistics import wilson
 
 if TYPE_CHECKING:
-    from orchestrator.planning.models import ModelShape
+    from orchestrator.models.files import ModelShape
 
 
 @dataclass(frozen=True)

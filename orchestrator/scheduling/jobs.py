@@ -13,7 +13,7 @@ import numpy as np
 from actors.errors import JobError
 from actors.types import DirectionSet, ExtractionJob, FloatArray, GenerationJob, Steering
 from orchestrator.cells import Cell, DirectionSpec, SteeringSpec
-from orchestrator.planning.layers import corresponding_layer, steered_layers
+from orchestrator.models.layers import corresponding_layer, steered_layers
 
 
 @dataclass(frozen=True, eq=False)

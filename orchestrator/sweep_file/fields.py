@@ -21,8 +21,8 @@ from pydantic_core import PydanticCustomError
 from actors.interventions import INTERVENTIONS
 from actors.methods import METHODS
 from orchestrator.errors import InputError, nearest_name
+from orchestrator.models.layers import PROFILE
 from orchestrator.paths import checked, expanded
-from orchestrator.planning.layers import PROFILE
 
 NOT_FOR_SWEEPS = frozenset({"affine_ablation"})
 """Interventions that need more than a direction and a multiplier: methods use them, a sweep cannot."""

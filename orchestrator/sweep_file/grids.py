@@ -11,7 +11,7 @@ from actors.methods import METHODS
 from actors.types import Decoding, ExtractorName
 from orchestrator.cells import Options, Scope
 from orchestrator.errors import InputError
-from orchestrator.planning.models import ModelShape, check_stored
+from orchestrator.models.files import ModelShape, check_stored
 from orchestrator.sweep_file.behaviors import BehaviorFiles, BehaviorPrompts
 from orchestrator.sweep_file.fields import AUTO
 from orchestrator.sweep_file.models import ModelVariant, SweepModel, families, variant_name

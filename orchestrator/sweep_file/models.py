@@ -10,9 +10,9 @@ from typing import Any
 
 from actors.types import DATE, ModelSpec, Quantization, Resources
 from orchestrator.errors import InputError
+from orchestrator.models.files import ModelShape, check_adapter, fingerprint_of, shape_of
+from orchestrator.models.templates import remarks_on
 from orchestrator.paths import check_readable, expanded
-from orchestrator.planning.models import ModelShape, check_adapter, fingerprint_of, shape_of
-from orchestrator.planning.templates import remarks_on
 from orchestrator.sweep_file.schema import ModelEntry, Multipliers
 from orchestrator.sweep_file.sections import Sections
 

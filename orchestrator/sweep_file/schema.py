@@ -13,8 +13,8 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from actors.types import DATE, DType, ExtractorName, Quantization
 from orchestrator.cells import Scope
-from orchestrator.planning.devices import ACCELERATORS
-from orchestrator.planning.shapes import MAX_LAYERS, MAX_SIZE
+from orchestrator.devices import ACCELERATORS
+from orchestrator.models.shapes import MAX_LAYERS, MAX_SIZE
 from orchestrator.sweep_file.fields import (
     Day,
     Depths,

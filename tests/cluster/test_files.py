@@ -10,7 +10,7 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from orchestrator.planning.devices import ACCELERATORS
+from orchestrator.devices import ACCELERATORS
 
 ROOT = Path(__file__).parents[2]
 FILES = ("cluster.yaml", "cluster-local.yaml")

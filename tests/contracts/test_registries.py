@@ -9,7 +9,7 @@ from actors.embedded import EMBEDDED_MODELS
 from actors.extraction import EXTRACTORS
 from actors.loading import DTYPES
 from actors.types import DType, ExtractorName
-from orchestrator.planning.models import EMBEDDED
+from orchestrator.models.files import EMBEDDED
 from orchestrator.scoring import CLASSIFIERS
 from orchestrator.sweep_file.schema import ClassifierName, ModelEntry
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from actors.types import Direction, DirectionSet, ModelSpec
 from orchestrator.cells import SELECTED, Cell, DirectionSpec, Span, SteeringSpec
+from orchestrator.models.files import ModelShape
+from orchestrator.models.layers import corresponding_layer, steered_layers
 from orchestrator.plan import IncomparablePair, Plan, PlannedModel
-from orchestrator.planning.layers import corresponding_layer, steered_layers
-from orchestrator.planning.models import ModelShape
 from orchestrator.records.rows import SteeredAt
 from orchestrator.store import Store
 from tests.orchestrator.samples import D_MODEL, MODEL, SHAPE, cell, direction_spec, labels_of, plan_of, result_of

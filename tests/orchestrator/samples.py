@@ -20,9 +20,9 @@ from actors.types import (
     Response,
 )
 from orchestrator.cells import Cell, CellLabels, DirectionSpec, SteeringSpec, variant_id
+from orchestrator.models.files import ModelShape
 from orchestrator.plan import Plan, PlannedModel
 from orchestrator.planning.estimate import Estimate
-from orchestrator.planning.models import ModelShape
 from orchestrator.scoring import LABELS, Label
 from orchestrator.store import Store
 

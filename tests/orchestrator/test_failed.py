@@ -8,7 +8,7 @@ import pytest
 
 from actors.types import Failure
 from orchestrator.errors import InputError
-from orchestrator.records.planned_items import item_named, planned_items
+from orchestrator.planned_items import item_named, planned_items
 from orchestrator.retrying import failures_of, list_json, list_lines
 from orchestrator.store import Store
 from tests.orchestrator.samples import grid, plan_of

@@ -17,7 +17,7 @@ from actors.types import Direction
 from orchestrator import load_results
 from orchestrator.errors import InputError
 from orchestrator.schema import CELLS, RESPONSES
-from tests.orchestrator.samples import filled, grid, plan_of, result_of
+from tests.orchestrator.samples import MODEL, cell, direction_set, filled, grid, plan_of, result_of
 from tests.orchestrator.test_v0_1_0 import AT, WRITTEN
 
 
@@ -32,11 +32,11 @@ def test_a_finished_folder(tmp_path: Path) -> None:
     found = load_results(tmp_path)
     assert found.cells.columns == CELLS.schema.names
     assert found.responses.columns == RESPONSES.schema.names
-    best = found.cells.sort("coherent_refusal_rate", nulls_last=True).row(-1, named=True)
-    assert (best["multiplier"], best["coherent_refusal_n"], best["layers"]) == (8.0, 9, list(range(15, 30)))
+    best = found.cells.sort("success_rate", nulls_last=True).row(-1, named=True)
+    assert (best["multiplier"], best["success_n"], best["layers"]) == (8.0, 9, list(range(15, 30)))
     counted = found.responses.group_by("cell_id").agg((pl.col("label") == "coherent_refusal").sum().alias("refusals"), pl.len())
     joined = found.cells.join(counted, on="cell_id")
-    assert joined["refusals"].to_list() == joined["coherent_refusal_n"].to_list()
+    assert joined["refusals"].to_list() == joined["success_n"].to_list()
     assert set(joined["len"]) == {10}
     assert found.directions["vector"].dtype == pl.Array(pl.Float32, 4)
     assert np.array_equal(found.directions["vector"].to_numpy(), np.tile(np.eye(1, 4, dtype=np.float32), (30, 1)))
@@ -57,7 +57,7 @@ def test_a_folder_in_progress_says_what_is_finished_and_is_left_as_it_is(tmp_pat
     before = files(tmp_path)
     found = load_results(tmp_path)
     assert found.cells.height == 3
-    assert found.cells["coherent_refusal_n"].to_list() == [0, 0, None]
+    assert found.cells["success_n"].to_list() == [0, 0, None]
     assert found.responses.filter(cell_id=later.id)["label"].null_count() == 10
     assert files(tmp_path) == before
 

@@ -23,9 +23,9 @@ from actors.types import (
     Resources,
 )
 from orchestrator.cells import Cell, CellLabels, DirectionSpec, SteeringSpec, variant_id
+from orchestrator.models.files import ModelShape
 from orchestrator.plan import Plan, PlannedModel
 from orchestrator.planning.estimate import Estimate
-from orchestrator.planning.models import ModelShape
 from orchestrator.pool import Event, TaskDone, WorkerLost, as_event
 from orchestrator.scheduler import Scheduler, Settings, TooManyFailuresError
 from orchestrator.scheduling import placement

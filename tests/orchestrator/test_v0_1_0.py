@@ -47,7 +47,11 @@ def test_its_tables_and_parts_are_read_as_they_are(sweep: Path) -> None:
     answers = store.read_responses(rows[0].cell_id)
     assert [(one.prompt_id, one.marked, one.prompt_opens) for one in answers] == [(f"T{n}", None, None) for n in (1, 2, 3)]
     assert len(store.read_direction(rows[1].direction_id or "").directions) == 30
-    assert store.lacking().tables == ("directions.parquet cannot be read", "transfer.parquet cannot be read")
+    assert store.lacking().tables == (
+        "rates.parquet cannot be read",
+        "directions.parquet cannot be read",
+        "transfer.parquet cannot be read",
+    )
     assert not (store.root / "quarantine").exists()
 
 
@@ -73,7 +77,9 @@ def test_it_is_scored_and_reported(sweep: Path, cli: Callable[..., Result]) -> N
     assert cli("score", out).exit_code == 0
     store = Store(out)
     assert not store.lacking()
-    assert [row.count("normal") for row in store.cell_rows()] == [3] * 5
+    assert [(row.n, row.count("success"), row.count("garbled"), row.count("no_answer")) for row in store.cell_rows()] == [
+        (3, 0, 0, 0)
+    ] * 5
     page = write_report(store).read_text()
     assert page.count("0/3") >= 5
     assert parts(out) == before

@@ -21,8 +21,8 @@ from actors.model_files import MAX_HEADER_BYTES, safetensors_header
 from orchestrator.behaviors import load_behavior
 from orchestrator.cli import app
 from orchestrator.errors import InputError, as_told, shown
+from orchestrator.models.files import check_adapter
 from orchestrator.plan import make_plan
-from orchestrator.planning.models import check_adapter
 from orchestrator.sweep import load_sweep
 from orchestrator.sweep_file.yaml_text import parse_yaml
 from tests.orchestrator.samples import SHAPE

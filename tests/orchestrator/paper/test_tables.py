@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import InputError
+from orchestrator.models.layers import layer_at
 from orchestrator.paper.tables import MODELS, Measurement, chosen_tables, decimals_of, paper_tables
-from orchestrator.planning.layers import layer_at
 
 TABLES = {one.table: one for one in paper_tables()}
 MEASURED = [one for table in paper_tables() for one in table.measured]

@@ -14,8 +14,8 @@ from orchestrator.behaviors import TestPrompt
 from orchestrator.cells import Cell
 from orchestrator.errors import InputError
 from orchestrator.plan import Plan, Tally, make_plan
+from orchestrator.plan_table import deferred_lines, plan_json
 from orchestrator.planning.choices import Considered, choose, encode_choices
-from orchestrator.planning.plan_table import deferred_lines, plan_json
 from orchestrator.sweep import Sweep, load_sweep
 from orchestrator.sweep_file.behaviors import dealt
 from orchestrator.sweep_file.schema import Splits

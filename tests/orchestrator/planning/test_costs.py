@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from actors.types import ModelSpec, Quantization, Resources
 from orchestrator.cells import variant_id
+from orchestrator.devices import ACCELERATORS, CPU
 from orchestrator.errors import InputError
+from orchestrator.models.files import ModelShape
 from orchestrator.plan import PlannedModel, make_plan
+from orchestrator.plan_table import cluster_lines, plan_json
 from orchestrator.planning.costs import DEFAULT_COSTS, SLOWDOWN, encode_costs, load_costs
-from orchestrator.planning.devices import ACCELERATORS, CPU
 from orchestrator.planning.estimate import CLUSTERS
 from orchestrator.planning.makespan import VariantTime, makespan
-from orchestrator.planning.models import ModelShape
-from orchestrator.planning.plan_table import cluster_lines, plan_json
 from orchestrator.refit import CellCost, Fit, Measured, refit
 from orchestrator.sweep import load_sweep
 from tests.orchestrator.sweep_files import hub, plan_of, sweep_data, write_sweep

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from actors.types import DType, ModelSpec, Prompt, Quantization, Resources
+from orchestrator.devices import ACCELERATORS, CPU, GIB, device_of
 from orchestrator.errors import InputError
-from orchestrator.planning.devices import ACCELERATORS, CPU, GIB, device_of
+from orchestrator.models.files import shape_of
 from orchestrator.planning.estimate import (
     VariantCost,
     Work,
@@ -20,7 +21,6 @@ from orchestrator.planning.estimate import (
     run_seconds,
     weight_bytes,
 )
-from orchestrator.planning.models import shape_of
 from tests.orchestrator.sweep_files import EMBEDDED, hub, plan_of
 
 SMALL = ModelSpec("embedded", "smollm2-135m-instruct")

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from orchestrator.planning import hub
+from orchestrator.models import hub
 
 CONFIG = {"model_type": "qwen2", "num_hidden_layers": 28, "hidden_size": 3584}
 

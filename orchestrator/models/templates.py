@@ -15,8 +15,8 @@ from actors.types import ModelSpec
 from actors.wording import Form, UnreadOptionError, Wording
 from orchestrator.errors import InputError, Problem
 from orchestrator.json_text import parse_json
-from orchestrator.planning.hub import cached_config
-from orchestrator.planning.models import EMBEDDED
+from orchestrator.models.files import EMBEDDED
+from orchestrator.models.hub import cached_config
 
 ALONE, NAMED, TOKENIZER = "chat_template.jinja", "additional_chat_templates", "tokenizer_config.json"
 """Where transformers looks for chat templates: the first two come before what the third says."""

@@ -12,9 +12,9 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from actors.types import ModelSpec
 from orchestrator.errors import InputError
-from orchestrator.planning.known_models import KNOWN
-from orchestrator.planning.models import shape_of
-from orchestrator.planning.shapes import ModelShape, shape_from_config
+from orchestrator.models.files import shape_of
+from orchestrator.models.known_models import KNOWN
+from orchestrator.models.shapes import ModelShape, shape_from_config
 
 # What the hub's own parameter counters and the makers' reports say, in billions; of Gemma 3 from 4b on: of its text model.
 ADVERTISED = {
@@ -166,7 +166,7 @@ def test_a_known_model_is_planned_without_a_network(monkeypatch: pytest.MonkeyPa
     def no_network(repo: str, revision: str | None) -> str:
         raise AssertionError("asked the hub")
 
-    monkeypatch.setattr("orchestrator.planning.models.fetch_config", no_network)
+    monkeypatch.setattr("orchestrator.models.files.fetch_config", no_network)
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     shape = shape_of(ModelSpec("hub", "Qwen/Qwen2.5-7B-Instruct", "main"))
     assert (shape.n_layers, shape.family) == (28, "qwen")
@@ -175,7 +175,7 @@ def test_a_known_model_is_planned_without_a_network(monkeypatch: pytest.MonkeyPa
 
 def test_the_models_own_config_must_agree_with_what_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     cached = tmp_path / "config.json"
-    monkeypatch.setattr("orchestrator.planning.models.cached_config", lambda repo, revision: cached)
+    monkeypatch.setattr("orchestrator.models.files.cached_config", lambda repo, revision: cached)
     spec = ModelSpec("hub", "google/gemma-3-4b-it", "main")
     cached.write_text(json.dumps({"model_type": "gemma3", "text_config": dict(KNOWN["google/gemma-3-4b-it"])}))
     assert shape_of(spec).n_layers == 34

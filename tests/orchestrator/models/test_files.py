@@ -19,7 +19,7 @@ from actors.fingerprints import CHUNK_BYTES, folder_fingerprint
 from actors.model_files import safetensors_header
 from actors.types import ModelSpec
 from orchestrator.errors import InputError
-from orchestrator.planning.models import EMBEDDED, check_adapter, fingerprint_of, is_pinned, shape_from_config, shape_of
+from orchestrator.models.files import EMBEDDED, check_adapter, fingerprint_of, is_pinned, shape_from_config, shape_of
 from tests.orchestrator.sweep_files import write_adapter, write_model
 
 # name: ((layers, width, heads, kv heads, feed-forward, vocabulary, more), published parameters)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from actors.types import Failure, ModelInfo
+from orchestrator.control.history import entries_of, history_json, history_lines, read_history
 from orchestrator.errors import InputError
 from orchestrator.logs import Entry, Journal
-from orchestrator.logs.history import entries_of, history_json, history_lines, read_history
 from orchestrator.logs.showing import Feed
 from orchestrator.records.folder import Folder
 from orchestrator.store import Store

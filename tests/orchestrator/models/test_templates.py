@@ -12,8 +12,8 @@ import pytest
 
 from actors.types import ModelSpec
 from orchestrator.errors import InputError
-from orchestrator.planning.models import EMBEDDED
-from orchestrator.planning.templates import remarks_on
+from orchestrator.models.files import EMBEDDED
+from orchestrator.models.templates import remarks_on
 from orchestrator.sweep import load_sweep
 from tests.orchestrator.sweep_files import EMBEDDED as EMBEDDED_ENTRY
 from tests.orchestrator.sweep_files import hub, plan_of, sweep_data, write_adapter, write_model, write_sweep

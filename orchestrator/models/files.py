@@ -23,9 +23,9 @@ from actors.model_files import (
 from actors.stored_quantization import check_quantization
 from actors.types import ModelSpec
 from orchestrator.errors import InputError, Problem, nearest_entry
-from orchestrator.planning.hub import cached_config, fetch_config
-from orchestrator.planning.known_models import KNOWN
-from orchestrator.planning.shapes import ModelShape, shape_from_config
+from orchestrator.models.hub import cached_config, fetch_config
+from orchestrator.models.known_models import KNOWN
+from orchestrator.models.shapes import ModelShape, shape_from_config
 
 __all__ = [
     "EMBEDDED",

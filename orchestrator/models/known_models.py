@@ -1,7 +1,7 @@
 """The sizes of well-known instruction models, as their config.json gives them, so that a sweep can be planned offline.
 
 Used where the hub's own config.json is not in the cache; where it is, the two must agree on layers and width
-(``orchestrator.planning.models.shape_of``). The tests hold every entry to the parameter count that its makers publish.
+(``orchestrator.models.files.shape_of``). The tests hold every entry to the parameter count that its makers publish.
 """
 
 from __future__ import annotations
