@@ -328,3 +328,19 @@ def test_paths_are_relative_to_the_sweep_file(tmp_path: Path, monkeypatch: pytes
 def test_a_control_character_in_a_name_does_not_reach_the_terminal(tmp_path: Path) -> None:
     text = yaml.safe_dump(sweep_data()) + '"\\e[2J": 1\n'
     assert "\x1b" not in refused_text(tmp_path, text)
+
+
+def test_test_prompts_may_lie_in_a_file_of_their_own(tmp_path: Path) -> None:
+    data = sweep_data(behaviors={"french": {"file": "pairs.csv", "test": "questions.jsonl", "limit": 1}})
+    path = write_sweep(tmp_path, data)
+    (tmp_path / "pairs.csv").write_text("harmful,harmless\nBonjour,Hello\n")
+    with pytest.raises(InputError) as caught:
+        load_sweep(path)
+    assert "behaviors.french.test: there is no such file (got 'questions.jsonl')" in str(caught.value)
+    (tmp_path / "questions.jsonl").write_text('{"input": "How are you?"}\n{"input": "Who are you?"}\n')
+    (used,) = load_sweep(path).behaviors
+    assert [(prompt.id, prompt.text) for prompt in used.prompts] == [("t1", "How are you?")]
+    assert [prompt.text for prompt in used.behavior.positive] == ["Bonjour"]
+    (tmp_path / "questions.jsonl").write_text('{"input": "How are you?"}\n{"input": ""}\n')
+    with pytest.raises(InputError, match=r"questions.jsonl:2: input: the input is empty"):
+        load_sweep(path)
