@@ -330,6 +330,15 @@ def test_a_control_character_in_a_name_does_not_reach_the_terminal(tmp_path: Pat
     assert "\x1b" not in refused_text(tmp_path, text)
 
 
+def test_many_near_duplicates_are_told_in_few_lines(tmp_path: Path) -> None:
+    path = write_sweep(tmp_path, sweep_data(behaviors={"b": {"file": "b.csv", "test": "t.jsonl"}}))
+    (tmp_path / "b.csv").write_text("positive,negative\nWho likes red wine?,Who likes tea?\n")
+    (tmp_path / "t.jsonl").write_text("\n".join(f'{{"input": "Who likes red wine {n}?"}}' for n in range(9)))
+    (used,) = load_sweep(path).behaviors
+    assert used.warnings[0] == "behavior b: test prompt t1 nearly repeats extraction prompt p1"
+    assert used.warnings[5:] == ("behavior b: 4 more such pairs; `behavior check FILE --json` lists them",)
+
+
 def test_test_prompts_may_lie_in_a_file_of_their_own(tmp_path: Path) -> None:
     data = sweep_data(behaviors={"french": {"file": "pairs.csv", "test": "questions.jsonl", "limit": 1}})
     path = write_sweep(tmp_path, data)
