@@ -214,7 +214,7 @@ class ModelWorker:
         """The activations of the job's prompts, and the means to try steerings on this model."""
         if not job.harmful or not job.harmless:
             raise JobError(
-                f"a contrast needs both classes, got {len(job.harmful)} harmful and {len(job.harmless)} harmless prompts"
+                f"a contrast needs both classes, got {len(job.harmful)} positive and {len(job.harmless)} negative prompts"
             )
         assert self._captures is not None
         assert self._probe is not None

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from orchestrator.cli_behavior import behavior
 from orchestrator.cli_control import COMMANDS as CONTROL
 from orchestrator.outlets import hurry, spare
 from orchestrator.program import run_program
@@ -46,6 +47,8 @@ EPILOG = """Examples, for python -m orchestrator ...
   score results/quickstart       label the stored responses anew
 
   compare results/quickstart layer=9 layer=15   two cells or groups, tested
+
+  behavior check sweeps/behaviors/refusal.jsonl   what a behavior file holds
 
 Exit codes: 0 done, 1 some cells failed (of score: files were damaged), 2 bad input,
 3 results cannot be stored or kept, 130 interrupted, 141 nobody reads the output."""
@@ -252,6 +255,7 @@ def refit(
             print_lines(console_for(False), [f"costs in {out}: python -m orchestrator plan SWEEP --costs {out}"])
 
 
+app.add_typer(behavior, name="behavior")
 for command, example in CONTROL:
     app.command(epilog=f"Example:  python -m orchestrator {example}")(command)
 

@@ -29,7 +29,7 @@ def unpaired(method: str, asked: Asked) -> str | None:
     """Why these classes are no contrast pairs (prompt i of one with prompt i of the other); None when they are."""
     if asked.n_harmful == asked.n_harmless:
         return None
-    return f"{method} takes contrast pairs: {asked.n_harmful} harmful prompts but {asked.n_harmless} harmless ones"
+    return f"{method} takes contrast pairs: {asked.n_harmful} positive prompts but {asked.n_harmless} negative ones"
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ def pca(harmful: npt.NDArray[np.float64], harmless: npt.NDArray[np.float64], _op
     Raises ``JobError`` unless the classes pair up (prompt i of one with prompt i of the other).
     """
     if harmful.shape != harmless.shape:
-        raise JobError(f"pca takes contrast pairs: {len(harmful)} harmful prompts but {len(harmless)} harmless ones")
+        raise JobError(f"pca takes contrast pairs: {len(harmful)} positive prompts but {len(harmless)} negative ones")
     differences = (harmful - harmless).transpose(1, 0, 2)  # [L, n, d]
     axes = np.linalg.svd(differences, full_matrices=False).Vh[:, 0]  # [L, d]
     reach = np.einsum("ld,ld->l", differences.mean(axis=1), axes)

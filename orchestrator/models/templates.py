@@ -5,15 +5,16 @@ The worker asks the same of the tokenizer and the model that it has loaded; here
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from actors.chat_templates import NO_TEMPLATE, TemplateText
-from actors.errors import UnsupportedModelError
+from actors.errors import JobError, UnsupportedModelError
 from actors.generation import sentence
-from actors.types import ModelSpec
+from actors.types import ModelSpec, Prompt, Source
 from actors.wording import Form, UnreadOptionError, Wording
-from orchestrator.errors import InputError, Problem
+from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.json_text import parse_json
 from orchestrator.models.files import EMBEDDED
 from orchestrator.models.hub import cached_config
@@ -21,6 +22,7 @@ from orchestrator.models.hub import cached_config
 ALONE, NAMED, TOKENIZER = "chat_template.jinja", "additional_chat_templates", "tokenizer_config.json"
 """Where transformers looks for chat templates: the first two come before what the third says."""
 
+REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 MAX_BYTES = 20_000_000
 MESSAGE_CHARACTERS = 300
 
@@ -34,6 +36,29 @@ def remarks_on(spec: ModelSpec) -> tuple[str, ...]:
     remarks = [] if (template := _template(spec, folder)) is None else [*_wording(spec, template).remarks]
     left_aside = "" if folder is None else sentence(_object(folder / "generation_config.json"))
     return (*remarks, *([left_aside] if left_aside else []))
+
+
+def renderer_of(model: str) -> Callable[[Prompt], str] | None:
+    """What makes a whole prompt of one by the template of ``model``: an embedded model's name, a folder, or a hub repository in
+    the hub's cache. None where the template is not at hand; it raises :class:`InputError` for a text that the template changes.
+    """
+    source: Source = "embedded" if model in EMBEDDED else "folder" if Path(model).is_dir() else "hub"
+    if source == "hub" and not REPOSITORY.fullmatch(model):
+        told = "an embedded model, a folder that is there, or organisation/name on the hub"
+        raise InputError(Problem("model", model, "there is no such model", told, nearest_name(model, EMBEDDED)))
+    spec = ModelSpec(source, model, "main" if source == "hub" else None)
+    template = _template(spec, _folder(spec))
+    if template is None:
+        return None
+    wording = _wording(spec, template)
+
+    def render(prompt: Prompt) -> str:
+        try:
+            return wording.text(prompt.text) + prompt.answer
+        except JobError as error:
+            raise InputError.because(f"prompt {prompt.id!r}: {str(error)[:MESSAGE_CHARACTERS]}") from error
+
+    return render
 
 
 def _wording(spec: ModelSpec, template: TemplateText) -> Wording:

@@ -17,6 +17,9 @@ from orchestrator.sweep_file.schema import BehaviorEntry, Splits
 from orchestrator.sweep_file.sections import Path as Steps
 from orchestrator.sweep_file.sections import Sections
 
+WARNED = 5
+"""Near duplicates of one behavior that are told one by one."""
+
 
 @dataclass(frozen=True)
 class BehaviorPrompts:
@@ -61,11 +64,7 @@ class BehaviorFiles:
         elif not test:
             self._top.report(("behaviors", key), "the selection leaves no test prompts", allowed="prompts that there are")
         behavior = replace(behavior, name=key if split is None else f"{key}/{split}", test=self._limited(entry, test))
-        warnings = tuple(
-            f"behavior {key}: test prompt {test} nearly repeats extraction prompt {extraction}"
-            for extraction, test in behavior.near_duplicates()
-        )
-        return BehaviorPrompts(behavior, warnings, key)
+        return BehaviorPrompts(behavior, _near_duplicates(key, behavior), key)
 
     def _load(self, key: str, entry: BehaviorEntry) -> Behavior | None:
         file = self._file(key, "file", entry.file)
@@ -115,6 +114,13 @@ class BehaviorFiles:
 
     def _limited(self, entry: BehaviorEntry, test: tuple[TestPrompt, ...]) -> tuple[TestPrompt, ...]:
         return test if entry.splits is not None else test[: entry.limit]
+
+
+def _near_duplicates(key: str, behavior: Behavior) -> tuple[str, ...]:
+    found = behavior.near_duplicates()
+    told = [f"behavior {key}: test prompt {test} nearly repeats extraction prompt {one}" for one, test in found[:WARNED]]
+    more = f"behavior {key}: {len(found) - WARNED} more such pairs; `behavior check FILE --json` lists them"
+    return (*told, more) if len(found) > WARNED else tuple(told)
 
 
 def dealt(test: Sequence[TestPrompt], splits: Splits) -> tuple[TestPrompt, ...]:

@@ -89,7 +89,7 @@ def test_random_is_norm_matched_and_unrelated() -> None:
 @pytest.mark.parametrize("name", ["pca", "cosmic_svd"])
 def test_methods_of_pairs_need_pairs(name: str) -> None:
     contrast, _ = toy_contrast()
-    with pytest.raises(JobError, match="6 harmful prompts but 5"):
+    with pytest.raises(JobError, match="6 positive prompts but 5"):
         find(name, replace(contrast, harmless=contrast.harmless[:-1], harmless_prompts=contrast.harmless_prompts[:-1]))
 
 

@@ -64,6 +64,12 @@ def test_the_method_in_one_file_keeps_every_methods_contract() -> None:
     np.testing.assert_array_equal(found, np.median(harmful, axis=0) - np.median(harmless, axis=0))
 
 
+def test_the_behavior_is_one(tmp_path: Path) -> None:
+    (block,) = blocks("jsonl")
+    (tmp_path / "french.jsonl").write_text(block, encoding="utf-8")
+    assert CliRunner().invoke(app, ["behavior", "check", str(tmp_path / "french.jsonl")]).exit_code == 0
+
+
 def test_the_python_version_is_the_one_required() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["requires-python"] == ">=3.11"

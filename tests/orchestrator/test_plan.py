@@ -266,8 +266,8 @@ def contrast(folder: Path, name: str, harmful: int, harmless: int) -> dict[str, 
 
 
 UNFIT = [
-    (3, 1, 30, "pca", "pca takes contrast pairs: 3 harmful prompts but 1 harmless ones"),
-    (2, 3, 30, "cosmic_svd", "cosmic_svd takes contrast pairs: 2 harmful prompts but 3 harmless ones"),
+    (3, 1, 30, "pca", "pca takes contrast pairs: 3 positive prompts but 1 negative ones"),
+    (2, 3, 30, "cosmic_svd", "cosmic_svd takes contrast pairs: 2 positive prompts but 3 negative ones"),
     (1, 1, 30, "cosmic", "needs 2 of each class, got 1"),
     (4, 1, 30, "cosmic", "needs 2 of each class, got 1"),
     (3, 3, 1, "cosmic", "none but the first lies below depth 80%"),

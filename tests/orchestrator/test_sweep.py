@@ -328,3 +328,28 @@ def test_paths_are_relative_to_the_sweep_file(tmp_path: Path, monkeypatch: pytes
 def test_a_control_character_in_a_name_does_not_reach_the_terminal(tmp_path: Path) -> None:
     text = yaml.safe_dump(sweep_data()) + '"\\e[2J": 1\n'
     assert "\x1b" not in refused_text(tmp_path, text)
+
+
+def test_many_near_duplicates_are_told_in_few_lines(tmp_path: Path) -> None:
+    path = write_sweep(tmp_path, sweep_data(behaviors={"b": {"file": "b.csv", "test": "t.jsonl"}}))
+    (tmp_path / "b.csv").write_text("positive,negative\nWho likes red wine?,Who likes tea?\n")
+    (tmp_path / "t.jsonl").write_text("\n".join(f'{{"input": "Who likes red wine {n}?"}}' for n in range(9)))
+    (used,) = load_sweep(path).behaviors
+    assert used.warnings[0] == "behavior b: test prompt t1 nearly repeats extraction prompt p1"
+    assert used.warnings[5:] == ("behavior b: 4 more such pairs; `behavior check FILE --json` lists them",)
+
+
+def test_test_prompts_may_lie_in_a_file_of_their_own(tmp_path: Path) -> None:
+    data = sweep_data(behaviors={"french": {"file": "pairs.csv", "test": "questions.jsonl", "limit": 1}})
+    path = write_sweep(tmp_path, data)
+    (tmp_path / "pairs.csv").write_text("harmful,harmless\nBonjour,Hello\n")
+    with pytest.raises(InputError) as caught:
+        load_sweep(path)
+    assert "behaviors.french.test: there is no such file (got 'questions.jsonl')" in str(caught.value)
+    (tmp_path / "questions.jsonl").write_text('{"input": "How are you?"}\n{"input": "Who are you?"}\n')
+    (used,) = load_sweep(path).behaviors
+    assert [(prompt.id, prompt.text) for prompt in used.prompts] == [("t1", "How are you?")]
+    assert [prompt.text for prompt in used.behavior.positive] == ["Bonjour"]
+    (tmp_path / "questions.jsonl").write_text('{"input": "How are you?"}\n{"input": ""}\n')
+    with pytest.raises(InputError, match=r"questions.jsonl:2: input: the input is empty"):
+        load_sweep(path)

@@ -92,6 +92,29 @@ def test_positions_are_the_last_template_tokens(family: str, extractor: str, tin
             np.testing.assert_allclose(ours[:, :-1], expected, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("extractor", EXTRACTORS)
+def test_answers_of_pairs_are_read_at_their_last_token(extractor: str, tiny_worker: Load) -> None:
+    """CAA: one question, two answers in the model's turn. Every method extracts from them, from the one position there is."""
+    worker = tiny_worker("llama")
+    loaded = worker._loaded
+    assert loaded is not None
+    ours, theirs = (tuple(Prompt(f"{letter}{p.id}", p.text, f"({letter}") for p in HARMFUL) for letter in "AB")
+    sides = Captures(loaded).of(CaptureKey(ours, theirs, extractor), True)
+    for letter, prompts, side in zip("AB", (ours, theirs), sides, strict=True):
+        assert side.shape == (4, 1, 5, 64)
+        for prompt, found in zip(prompts, side, strict=True):
+            ids = loaded.tokenizer(
+                loaded.renderer.render(Prompt("x", prompt.text)).text + f"({letter}", add_special_tokens=False
+            )["input_ids"]
+            with torch.no_grad():
+                states = loaded.model(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states
+            expected = torch.stack([state[0, -1] for state in states[1:-1]]).numpy()
+            np.testing.assert_allclose(found[0, :-1], expected, atol=1e-4 * np.abs(expected).max())
+    for method in METHODS:
+        found_set = worker.extract(ExtractionJob("x", ours, theirs, method, options_of(method), extractor))  # type: ignore[arg-type]
+        assert len(found_set.directions) == 5
+
+
 def test_both_tools_agree_to_the_bit(tiny_worker: Load) -> None:
     loaded = tiny_worker()._loaded
     assert loaded is not None

@@ -1,0 +1,41 @@
+"""The commands about behavior files: they load no model and write nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.terminal import AsJson, input_errors_told, show
+
+behavior = typer.Typer(help="Look at behavior files before they are run.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@behavior.callback()
+def _commands() -> None:
+    """Makes ``check`` a command of its own, though it is the only one."""
+
+
+@behavior.command(epilog="Example:  python -m orchestrator behavior check sweeps/behaviors/refusal.jsonl")
+def check(
+    file: Annotated[Path, typer.Argument(help="The behavior file.", metavar="FILE")],
+    test: Annotated[Path | None, typer.Option("--test", help="The file with its test prompts, where they lie apart.")] = None,
+    model: Annotated[
+        str, typer.Option("--model", help="Whose chat template renders two prompts: embedded, a folder, or a cached hub model.")
+    ] = "smollm2-135m-instruct",
+    as_json: AsJson = False,
+) -> None:
+    """Say what a behavior file holds, in what its classes differ besides the behavior, and how the model reads its prompts.
+
+    A file that cannot be used ends with exit code 2 and everything that is wrong with it; warnings leave it at 0.
+    """
+    from orchestrator.behaviors import BehaviorFile, read_behavior
+    from orchestrator.behaviors.check import check_behavior
+    from orchestrator.planning.templates import renderer_of
+
+    with input_errors_told():
+        read = read_behavior(file.stem, BehaviorFile(file), None if test is None else BehaviorFile(test))
+        found = check_behavior(read, renderer_of(model))
+        lines = found.lines() if found.rendered else [*found.lines(), f"the chat template of {model} is not at hand"]
+        show(found.as_json(), lines, as_json)
