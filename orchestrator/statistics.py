@@ -24,6 +24,9 @@ Alternative = Literal["two-sided", "greater", "less"]
 EXACT_UP_TO = 200
 """Prompts of an arm up to which a bootstrap is worked out exactly: every resample there is, with its probability."""
 
+EXACT_SUM = 100_000
+"""Differences in all up to which a sign-flip test is worked out exactly."""
+
 RESAMPLES = 10_000
 """Resamples of a bootstrap that is too large for that."""
 
@@ -135,6 +138,59 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
     from scipy.stats import binomtest
 
     return float(binomtest(lost, lost + gained, 0.5).pvalue)
+
+
+def sign_flip(differences: Sequence[int]) -> float:
+    """The two-sided p-value of per-prompt differences under the null that either sign of each is as likely: McNemar's exact test
+    for prompts that were answered several times on each side, equally often.
+
+    ``differences``: the successes among a prompt's answers on one side, less those on the other. Exact where their sum is at
+    most ``EXACT_SUM``, else ``RESAMPLES`` draws (scipy). 1 where no prompt differs.
+    """
+    import numpy as np
+
+    sizes = [abs(one) for one in differences if one]
+    total = sum(sizes)
+    if total == 0:
+        return 1.0
+    if total > EXACT_SUM:
+        from scipy.stats import permutation_test
+
+        rng = np.random.default_rng(SEED)
+        data = (np.array(differences, float),)
+        found = permutation_test(data, np.sum, permutation_type="samples", n_resamples=RESAMPLES, vectorized=True, rng=rng)
+        return float(found.pvalue)
+    chance = np.zeros(total + 1)  # of each sum of the sizes whose sign is positive
+    chance[0] = 1.0
+    for size in sizes:
+        chance = chance / 2 + np.concatenate([np.zeros(size), chance[:-size]]) / 2
+    sums = np.abs(2 * np.arange(total + 1) - total)
+    return min(1.0, float(chance[sums >= abs(sum(differences))].sum()))
+
+
+def clustered(outcomes: Sequence[bool], first: Sequence[bool], prompts: Sequence[object]) -> float:
+    """The two-sided p-value of the difference of two rates whose answers come in clusters, one per prompt.
+
+    ``first`` says of each outcome whether it is of the first side. The difference of the rates over its cluster-robust standard
+    error (statsmodels, with its correction for few clusters), against t with one degree of freedom less than there are prompts.
+    Where all prompts of a side agree there is no such error: then Fisher's exact test with each prompt counted once. 1 for one
+    prompt, and where a side has none.
+    """
+    import numpy as np
+    from statsmodels.regression.linear_model import OLS
+
+    names = {prompt: number for number, prompt in enumerate(dict.fromkeys(prompts))}
+    if len(names) < 2 or len(set(first)) < 2:
+        return 1.0
+    values, side = np.array(outcomes, float), np.array(first, float)
+    groups = np.array([names[prompt] for prompt in prompts])
+    fit = OLS(values, np.column_stack([np.ones(len(side)), side])).fit(
+        cov_type="cluster", cov_kwds={"groups": groups}, use_t=True
+    )
+    if fit.bse[1] > 1e-9:
+        return float(fit.pvalues[1])
+    counts = [(values[side == one].mean(), len(set(groups[side == one]))) for one in (1.0, 0.0)]
+    return fisher(*(number for rate, n in counts for number in (round(rate * n), n)))
 
 
 def holm(p: Sequence[float]) -> tuple[float, ...]:

@@ -13,17 +13,21 @@ from orchestrator.statistics import (
     BootstrapKind,
     Interval,
     TransferEffectiveness,
+    clustered,
     cohens_h,
     effectively_steerable,
     fisher,
     holm,
-    mcnemar,
+    sign_flip,
     transfer_effectiveness,
     wilson,
 )
 
 Outcomes = dict[str, bool]
 """Prompt id -> whether its response counts."""
+
+_Answers = dict[tuple[str, str], list[bool]]
+"""Prompt -> whether each of its responses counts, one per cell."""
 
 Reader = Callable[[CellRow], Outcomes]
 
@@ -51,7 +55,10 @@ AXES = TARGET_AXES + STEERING_AXES
 """What tells two cells apart. ``origin``: whose direction it is (``itself``, or a model); ``place``: where it acts."""
 
 
-POOLED = "cells are taken together: a prompt in several of them counts each time, and the tests take its answers as independent"
+POOLED = (
+    "cells are taken together: the tests are clustered by prompt, since the answers to one prompt are not independent; the "
+    "intervals of rates and of TE take them as if they were"
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,8 @@ class Side:
 
 @dataclass(frozen=True)
 class Paired:
-    """The same ``n`` prompts on both sides: on how many only one side counts, and McNemar's exact p."""
+    """The same ``n`` prompts on both sides, equally often: on how many one side counts more often than the other, and the p,
+    McNemar's exact one, or with several cells a side that of the sign-flip test by prompt."""
 
     n: int
     only_a: int
@@ -100,8 +108,9 @@ class Comparison:
     """A against B. ``points``: A's rate minus B's in percentage points. ``paired`` is None where the
     answers do not pair (a note says why).
 
-    ``te`` is the transferred side over the target's own, when one side is the transfer of the other. ``p_holm`` is the
-    Fisher p adjusted for all comparisons of the table (None: only one). ``differs``: the axes on which the sides differ.
+    ``p`` is Fisher's, or where a side has ``several`` cells that of the test clustered by prompt. ``te`` is the transferred side
+    over the target's own, when one side is the transfer of the other. ``p_holm`` is ``p`` adjusted for all comparisons of the
+    table (None: only one). ``differs``: the axes on which the sides differ.
     """
 
     counted: str
@@ -115,6 +124,11 @@ class Comparison:
     differs: tuple[str, ...]
     notes: tuple[str, ...]
     p_holm: float | None = None
+
+    @property
+    def several(self) -> bool:
+        """Whether a side has several cells, so that a prompt may have several answers."""
+        return len(self.a.rows) > 1 or len(self.b.rows) > 1
 
     @property
     def of_success(self) -> bool:
@@ -160,31 +174,35 @@ def compare(a: Side, b: Side, question: Question, read: Reader) -> Comparison:
     if shared:
         raise InputError.because(f"{len(shared)} cells are on both sides, such as {min(shared)}", f"{a.name} | {b.name}")
     differs = tuple(axis for axis in AXES if _values(a, axis) != _values(b, axis))
-    found = _paired_outcomes(a, b, differs, read)
-    outcomes = None if isinstance(found, str) else found
+    digested = all(row.prompts_sha256 for row in (*a.rows, *b.rows))
+    answers = _answers(a, read, digested), _answers(b, read, digested)
+    paired = _paired(*answers)
+    several = len(a.rows) > 1 or len(b.rows) > 1
     return Comparison(
         counted=question.counted,
         a=a,
         b=b,
         points=100 * (a.rate - b.rate),
-        p=fisher(a.k, a.n, b.k, b.n),
+        p=_clustered(*answers) if several else fisher(a.k, a.n, b.k, b.n),
         h=cohens_h(a.k, a.n, b.k, b.n),
-        paired=None if outcomes is None else _paired(*outcomes),
-        te=_transfer(a, b, outcomes, question.te_kind) if question.counted == "success" else None,
+        paired=None if isinstance(paired, str) else paired,
+        te=_transfer(a, b, question.te_kind, lambda: _paired_outcomes(a, b, differs, read))
+        if question.counted == "success"
+        else None,
         differs=differs,
-        notes=tuple(_notes(a, b, unpaired=found if isinstance(found, str) else "")),
+        notes=tuple(_notes(a, b, unpaired=paired if isinstance(paired, str) else "")),
     )
 
 
 def adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The same with Holm-adjusted p-values, Fisher's and McNemar's each for themselves; one alone needs none."""
+    """The same with Holm-adjusted p-values, the unpaired and the paired each for themselves; one alone needs none."""
     if len(comparisons) < 2:
         return list(comparisons)
-    fisher_p = holm([one.p for one in comparisons])
+    unpaired_p = holm([one.p for one in comparisons])
     paired_p = iter(holm([one.paired.p for one in comparisons if one.paired is not None]))
     return [
         replace(one, p_holm=p, paired=None if one.paired is None else replace(one.paired, p_holm=next(paired_p)))
-        for one, p in zip(comparisons, fisher_p, strict=True)
+        for one, p in zip(comparisons, unpaired_p, strict=True)
     ]
 
 
@@ -202,21 +220,17 @@ def _values(side: Side, axis: str) -> set[object]:
     return {axis_of(row, axis) for row in side.rows}
 
 
-def _paired_outcomes(a: Side, b: Side, differs: Sequence[str], read: Reader) -> tuple[list[bool], list[bool]] | str:
-    """Both sides' outcomes, item i the same prompt under the same other axes; in words why not unless that is so for every
-    response."""
+def _paired_outcomes(a: Side, b: Side, differs: Sequence[str], read: Reader) -> tuple[list[bool], list[bool]] | None:
+    """Both sides' outcomes, item i the same prompt under the same other axes; None unless that is so for every response."""
     common = [axis for axis in AXES if axis not in differs]
     first, second = (_by_condition(side, common) for side in (a, b))
-    several = [side for side, found in ((a, first), (b, second)) if len(found) < len(side.rows)]
-    if several:
-        return f"the cells of {several[0].name} are taken together, so a prompt has several answers there"
-    if first.keys() != second.keys():
-        return "the cells of the two sides are not under the same other conditions, one to one"
+    if len(first) < len(a.rows) or len(second) < len(b.rows) or first.keys() != second.keys():
+        return None
     pairs: tuple[list[bool], list[bool]] = ([], [])
     for key, row in first.items():
         here, there = read(row), read(second[key])
         if here.keys() != there.keys() or not _same_prompts(row, second[key]):
-            return "the two sides were not asked the same prompts"
+            return None
         pairs[0].extend(here.values())
         pairs[1].extend(there[prompt] for prompt in here)
     return pairs
@@ -233,14 +247,34 @@ def _same_prompts(one: CellRow, other: CellRow) -> bool:
     return one.behavior == other.behavior
 
 
-def _paired(first: Sequence[bool], second: Sequence[bool]) -> Paired:
-    only_a = sum(x and not y for x, y in zip(first, second, strict=True))
-    only_b = sum(y and not x for x, y in zip(first, second, strict=True))
-    return Paired(len(first), only_a, only_b, mcnemar(first, second))
+def _answers(side: Side, read: Reader, digested: bool) -> _Answers:
+    """``digested``: prompts are told apart by the digest of their cell's; in folders of before there was one, by the behavior."""
+    found: _Answers = {}
+    for row in side.rows:
+        prompts = (digested and row.prompts_sha256) or row.behavior
+        for prompt, counts in read(row).items():
+            found.setdefault((prompts, prompt), []).append(counts)
+    return found
+
+
+def _clustered(first: _Answers, second: _Answers) -> float:
+    answers = [(counts, side is first, key) for side in (first, second) for key, found in side.items() for counts in found]
+    outcomes, sides, prompts = zip(*answers, strict=True)
+    return clustered(outcomes, sides, prompts)
+
+
+def _paired(first: _Answers, second: _Answers) -> Paired | str:
+    """The paired test; in words why there is none unless every prompt was answered as often on either side."""
+    if first.keys() != second.keys():
+        return "the two sides were not asked the same prompts"
+    if any(len(found) != len(second[key]) for key, found in first.items()):
+        return "a prompt has more answers on one side than on the other"
+    differences = [sum(found) - sum(second[key]) for key, found in first.items()]
+    return Paired(len(first), sum(d > 0 for d in differences), sum(d < 0 for d in differences), sign_flip(differences))
 
 
 def _transfer(
-    a: Side, b: Side, outcomes: tuple[Sequence[bool], Sequence[bool]] | None, kind: BootstrapKind
+    a: Side, b: Side, kind: BootstrapKind, pair: Callable[[], tuple[list[bool], list[bool]] | None]
 ) -> TransferEffectiveness | None:
     """TE of the side that is all transfer over the one that is the target's own; unpaired sides allow only ``independent``."""
     a_transfers, b_transfers = ({row.is_transfer and row.steered for row in side.rows} for side in (a, b))
@@ -249,6 +283,7 @@ def _transfer(
         return None
     if not all(row.steered for row in own.rows) or {row.variant for row in a.rows} != {row.variant for row in b.rows}:
         return None
+    outcomes = pair()
     arms = (_outcomes(a), _outcomes(b)) if outcomes is None else outcomes
     transferred, control = arms if own is b else (arms[1], arms[0])
     return transfer_effectiveness(transferred, control, "independent" if outcomes is None else kind)

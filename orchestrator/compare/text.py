@@ -33,8 +33,14 @@ KIND_WORDS = {
     "te_interval": "95 % interval of TE",
     "contradiction": "one condition, two rates",
 }
+_TESTS = {
+    False: ("Fisher's exact", "McNemar's exact"),
+    True: ("clustered by prompt (cluster-robust t)", "sign-flip by prompt"),
+}
+"""Whether a side has several cells -> the names of the unpaired and of the paired test."""
+
 FOOTNOTE = (
-    "points: A - B, percentage points. p: Fisher's exact, two-sided. h: Cohen's. paired p: McNemar's exact, on the same prompts. "
+    "points: A - B, percentage points. p: {unpaired}, two-sided. h: Cohen's. paired p: {paired}, on the same prompts. "
     "Holm: adjusted for every comparison of the table."
 )
 PAPER_FOOTNOTE = (
@@ -49,7 +55,13 @@ def render_comparisons(comparisons: Sequence[Comparison]) -> list[RenderableType
     told = [render_note(note) for note in notes]
     if len(comparisons) == 1:
         return [*_in_full(comparisons[0]), *told]
-    return [_table(comparisons), Text(FOOTNOTE, style="dim"), *told]
+    return [_table(comparisons), Text(_footnote(comparisons), style="dim"), *told]
+
+
+def _footnote(comparisons: Sequence[Comparison]) -> str:
+    unpaired, paired = zip(*(_TESTS[several] for several in sorted({one.several for one in comparisons})), strict=True)
+    grouped = ", or with several cells a side "
+    return FOOTNOTE.format(unpaired=grouped.join(unpaired), paired=grouped.join(paired))
 
 
 def render_note(note: str) -> RenderableType:
@@ -65,10 +77,11 @@ def comparison_json(one: Comparison) -> dict[str, object]:
         "a": _side_json(one.a),
         "b": _side_json(one.b),
         "points": one.points,
-        "fisher_p": one.p,
-        "fisher_p_holm": one.p_holm,
+        "test": _TESTS[one.several][0],
+        "p": one.p,
+        "p_holm": one.p_holm,
         "cohens_h": one.h,
-        "paired": None if one.paired is None else _paired_json(one.paired),
+        "paired": None if one.paired is None else _paired_json(one.paired, _TESTS[one.several][1]),
         "transfer_effectiveness": te_json(one.te),
         "differs": list(one.differs),
         "notes": list(one.notes),
@@ -136,10 +149,12 @@ def _in_full(one: Comparison) -> list[RenderableType]:
     lines = [f"{name}  {side.name}" for name, side in (("A", one.a), ("B", one.b))]
     rates = [f"   {one.words} {_rate(side)}" + _steerable(one, side) for side in (one.a, one.b)]
     lines = [line for pair in zip(lines, rates, strict=True) for line in pair]
-    lines.append(f"A - B  {one.points:+.1f} points   Fisher's exact p {p_text(one.p)}   Cohen's h {one.h:+.2f}")
+    unpaired, paired = _TESTS[one.several]
+    lines.append(f"A - B  {one.points:+.1f} points   {unpaired} p {p_text(one.p)}   Cohen's h {one.h:+.2f}")
     if one.paired is not None:
-        of = f"{one.paired.only_a} only in A, {one.paired.only_b} only in B"
-        lines.append(f"paired on the same {one.paired.n} prompts: {of}   McNemar's exact p {p_text(one.paired.p)}")
+        only = "more often" if one.several else "only"
+        of = f"{one.paired.only_a} {only} in A, {one.paired.only_b} {only} in B"
+        lines.append(f"paired on the same {one.paired.n} prompts: {of}   {paired} p {p_text(one.paired.p)}")
     if one.te is not None:
         how = f"{one.te.kind} bootstrap over prompts" + (", exact" if one.te.exact else "")
         lines.append(f"transfer effectiveness {effectiveness_text(one.te)}   95 %, {how}")
@@ -212,9 +227,9 @@ def _side_json(side: Side) -> dict[str, object]:
     }
 
 
-def _paired_json(paired: Paired) -> dict[str, object]:
+def _paired_json(paired: Paired, test: str) -> dict[str, object]:
     counts = {"prompts": paired.n, "only_a": paired.only_a, "only_b": paired.only_b}
-    return {**counts, "mcnemar_p": paired.p, "mcnemar_p_holm": paired.p_holm}
+    return {**counts, "test": test, "p": paired.p, "p_holm": paired.p_holm}
 
 
 def _beside_table(paper: PaperTable, ours: Sequence[Beside]) -> Table:

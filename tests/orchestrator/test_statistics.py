@@ -10,16 +10,18 @@ from fractions import Fraction
 from itertools import combinations, product
 from random import Random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom, binomtest, norm
+from scipy.stats import binom, binomtest, norm, permutation_test
 
 from orchestrator import statistics
 from orchestrator.statistics import (
     BootstrapKind,
     Interval,
     TransferEffectiveness,
+    clustered,
     cohens_h,
     effectively_steerable,
     effectiveness_text,
@@ -30,6 +32,7 @@ from orchestrator.statistics import (
     p_text,
     percent_text,
     rate_text,
+    sign_flip,
     transfer_effectiveness,
     wilson,
 )
@@ -165,6 +168,46 @@ def test_mcnemar_counts_every_way_to_flip_the_differing_prompts(pairs: list[tupl
     first, second = [a for a, _ in pairs], [b for _, b in pairs]
     assert mcnemar(first, second) == pytest.approx(float(Fraction(extreme, 2 ** len(differing))))
     assert mcnemar(first, second) == mcnemar(second, first)
+
+
+@given(st.lists(st.integers(-4, 4), min_size=2, max_size=9))
+@settings(max_examples=40, deadline=None)
+def test_sign_flips_are_scipys(differences: list[int]) -> None:
+    values = (np.array(differences, float),)
+    oracle = permutation_test(values, np.sum, permutation_type="samples", n_resamples=np.inf, vectorized=True)
+    assert sign_flip(differences) == pytest.approx(oracle.pvalue if any(differences) else 1.0)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40))
+@settings(max_examples=40, deadline=None)
+def test_of_one_answer_per_prompt_they_are_mcnemars(pairs: list[tuple[bool, bool]]) -> None:
+    assert sign_flip([a - b for a, b in pairs]) == pytest.approx(mcnemar(*zip(*pairs, strict=True)))
+
+
+def test_very_many_sign_flips_are_drawn() -> None:
+    assert sign_flip([60_000] * 20) < 0.001
+    assert sign_flip([60_000, -60_000] * 10) == pytest.approx(1, abs=0.05)
+
+
+def test_clusters_that_agree_are_counted_once() -> None:
+    sides, prompts = [True] * 12 + [False] * 12, [f"a{n % 4}" for n in range(12)] + [f"b{n % 4}" for n in range(12)]
+    assert clustered([True] * 12 + [False] * 12, sides, prompts) == pytest.approx(fisher(4, 4, 0, 4))
+    assert clustered([True] * 24, sides, prompts) == 1.0
+    assert clustered([True, False], [True, False], ["one", "one"]) == 1.0
+    assert clustered([True, False], [True, True], ["one", "two"]) == 1.0
+
+
+def test_clustered_by_prompt_keeps_its_level_where_fisher_does_not() -> None:
+    """No difference between the sides, but prompts that are easy or hard, each answered 20 times: 5 % should be called one."""
+    draws, false, naive = np.random.default_rng(1), 0, 0
+    sides, prompts = [number < 300 for number in range(600)], [number // 20 for number in range(600)]
+    for _ in range(200):
+        easy = draws.beta(0.5, 0.5, 30)
+        outcomes = draws.random(600) < easy[prompts]
+        false += clustered(outcomes.tolist(), sides, prompts) < 0.05
+        naive += fisher(int(outcomes[:300].sum()), 300, int(outcomes[300:].sum()), 300) < 0.05
+    assert binom.sf(false - 1, 200, 0.05) > 0.001
+    assert naive > 80
 
 
 def test_mcnemar_sees_what_fisher_cannot() -> None:

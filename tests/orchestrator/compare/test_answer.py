@@ -54,9 +54,9 @@ def test_the_same_as_json(compare: Callable[..., Result]) -> None:
     content = as_json(compare("RESULTS", "layer=15,multiplier=8", "baseline", "--json"))
     (one,) = content["comparisons"]
     assert (one["a"]["k"], one["a"]["n"], one["b"]["k"]) == (9, 10, 0)
-    assert one["fisher_p"] == pytest.approx(2 / 16796, rel=0.5)
-    assert one["paired"] == {"prompts": 10, "only_a": 9, "only_b": 0, "mcnemar_p": 2 / 2**9, "mcnemar_p_holm": None}
-    assert one["fisher_p_holm"] is None
+    assert one["p"] == pytest.approx(2 / 16796, rel=0.5)
+    assert one["paired"] == {"prompts": 10, "only_a": 9, "only_b": 0, "test": "McNemar's exact", "p": 2 / 2**9, "p_holm": None}
+    assert one["p_holm"] is None
     assert one["transfer_effectiveness"] is None
     assert content["notes"] == []
 
@@ -79,7 +79,7 @@ def test_levels_with_holm(compare: Callable[..., Result]) -> None:
     found = {one["a"]["selection"]: one for one in content["comparisons"]}
     assert set(found) == {"layer=12, multiplier=2", "layer=12, multiplier=8"}
     worst = found["layer=12, multiplier=8"]
-    assert worst["fisher_p_holm"] == pytest.approx(2 * worst["fisher_p"])
+    assert worst["p_holm"] == pytest.approx(2 * worst["p"])
     told = compare("RESULTS", "--by", "layer", "--against", "15", "--where", "steered").output
     assert max(len(line) for line in told.splitlines() if "Fisher" not in line) <= 80
     for part in ("B: layer=15", "layer=12", "multiplier=8", "90 9/10", "[59.6, 98.2]", "-80.0", "Holm"):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 import pytest
-from scipy.stats import fisher_exact
+from scipy.stats import fisher_exact, permutation_test, ttest_rel
+from scipy.stats import t as student
 
 from orchestrator.compare.comparison import Comparison, Outcomes, Question, adjusted, compare, side_of
 from orchestrator.errors import InputError
@@ -58,17 +61,12 @@ def test_other_prompts_are_not(other: CellRow) -> None:
 def test_why_there_is_no_paired_test() -> None:
     several = [made("aaaa", 3, 4, multiplier=4.0), made("bbbb", 2, 4, multiplier=8.0)]
     told = against(several, [unsteered("cccc", 1, 4)]).notes[-1]
-    assert told == "no paired test: the cells of a are taken together, so a prompt has several answers there"
+    assert told == "no paired test: a prompt has more answers on one side than on the other"
     other = against([made("aaaa", 3, 4, prompts_sha256="x")], [made("bbbb", 3, 4, multiplier=20.0, prompts_sha256="y")])
     assert other.notes[-1] == "no paired test: the two sides were not asked the same prompts"
-    crossed = [made("dddd", 3, 4, multiplier=4.0, intervention="ablation", quantization="int8")]
-    crossed += [made("eeee", 3, 4, multiplier=8.0, quantization="int8")]
-    straight = [made("ffff", 3, 4, multiplier=4.0), made("gggg", 3, 4, multiplier=8.0, intervention="ablation")]
-    note = against(straight, crossed).notes[-1]
-    assert note == "no paired test: the cells of the two sides are not under the same other conditions, one to one"
 
 
-def test_groups_are_counted_together_and_paired_by_what_they_share() -> None:
+def test_groups_are_counted_together_and_tested_by_prompt() -> None:
     whole = [made("aaaa", 3, 10, multiplier=4.0), made("bbbb", 5, 10, multiplier=8.0)]
     quantized = [
         made("cccc", 5, 10, multiplier=8.0, quantization="int8"),
@@ -76,11 +74,33 @@ def test_groups_are_counted_together_and_paired_by_what_they_share() -> None:
     ]
     found = against(whole, quantized)
     assert (found.a.k, found.a.n, found.b.k, found.b.n) == (8, 20, 6, 20)
-    assert found.p == pytest.approx(fisher_exact([[8, 12], [6, 14]]).pvalue)
+    first, second = ([sum(number < k for k in ks) for number in range(10)] for ks in ((3, 5), (5, 1)))
+    paired_t = ttest_rel(first, second)
+    corrected = paired_t.statistic * math.sqrt((40 - 2) / (40 - 1))  # statsmodels counts the two coefficients
+    assert found.p == pytest.approx(2 * student.sf(abs(corrected), 9))
     assert found.paired is not None
-    assert (found.paired.n, found.paired.only_a, found.paired.only_b) == (20, 2, 0)
-    assert any("taken together" in note for note in found.notes)
-    assert against(whole, quantized[:1]).paired is None
+    differences = np.subtract(first, second)
+    oracle = permutation_test((differences,), np.sum, permutation_type="samples", n_resamples=np.inf, vectorized=True)
+    assert found.paired.p == pytest.approx(oracle.pvalue)
+    assert (found.paired.n, found.paired.only_a, found.paired.only_b) == (10, 2, 0)
+    assert any("clustered by prompt" in note for note in found.notes)
+    uneven = against(whole, quantized[:1])
+    assert uneven.paired is None
+    assert "more answers on one side" in uneven.notes[-1]
+
+
+def test_a_prompt_in_several_cells_is_no_new_evidence() -> None:
+    """Ten cells a side that repeat one answer per prompt say what one cell says."""
+    one = against([made("aaaa", 8, 10)], [made("bbbb", 3, 10, quantization="int8")])
+    ours = [made(f"a{number:03}", 8, 10, multiplier=number) for number in range(10)]
+    theirs = [made(f"b{number:03}", 3, 10, multiplier=number, quantization="int8") for number in range(10)]
+    ten = against(ours, theirs)
+    assert one.paired is not None
+    assert ten.paired is not None
+    assert ten.paired.p == one.paired.p
+    assert one.p > 0.03
+    assert fisher_exact([[80, 20], [30, 70]]).pvalue < 1e-10
+    assert ten.p > 0.01
 
 
 def test_transfer_effectiveness_of_a_transfer_over_the_targets_own() -> None:
