@@ -5,11 +5,10 @@ from __future__ import annotations
 from orchestrator.scoring.finding import Finding
 from orchestrator.scoring.garbled import garbled
 from orchestrator.scoring.label import LABELS, Label
+from orchestrator.scoring.options import clipped
 from orchestrator.scoring.refusal import refusal
+from orchestrator.scoring.rules import RULES_VERSION
 from orchestrator.scoring.thoughts import Spoken, told_apart
-
-MAX_CHARS = 100_000
-"""Longer responses are judged by their first and last halves of this; a sweep's responses are some hundred tokens long."""
 
 
 class TextClassifier:
@@ -21,7 +20,7 @@ class TextClassifier:
     """
 
     name = "text"
-    version = "3"
+    version = RULES_VERSION
     labels = LABELS
 
     def label(self, prompt_id: str, prompt: str, response: str, finish_reason: str) -> Label:
@@ -45,8 +44,7 @@ def _unanswered(spoken: Spoken, finish_reason: str) -> tuple[str, Finding] | Non
 
 
 def _judged(answer: str) -> tuple[str, Finding]:
-    half = MAX_CHARS // 2
-    text = answer if len(answer) <= MAX_CHARS else answer[:half] + answer[-half:]
+    text = clipped(answer)
     if (found := garbled(text)) is not None:
         return "garbled", found
     if (found := refusal(text)) is not None:

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from actors.types import DATE, DType, ExtractorName, Quantization
 from orchestrator.cells import Scope
+from orchestrator.errors import fault
 from orchestrator.planning.devices import ACCELERATORS
 from orchestrator.planning.shapes import MAX_LAYERS, MAX_SIZE
 from orchestrator.sweep_file.fields import (
@@ -30,7 +31,6 @@ from orchestrator.sweep_file.fields import (
     Strength,
     Text,
     Variable,
-    fault,
     named,
 )
 
