@@ -18,6 +18,7 @@ from orchestrator.scoring.options import LabelText, ScorerOptions, scorer_id
 from orchestrator.scoring.score import Labels, Scale, Score
 
 _REFERENCE = re.compile(r"(?P<file>.+\.py):(?P<name>[A-Za-z_]\w*)")
+_LONGEST = 1000
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_.]")
 
 
@@ -75,21 +76,33 @@ def _module(file: Path, reference: str) -> tuple[Any, str]:
 
 
 class OwnScorer:
-    """A function ``(prompt, response) -> label | number | (either, evidence)``; what it raises is passed on."""
+    """A function ``(prompt, response) -> label | number | (either, evidence)``. Where it raises, or gives what it has not
+    declared, the score has neither label nor value, and the error as evidence."""
 
     def __init__(self, own_id: str, says: Labels | Scale, function: Callable[[str, str], Any]) -> None:
         self.id, self.says = own_id, says
         self._function = function
 
     def score(self, prompt_id: str, prompt: str, answer: str) -> Score:
-        """What the function says; ``UndeclaredError`` for a label that it did not declare, or for what is no finite number."""
-        said = self._function(prompt, answer)
-        said, evidence = said if isinstance(said, tuple) and len(said) == 2 else (said, {})
-        told = json.dumps(evidence, ensure_ascii=False, default=str)
+        """What the function says."""
+        try:
+            label, value, evidence = self._said(self._function(prompt, answer))
+        except Exception as error:  # noqa: BLE001  # whatever the user's own code raises is told with the response that it is of
+            label, value, evidence = None, None, _shown({"error": f"{type(error).__name__}: {error}"})
+        return Score(prompt_id, label, value, evidence, self.id)
+
+    def _said(self, given: object) -> tuple[str | None, float | None, str]:
+        said, evidence = given if isinstance(given, tuple) and len(given) == 2 else (given, {})
         if isinstance(self.says, Labels):
-            if said not in self.says.names:
-                raise UndeclaredError(f"{self.id} gave {said!r}; declared: {', '.join(self.says.names)}")
-            return Score(prompt_id, said, None, told, self.id)
+            if not isinstance(said, str) or said not in self.says.names:
+                raise UndeclaredError(f"gave {said!r}; declared: {', '.join(self.says.names)}")
+            return said, None, _shown(evidence)
         if isinstance(said, bool) or not isinstance(said, int | float) or not math.isfinite(said):
-            raise UndeclaredError(f"{self.id} gave {said!r}, which is no finite number, and has declared no labels")
-        return Score(prompt_id, None, float(said), told, self.id)
+            raise UndeclaredError(f"gave {said!r}, which is no finite number, and has declared no labels")
+        return None, float(said), _shown(evidence)
+
+
+def _shown(evidence: object) -> str:
+    """Evidence as a JSON object of at most ``_LONGEST`` characters."""
+    told = json.dumps(evidence if isinstance(evidence, dict) else {"evidence": evidence}, ensure_ascii=False, default=str)
+    return told if len(told) <= _LONGEST else json.dumps({"evidence": told[:_LONGEST]}, ensure_ascii=False)

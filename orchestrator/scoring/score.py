@@ -8,7 +8,8 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Score:
-    """What one scorer says of one answer: a ``label``, or a ``value`` on its scale; the other one is None.
+    """What one scorer says of one answer: a ``label``, or a ``value`` on its scale; the other one is None, and
+    both are where a scorer of the user's own has failed.
 
     ``evidence`` is a JSON object: what decided. ``scorer`` is the scorer's id.
     """

@@ -26,7 +26,8 @@ class TextClassifier:
     def label(self, prompt_id: str, prompt: str, response: str, finish_reason: str) -> Label:
         """The label of ``response``, with the rule that decided as evidence. Deterministic; never raises."""
         spoken = told_apart(response)
-        name, finding = _unanswered(spoken, finish_reason) or _judged(spoken.answer)
+        none = unanswered(spoken, finish_reason)
+        name, finding = _judged(spoken.answer) if none is None else ("no_answer", none)
         if spoken.thought is not None:
             finding.measured["thought_characters"] = len(spoken.thought)
         answer = None if spoken.answer == response else spoken.answer
@@ -34,13 +35,13 @@ class TextClassifier:
         return Label(prompt_id, name, finding.evidence(), f"{self.name}@{self.version}", answer, outcome=outcome)
 
 
-def _unanswered(spoken: Spoken, finish_reason: str) -> tuple[str, Finding] | None:
-    """Whether there is no answer but only a thought: cut off, or never closed."""
+def unanswered(spoken: Spoken, finish_reason: str) -> Finding | None:
+    """How it shows that there is no answer but only a thought: cut off, or never closed. None where there is an answer."""
     if spoken.thought is None or spoken.answer:
         return None
     if finish_reason == "length":
-        return "no_answer", Finding("no_answer:cut_off_in_thought" if spoken.open else "no_answer:cut_off_after_thought")
-    return ("no_answer", Finding("no_answer:stopped_in_thought")) if spoken.open else None
+        return Finding("no_answer:cut_off_in_thought" if spoken.open else "no_answer:cut_off_after_thought")
+    return Finding("no_answer:stopped_in_thought") if spoken.open else None
 
 
 def _judged(answer: str) -> tuple[str, Finding]:

@@ -11,7 +11,6 @@ from pydantic import ValidationError
 
 from orchestrator.errors import InputError
 from orchestrator.scoring import CLASSIFIERS
-from orchestrator.scoring.own import UndeclaredError
 from orchestrator.scoring.registry import SCORERS, make_scorer
 from tests.orchestrator.scoring.labelled import load
 
@@ -114,6 +113,9 @@ def share(prompt, response):
 
 def wrong(prompt, response):
     return "neither"
+
+def raising(prompt, response):
+    return 1 / 0
 """
 
 
@@ -127,11 +129,15 @@ def test_a_scorer_of_ones_own(tmp_path: Path) -> None:
     assert make_scorer("mine.py:shouting", {"labels": ["loud", "calm"]}, tmp_path).id != loud.id, "its file has changed"
 
 
-def test_what_a_scorer_of_ones_own_may_not_say(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["wrong", "raising"])
+@pytest.mark.parametrize("options", [{"labels": ["loud", "calm"]}, {}])
+def test_where_a_scorer_of_ones_own_fails_the_error_is_its_evidence(
+    name: str, options: Mapping[str, object], tmp_path: Path
+) -> None:
     (tmp_path / "mine.py").write_text(OWN)
-    for options in ({"labels": ["loud", "calm"]}, {}):
-        with pytest.raises(UndeclaredError, match="neither"):
-            said("mine.py:wrong", options, "hello", tmp_path)
+    score = make_scorer(f"mine.py:{name}", options, tmp_path).score("p", "", "hello")
+    assert (score.label, score.value) == (None, None)
+    assert {"wrong": "neither", "raising": "ZeroDivisionError"}[name] in score.evidence
 
 
 def test_a_file_that_cannot_be_used_is_told(tmp_path: Path) -> None:
