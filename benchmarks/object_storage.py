@@ -27,6 +27,7 @@ from orchestrator.recorder import Recorder
 from orchestrator.scheduling.board import Board
 from orchestrator.scheduling.durable import DurablePool
 from orchestrator.scoring import CLASSIFIERS
+from orchestrator.scoring.verdict import Scoring
 from orchestrator.storage import Place, S3Url
 from orchestrator.store import Store
 
@@ -108,7 +109,7 @@ def cells_per_second(place: Place, count: int, threads: int) -> tuple[float, flo
     cells = [_cell(number) for number in range(count)]
     store, plan = Store(place), _plan(cells)
     board = Board(plan)
-    with store.lock(), Recorder(store, CLASSIFIERS["text"], (), threads) as recorder:
+    with store.lock(), Recorder(store, Scoring(CLASSIFIERS["text"]), (), threads) as recorder:
         store.write_plan(plan)
         board.start(board.of(None), "worker-0")
         finished = FinishedPool(cells)

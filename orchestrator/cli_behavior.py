@@ -32,7 +32,7 @@ def check(
     """
     from orchestrator.behaviors import BehaviorFile, read_behavior
     from orchestrator.behaviors.check import check_behavior
-    from orchestrator.planning.templates import renderer_of
+    from orchestrator.models.templates import renderer_of
 
     with input_errors_told():
         read = read_behavior(file.stem, BehaviorFile(file), None if test is None else BehaviorFile(test))

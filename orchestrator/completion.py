@@ -11,9 +11,9 @@ from actors.types import Failure
 from orchestrator.plan import Plan
 from orchestrator.plan_with_results import plan_with_results
 from orchestrator.planning.choices import encode_choices
-from orchestrator.rescoring import relabel, signature
+from orchestrator.rescoring import relabel
 from orchestrator.scheduling.board import Board
-from orchestrator.scoring import CLASSIFIERS
+from orchestrator.scoring.uses import scoring_of
 from orchestrator.store import Lacking, Store
 from orchestrator.sweep import Sweep
 
@@ -32,7 +32,7 @@ class Progress:
     def __init__(self, sweep: Sweep, store: Store, plan: Plan, board: Board) -> None:
         self._sweep, self._store = sweep, store
         self.plan, self.board = plan, board
-        self._classifier = CLASSIFIERS[plan.classifier]
+        self._scoring = scoring_of(plan.classifier, plan.scorers)
         self._before = board.finished_ids()
         self._losses: Counter[str] = Counter()
         self._lost: tuple[str, ...] = ()
@@ -75,10 +75,10 @@ class Progress:
         for _ in range(ROUNDS):
             self._store.clear_the_way()
             self.compact()
-            self._lacking = self._store.lacking(signature(self._classifier))
+            self._lacking = self._store.lacking(self._scoring.signature)
             if not self._lacking:
                 break
-            relabel(self._store, self._classifier, self._lacking.unlabelled)
+            relabel(self._store, self._scoring, self._lacking.unlabelled)
             if self._lacking.tables:
                 _LOG.warning("tables are made anew: %s", self._lacking)
                 self._store.forget_tables()

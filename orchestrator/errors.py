@@ -8,8 +8,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.program import EXIT_MACHINE
+
+if TYPE_CHECKING:
+    from pydantic_core import PydanticCustomError
 
 EXIT_CODE = 2
 _SHOWN = 80
@@ -58,6 +62,13 @@ class InputError(Exception):
 
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.problems)
+
+
+def fault(message: str, allowed: str = "", nearest: str = "") -> PydanticCustomError:
+    """A validation error of a pydantic model in our own words; ``sweep_file.problems`` makes a problem of it."""
+    from pydantic_core import PydanticCustomError  # most commands read no sweep file
+
+    return PydanticCustomError("sweep", "{message}", {"message": message, "allowed": allowed, "nearest": nearest})
 
 
 class MachineError(InputError):

@@ -18,6 +18,7 @@ from orchestrator.planning.costs import DEFAULT_COSTS, Costs
 from orchestrator.planning.estimate import Estimate, VariantCost, estimate_plan, memory_limit, weight_bytes
 from orchestrator.planning.grid import IncomparablePair
 from orchestrator.planning.grids import Deferred, GridsPlan, plan_grids
+from orchestrator.scoring.uses import ScorerUse
 from orchestrator.sweep import Sweep
 from orchestrator.sweep_file.resolve import ModelVariant
 
@@ -48,6 +49,7 @@ class Plan:
     ``choices``: the settings taken from finished cells; ``deferred``: what cannot be planned (yet), with the reason.
     ``in_sample``: cell id -> is its rate measured on the prompts that choose a setting? Cells that have no part in a choice
     are not in it. ``estimate`` covers the cells and at most those that may follow.
+    ``scorers``: by behavior, of those that name one; all others are labelled by ``classifier``.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Plan:
     choices: tuple[Choice, ...] = ()
     deferred: tuple[Deferred, ...] = ()
     in_sample: Mapping[str, bool] = field(default_factory=dict)
+    scorers: Mapping[str, ScorerUse] = field(default_factory=dict)
 
     def model(self, variant: str) -> PlannedModel:
         """The planned model of a variant id; KeyError when the plan has none such."""
@@ -107,6 +110,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[str, Tally] | None = None, costs: C
         choices=found.choices,
         deferred=found.deferred,
         in_sample=found.in_sample,
+        scorers=sweep.scorers,
     )
 
 

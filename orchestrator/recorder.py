@@ -17,6 +17,7 @@ from orchestrator.cells import Cell, DirectionSpec, variant_id
 from orchestrator.records.rows import SteeredAt
 from orchestrator.scheduling.jobs import located
 from orchestrator.scoring import Classifier, Label
+from orchestrator.scoring.verdict import Scoring
 from orchestrator.storage import StorageError
 from orchestrator.store import Store, UnreadableFileError
 from orchestrator.wordings import Wordings, mixture
@@ -53,8 +54,8 @@ class Recorder:
     """The scheduler's ``Recorder`` over a results folder. Leaving it waits until all that was begun is stored; after an
     interrupt, or when the storage refuses, until what is under way has ended. ``threads``: how many store what was begun."""
 
-    def __init__(self, store: Store, classifier: Classifier, listeners: Sequence[Listener], threads: int = 0) -> None:
-        self._store, self._classifier, self._listeners = store, classifier, listeners
+    def __init__(self, store: Store, scoring: Scoring, listeners: Sequence[Listener], threads: int = 0) -> None:
+        self._store, self._scoring, self._listeners = store, scoring, listeners
         self._loads: dict[str, dict[str, str]] = {}
         self._threads = ThreadPoolExecutor(max(1, threads), "store")
         self._begun: dict[str, Future[list[Label]]] = {}
@@ -124,8 +125,9 @@ class Recorder:
 
     def _write(self, cell: Cell, result: CellResult, attempt: int) -> list[Label]:
         self._store.write_responses(cell, result, attempt, steered=self._steered_at(cell))
-        labels = label_responses(self._classifier, result.responses)
-        self._store.write_labels(cell.id, labels, self._classifier.labels)
+        classifier = self._scoring.of(cell.labels.behavior)
+        labels = label_responses(classifier, result.responses)
+        self._store.write_labels(cell.id, labels, classifier.labels)
         return labels
 
     def _with_load(self, result: CellResult) -> CellResult:

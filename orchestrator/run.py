@@ -38,7 +38,7 @@ from orchestrator.scheduler import Scheduler, Settings, TooManyFailuresError
 from orchestrator.scheduling.attempts import MaxFailures
 from orchestrator.scheduling.board import Board, State
 from orchestrator.scheduling.durable import DurablePool
-from orchestrator.scoring import CLASSIFIERS
+from orchestrator.scoring.uses import scoring_of
 from orchestrator.storage import Place
 from orchestrator.storage.errors import EXIT_STORAGE
 from orchestrator.store import PageState, Store
@@ -130,7 +130,7 @@ def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunS
         session = _session(prepared, options, console, ending)
         store.write_sweep(f"{ORIGIN}{prepared.path.absolute()}\n{prepared.sweep.text}")
         store.write_plan(prepared.plan)
-        label_what_is_not(store, CLASSIFIERS[prepared.plan.classifier])
+        label_what_is_not(store, scoring_of(prepared.plan.classifier, prepared.plan.scorers))
         progress = Progress(prepared.sweep, store, prepared.plan, prepared.board())
         ended, message = _run_items(prepared, progress, session)
         if ended == "finished" and (short := progress.shortfall()):
@@ -198,7 +198,7 @@ def _run_items(prepared: Prepared, progress: Progress, session: _Session) -> tup
     tracker = _tracker(prepared, progress, driver)
     session.ending.callback(lambda: tracker.finish(_totals(progress.board), store))
     display = make_display(plan, board, console, options.quiet)
-    recorder = Recorder(store, CLASSIFIERS[plan.classifier], (display, tracker, session.journal), store.writers)
+    recorder = Recorder(store, scoring_of(plan.classifier, plan.scorers), (display, tracker, session.journal), store.writers)
     if not options.quiet:
         console.print(f"starting workers ({options.pool or prepared.sweep.pool.kind})")
     ended: Ended = "finished"

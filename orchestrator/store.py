@@ -214,12 +214,13 @@ class Store:
         """
         return compact(self._folder, self.planned())
 
-    def lacking(self, classifier: str | None = None) -> Lacking:
-        """What the tables on the disk lack of what is finished, and of labels by ``classifier`` (``name@version``; None: by any).
+    def lacking(self, signature: Callable[[str], str] | None = None) -> Lacking:
+        """What the tables on the disk lack of what is finished, and of labels by what labels each behavior: ``signature`` says
+        its ``name@version`` (None: by any).
 
         Reads all of them. A damaged one is moved away. InputError when the folder has no plan.
         """
-        return lacking(self._folder, self.planned(), Expected(self.done_cells() | self.done_directions(), classifier))
+        return lacking(self._folder, self.planned(), Expected(self.done_cells() | self.done_directions(), signature))
 
     def forget_tables(self) -> None:
         """The next ``compact`` makes every table anew."""

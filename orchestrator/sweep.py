@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from actors.types import EngineOptions
 from orchestrator.cells import Options
 from orchestrator.errors import InputError, Problem
+from orchestrator.scoring.uses import ScorerUse
 from orchestrator.storage import Place, place_of
 from orchestrator.sweep_file.problems import problem_at, problems_of
 from orchestrator.sweep_file.resolve import BehaviorPrompts, Grid, ModelVariant, resolve
@@ -21,7 +23,8 @@ from orchestrator.sweep_file.yaml_text import Document, read_yaml
 class Sweep:
     """A valid sweep. ``settings`` is the file key by key; ``document`` its text and lines; the rest is what it refers to.
 
-    ``grids`` in the file's order; ``models``, ``behaviors`` and ``methods`` are those of all grids.
+    ``grids`` in the file's order; ``models``, ``behaviors`` and ``methods`` are those of all grids; ``scorers``
+    by the key of their behavior, where it names one.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Sweep:
     grids: tuple[Grid, ...]
     unused: tuple[str, ...]
     results: Place
+    scorers: Mapping[str, ScorerUse] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -94,7 +98,16 @@ def load_sweep(path: Path) -> Sweep:
     name = settings.name or path.stem
     results = Path("results") / name if settings.results is None else place_of(settings.results, path.parent)
     return Sweep(
-        name, document, settings, found.models, found.behaviors, found.methods, found.grids, found.unused, results=results
+        name,
+        document,
+        settings,
+        found.models,
+        found.behaviors,
+        found.methods,
+        found.grids,
+        found.unused,
+        results=results,
+        scorers=found.scorers,
     )
 
 

@@ -18,7 +18,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Lacking:
-    """Why the tables are not what they should be, table by table, and the finished cells that have no labels of ``classifier``.
+    """Why the tables are not what they should be, table by table, and the finished cells that have no labels of their scorer.
 
     Empty, and so false, when the tables hold every finished cell with all its responses, and every direction set.
     """
@@ -36,10 +36,11 @@ class Lacking:
 
 @dataclass(frozen=True)
 class Expected:
-    """What the tables should hold: all ``finished`` items, labelled by ``classifier`` (``name@version``; None: by any)."""
+    """What the tables should hold: all ``finished`` items, labelled by what labels their behavior: ``signature`` says
+    its ``name@version`` (None: by any)."""
 
     finished: Collection[str]
-    classifier: str | None = None
+    signature: Callable[[str], str] | None = None
 
 
 def lacking(folder: Folder, planned: PlannedCells, expected: Expected) -> Lacking:
@@ -57,7 +58,7 @@ def lacking(folder: Folder, planned: PlannedCells, expected: Expected) -> Lackin
         _told(folder.direction_table, None if found is None else len(found & sets), len(sets), "direction sets"),
         _told(folder.transfers, transfers, steered_by_others, "transfer cells"),
     )
-    return Lacking(tuple(filter(None, told)), _unlabelled(rows or (), expected.classifier))
+    return Lacking(tuple(filter(None, told)), _unlabelled(rows or (), expected.signature))
 
 
 def _cells(table: StoredFile, found: Sequence[str] | None, wanted: Sequence[str]) -> str:
@@ -90,8 +91,8 @@ def _told(table: StoredFile, found: int | None, wanted: int, what: str) -> str:
     return "" if found == wanted else f"{table.name} holds {found} of {wanted} {what}"
 
 
-def _unlabelled(rows: Sequence[CellRow], classifier: str | None) -> tuple[str, ...]:
-    known = (row.labelled if classifier is None else row.classifier == classifier for row in rows)
+def _unlabelled(rows: Sequence[CellRow], signature: Callable[[str], str] | None) -> tuple[str, ...]:
+    known = (row.labelled if signature is None else row.classifier == signature(row.behavior) for row in rows)
     return tuple(row.cell_id for row, is_known in zip(rows, known, strict=True) if not is_known)
 
 

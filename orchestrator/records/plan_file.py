@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from orchestrator.cells import DirectionSpec, variant_id
@@ -12,6 +13,7 @@ from orchestrator.columns import row_of
 from orchestrator.errors import InputError
 from orchestrator.json_text import parse_json
 from orchestrator.records.rows import CellAxes, axes_of, digest_of
+from orchestrator.scoring.uses import ScorerUse
 from orchestrator.storage import Readable, UnreadableFileError
 
 if TYPE_CHECKING:
@@ -59,7 +61,8 @@ class PlannedVariant:
 
 @dataclass(frozen=True)
 class PlannedCells:
-    """What ``plan.json`` says. ``cells`` stand in the plan's order, which is the order of every results table."""
+    """What ``plan.json`` says. ``cells`` stand in the plan's order, which is the order of every results table. ``scorers``: by
+    behavior, of those that name one."""
 
     name: str
     classifier: str
@@ -68,6 +71,7 @@ class PlannedCells:
     models: tuple[PlannedVariant, ...]
     warnings: tuple[str, ...]
     incomparable: tuple[PlannedPair, ...] = ()
+    scorers: Mapping[str, ScorerUse] = field(default_factory=dict)
 
     def named(self, variant: str) -> str:
         """The name of a model variant; its id when the plan has none such."""
@@ -93,6 +97,7 @@ def planned_cells(plan: Plan) -> PlannedCells:
         incomparable=tuple(
             PlannedPair(pair.source, pair.target, pair.source_width, pair.target_width, pair.reason) for pair in plan.incomparable
         ),
+        scorers=plan.scorers,
     )
 
 
@@ -142,6 +147,7 @@ def _planned(content: dict[str, Any]) -> PlannedCells:
         models=tuple(row_of(PlannedVariant, model) for model in content["models"]),
         warnings=tuple(content["warnings"]),
         incomparable=tuple(row_of(PlannedPair, pair) for pair in content.get("incomparable", ())),
+        scorers={key: ScorerUse(**use) for key, use in content.get("scorers", {}).items()},
     )
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from orchestrator.scoring.finding import Finding
 from orchestrator.scoring.garbled import garbled
 from orchestrator.scoring.label import LABELS, Label
+from orchestrator.scoring.options import clipped
 from orchestrator.scoring.refusal import refusal
+from orchestrator.scoring.rules import RULES_VERSION
 from orchestrator.scoring.thoughts import Spoken, told_apart
-
-MAX_CHARS = 100_000
-"""Longer responses are judged by their first and last halves of this; a sweep's responses are some hundred tokens long."""
 
 
 class TextClassifier:
@@ -21,13 +20,14 @@ class TextClassifier:
     """
 
     name = "text"
-    version = "3"
+    version = RULES_VERSION
     labels = LABELS
 
     def label(self, prompt_id: str, prompt: str, response: str, finish_reason: str) -> Label:
         """The label of ``response``, with the rule that decided as evidence. Deterministic; never raises."""
         spoken = told_apart(response)
-        name, finding = _unanswered(spoken, finish_reason) or _judged(spoken.answer)
+        none = unanswered(spoken, finish_reason)
+        name, finding = _judged(spoken.answer) if none is None else ("no_answer", none)
         if spoken.thought is not None:
             finding.measured["thought_characters"] = len(spoken.thought)
         answer = None if spoken.answer == response else spoken.answer
@@ -35,18 +35,17 @@ class TextClassifier:
         return Label(prompt_id, name, finding.evidence(), f"{self.name}@{self.version}", answer, outcome=outcome)
 
 
-def _unanswered(spoken: Spoken, finish_reason: str) -> tuple[str, Finding] | None:
-    """Whether there is no answer but only a thought: cut off, or never closed."""
+def unanswered(spoken: Spoken, finish_reason: str) -> Finding | None:
+    """How it shows that there is no answer but only a thought: cut off, or never closed. None where there is an answer."""
     if spoken.thought is None or spoken.answer:
         return None
     if finish_reason == "length":
-        return "no_answer", Finding("no_answer:cut_off_in_thought" if spoken.open else "no_answer:cut_off_after_thought")
-    return ("no_answer", Finding("no_answer:stopped_in_thought")) if spoken.open else None
+        return Finding("no_answer:cut_off_in_thought" if spoken.open else "no_answer:cut_off_after_thought")
+    return Finding("no_answer:stopped_in_thought") if spoken.open else None
 
 
 def _judged(answer: str) -> tuple[str, Finding]:
-    half = MAX_CHARS // 2
-    text = answer if len(answer) <= MAX_CHARS else answer[:half] + answer[-half:]
+    text = clipped(answer)
     if (found := garbled(text)) is not None:
         return "garbled", found
     if (found := refusal(text)) is not None:

@@ -16,11 +16,10 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
-from pydantic_core import PydanticCustomError
 
 from actors.interventions import INTERVENTIONS
 from actors.methods import METHODS
-from orchestrator.errors import InputError, nearest_name
+from orchestrator.errors import InputError, fault, nearest_name
 from orchestrator.models.layers import PROFILE
 from orchestrator.paths import checked, expanded
 
@@ -57,11 +56,6 @@ Strength = Annotated[float, Field(allow_inf_nan=False), AfterValidator(lambda nu
 Day = Annotated[str, AfterValidator(_day)]
 """A date as text: ``2024-07-26``."""
 Depth = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-
-
-def fault(message: str, allowed: str = "", nearest: str = "") -> PydanticCustomError:
-    """A validation error in our own words; ``sweep_problems`` passes it on."""
-    return PydanticCustomError("sweep", "{message}", {"message": message, "allowed": allowed, "nearest": nearest})
 
 
 def _a_path(text: str) -> str:

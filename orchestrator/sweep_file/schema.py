@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from actors.types import DATE, DType, ExtractorName, Quantization
 from orchestrator.cells import Scope
 from orchestrator.devices import ACCELERATORS
+from orchestrator.errors import fault
 from orchestrator.models.shapes import MAX_LAYERS, MAX_SIZE
 from orchestrator.sweep_file.fields import (
     Day,
@@ -30,7 +31,6 @@ from orchestrator.sweep_file.fields import (
     Strength,
     Text,
     Variable,
-    fault,
     named,
 )
 
@@ -163,9 +163,16 @@ def _splits(value: object) -> object:
     return {"prompts" if by_id else "shares": named, **seed}
 
 
+def _one_scorer(scorers: tuple[dict[str, object], ...]) -> tuple[dict[str, object], ...]:
+    if len(scorers) > 1:
+        raise fault("a behavior has one scorer", "one, which decides what counts as success")
+    return scorers
+
+
 class BehaviorEntry(Entry):
-    """A behavior file (``test``: a second one, with the test prompts, where the first has none) and which of the test prompts to
-    use: by id, by split, the first ``limit`` of them."""
+    """A behavior file (``test``: a second one, with the test prompts, where the first has none), which of the test prompts to use
+    (by id, by split, the first ``limit`` of them), and what scores the answers: ``{name: ..., target: ..., options}``, checked
+    against the scorer."""
 
     file: PathText
     test: PathText | None = None
@@ -173,6 +180,7 @@ class BehaviorEntry(Entry):
     splits: Annotated[Splits, BeforeValidator(_splits)] | None = None
     split: Text | None = None
     limit: int | None = Field(default=None, ge=1)
+    scorers: Annotated[Row[Annotated[dict[str, object], named("name")]], AfterValidator(_one_scorer)] | None = None
 
 
 class BehaviorUse(Entry):

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from orchestrator.plan import make_plan
 from orchestrator.planning import costs
 from orchestrator.planning.costs import load_costs
+from orchestrator.scoring.registry import SCORERS
 from orchestrator.sweep import load_sweep
 from orchestrator.sweep_file import schema as sweep_schema
 from orchestrator.sweep_file.fields import Entry
@@ -48,6 +49,13 @@ def test_an_example_loads_and_plans(tmp_path: Path, number: int) -> None:
     path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
     plan = make_plan(load_sweep(path))
     assert any(cell.steering is not None for cell in plan.cells)
+
+
+def test_every_scorer_is_told() -> None:
+    for name, entry in SCORERS.items():
+        assert f"| `{name}` | {entry.docs} |" in PAGE
+        for option in entry.options.model_fields:
+            assert f"`{option}`" in PAGE
 
 
 def test_the_costs_file_is_one_and_says_the_defaults(tmp_path: Path) -> None:

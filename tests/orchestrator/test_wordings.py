@@ -11,6 +11,7 @@ from orchestrator.progress import Quiet
 from orchestrator.recorder import Recorder
 from orchestrator.report import write_report
 from orchestrator.scoring import CLASSIFIERS
+from orchestrator.scoring.verdict import Scoring
 from orchestrator.wordings import mixed_wordings
 from tests.orchestrator.samples import MODEL, direction_set, filled, grid, plan_of, result_of
 
@@ -39,7 +40,7 @@ def test_a_model_that_renders_otherwise_than_the_stored_cells_is_told_once(tmp_p
     store.write_plan(plan_of(cells))
     store.compact()
     told = Told()
-    with Recorder(store, CLASSIFIERS["text"], (told,)) as recorder:
+    with Recorder(store, Scoring(CLASSIFIERS["text"]), (told,)) as recorder:
         recorder.loaded(VARIANT, "w", info("abc"))
         assert told.notes == []
         recorder.loaded(VARIANT, "w", info("def"))
@@ -63,7 +64,7 @@ def test_a_stored_direction_of_another_wording_is_told(tmp_path: Path) -> None:
     steering = cells[1].steering
     assert steering is not None
     store.write_direction(steering.direction, replace(direction_set(), record={"template_sha256": "old"}))
-    with Recorder(store, CLASSIFIERS["text"], (told,)) as recorder:
+    with Recorder(store, Scoring(CLASSIFIERS["text"]), (told,)) as recorder:
         recorder.loaded(VARIANT, "w", info("abc"))
         recorder.cell(cells[0], result_of(cells[0]), 1)
         assert told.notes == []

@@ -14,6 +14,7 @@ from orchestrator.recorder import Recorder
 from orchestrator.records.folder import Folder
 from orchestrator.records.kept_directions import KeptDirections, size_of
 from orchestrator.scoring import CLASSIFIERS
+from orchestrator.scoring.verdict import Scoring
 from orchestrator.store import Store
 from tests.orchestrator.samples import direction_set as sample_set
 from tests.orchestrator.samples import grid, plan_of, result_of
@@ -99,7 +100,7 @@ def test_whoever_steers_and_whoever_stores_share_one_copy(tmp_path: Path, monkey
     spec = plan.directions[0]
     store.write_plan(plan)
     store.write_direction(spec, sample_set())
-    with Recorder(store, CLASSIFIERS["text"], ()) as recorder:
+    with Recorder(store, Scoring(CLASSIFIERS["text"]), ()) as recorder:
         for one in cells:
             recorder.read_direction(spec.id)
             recorder.cell(one, result_of(one), 1)

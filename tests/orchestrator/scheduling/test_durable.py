@@ -23,6 +23,7 @@ from orchestrator.scheduler import Scheduler, Settings
 from orchestrator.scheduling.board import Board
 from orchestrator.scheduling.durable import PER_THREAD, DurablePool
 from orchestrator.scoring import CLASSIFIERS
+from orchestrator.scoring.verdict import Scoring
 from orchestrator.storage import StorageError
 from orchestrator.store import Store
 from tests.orchestrator.samples import cell, plan_of, result_of
@@ -193,7 +194,7 @@ class Told:
 def run(store: SlowStore) -> list[str]:
     plan, told = plan_of(CELLS), Told(store)
     board = Board(plan)
-    recorder = Recorder(store, CLASSIFIERS["text"], (told,), 4)
+    recorder = Recorder(store, Scoring(CLASSIFIERS["text"]), (told,), 4)
     store.write_plan(plan)
     with store.lock(), recorder:
         Scheduler(plan, board, DurablePool(FakePool(3), board, recorder.begin, 4), recorder).run()
@@ -219,7 +220,7 @@ def test_a_refusal_ends_the_run_and_what_was_told_is_there(tmp_path: Path, caplo
     store.refuse_from = 1_000
     left = {one.id for one in CELLS} - store.done_cells()
     board = Board(plan_of(CELLS), done=store.done_cells() | store.done_directions())
-    recorder = Recorder(store, CLASSIFIERS["text"], (), 4)
+    recorder = Recorder(store, Scoring(CLASSIFIERS["text"]), (), 4)
     with store.lock(), recorder:
         Scheduler(plan_of(CELLS), board, DurablePool(FakePool(3), board, recorder.begin, 4), recorder).run()
     assert len(left) >= len(CELLS) - 5
@@ -258,7 +259,7 @@ def test_an_interrupt_stores_and_tells_of_all_that_has_arrived(tmp_path: Path) -
 
     store, plan = SlowStore(tmp_path), plan_of(CELLS)
     told, board = Told(store), Board(plan)
-    recorder = Recorder(store, CLASSIFIERS["text"], (told,), 4)
+    recorder = Recorder(store, Scoring(CLASSIFIERS["text"]), (told,), 4)
     pool = DurablePool(Counting(3), board, recorder.begin, 4)
     scheduler = Scheduler(plan, board, pool, recorder, Settings(waiting=waiting))
     with pytest.raises(KeyboardInterrupt), store.lock(), recorder:

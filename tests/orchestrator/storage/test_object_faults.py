@@ -17,6 +17,7 @@ import pytest
 from orchestrator.recorder import Recorder
 from orchestrator.rescoring import label_what_is_not
 from orchestrator.scoring import CLASSIFIERS
+from orchestrator.scoring.verdict import Scoring
 from orchestrator.storage import S3Url, StorageError, StoredFile, objects, open_files
 from orchestrator.storage.objects import ONE_REQUEST
 from orchestrator.store import Store, UnreadableFileError
@@ -152,7 +153,7 @@ def test_a_driver_killed_at_any_request_while_it_writes_several_cells_at_once(
         finished.append(sum(done for done, _ in found))
         with Store(place).lock():
             write_together(Store(place))
-        label_what_is_not(Store(place), CLASSIFIERS["text"])  # as the next run begins
+        label_what_is_not(Store(place), Scoring(CLASSIFIERS["text"]))  # as the next run begins
         assert seen_together(Store(place)) == [(True, True)] * len(TOGETHER)
         assert open_files(place).names("quarantine") == set()
     assert len(finished) >= 4
@@ -254,7 +255,7 @@ def test_who_is_in_a_hurry_waits_for_nobody(behind: S3Url, faults: Faults, monke
 def test_a_cell_is_stored_by_two_requests(behind: S3Url, faults: Faults) -> None:
     store = Store(behind)
     prepare(behind, "responses")
-    with store.lock(), Recorder(store, CLASSIFIERS["text"], ()) as recorder:
+    with store.lock(), Recorder(store, Scoring(CLASSIFIERS["text"]), ()) as recorder:
         faults.seen.clear()
         recorder.cell(NEW, result_of(NEW), 1)
         asked = [(method, path.split("?")[0].rsplit("/", 2)[-2]) for method, path in faults.seen if "/.lock/" not in path]

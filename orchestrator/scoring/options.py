@@ -1,0 +1,48 @@
+"""The options of the scorers, checked field by field, and the id that follows from them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+MAX_CHARS = 100_000
+"""Longer answers are scored by their first and last halves of this; a sweep's answers are some hundred tokens long."""
+
+
+class ScorerOptions(BaseModel):
+    """Base of every scorer's options: frozen, no unknown keys, no conversion between types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, str) else value
+
+
+LabelText = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
+Phrase = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
+Phrases = Annotated[tuple[Phrase, ...], BeforeValidator(_as_tuple), Field(min_length=1, max_length=10_000)]
+"""A list of texts; one may stand without its brackets."""
+
+
+def scorer_id(kind: str, version: str, options: BaseModel) -> str:
+    """``kind@version``, and where ``options`` are not the defaults eight hex digits of their digest: ``pattern@1-0c2a91d4``."""
+    given = options.model_dump(mode="json", exclude_defaults=True)
+    if not given:
+        return f"{kind}@{version}"
+    # the order of an object's keys stays: the first label that matches decides
+    return f"{kind}@{version}-{hashlib.sha256(json.dumps(given).encode()).hexdigest()[:8]}"
+
+
+def clipped(text: str) -> str:
+    """``text``, of a very long one the beginning and the end."""
+    half = MAX_CHARS // 2
+    return text if len(text) <= MAX_CHARS else text[:half] + text[-half:]
+
+
+def encodable(text: str) -> str:
+    """``text`` with a question mark for every lone surrogate, which libraries outside Python cannot take."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,59 @@
+"""Every scorer of the registry, over hostile texts: it never raises, says what it declared, and says it again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator.scoring.registry import SCORERS, make_scorer
+from orchestrator.scoring.score import Labels, Scale
+
+OPTIONS: dict[str, dict[str, object]] = {
+    "pattern": {"labels": {"pirate": [r"\barrr*\b", "matey"], "polite": "please|thank you"}},
+    "contains": {"phrases": ["Straße", "\u202e", "matey"]},
+    "language": {"among": ["en", "fr"]},
+}
+HOSTILE = {
+    "empty": "",
+    "blank": " \n\t\r ",
+    "long": "a" * 100_000 + "b",
+    "long words": "arr " * 40_000,
+    "controls": "".join(map(chr, range(32))) + "\x7f\x9b[2J",
+    "surrogates": "half \ud800 and \udfff, arr matey",
+    "right to left": "\u202eשלום עולם, מה שלומך היום חבר\u202c",
+    "combining": "e" + "\u0301" * 5_000,
+    "backtracking": "a" * 5_000 + "!",
+}
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_hostile_texts(name: str) -> None:
+    scorer = make_scorer(name, OPTIONS.get(name, {}), Path())
+    again = make_scorer(name, OPTIONS.get(name, {}), Path())
+    assert scorer.id == again.id
+    for text in HOSTILE.values():
+        score = scorer.score("p", "A prompt", text)
+        assert score == again.score("p", "Another prompt", text)
+        assert (score.prompt_id, score.scorer) == ("p", scorer.id)
+        assert isinstance(json.loads(score.evidence), dict)
+        if isinstance(scorer.says, Labels):
+            assert (score.label in scorer.says.names, score.value) == (True, None)
+        else:
+            assert score.label is None
+            assert score.value is not None
+            assert score.value >= (scorer.says.low or 0)
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_what_is_declared(name: str) -> None:
+    scorer = make_scorer(name, OPTIONS.get(name, {}), Path())
+    assert SCORERS[name].docs
+    assert scorer.id.startswith(f"{name}@")
+    if isinstance(scorer.says, Labels):
+        assert len(set(scorer.says.names)) == len(scorer.says.names) >= 2
+        assert scorer.says.target in (None, *scorer.says.names)
+    else:
+        assert isinstance(scorer.says, Scale)
+        assert scorer.says.unit

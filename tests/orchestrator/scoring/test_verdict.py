@@ -1,0 +1,141 @@
+"""A behavior's own scorer from the sweep file to the tables, and how what is wrong with it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import InputError
+from orchestrator.plan import make_plan
+from orchestrator.recorder import Recorder
+from orchestrator.rescoring import score_results
+from orchestrator.scoring.registry import make_scorer
+from orchestrator.scoring.uses import scoring_of
+from orchestrator.scoring.verdict import BehaviorClassifier, Threshold
+from orchestrator.store import Store
+from orchestrator.sweep import load_sweep
+from tests.orchestrator.samples import direction_set, result_of
+from tests.orchestrator.sweep_files import sweep_data, write_sweep
+
+PIRATE = {"name": "pattern", "labels": {"plain": "the", "pirate": "arr"}, "target": "pirate"}
+LOOP = "arr the sea " * 60
+
+
+def behaviors(*scorers: object) -> dict[str, object]:
+    return {"refusal": {"file": "refusal.jsonl", "limit": 4, "scorers": list(scorers)}}
+
+
+def classifier(name: str, target: str | Threshold | None = None, **options: object) -> BehaviorClassifier:
+    return BehaviorClassifier(make_scorer(name, options, Path()), target)
+
+
+@pytest.mark.parametrize(
+    ("response", "label", "outcome"),
+    [
+        ("Arr, matey!", "pirate", "success"),
+        ("See the ship.", "plain", "other"),
+        ("A fine day.", "other", "other"),
+        (LOOP, "garbled", "garbled"),
+        ("<think>arr, what shall I say", "no_answer", "no_answer"),
+        ("<think>the plan</think>Arr!", "pirate", "success"),
+    ],
+)
+def test_a_label_and_what_it_counts_as(response: str, label: str, outcome: str) -> None:
+    found = classifier("pattern", "pirate", labels={"plain": "the", "pirate": "arr"}).label("p", "", response, "length")
+    assert (found.label, found.outcome) == (label, outcome)
+
+
+@pytest.mark.parametrize(("words", "outcome"), [(2, "other"), (3, "success"), (4, "success")])
+def test_a_number_and_its_threshold(words: int, outcome: str) -> None:
+    found = classifier("length", Threshold(at_least=3)).label("p", "", " ".join(["one", "fine", "summer", "day"][:words]), "stop")
+    assert (found.outcome, found.evidence) == (outcome, f'{{"value": {words}.0}}')
+    assert found.label == ("at least 3" if outcome == "success" else "below 3")
+    assert classifier("length", Threshold(at_most=3)).label("p", "", "A day", "stop").outcome == "success"
+
+
+def test_labels_of_any_name_keep_their_meaning() -> None:
+    names = ["n", "success", "garbled", "no_answer", "scorer_failed", "été 🌞"]
+    judged = classifier("pattern", "garbled", labels={name: f"<{number}>" for number, name in enumerate(names)})
+    assert len(set(judged.labels.names)) == len(judged.labels.names) == len(names) + 4
+    for number, name in enumerate(names):
+        found = judged.label("p", "", f"Well then, <{number}> it is.", "stop")
+        assert (found.label, found.outcome) == (name, "success" if name == "garbled" else "other")
+    assert judged.label("p", "", LOOP, "stop").outcome == "garbled"
+
+
+def test_a_scorer_of_ones_own_that_fails_is_counted_as_failed(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def broken(prompt, response):\n    return 1 / 0\n")
+    judged = BehaviorClassifier(make_scorer("mine.py:broken", {}, tmp_path), Threshold(at_least=1))
+    found = judged.label("p", "", "A fine day.", "stop")
+    assert (found.label, found.outcome) == ("scorer_failed", "other")
+    assert "ZeroDivisionError" in found.evidence
+
+
+@pytest.mark.parametrize(
+    ("scorer", "told"),
+    [
+        ("patern", "scorers[0]: unknown scorer (got 'patern'); allowed: refusal, coherence"),
+        ({"target": "x"}, "'name' is missing or no text"),
+        ({**PIRATE, "label": {}}, "unknown key (got 'label'); allowed: labels, otherwise, ignore_case; did you mean 'labels'?"),
+        ({**PIRATE, "target": "pirat"}, "the scorer has no such label (got 'pirat'); allowed: plain, pirate, other"),
+        ({**PIRATE, "labels": {"pirate": "(?=a)"}}, "is not valid: invalid perl operator: (?="),
+        ({**PIRATE, "target": {"at_least": 3}}, "a threshold goes with a numeric scorer"),
+        ("length", "a numeric scorer needs a threshold"),
+        ({"name": "length", "target": {"at_leest": 3}}, "did you mean 'at_least'?"),
+        ({"name": "length", "target": {"at_least": 3, "at_most": 4}}, "a threshold has one side"),
+        ({"name": "length", "unit": "word", "target": {"at_least": 3}}, "allowed: words, characters; did you mean 'words'?"),
+        ({"name": "nowhere.py:mine"}, "there is no such file"),
+    ],
+)
+def test_what_is_wrong_with_a_scorer_is_told(tmp_path: Path, scorer: object, told: str) -> None:
+    path = write_sweep(tmp_path, sweep_data(behaviors=behaviors(scorer)))
+    with pytest.raises(InputError) as raised:
+        load_sweep(path)
+    assert told in str(raised.value)
+    assert f"{path.name}:" in str(raised.value)
+
+
+def test_one_scorer_decides(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a behavior has one scorer"):
+        load_sweep(write_sweep(tmp_path, sweep_data(behaviors=behaviors(PIRATE, "refusal"))))
+
+
+def test_ids_of_cells_do_not_depend_on_the_scorer(tmp_path: Path) -> None:
+    plans = [
+        make_plan(load_sweep(write_sweep(tmp_path, sweep_data(behaviors=chosen))))
+        for chosen in (behaviors(PIRATE), {"refusal": {"file": "refusal.jsonl", "limit": 4}})
+    ]
+    assert [cell.id for cell in plans[0].cells] == [cell.id for cell in plans[1].cells]
+    assert plans[1].scorers == {}
+
+
+def rates(store: Store) -> Mapping[str, tuple[int | None, int | None, str | None]]:
+    return {row.cell_id: (row.success_n, row.garbled_n, row.target) for row in store.cell_rows()}
+
+
+def test_from_the_sweep_to_the_tables_and_scored_anew_from_the_folder_alone(tmp_path: Path) -> None:
+    """Two of four answers are a pirate's, one is a loop."""
+    plan = make_plan(load_sweep(write_sweep(tmp_path, sweep_data(behaviors=behaviors(PIRATE)))))
+    texts = dict(zip((prompt.id for prompt in plan.cells[0].prompts), ("Arr!", "Arr, matey", LOOP, "The sea"), strict=True))
+    store = Store(tmp_path / "results")
+    with store.lock():
+        store.write_sweep("name: sample\n")
+        store.write_plan(plan)
+        for spec in plan.directions:
+            store.write_direction(spec, direction_set())
+        with Recorder(store, scoring_of(plan.classifier, plan.scorers), ()) as recorder:
+            for cell in plan.cells:
+                recorder.cell(cell, result_of(cell, lambda prompt: texts[prompt.id]), 1)
+        store.compact()
+    expected = {cell.id: (2, 1, "pirate") for cell in plan.cells}
+    assert rates(store) == expected
+    (tmp_path / "sweep.yaml").unlink()
+    told = score_results(tmp_path / "results", None)
+    assert told["labels"] == {"pirate": 2 * len(plan.cells), "plain": len(plan.cells), "garbled": len(plan.cells)}
+    assert (told["lacking"], told["damaged"]) == ("", [])
+    assert rates(Store(tmp_path / "results")) == expected
+    refused = score_results(tmp_path / "results", "text")
+    assert refused["classifier"] == "text@3"
+    assert {row.target for row in Store(tmp_path / "results").cell_rows()} == {"coherent_refusal"}
