@@ -29,7 +29,7 @@ REFUSAL = re.compile(
 
 
 @dataclass(frozen=True)
-class Answer:
+class GreedyResponse:
     """One prompt with the model's greedy response."""
 
     id: str
@@ -43,7 +43,7 @@ class Answer:
         return REFUSAL.search(self.response[:100].replace("’", "'")) is not None
 
 
-def evaluate(model: Any, tokenizer: Any, files: Sequence[Path]) -> list[Answer]:
+def evaluate(model: Any, tokenizer: Any, files: Sequence[Path]) -> list[GreedyResponse]:
     """Greedy answers to every prompt of the JSONL files, grouped by file and by what the prompts ask."""
     rows = [
         (f"{file.stem}: {row['category'] + ' ' if file.stem == 'paper' else ''}{row['kind']}", row)
@@ -52,7 +52,7 @@ def evaluate(model: Any, tokenizer: Any, files: Sequence[Path]) -> list[Answer]:
     ]
     rows.sort(key=lambda pair: len(pair[1]["prompt"]))
     texts = generate(model, tokenizer, [row["prompt"] for _, row in rows])
-    return [Answer(row["id"], group, row["prompt"], text) for (group, row), text in zip(rows, texts, strict=True)]
+    return [GreedyResponse(row["id"], group, row["prompt"], text) for (group, row), text in zip(rows, texts, strict=True)]
 
 
 def generate(model: Any, tokenizer: Any, prompts: Sequence[str]) -> list[str]:
@@ -72,7 +72,7 @@ def generate(model: Any, tokenizer: Any, prompts: Sequence[str]) -> list[str]:
     return texts
 
 
-def figures(answers: Sequence[Answer]) -> str:
+def figures(answers: Sequence[GreedyResponse]) -> str:
     """A Markdown table: refusals and their rate with the Wilson 95 % interval, one row per group of prompts."""
     lines = ["| prompts | refused | rate | 95 % interval |", "|---|---|---|---|"]
     for group in sorted({answer.group for answer in answers}):
@@ -83,7 +83,7 @@ def figures(answers: Sequence[Answer]) -> str:
     return "\n".join(lines)
 
 
-def update_card(card: Path, answers: Sequence[Answer]) -> None:
+def update_card(card: Path, answers: Sequence[GreedyResponse]) -> None:
     """Replace the text between the two markers of the card by the figures; the rest is written by hand."""
     text = card.read_text(encoding="utf-8")
     before, marked, rest = text.partition(BEGIN)
@@ -93,7 +93,7 @@ def update_card(card: Path, answers: Sequence[Answer]) -> None:
     card.write_text(f"{before}{BEGIN}\n{figures(answers)}\n{END}{after}", encoding="utf-8")
 
 
-def write_responses(path: Path, answers: Sequence[Answer]) -> None:
+def write_responses(path: Path, answers: Sequence[GreedyResponse]) -> None:
     """One JSON line per answer, for reading the errors."""
     lines = [json.dumps({**asdict(answer), "refused": answer.refused}, ensure_ascii=False) for answer in answers]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

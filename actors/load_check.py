@@ -64,7 +64,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class _Answer:
+class _RowTrace:
     """One row as some way of running it gave it: logits ``[steps, vocabulary]`` before each of ``tokens``."""
 
     tokens: tuple[int, ...]
@@ -84,7 +84,7 @@ def checked(engine_model: EngineModel, loaded: LoadedModel) -> Verdict:
     refused = f"model_type {loaded.model.config.model_type!r} was tried at load and cannot be steered here: "
     try:
         with torch.inference_mode(), _in_floats(loaded.model):
-            return _Check(engine_model, loaded).verdict()
+            return _LoadCheck(engine_model, loaded).verdict()
     except UnsupportedModelError as error:
         raise UnsupportedModelError(f"{refused}{error}") from error
     except Exception as error:
@@ -93,7 +93,7 @@ def checked(engine_model: EngineModel, loaded: LoadedModel) -> Verdict:
         raise UnsupportedModelError(f"{refused}{_words(error)}") from error
 
 
-class _Check:
+class _LoadCheck:
     """The rows that are tried, and the ways to run them."""
 
     def __init__(self, engine_model: EngineModel, loaded: LoadedModel) -> None:
@@ -142,7 +142,7 @@ class _Check:
         """How far numbers may be off: by the dtype's rounding, or what the plain model's own vary by."""
         return min(MOST, max(EXACT if self._exact else ROUNDED, NOISE_FACTOR * self._noise))
 
-    def _fault(self, way: Callable[[], list[_Answer]], least: float = 0.0) -> str:
+    def _fault(self, way: Callable[[], list[_RowTrace]], least: float = 0.0) -> str:
         """What is wrong with a way of running the rows, in words; empty where it gives what the plain model gives, up to the
         tolerance or ``least``."""
         try:
@@ -164,7 +164,7 @@ class _Check:
                     return f"the logits of {what} differ by {difference:.1g} {where} from those of the plain model"
         return ""
 
-    def _batched(self) -> list[_Answer]:
+    def _batched(self) -> list[_RowTrace]:
         """The rows through the engine's own prefill and slots, all in one batch."""
         loaded, decoder = self._engine, self._engine.decoder
         rows = self._fresh_rows()
@@ -191,9 +191,9 @@ class _Check:
                         seated.tokens.append(chosen[slot])
                         logits[seated.job].append(batch.logits[slot].clone())
             self._token_bytes = batch.token_bytes
-        return [_Answer(tuple(row.tokens[:-1]), torch.stack(own)) for row, own in zip(rows, logits, strict=True)]
+        return [_RowTrace(tuple(row.tokens[:-1]), torch.stack(own)) for row, own in zip(rows, logits, strict=True)]
 
-    def _alone(self) -> list[_Answer]:
+    def _alone(self) -> list[_RowTrace]:
         """The rows one after the other through the model's own ``generate``."""
         loaded = self._engine
         answers = []
@@ -202,7 +202,7 @@ class _Check:
             for row in self._fresh_rows():
                 logits: list[Tensor] = []
                 runner.answer(row, lambda step, own=logits: own.append(step[0].clone()))  # type: ignore[misc]
-                answers.append(_Answer(tuple(row.tokens[: len(logits) - 1]), torch.stack(logits)))
+                answers.append(_RowTrace(tuple(row.tokens[: len(logits) - 1]), torch.stack(logits)))
         return answers
 
     def _fresh_rows(self) -> list[Row]:

@@ -129,7 +129,7 @@ def changed_since(spec: DirectionSpec) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Span:
+class LayerSpan:
     """What turns a selected layer into steered ones: the ``scope`` and the numbers of layers of source and target."""
 
     scope: Literal["from_layer", "single"]
@@ -150,7 +150,7 @@ class SteeringSpec:
     layers: tuple[int, ...]
     multiplier: float
     intervention: str = "addition"
-    span: Span | None = None
+    span: LayerSpan | None = None
 
     @property
     def where(self) -> tuple[object, ...]:

@@ -26,7 +26,7 @@ from orchestrator.terminal import (
 )
 
 if TYPE_CHECKING:
-    from orchestrator.control.asking import Answer
+    from orchestrator.control.asking import DriverReply
     from orchestrator.control.status import Status
     from orchestrator.storage import Place
 
@@ -129,7 +129,7 @@ COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
 """Each with an example."""
 
 
-def _ask(results: Place, question: Callable[[], Answer], as_json: bool) -> None:
+def _ask(results: Place, question: Callable[[], DriverReply], as_json: bool) -> None:
     spare()
     with input_errors_told():
         answer = question()

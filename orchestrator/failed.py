@@ -14,7 +14,7 @@ from orchestrator.planned_items import PlannedItem, chosen, planned_items
 from orchestrator.records.folder import ENDINGS, Folder
 from orchestrator.records.plan_file import PlannedCells
 from orchestrator.scheduling.attempts import UPSTREAM
-from orchestrator.storage import State, StoredFile, UnreadableFileError
+from orchestrator.storage import FileState, StoredFile, UnreadableFileError
 
 OWN_COLUMNS = ("kind", "worker", "attempt")
 """What a filter of failures may name beside the axes of the cells."""
@@ -65,7 +65,7 @@ def chosen_failures(items: Sequence[FailedItem], filters: Sequence[str]) -> list
 
 
 @dataclass(frozen=True)
-class Group:
+class FailureGroup:
     """Failures of one kind: how many, the first line of the most frequent message, and one item that has it."""
 
     kind: str
@@ -78,22 +78,22 @@ class Group:
         return {"kind": self.kind, "count": self.count, "message": self.message, "example": self.example.id}
 
 
-def grouped(items: Sequence[FailedItem]) -> list[Group]:
+def grouped(items: Sequence[FailedItem]) -> list[FailureGroup]:
     """The failures by kind, the most frequent kind first."""
     groups = []
     for kind, count in Counter(one.failure.kind for one in items).most_common():
         of_kind = [one for one in items if one.failure.kind == kind]
         message, _ = Counter(one.first_line for one in of_kind).most_common(1)[0]
-        groups.append(Group(kind, count, message, next(one for one in of_kind if one.first_line == message)))
+        groups.append(FailureGroup(kind, count, message, next(one for one in of_kind if one.first_line == message)))
     return groups
 
 
-def group_lines(groups: Sequence[Group]) -> list[str]:
+def group_lines(groups: Sequence[FailureGroup]) -> list[str]:
     """A line per kind: how many, the message, one item that has it."""
     return [f"  {one.count} x {one.kind}: {one.message} ({one.example.name}, {one.example.id})" for one in groups]
 
 
-def _failed(folder: Folder, item: PlannedItem, state: State) -> FailedItem | None:
+def _failed(folder: Folder, item: PlannedItem, state: FileState) -> FailedItem | None:
     at = state.changed / 1e9
     try:
         failure = _read(folder.path("failures", item.id), state)
@@ -103,7 +103,7 @@ def _failed(folder: Folder, item: PlannedItem, state: State) -> FailedItem | Non
 
 
 @lru_cache(maxsize=20_000)
-def _read(path: StoredFile, state: State) -> Failure:
+def _read(path: StoredFile, state: FileState) -> Failure:
     """``state``: another content has another one."""
     try:
         return Failure(**cast("dict[str, Any]", parse_json(path.read_bytes())))

@@ -51,7 +51,7 @@ def label_responses(classifier: Classifier, responses: Sequence[Response]) -> li
 
 
 class Recorder:
-    """The scheduler's ``Recorder`` over a results folder. Leaving it waits until all that was begun is stored; after an
+    """The scheduler's ``ResultSink`` over a results folder. Leaving it waits until all that was begun is stored; after an
     interrupt, or when the storage refuses, until what is under way has ended. ``threads``: how many store what was begun."""
 
     def __init__(self, store: Store, scoring: Scoring, listeners: Sequence[Listener], threads: int = 0) -> None:

@@ -44,7 +44,7 @@ class CellCost:
 
 
 @dataclass(frozen=True)
-class Measured:
+class VariantSample:
     """The finished cells of one model variant."""
 
     model: PlannedModel
@@ -83,7 +83,7 @@ class Fit:
         known.update({name: float(f"{value:.4g}") for name, value in values.items()})
 
 
-def refit(measured: Sequence[Measured]) -> Fit:
+def refit(measured: Sequence[VariantSample]) -> Fit:
     """The constants that ``measured`` determines. InputError when no cell was measured."""
     if not any(one.seconds() > 0 for one in measured):
         raise InputError.because("the results folder holds no finished cell with its seconds: there is nothing to fit")
@@ -98,7 +98,7 @@ def refit(measured: Sequence[Measured]) -> Fit:
     return fit
 
 
-def measured_cells(plan: Plan, store: Store) -> list[Measured]:
+def measured_cells(plan: Plan, store: Store) -> list[VariantSample]:
     """What the finished cells of ``plan`` took, by model variant."""
     costs: dict[str, list[CellCost]] = {}
     for row in store.cell_rows():
@@ -115,7 +115,7 @@ def measured_cells(plan: Plan, store: Store) -> list[Measured]:
             load_seconds=None if load is None else float(load),
         )
         costs.setdefault(row.variant, []).append(cost)
-    return [Measured(model, tuple(costs[model.variant])) for model in plan.models if model.variant in costs]
+    return [VariantSample(model, tuple(costs[model.variant])) for model in plan.models if model.variant in costs]
 
 
 def refit_results(results: Place) -> Fit:
@@ -128,7 +128,7 @@ def refit_results(results: Place) -> Fit:
 # --- the parts
 
 
-def _fit_cpu(fit: Fit, name: str, measured: Sequence[Measured]) -> None:
+def _fit_cpu(fit: Fit, name: str, measured: Sequence[VariantSample]) -> None:
     """Both rates if they can be told apart, else one for both."""
     cells = [(one, cell) for one in measured for cell in one.cells]
     read = [2.0 * one.model.shape.working * cell.prompt for one, cell in cells]
@@ -147,7 +147,7 @@ def _fit_cpu(fit: Fit, name: str, measured: Sequence[Measured]) -> None:
     fit.notes.append(f"{name}: one rate for prefill and decode from {len(cells)} cells ({why}), {_error(predicted, seconds)}")
 
 
-def _fit_gpu(fit: Fit, name: str, measured: Sequence[Measured]) -> None:
+def _fit_gpu(fit: Fit, name: str, measured: Sequence[VariantSample]) -> None:
     """Prefill's rate is small beside decode: it stays as it is. The decode step is put down to what explains it best."""
     device = DEFAULT_COSTS.named(name)
     steps = [(one, step) for one in measured if (step := _step_seconds(one, device)) is not None]
@@ -172,7 +172,7 @@ def _fit_gpu(fit: Fit, name: str, measured: Sequence[Measured]) -> None:
     )
 
 
-def _step_seconds(one: Measured, device: DeviceClass) -> float | None:
+def _step_seconds(one: VariantSample, device: DeviceClass) -> float | None:
     """Seconds of a decode step with all slots in use, the prefill taken off by the device's own rate."""
     slots = next((cell.slots for cell in one.cells if cell.slots), None)
     if slots is None:
@@ -183,7 +183,7 @@ def _step_seconds(one: Measured, device: DeviceClass) -> float | None:
     return max(one.seconds() - prefill, 0.0) / steps if steps else None
 
 
-def _fit_slowdown(fit: Fit, name: str, measured: Sequence[Measured]) -> None:
+def _fit_slowdown(fit: Fit, name: str, measured: Sequence[VariantSample]) -> None:
     """A quantized variant against the same model unquantized on the same device."""
     plain = {_unquantized(one.model): one.seconds() / one.work() for one in measured if one.model.spec.quantization == "none"}
     ratios: dict[str, list[float]] = {}
@@ -199,7 +199,7 @@ def _fit_slowdown(fit: Fit, name: str, measured: Sequence[Measured]) -> None:
         fit.notes.append(f"{', '.join(sorted(alone))}: no slowdown, the unquantized model did not run")
 
 
-def _fit_loads(fit: Fit, name: str, measured: Sequence[Measured]) -> None:
+def _fit_loads(fit: Fit, name: str, measured: Sequence[VariantSample]) -> None:
     """``load_seconds + bytes / load_bandwidth`` over the loads of all workers."""
     loads = sorted(
         {
@@ -254,7 +254,7 @@ def _nonnegative(rows: Sequence[Sequence[float]], wanted: Sequence[float]) -> tu
     return first, second
 
 
-def _misfit(steps: Sequence[tuple[Measured, float]], predict: Callable[[Measured], float]) -> float:
+def _misfit(steps: Sequence[tuple[VariantSample, float]], predict: Callable[[VariantSample], float]) -> float:
     """Mean relative error of a step's prediction."""
     return _mean(abs(predict(one) - step) / step if step else 0.0 for one, step in steps)
 

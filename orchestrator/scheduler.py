@@ -16,8 +16,8 @@ from orchestrator.plan import Plan
 from orchestrator.pool import Load, Pool, PoolLostError, Task
 from orchestrator.scheduling.attempts import NEVER, MaxFailures
 from orchestrator.scheduling.board import Board, Item, State
-from orchestrator.scheduling.fleet import Fleet, Place
-from orchestrator.scheduling.outcomes import Desk, Outcomes, Recorder
+from orchestrator.scheduling.fleet import Fleet, WorkerSlot
+from orchestrator.scheduling.outcomes import Desk, Outcomes, ResultSink
 from orchestrator.scheduling.pace import Pace
 from orchestrator.scheduling.pieces import Pieces
 from orchestrator.scheduling.placement import Placement
@@ -48,7 +48,7 @@ class Settings:
 class Scheduler:
     """Brings every item of ``board`` to done or failed. Owns no results: ``recorder`` writes them."""
 
-    def __init__(self, plan: Plan, board: Board, pool: Pool, recorder: Recorder, settings: Settings | None = None) -> None:
+    def __init__(self, plan: Plan, board: Board, pool: Pool, recorder: ResultSink, settings: Settings | None = None) -> None:
         self._plan, self._board, self._pool, self._recorder = plan, board, pool, recorder
         self._settings = settings or Settings()
         needs = {model.variant: model.resources for model in plan.models}
@@ -57,7 +57,7 @@ class Scheduler:
         self._stragglers = Stragglers(board, self._fleet, self._pace, self._placement.has_room)
         self._outcomes = Outcomes(plan, Desk(board, self._fleet, self._pace, self._placement.has_machine), recorder)
         self._pieces = Pieces(board, recorder, self._outcomes.item_failed)
-        self._freed: list[Place] = []
+        self._freed: list[WorkerSlot] = []
         self._looked = self._asked = float("-inf")
         self._readied = -1
         self._cells = 0
@@ -108,28 +108,28 @@ class Scheduler:
         for place in self._fleet.meet(self._pool.workers()):
             self._pool.release(place.name)
 
-    def _go_where_more_useful(self, place: Place) -> None:
+    def _go_where_more_useful(self, place: WorkerSlot) -> None:
         variant = self._placement.more_useful_elsewhere(place)
         if variant is not None:
             self._load(place, variant)
 
-    def _continue_with_its_model(self, place: Place) -> None:
+    def _continue_with_its_model(self, place: WorkerSlot) -> None:
         while not place.busy and (items := self._next_piece(place)):
             self._run(place, items)
 
-    def _next_piece(self, place: Place) -> Sequence[Item]:
+    def _next_piece(self, place: WorkerSlot) -> Sequence[Item]:
         if place.variant is None or place.info is None or self._placement.better_left_to_others(place):
             return ()
         shared = self._fleet.holders(place.variant) > 1
         return self._board.take(place.variant, place.name, self._placement.size_for(place), elsewhere=shared)
 
-    def _change_models(self, places: Sequence[Place]) -> None:
+    def _change_models(self, places: Sequence[WorkerSlot]) -> None:
         without_use: set[str | None] = set()
         for place in places:
             if place.variant not in without_use and not self._use_otherwise(place) and self._placement.speaks_for_all(place):
                 without_use.add(place.variant)
 
-    def _use_otherwise(self, place: Place) -> bool:
+    def _use_otherwise(self, place: WorkerSlot) -> bool:
         """Find a use for a worker whose model has nothing ready; whether there is one."""
         variant = self._placement.variant_for(place)
         if variant is not None:
@@ -155,18 +155,18 @@ class Scheduler:
                 return
         raise RuntimeError("the scheduler has open items but nothing to run; please report this")
 
-    def _run(self, place: Place, items: Sequence[Item]) -> None:
+    def _run(self, place: WorkerSlot, items: Sequence[Item]) -> None:
         task = self._pieces.task(items)
         if task is not None:
             self._submit(place, task)
 
-    def _load(self, place: Place, variant: str) -> None:
+    def _load(self, place: WorkerSlot, variant: str) -> None:
         model = self._plan.model(variant)
         self._fleet.assign(place, variant)
         avoid = self._placement.to_avoid(variant)
         self._submit(place, Load(variant, model.spec, self._plan.engine, model.resources, avoid))
 
-    def _submit(self, place: Place, task: Task) -> None:
+    def _submit(self, place: WorkerSlot, task: Task) -> None:
         self._fleet.start(place)
         self._pool.submit(place.name, task)
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from torch import Tensor
 
 from actors.engine.engine import EngineModel
-from actors.engine.residual import Edit, Place, Places, places_of
+from actors.engine.residual import Edit, Places, TensorSite, places_of
 from actors.errors import JobError, UnsupportedModelError
 from actors.methods.contrast import Trial
 from actors.prompts import Rendered
@@ -44,7 +44,7 @@ class Everywhere:
         """For the duration of the ``with`` block the table's edits, which must be whole ablations, also act on the embeddings
         and on what every block adds to the stream, so that no state of it between two blocks escapes them."""
         assert self._places is not None
-        embeddings = Place(self._loaded.decoder.blocks[0], reads=True)
+        embeddings = TensorSite(self._loaded.decoder.blocks[0], reads=True)
         with ExitStack() as handles:
             for layer, places in enumerate(((embeddings, *self._places[0]), *self._places[1:])):
                 for place in places:

@@ -18,7 +18,7 @@ from torch import Tensor
 from actors.engine.cache import KeyValue, borrows, stack
 from actors.engine.grain import COARSE, Grain, rounded_up
 from actors.engine.rows import Row
-from actors.engine.segments import Entry, Segment, SegmentRunner
+from actors.engine.segments import ForwardStart, Segment, SegmentRunner
 from actors.steering import SteeringBank, Witness
 
 Tokens = tuple[int, ...]
@@ -114,7 +114,7 @@ class Prefiller:
         """All ``steerings`` begin at ``layer``: they come from one group of rows."""
         trunk = self._prefix_trunks[prefix]
         whole = layer is None or borrows(trunk.key_values)
-        entry = None if layer is None or whole else Entry(layer, trunk.hidden[layer].expand(len(steerings), -1, -1))
+        entry = None if layer is None or whole else ForwardStart(layer, trunk.hidden[layer].expand(len(steerings), -1, -1))
         table = self._bank.rows(torch.tensor(steerings, device=self._device))
         result = self._runner.run(Segment([prefix] * len(steerings), table=table, entry=entry, grain=self._grain))
         for row, steering in enumerate(steerings):
@@ -152,7 +152,7 @@ class Prefiller:
             len(prefix),
             self._past(prefix, [row.steering for row in rows]),
             self._bank.rows(torch.tensor([row.steering for row in rows], device=self._device)),
-            None if whole else Entry(layer, torch.cat([trunk.hidden[layer] for trunk in trunks])),
+            None if whole else ForwardStart(layer, torch.cat([trunk.hidden[layer] for trunk in trunks])),
             grain=self._grain,
         )
         result = self._runner.run(segment)

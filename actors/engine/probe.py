@@ -23,7 +23,7 @@ from actors.engine.cache import KeyValue
 from actors.engine.engine import EngineModel, is_out_of_memory, on_cuda
 from actors.engine.everywhere import Everywhere
 from actors.engine.grain import Grain
-from actors.engine.segments import Entry, Segment, SegmentResult, SegmentRunner
+from actors.engine.segments import ForwardStart, Segment, SegmentResult, SegmentRunner
 from actors.errors import OutOfMemoryError
 from actors.methods.contrast import Reading, Trial
 from actors.prompts import Rendered
@@ -46,7 +46,7 @@ Tokens = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class _Prefix:
+class _ProbedPrefix:
     """The template's own tokens, run under one steering per row: keys and values ``[k, K, P, e]`` (None below the entry)."""
 
     tokens: Tokens
@@ -58,7 +58,7 @@ class _Prefix:
 
 
 @dataclass(frozen=True)
-class _Trunk:
+class _ProbedTrunk:
     """A prompt's unsteered run: its tokens after the prefix, block outputs ``hidden[l]`` ``[T, d]``, last-token outputs
     ``last[l]`` ``[d]`` and the next token's logits ``[vocabulary]``."""
 
@@ -69,7 +69,7 @@ class _Trunk:
 
 
 @dataclass
-class _Tally:
+class _TrialSums:
     """What a trial has shown so far: sum ``[d]`` float64 over its prompts and layers, and the sum of its KLs."""
 
     total: Tensor | float = 0.0
@@ -82,7 +82,7 @@ class _Tally:
 
 
 @dataclass(frozen=True)
-class _Row:
+class _TrialRow:
     """One prompt under trial number ``trial``; ``read`` and ``compare`` say what is wanted of it."""
 
     trial: int
@@ -92,13 +92,13 @@ class _Row:
 
 
 @dataclass
-class _Work:
+class _TrialRun:
     """The state of one run: the trials, their tallies, and what is known of the prompts in hand."""
 
     trials: Sequence[Trial]
-    tallies: list[_Tally]
+    tallies: list[_TrialSums]
     prefix_trunk: Mapping[int, Tensor] = field(default_factory=dict)
-    trunks: dict[Prompt, _Trunk] = field(default_factory=dict)
+    trunks: dict[Prompt, _ProbedTrunk] = field(default_factory=dict)
 
 
 class EngineProbe:
@@ -113,7 +113,7 @@ class EngineProbe:
     def run(self, trials: Sequence[Trial]) -> list[Reading]:
         """One reading per trial, in order. Raises ``JobError`` where edits everywhere cannot be placed in this family."""
         self._everywhere.find(trials, self._render)
-        work = _Work(trials, [_Tally() for _ in trials])
+        work = _TrialRun(trials, [_TrialSums() for _ in trials])
         loaded = self._loaded
         with slot_attention_in(loaded.model), loaded.packing.applied(), steered(loaded.decoder) as hooks:
             runner = SegmentRunner(loaded.model, loaded.decoder, hooks, loaded.device)
@@ -137,7 +137,7 @@ class EngineProbe:
             yield prefix, lot
 
     def _run_prompts(
-        self, work: _Work, runner: SegmentRunner, hooks: SteeringHooks, prefix: Tokens, prompts: Sequence[Rendered]
+        self, work: _TrialRun, runner: SegmentRunner, hooks: SteeringHooks, prefix: Tokens, prompts: Sequence[Rendered]
     ) -> None:
         """Everything that the trials ask about ``prompts``."""
         try:
@@ -146,12 +146,12 @@ class EngineProbe:
             if is_out_of_memory(error):
                 raise OutOfMemoryError(f"out of memory with {len(prompts)} prompts at once: {error}") from error
             raise
-        groups: dict[int | None, dict[int, list[_Row]]] = defaultdict(lambda: defaultdict(list))
+        groups: dict[int | None, dict[int, list[_TrialRow]]] = defaultdict(lambda: defaultdict(list))
         for number, trial in enumerate(work.trials):
             read, compare = set(trial.read), set(trial.compare)
             entry = None if trial.steering is None or trial.everywhere else min(trial.steering.layers)
             for rendered in prompts:
-                row = _Row(number, rendered.prompt, rendered.prompt in read, rendered.prompt in compare)
+                row = _TrialRow(number, rendered.prompt, rendered.prompt in read, rendered.prompt in compare)
                 if not (row.read or row.compare):
                     continue
                 if trial.steering is None:
@@ -163,7 +163,7 @@ class EngineProbe:
                 for numbers in self._lots(rows_of, work, len(prefix)):
                     self._run_safely(work, runner, prefix, entry, [rows_of[number] for number in numbers])
 
-    def _lots(self, rows_of: Mapping[int, Sequence[_Row]], work: _Work, prefix: int) -> Iterator[list[int]]:
+    def _lots(self, rows_of: Mapping[int, Sequence[_TrialRow]], work: _TrialRun, prefix: int) -> Iterator[list[int]]:
         """Trials that run together: at most ``self._tokens`` tokens and ``MAX_ROWS`` rows, but at least one trial."""
         lot: list[int] = []
         rows = longest = 0
@@ -178,7 +178,7 @@ class EngineProbe:
         yield lot
 
     def _run_safely(
-        self, work: _Work, runner: SegmentRunner, prefix: Tokens, entry: int | None, by_trial: Sequence[Sequence[_Row]]
+        self, work: _TrialRun, runner: SegmentRunner, prefix: Tokens, entry: int | None, by_trial: Sequence[Sequence[_TrialRow]]
     ) -> None:
         """Run a lot; when memory is short, run its halves, and smaller lots from then on."""
         rows = [row for own in by_trial for row in own]
@@ -201,19 +201,21 @@ class EngineProbe:
         for half in halves:
             self._run_safely(work, runner, prefix, entry, half)
 
-    def _run_trunks(self, work: _Work, runner: SegmentRunner, prefix: Tokens, prompts: Sequence[Rendered]) -> None:
+    def _run_trunks(self, work: _TrialRun, runner: SegmentRunner, prefix: Tokens, prompts: Sequence[Rendered]) -> None:
         steerings = [trial.steering for trial in work.trials if trial.steering is not None and not trial.everywhere]
         capture = frozenset(min(steering.layers) for steering in steerings)
         layers = sorted({layer for trial in work.trials for layer in trial.layers})
         past, work.prefix_trunk = None, {}
         if prefix:
             run = runner.run(Segment([prefix], capture=capture, grain=EXACT))
-            past = _Prefix(prefix, run.key_values).rows(torch.zeros(len(prompts), dtype=torch.long, device=self._loaded.device))
+            past = _ProbedPrefix(prefix, run.key_values).rows(
+                torch.zeros(len(prompts), dtype=torch.long, device=self._loaded.device)
+            )
             work.prefix_trunk = run.captured
         own = [prompt.token_ids[len(prefix) :] for prompt in prompts]
         run = runner.run(Segment(own, len(prefix), past, capture=capture, grain=EXACT))
         work.trunks = {
-            prompt.prompt: _Trunk(
+            prompt.prompt: _ProbedTrunk(
                 tokens,
                 {layer: hidden[row, -len(tokens) :] for layer, hidden in run.captured.items()},
                 {layer: run.witness.raw[layer][row] for layer in layers},
@@ -223,7 +225,7 @@ class EngineProbe:
         }
 
     def _forward(
-        self, work: _Work, runner: SegmentRunner, prefix: Tokens, entry: int | None, rows: Sequence[_Row]
+        self, work: _TrialRun, runner: SegmentRunner, prefix: Tokens, entry: int | None, rows: Sequence[_TrialRow]
     ) -> SegmentResult:
         """One forward of all ``rows`` (and one of the prefix under each of their trials)."""
         loaded, device = self._loaded, self._loaded.device
@@ -231,18 +233,18 @@ class EngineProbe:
         places = torch.tensor([numbers.index(row.trial) for row in rows], device=device)
         steerings = [steering for number in numbers if (steering := work.trials[number].steering) is not None]
         bank = SteeringBank(steerings, (loaded.decoder.n_layers, loaded.d_model), loaded.dtype, device)
-        ran = _Prefix((), [])
+        ran = _ProbedPrefix((), [])
         if prefix:
             every = torch.arange(1, len(numbers) + 1, device=device)
-            start = None if entry is None else Entry(entry, work.prefix_trunk[entry].expand(len(numbers), -1, -1))
+            start = None if entry is None else ForwardStart(entry, work.prefix_trunk[entry].expand(len(numbers), -1, -1))
             run = runner.run(Segment([prefix] * len(numbers), table=bank.rows(every), entry=start, grain=EXACT))
-            ran = _Prefix(prefix, run.key_values)
+            ran = _ProbedPrefix(prefix, run.key_values)
         trunks = [work.trunks[row.prompt] for row in rows]
-        start = None if entry is None else Entry(entry, _left_padded([trunk.hidden[entry] for trunk in trunks]))
+        start = None if entry is None else ForwardStart(entry, _left_padded([trunk.hidden[entry] for trunk in trunks]))
         table = bank.rows(places + 1)
         return runner.run(Segment([trunk.tokens for trunk in trunks], len(prefix), ran.rows(places), table, start, grain=EXACT))
 
-    def _tally(self, work: _Work, entry: int | None, rows: Sequence[_Row], result: SegmentResult) -> None:
+    def _tally(self, work: _TrialRun, entry: int | None, rows: Sequence[_TrialRow], result: SegmentResult) -> None:
         """Add what ``rows`` showed. Blocks up to the entry did not run: their outputs are the trunk's, but for the entry's own
         where the trial edits that in place."""
         witness = result.witness
@@ -262,7 +264,7 @@ class EngineProbe:
             for place, value in zip(some, divergence(base, result.logits[some]).tolist(), strict=True):
                 work.tallies[rows[place].trial].kl += value
 
-    def _tally_unsteered(self, work: _Work, row: _Row) -> None:
+    def _tally_unsteered(self, work: _TrialRun, row: _TrialRow) -> None:
         """The unsteered model against itself: KL 0, and the trunk's own activations."""
         if row.read:
             last = work.trunks[row.prompt].last

@@ -26,7 +26,7 @@ Edit = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Place:
+class TensorSite:
     """``module``'s output, or element ``index`` of its tuple of outputs; with ``reads``, its first argument."""
 
     module: nn.Module
@@ -45,7 +45,7 @@ class Place:
         return (*output[: self.index], edit(output[self.index]), *output[self.index + 1 :])
 
 
-Places = tuple[tuple[Place, ...], ...]
+Places = tuple[tuple[TensorSite, ...], ...]
 """Per block, what stands between its input and its output."""
 
 
@@ -53,7 +53,7 @@ Places = tuple[tuple[Place, ...], ...]
 @torch.no_grad()
 def places_of(model: Any, decoder: Decoder, token_ids: Sequence[int]) -> Places:
     """The places of all blocks, from one forward over a few ``token_ids``; raises ``UnsupportedModelError`` with the reason."""
-    found: list[tuple[Place, ...]] = []
+    found: list[tuple[TensorSite, ...]] = []
     with ExitStack() as hooks, _Watch() as watch:
         for layer, block in enumerate(decoder.blocks):
             _watch_block(hooks, watch, (layer, block), found)
@@ -130,10 +130,10 @@ class _Block:
     """One block while it runs: its ``stream`` at the start, what its modules put out, and what its children read."""
 
     stream: _Node
-    outputs: list[tuple[Place, _Node]] = field(default_factory=list)
-    inputs: list[tuple[Place, _Node]] = field(default_factory=list)
+    outputs: list[tuple[TensorSite, _Node]] = field(default_factory=list)
+    inputs: list[tuple[TensorSite, _Node]] = field(default_factory=list)
 
-    def places(self, output: _Node) -> tuple[Place, ...]:
+    def places(self, output: _Node) -> tuple[TensorSite, ...]:
         """What stands between the block's input and its ``output``; ``UnsupportedModelError`` where that cannot be told."""
         try:
             if output.holds(self.stream):
@@ -146,7 +146,7 @@ class _Block:
             raise UnsupportedModelError("its output is not its input with the outputs of its modules added to it")
         return readers
 
-    def _added(self, node: _Node) -> Iterator[Place]:
+    def _added(self, node: _Node) -> Iterator[TensorSite]:
         if node is self.stream:
             return
         if not node.holds(self.stream):
@@ -160,7 +160,7 @@ class _Block:
             yield from self._added(part)
 
 
-def _watch_block(hooks: ExitStack, watch: _Watch, numbered: tuple[int, nn.Module], found: list[tuple[Place, ...]]) -> None:
+def _watch_block(hooks: ExitStack, watch: _Watch, numbered: tuple[int, nn.Module], found: list[tuple[TensorSite, ...]]) -> None:
     layer, block = numbered
     running: list[_Block] = []
 
@@ -172,13 +172,13 @@ def _watch_block(hooks: ExitStack, watch: _Watch, numbered: tuple[int, nn.Module
     def read(module: nn.Module, args: tuple[Any, ...]) -> None:
         node = watch.node(args[0]) if args else None
         if node is not None and running:
-            running[0].inputs.append((Place(module, reads=True), node))
+            running[0].inputs.append((TensorSite(module, reads=True), node))
 
     def put_out(module: nn.Module, _args: Any, output: Any) -> None:
         for index, value in enumerate(output if isinstance(output, tuple) else (output,)):
             node = watch.node(value)
             if node is not None and running:
-                running[0].outputs.append((Place(module, index if isinstance(output, tuple) else None), node))
+                running[0].outputs.append((TensorSite(module, index if isinstance(output, tuple) else None), node))
 
     def end(_module: nn.Module, _args: Any, output: Any) -> None:
         node = watch.node(output[0] if isinstance(output, tuple) else output)

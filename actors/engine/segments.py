@@ -25,7 +25,7 @@ from actors.steering import SteeringHooks, SteeringTable, Witness
 
 
 @dataclass(frozen=True)
-class Entry:
+class ForwardStart:
     """Start above block ``layer``, whose unsteered output for these rows is ``hidden`` ``[R, T, d]``."""
 
     layer: int
@@ -43,7 +43,7 @@ class Segment:
     start: int = 0
     past: Sequence[KeyValue | None] | None = None
     table: SteeringTable = field(default_factory=SteeringTable)
-    entry: Entry | None = None
+    entry: ForwardStart | None = None
     capture: frozenset[int] = frozenset()
     grain: Grain = COARSE
     shortest: int = 0
@@ -61,7 +61,7 @@ class Segment:
             tokens=[self.tokens[number] for number in numbers],
             past=self.past and _of_rows(self.past, rows),
             table=self.table.map(lambda edit: edit[rows]),
-            entry=self.entry and Entry(self.entry.layer, self.entry.hidden[rows]),
+            entry=self.entry and ForwardStart(self.entry.layer, self.entry.hidden[rows]),
             shortest=self.length,
         )
 

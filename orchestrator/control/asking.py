@@ -16,7 +16,7 @@ LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class Answer:
+class DriverReply:
     """What came of it: the driver's state now, as far as known, and that in words. ``asked``: whether a request was made."""
 
     asked: bool
@@ -28,7 +28,7 @@ class Answer:
         return {"results": str(root), "asked": self.asked, "state": self.state, "message": self.message}
 
 
-def pause(root: Place, wait: float) -> Answer:
+def pause(root: Place, wait: float) -> DriverReply:
     """Ask the driver in ``root`` to hand out nothing new; waits up to ``wait`` seconds until it has heard."""
     folder = _results_folder(root)
     nobody = _nobody(folder, "pause")
@@ -40,34 +40,38 @@ def pause(root: Place, wait: float) -> Answer:
     beat = _until(folder, lambda one: one.state in ("pausing", "paused") or one.ended, wait)
     go_on = f"to go on: python -m orchestrator resume {root}"
     if before is not None and beat.state == "paused":
-        return Answer(False, beat.state, f"it is paused already ({request}); {go_on}")
+        return DriverReply(False, beat.state, f"it is paused already ({request}); {go_on}")
     match beat.state:
         case "paused":
-            return Answer(True, beat.state, f"paused: nothing runs, the models stay loaded; {go_on}")
+            return DriverReply(True, beat.state, f"paused: nothing runs, the models stay loaded; {go_on}")
         case "pausing":
             busy = [one for one in beat.workers if one.does != "idle"]
             items = sum(one.items for one in busy)
             text = f"pausing: {len(busy)} workers finish what they have ({items} items), the models stay loaded; {go_on}"
-            return Answer(True, beat.state, text)
+            return DriverReply(True, beat.state, text)
         case _:
             return _unheard(beat, "pause")
 
 
-def resume(root: Place, wait: float) -> Answer:
+def resume(root: Place, wait: float) -> DriverReply:
     """Lift a pause; waits up to ``wait`` seconds until the driver goes on."""
     folder = _results_folder(root)
     was_paused = Requests(folder.requests).withdraw("pause")
     beat = read_beat(folder.driver)
     if beat is None or condition(beat) not in ("running", "silent"):
         lifted = "the pause that was left there is lifted; " if was_paused else ""
-        return Answer(was_paused, _state(beat), f"{lifted}{told(beat)}; to run the sweep: python -m orchestrator run SWEEP")
+        return DriverReply(was_paused, _state(beat), f"{lifted}{told(beat)}; to run the sweep: python -m orchestrator run SWEEP")
     if not was_paused and beat.state not in ("pausing", "paused"):
-        return Answer(False, beat.state, f"it is not paused; {told(beat)}")
+        return DriverReply(False, beat.state, f"it is not paused; {told(beat)}")
     beat = _until(folder, lambda one: one.state not in ("pausing", "paused"), wait)
-    return _unheard(beat, "resume") if beat.state in ("pausing", "paused") else Answer(True, beat.state, f"resumed; {told(beat)}")
+    return (
+        _unheard(beat, "resume")
+        if beat.state in ("pausing", "paused")
+        else DriverReply(True, beat.state, f"resumed; {told(beat)}")
+    )
 
 
-def cancel(root: Place, wait: float) -> Answer:
+def cancel(root: Place, wait: float) -> DriverReply:
     """Ask the driver in ``root`` to stop as Ctrl-C does; waits up to ``wait`` seconds until it has ended."""
     folder = _results_folder(root)
     nobody = _nobody(folder, "cancel")
@@ -77,7 +81,7 @@ def cancel(root: Place, wait: float) -> Answer:
     beat = _until(folder, lambda one: one.ended and not runs_here(one), wait)
     if beat.ended:
         kept = "every finished cell is kept" + ("" if beat.state == "finished" else "; the same `run` continues the sweep")
-        return Answer(True, beat.state, f"the driver has ended ({beat.state}); {kept}")
+        return DriverReply(True, beat.state, f"the driver has ended ({beat.state}); {kept}")
     return _unheard(beat, "cancel")
 
 
@@ -88,13 +92,13 @@ def _results_folder(root: Place) -> Folder:
     return folder
 
 
-def _nobody(folder: Folder, what: str) -> Answer | None:
+def _nobody(folder: Folder, what: str) -> DriverReply | None:
     """The answer when no driver can hear; None when one may."""
     beat = read_beat(folder.driver)
     known: Condition = condition(beat)
     if known in ("running", "silent"):
         return None
-    return Answer(False, _state(beat), f"there is nothing to {what}: {told(beat)}")
+    return DriverReply(False, _state(beat), f"there is nothing to {what}: {told(beat)}")
 
 
 def _state(beat: Beat | None) -> str:
@@ -114,8 +118,8 @@ def _until(folder: Folder, reached: Callable[[Beat], bool], wait: float) -> Beat
         time.sleep(LOOK_SECONDS)
 
 
-def _unheard(beat: Beat, what: str) -> Answer:
+def _unheard(beat: Beat, what: str) -> DriverReply:
     """The driver did not get to it while we waited."""
     if condition(beat) in ("dead", "ended"):
-        return Answer(True, _state(beat), told(beat))
-    return Answer(True, _state(beat), f"{what} is asked, and stays asked until the driver gets to it; {told(beat)}")
+        return DriverReply(True, _state(beat), told(beat))
+    return DriverReply(True, _state(beat), f"{what} is asked, and stays asked until the driver gets to it; {told(beat)}")

@@ -24,9 +24,9 @@ from orchestrator.control.heartbeat import (
     process_memory,
     process_start,
 )
-from orchestrator.control.requests import Request, Requests
+from orchestrator.control.requests import ControlRequest, Requests
 from orchestrator.errors import InputError
-from orchestrator.logs import Doing, Entry, Journal, WatchedPool
+from orchestrator.logs import Doing, Journal, LogEntry, WatchedPool
 from orchestrator.logs.journal import TRACEBACK_CHARACTERS
 from orchestrator.plan import Plan
 from orchestrator.progress import progress_of, time_left
@@ -76,14 +76,14 @@ class Driver:
         now, pid = time.time(), os.getpid()
         self._beat = Beat(pid, socket.gethostname(), now, now, "starting", sweep, process_started=process_start(pid))
         self._watched: Watched | None = None
-        self._pause: Request | None = None
-        self._cancelled: Request | None = None
+        self._pause: ControlRequest | None = None
+        self._cancelled: ControlRequest | None = None
         self._end: tuple[DriverState, str] | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Driver:
-        self._journal.write(Entry("started", self._beat.sweep, details={"pid": self._beat.pid, "host": self._beat.host}))
+        self._journal.write(LogEntry("started", self._beat.sweep, details={"pid": self._beat.pid, "host": self._beat.host}))
         for request in self._withdraw():
             _LOG.warning("%s was meant for an earlier run: it is withdrawn", request)
         self._write()
@@ -101,7 +101,7 @@ class Driver:
         self._beat = replace(last, state=state, message=why, workers=(), seconds_left=None)
         self._withdraw()
         self._write()
-        self._journal.write(Entry("ended", ": ".join(filter(None, (state, why))), details=_trace(error)))
+        self._journal.write(LogEntry("ended", ": ".join(filter(None, (state, why))), details=_trace(error)))
 
     def watch(self, watched: Watched) -> None:
         """From now on, tell of this."""
@@ -142,22 +142,24 @@ class Driver:
             return
         if cancel is not None and self._cancelled is None:
             self._cancelled = cancel
-            self._say(Entry("cancelled", str(cancel)))
+            self._say(LogEntry("cancelled", str(cancel)))
             self._cancel()
         if (pause is None) != (self._pause is None):
             self._say(
-                Entry("resumed") if pause is None else Entry("paused", f"{pause}: what runs is finished, nothing new begins")
+                LogEntry("resumed")
+                if pause is None
+                else LogEntry("paused", f"{pause}: what runs is finished, nothing new begins")
             )
         self._pause = pause
 
-    def _withdraw(self) -> list[Request]:
+    def _withdraw(self) -> list[ControlRequest]:
         try:
             return self._requests.withdraw_all()
         except OSError as error:
             _LOG.warning("requests to the driver cannot be withdrawn: %s", error)
             return []
 
-    def _say(self, entry: Entry) -> None:
+    def _say(self, entry: LogEntry) -> None:
         self._journal.write(entry)
         if self._watched is not None:
             self._watched.tell(": ".join(filter(None, (entry.event, entry.text))))

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from orchestrator.control.heartbeat import Beat, is_live, read_beat
 from orchestrator.failed import FailedItem, failed_items
-from orchestrator.logs.entries import Entry, EntryReader
+from orchestrator.logs.entries import EntryReader, LogEntry
 from orchestrator.logs.showing import entry_json, entry_line
 from orchestrator.planned_items import PlannedItem, item_named, planned_items
 from orchestrator.records.folder import Folder
@@ -23,15 +23,15 @@ class History:
 
     item: PlannedItem
     state: str
-    entries: tuple[Entry, ...]
+    entries: tuple[LogEntry, ...]
     measures: CellMeasures | None = None
     failure: FailedItem | None = None
 
 
-def entries_of(item_id: str, entries: Iterable[Entry]) -> Iterator[Entry]:
+def entries_of(item_id: str, entries: Iterable[LogEntry]) -> Iterator[LogEntry]:
     """The events of an item, and what its workers logged, or loaded, while they had it."""
     having: set[str] = set()
-    loads: dict[str, Entry] = {}
+    loads: dict[str, LogEntry] = {}
     for entry in entries:
         if entry.event == "loaded":
             loads[entry.worker] = entry
@@ -91,9 +91,9 @@ def history_lines(history: History) -> list[str]:
     return lines if history.entries else [*lines, "the log has no events of it"]
 
 
-def _distinct(entries: Iterable[Entry]) -> Iterator[Entry]:
+def _distinct(entries: Iterable[LogEntry]) -> Iterator[LogEntry]:
     """A load that served several of the item's attempts is told once."""
-    seen: list[Entry] = []
+    seen: list[LogEntry] = []
     for entry in entries:
         if entry.event == "loaded" and entry in seen:
             continue
@@ -102,7 +102,7 @@ def _distinct(entries: Iterable[Entry]) -> Iterator[Entry]:
         yield entry
 
 
-def _open_state(item_id: str, entries: tuple[Entry, ...], beat: Beat | None) -> str:
+def _open_state(item_id: str, entries: tuple[LogEntry, ...], beat: Beat | None) -> str:
     own = [entry for entry in entries if entry.concerns(item_id)]
     return "running" if own and own[-1].event == "submitted" and is_live(beat) else "open"
 

@@ -22,7 +22,7 @@ NAMES: tuple[RequestName, ...] = get_args(RequestName)
 
 
 @dataclass(frozen=True)
-class Request:
+class ControlRequest:
     """Who asked, and when (UTC, ISO 8601)."""
 
     name: RequestName
@@ -39,31 +39,31 @@ class Requests:
     def __init__(self, folder: StoredFolder) -> None:
         self._folder = folder
 
-    def ask(self, name: RequestName) -> Request:
+    def ask(self, name: RequestName) -> ControlRequest:
         """Put a request there; one that is there already stays. ``StorageError`` when the folder cannot be written."""
         standing = self.asked(name)
         if standing is not None:
             return standing
-        request = Request(name, _me(), datetime.now(UTC).isoformat(timespec="seconds"))
+        request = ControlRequest(name, _me(), datetime.now(UTC).isoformat(timespec="seconds"))
         (self._folder / name).write_bytes(json.dumps(asdict(request)).encode())
         return request
 
-    def asked(self, name: RequestName) -> Request | None:
+    def asked(self, name: RequestName) -> ControlRequest | None:
         """The request, if it is there. A damaged one is one all the same: its name says what is asked. ``StorageError`` when
         nobody can tell."""
         try:
             content = cast("dict[str, object]", parse_json((self._folder / name).read_bytes()))
-            return Request(name, str(content["by"]), str(content["at"]))
+            return ControlRequest(name, str(content["by"]), str(content["at"]))
         except FileNotFoundError:
             return None
         except (UnreadableFileError, ValueError, KeyError, TypeError):
-            return Request(name, "somebody", "an unknown time")
+            return ControlRequest(name, "somebody", "an unknown time")
 
     def withdraw(self, name: RequestName) -> bool:
         """Take a request away; whether it was there. ``StorageError`` when the folder cannot be written."""
         return (self._folder / name).delete()
 
-    def withdraw_all(self) -> list[Request]:
+    def withdraw_all(self) -> list[ControlRequest]:
         """Take away whatever is there, the leftovers of killed writers too; what it was."""
         self._folder.clean()
         return [request for name in NAMES if (request := self.asked(name)) is not None and self.withdraw(name)]

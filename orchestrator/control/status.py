@@ -16,7 +16,7 @@ from orchestrator.progress import duration
 from orchestrator.records.damage import Damage, damages
 from orchestrator.records.folder import Folder
 from orchestrator.records.plan_file import PlannedCells, decode_plan
-from orchestrator.storage import Place, State, StoredFile
+from orchestrator.storage import FileState, Place, StoredFile
 
 RECENT = 5
 WORKERS_SHOWN = 20
@@ -126,7 +126,7 @@ def _planned(path: StoredFile) -> PlannedCells:
 
 
 @lru_cache(maxsize=1)
-def _decoded(path: StoredFile, state: State) -> PlannedCells:
+def _decoded(path: StoredFile, state: FileState) -> PlannedCells:
     """``state``: another content has another one; ``--watch`` need not read the same one again and again."""
     return decode_plan(path)
 

@@ -40,7 +40,7 @@ _PATTERN = "events-*.jsonl"
 
 
 @dataclass(frozen=True)
-class Entry:
+class LogEntry:
     """One event. ``time``: UTC, ISO 8601 (empty: now, when it is written). ``item``: the cell, direction or model variant that
     it is about; ``items``: those of a whole piece. ``details``: what else is known, for programs."""
 
@@ -69,7 +69,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def parse(line: bytes) -> Entry | None:
+def parse(line: bytes) -> LogEntry | None:
     """The entry that a line holds; None for one that is damaged, or of a later version's event."""
     try:
         content = json.loads(line)
@@ -77,7 +77,7 @@ def parse(line: bytes) -> Entry | None:
             return None
         details = {key: value for key, value in content.items() if key not in _OWN}
         words = {key: str(content.get(key, "")) for key in ("time", "worker", "item", "text")}
-        return Entry(event=content["event"], items=tuple(map(str, content.get("items", ()))), details=details, **words)
+        return LogEntry(event=content["event"], items=tuple(map(str, content.get("items", ()))), details=details, **words)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -94,7 +94,7 @@ class EntryReader:
         self._folder = folder
         self._read: dict[str, int] = {}
 
-    def new(self) -> Iterator[Entry]:
+    def new(self) -> Iterator[LogEntry]:
         """Whole lines that were not read yet, oldest first. A file that is removed meanwhile is passed over."""
         for path in log_files(self._folder):
             try:
@@ -102,7 +102,7 @@ class EntryReader:
             except FileNotFoundError:
                 continue
 
-    def _rest(self, path: Path) -> Iterator[Entry]:
+    def _rest(self, path: Path) -> Iterator[LogEntry]:
         start = self._read.get(path.name, 0)
         if path.stat().st_size <= start:
             return

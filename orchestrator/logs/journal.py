@@ -13,7 +13,7 @@ from types import TracebackType
 
 from actors.types import CellResult, Failure, ModelInfo
 from orchestrator.cells import Cell
-from orchestrator.logs.entries import Entry, log_files
+from orchestrator.logs.entries import LogEntry, log_files
 from orchestrator.progress import label_shares
 from orchestrator.scoring import Label
 
@@ -54,12 +54,12 @@ class Journal:
         with self._guard:
             self._close()
 
-    def write(self, entry: Entry) -> None:
+    def write(self, entry: LogEntry) -> None:
         """Append ``entry``."""
         with self._guard:
             try:
                 if self._lost:
-                    self._append(Entry("note", f"{self._lost} lines of this log could not be written").line())
+                    self._append(LogEntry("note", f"{self._lost} lines of this log could not be written").line())
                     self._lost = 0
                 self._append(entry.line())
             except OSError:
@@ -73,21 +73,21 @@ class Journal:
         again = [item for item in items if self._failed_attempts[item]]
         for item in again:
             attempt = self._failed_attempts[item] + 1
-            self.write(Entry("retried", f"attempt {attempt}", worker, item, details={"attempt": attempt}))
+            self.write(LogEntry("retried", f"attempt {attempt}", worker, item, details={"attempt": attempt}))
         self.retries += len(again)
-        self.write(Entry("submitted", what, worker, items=tuple(items)))
+        self.write(LogEntry("submitted", what, worker, items=tuple(items)))
 
     def attempt_failed(self, worker: str, failure: Failure) -> None:
         """One item of a task failed."""
         self._failed_attempts[failure.item_id] += 1
         trace = failure.traceback[-TRACEBACK_CHARACTERS:]
         details = {"kind": failure.kind, "retryable": failure.retryable, "traceback": trace}
-        self.write(Entry("attempt failed", failure.message, worker, failure.item_id, details=details))
+        self.write(LogEntry("attempt failed", failure.message, worker, failure.item_id, details=details))
 
     def lost(self, worker: str, message: str, items: Sequence[str]) -> None:
         """A worker died with what it was running."""
         self._failed_attempts.update(items)
-        self.write(Entry("lost", message, worker, items=tuple(items)))
+        self.write(LogEntry("lost", message, worker, items=tuple(items)))
 
     # ---- a listener of the recorder ----------------------------------------------------------------------------
 
@@ -96,23 +96,23 @@ class Journal:
         where = {name: info.provenance[name] for name in ("host", "pid") if name in info.provenance}
         details = {"seconds": round(info.load_seconds, 3), "slots": info.slots, "device": info.device, **where}
         text = f"on {info.device}, {info.slots} slots"
-        self.write(Entry("loaded", text, worker, variant, details=details))
+        self.write(LogEntry("loaded", text, worker, variant, details=details))
 
     def cell_done(self, cell: Cell, result: CellResult, labels: Sequence[Label]) -> None:
         """A cell and its labels are stored."""
         attempt = self._failed_attempts.pop(cell.id, 0) + 1
         details = {"seconds": round(result.seconds, 3), "new_tokens": result.new_tokens, "attempt": attempt}
-        self.write(Entry("done", label_shares(labels), result.provenance.get("worker", ""), cell.id, details=details))
+        self.write(LogEntry("done", label_shares(labels), result.provenance.get("worker", ""), cell.id, details=details))
 
     def failed(self, failure: Failure) -> None:
         """An item failed for good."""
         self._failed_attempts.pop(failure.item_id, None)
         details = {"kind": failure.kind, "attempt": failure.attempt}
-        self.write(Entry("failed", failure.message, failure.worker or "", failure.item_id, details=details))
+        self.write(LogEntry("failed", failure.message, failure.worker or "", failure.item_id, details=details))
 
     def noted(self, text: str) -> None:
         """Something a person should know."""
-        self.write(Entry("note", text))
+        self.write(LogEntry("note", text))
 
     # ---- files -------------------------------------------------------------------------------------------------
 
@@ -161,6 +161,6 @@ class _FromCode(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         details = {"level": record.levelname, "source": record.name}
-        self._journal.write(Entry("log", record.getMessage(), details=details))
+        self._journal.write(LogEntry("log", record.getMessage(), details=details))
         if not logging.getLogger().handlers and logging.lastResort is not None:
             logging.lastResort.handle(record)

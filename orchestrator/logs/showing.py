@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from orchestrator.errors import InputError
-from orchestrator.logs.entries import Entry, EntryReader
+from orchestrator.logs.entries import EntryReader, LogEntry
 from orchestrator.planned_items import item_named, planned_items
 from orchestrator.progress import duration
 from orchestrator.records.folder import Folder
@@ -39,7 +39,7 @@ class Feed:
     def last(self, count: int) -> list[str]:
         """The last ``count`` events that there are. InputError for a worker that never did anything."""
         known: set[str] = set()
-        kept: deque[Entry] = deque(maxlen=count)
+        kept: deque[LogEntry] = deque(maxlen=count)
         for entry in self._reader.new():
             known.add(entry.worker)
             if self._wanted(entry):
@@ -57,24 +57,24 @@ class Feed:
                 self._folder.fetched_logs()
         return (self._shown(entry) for entry in self._reader.new() if self._wanted(entry))
 
-    def _wanted(self, entry: Entry) -> bool:
+    def _wanted(self, entry: LogEntry) -> bool:
         of_worker = self._worker is None or entry.worker == self._worker
         return of_worker and (self._item is None or entry.concerns(self._item))
 
-    def _shown(self, entry: Entry) -> str:
+    def _shown(self, entry: LogEntry) -> str:
         if self._as_json:
             return json.dumps(entry_json(entry))
         about = entry.item or (entry.items[0] if len(entry.items) == 1 else "")
         return entry_line(entry, self._names.get(about, ""))
 
 
-def entry_json(entry: Entry) -> dict[str, object]:
+def entry_json(entry: LogEntry) -> dict[str, object]:
     """An entry for programs, as the log holds it."""
     known = {"time": entry.time, "event": entry.event, "worker": entry.worker, "item": entry.item, "items": list(entry.items)}
     return {**{key: value for key, value in known.items() if value}, "text": entry.text, **entry.details}
 
 
-def entry_line(entry: Entry, name: str = "") -> str:
+def entry_line(entry: LogEntry, name: str = "") -> str:
     """An entry in a line: local time, worker, event, what it is about, and what is said of it."""
     about = name or entry.item or (f"{len(entry.items)} items" if len(entry.items) > 1 else "".join(entry.items))
     text = (entry.text.strip().splitlines() or [""])[0]

@@ -10,7 +10,7 @@ from actors.boundary import Extract, Load, Task, item_ids
 from actors.remarks import Remark
 from actors.types import Failure
 from actors.use import Use
-from orchestrator.logs.entries import Entry
+from orchestrator.logs.entries import LogEntry
 from orchestrator.logs.journal import Journal
 from orchestrator.pool import CellDone, Event, Extracted, Failed, Loaded, Pool, Remarked, TaskDone, Used, WorkerLost
 from orchestrator.pool.around import PoolAround
@@ -90,7 +90,7 @@ class WatchedPool(PoolAround):
                 now.left, now.where = {}, event.info.provenance.get("host", "")
             case Extracted():
                 now.left.pop(event.job_id, None)
-                self._journal.write(Entry("extracted", "", event.worker, event.job_id))
+                self._journal.write(LogEntry("extracted", "", event.worker, event.job_id))
             case CellDone():
                 now.left.pop(event.result.cell_id, None)
             case Failed():
@@ -114,7 +114,7 @@ class WatchedPool(PoolAround):
     def _remarked(self, worker: str, remark: Remark) -> None:
         text = redacted(remark.text)
         details = {"level": remark.level, "source": remark.source, "logged": remark.seconds}
-        self._journal.write(Entry("log", text, worker, details=details))
+        self._journal.write(LogEntry("log", text, worker, details=details))
         if text not in self._told:  # every worker that loads a model says the same of it
             self._told.add(text)
             self._tell(f"{worker}: {text}")

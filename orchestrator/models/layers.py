@@ -13,15 +13,15 @@ PROFILE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 @dataclass(frozen=True)
-class Place:
+class LayerPoint:
     """A point of the layer axis: ``depth`` (exact, relative to the number of layers) and the ``layer`` that it is."""
 
     depth: Fraction
     layer: int
 
-    def within(self, n_layers: int) -> Place:
+    def within(self, n_layers: int) -> LayerPoint:
         """The same relative depth in a model of ``n_layers``: layer ``floor(depth * n_layers)``."""
-        return Place(self.depth, int(self.depth * n_layers))
+        return LayerPoint(self.depth, int(self.depth * n_layers))
 
 
 def layer_at(depth: float, n_layers: int) -> int:
@@ -29,13 +29,13 @@ def layer_at(depth: float, n_layers: int) -> int:
     return int(Fraction(repr(depth)) * n_layers)
 
 
-def places(depths: Iterable[float], layers: Iterable[int], n_layers: int) -> tuple[Place, ...]:
+def places(depths: Iterable[float], layers: Iterable[int], n_layers: int) -> tuple[LayerPoint, ...]:
     """The layer axis of one model of ``n_layers`` blocks, by ascending layer, each layer once (a written depth first)."""
-    found: dict[int, Place] = {}
+    found: dict[int, LayerPoint] = {}
     for depth in depths:
-        found.setdefault(layer_at(depth, n_layers), Place(Fraction(repr(depth)), layer_at(depth, n_layers)))
+        found.setdefault(layer_at(depth, n_layers), LayerPoint(Fraction(repr(depth)), layer_at(depth, n_layers)))
     for layer in layers:
-        found.setdefault(layer, Place(Fraction(layer, n_layers), layer))
+        found.setdefault(layer, LayerPoint(Fraction(layer, n_layers), layer))
     return tuple(found[layer] for layer in sorted(found))
 
 

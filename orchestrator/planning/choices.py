@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from orchestrator.cells import variant_id
 from orchestrator.json_text import parse_json
-from orchestrator.planning.grid import Group, Setting, Steered
+from orchestrator.planning.grid import Group, Setting, SteeredCell
 from orchestrator.sweep_file.grids import Grid
 from orchestrator.sweep_file.schema import Choose
 
@@ -103,7 +103,7 @@ class Chooser:
 
     def __init__(self, tallies: Mapping[str, Tally]) -> None:
         self._tallies = tallies
-        self._tried: dict[tuple[str, ...], list[Steered]] = {}
+        self._tried: dict[tuple[str, ...], list[SteeredCell]] = {}
         self._decided: dict[tuple[str, ...], tuple[Choice, Setting | None]] = {}
 
     @property
@@ -111,13 +111,13 @@ class Chooser:
         """Every choice that was made, those that found nothing included."""
         return tuple(choice for choice, _ in self._decided.values())
 
-    def note(self, grid: Grid, steered: Steered) -> None:
+    def note(self, grid: Grid, steered: SteeredCell) -> None:
         """A cell of ``grid`` with a variant's own direction."""
         if steered.group.source is steered.group.target and not steered.control:
             for key in _keys(grid.name, steered.group):
                 self._tried.setdefault(key, []).append(steered)
 
-    def tried(self, grid: Grid, group: Group) -> list[Steered]:
+    def tried(self, grid: Grid, group: Group) -> list[SteeredCell]:
         """The cells whose results choose for the target of ``group``; none where the earlier grid has none yet itself."""
         assert grid.choose is not None
         return self._tried.get(_origin_key(grid.choose, group), [])
@@ -136,7 +136,7 @@ class Chooser:
         choice, setting = self._decided[key]
         return Unsettled(choice.reason, waiting=False) if setting is None else setting
 
-    def _decide(self, grid: Grid, asked: Choose, group: Group, tried: Sequence[Steered]) -> tuple[Choice, Setting | None]:
+    def _decide(self, grid: Grid, asked: Choose, group: Group, tried: Sequence[SteeredCell]) -> tuple[Choice, Setting | None]:
         considered = {self._considered(one): one.setting for one in tried}
         best = choose(list(considered), asked.max_garbled)
         reason = "" if best is not None else _nothing_fits(asked, list(considered))
@@ -153,7 +153,7 @@ class Chooser:
         )
         return found, None if best is None else considered[best]
 
-    def _considered(self, one: Steered) -> Considered:
+    def _considered(self, one: SteeredCell) -> Considered:
         place, cell = one.setting.place, one.cell
         tally = self._tallies[cell.id]
         layer, depth = (None, None) if place is None else (place.layer, float(place.depth))

@@ -102,7 +102,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Work:
+class VariantWork:
     """What one variant has to do: ``rows`` of prompts with ``prompt`` tokens, at most ``new`` ones to generate, ``slots`` rows at
     once, the ``longest`` of so many tokens; ``read`` tokens to extract from, ``trials`` tokens of candidate directions."""
 
@@ -173,7 +173,7 @@ def estimate_plan(
 
 def _work(
     variant: VariantCost, cells: Sequence[Cell], directions: Sequence[DirectionSpec], slots: int | None, costs: Costs
-) -> Work:
+) -> VariantWork:
     system = variant.spec.system_prompt
     rows = prompt = new = longest = 0
     measured: dict[int, tuple[int, int]] = {}  # by the tuple's identity: the cells keep it alive
@@ -193,7 +193,7 @@ def _work(
         trials += _trial_rows(spec, variant.shape, costs) * sum(lengths) / max(len(lengths), 1)
     default = costs.gpu_slots if variant.resources.gpus else costs.cpu_slots
     at_once = 1 if variant.resources.gpus > 1 else slots or default  # a model that is spread runs row by row
-    return Work(rows, prompt, new, read, trials, min(at_once, max(1, rows)), longest)
+    return VariantWork(rows, prompt, new, read, trials, min(at_once, max(1, rows)), longest)
 
 
 def _trial_rows(spec: DirectionSpec, shape: ModelShape, costs: Costs) -> float:
@@ -211,7 +211,7 @@ def _trial_rows(spec: DirectionSpec, shape: ModelShape, costs: Costs) -> float:
     return candidates * (harmful + 2 * harmless)
 
 
-def _estimate(variant: VariantCost, identity: str, work: Work, costs: Costs) -> ModelEstimate:
+def _estimate(variant: VariantCost, identity: str, work: VariantWork, costs: Costs) -> ModelEstimate:
     device = costs.device(variant.resources.gpus, variant.resources.accelerator)
     weights = weight_bytes(variant.shape, variant.spec)
     return ModelEstimate(
@@ -233,7 +233,7 @@ def load_seconds(weights: int, device: DeviceClass) -> float:
     return device.load_seconds + weights / device.load_bandwidth
 
 
-def run_seconds(variant: VariantCost, device: DeviceClass, work: Work, costs: Costs = DEFAULT_COSTS) -> float:
+def run_seconds(variant: VariantCost, device: DeviceClass, work: VariantWork, costs: Costs = DEFAULT_COSTS) -> float:
     """A roofline. Prefill is bound by arithmetic: ``2 * working parameters * prompt tokens / flops``; trials of candidates cost
     ``trial_share`` of it. A decode step yields a token per slot and takes the longest of three: reading the weights (``weight
     bytes / bandwidth``), the arithmetic (``2 * working parameters * slots / decode_flops``), launching its kernels

@@ -11,17 +11,17 @@ from orchestrator.cells import (
     Cell,
     CellLabels,
     DirectionSpec,
+    LayerSpan,
     Options,
     Scope,
     SourceLayer,
-    Span,
     SteeringSpec,
     variant_id,
 )
-from orchestrator.models.layers import Place, places, steered_layers
+from orchestrator.models.layers import LayerPoint, places, steered_layers
 from orchestrator.sweep_file.resolve import BehaviorPrompts, Grid, ModelVariant
 
-AxisPlace = Place | None
+AxisPlace = LayerPoint | None
 """A point of the layer axis; None: the layer that the method selects."""
 
 
@@ -61,7 +61,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Steered:
+class SteeredCell:
     """A steered cell with the setting that it stands for. ``control``: it is the target's own, run beside a transfer."""
 
     group: Group
@@ -105,7 +105,7 @@ def transfer_groups(grid: Grid) -> tuple[list[Group], tuple[IncomparablePair, ..
     return groups, tuple(incomparable)
 
 
-def cells_of(grid: Grid, group: Group, axis: Sequence[AxisPlace], multipliers: Sequence[float]) -> Iterator[Cell | Steered]:
+def cells_of(grid: Grid, group: Group, axis: Sequence[AxisPlace], multipliers: Sequence[float]) -> Iterator[Cell | SteeredCell]:
     """The cells of a group over places in the source and multipliers: steered ones, off the diagonal each with the target's
     self-control, and for multiplier 0 (which steers nothing) the baseline."""
     n_target = group.target.shape.n_layers
@@ -120,9 +120,9 @@ def cells_of(grid: Grid, group: Group, axis: Sequence[AxisPlace], multipliers: S
             if multiplier == 0:
                 yield _baseline(grid, group.target, group.found)
                 continue
-            yield Steered(group, Setting(place, multiplier), spot.cell(grid, group, multiplier))
+            yield SteeredCell(group, Setting(place, multiplier), spot.cell(grid, group, multiplier))
             if control is not None:
-                yield Steered(own, Setting(within, multiplier), control.cell(grid, own, multiplier), control=True)
+                yield SteeredCell(own, Setting(within, multiplier), control.cell(grid, own, multiplier), control=True)
 
 
 def _placements(grid: Grid, group: Group, axis: Sequence[AxisPlace]) -> Iterator[tuple[AxisPlace, Scope]]:
@@ -140,7 +140,7 @@ class _Spot:
     direction: DirectionSpec
     source_layer: SourceLayer
     layers: tuple[int, ...]
-    span: Span | None
+    span: LayerSpan | None
     labels: CellLabels
 
     def cell(self, grid: Grid, group: Group, multiplier: float) -> Cell:
@@ -166,7 +166,7 @@ def _spot(group: Group, direction: DirectionSpec, place: AxisPlace, scoped: tupl
         depth=None if scope == "list" or place is None else float(place.depth),
     )
     if place is None:
-        span = Span("single" if scope == "single" else "from_layer", n_source, n_target)
+        span = LayerSpan("single" if scope == "single" else "from_layer", n_source, n_target)
         return _Spot(direction, SELECTED, (), span, labels)
     source_layer = None if scope in ("own", "list") else place.layer
     layers = listed if scope == "list" else steered_layers(scope, place.within(n_target).layer, n_target)

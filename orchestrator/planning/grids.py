@@ -13,7 +13,7 @@ from orchestrator.planning.grid import (
     AxisPlace,
     Group,
     IncomparablePair,
-    Steered,
+    SteeredCell,
     axis_places,
     baselines,
     cells_of,
@@ -54,7 +54,7 @@ class GridsPlan:
 
 
 @dataclass
-class _Work:
+class _GridWork:
     chooser: Chooser
     cells: list[Cell] = field(default_factory=list)
     provisional: list[Cell] = field(default_factory=list)
@@ -65,7 +65,7 @@ class _Work:
 
 def plan_grids(grids: Sequence[Grid], tallies: Mapping[str, Tally]) -> GridsPlan:
     """The cells of all grids in their order, as far as ``tallies`` (by cell id) lets them be known."""
-    work = _Work(Chooser(tallies))
+    work = _GridWork(Chooser(tallies))
     for grid in grids:
         work.cells += baselines(grid)
         for group in own_groups(grid):
@@ -84,7 +84,7 @@ def plan_grids(grids: Sequence[Grid], tallies: Mapping[str, Tally]) -> GridsPlan
     )
 
 
-def _plan_group(work: _Work, grid: Grid, group: Group) -> None:
+def _plan_group(work: _GridWork, grid: Grid, group: Group) -> None:
     if reason := unfit(group):
         _defer(work, grid, group, Unsettled(f"not run: {reason}", waiting=False))
         return
@@ -93,10 +93,10 @@ def _plan_group(work: _Work, grid: Grid, group: Group) -> None:
         _defer(work, grid, group, axes)
         return
     planned = list(cells_of(grid, group, *axes))
-    steered = [one for one in planned if isinstance(one, Steered)]
+    steered = [one for one in planned if isinstance(one, SteeredCell)]
     for one in steered:
         work.chooser.note(grid, one)
-    work.cells += [one.cell if isinstance(one, Steered) else one for one in planned]
+    work.cells += [one.cell if isinstance(one, SteeredCell) else one for one in planned]
     if grid.choose is not None:
         _mark(work, work.chooser.tried(grid, group), steered)
 
@@ -132,7 +132,7 @@ def unfit(group: Group) -> str | None:
     return None
 
 
-def _defer(work: _Work, grid: Grid, group: Group, why: Unsettled) -> None:
+def _defer(work: _GridWork, grid: Grid, group: Group, why: Unsettled) -> None:
     """Note what is not planned, with as many made-up cells as may follow."""
     axis: Sequence[AxisPlace] = axis_places(grid, group.source)
     multipliers: Sequence[float] = group.target.multipliers
@@ -140,14 +140,14 @@ def _defer(work: _Work, grid: Grid, group: Group, why: Unsettled) -> None:
         axis = places((0.5,), (), group.source.shape.n_layers)
     if grid.choose is not None and grid.choose.multiplier is not None:
         multipliers = scaled(1.0, grid.choose)
-    made_up = [one.cell for one in cells_of(grid, group, axis, multipliers) if isinstance(one, Steered)]
+    made_up = [one.cell for one in cells_of(grid, group, axis, multipliers) if isinstance(one, SteeredCell)]
     work.provisional += made_up if why.waiting else []
     named = (grid.name, group.name, group.found.behavior.name, group.method[0])
     work.deferred.append(Deferred(*named, len(made_up), why.reason, why.waiting))
     _mark(work, [] if grid.choose is None else work.chooser.tried(grid, group), ())
 
 
-def _mark(work: _Work, tried: Sequence[Steered], steered: Sequence[Steered]) -> None:
+def _mark(work: _GridWork, tried: Sequence[SteeredCell], steered: Sequence[SteeredCell]) -> None:
     """Whether the rates are measured on prompts that chose the setting; those of the cells that chose are so by definition."""
     selecting = {prompt.text for prompt in tried[0].cell.prompts} if tried else set()
     work.in_sample |= {one.cell.id: True for one in tried}

@@ -19,7 +19,7 @@ from orchestrator.records.rows import CellAxes, CellGeometry, CellPrompts, CellR
 from orchestrator.records.transfers import Controls, cross_cosine, transfer_rows
 from orchestrator.schema import Table
 from orchestrator.scoring import Label
-from orchestrator.storage import State, StoredFile, UnreadableFileError
+from orchestrator.storage import FileState, StoredFile, UnreadableFileError
 
 ROWS_PER_GROUP = 8192
 """Responses buffered before they are written as one Parquet row group."""
@@ -177,7 +177,7 @@ def _batches(finished: Iterable[_Finished], found: _Gathered) -> Iterator[Table]
         yield schema.concatenated(batch)
 
 
-_Inputs = Mapping[str, State]
+_Inputs = Mapping[str, FileState]
 
 
 def _inputs(folder: Folder, planned: PlannedCells) -> _Inputs:
@@ -217,5 +217,5 @@ def _tables(folder: Folder) -> list[list[int] | None]:
     return [_listed(found[name]) if name in found else None for name in names]
 
 
-def _listed(state: State) -> list[int]:
+def _listed(state: FileState) -> list[int]:
     return [state.size, state.changed, state.inode, state.touched]

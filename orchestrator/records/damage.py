@@ -13,7 +13,7 @@ from orchestrator.records.direction_file import decode_direction
 from orchestrator.records.folder import ENDINGS, Folder, Kind
 from orchestrator.records.parts import decode_labels, decode_responses
 from orchestrator.records.plan_file import PlannedCells
-from orchestrator.storage import State, StoredFile, UnreadableFileError
+from orchestrator.storage import FileState, StoredFile, UnreadableFileError
 
 _CHECKED: tuple[Kind, ...] = ("directions", "responses", "labels")
 
@@ -53,7 +53,7 @@ def _parts(folder: Folder) -> Iterator[Damage]:
 
 
 @lru_cache(maxsize=100_000)
-def _reason(file: StoredFile, kind: Kind, state: State) -> str:
+def _reason(file: StoredFile, kind: Kind, state: FileState) -> str:
     """Why a file cannot be read; empty when it can. ``state``: another content has another one."""
     item_id = file.name.removesuffix(ENDINGS[kind])
     if kind == "directions":

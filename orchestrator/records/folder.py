@@ -15,7 +15,7 @@ from orchestrator.records.direction_file import DirectionSource, decode_directio
 from orchestrator.records.earlier_tables import renamed
 from orchestrator.records.parts import StoredCell, StoredLabels, decode_labels, decode_responses
 from orchestrator.schema import Layout, read_table
-from orchestrator.storage import Files, Place, State, StoredFile, StoredFolder, UnreadableFileError, open_files
+from orchestrator.storage import Files, FileState, Place, StoredFile, StoredFolder, UnreadableFileError, open_files
 from orchestrator.storage.atomic import write_bytes, write_if_changed
 
 Kind = Literal["directions", "responses", "labels", "failures", "figures"]
@@ -78,7 +78,7 @@ class Folder:
         """The items that have a file, from the names alone; temporary files are none."""
         return {name.removesuffix(ENDINGS[kind]) for name in self.files.names(kind) if _is_item(name, kind)}
 
-    def states(self, kind: Kind) -> dict[str, State]:
+    def states(self, kind: Kind) -> dict[str, FileState]:
         """The same with each file's state."""
         found = self.files.states(kind)
         return {name.removesuffix(ENDINGS[kind]): state for name, state in found.items() if _is_item(name, kind)}

@@ -18,7 +18,7 @@ CROWDED_SECONDS = 60.0
 
 
 @dataclass(eq=False)
-class Place:
+class WorkerSlot:
     """One worker. ``variant``: the model that it holds (then ``info`` is there) or loads. ``since``: when its task began, or
     last gave a result. ``barred``: variants that it could not load."""
 
@@ -39,11 +39,11 @@ class Fleet:
     """All workers, with indices by model and by idleness. ``resources``: what a variant's model needs; ``clock``: seconds."""
 
     def __init__(self, resources: Callable[[str], Resources], clock: Callable[[], float]) -> None:
-        self.places: dict[str, Place] = {}
+        self.places: dict[str, WorkerSlot] = {}
         self._resources, self._clock = resources, clock
-        self._idle: dict[str, Place] = {}
-        self._of: dict[str, dict[str, Place]] = defaultdict(dict)
-        self._loading: dict[str, dict[str, Place]] = defaultdict(dict)
+        self._idle: dict[str, WorkerSlot] = {}
+        self._of: dict[str, dict[str, WorkerSlot]] = defaultdict(dict)
+        self._loading: dict[str, dict[str, WorkerSlot]] = defaultdict(dict)
         self._taken: Counter[Resources] = Counter()
         self._failed_loads: Counter[str] = Counter()
         self._lost_machines: dict[str, set[str]] = defaultdict(set)
@@ -56,11 +56,11 @@ class Fleet:
         """Whether any worker has a task."""
         return len(self._idle) < len(self.places)
 
-    def meet(self, names: Collection[str]) -> list[Place]:
+    def meet(self, names: Collection[str]) -> list[WorkerSlot]:
         """Take in new workers and forget idle ones that are gone; returns those that were forgotten with a model."""
         for name in names:
             if name not in self.places:
-                self.places[name] = self._idle[name] = Place(name)
+                self.places[name] = self._idle[name] = WorkerSlot(name)
         known = set(names)
         gone = [place for name, place in self._idle.items() if name not in known] if len(known) < len(self.places) else []
         held = [place for place in gone if place.variant is not None]
@@ -69,11 +69,11 @@ class Fleet:
             del self.places[place.name], self._idle[place.name]
         return held
 
-    def idle(self) -> list[Place]:
+    def idle(self) -> list[WorkerSlot]:
         """The idle workers: those without a model first, so that a new model evicts no other."""
         return sorted(self._idle.values(), key=lambda place: place.variant is not None)
 
-    def with_model(self, variant: str) -> Sequence[Place]:
+    def with_model(self, variant: str) -> Sequence[WorkerSlot]:
         """The workers that hold or load ``variant``."""
         return list(self._of[variant].values())
 
@@ -87,7 +87,7 @@ class Fleet:
             stuck += 1
         return len(self._of[variant]) - stuck
 
-    def assign(self, place: Place, variant: str | None) -> None:
+    def assign(self, place: WorkerSlot, variant: str | None) -> None:
         """``place`` is to hold ``variant`` from now on, once it is loaded; None: nothing."""
         if place.variant is not None:
             del self._of[place.variant][place.name]
@@ -99,7 +99,7 @@ class Fleet:
             self._loading[variant][place.name] = place
             self._taken[self._resources(variant)] += 1
 
-    def loaded(self, place: Place, info: ModelInfo) -> None:
+    def loaded(self, place: WorkerSlot, info: ModelInfo) -> None:
         """``place`` holds its model."""
         place.info = info
         if place.variant is not None:
@@ -108,17 +108,17 @@ class Fleet:
             del self._failed_loads[place.variant]
             self._lost_machines.pop(place.variant, None)
 
-    def start(self, place: Place) -> None:
+    def start(self, place: WorkerSlot) -> None:
         """``place`` has a task."""
         place.busy, place.since = True, self._clock()
         self._idle.pop(place.name, None)
 
-    def free(self, place: Place) -> None:
+    def free(self, place: WorkerSlot) -> None:
         """``place`` has none."""
         place.busy = False
         self._idle[place.name] = place
 
-    def count_failed_load(self, place: Place, variant: str) -> int:
+    def count_failed_load(self, place: WorkerSlot, variant: str) -> int:
         """``place`` could not load ``variant``: it will load no replica of it. Returns how many failed since one worked."""
         place.barred.add(variant)
         self._failed_loads[variant] += 1
@@ -150,7 +150,7 @@ class Fleet:
         """Whether a worker with ``wanted`` found no room a moment ago, whatever the machines hold when they are empty."""
         return wanted in self._crowded and self._clock() - self._crowded[wanted] < CROWDED_SECONDS
 
-    def may_replicate(self, place: Place, variant: str) -> bool:
+    def may_replicate(self, place: WorkerSlot, variant: str) -> bool:
         """Whether loads of ``variant`` work well enough for ``place`` to try one that can be done without."""
         return variant not in place.barred and self._failed_loads[variant] < MAX_ATTEMPTS
 
@@ -158,11 +158,11 @@ class Fleet:
         """Seconds."""
         return self._clock()
 
-    def seconds_since(self, place: Place) -> float:
+    def seconds_since(self, place: WorkerSlot) -> float:
         """How long ago its task began, or last gave a result."""
         return self._clock() - place.since
 
-    def taken(self, wanted: Resources, besides: Place) -> float:
+    def taken(self, wanted: Resources, besides: WorkerSlot) -> float:
         """How many of the devices that ``wanted`` could use other workers than ``besides`` hold: GPUs, or workers without GPU."""
         own = None if besides.variant is None else self._resources(besides.variant)
         return sum(

@@ -15,11 +15,11 @@ from orchestrator.plan import Plan
 from orchestrator.pool import CellDone, Event, Extracted, Failed, Loaded, TaskDone, WorkerLost
 from orchestrator.scheduling.attempts import BAD_MACHINES, MAX_ATTEMPTS, attempts_allowed, may_be_the_machines
 from orchestrator.scheduling.board import Board, State
-from orchestrator.scheduling.fleet import Fleet, Place
+from orchestrator.scheduling.fleet import Fleet, WorkerSlot
 from orchestrator.scheduling.pace import Pace
 
 
-class Recorder(Protocol):
+class ResultSink(Protocol):
     """Who writes down what the workers return (``orchestrator.recorder``)."""
 
     def loaded(self, variant: str, worker: str, info: ModelInfo) -> None:
@@ -61,14 +61,14 @@ class Desk:
 class Outcomes:
     """Handles one event at a time. ``causes``: failures recorded in this run, not counting those that followed from others."""
 
-    def __init__(self, plan: Plan, desk: Desk, recorder: Recorder) -> None:
+    def __init__(self, plan: Plan, desk: Desk, recorder: ResultSink) -> None:
         self._plan, self._board, self._fleet, self._pace = plan, desk.board, desk.fleet, desk.pace
         self._has_machine = desk.has_machine
         self._recorder = recorder
         self._load_failures: Counter[str] = Counter()
         self.causes = 0
 
-    def handle(self, event: Event) -> Place | None:
+    def handle(self, event: Event) -> WorkerSlot | None:
         """Take in what happened; returns the worker if it is free now."""
         place = self._fleet.places.get(event.worker)
         if place is None:
@@ -103,7 +103,7 @@ class Outcomes:
             self._recorder.note(f"{failure.item_id} is tried again: {failure.kind}: {failure.message}")
         self._record(recorded)
 
-    def _loaded(self, place: Place, info: ModelInfo) -> None:
+    def _loaded(self, place: WorkerSlot, info: ModelInfo) -> None:
         assert place.variant is not None
         self._fleet.loaded(place, info)
         self._pace.loaded(place.variant, info.load_seconds)
@@ -120,7 +120,7 @@ class Outcomes:
         else:
             self._board.finish(item.id)
 
-    def _cell_done(self, place: Place, result: CellResult) -> None:
+    def _cell_done(self, place: WorkerSlot, result: CellResult) -> None:
         item = self._board[result.cell_id]
         if item.state is not State.RUNNING or not isinstance(item.spec, Cell):
             return  # another worker was first
@@ -136,7 +136,7 @@ class Outcomes:
         if self._board[failure.item_id].state is State.RUNNING:
             self.item_failed(failure)
 
-    def _load_failed_here(self, place: Place, event: Failed) -> None:
+    def _load_failed_here(self, place: WorkerSlot, event: Failed) -> None:
         """A load failed by itself. Where the machine may be to blame, the model is loaded on another one first."""
         variant, failure = place.variant or "", event.failure
         if event.machine and may_be_the_machines(failure):
@@ -149,7 +149,7 @@ class Outcomes:
             failure = replace(failure, message=f"{failure.message} (on {hosts})")
         self._load_failed(place, failure)
 
-    def _load_failed(self, place: Place, failure: Failure) -> None:
+    def _load_failed(self, place: WorkerSlot, failure: Failure) -> None:
         variant, name = place.variant or "", self._plan.model(place.variant or "").name
         self._fleet.assign(place, None)
         attempt = self._fleet.count_failed_load(place, variant)
@@ -160,7 +160,7 @@ class Outcomes:
         else:
             self._record(self._board.fail_variant(replace(failure, item_id=variant, attempt=attempt)))
 
-    def _no_room(self, place: Place, message: str) -> None:
+    def _no_room(self, place: WorkerSlot, message: str) -> None:
         """Its load was never begun, so nothing has failed; another model may be tried meanwhile."""
         variant = place.variant
         self._fleet.assign(place, None)
@@ -168,7 +168,7 @@ class Outcomes:
         if variant is not None and self._fleet.found_no_room(variant):
             self._recorder.note(f"{place.name}: {message}; {self._plan.model(variant).name} waits for it")
 
-    def _worker_lost(self, place: Place, event: WorkerLost) -> None:
+    def _worker_lost(self, place: WorkerSlot, event: WorkerLost) -> None:
         lost = self._board.running_on(place.name)
         error = MachineLostError(event.message) if event.machine else WorkerDiedError(event.message)
         failure = replace(as_failure("", error), worker=place.name)
@@ -182,7 +182,7 @@ class Outcomes:
         for item in lost:
             self._record(self._board.fail(replace(failure, item_id=item.id)))
 
-    def _is_the_machines_fault(self, place: Place, machine: str) -> bool:
+    def _is_the_machines_fault(self, place: WorkerSlot, machine: str) -> bool:
         """Whether a load ended because the worker's whole machine went. A model whose loads take machine after machine with them
         is to blame itself."""
         return bool(machine) and self._fleet.count_lost_machine(place.variant or "", machine) < MAX_ATTEMPTS

@@ -11,7 +11,7 @@ from orchestrator.cells import Cell, DirectionSpec, SteeringSpec
 from orchestrator.pool import Extract, Generate
 from orchestrator.scheduling.board import Board, Item, State
 from orchestrator.scheduling.jobs import Placed, extraction_job, generation_job, placed
-from orchestrator.scheduling.outcomes import Recorder
+from orchestrator.scheduling.outcomes import ResultSink
 
 Shared = dict[tuple[object, ...], Placed]
 """By ``SteeringSpec.where``, the vectors that act: equal ones are one array in a task, so they cross the wire once."""
@@ -20,7 +20,7 @@ Shared = dict[tuple[object, ...], Placed]
 class Pieces:
     """Makes tasks of items that were started. An item that cannot be run goes to ``failed``."""
 
-    def __init__(self, board: Board, recorder: Recorder, failed: Callable[[Failure], None]) -> None:
+    def __init__(self, board: Board, recorder: ResultSink, failed: Callable[[Failure], None]) -> None:
         self._board, self._recorder, self._failed = board, recorder, failed
 
     def task(self, items: Sequence[Item]) -> Extract | Generate | None:

@@ -14,7 +14,7 @@ from functools import cache
 from actors.types import Resources
 from orchestrator.scheduling.backlog import Amount, PieceSize
 from orchestrator.scheduling.board import Board
-from orchestrator.scheduling.fleet import Fleet, Place, room_for, takes_room_of
+from orchestrator.scheduling.fleet import Fleet, WorkerSlot, room_for, takes_room_of
 from orchestrator.scheduling.pace import Pace
 
 PIECE_SECONDS = 60.0
@@ -77,7 +77,7 @@ class Placement:
         """Machines may have come or gone since the last look."""
         self._capacity = cache(self._count_capacity)
 
-    def size_for(self, place: Place) -> PieceSize:
+    def size_for(self, place: WorkerSlot) -> PieceSize:
         """How much ``place``, which holds a model, gets at once."""
         assert place.variant is not None
         assert place.info is not None  # only a loaded worker gets work
@@ -86,7 +86,7 @@ class Placement:
         ready = self._board.backlog(variant).ready
         return piece_size(place.info.slots, speed, ready, self._fleet.holders(variant))
 
-    def better_left_to_others(self, place: Place) -> bool:
+    def better_left_to_others(self, place: WorkerSlot) -> bool:
         """Whether ``place`` is so slow that the others will have done what is ready sooner than it would do its piece."""
         variant, slowness = place.variant or "", self._pace.slowness(place.name)
         backlog = self._board.backlog(variant)
@@ -97,7 +97,7 @@ class Placement:
         piece = self._pace.seconds(variant, max(size.budget, size.rows * ready.budget / max(1, ready.rows)))
         return slowness * piece > self._seconds_left(variant)
 
-    def variant_for(self, place: Place, even_without_room: bool = False) -> str | None:
+    def variant_for(self, place: WorkerSlot, even_without_room: bool = False) -> str | None:
         """What ``place`` should load, as its own model has nothing ready; None: nothing."""
         if place.variant is not None and self._board.expects(place.variant):
             return None
@@ -107,7 +107,7 @@ class Placement:
             return max(unheld, key=self._urgency)
         return max(self._worth_a_replica(place, possible), key=self._seconds_left, default=None)
 
-    def more_useful_elsewhere(self, place: Place) -> str | None:
+    def more_useful_elsewhere(self, place: WorkerSlot) -> str | None:
         """The variant that ``place`` should go over to although its own has work: one that would otherwise end clearly later."""
         if place.variant is None or not self._board.backlog(place.variant).ready.items:
             return None
@@ -118,11 +118,11 @@ class Placement:
         last = max(ends, key=ends.__getitem__, default=None)
         return last if last is not None and alone < CLEARLY * ends[last] else None
 
-    def speaks_for_all(self, place: Place) -> bool:
+    def speaks_for_all(self, place: WorkerSlot) -> bool:
         """Whether what holds for ``place`` holds for every other idle worker with the same model."""
         return not place.barred and self._pace.slowness(place.name) < CLEARLY_SLOW
 
-    def must_make_room(self, place: Place) -> bool:
+    def must_make_room(self, place: WorkerSlot) -> bool:
         """Whether ``place``, which has nothing to do, keeps a model of another size from being loaded."""
         if place.variant is None or self._board.expects(place.variant):
             return False
@@ -130,7 +130,7 @@ class Placement:
         unheld = [one for one in self._board.variants() if self._board.backlog(one).reachable and not self._fleet.holders(one)]
         return any(takes_room_of(own, self._resources(variant)) for variant in (*self._fleet.loading(), *unheld))
 
-    def is_of_no_use(self, place: Place) -> bool:
+    def is_of_no_use(self, place: WorkerSlot) -> bool:
         """Whether ``place``, which has nothing to do, has had nothing to do for long, and its model has nothing that waits."""
         if place.variant is None or self._fleet.seconds_since(place) < LET_GO_SECONDS:
             return False
@@ -157,7 +157,7 @@ class Placement:
         backlog = self._board.backlog(variant)
         return (backlog.wanted_elsewhere > 0, not backlog.needs_other.items, backlog.reachable)
 
-    def _possible(self, place: Place, even_without_room: bool = False) -> list[str]:
+    def _possible(self, place: WorkerSlot, even_without_room: bool = False) -> list[str]:
         """Other variants than its own that ``place`` could load and would have work for."""
         return [
             variant
@@ -167,7 +167,7 @@ class Placement:
             and (even_without_room or self.has_room(place, variant))
         ]
 
-    def _worth_a_replica(self, place: Place, variants: Sequence[str]) -> list[str]:
+    def _worth_a_replica(self, place: WorkerSlot, variants: Sequence[str]) -> list[str]:
         """Those whose work outlasts a load."""
         return [
             variant
@@ -186,7 +186,7 @@ class Placement:
         load = self._pace.load_seconds(variant)
         return load + max(0.0, seconds - load * holders) / (holders + more)
 
-    def has_room(self, place: Place, variant: str) -> bool:
+    def has_room(self, place: WorkerSlot, variant: str) -> bool:
         """Whether the machines hold one more worker with ``variant`` beside all but ``place``."""
         wanted = self._resources(variant)
         stands = place.variant is not None and self._resources(place.variant) == wanted

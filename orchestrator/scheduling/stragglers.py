@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from orchestrator.scheduling.board import Board, Item
-from orchestrator.scheduling.fleet import Fleet, Place
+from orchestrator.scheduling.fleet import Fleet, WorkerSlot
 from orchestrator.scheduling.pace import Pace
 
 BEHIND = 1.3
@@ -27,11 +27,11 @@ class Stragglers:
     ``has_room``: whether a worker may load a variant.
     """
 
-    def __init__(self, board: Board, fleet: Fleet, pace: Pace, has_room: Callable[[Place, str], bool]) -> None:
+    def __init__(self, board: Board, fleet: Fleet, pace: Pace, has_room: Callable[[WorkerSlot, str], bool]) -> None:
         self._board, self._fleet, self._pace, self._has_room = board, fleet, pace, has_room
         self._looked: dict[str, float] = {}
 
-    def items_for(self, place: Place) -> Sequence[Item]:
+    def items_for(self, place: WorkerSlot) -> Sequence[Item]:
         """What ``place``, idle with its model, should run although another worker has it; mostly nothing."""
         if place.variant is None or place.info is None or not self._board.backlog(place.variant).busy:
             return ()
@@ -42,7 +42,7 @@ class Stragglers:
         items = _last_fill(self._only_there(last), place.info.slots)
         return items if self._gains(place, last, items) > WORTH_SECONDS else ()
 
-    def variant_for(self, place: Place) -> str | None:
+    def variant_for(self, place: WorkerSlot) -> str | None:
         """The model that ``place``, idle, should load to help a worker that is alone with it; looked for now and then."""
         if self._fleet.now() - self._looked.setdefault(place.name, self._fleet.now()) < LOOK_SECONDS:
             return None
@@ -55,17 +55,17 @@ class Stragglers:
         best = max(gains, key=gains.__getitem__, default=None)
         return best if best is not None and gains[best] > WORTH_SECONDS else None
 
-    def _may_help(self, place: Place, variant: str) -> bool:
+    def _may_help(self, place: WorkerSlot, variant: str) -> bool:
         return self._fleet.holders(variant) == 1 and self._fleet.may_replicate(place, variant) and self._has_room(place, variant)
 
-    def _gains(self, place: Place, other: Place, items: Sequence[Item]) -> float:
+    def _gains(self, place: WorkerSlot, other: WorkerSlot, items: Sequence[Item]) -> float:
         """Seconds gained if ``place`` runs the last ``items`` of ``other`` too; less than none when it is not that far behind."""
         if not self._can_foretell(items[0]):
             return self._fleet.seconds_since(other) - PATIENCE_SECONDS
         here = self._usual_seconds(items) * self._pace.slowness(place.name)
         return self._seconds_left(other) - BEHIND * here
 
-    def _seconds_left(self, place: Place) -> float:
+    def _seconds_left(self, place: WorkerSlot) -> float:
         """How long ``place`` will go on, judged by its cells so far and by how long it has been silent."""
         items, silent = self._board.running_on(place.name), self._fleet.seconds_since(place)
         if place.info is None or not items or not self._can_foretell(items[0]):
@@ -83,7 +83,7 @@ class Stragglers:
     def _usual_seconds(self, items: Sequence[Item]) -> float:
         return self._pace.seconds(items[0].variant, sum(item.budget for item in items))
 
-    def _only_there(self, place: Place) -> list[Item]:
+    def _only_there(self, place: WorkerSlot) -> list[Item]:
         """What ``place`` and nobody else runs. What has failed before is left alone: it may do the same to the helper."""
         return [item for item in self._board.running_on(place.name) if len(item.workers) == 1 and not item.suspect]
 

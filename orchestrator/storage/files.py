@@ -19,7 +19,7 @@ WriteTo = Callable[[BinaryIO], object]
 
 
 @dataclass(frozen=True)
-class State:
+class FileState:
     """What tells one version of a file from the next without opening it. ``changed``: nanoseconds since the epoch.
 
     ``touched``: as ``changed``, but by the kernel's own account, which no program can set back; 0 where nobody keeps one.
@@ -35,7 +35,7 @@ class Files(Protocol):
     """All files of one place; equal when the place is. Every method: ``StorageError`` when the disk or the network refuses."""
 
     clock_step: ClassVar[int]
-    """Nanoseconds within which two versions of a file may have an equal ``State``; 0 when they never have."""
+    """Nanoseconds within which two versions of a file may have an equal ``FileState``; 0 when they never have."""
     writers: ClassVar[int]
     """How many threads should write at once, where one write takes long; 0 where it does not."""
 
@@ -77,7 +77,7 @@ class Files(Protocol):
         """What lies directly in ``folder`` and is no file, so that nothing can be written there: a folder, a dead link."""
         ...
 
-    def states(self, folder: str) -> Mapping[str, State]:
+    def states(self, folder: str) -> Mapping[str, FileState]:
         """The files directly in ``folder`` ("" for the place itself) by their last part; none when there is no such folder."""
         ...
 
@@ -181,7 +181,7 @@ class StoredFile:
         """Remove it; whether it was there."""
         return self.files.delete(self.key)
 
-    def state(self) -> State | None:
+    def state(self) -> FileState | None:
         """Its state; None when it is not there."""
         return self.files.states(self.folder).get(self.name)
 

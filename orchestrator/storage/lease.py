@@ -27,7 +27,7 @@ import psutil
 
 from orchestrator.errors import Problem
 from orchestrator.storage.errors import StorageError, StoreLockedError
-from orchestrator.storage.files import State
+from orchestrator.storage.files import FileState
 
 FOLDER = ".lock"
 LASTS = 60.0
@@ -51,7 +51,7 @@ class Claims(Protocol):
         """Put a claim."""
         ...
 
-    def states(self, folder: str) -> Mapping[str, State]:
+    def states(self, folder: str) -> Mapping[str, FileState]:
         """All claims."""
         ...
 

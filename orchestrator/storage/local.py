@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from orchestrator.storage.atomic import clean, sync_folder, write_atomic, write_bytes, write_if_changed
 from orchestrator.storage.errors import BadSectorError, StorageError
-from orchestrator.storage.files import State, WriteTo
+from orchestrator.storage.files import FileState, WriteTo
 from orchestrator.storage.locking import exclusive
 
 LOCK = ".lock"
@@ -75,9 +75,9 @@ class LocalFiles:
         with self._entries(folder) as entries:
             return {entry.name for entry in entries if not _is_file(entry)}
 
-    def states(self, folder: str) -> Mapping[str, State]:
+    def states(self, folder: str) -> Mapping[str, FileState]:
         """From one look at the folder and one at each file."""
-        found: dict[str, State] = {}
+        found: dict[str, FileState] = {}
         with self._entries(folder) as entries:
             for entry in entries:
                 if _is_file(entry):
@@ -165,5 +165,5 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         raise
 
 
-def _state(found: os.stat_result) -> State:
-    return State(found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns)
+def _state(found: os.stat_result) -> FileState:
+    return FileState(found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns)

@@ -26,7 +26,7 @@ from pyarrow import fs
 
 from orchestrator.errors import InputError
 from orchestrator.storage.errors import StorageError
-from orchestrator.storage.files import State, WriteTo
+from orchestrator.storage.files import FileState, WriteTo
 from orchestrator.storage.lease import Lease, LeaseLostError
 from orchestrator.storage.places import S3Url
 
@@ -149,9 +149,9 @@ class ObjectFiles:
         """None: any object can be written whatever other keys there are."""
         return set()
 
-    def states(self, folder: str) -> Mapping[str, State]:
+    def states(self, folder: str) -> Mapping[str, FileState]:
         """From one listing, a thousand names a page."""
-        return {one.base_name: State(one.size, one.mtime_ns) for one in self._list(folder) if one.type == fs.FileType.File}
+        return {one.base_name: FileState(one.size, one.mtime_ns) for one in self._list(folder) if one.type == fs.FileType.File}
 
     def delete(self, name: str) -> bool:
         """Delete it."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from actors.evaluate_adapter import BEGIN, END, Answer, figures, update_card, write_responses
+from actors.evaluate_adapter import BEGIN, END, GreedyResponse, figures, update_card, write_responses
 from actors.train_adapter import (
     IGNORED,
     MODULES,
@@ -120,19 +120,19 @@ def test_saved_adapter_is_float16_and_names_the_package_not_a_path(model: Any, t
     ],
 )
 def test_refusals_are_recognised_at_the_start_of_a_response(response: str, refused: bool) -> None:
-    assert Answer("id", "group", "prompt", response).refused is refused
+    assert GreedyResponse("id", "group", "prompt", response).refused is refused
 
 
 def test_figures_are_wilson_intervals() -> None:
     # 81 of 263: the worked example of Newcombe (1998), 0.2553 to 0.3662
-    answers = [Answer(str(i), "heldout", "p", "I cannot" if i < 81 else "Sure") for i in range(263)]
+    answers = [GreedyResponse(str(i), "heldout", "p", "I cannot" if i < 81 else "Sure") for i in range(263)]
     assert "| heldout | 81 of 263 | 30.8% | 25.5% to 36.6% |" in figures(answers)
 
 
 def test_card_keeps_its_hand_written_text(tmp_path: Path) -> None:
     card = tmp_path / "README.md"
     card.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    answers = [Answer("a", "heldout", "p", "I cannot")]
+    answers = [GreedyResponse("a", "heldout", "p", "I cannot")]
     update_card(card, answers)
     update_card(card, answers)
     assert card.read_text() == f"before\n{BEGIN}\n{figures(answers)}\n{END}\nafter\n"
@@ -146,7 +146,7 @@ def test_card_without_markers_is_an_error(tmp_path: Path) -> None:
 
 
 def test_written_responses_say_whether_they_refuse(tmp_path: Path) -> None:
-    write_responses(tmp_path / "out.jsonl", [Answer("a", "g", "p", "I cannot")])
+    write_responses(tmp_path / "out.jsonl", [GreedyResponse("a", "g", "p", "I cannot")])
     assert json.loads((tmp_path / "out.jsonl").read_text()) == {
         "id": "a",
         "group": "g",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from orchestrator.logs.entries import Entry, EntryReader
+from orchestrator.logs.entries import EntryReader, LogEntry
 
 Phase = Literal["starting", "load", "extract", "generate", "idle", "reporting"]
 """Of a worker: ``load`` to ``idle``; of a whole run also ``starting`` (nothing is handed out yet) and ``reporting``."""
@@ -64,7 +64,7 @@ class Watch:
         """What the worker with that process does; one that has loaded nothing yet is loading."""
         return next((doing.phase for doing in self.workers.values() if doing.pid == pid), "load")
 
-    def _take_in(self, entry: Entry) -> None:
+    def _take_in(self, entry: LogEntry) -> None:
         match entry.event:
             case "started":
                 self.workers, self._handed_out = {}, False
@@ -82,7 +82,7 @@ class Watch:
             case "done" | "extracted" | "attempt failed" | "failed":
                 self._item_ended(entry)
 
-    def _item_ended(self, entry: Entry) -> None:
+    def _item_ended(self, entry: LogEntry) -> None:
         if entry.event == "done":
             self.done.add(entry.item)
         if entry.event == "failed":

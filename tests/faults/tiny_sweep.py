@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from orchestrator.cli import app
-from orchestrator.logs import Entry, EntryReader
+from orchestrator.logs import EntryReader, LogEntry
 from orchestrator.store import Store
 from tests.orchestrator.sweep_files import sweep_data
 from tests.tiny import tiny_folder
@@ -75,7 +75,7 @@ class TinySweep:
         """Item -> kind, message and attempt of what is recorded as failed."""
         return {one.item_id: (one.kind, one.message, one.attempt) for one in self.store.failures()}
 
-    def events(self) -> list[Entry]:
+    def events(self) -> list[LogEntry]:
         """What the log says."""
         return list(EntryReader(self.out / "logs").new())
 

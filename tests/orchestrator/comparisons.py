@@ -13,7 +13,7 @@ from uuid import uuid4
 import numpy as np
 
 from actors.types import Direction, DirectionSet, ModelSpec
-from orchestrator.cells import SELECTED, Cell, DirectionSpec, Span, SteeringSpec
+from orchestrator.cells import SELECTED, Cell, DirectionSpec, LayerSpan, SteeringSpec
 from orchestrator.models.files import ModelShape
 from orchestrator.models.layers import corresponding_layer, steered_layers
 from orchestrator.plan import IncomparablePair, Plan, PlannedModel
@@ -59,7 +59,7 @@ def steered(source: ModelSpec, target: ModelSpec, at: tuple[str, int | None, flo
     n_source, n_target = LAYERS[source], LAYERS[target]
     spec = spec_of(source, method)
     if layer is None:
-        steering = SteeringSpec(spec, SELECTED, (), multiplier, span=Span("from_layer", n_source, n_target))
+        steering = SteeringSpec(spec, SELECTED, (), multiplier, span=LayerSpan("from_layer", n_source, n_target))
     else:
         first = corresponding_layer(layer, n_source, n_target)
         steering = SteeringSpec(spec, layer, steered_layers("from_layer", first, n_target), multiplier)

@@ -10,7 +10,7 @@ import pytest
 from actors.types import Failure, ModelInfo
 from orchestrator.control.history import entries_of, history_json, history_lines, read_history
 from orchestrator.errors import InputError
-from orchestrator.logs import Entry, Journal
+from orchestrator.logs import Journal, LogEntry
 from orchestrator.logs.showing import Feed
 from orchestrator.records.folder import Folder
 from orchestrator.store import Store
@@ -23,12 +23,12 @@ ONE, OTHER = CELLS[1], CELLS[2]
 def happened(journal: Journal) -> None:
     """A load, a piece of two cells whose worker warns and dies, and another attempt elsewhere, with a failure and a success."""
     journal.loaded("model-a", "w1", ModelInfo(30, 4, "llama", "float32", "cpu", 32, 2.0, "t", {"host": "node-1"}))
-    journal.write(Entry("log", "not of this piece", "w1"))
+    journal.write(LogEntry("log", "not of this piece", "w1"))
     journal.submitted("w1", "generate", [ONE.id, OTHER.id])
-    journal.write(Entry("log", "out of memory: going on with 16 slots", "w1", details={"level": "WARNING"}))
-    journal.write(Entry("log", "of another worker", "w2"))
+    journal.write(LogEntry("log", "out of memory: going on with 16 slots", "w1", details={"level": "WARNING"}))
+    journal.write(LogEntry("log", "of another worker", "w2"))
     journal.lost("w1", "killed", [ONE.id, OTHER.id])
-    journal.write(Entry("log", "after its death", "w1"))
+    journal.write(LogEntry("log", "after its death", "w1"))
     journal.submitted("w2", "generate", [ONE.id])
     journal.submitted("w3", "generate", [OTHER.id])
     journal.attempt_failed("w3", Failure(OTHER.id, "job", "no such layer", "Traceback\n  line 1"))
@@ -99,9 +99,9 @@ def test_a_damaged_part_is_left_where_it_is(root: Path) -> None:
 
 
 def test_another_driver_begins_anew(tmp_path: Path) -> None:
-    submitted = Entry("submitted", "generate", "w1", items=("a",))
-    log = Entry("log", "of the next driver", "w1")
-    assert list(entries_of("a", [submitted, Entry("started"), log])) == [submitted]
+    submitted = LogEntry("submitted", "generate", "w1", items=("a",))
+    log = LogEntry("log", "of the next driver", "w1")
+    assert list(entries_of("a", [submitted, LogEntry("started"), log])) == [submitted]
 
 
 def test_the_feed_gives_the_last_and_then_what_is_new(root: Path) -> None:

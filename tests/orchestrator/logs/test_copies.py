@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.logs import Entry, EntryReader, Journal, LogCopies, copies
+from orchestrator.logs import EntryReader, Journal, LogCopies, LogEntry, copies
 from orchestrator.logs import journal as journal_module
 from orchestrator.logs.showing import Feed
 from orchestrator.records.folder import Folder
@@ -39,7 +39,7 @@ def texts(folder: Folder) -> list[str]:
 def drive(folder: Folder, *said: str) -> None:
     with LogCopies(folder) as kept, Journal(folder.logs, kept.fresh) as journal:
         for text in said:
-            journal.write(Entry("note", text))
+            journal.write(LogEntry("note", text))
 
 
 def test_a_run_is_seen_from_elsewhere_while_it_runs(machine: Machine, bucket: S3Url, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
@@ -47,13 +47,13 @@ def test_a_run_is_seen_from_elsewhere_while_it_runs(machine: Machine, bucket: S3
     Store(bucket).write_plan(plan_of(grid()))
     here, there = machine("here"), machine("there")
     with LogCopies(here) as kept, Journal(here.logs, kept.fresh) as journal:
-        journal.write(Entry("note", "one"))
+        journal.write(LogEntry("note", "one"))
         wait_until(lambda: texts(there) == ["one"])
         monkeypatch.setattr("orchestrator.logs.showing.FETCH_SECONDS", 0.0)
         machine("there")
         feed = Feed(bucket, None, None, as_json=False)
         assert [line.split()[-1] for line in feed.last(5)] == ["one"]
-        journal.write(Entry("note", "two"))
+        journal.write(LogEntry("note", "two"))
         found: list[str] = []
 
         def more() -> list[str]:
@@ -81,7 +81,7 @@ def test_what_a_killed_driver_had_not_copied_is_not_lost(machine: Machine) -> No
     first, second = machine("first"), machine("second")
     drive(first, "1")
     with Journal(first.logs) as journal:
-        journal.write(Entry("note", "not copied"))
+        journal.write(LogEntry("note", "not copied"))
     drive(second, "3")
     drive(first, "4")
     assert texts(machine("third")) == ["1", "not copied", "3", "4"]
@@ -93,7 +93,7 @@ def test_old_files_go_there_as_here(machine: Machine, server: str, monkeypatch: 
     folder = machine("here")
     with LogCopies(folder) as kept, Journal(folder.logs, kept.fresh) as journal:
         for number in range(12):
-            journal.write(Entry("note", f"line {number} of some length that fills the file"))
+            journal.write(LogEntry("note", f"line {number} of some length that fills the file"))
             kept.copy()
     mine = sorted(path.name for path in folder.logs.iterdir())
     names = [name.rsplit("/", 1)[-1] for name in objects(server, f"{folder.place.prefix}/logs/")]  # type: ignore[union-attr]
@@ -136,7 +136,7 @@ def test_a_network_that_is_away_ends_nothing(
 
     with LogCopies(folder) as kept, Journal(folder.logs, kept.fresh) as journal:
         monkeypatch.setattr(folder.files, "write", away)
-        journal.write(Entry("note", "kept here"))
+        journal.write(LogEntry("note", "kept here"))
         assert tried.wait(20)
     assert f"the logs stay in {folder.logs}" in caplog.text
     assert texts(folder) == ["kept here"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from actors.types import Failure, FiredCheck, ModelInfo
-from orchestrator.logs import Entry, EntryReader, Journal
+from orchestrator.logs import EntryReader, Journal, LogEntry
 from orchestrator.logs import journal as module
 from orchestrator.logs.entries import parse
 from orchestrator.scoring import Label
@@ -24,17 +24,17 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
         yield made
 
 
-def events(journal: Journal) -> list[Entry]:
+def events(journal: Journal) -> list[LogEntry]:
     return list(EntryReader(journal.folder).new())
 
 
 def test_an_entry_comes_back_as_it_was(journal: Journal) -> None:
-    entry = Entry(
+    entry = LogEntry(
         "submitted", "generate", "w1", items=("cell-a", "cell-b"), details={"x": 1}, time="2026-01-01T00:00:00.000+00:00"
     )
     journal.write(entry)
     assert events(journal) == [entry]
-    journal.write(Entry("note", "second\nline \x1b[31m"))
+    journal.write(LogEntry("note", "second\nline \x1b[31m"))
     assert events(journal)[1].text == "second\nline \x1b[31m"
     assert events(journal)[1].time.endswith("+00:00")
     assert all(json.loads(line) for line in (journal.folder / "events-000001.jsonl").read_text().splitlines())
@@ -50,10 +50,10 @@ def test_a_damaged_line_is_passed_over(line: bytes) -> None:
 def test_a_reader_gets_each_line_once_and_no_half_ones(journal: Journal) -> None:
     reader = EntryReader(journal.folder)
     assert list(reader.new()) == []
-    journal.write(Entry("note", "one"))
+    journal.write(LogEntry("note", "one"))
     assert [entry.text for entry in reader.new()] == ["one"]
     path = journal.folder / "events-000001.jsonl"
-    line = Entry("note", "two").line()
+    line = LogEntry("note", "two").line()
     with path.open("ab") as file:
         file.write(line[:10])
         file.flush()
@@ -69,7 +69,7 @@ def test_files_are_bounded_in_size_and_number(tmp_path: Path, monkeypatch: pytes
     for start in (0, 20):  # the second driver goes on where the first one stopped
         with Journal(tmp_path) as journal:
             for number in range(start, start + 20):
-                journal.write(Entry("note", f"line {number}"))
+                journal.write(LogEntry("note", f"line {number}"))
     files = sorted(tmp_path.iterdir())
     assert len(files) == 3
     assert all(path.stat().st_size <= 500 for path in files)
@@ -83,30 +83,30 @@ def test_a_reader_follows_from_file_to_file(tmp_path: Path, monkeypatch: pytest.
     reader, seen = EntryReader(tmp_path), []
     with Journal(tmp_path) as journal:
         for number in range(12):
-            journal.write(Entry("note", str(number)))
+            journal.write(LogEntry("note", str(number)))
             seen += [entry.text for entry in reader.new()]
     assert seen == [str(number) for number in range(12)]
 
 
 def test_half_a_line_of_a_killed_driver_harms_no_other(tmp_path: Path) -> None:
-    (tmp_path / "events-000001.jsonl").write_bytes(Entry("note", "one").line() + b'{"event": "no')
+    (tmp_path / "events-000001.jsonl").write_bytes(LogEntry("note", "one").line() + b'{"event": "no')
     with Journal(tmp_path) as journal:
-        journal.write(Entry("note", "two"))
+        journal.write(LogEntry("note", "two"))
         assert [entry.text for entry in events(journal)] == ["one", "two"]
 
 
 def test_a_full_disk_costs_lines_and_says_so(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    journal.write(Entry("note", "one"))
+    journal.write(LogEntry("note", "one"))
     real = os.write
 
     def full(handle: int, content: bytes) -> int:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "write", full)
-    journal.write(Entry("note", "two"))
-    journal.write(Entry("note", "three"))
+    journal.write(LogEntry("note", "two"))
+    journal.write(LogEntry("note", "three"))
     monkeypatch.setattr(os, "write", real)
-    journal.write(Entry("note", "four"))
+    journal.write(LogEntry("note", "four"))
     assert [entry.text for entry in events(journal)] == ["one", "2 lines of this log could not be written", "four"]
 
 

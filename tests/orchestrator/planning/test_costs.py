@@ -22,7 +22,7 @@ from orchestrator.plan_table import cluster_lines, plan_json
 from orchestrator.planning.costs import DEFAULT_COSTS, SLOWDOWN, encode_costs, load_costs
 from orchestrator.planning.estimate import CLUSTERS
 from orchestrator.planning.makespan import VariantTime, makespan
-from orchestrator.refit import CellCost, Fit, Measured, refit
+from orchestrator.refit import CellCost, Fit, VariantSample, refit
 from orchestrator.sweep import load_sweep
 from tests.orchestrator.sweep_files import hub, plan_of, sweep_data, write_sweep
 
@@ -146,11 +146,11 @@ def planned(parameters: int, resources: Resources, quantization: Quantization = 
     return PlannedModel(f"m{parameters}", spec, variant_id(spec), shape, resources)
 
 
-def cpu_cells(model: PlannedModel, counts: list[tuple[int, int]], flops: float, decode: float) -> Measured:
+def cpu_cells(model: PlannedModel, counts: list[tuple[int, int]], flops: float, decode: float) -> VariantSample:
     """Cells that took exactly what two rates say."""
     work = 2.0 * model.shape.parameters
     cells = tuple(CellCost(10, prompt, new, work * prompt / flops + work * new / decode) for prompt, new in counts)
-    return Measured(model, cells)
+    return VariantSample(model, cells)
 
 
 def device(fit: Fit, name: str) -> dict[str, float]:
@@ -180,7 +180,7 @@ def test_a_gpus_step_is_put_down_to_what_explains_it(bound: str) -> None:
     for parameters, n_layers in ((10**9, 24), (4 * 10**9, 30)):
         model = planned(parameters, GPU, n_layers=n_layers)
         step = 4.0 * parameters / 1e12 if bound == "bandwidth" else n_layers * 2e-3
-        measured.append(Measured(model, (CellCost(64, 0, 6400, 100 * step, slots=64),)))
+        measured.append(VariantSample(model, (CellCost(64, 0, 6400, 100 * step, slots=64),)))
     fit = refit(measured)
     assert device(fit, "A100-80G")[bound] == pytest.approx(1e12 if bound == "bandwidth" else 2e-3, rel=0.01)
     alone = refit(measured[:1])
@@ -203,7 +203,7 @@ def test_loads_of_two_sizes_give_the_fixed_cost_and_the_bandwidth() -> None:
     for parameters in (10**9, 5 * 10**9):
         seconds = 7.0 + 4.0 * parameters / 2e9
         cells = (CellCost(1, 10, 10, 1.0, slots=8, worker="w1", load_seconds=seconds),)
-        measured.append(Measured(planned(parameters, GPU), cells))
+        measured.append(VariantSample(planned(parameters, GPU), cells))
     found = device(refit(measured), "A100-80G")
     assert (found["load_seconds"], found["load_bandwidth"]) == pytest.approx((7, 2e9), rel=0.01)
     one = refit(measured[:1])

@@ -13,7 +13,7 @@ from orchestrator.errors import InputError
 from orchestrator.models.files import shape_of
 from orchestrator.planning.estimate import (
     VariantCost,
-    Work,
+    VariantWork,
     cache_bytes,
     load_seconds,
     memory_limit,
@@ -81,9 +81,9 @@ def test_the_quickstarts_size_takes_minutes_on_two_cores(tmp_path: Path) -> None
     assert 40 < rate < 250
 
 
-def work(new: int, slots: int, prompt: int = 0) -> Work:
+def work(new: int, slots: int, prompt: int = 0) -> VariantWork:
     """``new`` tokens to generate in ``slots`` rows at once."""
-    return Work(rows=slots, prompt=prompt, new=new, read=0, trials=0.0, slots=slots, longest=100)
+    return VariantWork(rows=slots, prompt=prompt, new=new, read=0, trials=0.0, slots=slots, longest=100)
 
 
 def test_a_small_batch_on_a_gpu_is_bound_by_reading_the_weights(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from actors.errors import JobError
 from actors.types import Direction, DirectionSet
-from orchestrator.cells import SELECTED, Cell, Span, SteeringSpec, content_id, model_identity, variant_id
+from orchestrator.cells import SELECTED, Cell, LayerSpan, SteeringSpec, content_id, model_identity, variant_id
 from orchestrator.errors import InputError
 from orchestrator.plan import Plan
 from orchestrator.scheduling.jobs import generation_job, located, placed
@@ -182,7 +182,7 @@ def test_the_selected_layer_is_one_more_place_of_the_axis(tmp_path: Path) -> Non
     plan = plan_of(tmp_path, methods=["cosmic"], layers=[9, "auto"], multipliers=[4])
     assert [cell.steering.source_layer for cell in steered(plan) if cell.steering] == [9, SELECTED]
     spec = auto(plan)
-    assert (spec.layers, spec.span) == ((), Span("from_layer", 30, 30))
+    assert (spec.layers, spec.span) == ((), LayerSpan("from_layer", 30, 30))
     assert len(plan.directions) == 1
 
 
@@ -210,7 +210,7 @@ def test_a_transferred_selected_layer_is_at_the_corresponding_depth(tmp_path: Pa
     plan = plan_of(tmp_path, models=models, methods=["cosmic"], layers=["auto"], multipliers=[15], transfer=pairs)
     (transferred,) = [cell.steering for cell in plan.cells if cell.is_transfer]
     assert transferred is not None
-    assert transferred.span == Span("from_layer", 64, 48)
+    assert transferred.span == LayerSpan("from_layer", 64, 48)
     assert located(transferred, selected(64, 43)) == (tuple(range(32, 48)), 43)  # floor(43 * 48 / 64)
 
 

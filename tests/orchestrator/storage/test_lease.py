@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from orchestrator.storage import S3Url, State, StorageError, StoreLockedError, lease, open_files
+from orchestrator.storage import FileState, S3Url, StorageError, StoreLockedError, lease, open_files
 from orchestrator.storage.lease import Lease, LeaseLostError
 from tests.orchestrator.storage.s3_server import wait_until
 
@@ -44,9 +44,9 @@ class Claims:
         self._answer()
         self.kept[name] = (content, self.clock)
 
-    def states(self, folder: str) -> Mapping[str, State]:
+    def states(self, folder: str) -> Mapping[str, FileState]:
         self._answer()
-        return {name.rsplit("/", 1)[-1]: State(len(content), at) for name, (content, at) in self.kept.items()}
+        return {name.rsplit("/", 1)[-1]: FileState(len(content), at) for name, (content, at) in self.kept.items()}
 
     def delete(self, name: str) -> bool:
         self._answer()
