@@ -99,7 +99,7 @@ class _Candidate:
 
 
 @dataclass(frozen=True)
-class _Score:
+class _CandidateScore:
     """Cosines with the other class's target after ablation and after addition, and the ablation's KL; NaN is possible."""
 
     candidate: _Candidate
@@ -166,7 +166,7 @@ def cosmic(contrast: Contrast, options: CosmicOptions) -> Found:
     return Found(vectors, selected, {**record, **doubts})
 
 
-def _doubts(contrast: Contrast, best: _Score, unedited: float) -> dict[str, str]:
+def _doubts(contrast: Contrast, best: _CandidateScore, unedited: float) -> dict[str, str]:
     """What speaks for and against the selected candidate: whether its place tells the classes apart, over all prompts, and how
     much of the distance between the classes its edits close (0: as near as without any edit; 1: all of it)."""
     position, layer = best.candidate.position, best.candidate.layer
@@ -208,7 +208,7 @@ def _scores(
     held: tuple[tuple[Prompt, ...], tuple[Prompt, ...]],
     evaluated: tuple[int, ...],
     mode: Literal["linear", "affine"],
-) -> tuple[list[_Score], float]:
+) -> tuple[list[_CandidateScore], float]:
     """All candidates' scores, from one run of the probe, and the cosine of the unedited classes."""
     harmful, harmless = held
     trials = [Trial(None, harmful, evaluated), Trial(None, harmless, evaluated)]
@@ -219,7 +219,7 @@ def _scores(
     readings = contrast.probe.run(trials)
     harmful_target, harmless_target = (_mean(reading) for reading in readings[:2])
     scores = [
-        _Score(
+        _CandidateScore(
             candidate,
             _cosine(_mean(ablated), harmless_target),
             _cosine(_mean(added), harmful_target),
@@ -243,13 +243,13 @@ def _steerings(candidate: _Candidate, n_layers: int, mode: Literal["linear", "af
     )
 
 
-def _rank(score: _Score, limit: float | None) -> tuple[bool, float]:
+def _rank(score: _CandidateScore, limit: float | None) -> tuple[bool, float]:
     """Order within a layer: what passes the filters first, then the higher score; NaN last."""
     return score.passes(limit), score.total if np.isfinite(score.total) else -np.inf
 
 
 def _record(
-    ranked: Sequence[_Score],
+    ranked: Sequence[_CandidateScore],
     options: CosmicOptions,
     positions: int,
     evaluated: Sequence[int],

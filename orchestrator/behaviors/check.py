@@ -44,7 +44,7 @@ class FirstWord:
 
 
 @dataclass(frozen=True)
-class Check:
+class BehaviorCheck:
     """What was found. ``files``: what was read of each; ``duplicates`` and ``near_duplicates``: pairs of ids; ``rendered``: whole
     prompts by role, empty where the model's template is not at hand."""
 
@@ -94,12 +94,12 @@ class Check:
         ]
 
 
-def check_behavior(read: BehaviorRead, render: Render | None) -> Check:
+def check_behavior(read: BehaviorRead, render: Render | None) -> BehaviorCheck:
     """Check what ``read`` holds; ``render`` gives the whole prompt of one (None: the model's template is not at hand)."""
     behavior = read.behavior
     positive, negative = ([_said(prompt) for prompt in side] for side in (behavior.positive, behavior.negative))
     shown = {} if render is None else {"positive": render(behavior.positive[0]), "negative": render(behavior.negative[0])}
-    return Check(
+    return BehaviorCheck(
         files=tuple(
             {"file": one.file, "form": one.form, "prompts": len(one.lines), "left_aside": list(one.left_aside)}
             for one in read.files

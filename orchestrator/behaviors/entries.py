@@ -22,7 +22,7 @@ FORMS = (
 
 
 @dataclass(frozen=True)
-class Entry:
+class FileEntry:
     """One object, row or pair. ``number``: from 1, among the entries of the file; ``line``: where it begins."""
 
     number: int
@@ -30,7 +30,7 @@ class Entry:
     value: object
 
 
-def read_entries(path: Path, faults: Faults) -> list[Entry]:
+def read_entries(path: Path, faults: Faults) -> list[FileEntry]:
     """The entries of ``path``; what cannot be read as one goes to ``faults``. ``InputError`` for a file that is none at all."""
     text = _text(path, faults.file)
     if not text.strip():
@@ -43,7 +43,7 @@ def read_entries(path: Path, faults: Faults) -> list[Entry]:
         values = _elements(text, faults)
     else:
         values = _lines(text, faults)
-    return [Entry(number, line, value) for number, (line, value) in enumerate(values, start=1)]
+    return [FileEntry(number, line, value) for number, (line, value) in enumerate(values, start=1)]
 
 
 def _text(path: Path, file: str) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.behaviors.entries import FORMS, Entry
+from orchestrator.behaviors.entries import FORMS, FileEntry
 from orchestrator.behaviors.faults import Faults
 
 ROLES = ("positive", "negative", "test")
@@ -39,16 +39,16 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Form:
+class FileForm:
     """One form: how it is called, and what makes an entry into lines (faults are gathered, and then there are none)."""
 
     title: str
-    lines_of: Callable[[Entry, Faults], list[Line]]
+    lines_of: Callable[[FileEntry, Faults], list[Line]]
     known: tuple[str, ...] = ()
     """Keys that are read; others in the file are left aside, and said. Empty: every other key is a fault."""
 
 
-def form_of(entries: Sequence[Entry], faults: Faults) -> Form | None:
+def form_of(entries: Sequence[FileEntry], faults: Faults) -> FileForm | None:
     """The form of a file by its first object; None, and a fault, when it is none of them."""
     first = next((entry for entry in entries if isinstance(entry.value, dict)), None)
     if first is None or not isinstance(first.value, dict):
@@ -67,7 +67,7 @@ def form_of(entries: Sequence[Entry], faults: Faults) -> Form | None:
     return None
 
 
-def _own(entry: Entry, faults: Faults) -> list[Line]:
+def _own(entry: FileEntry, faults: Faults) -> list[Line]:
     value = entry.value
     if not isinstance(value, dict):
         faults.add(entry.line, "", value, "this line is not a JSON object", FORMS)
@@ -94,7 +94,7 @@ def _own(entry: Entry, faults: Faults) -> list[Line]:
     return [Line(faults.file, entry.line, **{**value, "role": role})]
 
 
-def _check_text(entry: Entry, name: str, given: object, faults: Faults) -> None:
+def _check_text(entry: FileEntry, name: str, given: object, faults: Faults) -> None:
     if not isinstance(given, str):
         faults.add(entry.line, name, given, "wrong type", "text in double quotes")
     elif not given.strip():
@@ -103,7 +103,7 @@ def _check_text(entry: Entry, name: str, given: object, faults: Faults) -> None:
         faults.add(entry.line, name, given, f"the {name} holds half of a surrogate pair", "valid Unicode")
 
 
-def _pair(entry: Entry, faults: Faults) -> list[Line]:
+def _pair(entry: FileEntry, faults: Faults) -> list[Line]:
     """Two contrast prompts: bare texts are what the user says, answers to a prompt are what the model begins to say."""
     value = entry.value
     if not isinstance(value, dict):
@@ -116,7 +116,7 @@ def _pair(entry: Entry, faults: Faults) -> list[Line]:
     return _both(entry, positive, negative, prompt, faults)
 
 
-def _only(entry: Entry, names: Sequence[str], faults: Faults, needed: bool = True) -> str | None:
+def _only(entry: FileEntry, names: Sequence[str], faults: Faults, needed: bool = True) -> str | None:
     """The text under the one of ``names`` that is there."""
     value = entry.value
     assert isinstance(value, dict)
@@ -132,7 +132,7 @@ def _only(entry: Entry, names: Sequence[str], faults: Faults, needed: bool = Tru
     return str(value[there[0]]) if len(faults.problems) == before else None
 
 
-def _list_pair(entry: Entry, faults: Faults) -> list[Line]:
+def _list_pair(entry: FileEntry, faults: Faults) -> list[Line]:
     value = entry.value
     if not isinstance(value, list) or len(value) != 2:
         faults.add(entry.line, "", value, "this entry is no pair", "[positive, negative]")
@@ -143,7 +143,7 @@ def _list_pair(entry: Entry, faults: Faults) -> list[Line]:
     return _both(entry, value[0], value[1], None, faults) if len(faults.problems) == before else []
 
 
-def _both(entry: Entry, positive: str, negative: str, prompt: str | None, faults: Faults) -> list[Line]:
+def _both(entry: FileEntry, positive: str, negative: str, prompt: str | None, faults: Faults) -> list[Line]:
     pair = str(entry.number)
     said = [(text, "") if prompt is None else (prompt, _opening(text)) for text in (positive, negative)]
     return [
@@ -159,7 +159,7 @@ def _opening(answer: str) -> str:
     return f"({choice[1]}" if choice else answer.strip()
 
 
-def _sample(entry: Entry, faults: Faults) -> list[Line]:
+def _sample(entry: FileEntry, faults: Faults) -> list[Line]:
     """A test prompt of inspect_ai: ``input``, and where they are there ``target`` (one or several answers) and ``id``."""
     value = entry.value
     if not isinstance(value, dict) or "input" not in value:
@@ -181,7 +181,7 @@ def _sample(entry: Entry, faults: Faults) -> list[Line]:
     ]
 
 
-def _target(entry: Entry, value: Mapping[str, object], faults: Faults) -> str | None:
+def _target(entry: FileEntry, value: Mapping[str, object], faults: Faults) -> str | None:
     given = value.get("target")
     several = given if isinstance(given, list) else [] if given in (None, "") else [given]
     for one in several:
@@ -189,8 +189,8 @@ def _target(entry: Entry, value: Mapping[str, object], faults: Faults) -> str | 
     return " | ".join(map(str, several)) or None
 
 
-OWN = Form("role and text (JSON)", _own)
-PAIRS = Form("pairs: positive and negative, perhaps with a prompt", _pair, (*POSITIVE, *NEGATIVE, *PROMPT))
-CAA = Form("question and two answers, as CAA and model-written-evals have them", _pair, (*POSITIVE, *NEGATIVE, *PROMPT))
-PAIR_LISTS = Form("pairs: lists of two texts, as steering-vectors takes them", _list_pair)
-SAMPLES = Form("test prompts: input and target, as inspect_ai has them", _sample, ("input", "target", "id"))
+OWN = FileForm("role and text (JSON)", _own)
+PAIRS = FileForm("pairs: positive and negative, perhaps with a prompt", _pair, (*POSITIVE, *NEGATIVE, *PROMPT))
+CAA = FileForm("question and two answers, as CAA and model-written-evals have them", _pair, (*POSITIVE, *NEGATIVE, *PROMPT))
+PAIR_LISTS = FileForm("pairs: lists of two texts, as steering-vectors takes them", _list_pair)
+SAMPLES = FileForm("test prompts: input and target, as inspect_ai has them", _sample, ("input", "target", "id"))

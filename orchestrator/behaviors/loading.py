@@ -8,9 +8,9 @@ from pathlib import Path
 
 from actors.types import Prompt
 from orchestrator.behaviors.behavior import Behavior, TestPrompt
-from orchestrator.behaviors.entries import Entry, read_entries
+from orchestrator.behaviors.entries import FileEntry, read_entries
 from orchestrator.behaviors.faults import Faults, raise_all
-from orchestrator.behaviors.forms import ROLES, Form, Line, form_of
+from orchestrator.behaviors.forms import ROLES, FileForm, Line, form_of
 from orchestrator.behaviors.rules import check_classes, check_ids, check_overlap, check_pairs, check_roles
 
 APART = (ROLES[:2], ROLES[2:])
@@ -98,12 +98,12 @@ def _told_strays(read: Sequence[FileRead], sinks: Sequence[Faults]) -> bool:
     return found
 
 
-def _names_earlier(entry: Entry) -> bool:
+def _names_earlier(entry: FileEntry) -> bool:
     value = entry.value
     return isinstance(value, dict) and (value.get("role") in ("harmful", "harmless") or "harmful" in value)
 
 
-def _left_aside(form: Form, entries: list[Entry]) -> tuple[str, ...]:
+def _left_aside(form: FileForm, entries: list[FileEntry]) -> tuple[str, ...]:
     seen = dict.fromkeys(key for entry in entries if isinstance(entry.value, dict) for key in entry.value)
     return tuple(key for key in seen if form.known and key not in form.known)
 
