@@ -61,7 +61,7 @@ def decode_direction(file: StoredFile) -> DirectionSet:
     metadata = _metadata_of(file, content)
     try:
         tensors = load(content)
-        if metadata.get(DIGEST, _digest(metadata, tensors)) != _digest(metadata, tensors):
+        if DIGEST in metadata and metadata[DIGEST] != _digest(metadata, tensors):
             raise UnreadableFileError(file, "its content is not what was written")
         if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
             raise UnreadableFileError(file, "NaN or infinity in it")

@@ -1,0 +1,145 @@
+"""How long the tables, the page and the status of a large results folder take, and how much memory.
+
+``python -m benchmarks.tables --cells 20000 --prompts 30 --folder FOLDER``. The folder is made up, with real bytes: every cell's
+responses and labels are encoded as a run encodes them; one that is there already is used again. What is measured runs in a
+process of its own, whose peak of resident memory is read when it ends. ``--against CHECKOUT``: another checkout of this
+program does the same to the same folder first, and the ratio of processor times is told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from actors.types import CellResult, FiredCheck, Response
+from benchmarks.simulation_workload import SIZES, Size, make_workload
+from orchestrator.cells import Cell
+from orchestrator.plan import Plan
+from orchestrator.records.folder import Folder
+from orchestrator.records.parts import StoredLabels, encode_labels, encode_responses
+from orchestrator.records.rows import Steered, axes_of, measures_of, planned_at
+from orchestrator.scoring import LABELS, Label
+from orchestrator.store import Store
+
+NEW_TOKENS = 100
+WORDS = ("the", "a", "to", "of", "and", "in", "is", "you", "can", "it", "that", "for", "with", "on", "as", "this", "be", "or")
+AT_EXIT = """
+import atexit, re, time
+status = lambda: re.search("VmHWM:[^0-9]*([0-9]+)", open("/proc/self/status").read())[1]
+atexit.register(lambda: print(time.process_time(), status(), flush=True))
+"""
+"""A process tells its peak itself: what its parent is told of it includes the parent's own."""
+
+STEPS = {
+    "tables": "store = Store(folder); store.forget_tables(); store.compact()",
+    "page": "from orchestrator.report import write_report; write_report(Store(folder))",
+    "status": "from orchestrator.cli import app; app(['status', str(folder)])",
+}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a step took: seconds of wall time and of a processor, and the peak of resident memory in MB (10^6 bytes)."""
+
+    seconds: float
+    processor: float
+    megabytes: float
+
+
+def make_folder(folder: Path, cells: int, prompts: int, sizes: Sequence[Size] = SIZES) -> None:
+    """A finished sweep of ``cells`` cells of ``prompts`` prompts each over models of ``sizes`` in ``folder``, without tables."""
+    workload = make_workload(cells, seed=1, transfer=True, sizes=sizes)
+    plan = replace(workload.plan, cells=tuple(replace(one, prompts=one.prompts[-prompts:]) for one in workload.plan.cells))
+    store = Store(folder)
+    store.write_plan(plan)
+    for spec in plan.directions:
+        store.write_direction(spec, workload.directions[spec.id])
+    _write_parts(Folder(folder), plan)
+
+
+def _write_parts(folder: Folder, plan: Plan) -> None:
+    draw, at = random.Random(1), datetime.now(UTC)
+    for kind in ("responses", "labels"):
+        (folder.local / kind).mkdir()
+    for cell in plan.cells:
+        result, steered = _result(cell, draw), planned_at(cell.steering)
+        measures = measures_of(cell, result, Steered(None, steered), 1, at)
+        responses = encode_responses(axes_of(cell), steered, measures, result.responses)
+        labels = tuple(_label(one.prompt_id, draw) for one in result.responses)
+        stored = StoredLabels(labels, LABELS, at)
+        (folder.local / folder.path("responses", cell.id).key).write_bytes(responses)
+        (folder.local / folder.path("labels", cell.id).key).write_bytes(encode_labels(cell.id, stored))
+
+
+def _label(prompt_id: str, draw: random.Random) -> Label:
+    kind = draw.choice(LABELS.kinds)
+    return Label(prompt_id, kind.name, '{"rule": "phrase", "phrase": "cannot"}', "text@7", outcome=kind.outcome)
+
+
+def _result(cell: Cell, draw: random.Random) -> CellResult:
+    def response(prompt_id: str, prompt: str) -> Response:
+        tokens = tuple(draw.randrange(50_000) for _ in range(NEW_TOKENS))
+        text = " ".join(draw.choices(WORDS, k=NEW_TOKENS))
+        return Response(prompt_id, prompt, text, tokens, 20, "length")
+
+    responses = tuple(response(one.id, one.text) for one in cell.prompts)
+    fired = FiredCheck(True, 1.0, 1.0, 0.0) if cell.steering is not None else FiredCheck(None)
+    return CellResult(cell.id, responses, fired, 100.0, 1.0, NEW_TOKENS * len(responses), {"worker": "gpu-0"})
+
+
+def measured(checkout: Path, code: str) -> Cost:
+    """What ``code`` takes with the program in ``checkout``; CalledProcessError when it fails."""
+    began = time.perf_counter()
+    told = subprocess.run(
+        [sys.executable, "-c", AT_EXIT + code],
+        cwd=checkout,
+        env={**os.environ, "PYTHONPATH": str(checkout)},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    processor, peak = told.stdout.split()[-2:]
+    return Cost(time.perf_counter() - began, float(processor), float(peak) * 1024 / 1e6)
+
+
+def costs(checkouts: Sequence[Path], folder: Path) -> Iterator[tuple[str, list[Cost]]]:
+    """Step by step what it takes in each of ``checkouts``."""
+    for step, code in STEPS.items():
+        start = f"from pathlib import Path; from orchestrator.store import Store; folder = Path({str(folder)!r}); "
+        yield step, [measured(one, start + code) for one in checkouts]
+
+
+def main() -> None:
+    """Make the folder, measure, print a line per step, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cells", type=int, default=20_000)
+    parser.add_argument("--prompts", type=int, default=30)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--against", type=Path)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    if not Store(options.folder).there():
+        make_folder(options.folder, options.cells, options.prompts)
+    checkouts = [*([options.against.resolve()] if options.against else []), Path(__file__).parents[1]]
+    found = {}
+    for step, taken in costs(checkouts, options.folder.resolve()):
+        told = ", then ".join(
+            f"{one.seconds:.1f} s ({one.processor:.1f} s of a processor) and {one.megabytes:.0f} MB" for one in taken
+        )
+        ratio = f"; processor x {taken[-1].processor / taken[0].processor:.2f}" if options.against else ""
+        print(f"{step}: {told}{ratio}")
+        found[step] = [vars(one) for one in taken]
+    if options.json:
+        options.json.write_text(json.dumps({"cells": options.cells, "prompts": options.prompts, "costs": found}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
