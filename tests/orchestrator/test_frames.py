@@ -1,4 +1,4 @@
-"""``load_results``: frames of a finished folder, one in progress, one of an earlier version and one in a bucket."""
+"""``load_results``: frames of a finished folder, one in progress and one of an earlier version."""
 
 from __future__ import annotations
 
