@@ -18,7 +18,7 @@ CELLS = grid((12,), (8.0,))
 NEW = cell(20, 3.0)
 FAILURE = Failure(NEW.id, "job", "made up", "Traceback ...")
 NEW_MODEL = replace(direction_spec().model, fingerprint="a" * 20)
-CHOICES = json.dumps({"version": 1, "choices": [{"grid": "second"}]})
+CHOICES = json.dumps({"version": 1, "choices": [{"grid": "second", "considered": [], "chosen": None}]})
 
 
 @dataclass(frozen=True)
