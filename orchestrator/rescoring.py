@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from orchestrator.errors import InputError, Problem
 from orchestrator.recorder import label_responses
 from orchestrator.report import write_report
-from orchestrator.scoring.uses import scoring_of
+from orchestrator.scoring.uses import ScorerUse, scoring_of
 from orchestrator.scoring.verdict import Scoring
 from orchestrator.storage import Place
 from orchestrator.store import Store, UnreadableFileError
@@ -36,9 +37,12 @@ def relabel(store: Store, scoring: Scoring, cell_ids: Sequence[str]) -> Counter[
 def score_results(results: Place, name: str | None) -> dict[str, object]:
     """Label every finished cell of the plan in ``results`` with classifier ``name`` (None: the sweep's own scorers) and rebuild
     the tables and the page. Returns what was done, for programs. ``damaged``: the items whose files were moved away, so that a
-    `run` has to make them anew; ``lacking``: what the tables lack of all others, in words, empty when they are whole."""
+    `run` has to make them anew; ``lacking``: what the tables lack of all others, in words, empty when they are whole.
+    InputError where the plan names a Python file that lies in ``results`` itself, which may come from anybody: it is not run."""
     store = Store(results)
     planned = store.planned()
+    if name is None:
+        _refuse_code_of(store, planned.scorers)
     scoring = scoring_of(name or planned.classifier, {} if name else planned.scorers)
     with store.lock():
         done = store.done_cells() | store.done_directions()
@@ -62,3 +66,10 @@ def score_results(results: Place, name: str | None) -> dict[str, object]:
         "damaged": lost,
         "lacking": str(short),
     }
+
+
+def _refuse_code_of(store: Store, scorers: Mapping[str, ScorerUse]) -> None:
+    for behavior, use in scorers.items():
+        if use.file is not None and use.file.resolve().is_relative_to(store.root.resolve()):
+            message = "this scorer is Python that lies in the results folder itself, and is not run"
+            raise InputError(Problem(f"scorers.{behavior}", use.name, message, "a file beside the sweep file, or --classifier"))

@@ -22,6 +22,11 @@ class ScorerUse:
     target: str | Mapping[str, float] | None = None
     folder: str | None = None
 
+    @property
+    def file(self) -> Path | None:
+        """The Python file that making the classifier runs; None where it is none of the user's own."""
+        return None if self.folder is None else Path(self.folder) / self.name.rpartition(":")[0]
+
     def classifier(self) -> BehaviorClassifier:
         """What labels the behavior's responses; InputError or pydantic's ValidationError where it cannot be made."""
         target = Threshold.model_validate(dict(self.target)) if isinstance(self.target, Mapping) else self.target

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from orchestrator.plan import make_plan
 from orchestrator.recorder import Recorder
 from orchestrator.rescoring import score_results
 from orchestrator.scoring.registry import make_scorer
-from orchestrator.scoring.uses import scoring_of
+from orchestrator.scoring.uses import ScorerUse, scoring_of
 from orchestrator.scoring.verdict import BehaviorClassifier, Threshold
 from orchestrator.store import Store
 from orchestrator.sweep import load_sweep
@@ -139,3 +140,25 @@ def test_from_the_sweep_to_the_tables_and_scored_anew_from_the_folder_alone(tmp_
     refused = score_results(tmp_path / "results", "text")
     assert refused["classifier"] == "text@3"
     assert {row.target for row in Store(tmp_path / "results").cell_rows()} == {"coherent_refusal"}
+
+
+def test_score_runs_no_file_of_the_results_folder_itself(tmp_path: Path) -> None:
+    """Such a folder may have come from anybody, with its plan and a scorer in it."""
+    results, ran = tmp_path / "results", tmp_path / "ran"
+    plan = make_plan(load_sweep(write_sweep(tmp_path, sweep_data(behaviors=behaviors(PIRATE)))))
+    planted = replace(
+        plan, scorers={"refusal": ScorerUse("mine.py:share", {}, {"at_least": 0.5}, str(results / "figures" / ".."))}
+    )
+    with Store(results).lock():
+        Store(results).write_plan(planted)
+    (results / "mine.py").write_text(f"open({str(ran)!r}, 'w')\ndef share(prompt, response):\n    return 1.0\n")
+    with pytest.raises(InputError, match=r"scorers\.refusal: this scorer is Python that lies in the results folder itself"):
+        score_results(results, None)
+    assert not ran.exists()
+    (results / "mine.py").rename(tmp_path / "mine.py")
+    with Store(results).lock():
+        Store(results).write_plan(
+            replace(planted, scorers={"refusal": replace(planted.scorers["refusal"], folder=str(tmp_path))})
+        )
+    score_results(results, None)
+    assert ran.exists(), "beside the sweep file it is the user's own"
