@@ -125,7 +125,7 @@ def test_attempts_and_retries_of_a_cell(journal: Journal) -> None:
     (failed,) = (entry for entry in events(journal) if entry.event == "attempt failed")
     assert len(str(failed.details["traceback"])) == module.TRACEBACK_CHARACTERS
     (done,) = (entry for entry in events(journal) if entry.event == "done")
-    assert (done.worker, done.text) == ("cpu-0", "70 % refusal, 0 % garbled, 30 % normal")
+    assert (done.worker, done.text) == ("cpu-0", "70 % success, 0 % garbled, 30 % other")
 
 
 def test_loads_say_where(journal: Journal) -> None:
