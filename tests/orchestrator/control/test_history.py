@@ -58,7 +58,7 @@ def test_the_history_of_a_cell_has_what_concerns_it_and_no_more(root: Path) -> N
         ("lost", "w1", "killed"),
         ("retried", "w2", "attempt 2"),
         ("submitted", "w2", "generate"),
-        ("done", "cpu-0", "0 % refusal, 0 % garbled, 100 % normal"),
+        ("done", "cpu-0", "0 % success, 0 % garbled, 100 % other"),
     ]
 
 
