@@ -23,6 +23,7 @@ _LAYOUTS: Mapping[str, schema.Layout[Any]] = {
     "responses.parquet": schema.RESPONSES,
     "directions.parquet": schema.DIRECTIONS,
     "transfer.parquet": schema.TRANSFERS,
+    "rates.parquet": schema.RATES,
 }
 _LOG = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class Results:
     responses: pl.DataFrame
     directions: pl.DataFrame
     transfer: pl.DataFrame
+    rates: pl.DataFrame
     others: Mapping[str, pl.DataFrame]
 
 
@@ -77,9 +79,9 @@ class _Aside(Folder):
 def _read(folder: Folder) -> Results:
     tables = folder.cells.files
     found = {name: _frame(StoredFile(tables, name)) for name in sorted(tables.names("")) if name.endswith(".parquet")}
-    cells, responses, directions, transfer = (found.pop(name) for name in _LAYOUTS)
+    cells, responses, directions, transfer, rates = (found.pop(name) for name in _LAYOUTS)
     others = {name.removesuffix(".parquet"): frame for name, frame in found.items()}
-    return Results(cells, responses, _with_vectors(directions, StoredDirections(folder)), transfer, others)
+    return Results(cells, responses, _with_vectors(directions, StoredDirections(folder)), transfer, rates, others)
 
 
 def _frame(file: StoredFile) -> pl.DataFrame:
