@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import cache
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import Field, field_validator
 
 from orchestrator.errors import fault, nearest_name
 from orchestrator.scoring.finding import Finding
-from orchestrator.scoring.options import ScorerOptions, encodable, scorer_id
+from orchestrator.scoring.options import FromList, ScorerOptions, encodable, scorer_id
 from orchestrator.scoring.score import Labels, Score
 
 UNKNOWN = "unknown"
@@ -21,9 +21,7 @@ class LanguageOptions(ScorerOptions):
     """``among``: ISO 639-1 codes of the languages that are told apart, each some 10 to 100 MB of memory. An answer with fewer
     letters than ``min_letters``, or in whose language lingua has less ``confidence`` (0 to 1) than this, is ``unknown``."""
 
-    among: Annotated[
-        tuple[str, ...], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value), Field(min_length=2)
-    ] = ("en", "fr", "de", "es", "it", "pt")
+    among: Annotated[tuple[str, ...], FromList, Field(min_length=2)] = ("en", "fr", "de", "es", "it", "pt")
     min_letters: int = Field(default=12, ge=0)
     confidence: float = Field(default=0.5, ge=0, le=1, allow_inf_nan=False)
 

@@ -19,12 +19,20 @@ class ScorerOptions(BaseModel):
 
 
 def _as_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, str) else value
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _several(value: object) -> object:
+    return (value,) if isinstance(value, str) else _as_tuple(value)
+
+
+FromList = BeforeValidator(_as_tuple)
+"""A tuple is written as a list."""
 
 
 LabelText = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
 Phrase = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
-Phrases = Annotated[tuple[Phrase, ...], BeforeValidator(_as_tuple), Field(min_length=1, max_length=10_000)]
+Phrases = Annotated[tuple[Phrase, ...], BeforeValidator(_several), Field(min_length=1, max_length=10_000)]
 """A list of texts; one may stand without its brackets."""
 
 

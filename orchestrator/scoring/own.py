@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from orchestrator.errors import InputError, Problem, nearest_entry, nearest_name
-from orchestrator.scoring.options import LabelText, ScorerOptions, scorer_id
+from orchestrator.scoring.options import FromList, LabelText, ScorerOptions, scorer_id
 from orchestrator.scoring.score import Labels, Scale, Score
 
 _REFERENCE = re.compile(r"(?P<file>.+\.py):(?P<name>[A-Za-z_]\w*)")
@@ -29,9 +29,7 @@ class UndeclaredError(ValueError):
 class OwnOptions(ScorerOptions):
     """``labels`` that the function may give; without them it gives numbers, of which ``unit`` says what they are."""
 
-    labels: Annotated[
-        tuple[LabelText, ...] | None, BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
-    ] = Field(default=None, min_length=1, max_length=100)
+    labels: Annotated[tuple[LabelText, ...] | None, FromList] = Field(default=None, min_length=1, max_length=100)
     unit: LabelText = "score"
 
 
