@@ -24,12 +24,12 @@ from orchestrator.plan import Plan, PlannedModel
 from orchestrator.planning.estimate import Estimate
 from orchestrator.pool import CellDone, Event, Pool
 from orchestrator.recorder import Recorder
+from orchestrator.results.store import Store
 from orchestrator.scheduling.board import Board
 from orchestrator.scheduling.durable import DurablePool
 from orchestrator.scoring import CLASSIFIERS
 from orchestrator.scoring.verdict import Scoring
 from orchestrator.storage import Place, S3Url
-from orchestrator.store import Store
 
 KEYS = {
     "AWS_ACCESS_KEY_ID": "id",

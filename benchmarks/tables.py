@@ -24,11 +24,11 @@ from actors.types import CellResult, FiredCheck, Response
 from benchmarks.simulation_workload import SIZES, Size, make_workload
 from orchestrator.cells import Cell
 from orchestrator.plan import Plan
-from orchestrator.records.folder import Folder
-from orchestrator.records.parts import StoredLabels, encode_labels, encode_responses
-from orchestrator.records.rows import Steered, axes_of, measures_of, planned_at
+from orchestrator.results.folder import Folder
+from orchestrator.results.parts import StoredLabels, encode_labels, encode_responses
+from orchestrator.results.rows import Steered, axes_of, measures_of, planned_at
+from orchestrator.results.store import Store
 from orchestrator.scoring import LABELS, Label
-from orchestrator.store import Store
 
 NEW_TOKENS = 100
 WORDS = ("the", "a", "to", "of", "and", "in", "is", "you", "can", "it", "that", "for", "with", "on", "as", "this", "be", "or")
@@ -113,7 +113,7 @@ def measured(checkout: Path, code: str) -> Cost:
 def costs(checkouts: Sequence[Path], folder: Path) -> Iterator[tuple[str, list[Cost]]]:
     """Step by step what it takes in each of ``checkouts``."""
     for step, code in STEPS.items():
-        start = f"from pathlib import Path; from orchestrator.store import Store; folder = Path({str(folder)!r}); "
+        start = f"from pathlib import Path; from orchestrator.results.store import Store; folder = Path({str(folder)!r}); "
         yield step, [measured(one, start + code) for one in checkouts]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from orchestrator.frames import Results, load_results
+    from orchestrator.results.frames import Results, load_results
 
 __all__ = ["Results", "load_results"]
 
@@ -14,6 +14,6 @@ def __getattr__(name: str) -> Any:
     """The names above, imported when they are asked for: polars takes its time."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from orchestrator import frames
+    from orchestrator.results import frames
 
     return getattr(frames, name)

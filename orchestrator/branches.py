@@ -12,8 +12,8 @@ from orchestrator.models.files import is_pinned
 from orchestrator.plan import Plan
 from orchestrator.pool import Event, Loaded, Pool
 from orchestrator.pool.around import PoolAround
+from orchestrator.results.store import Store
 from orchestrator.storage import UnreadableFileError
-from orchestrator.store import Store
 
 Branch = tuple[str, str | None]
 """A hub repository and a branch or tag of it."""

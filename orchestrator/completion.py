@@ -12,9 +12,9 @@ from orchestrator.plan import Plan
 from orchestrator.plan_with_results import plan_with_results
 from orchestrator.planning.choices import encode_choices
 from orchestrator.rescoring import relabel
+from orchestrator.results.store import Lacking, Store
 from orchestrator.scheduling.board import Board
 from orchestrator.scoring.uses import scoring_of
-from orchestrator.store import Lacking, Store
 from orchestrator.sweep import Sweep
 
 MOST_LOSSES = 3

@@ -11,8 +11,8 @@ from typing import Any, cast
 from actors.types import Failure
 from orchestrator.json_text import parse_json
 from orchestrator.planned_items import PlannedItem, chosen, planned_items
-from orchestrator.records.folder import ENDINGS, Folder
-from orchestrator.records.plan_file import PlannedCells
+from orchestrator.results.folder import ENDINGS, Folder
+from orchestrator.results.plan_file import PlannedCells
 from orchestrator.scheduling.attempts import UPSTREAM
 from orchestrator.storage import FileState, StoredFile, UnreadableFileError
 

@@ -8,7 +8,7 @@ from orchestrator.outcome import COUNTED
 from orchestrator.plan import Plan, make_plan
 from orchestrator.planning.choices import Tally
 from orchestrator.planning.costs import DEFAULT_COSTS, Costs
-from orchestrator.store import Store
+from orchestrator.results.store import Store
 from orchestrator.sweep import Sweep
 
 

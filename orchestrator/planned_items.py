@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from orchestrator.compare.selection import matches, value_text
 from orchestrator.errors import InputError, Problem, nearest_name
-from orchestrator.records.plan_file import PlannedCells, PlannedDirection
-from orchestrator.records.rows import CellAxes
+from orchestrator.results.plan_file import PlannedCells, PlannedDirection
+from orchestrator.results.rows import CellAxes
 
 _COLUMNS = ("item", *(one.name for one in fields(CellAxes)), "layer", "relative_depth", "transfer")
 _ALIASES = {"cell": "item", "cell_id": "item", "id": "item", "depth": "relative_depth", "quant": "quantization"}

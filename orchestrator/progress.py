@@ -24,7 +24,7 @@ from orchestrator.outlets import lines_above
 from orchestrator.plan import Plan
 from orchestrator.planned_items import axes_name
 from orchestrator.recorder import Listener
-from orchestrator.records.rows import axes_of
+from orchestrator.results.rows import axes_of
 from orchestrator.scheduling.board import Board, State
 from orchestrator.scoring import Label
 

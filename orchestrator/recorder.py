@@ -14,12 +14,12 @@ from typing import Protocol
 
 from actors.types import CellResult, DirectionSet, Failure, ModelInfo, Response
 from orchestrator.cells import Cell, DirectionSpec, variant_id
-from orchestrator.records.rows import SteeredAt
+from orchestrator.results.rows import SteeredAt
+from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.scheduling.jobs import located
 from orchestrator.scoring import Classifier, Label
 from orchestrator.scoring.verdict import Scoring
 from orchestrator.storage import StorageError
-from orchestrator.store import Store, UnreadableFileError
 from orchestrator.wordings import Wordings, mixture
 
 _LOG = logging.getLogger(__name__)

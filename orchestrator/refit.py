@@ -19,9 +19,9 @@ from orchestrator.plan import Plan, PlannedModel
 from orchestrator.plan_with_results import plan_with_results
 from orchestrator.planning.costs import CPU_NAME, DEFAULT_COSTS
 from orchestrator.planning.estimate import weight_bytes
+from orchestrator.results.store import Store
 from orchestrator.retrying import sweep_of
 from orchestrator.storage import Place
-from orchestrator.store import Store
 from orchestrator.sweep import load_sweep
 
 SEPARABLE = 30.0

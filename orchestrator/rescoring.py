@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from orchestrator.errors import InputError, Problem
 from orchestrator.recorder import label_responses
 from orchestrator.report import write_report
+from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.scoring.uses import ScorerUse, scoring_of
 from orchestrator.scoring.verdict import Scoring
 from orchestrator.storage import Place
-from orchestrator.store import Store, UnreadableFileError
 
 
 def label_what_is_not(store: Store, scoring: Scoring) -> None:

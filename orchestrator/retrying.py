@@ -9,10 +9,10 @@ from pathlib import Path
 from orchestrator.errors import InputError
 from orchestrator.failed import FailedItem, chosen_failures, failed_items, group_lines, grouped
 from orchestrator.plan_with_results import plan_with_results
-from orchestrator.records.folder import Folder
-from orchestrator.records.plan_file import decode_plan
+from orchestrator.results.folder import Folder
+from orchestrator.results.plan_file import decode_plan
+from orchestrator.results.store import Store
 from orchestrator.storage import Place, UnreadableFileError
-from orchestrator.store import Store
 from orchestrator.sweep import load_sweep
 
 ORIGIN = "# A copy; the sweep file itself is "

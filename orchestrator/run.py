@@ -30,9 +30,10 @@ from orchestrator.planning.grids import Deferred
 from orchestrator.pool import POOLS, Pool, PoolLostError, PoolOptions
 from orchestrator.progress import make_display
 from orchestrator.recorder import Recorder
-from orchestrator.records.folder import Folder
 from orchestrator.report import write_report
 from orchestrator.rescoring import label_what_is_not
+from orchestrator.results.folder import Folder
+from orchestrator.results.store import PageState, Store
 from orchestrator.retrying import ORIGIN
 from orchestrator.scheduler import Scheduler, Settings, TooManyFailuresError
 from orchestrator.scheduling.attempts import MaxFailures
@@ -41,7 +42,6 @@ from orchestrator.scheduling.durable import DurablePool
 from orchestrator.scoring.uses import scoring_of
 from orchestrator.storage import Place
 from orchestrator.storage.errors import EXIT_STORAGE
-from orchestrator.store import PageState, Store
 from orchestrator.sweep import Sweep, load_sweep
 from orchestrator.tracking import NullTracker, RunIdentity, Tracker, WandbTracker, live_rates, run_config, use_points
 

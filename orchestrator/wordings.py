@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from orchestrator.records.rows import CellRow
+from orchestrator.results.rows import CellRow
 
 SHOWN = 10
 

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
-from orchestrator.store import Store
+from orchestrator.results.store import Store
 from tests.orchestrator.sweep_files import sweep_data, write_sweep
 from tests.tiny import CONFIGS, tiny_folder
 

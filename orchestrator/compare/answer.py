@@ -25,9 +25,9 @@ from orchestrator.outcome import OUTCOMES
 from orchestrator.paper.audit import audit
 from orchestrator.paper.beside import beside
 from orchestrator.paper.tables import chosen_tables
-from orchestrator.records.rows import CellRow
+from orchestrator.results.rows import CellRow
+from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.storage import place_of
-from orchestrator.store import Store, UnreadableFileError
 
 JSON_VERSION = 2
 

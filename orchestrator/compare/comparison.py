@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.errors import InputError
 from orchestrator.outcome import OUTCOMES, in_words, success_in_words
-from orchestrator.records.rows import CellRow
+from orchestrator.results.rows import CellRow
 from orchestrator.scoring import Label
 from orchestrator.statistics import (
     BootstrapKind,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from orchestrator.compare.comparison import AXES, STEERING_AXES, axis_of
 from orchestrator.compare.selection import column_named, known_values, matches, value_of, value_text
 from orchestrator.errors import InputError, Problem, nearest_name
-from orchestrator.records.rows import CellRow
+from orchestrator.results.rows import CellRow
 
 _FOLLOWS: dict[str, frozenset[str]] = {
     "model": frozenset({"location", "adapter", "dtype", "system_prompt", "place"}),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 
 from orchestrator.errors import InputError, Problem, nearest_name
-from orchestrator.records.rows import CellRow
+from orchestrator.results.rows import CellRow
 
 _DERIVED = ("layer", "relative_depth", "steered")
 _HIDDEN = ("provenance", "labelled_at", "finished_at", "layers")

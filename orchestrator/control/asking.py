@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from orchestrator.control.heartbeat import Beat, Condition, condition, read_beat, runs_here, told
 from orchestrator.control.requests import Requests
 from orchestrator.errors import InputError
-from orchestrator.records.folder import Folder
+from orchestrator.results.folder import Folder
 from orchestrator.storage import Place
 
 LOOK_SECONDS = 0.2

@@ -16,9 +16,9 @@ from typing import BinaryIO
 
 from orchestrator.control.heartbeat import ENDED, Beat, read_beat
 from orchestrator.errors import InputError, Problem
-from orchestrator.records.folder import Folder
+from orchestrator.results.folder import Folder
+from orchestrator.results.store import Store
 from orchestrator.storage import Place, StorageError
-from orchestrator.store import Store
 
 PROGRAM: tuple[str, ...] = (sys.executable, "-m", "orchestrator")
 """What is started, before the words of the command line."""

@@ -30,8 +30,8 @@ from orchestrator.logs import Doing, Journal, LogEntry, WatchedPool
 from orchestrator.logs.journal import TRACEBACK_CHARACTERS
 from orchestrator.plan import Plan
 from orchestrator.progress import progress_of, time_left
-from orchestrator.records.folder import Folder
 from orchestrator.redaction import redacted
+from orchestrator.results.folder import Folder
 from orchestrator.scheduling.board import Board
 
 POLL_SECONDS = 0.5

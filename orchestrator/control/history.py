@@ -10,10 +10,10 @@ from orchestrator.failed import FailedItem, failed_items
 from orchestrator.logs.entries import EntryReader, LogEntry
 from orchestrator.logs.showing import entry_json, entry_line
 from orchestrator.planned_items import PlannedItem, item_named, planned_items
-from orchestrator.records.folder import Folder
-from orchestrator.records.parts import decode_responses
-from orchestrator.records.plan_file import decode_plan
-from orchestrator.records.rows import CellMeasures
+from orchestrator.results.folder import Folder
+from orchestrator.results.parts import decode_responses
+from orchestrator.results.plan_file import decode_plan
+from orchestrator.results.rows import CellMeasures
 from orchestrator.storage import Place, UnreadableFileError
 
 

@@ -13,9 +13,9 @@ from orchestrator.control.heartbeat import Beat, Condition, Rate, WorkerNow, age
 from orchestrator.failed import FailedItem, failed_items, group_lines, grouped
 from orchestrator.planned_items import axes_name
 from orchestrator.progress import duration
-from orchestrator.records.damage import Damage, damages
-from orchestrator.records.folder import Folder
-from orchestrator.records.plan_file import PlannedCells, decode_plan
+from orchestrator.results.damage import Damage, damages
+from orchestrator.results.folder import Folder
+from orchestrator.results.plan_file import PlannedCells, decode_plan
 from orchestrator.storage import FileState, Place, StoredFile
 
 RECENT = 5

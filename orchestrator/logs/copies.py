@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from orchestrator.logs.entries import log_files
-from orchestrator.records.folder import LOGS, Folder
+from orchestrator.results.folder import LOGS, Folder
 
 EVERY_SECONDS = 30.0
 BYTES_PER_SECOND = 2**18

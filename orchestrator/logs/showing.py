@@ -13,8 +13,8 @@ from orchestrator.errors import InputError
 from orchestrator.logs.entries import EntryReader, LogEntry
 from orchestrator.planned_items import item_named, planned_items
 from orchestrator.progress import duration
-from orchestrator.records.folder import Folder
-from orchestrator.records.plan_file import PlannedCells, decode_plan
+from orchestrator.results.folder import Folder
+from orchestrator.results.plan_file import PlannedCells, decode_plan
 from orchestrator.storage import Place, StorageError
 
 FETCH_SECONDS = 10.0

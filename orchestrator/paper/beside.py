@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.compare.comparison import AXES, Question, Reader, axis_of, compare, side_of
 from orchestrator.paper.tables import MODELS, Measurement, PaperTable
-from orchestrator.records.rows import CellRow
+from orchestrator.results.rows import CellRow
 from orchestrator.statistics import TransferEffectiveness, fisher, holm
 
 PAPER_TOKENS = 100

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.console import Group
 
 from actors.types import Response
-from orchestrator.records.rows import CellRow, RateRow
 from orchestrator.report.as_html import html_page
 from orchestrator.report.as_markdown import markdown_page
 from orchestrator.report.blocks import Picture
@@ -27,9 +26,10 @@ from orchestrator.report.series import Series, series_of
 from orchestrator.report.tables import best_grid, cells_grid
 from orchestrator.report.transfer import transfer_grid
 from orchestrator.report.values import target_words
+from orchestrator.results.rows import CellRow, RateRow
+from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.scoring import Label
 from orchestrator.storage import StoredFile
-from orchestrator.store import Store, UnreadableFileError
 
 __all__ = ["ROWS_SHOWN", "SERIES_TOLD", "reading", "results_tables", "write_report"]
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.outcome import Outcome, in_words
-from orchestrator.records.rows import CellRow
 from orchestrator.report.drawing import COLOURS, MARKERS, panels, png_of
 from orchestrator.report.series import Series, multiplier_text
 from orchestrator.report.values import IN_SAMPLE, best_of, shown_outcomes, success_rate, target_words, where_text
+from orchestrator.results.rows import CellRow
 from orchestrator.statistics import wilson
 
 POINTS = 3

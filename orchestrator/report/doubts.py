@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from orchestrator.records.comparison_rows import DirectionRow
 from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.method_text import method_text
+from orchestrator.results.comparison_rows import DirectionRow
 
 _COLUMNS = (
     Column("model", left=True),

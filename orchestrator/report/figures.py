@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.outcome import Outcome, in_words
-from orchestrator.records.rows import CellRow
 from orchestrator.report.drawing import new_figure, png_of
 from orchestrator.report.series import Series
 from orchestrator.report.values import IN_SAMPLE, main_outcomes, target_words, where_text
+from orchestrator.results.rows import CellRow
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.records.comparison_rows import TransferRow
-from orchestrator.records.plan_file import PlannedPair
 from orchestrator.report.drawing import new_figure, png_of
 from orchestrator.report.method_text import options_text
 from orchestrator.report.transfer import missing_text
 from orchestrator.report.values import IN_SAMPLE
+from orchestrator.results.comparison_rows import TransferRow
+from orchestrator.results.plan_file import PlannedPair
 
 TOP = 1.5
 """The end of the colour scale; a larger TE has its colour, and its number."""

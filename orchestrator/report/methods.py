@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.outcome import Outcome
-from orchestrator.records.rows import CellRow
 from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.method_text import method_text
 from orchestrator.report.series import multiplier_text
 from orchestrator.report.values import BEST_NOTE, best_of, decimals, main_outcomes, number, rate_columns, rate_values, where_text
+from orchestrator.results.rows import CellRow
 
 REFERENCE = "dim"
 """The method that the others' directions are compared with; where it did not run, the first that did."""

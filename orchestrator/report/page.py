@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.outcome import in_words
-from orchestrator.records.plan_file import PlannedCells
-from orchestrator.records.rows import CellRow
 from orchestrator.report.blocks import Block, Bullets, Fold, Heading, Paragraph, Picture, Quote
 from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.reading import reading
 from orchestrator.report.samples import Sample
 from orchestrator.report.series import Series, cell_text
 from orchestrator.report.tables import cells_grid
+from orchestrator.results.plan_file import PlannedCells
+from orchestrator.results.rows import CellRow
 from orchestrator.wordings import mixed_wordings
 
 PROMPT_SHOWN = 200

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from orchestrator.records.comparison_rows import DirectionRow
-from orchestrator.records.rows import CellRow
 from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.series import multiplier_text
 from orchestrator.report.values import BEST_NOTE, best_of, decimals, main_outcomes, number, rate_columns, rate_values, where_text
+from orchestrator.results.comparison_rows import DirectionRow
+from orchestrator.results.rows import CellRow
 from orchestrator.statistics import fisher, holm
 
 _COLUMNS = (

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrator.records.rows import CellAxes, CellRow
 from orchestrator.report.series import Series, cell_text, mostly, planned_in, series_of
 from orchestrator.report.values import best_of, success_rate, target_words
+from orchestrator.results.rows import CellAxes, CellRow
 from orchestrator.statistics import interval_text
 
 

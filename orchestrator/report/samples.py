@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from actors.types import Response
-from orchestrator.records.rows import CellRow
 from orchestrator.report.series import Series
+from orchestrator.results.rows import CellRow
 from orchestrator.scoring import Label
 
 PER_LABEL = 2

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from orchestrator.records.rows import CellAxes, CellRow
 from orchestrator.report.method_text import options_text
+from orchestrator.results.rows import CellAxes, CellRow
 from orchestrator.untrusted import visible
 
 

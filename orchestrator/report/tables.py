@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.outcome import Outcome
-from orchestrator.records.rows import CellRow
 from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.series import Series, multiplier_text
 from orchestrator.report.values import (
@@ -20,6 +19,7 @@ from orchestrator.report.values import (
     shown_outcomes,
     where_text,
 )
+from orchestrator.results.rows import CellRow
 from orchestrator.statistics import percent_text
 
 _WHERE = (Column("layer", left=True), Column("multiplier", "mult."), Column("x norm", spare=2))

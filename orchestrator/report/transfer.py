@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from orchestrator.records.comparison_rows import TransferRow
-from orchestrator.records.plan_file import PlannedPair
 from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.method_text import method_text
 from orchestrator.report.values import IN_SAMPLE, PLANNED_NOTE, decimals, number
+from orchestrator.results.comparison_rows import TransferRow
+from orchestrator.results.plan_file import PlannedPair
 from orchestrator.statistics import interval_text, percent_text
 
 _METHOD = Column("method", left=True, spare=2)

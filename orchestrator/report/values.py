@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from orchestrator.outcome import COUNTED, OUTCOMES, Outcome, in_words, success_in_words
-from orchestrator.records.rows import CellRow
 from orchestrator.report.grid import Column, Tone, Value
 from orchestrator.report.series import depth_text, layer_text, mostly
+from orchestrator.results.rows import CellRow
 from orchestrator.statistics import interval_text, percent_text
 
 IN_SAMPLE = "†"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.outcome import COUNTED
-from orchestrator.records.rows import CellRow
 from orchestrator.redaction import redacted
-from orchestrator.store import Store, UnreadableFileError
+from orchestrator.results.rows import CellRow
+from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.untrusted import visible
 
 MAX_ROWS = 10_000

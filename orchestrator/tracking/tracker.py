@@ -10,8 +10,8 @@ from typing import Protocol
 from actors.types import CellResult, Failure, ModelInfo
 from orchestrator.cells import Cell, content_id
 from orchestrator.recorder import Listener
+from orchestrator.results.store import Store
 from orchestrator.scoring import Label
-from orchestrator.store import Store
 
 
 class Tracker(Listener, Protocol):

@@ -12,8 +12,8 @@ from actors.types import CellResult, Failure, ModelInfo
 from orchestrator.cells import Cell
 from orchestrator.errors import InputError
 from orchestrator.redaction import redacted
+from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.scoring import Label
-from orchestrator.store import Store, UnreadableFileError
 from orchestrator.tracking import offline_run
 from orchestrator.tracking.offline_run import STEP, OfflineRun, Target
 from orchestrator.tracking.points import Value, axes, metrics

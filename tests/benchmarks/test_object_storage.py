@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.object_storage import KEYS, cells_per_second, server
+from orchestrator.results.store import Store
 from orchestrator.storage import Place, S3Url
-from orchestrator.store import Store
 
 
 @pytest.mark.parametrize("threads", [0, 4])

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.simulation_workload import Size
 from benchmarks.tables import make_folder, measured
-from orchestrator.store import Store
+from orchestrator.results.store import Store
 
 HERE = Path(__file__).parents[2]
 

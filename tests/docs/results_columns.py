@@ -7,8 +7,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from orchestrator.columns import Column
-from orchestrator.schema import CELLS, DIRECTIONS, RATES, RESPONSES, TRANSFERS, Layout
+from orchestrator.results.columns import Column
+from orchestrator.results.schema import CELLS, DIRECTIONS, RATES, RESPONSES, TRANSFERS, Layout
 
 PAGE = Path(__file__).parents[2] / "docs" / "results.md"
 START, END = "## Every column\n", "\n## Tables that choose\n"

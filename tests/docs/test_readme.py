@@ -78,7 +78,7 @@ def test_the_python_version_is_the_one_required() -> None:
 
 def test_the_tree_names_what_a_sweep_leaves() -> None:
     """Against the store's own words; the store's tests hold those."""
-    from orchestrator import store
+    from orchestrator.results import store
 
     for name in (
         "cells.parquet",

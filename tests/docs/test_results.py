@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from orchestrator import store
-from orchestrator.schema import RESPONSES
+from orchestrator.results import store
+from orchestrator.results.schema import RESPONSES
 from tests.docs.results_columns import PAGE, TABLES, rewritten
 
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -11,9 +11,9 @@ from typer.testing import CliRunner, Result
 
 from orchestrator.cli import app
 from orchestrator.pool import POOLS
-from orchestrator.store import Store
+from orchestrator.results.store import Store
 from tests.fake_cli import with_fake_worker
-from tests.orchestrator.test_cli import prompts, write_sweep
+from tests.orchestrator.cli.test_commands import prompts, write_sweep
 
 MULTIPLIERS = "[1, 2, 3, 4, 5, 6, 7, 8, 9]"
 

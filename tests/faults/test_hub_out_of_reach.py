@@ -16,8 +16,8 @@ import pytest
 
 from actors.hub_cache import cached_folder
 from tests.faults.tiny_sweep import TinySweep
+from tests.orchestrator.cli.test_commands import ROOT
 from tests.orchestrator.sweep_files import PINNED
-from tests.orchestrator.test_cli import ROOT
 
 SECONDS = 90
 """Far below what a timeout for every file of a model would come to."""

@@ -12,12 +12,12 @@ from typer.testing import CliRunner, Result
 
 from orchestrator.cli import app
 from orchestrator.pool import POOLS
+from orchestrator.results.store import Store
 from orchestrator.storage import S3Url, lease, objects
-from orchestrator.store import Store
 from tests.fake_cli import with_fake_worker
+from tests.orchestrator.cli.test_commands import write_sweep
 from tests.orchestrator.storage.conftest import bucket, server  # noqa: F401
 from tests.orchestrator.storage.s3_server import Fault, Faults, Request, faulty
-from tests.orchestrator.test_cli import write_sweep
 
 CELLS = "[" + ", ".join(f"{1 + number / 10:.1f}" for number in range(24)) + "]"
 

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from orchestrator.logs import EntryReader
-from orchestrator.store import Store
-from tests.orchestrator.test_cli import ROOT, SWEEP, prompts
+from orchestrator.results.store import Store
+from tests.orchestrator.cli.test_commands import ROOT, SWEEP, prompts
 
 pytestmark = pytest.mark.ray
 

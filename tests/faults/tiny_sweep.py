@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from orchestrator.cli import app
 from orchestrator.logs import EntryReader, LogEntry
-from orchestrator.store import Store
+from orchestrator.results.store import Store
 from tests.orchestrator.sweep_files import sweep_data
 from tests.tiny import tiny_folder
 

@@ -17,8 +17,8 @@ from orchestrator.cells import SELECTED, Cell, DirectionSpec, LayerSpan, Steerin
 from orchestrator.models.files import ModelShape
 from orchestrator.models.layers import corresponding_layer, steered_layers
 from orchestrator.plan import IncomparablePair, Plan, PlannedModel
-from orchestrator.records.rows import SteeredAt
-from orchestrator.store import Store
+from orchestrator.results.rows import SteeredAt
+from orchestrator.results.store import Store
 from tests.orchestrator.samples import D_MODEL, MODEL, SHAPE, cell, direction_spec, labels_of, plan_of, result_of
 
 ALPHA = MODEL

@@ -23,8 +23,8 @@ from orchestrator.cells import Cell, CellLabels, DirectionSpec, SteeringSpec, va
 from orchestrator.models.files import ModelShape
 from orchestrator.plan import Plan, PlannedModel
 from orchestrator.planning.estimate import Estimate
+from orchestrator.results.store import Store
 from orchestrator.scoring import LABELS, Label
-from orchestrator.store import Store
 
 N_LAYERS = 30
 D_MODEL = 4

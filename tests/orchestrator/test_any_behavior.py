@@ -20,8 +20,8 @@ from orchestrator.planning.choices import Choice, Considered, decode_choices, en
 from orchestrator.progress import label_shares
 from orchestrator.report import drawing as drawn
 from orchestrator.report import results_tables, write_report
+from orchestrator.results.store import Store
 from orchestrator.scoring import Label, LabelKind, LabelSet
-from orchestrator.store import Store
 from orchestrator.tracking.points import metrics
 from orchestrator.tracking.tables import tables_of
 from tests.orchestrator.samples import MODEL, PROMPTS, cell, direction_set, plan_of, result_of

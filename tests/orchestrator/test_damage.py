@@ -23,13 +23,13 @@ from typer.testing import CliRunner, Result
 
 from orchestrator.cli import app
 from orchestrator.pool import POOLS
-from orchestrator.records import compaction
-from orchestrator.records.folder import Folder
-from orchestrator.schema import RECORD_KEY
-from orchestrator.store import Store
+from orchestrator.results import compaction
+from orchestrator.results.folder import Folder
+from orchestrator.results.schema import RECORD_KEY
+from orchestrator.results.store import Store
 from tests.fake_cli import with_fake_worker
+from tests.orchestrator.cli.test_commands import no_pool, write_sweep
 from tests.orchestrator.quick_cli import quick_cli
-from tests.orchestrator.test_cli import no_pool, write_sweep
 from tests.orchestrator.test_rounds import write as write_rounds
 
 TEXTS = ("Why is the sky blue?", "Name a river.", "What is a prime number?")

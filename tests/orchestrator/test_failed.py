@@ -9,8 +9,8 @@ import pytest
 from actors.types import Failure
 from orchestrator.errors import InputError
 from orchestrator.planned_items import item_named, planned_items
+from orchestrator.results.store import Store
 from orchestrator.retrying import failures_of, list_json, list_lines
-from orchestrator.store import Store
 from tests.orchestrator.samples import grid, plan_of
 
 CELLS = grid((12, 15), (2.0, 8.0))  # unsteered, 12 x2, 12 x8, 15 x2, 15 x8
@@ -103,7 +103,7 @@ def test_groups_count_kinds_and_show_the_commonest_message(root: Path) -> None:
 
 
 def test_an_item_is_named_by_its_id_or_by_what_it_is() -> None:
-    from orchestrator.records.plan_file import planned_cells
+    from orchestrator.results.plan_file import planned_cells
 
     items = planned_items(planned_cells(PLAN))
     assert item_named(items, FOURTH).id == FOURTH

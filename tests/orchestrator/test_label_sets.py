@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from orchestrator.outcome import COUNTED, OUTCOMES
 from orchestrator.progress import label_shares
 from orchestrator.report import results_tables
+from orchestrator.results.store import Store
 from orchestrator.scoring import Label, LabelKind, LabelSet
-from orchestrator.store import Store
 from orchestrator.tracking.points import metrics
 from tests.orchestrator.samples import PROMPTS, cell, direction_set, plan_of, result_of
 

@@ -17,15 +17,15 @@ from orchestrator.plan_with_results import tallies
 from orchestrator.planning.choices import Choice, Considered, Tally, choose
 from orchestrator.progress import label_shares
 from orchestrator.recorder import label_responses
-from orchestrator.records.rows import CellTally, tally_of
 from orchestrator.report import results_tables, write_report
 from orchestrator.report.chosen import chosen_grid
 from orchestrator.report.reading import reading
 from orchestrator.report.values import best_of
 from orchestrator.rescoring import score_results
+from orchestrator.results.rows import CellTally, tally_of
+from orchestrator.results.store import Store
 from orchestrator.scoring import CLASSIFIERS, LABELS, Label, LabelKind, LabelSet, UnknownLabelError
 from orchestrator.statistics import wilson
-from orchestrator.store import Store
 from orchestrator.tracking.points import metrics
 from orchestrator.tracking.tables import tables_of
 from tests.orchestrator.report.made_up import NOW

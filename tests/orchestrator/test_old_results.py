@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from orchestrator.report import write_report
-from orchestrator.schema import RECORD_KEY, open_writer
-from orchestrator.store import Store
+from orchestrator.results.schema import RECORD_KEY, open_writer
+from orchestrator.results.store import Store
 from tests.orchestrator.samples import filled, grid
 
 NEW_COLUMNS = [

@@ -12,9 +12,9 @@ import pytest
 
 from orchestrator.logs import EntryReader
 from orchestrator.outlets import cleaned
-from orchestrator.store import Store
+from orchestrator.results.store import Store
 from tests.orchestrator import samples
-from tests.orchestrator.test_cli import ROOT, write_sweep
+from tests.orchestrator.cli.test_commands import ROOT, write_sweep
 
 HOSTILE = "\x1b]0;pwned\x07\x1b[31mllama\x1b]8;;http://x\x07\u202e\x9b2J"
 

@@ -16,10 +16,10 @@ from rich.console import Console
 
 from actors.types import ModelSpec, Prompt
 from orchestrator.cells import Cell, DirectionSpec, content_id, model_identity, variant_id
+from orchestrator.cli.plan_table import plan_json, render_plan
 from orchestrator.errors import InputError
 from orchestrator.models.layers import layer_at, places
 from orchestrator.plan import Plan, make_plan
-from orchestrator.plan_table import plan_json, render_plan
 from orchestrator.sweep import load_sweep
 from orchestrator.sweep_file.grids import LayerAxis
 from tests.orchestrator.sweep_files import EMBEDDED, QWEN_7B, hub, plan_of, sweep_data, write_model, write_sweep

@@ -15,12 +15,12 @@ from typer.testing import CliRunner, Result
 
 from orchestrator.cli import app
 from orchestrator.pool import POOLS
+from orchestrator.results.store import Store
 from orchestrator.storage import StorageError
 from orchestrator.storage.locking import exclusive
-from orchestrator.store import Store
 from tests.fake_cli import with_fake_worker
+from tests.orchestrator.cli.test_commands import no_pool, write_sweep
 from tests.orchestrator.quick_cli import quick_cli
-from tests.orchestrator.test_cli import no_pool, write_sweep
 
 LOCKING: dict[str, Callable[[Path], list[object]]] = {
     "run": lambda sweep: ["run", sweep],

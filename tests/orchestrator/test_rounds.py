@@ -12,9 +12,9 @@ from typer.testing import CliRunner, Result
 
 from orchestrator.cli import app
 from orchestrator.pool import POOLS
-from orchestrator.store import Store
+from orchestrator.results.store import Store
 from tests.fake_cli import with_fake_worker
-from tests.orchestrator.test_cli import no_pool, prompts
+from tests.orchestrator.cli.test_commands import no_pool, prompts
 
 SWEEP = """
 name: rounds

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.control.status import read_status
+from orchestrator.results.store import Store
 from orchestrator.storage import Place
-from orchestrator.store import Store
-from tests.orchestrator.test_cli import ROOT, write_sweep
+from tests.orchestrator.cli.test_commands import ROOT, write_sweep
 
 BEFORE_THE_RUN = (
     "import numpy",
@@ -25,16 +25,16 @@ BEFORE_THE_RUN = (
 )
 IN_THE_RUN = (
     "orchestrator.control.driver:Driver.__enter__",
-    "orchestrator.store:Store.write_plan",
+    "orchestrator.results.store:Store.write_plan",
     "orchestrator.run:label_what_is_not",
     "orchestrator.run:make_display",
     "orchestrator.pool.local:LocalPool.__init__",
     "tests.fakes:FakeWorker.load",
     "tests.fakes:FakeWorker.extract",
-    "orchestrator.store:Store.write_responses",
-    "orchestrator.store:Store.write_labels",
+    "orchestrator.results.store:Store.write_responses",
+    "orchestrator.results.store:Store.write_labels",
     "orchestrator.pool.local:LocalPool.close",
-    "orchestrator.store:Store.compact",
+    "orchestrator.results.store:Store.compact",
     "orchestrator.run:write_report",
 )
 AFTER_IT = (
@@ -49,7 +49,7 @@ HERE = (
     ("SIGTERM", "import yaml"),
     ("SIGHUP", "orchestrator.run:plan_with_results"),
     ("SIGHUP", "tests.fakes:FakeWorker.extract"),
-    ("SIGTERM", "orchestrator.store:Store.compact"),
+    ("SIGTERM", "orchestrator.results.store:Store.compact"),
 )
 """What runs in every test run; the whole matrix is slow."""
 

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import Result
 
 from orchestrator.report import write_report
-from orchestrator.store import Store
+from orchestrator.results.store import Store
 from tests.orchestrator.quick_cli import quick_cli
 
 WRITTEN = Path(__file__).parent / "v0_1_0"

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from orchestrator.cli import app
 from orchestrator.errors import InputError
-from orchestrator.store import Store, UnreadableFileError
+from orchestrator.results.store import Store, UnreadableFileError
 from tests.orchestrator import samples
 
 DEEP = "[" * 100_000

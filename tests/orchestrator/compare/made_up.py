@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.compare.comparison import Outcomes, Reader
-from orchestrator.records.rows import CellRow, tally_of
+from orchestrator.results.rows import CellRow, tally_of
 from orchestrator.scoring import LABELS, Label
 from tests.orchestrator.report.made_up import row_of
 from tests.orchestrator.samples import cell

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from orchestrator.cli import app
-from orchestrator.store import Store
+from orchestrator.results.store import Store
 from tests.orchestrator.samples import filled, grid, labels_of
 
 COUNTS = {None: (0, 0), (12, 2.0): (0, 0), (12, 8.0): (1, 9), (15, 2.0): (4, 0), (15, 8.0): (9, 1)}

@@ -12,7 +12,7 @@ from scipy.stats import t as student
 
 from orchestrator.compare.comparison import Comparison, Outcomes, Question, adjusted, compare, side_of
 from orchestrator.errors import InputError
-from orchestrator.records.rows import CellRow
+from orchestrator.results.rows import CellRow
 from orchestrator.statistics import transfer_effectiveness
 from tests.orchestrator.compare.made_up import made, reader, unsteered
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.control import detached
+from orchestrator.results.store import Store
 from orchestrator.storage import StorageError
-from orchestrator.store import Store
 
 
 def test_a_pipe_in_place_of_its_log_is_not_waited_for(tmp_path: Path) -> None:

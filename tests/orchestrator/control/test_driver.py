@@ -22,7 +22,7 @@ from orchestrator.logs import EntryReader, Journal, WatchedPool
 from orchestrator.plan import Plan
 from orchestrator.pool import PoolOptions
 from orchestrator.pool.local import LocalPool
-from orchestrator.records.folder import Folder
+from orchestrator.results.folder import Folder
 from orchestrator.scheduling.board import Board
 from orchestrator.storage import StoredFile
 from tests.orchestrator.samples import grid, plan_of

@@ -12,8 +12,8 @@ from orchestrator.control.history import entries_of, history_json, history_lines
 from orchestrator.errors import InputError
 from orchestrator.logs import Journal, LogEntry
 from orchestrator.logs.showing import Feed
-from orchestrator.records.folder import Folder
-from orchestrator.store import Store
+from orchestrator.results.folder import Folder
+from orchestrator.results.store import Store
 from tests.orchestrator.samples import filled, grid, labels_of, plan_of, result_of
 
 CELLS = grid()

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.control.requests import Requests
 from orchestrator.errors import InputError
-from orchestrator.records.folder import Folder
+from orchestrator.results.folder import Folder
 
 
 def test_a_request_stands_until_it_is_withdrawn(tmp_path: Path) -> None:

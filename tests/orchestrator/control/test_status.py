@@ -16,8 +16,8 @@ from orchestrator.cells import variant_id
 from orchestrator.control.heartbeat import Beat, Rate, WorkerNow, encode_beat
 from orchestrator.control.status import read_status, status_json, status_lines
 from orchestrator.errors import InputError
-from orchestrator.records.folder import Folder
-from orchestrator.store import Store
+from orchestrator.results.folder import Folder
+from orchestrator.results.store import Store
 from tests.orchestrator.samples import MODEL, filled, grid, plan_of
 
 CELLS = grid()

@@ -11,9 +11,9 @@ import pytest
 from orchestrator.logs import EntryReader, Journal, LogCopies, LogEntry, copies
 from orchestrator.logs import journal as journal_module
 from orchestrator.logs.showing import Feed
-from orchestrator.records.folder import Folder
+from orchestrator.results.folder import Folder
+from orchestrator.results.store import Store
 from orchestrator.storage import S3Url, StorageError
-from orchestrator.store import Store
 from tests.orchestrator.samples import grid, plan_of
 from tests.orchestrator.storage.conftest import bucket, server  # noqa: F401
 from tests.orchestrator.storage.s3_server import objects, wait_until

@@ -142,7 +142,7 @@ def test_what_the_driver_itself_logs_is_kept_and_still_shown(
     journal: Journal, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
-    logging.getLogger("orchestrator.records.folder").warning("damaged file moved")
+    logging.getLogger("orchestrator.results.folder").warning("damaged file moved")
     assert [(entry.event, entry.text) for entry in events(journal)] == [("log", "damaged file moved")]
     assert capsys.readouterr().err == "damaged file moved\n"
 

@@ -13,7 +13,7 @@ from orchestrator.cells import Cell, variant_id
 from orchestrator.paper.beside import Beside, beside, model_of
 from orchestrator.paper.tables import MODELS, Measurement, chosen_tables
 from orchestrator.plan import Plan, make_plan
-from orchestrator.records.rows import CellRow, axes_of
+from orchestrator.results.rows import CellRow, axes_of
 from orchestrator.sweep import load_sweep
 from tests.orchestrator.compare.made_up import made, reader, unsteered
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from orchestrator.behaviors import TestPrompt
 from orchestrator.cells import Cell
+from orchestrator.cli.plan_table import deferred_lines, plan_json
 from orchestrator.errors import InputError
 from orchestrator.plan import Plan, Tally, make_plan
-from orchestrator.plan_table import deferred_lines, plan_json
 from orchestrator.planning.choices import Considered, choose, encode_choices
 from orchestrator.sweep import Sweep, load_sweep
 from orchestrator.sweep_file.behaviors import dealt

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from actors.types import ModelSpec, Quantization, Resources
 from orchestrator.cells import variant_id
+from orchestrator.cli.plan_table import cluster_lines, plan_json
 from orchestrator.devices import ACCELERATORS, CPU
 from orchestrator.errors import InputError
 from orchestrator.models.files import ModelShape
 from orchestrator.plan import PlannedModel, make_plan
-from orchestrator.plan_table import cluster_lines, plan_json
 from orchestrator.planning.costs import DEFAULT_COSTS, SLOWDOWN, encode_costs, load_costs
 from orchestrator.planning.estimate import CLUSTERS
 from orchestrator.planning.makespan import VariantTime, makespan

@@ -7,7 +7,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 
 from orchestrator.cells import Cell
-from orchestrator.records.rows import CellRow, CellTally, Steered, axes_of, measures_of, planned_at, tally_of
+from orchestrator.results.rows import CellRow, CellTally, Steered, axes_of, measures_of, planned_at, tally_of
 from tests.orchestrator.samples import SHAPE, Counts, direction_set, grid, labels_of, result_of
 
 NOW = datetime(2026, 11, 21, 3, 4, tzinfo=UTC)

@@ -12,7 +12,7 @@ from orchestrator.report.as_html import html_page
 from orchestrator.report.as_markdown import markdown_page
 from orchestrator.report.blocks import Block, Bullets, Fold, Heading, Paragraph, Picture, Quote
 from orchestrator.report.grid import Column, Grid, Value
-from orchestrator.store import Store
+from orchestrator.results.store import Store
 from tests.orchestrator.samples import filled, grid, labels_of, plan_of, result_of
 
 EVIL = '</pre></style><script>alert(1)</script><img src=http://e.x onerror=x>\x1b[31m \u202e & "quoted" \' | `x` *b*'

@@ -12,7 +12,6 @@ from rich.console import Console
 from scipy.stats import fisher_exact
 
 from orchestrator.planning.choices import Choice, Considered, encode_choices
-from orchestrator.records.rows import CellRow
 from orchestrator.report import ROWS_SHOWN, results_tables
 from orchestrator.report.chosen import chosen_grid
 from orchestrator.report.doubts import doubts_grid
@@ -22,7 +21,8 @@ from orchestrator.report.quantization import quantization_grid
 from orchestrator.report.series import series_of
 from orchestrator.report.tables import best_grid, cells_grid
 from orchestrator.report.transfer import te_text, transfer_grid
-from orchestrator.store import Store
+from orchestrator.results.rows import CellRow
+from orchestrator.results.store import Store
 from tests.orchestrator.comparisons import ALPHA, ALPHA_INT8, Counts, compared, set_of
 from tests.orchestrator.report.made_up import rows_of
 from tests.orchestrator.samples import filled, grid

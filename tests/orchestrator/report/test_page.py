@@ -10,7 +10,7 @@ import pytest
 from actors.types import Failure
 from orchestrator.report import write_report
 from orchestrator.report.untrusted import fenced, markdown
-from orchestrator.store import Store
+from orchestrator.results.store import Store
 from orchestrator.untrusted import visible
 from tests.orchestrator.samples import Counts, direction_set, direction_spec, filled, grid, labels_of, plan_of, result_of
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from orchestrator.records.plan_file import PlannedPair
 from orchestrator.report import write_report
 from orchestrator.report.curves import LINES, depth_figure, depth_lines, multiplier_figure, multiplier_line
 from orchestrator.report.matrix import _values, matrices, matrix_figure
 from orchestrator.report.series import Series, series_of
-from orchestrator.store import Store
+from orchestrator.results.plan_file import PlannedPair
+from orchestrator.results.store import Store
 from tests.orchestrator.comparisons import Counts, compared
 from tests.orchestrator.report.made_up import rows_of
 from tests.orchestrator.samples import Counts as GridCounts

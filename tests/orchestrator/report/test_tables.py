@@ -8,11 +8,11 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from orchestrator.records.rows import CellRow
 from orchestrator.report.as_markdown import markdown_grid
 from orchestrator.report.grid import stacked
 from orchestrator.report.series import series_of
 from orchestrator.report.tables import cells_grid
+from orchestrator.results.rows import CellRow
 from tests.orchestrator.report.made_up import rows_of
 from tests.orchestrator.samples import grid
 

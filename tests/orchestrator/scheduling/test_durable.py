@@ -19,13 +19,13 @@ from orchestrator.cells import Cell
 from orchestrator.errors import Problem
 from orchestrator.pool import CellDone, Event, Failed, TaskDone, WorkerLost
 from orchestrator.recorder import Recorder
+from orchestrator.results.store import Store
 from orchestrator.scheduler import Scheduler, Settings
 from orchestrator.scheduling.board import Board
 from orchestrator.scheduling.durable import PER_THREAD, DurablePool
 from orchestrator.scoring import CLASSIFIERS
 from orchestrator.scoring.verdict import Scoring
 from orchestrator.storage import StorageError
-from orchestrator.store import Store
 from tests.orchestrator.samples import cell, plan_of, result_of
 from tests.orchestrator.test_scheduler import FakePool
 

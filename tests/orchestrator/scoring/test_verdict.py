@@ -12,10 +12,10 @@ from orchestrator.errors import InputError
 from orchestrator.plan import make_plan
 from orchestrator.recorder import Recorder
 from orchestrator.rescoring import score_results
+from orchestrator.results.store import Store
 from orchestrator.scoring.registry import make_scorer
 from orchestrator.scoring.uses import ScorerUse, scoring_of
 from orchestrator.scoring.verdict import BehaviorClassifier, Threshold
-from orchestrator.store import Store
 from orchestrator.sweep import load_sweep
 from tests.orchestrator.samples import direction_set, result_of
 from tests.orchestrator.sweep_files import sweep_data, write_sweep

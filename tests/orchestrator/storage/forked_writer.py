@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import sys
 
+from orchestrator.results.store import Store
 from orchestrator.storage import place_of
-from orchestrator.store import Store
 from tests.orchestrator.storage.writes import BY_NAME
 
 

@@ -16,8 +16,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator.records.folder import ENDINGS
-from orchestrator.store import Store, UnreadableFileError
+from orchestrator.results.folder import ENDINGS
+from orchestrator.results.store import Store, UnreadableFileError
 from tests.orchestrator.storage.writes import WRITES, Write, prepare, seen
 
 PTRACE_TRACEME, PTRACE_SYSCALL, PTRACE_SETOPTIONS = 0, 24, 0x4200

@@ -12,14 +12,13 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load, save
 
-from orchestrator import schema
 from orchestrator.errors import InputError
-from orchestrator.records import direction_file, plan_file
-from orchestrator.records.direction_file import decode_direction, decode_source
-from orchestrator.records.parts import decode_labels, decode_responses, responses_of
-from orchestrator.schema import RECORD_KEY, open_writer
+from orchestrator.results import direction_file, plan_file, schema
+from orchestrator.results.direction_file import decode_direction, decode_source
+from orchestrator.results.parts import decode_labels, decode_responses, responses_of
+from orchestrator.results.schema import RECORD_KEY, open_writer
+from orchestrator.results.store import Store
 from orchestrator.storage import Place, StoredFile, UnreadableFileError, open_files
-from orchestrator.store import Store
 from tests.orchestrator.samples import direction_set, direction_spec, plan_of
 from tests.orchestrator.storage.writes import CELLS, prepare
 

@@ -20,11 +20,11 @@ from typer.testing import CliRunner, Result
 
 from orchestrator.cli import app
 from orchestrator.pool import POOLS
+from orchestrator.results.store import Store
 from orchestrator.storage import StorageError, UnreadableFileError, atomic
-from orchestrator.store import Store
 from tests.fake_cli import with_fake_worker
+from tests.orchestrator.cli.test_commands import ROOT, write_sweep
 from tests.orchestrator.storage.writes import CELLS, NEW, WRITES, prepare, seen
-from tests.orchestrator.test_cli import ROOT, write_sweep
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 STEPS = ("open", "write", "close", "fsync file", "replace", "fsync folder")

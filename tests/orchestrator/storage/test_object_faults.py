@@ -16,11 +16,11 @@ import pytest
 
 from orchestrator.recorder import Recorder
 from orchestrator.rescoring import label_what_is_not
+from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.scoring import CLASSIFIERS
 from orchestrator.scoring.verdict import Scoring
 from orchestrator.storage import S3Url, StorageError, StoredFile, objects, open_files
 from orchestrator.storage.objects import ONE_REQUEST
-from orchestrator.store import Store, UnreadableFileError
 from tests.orchestrator.samples import result_of
 from tests.orchestrator.storage import s3_server
 from tests.orchestrator.storage.s3_server import BUCKET, KEYS, Fault, Faults, Request, client, faulty

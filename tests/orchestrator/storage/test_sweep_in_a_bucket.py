@@ -19,13 +19,13 @@ from typer.testing import CliRunner, Result
 
 from orchestrator.cli import app
 from orchestrator.pool import POOLS
+from orchestrator.results.store import Store
 from orchestrator.storage import S3Url, open_files
-from orchestrator.store import Store
 from orchestrator.sweep import load_sweep
 from orchestrator.tracking.tables import files_of
 from tests.fake_cli import with_fake_worker
+from tests.orchestrator.cli.test_commands import ROOT, SLOW, no_pool, write_sweep
 from tests.orchestrator.storage.s3_server import BUCKET, KEYS, client, objects
-from tests.orchestrator.test_cli import ROOT, SLOW, no_pool, write_sweep
 
 
 @pytest.fixture

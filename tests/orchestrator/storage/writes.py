@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from actors.types import Failure
 from orchestrator.recorder import Recorder
+from orchestrator.results.store import Store
 from orchestrator.scoring import CLASSIFIERS
 from orchestrator.scoring.verdict import Scoring
 from orchestrator.storage import Place
-from orchestrator.store import Store
 from tests.orchestrator.samples import cell, direction_set, direction_spec, grid, labels_of, plan_of, result_of
 
 CELLS = grid((12,), (8.0,))

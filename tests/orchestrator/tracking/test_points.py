@@ -9,8 +9,8 @@ import pytest
 from actors.types import Failure
 from actors.use import Use
 from orchestrator.redaction import SECRETS, redacted, redacted_values
+from orchestrator.results.store import Store
 from orchestrator.scheduling.board import Board
-from orchestrator.store import Store
 from orchestrator.tracking import axes, live_rates, metrics, run_config, use_points
 from orchestrator.tracking.tables import RESPONSES_PER_CELL, SAMPLED_CELLS, TEXT_SHOWN, TrackedTable, files_of, tables_of
 from tests.orchestrator import samples

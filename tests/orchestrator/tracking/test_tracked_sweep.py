@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from orchestrator.cli import app
 from orchestrator.pool import POOLS
 from tests.fake_cli import with_fake_worker
-from tests.orchestrator.test_cli import SWEEP
+from tests.orchestrator.cli.test_commands import SWEEP
 from tests.orchestrator.tracking.offline_files import OfflineFile, read_offline
 
 TRACKED = SWEEP.replace("MULTIPLIERS", "[1, 4]") + "tracking: {tool: wandb, project: steering}\n"

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from orchestrator.store import Store
+from orchestrator.results.store import Store
 from orchestrator.tracking import RunIdentity, WandbTracker, upload
 from orchestrator.tracking.upload import answers
 from tests.orchestrator import samples

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from actors.types import Failure
-from orchestrator.store import Store
+from orchestrator.results.store import Store
 from orchestrator.tracking import NullTracker, RunIdentity, WandbTracker, axes, metrics
 from orchestrator.tracking.offline_run import OfflineRun
 from tests.orchestrator import samples

@@ -22,8 +22,8 @@ from actors.types import Direction, DirectionSet
 from orchestrator.cells import DirectionSpec, changed_since, model_identity
 from orchestrator.errors import Problem
 from orchestrator.json_text import parse_json
-from orchestrator.records.rows import canonical_json, digest_of
-from orchestrator.schema import NewerSchemaError
+from orchestrator.results.rows import canonical_json, digest_of
+from orchestrator.results.schema import NewerSchemaError
 from orchestrator.storage import StoredFile, UnreadableFileError
 
 DIRECTION_VERSION = 1

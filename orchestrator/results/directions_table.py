@@ -13,11 +13,11 @@ from typing import TypeVar
 import numpy as np
 
 from actors.types import Direction, DirectionSet, FloatArray
-from orchestrator.records.comparison_rows import DirectionRow
-from orchestrator.records.direction_file import DirectionSource
-from orchestrator.records.folder import Folder
-from orchestrator.records.plan_file import PlannedCells, PlannedDirection
-from orchestrator.records.rows import CellRow
+from orchestrator.results.comparison_rows import DirectionRow
+from orchestrator.results.direction_file import DirectionSource
+from orchestrator.results.folder import Folder
+from orchestrator.results.plan_file import PlannedCells, PlannedDirection
+from orchestrator.results.rows import CellRow
 from orchestrator.storage import UnreadableFileError
 
 _T = TypeVar("_T")

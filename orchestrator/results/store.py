@@ -31,20 +31,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from actors.types import CellResult, DirectionSet, Failure, Response
-from orchestrator import schema
 from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.json_text import parse_json
 from orchestrator.planning.choices import decode_choices
-from orchestrator.records.compaction import CompactSummary, compact
-from orchestrator.records.comparison_rows import DirectionRow, TransferRow
-from orchestrator.records.completeness import Expected, Lacking, lacking
-from orchestrator.records.direction_file import encode_direction
-from orchestrator.records.directions_table import StoredDirections
-from orchestrator.records.folder import Folder, Kind
-from orchestrator.records.kept_directions import KeptDirections
-from orchestrator.records.parts import StoredLabels, encode_labels, encode_responses, in_order, responses_of
-from orchestrator.records.plan_file import PlannedCells, check_version, decode_plan, encode_plan, planned_cells
-from orchestrator.records.rows import CellAxes, CellRow, RateRow, Steered, SteeredAt, axes_of, measures_of, planned_at
+from orchestrator.results import schema
+from orchestrator.results.compaction import CompactSummary, compact
+from orchestrator.results.comparison_rows import DirectionRow, TransferRow
+from orchestrator.results.completeness import Expected, Lacking, lacking
+from orchestrator.results.direction_file import encode_direction
+from orchestrator.results.directions_table import StoredDirections
+from orchestrator.results.folder import Folder, Kind
+from orchestrator.results.kept_directions import KeptDirections
+from orchestrator.results.parts import StoredLabels, encode_labels, encode_responses, in_order, responses_of
+from orchestrator.results.plan_file import PlannedCells, check_version, decode_plan, encode_plan, planned_cells
+from orchestrator.results.rows import CellAxes, CellRow, RateRow, Steered, SteeredAt, axes_of, measures_of, planned_at
 from orchestrator.scoring import LABELS, Label, LabelSet, UnknownLabelError
 from orchestrator.storage import Place, StoredFile, StoreLockedError, UnreadableFileError
 

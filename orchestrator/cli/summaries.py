@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from actors.types import Failure
 from orchestrator.cells import Cell
-from orchestrator.plan_table import deferred_lines, incomparable_lines, plan_json
+from orchestrator.cli.plan_table import deferred_lines, incomparable_lines, plan_json
 from orchestrator.planning.choices import Choice
 from orchestrator.planning.grids import Deferred
 from orchestrator.progress import duration

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.errors import InputError
-from orchestrator.records.rows import CellRow, Steered, axes_of, measures_of, planned_at, tally_of
-from orchestrator.schema import (
+from orchestrator.results.rows import CellRow, Steered, axes_of, measures_of, planned_at, tally_of
+from orchestrator.results.schema import (
     CELLS,
     DIRECTIONS,
     LABEL_PART,

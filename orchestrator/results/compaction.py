@@ -9,15 +9,15 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, BinaryIO, Literal, cast
 
-from orchestrator import schema
 from orchestrator.json_text import parse_json
-from orchestrator.records.directions_table import StoredDirections, direction_rows, with_cosines
-from orchestrator.records.folder import Folder
-from orchestrator.records.parts import StoredCell, StoredLabels
-from orchestrator.records.plan_file import PlannedCells
-from orchestrator.records.rows import CellAxes, CellGeometry, CellPrompts, CellRow, CellTally, RateRow, rate_rows, tally_of
-from orchestrator.records.transfers import Controls, cross_cosine, transfer_rows
-from orchestrator.schema import Table
+from orchestrator.results import schema
+from orchestrator.results.directions_table import StoredDirections, direction_rows, with_cosines
+from orchestrator.results.folder import Folder
+from orchestrator.results.parts import StoredCell, StoredLabels
+from orchestrator.results.plan_file import PlannedCells
+from orchestrator.results.rows import CellAxes, CellGeometry, CellPrompts, CellRow, CellTally, RateRow, rate_rows, tally_of
+from orchestrator.results.schema import Table
+from orchestrator.results.transfers import Controls, cross_cosine, transfer_rows
 from orchestrator.scoring import Label
 from orchestrator.storage import FileState, StoredFile, UnreadableFileError
 

@@ -16,7 +16,7 @@ import pytest
 from actors.types import Direction
 from orchestrator import load_results
 from orchestrator.errors import InputError
-from orchestrator.schema import CELLS, RESPONSES
+from orchestrator.results.schema import CELLS, RESPONSES
 from tests.orchestrator.samples import MODEL, cell, direction_set, filled, grid, plan_of, result_of
 from tests.orchestrator.test_v0_1_0 import AT, WRITTEN
 

@@ -20,12 +20,12 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from orchestrator.columns import Column, columns_of
 from orchestrator.errors import InputError, Problem
 from orchestrator.json_text import parse_json
-from orchestrator.records.comparison_rows import DirectionRow, TransferRow
-from orchestrator.records.response_row import ResponseRow
-from orchestrator.records.rows import CellRow, RateRow, canonical_json, digest_of
+from orchestrator.results.columns import Column, columns_of
+from orchestrator.results.comparison_rows import DirectionRow, TransferRow
+from orchestrator.results.response_row import ResponseRow
+from orchestrator.results.rows import CellRow, RateRow, canonical_json, digest_of
 from orchestrator.scoring import Label
 from orchestrator.storage import Readable, StorageError, StoredFile, UnreadableFileError
 

@@ -11,11 +11,11 @@ import pytest
 
 from actors.types import Direction, DirectionSet
 from orchestrator.recorder import Recorder
-from orchestrator.records.folder import Folder
-from orchestrator.records.kept_directions import KeptDirections, size_of
+from orchestrator.results.folder import Folder
+from orchestrator.results.kept_directions import KeptDirections, size_of
+from orchestrator.results.store import Store
 from orchestrator.scoring import CLASSIFIERS
 from orchestrator.scoring.verdict import Scoring
-from orchestrator.store import Store
 from tests.orchestrator.samples import direction_set as sample_set
 from tests.orchestrator.samples import grid, plan_of, result_of
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from actors.types import CellResult, DirectionSet, ModelSpec
 from orchestrator.cells import Cell, SteeringSpec, variant_id
-from orchestrator.columns import Int16
 from orchestrator.outcome import COUNTED, Outcome
+from orchestrator.results.columns import Int16
 from orchestrator.scoring import LABELS, Label, LabelSet
 from orchestrator.statistics import wilson
 

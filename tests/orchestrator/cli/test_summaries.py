@@ -15,18 +15,18 @@ from typer.testing import CliRunner, Result
 
 from actors.types import Failure
 from orchestrator.cli import app
+from orchestrator.cli.summaries import ending_lines, score_lines
 from orchestrator.control.detached import Detached
 from orchestrator.planning.grids import Deferred
 from orchestrator.pool import POOLS
 from orchestrator.progress import ModelProgress, _rest
 from orchestrator.report import write_report
+from orchestrator.results.store import PageState, Store
 from orchestrator.run import RunSummary
 from orchestrator.scheduler import Scheduler
-from orchestrator.store import PageState, Store
-from orchestrator.summaries import ending_lines, score_lines
 from tests.fake_cli import with_fake_worker
+from tests.orchestrator.cli.test_commands import no_pool, write_sweep
 from tests.orchestrator.samples import cell, filled, grid, labels_of, plan_of, result_of
-from tests.orchestrator.test_cli import no_pool, write_sweep
 
 FAILURE = Failure("cell-a", "job", "it did not work", "")
 WAITING = Deferred("second", "small", "refusal", "dim", 4, "waits for grid first", waiting=True)

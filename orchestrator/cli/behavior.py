@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.terminal import AsJson, input_errors_told, show
+from orchestrator.cli.terminal import AsJson, input_errors_told, show
 
 behavior = typer.Typer(help="Look at behavior files before they are run.", no_args_is_help=True, rich_markup_mode=None)
 

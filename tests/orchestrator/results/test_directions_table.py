@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from orchestrator.records.comparison_rows import DirectionRow
-from orchestrator.records.directions_table import cosine
-from orchestrator.schema import DIRECTIONS, TRANSFERS
-from orchestrator.store import Store
+from orchestrator.results.comparison_rows import DirectionRow
+from orchestrator.results.directions_table import cosine
+from orchestrator.results.schema import DIRECTIONS, TRANSFERS
+from orchestrator.results.store import Store
 from tests.orchestrator.comparisons import ALPHA, ALPHA_INT8, BETA, CHOSEN, cells_of, compared, plan_with, set_of, spec_of
 from tests.orchestrator.samples import filled, grid
 
@@ -183,6 +183,6 @@ def test_sets_of_an_earlier_cosmic_are_no_full_precision_of_todays(tmp_path: Pat
     assert store.directions().full_precision(spec_of(ALPHA_INT8, "cosmic").id) == spec_of(ALPHA, "cosmic").id
     (tmp_path / "directions" / f"{spec_of(ALPHA, 'cosmic').id}.safetensors").unlink()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("orchestrator.records.direction_file.changed_since", lambda _spec: {})
+        patch.setattr("orchestrator.results.direction_file.changed_since", lambda _spec: {})
         store.write_direction(spec_of(ALPHA, "cosmic"), set_of(ALPHA, "cosmic"))
     assert store.directions().full_precision(spec_of(ALPHA_INT8, "cosmic").id) is None

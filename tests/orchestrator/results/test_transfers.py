@@ -10,9 +10,9 @@ import pytest
 
 from actors.types import Prompt
 from orchestrator.cells import Cell
-from orchestrator.records.comparison_rows import TransferRow
+from orchestrator.results.comparison_rows import TransferRow
+from orchestrator.results.store import Store
 from orchestrator.statistics import wilson
-from orchestrator.store import Store
 from tests.orchestrator.comparisons import (
     ALPHA,
     BETA,

@@ -1,4 +1,4 @@
-"""The command line: what makes, runs and reads results. The commands that watch and steer a run are in ``cli_control``."""
+"""The command line: what makes, runs and reads results. The commands that watch and steer a run are in ``control``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator.cli_behavior import behavior
-from orchestrator.cli_control import COMMANDS as CONTROL
-from orchestrator.outlets import hurry, spare
-from orchestrator.program import run_program
-from orchestrator.terminal import (
+from orchestrator.cli.behavior import behavior
+from orchestrator.cli.control import COMMANDS as CONTROL
+from orchestrator.cli.terminal import (
     AsJson,
     FailureFilters,
     FailureKind,
@@ -26,11 +24,13 @@ from orchestrator.terminal import (
     print_lines,
     show,
 )
+from orchestrator.outlets import hurry, spare
+from orchestrator.program import run_program
 
 if TYPE_CHECKING:
+    from orchestrator.results.store import Store
     from orchestrator.run import RunOptions
     from orchestrator.storage import Place
-    from orchestrator.store import Store
 
 EPILOG = """Examples, for python -m orchestrator ...
 
@@ -126,10 +126,10 @@ def plan(sweep: SweepFile, results: ResultsOption = None, costs: CostsFile = Non
 
     The constants of the estimate can be given in a costs file; `refit` makes one from a finished run.
     """
-    from orchestrator.plan_table import render_plan
+    from orchestrator.cli.plan_table import render_plan
+    from orchestrator.cli.summaries import plan_object, state_line
     from orchestrator.planning.costs import DEFAULT_COSTS, load_costs
     from orchestrator.run import prepare
-    from orchestrator.summaries import plan_object, state_line
 
     with input_errors_told():
         prepared = prepare(sweep, results, DEFAULT_COSTS if costs is None else load_costs(costs))
@@ -178,8 +178,8 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Label all stored responses anew, without a model, and rebuild the tables."""
+    from orchestrator.cli.summaries import score_lines
     from orchestrator.rescoring import score_results
-    from orchestrator.summaries import score_lines
 
     spare()
     with input_errors_told():
@@ -261,9 +261,9 @@ for command, example in CONTROL:
 
 
 def _detach(sweep: Path, results: Place | None, options: RunOptions, as_json: bool) -> None:
+    from orchestrator.cli.summaries import banner_lines
     from orchestrator.control.detached import start
     from orchestrator.run import prepare
-    from orchestrator.summaries import banner_lines
 
     spare()
     prepared = prepare(sweep, results)
@@ -276,8 +276,8 @@ def _detach(sweep: Path, results: Place | None, options: RunOptions, as_json: bo
 
 
 def _run(sweep: Path, results: Place | None, options: RunOptions, as_json: bool) -> None:
+    from orchestrator.cli.summaries import banner_lines, ending_lines
     from orchestrator.run import prepare, run_sweep
-    from orchestrator.summaries import banner_lines, ending_lines
 
     hurry()
     console = console_for(as_json)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
-from orchestrator import schema
 from orchestrator.errors import InputError
-from orchestrator.records.compaction import is_current
-from orchestrator.records.direction_file import decode_direction
-from orchestrator.records.folder import ENDINGS, Folder, Kind
-from orchestrator.records.parts import decode_labels, decode_responses
-from orchestrator.records.plan_file import PlannedCells
+from orchestrator.results import schema
+from orchestrator.results.compaction import is_current
+from orchestrator.results.direction_file import decode_direction
+from orchestrator.results.folder import ENDINGS, Folder, Kind
+from orchestrator.results.parts import decode_labels, decode_responses
+from orchestrator.results.plan_file import PlannedCells
 from orchestrator.storage import FileState, StoredFile, UnreadableFileError
 
 _CHECKED: tuple[Kind, ...] = ("directions", "responses", "labels")

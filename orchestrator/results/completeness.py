@@ -7,10 +7,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from orchestrator import schema
-from orchestrator.records.folder import Folder
-from orchestrator.records.plan_file import PlannedCells
-from orchestrator.records.rows import CellRow
+from orchestrator.results import schema
+from orchestrator.results.folder import Folder
+from orchestrator.results.plan_file import PlannedCells
+from orchestrator.results.rows import CellRow
 from orchestrator.storage import StoredFile, UnreadableFileError
 
 _T = TypeVar("_T")

@@ -16,9 +16,9 @@ from safetensors import safe_open
 
 from actors.types import Direction, DirectionSet, Failure, FiredCheck, Prompt
 from orchestrator.errors import InputError
-from orchestrator.records.rows import SteeredAt
+from orchestrator.results.rows import SteeredAt
+from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.storage.locking import StoreLockedError
-from orchestrator.store import Store, UnreadableFileError
 from tests.orchestrator.comparisons import ALPHA, BETA, plan_with, set_of, spec_of, steered
 from tests.orchestrator.samples import PROMPTS, cell, direction_set, direction_spec, filled, grid, labels_of, plan_of, result_of
 
@@ -352,7 +352,7 @@ def test_no_op_leaves_everything_alone(tmp_path: Path, monkeypatch: pytest.Monke
         pytest.fail("opened a part although nothing changed")
 
     with monkeypatch.context() as patched:
-        patched.setattr("orchestrator.records.folder.decode_responses", refuse)
+        patched.setattr("orchestrator.results.folder.decode_responses", refuse)
         assert Store(tmp_path).compact() == replace(first, changed=False)
     (tmp_path / ".compacted").unlink()
     assert Store(tmp_path).compact() == replace(first, changed=False)
@@ -453,7 +453,7 @@ def test_a_plan_without_any_finished_cell(tmp_path: Path) -> None:
 
 
 def test_many_rows_become_few_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.records.compaction.ROWS_PER_GROUP", 25)
+    monkeypatch.setattr("orchestrator.results.compaction.ROWS_PER_GROUP", 25)
     store = filled(tmp_path, grid(multipliers=(1.0, 2.0, 3.0)))
     store.compact()
     file = pq.ParquetFile(tmp_path / "responses.parquet")

@@ -11,11 +11,11 @@ from typing import Any, cast
 
 import polars as pl
 
-from orchestrator import schema
-from orchestrator.records.compaction import compact, is_current
-from orchestrator.records.directions_table import StoredDirections
-from orchestrator.records.folder import Folder
-from orchestrator.records.plan_file import decode_plan
+from orchestrator.results import schema
+from orchestrator.results.compaction import compact, is_current
+from orchestrator.results.directions_table import StoredDirections
+from orchestrator.results.folder import Folder
+from orchestrator.results.plan_file import decode_plan
 from orchestrator.storage import Place, StoredFile, UnreadableFileError, place_of
 
 _LAYOUTS: Mapping[str, schema.Layout[Any]] = {

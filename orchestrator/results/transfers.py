@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.records.comparison_rows import DirectionRow, TransferRow
-from orchestrator.records.directions_table import StoredDirections
-from orchestrator.records.plan_file import PlannedCells
-from orchestrator.records.rows import CellRow
+from orchestrator.results.comparison_rows import DirectionRow, TransferRow
+from orchestrator.results.directions_table import StoredDirections
+from orchestrator.results.plan_file import PlannedCells
+from orchestrator.results.rows import CellRow
 from orchestrator.statistics import mcnemar, transfer_effectiveness
 
 Succeeded = Mapping[str, Sequence[bool]]

@@ -16,10 +16,10 @@ from typer.testing import CliRunner, Result
 from orchestrator.cli import app
 from orchestrator.control.requests import Requests
 from orchestrator.pool import POOLS
-from orchestrator.records.folder import Folder
-from orchestrator.store import Store
+from orchestrator.results.folder import Folder
+from orchestrator.results.store import Store
 from tests.fake_cli import with_fake_worker
-from tests.orchestrator.test_cli import SLOW, start, write_sweep
+from tests.orchestrator.cli.test_commands import SLOW, start, write_sweep
 
 PATIENCE = 120.0
 

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from orchestrator.cells import DirectionSpec, variant_id
-from orchestrator.columns import row_of
 from orchestrator.errors import InputError
 from orchestrator.json_text import parse_json
-from orchestrator.records.rows import CellAxes, axes_of, digest_of
+from orchestrator.results.columns import row_of
+from orchestrator.results.rows import CellAxes, axes_of, digest_of
 from orchestrator.scoring.uses import ScorerUse
 from orchestrator.storage import Readable, UnreadableFileError
 

@@ -11,9 +11,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from orchestrator.errors import plain
-from orchestrator.outlets import spare
-from orchestrator.terminal import (
+from orchestrator.cli.terminal import (
     AsJson,
     FailureFilters,
     FailureKind,
@@ -24,6 +22,8 @@ from orchestrator.terminal import (
     print_lines,
     show,
 )
+from orchestrator.errors import plain
+from orchestrator.outlets import spare
 
 if TYPE_CHECKING:
     from orchestrator.control.asking import DriverReply

@@ -17,10 +17,10 @@ from typer.testing import CliRunner, Result
 
 from orchestrator.cli import app
 from orchestrator.pool import POOLS, Pool, PoolOptions
-from orchestrator.store import Store
+from orchestrator.results.store import Store
 from tests.fake_cli import with_fake_worker
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 SWEEP = """
 name: tiny

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 from actors.types import CellResult, Response
 from orchestrator.cells import Cell
-from orchestrator.columns import row_of
-from orchestrator.records.response_row import ResponseRow
-from orchestrator.records.rows import CellAxes, CellMeasures, SteeredAt, digest_of
-from orchestrator.schema import LABEL_PART, RESPONSE_PART, Table, decode_part, encode_part
+from orchestrator.results.columns import row_of
+from orchestrator.results.response_row import ResponseRow
+from orchestrator.results.rows import CellAxes, CellMeasures, SteeredAt, digest_of
+from orchestrator.results.schema import LABEL_PART, RESPONSE_PART, Table, decode_part, encode_part
 from orchestrator.scoring import LABELS, Label, LabelKind, LabelSet
 from orchestrator.storage import Readable, UnreadableFileError
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from actors.types import DirectionSet
-from orchestrator.records.direction_file import DirectionSource, decode_direction, decode_source
-from orchestrator.records.earlier_tables import renamed
-from orchestrator.records.parts import StoredCell, StoredLabels, decode_labels, decode_responses
-from orchestrator.schema import Layout, read_table
+from orchestrator.results.direction_file import DirectionSource, decode_direction, decode_source
+from orchestrator.results.earlier_tables import renamed
+from orchestrator.results.parts import StoredCell, StoredLabels, decode_labels, decode_responses
+from orchestrator.results.schema import Layout, read_table
 from orchestrator.storage import Files, FileState, Place, StoredFile, StoredFolder, UnreadableFileError, open_files
 from orchestrator.storage.atomic import write_bytes, write_if_changed
 
