@@ -41,7 +41,7 @@ AFTER_IT = (
     "orchestrator.control.driver:Driver.__exit__",
     "orchestrator.logs.journal:Journal.__exit__",
     "orchestrator.run:RunSummary",
-    "orchestrator.cli:_show_results",
+    "orchestrator.cli.commands:_show_results",
     "orchestrator.outlets:finish",
 )
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
