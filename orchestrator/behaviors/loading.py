@@ -11,6 +11,7 @@ from orchestrator.behaviors.behavior import Behavior, TestPrompt
 from orchestrator.behaviors.entries import FileEntry, read_entries
 from orchestrator.behaviors.faults import Faults, raise_all
 from orchestrator.behaviors.forms import ROLES, FileForm, Line, form_of
+from orchestrator.behaviors.holdout import Holdout, held_out
 from orchestrator.behaviors.rules import check_classes, check_ids, check_overlap, check_pairs, check_roles
 
 APART = (ROLES[:2], ROLES[2:])
@@ -48,22 +49,29 @@ class BehaviorRead:
     files: tuple[FileRead, ...]
 
 
-def load_behavior(name: str, path: Path, file: str | None = None, tests: BehaviorFile | None = None) -> Behavior:
-    """Read and check a behavior; ``file`` is how messages call it, ``tests`` a file with the test prompts where they lie apart.
+def load_behavior(
+    name: str, path: Path, file: str | None = None, tests: BehaviorFile | None = None, holdout: Holdout | None = None
+) -> Behavior:
+    """Read and check a behavior; ``file`` is how messages call it, ``tests`` a file with the test prompts where they lie apart,
+    ``holdout`` how many pairs become test prompts where there are none.
 
     Raises :class:`InputError` with every problem of the files and its line: of no known form, bad JSON or CSV, a key given twice,
     unknown role or field, wrong type, empty text, an id used twice, an incomplete pair, a test prompt that is also an extraction
     prompt, a prompt in both classes, a role without prompts. What is wrong in the same way in many lines is one problem.
     """
-    return read_behavior(name, BehaviorFile(path, file), tests).behavior
+    return read_behavior(name, BehaviorFile(path, file), tests, holdout).behavior
 
 
-def read_behavior(name: str, file: BehaviorFile, tests: BehaviorFile | None = None) -> BehaviorRead:
+def read_behavior(
+    name: str, file: BehaviorFile, tests: BehaviorFile | None = None, holdout: Holdout | None = None
+) -> BehaviorRead:
     """As :func:`load_behavior`, with what was read of each file."""
     files = [file] if tests is None else [file, tests]
     sinks = [Faults(one.called or str(one.path)) for one in files]
     read = tuple(_read(one.path, faults) for one, faults in zip(files, sinks, strict=True))
     lines = [line for one in read for line in one.lines]
+    if holdout is not None:
+        lines = held_out(lines, holdout, sinks[0])
     by_file = {faults.file: faults for faults in sinks}
     strays = tests is not None and _told_strays(read, sinks)
     for check in () if strays else (check_ids, check_overlap, check_classes, check_pairs):

@@ -9,6 +9,8 @@ from orchestrator.behaviors.faults import Faults
 from orchestrator.behaviors.forms import ROLES, Line
 from orchestrator.behaviors.similarity import normalized
 
+OTHER_TESTS = "; test prompts may be in a file of their own, named by test, or be pairs that holdout holds out"
+
 Sink = Callable[[Line], Faults]
 """Where the faults of a line go: to those of its file."""
 
@@ -58,7 +60,7 @@ def check_roles(lines: Sequence[Line], faults: Faults, needed: Sequence[str]) ->
     """At least one prompt of each role that is ``needed``."""
     for role in needed:
         if not any(line.role == role for line in lines):
-            beside = "; test prompts may be in a file of their own, named by test" if role == "test" and len(needed) > 1 else ""
+            beside = OTHER_TESTS if role == "test" and len(needed) > 1 else ""
             told = f"the file has no {faults.called[role]} prompts"
             faults.add(None, "role", None, told, f"at least one prompt of each role{beside}")
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.terminal import AsJson, input_errors_told, show
+from orchestrator.errors import InputError
 
 behavior = typer.Typer(help="Look at behavior files before they are run.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -21,6 +22,9 @@ def _commands() -> None:
 def check(
     file: Annotated[Path, typer.Argument(help="The behavior file.", metavar="FILE")],
     test: Annotated[Path | None, typer.Option("--test", help="The file with its test prompts, where they lie apart.")] = None,
+    holdout: Annotated[
+        float | None, typer.Option("--holdout", help="How many pairs (or which share of them) become test prompts.")
+    ] = None,
     model: Annotated[
         str, typer.Option("--model", help="Whose chat template renders two prompts: embedded, a folder, or a cached hub model.")
     ] = "smollm2-135m-instruct",
@@ -35,7 +39,15 @@ def check(
     from orchestrator.models.templates import renderer_of
 
     with input_errors_told():
-        read = read_behavior(file.stem, BehaviorFile(file), None if test is None else BehaviorFile(test))
+        read = read_behavior(file.stem, BehaviorFile(file), None if test is None else BehaviorFile(test), _count(holdout))
         found = check_behavior(read, renderer_of(model))
         lines = found.lines() if found.rendered else [*found.lines(), f"the chat template of {model} is not at hand"]
         show(found.as_json(), lines, as_json)
+
+
+def _count(holdout: float | None) -> int | float | None:
+    if holdout is None or 0 < holdout < 1:
+        return holdout
+    if holdout < 1 or holdout != int(holdout):
+        raise InputError.because("not a number of pairs, nor a share of them", "--holdout", holdout, "a whole number, or 0.25")
+    return int(holdout)

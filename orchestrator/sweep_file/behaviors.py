@@ -72,7 +72,7 @@ class BehaviorFiles:
         if file is None or (entry.test is not None and tests is None):
             return None
         try:
-            return load_behavior(key, file.path, file.called, tests)
+            return load_behavior(key, file.path, file.called, tests, entry.holdout)
         except InputError as error:
             self._top.problems += error.problems
             return None

@@ -170,17 +170,24 @@ def _one_scorer(scorers: tuple[dict[str, object], ...]) -> tuple[dict[str, objec
 
 
 class BehaviorEntry(Entry):
-    """A behavior file (``test``: a second one, with the test prompts, where the first has none), which of the test prompts to use
-    (by id, by split, the first ``limit`` of them), and what scores the answers: ``{name: ..., target: ..., options}``, checked
-    against the scorer."""
+    """A behavior file (``test``: a second one, with the test prompts, where the first has none; ``holdout``: how many of its
+    pairs, or which share of them, become test prompts), which of the test prompts to use (by id, by split, the first ``limit``
+    of them), and what scores the answers: ``{name: ..., target: ..., options}``, checked against the scorer."""
 
     file: PathText
     test: PathText | None = None
+    holdout: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)] | None = None
     prompts: Row[Text] | None = None
     splits: Annotated[Splits, BeforeValidator(_splits)] | None = None
     split: Text | None = None
     limit: int | None = Field(default=None, ge=1)
     scorers: Annotated[Row[Annotated[dict[str, object], named("name")]], AfterValidator(_one_scorer)] | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> BehaviorEntry:
+        if self.test is not None and self.holdout is not None:
+            raise fault("test prompts come from one place", "test, or holdout")
+        return self
 
 
 class BehaviorUse(Entry):
