@@ -149,8 +149,8 @@ class ExtractionJob:
     """Extract one direction set: contrast prompts, a method by name with its options, and the tool to read with."""
 
     job_id: str
-    harmful: tuple[Prompt, ...]
-    harmless: tuple[Prompt, ...]
+    positive: tuple[Prompt, ...]
+    negative: tuple[Prompt, ...]
     method: str
     options: Mapping[str, object] = field(default_factory=dict)
     extractor: ExtractorName = "nnsight"

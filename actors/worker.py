@@ -138,8 +138,8 @@ class ModelWorker:
         record = {
             **self._provenance,
             "template_sha256": loaded.renderer.template_sha256,
-            "n_harmful": str(len(job.harmful)),
-            "n_harmless": str(len(job.harmless)),
+            "n_positive": str(len(job.positive)),
+            "n_negative": str(len(job.negative)),
             "prompts_per_forward": "one" if self._captures.alone else "several",
             **found.record,
         }
@@ -212,15 +212,15 @@ class ModelWorker:
 
     def _contrast(self, job: ExtractionJob, every_position: bool) -> Contrast:
         """The activations of the job's prompts, and the means to try steerings on this model."""
-        if not job.harmful or not job.harmless:
+        if not job.positive or not job.negative:
             raise JobError(
-                f"a contrast needs both classes, got {len(job.harmful)} positive and {len(job.harmless)} negative prompts"
+                f"a contrast needs both classes, got {len(job.positive)} positive and {len(job.negative)} negative prompts"
             )
         assert self._captures is not None
         assert self._probe is not None
-        key = CaptureKey(job.harmful, job.harmless, job.extractor)
-        harmful, harmless = self._captures.of(key, every_position)
-        return Contrast(harmful, harmless, job.harmful, job.harmless, self._probe)
+        key = CaptureKey(job.positive, job.negative, job.extractor)
+        positive, negative = self._captures.of(key, every_position)
+        return Contrast(positive, negative, job.positive, job.negative, self._probe)
 
     def _held(self) -> LoadedModel:
         if self._loaded is None:

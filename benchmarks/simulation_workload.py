@@ -163,9 +163,9 @@ def _steering(spec: ModelSpec, size: Size, at: tuple[int, int, int], transfer: b
 
 @cache
 def _direction(spec: ModelSpec, behavior: int, method: str) -> DirectionSpec:
-    harmful = tuple(Prompt(f"h{number}", f"Harmful {behavior} {number}?") for number in range(CONTRAST_PROMPTS))
-    harmless = tuple(Prompt(f"g{number}", f"Harmless {behavior} {number}?") for number in range(CONTRAST_PROMPTS))
-    return DirectionSpec(spec, harmful, harmless, method)
+    positive = tuple(Prompt(f"h{number}", f"Harmful {behavior} {number}?") for number in range(CONTRAST_PROMPTS))
+    negative = tuple(Prompt(f"g{number}", f"Harmless {behavior} {number}?") for number in range(CONTRAST_PROMPTS))
+    return DirectionSpec(spec, positive, negative, method)
 
 
 def _estimates(

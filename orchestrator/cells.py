@@ -24,6 +24,9 @@ Options = tuple[tuple[str, object], ...]
 SELECTED: Final = "selected"
 """The source layer that the method itself selected: known when the direction set is there (``DirectionSet.selected_layer``)."""
 
+CONTRAST_KEYS = ("harmful", "harmless")
+"""What the positive and the negative class are called in ids and direction files, since the first version."""
+
 SourceLayer = int | Literal["selected"] | None
 
 
@@ -96,8 +99,8 @@ class DirectionSpec:
     """
 
     model: ModelSpec
-    harmful: tuple[Prompt, ...]
-    harmless: tuple[Prompt, ...]
+    positive: tuple[Prompt, ...]
+    negative: tuple[Prompt, ...]
     method: str
     options: Options = ()
     extractor: Literal["nnsight", "hooks"] = "nnsight"
@@ -109,14 +112,18 @@ class DirectionSpec:
             "direction",
             {
                 "model": model_identity(self.model),
-                "harmful": _prompts(self.harmful),
-                "harmless": _prompts(self.harmless),
+                **contrast_content(self),
                 "method": self.method,
                 "options": [list(option) for option in self.options],
                 "extractor": self.extractor,
                 **changed_since(self),
             },
         )
+
+
+def contrast_content(spec: DirectionSpec) -> dict[str, list[list[str]]]:
+    """The contrast prompts as ids and direction files have them, by ``CONTRAST_KEYS``."""
+    return dict(zip(CONTRAST_KEYS, (_prompts(spec.positive), _prompts(spec.negative)), strict=True))
 
 
 def changed_since(spec: DirectionSpec) -> dict[str, str]:

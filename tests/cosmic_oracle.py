@@ -90,8 +90,8 @@ def _edited(output: Any, edit: Edit | None) -> Any:
 
 def plain_cosmic(
     plain: PlainModel,
-    harmful: Prompts,
-    harmless: Prompts,
+    positive: Prompts,
+    negative: Prompts,
     places: Iterable[tuple[int, int]],
     mode: str,
     kl_limit: float | None = 0.1,
@@ -100,13 +100,13 @@ def plain_cosmic(
     n_positions = max((-position for position, _ in places), default=1)
     means = [
         torch.stack([plain.run(ids, {})[0][:, -n_positions:].transpose(0, 1) for ids in prompts.extraction]).mean(0)
-        for prompts in (harmful, harmless)
+        for prompts in (positive, negative)
     ]
     differences = means[0] - means[1]  # [P, L, d]
     n_layers = len(plain.blocks)
     cosines = torch.cosine_similarity(means[0][-1], means[1][-1], dim=-1)
     evaluated = sorted(cosines.argsort()[: max(1, n_layers // 10)].tolist())
-    base = [[plain.run(ids, {}) for ids in prompts.scoring] for prompts in (harmful, harmless)]
+    base = [[plain.run(ids, {}) for ids in prompts.scoring] for prompts in (positive, negative)]
     targets = [_pooled([outputs for outputs, _ in runs], evaluated) for runs in base]
     scores = {}
     for position, layer in places:
@@ -114,10 +114,10 @@ def plain_cosmic(
         unit = difference / difference.norm()
         reference = float(means[1][position, layer] @ unit)
         ablation, addition = _edits(difference.float(), unit.float(), reference, layer + 1, n_layers, mode)
-        ablated = [plain.run(ids, *ablation)[0] for ids in harmful.scoring]
-        added = [plain.run(ids, *addition, in_place=mode == "linear")[0] for ids in harmless.scoring]
+        ablated = [plain.run(ids, *ablation)[0] for ids in positive.scoring]
+        added = [plain.run(ids, *addition, in_place=mode == "linear")[0] for ids in negative.scoring]
         kls = []
-        for ids, (_, before) in zip(harmless.scoring, base[1], strict=True):
+        for ids, (_, before) in zip(negative.scoring, base[1], strict=True):
             after = plain.run(ids, *ablation)[1]
             kls.append(float(torch.nn.functional.kl_div(after, before, log_target=True, reduction="sum")))
         scores[position, layer] = (

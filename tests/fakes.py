@@ -64,8 +64,8 @@ class FakeWorker:
     def extract(self, job: ExtractionJob) -> DirectionSet:
         """The first axis at every layer."""
         assert self.spec is not None
-        self.act_on_cue(job.harmful[0].text)
-        if "[job error]" in job.harmful[0].text:
+        self.act_on_cue(job.positive[0].text)
+        if "[job error]" in job.positive[0].text:
             raise JobError("no difference between the classes")
         vector = np.eye(1, D_MODEL, dtype=np.float32)[0]
         directions = tuple(Direction(layer, vector, float(layer + 1)) for layer in range(N_LAYERS))

@@ -30,8 +30,8 @@ KEPT_BYTES = 2**30
 class CaptureKey:
     """What a capture is of; the model is the one that the cache was made for."""
 
-    harmful: tuple[Prompt, ...]
-    harmless: tuple[Prompt, ...]
+    positive: tuple[Prompt, ...]
+    negative: tuple[Prompt, ...]
     extractor: str
 
 
@@ -45,20 +45,20 @@ class Captures:
         """Whether every prompt is read by itself: padding would enter a state, or INT8 choose its outlier columns over all."""
 
     def of(self, key: CaptureKey, every_position: bool) -> tuple[FloatArray, FloatArray]:
-        """Activations ``[n, P, L, d]`` of both classes, harmful first, at the last P tokens.
+        """Activations ``[n, P, L, d]`` of both classes, positive first, at the last P tokens.
 
         P counts all template tokens after the user's text that these prompts share, or is 1 where that would be too large and
         ``every_position`` is not asked for. Raises ``NonFiniteActivationError``.
         """
         kept = self._kept.get(key)
-        prompts = (*key.harmful, *key.harmless)
+        prompts = (*key.positive, *key.negative)
         positions = self._positions(prompts, every_position)
         if kept is None or kept.shape[1] < positions:
             kept = read(self._loaded, prompts, key.extractor, positions, self.alone)
             self._keep(key, kept)
         else:
             self._kept.move_to_end(key)
-        return kept[: len(key.harmful)], kept[len(key.harmful) :]
+        return kept[: len(key.positive)], kept[len(key.positive) :]
 
     def _positions(self, prompts: Sequence[Prompt], every_position: bool) -> int:
         shared = min(self._loaded.renderer.render(prompt).suffix for prompt in prompts)

@@ -40,7 +40,7 @@ class Method:
 
 
 def at_last_token(difference: Callable[[Activations, Activations, Any], Activations]) -> Callable[[Contrast, Any], Found]:
-    """Make a method of a plain function ``(harmful [n, L, d], harmless [n, L, d], options) -> [L, d]``, all float64.
+    """Make a method of a plain function ``(positive [n, L, d], negative [n, L, d], options) -> [L, d]``, all float64.
 
     It is given the last token of every prompt; the norm of what it returns is the raw norm.
     """

@@ -19,17 +19,17 @@ Activations = npt.NDArray[np.float64]
 class Asked:
     """What is known of an extraction before any model runs; ``model_type`` is transformers' name of the architecture."""
 
-    n_harmful: int
-    n_harmless: int
+    n_positive: int
+    n_negative: int
     n_layers: int
     model_type: str
 
 
 def unpaired(method: str, asked: Asked) -> str | None:
     """Why these classes are no contrast pairs (prompt i of one with prompt i of the other); None when they are."""
-    if asked.n_harmful == asked.n_harmless:
+    if asked.n_positive == asked.n_negative:
         return None
-    return f"{method} takes contrast pairs: {asked.n_harmful} positive prompts but {asked.n_harmless} negative ones"
+    return f"{method} takes contrast pairs: {asked.n_positive} positive prompts but {asked.n_negative} negative ones"
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,30 +73,30 @@ class Probe(Protocol):
 class Contrast:
     """One capture of the model on two classes of prompts: what every method starts from.
 
-    ``harmful`` and ``harmless`` ``[n, P, L, d]`` float32: outputs of all L blocks at the last P prompt tokens (-1 is the last).
+    ``positive`` and ``negative`` ``[n, P, L, d]`` float32: outputs of all L blocks at the last P prompt tokens (-1 is the last).
     These are template tokens after the user's text, the same for every prompt. The input of block l is the output of block l-1.
     """
 
-    harmful: FloatArray
-    harmless: FloatArray
-    harmful_prompts: tuple[Prompt, ...]
-    harmless_prompts: tuple[Prompt, ...]
+    positive: FloatArray
+    negative: FloatArray
+    positive_prompts: tuple[Prompt, ...]
+    negative_prompts: tuple[Prompt, ...]
     probe: Probe
 
     @property
     def n_layers(self) -> int:
         """Number of blocks ``L``."""
-        return int(self.harmful.shape[2])
+        return int(self.positive.shape[2])
 
     @property
     def asked(self) -> Asked:
         """What was known before."""
-        return Asked(len(self.harmful), len(self.harmless), self.n_layers, "")
+        return Asked(len(self.positive), len(self.negative), self.n_layers, "")
 
     @property
     def last(self) -> tuple[Activations, Activations]:
-        """Both classes at the last token, ``[n, L, d]`` float64 each, harmful first."""
-        return self.harmful[:, -1].astype(np.float64), self.harmless[:, -1].astype(np.float64)
+        """Both classes at the last token, ``[n, L, d]`` float64 each, positive first."""
+        return self.positive[:, -1].astype(np.float64), self.negative[:, -1].astype(np.float64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,8 @@
 """COSMIC (Siu et al. 2025, arXiv 2506.00085) as its authors released it: candidates are tried on the model and scored.
 
 A candidate is the difference of class means at one template position and one block *input*. It is scored by what it does to
-held-out prompts: harmful ones with the candidate ablated should look harmless, harmless ones with it added should look
-harmful, in the layers where the classes differ most.
+held-out prompts: positive ones with the candidate ablated should look negative, negative ones with it added should look
+positive, in the layers where the classes differ most.
 
 The input of block b is the output of block b-1, so the candidate of block input b is our layer b-1: steering "from layer b-1
 on" first changes what block b reads. Block input 0, the embeddings, has no layer of that kind and is no candidate: the
@@ -55,7 +55,7 @@ CANDIDATE_COLUMNS = ("position", "layer", "ablation", "addition", "kl", "passes"
 
 class CosmicOptions(MethodOptions):
     """``ablation``: "linear" removes the candidate everywhere; "affine" acts at the candidate's layer alone and restores the
-    harmless mean's component there (its addition, too, starts from that component).
+    negative mean's component there (its addition, too, starts from that component).
 
     ``positions``: how many template tokens, counted from the last (None: all that follow the user's text). ``kl_limit``: nats
     (None: no limit). ``depth_limit``: block inputs b < ``depth_limit`` x L are candidates. ``evaluation_share`` of the L layers
@@ -85,7 +85,7 @@ class _Class:
 
 @dataclass(frozen=True, eq=False)
 class _Candidate:
-    """``difference`` ``[d]`` of the class means at ``position`` (-1: the last token) and ``layer``; ``reference``: the harmless
+    """``difference`` ``[d]`` of the class means at ``position`` (-1: the last token) and ``layer``; ``reference``: the negative
     mean's component along it."""
 
     position: int
@@ -118,7 +118,7 @@ class _CandidateScore:
 
 def cosmic_unfit(asked: Asked, options: CosmicOptions) -> str | None:
     """Why COSMIC cannot do what is asked; None when it can."""
-    fewest = min(asked.n_harmful, asked.n_harmless)
+    fewest = min(asked.n_positive, asked.n_negative)
     if options.held_out and fewest < 2:
         return f"cosmic scores on held-out prompts, so it needs 2 of each class, got {fewest} (held_out: 0 needs none)"
     if options.layer is not None and options.layer >= asked.n_layers:
@@ -142,26 +142,26 @@ def cosmic(contrast: Contrast, options: CosmicOptions) -> Found:
     """
     if reason := cosmic_unfit(contrast.asked, options):
         raise JobError(reason)
-    harmful = _split(contrast.harmful, contrast.harmful_prompts, options)
-    harmless = _split(contrast.harmless, contrast.harmless_prompts, options)
-    positions = min(options.positions or harmful.mean.shape[0], harmful.mean.shape[0])
-    differences = (harmful.mean - harmless.mean)[-positions:]
-    evaluated = _evaluation_layers(harmful.last, harmless.last, options.evaluation_share)
+    positive = _split(contrast.positive, contrast.positive_prompts, options)
+    negative = _split(contrast.negative, contrast.negative_prompts, options)
+    positions = min(options.positions or positive.mean.shape[0], positive.mean.shape[0])
+    differences = (positive.mean - negative.mean)[-positions:]
+    evaluated = _evaluation_layers(positive.last, negative.last, options.evaluation_share)
     candidates = [
-        _Candidate(position, layer, difference, _along(harmless.mean[position, layer], difference))
+        _Candidate(position, layer, difference, _along(negative.mean[position, layer], difference))
         for layer in _candidate_layers(contrast.n_layers, options)
         for position in range(-positions, 0)
         if (difference := differences[position, layer]).any()
     ]
     if not candidates:
         raise JobError("cosmic: the class means are equal at every layer and position")
-    scores, unedited = _scores(contrast, candidates, (harmful.held, harmless.held), evaluated, options.ablation)
+    scores, unedited = _scores(contrast, candidates, (positive.held, negative.held), evaluated, options.ablation)
     ranked = sorted(scores, key=lambda score: _rank(score, options.kl_limit), reverse=True)
     vectors = differences[ranked[0].candidate.position].copy()
     for score in reversed(ranked):
         vectors[score.candidate.layer] = score.candidate.difference
     selected = ranked[0].candidate.layer if ranked[0].passes(options.kl_limit) else None
-    record = _record(ranked, options, positions, evaluated, {"harmful": harmful.held, "harmless": harmless.held})
+    record = _record(ranked, options, positions, evaluated, {"positive": positive.held, "negative": negative.held})
     doubts = {} if selected is None else _doubts(contrast, ranked[0], unedited)
     return Found(vectors, selected, {**record, **doubts})
 
@@ -170,7 +170,7 @@ def _doubts(contrast: Contrast, best: _CandidateScore, unedited: float) -> dict[
     """What speaks for and against the selected candidate: whether its place tells the classes apart, over all prompts, and how
     much of the distance between the classes its edits close (0: as near as without any edit; 1: all of it)."""
     position, layer = best.candidate.position, best.candidate.layer
-    found = separation(*(side[:, position, layer].astype(np.float64) for side in (contrast.harmful, contrast.harmless)))
+    found = separation(*(side[:, position, layer].astype(np.float64) for side in (contrast.positive, contrast.negative)))
     gain = (best.total - 2 * unedited) / (2 - 2 * unedited) if unedited < 1 else 0.0
     idle = f"its edits close {max(gain, 0.0):.0%} of the distance between the classes" if gain < LEAST_GAIN else None
     told = "; ".join(text for text in (found.warning, idle) if text)
@@ -188,9 +188,9 @@ def _split(activations: npt.NDArray[np.float32], prompts: Sequence[Prompt], opti
     return _Class(mean[-1], mean, tuple(prompts[index] for index in scoring))
 
 
-def _evaluation_layers(harmful: Array, harmless: Array, share: float) -> tuple[int, ...]:
+def _evaluation_layers(positive: Array, negative: Array, share: float) -> tuple[int, ...]:
     """The layers (at least one) whose last-token class means ``[L, d]`` have the lowest cosine, ascending."""
-    cosines = [_cosine(one, other) for one, other in zip(harmful, harmless, strict=True)]
+    cosines = [_cosine(one, other) for one, other in zip(positive, negative, strict=True)]
     count = max(1, int(round(share * len(cosines), 9)))
     return tuple(sorted(int(layer) for layer in np.argsort(cosines, kind="stable")[:count]))
 
@@ -210,24 +210,24 @@ def _scores(
     mode: Literal["linear", "affine"],
 ) -> tuple[list[_CandidateScore], float]:
     """All candidates' scores, from one run of the probe, and the cosine of the unedited classes."""
-    harmful, harmless = held
-    trials = [Trial(None, harmful, evaluated), Trial(None, harmless, evaluated)]
+    positive, negative = held
+    trials = [Trial(None, positive, evaluated), Trial(None, negative, evaluated)]
     for candidate in candidates:
         ablation, addition = _steerings(candidate, contrast.n_layers, mode)
-        trials.append(Trial(ablation, harmful, evaluated, harmless, everywhere=mode == "linear"))
-        trials.append(Trial(addition, harmless, evaluated, in_place=mode == "linear"))
+        trials.append(Trial(ablation, positive, evaluated, negative, everywhere=mode == "linear"))
+        trials.append(Trial(addition, negative, evaluated, in_place=mode == "linear"))
     readings = contrast.probe.run(trials)
-    harmful_target, harmless_target = (_mean(reading) for reading in readings[:2])
+    positive_target, negative_target = (_mean(reading) for reading in readings[:2])
     scores = [
         _CandidateScore(
             candidate,
-            _cosine(_mean(ablated), harmless_target),
-            _cosine(_mean(added), harmful_target),
+            _cosine(_mean(ablated), negative_target),
+            _cosine(_mean(added), positive_target),
             np.nan if ablated.kl is None else ablated.kl,
         )
         for candidate, ablated, added in zip(candidates, readings[2::2], readings[3::2], strict=True)
     ]
-    return scores, _cosine(harmful_target, harmless_target)
+    return scores, _cosine(positive_target, negative_target)
 
 
 def _steerings(candidate: _Candidate, n_layers: int, mode: Literal["linear", "affine"]) -> tuple[Steering, Steering]:

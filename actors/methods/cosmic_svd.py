@@ -45,17 +45,17 @@ def cosmic_svd_unfit(asked: Asked, options: CosmicSvdOptions) -> str | None:
 def cosmic_svd(contrast: Contrast, options: CosmicSvdOptions) -> Found:
     """Directions ``[L, d]``, and the layer whose direction agrees best with those of all other layers (mean cosine).
 
-    At each layer: the differences ``harmful[i] - harmless[i]`` at every template position, stacked ``[n P, d]``, and of that
-    matrix, not centred, the first right singular vector, signed towards harmful. Its norm is the projection of the mean
-    difference, comparable with DIM's raw norm. Raises ``JobError`` unless the classes pair up.
+    At each layer: the differences ``positive[i] - negative[i]`` at every template position, stacked ``[n P, d]``, and of that
+    matrix, not centred, the first right singular vector, signed towards the positive class. Its norm is the projection of the
+    mean difference, comparable with DIM's raw norm. Raises ``JobError`` unless the classes pair up.
     """
     if reason := cosmic_svd_unfit(contrast.asked, options):
         raise JobError(reason)
-    positions = min(options.positions or contrast.harmful.shape[1], contrast.harmful.shape[1])
+    positions = min(options.positions or contrast.positive.shape[1], contrast.positive.shape[1])
     axes, reach = _axes(contrast, positions)
     agreement = _agreement(axes)
     selected = _selected(agreement, options)
-    sides = (side[:, -positions:, selected].mean(axis=1, dtype=np.float64) for side in (contrast.harmful, contrast.harmless))
+    sides = (side[:, -positions:, selected].mean(axis=1, dtype=np.float64) for side in (contrast.positive, contrast.negative))
     found = separation(*sides)
     record = {
         "positions": str(positions),
@@ -68,12 +68,13 @@ def cosmic_svd(contrast: Contrast, options: CosmicSvdOptions) -> Found:
 
 
 def _axes(contrast: Contrast, positions: int) -> tuple[Array, Array]:
-    """Unit axes ``[L, d]`` towards harmful, and the mean difference's reach along each, ``[L]``. One layer at a time: memory."""
-    axes = np.empty((contrast.n_layers, contrast.harmful.shape[-1]))
+    """Unit axes ``[L, d]`` towards the positive class, and the mean difference's reach along each, ``[L]``. One layer at a
+    time: memory."""
+    axes = np.empty((contrast.n_layers, contrast.positive.shape[-1]))
     reach = np.empty(contrast.n_layers)
     for layer in range(contrast.n_layers):
-        harmful, harmless = (side[:, -positions:, layer].astype(np.float64) for side in (contrast.harmful, contrast.harmless))
-        differences = (harmful - harmless).reshape(-1, harmful.shape[-1])
+        positive, negative = (side[:, -positions:, layer].astype(np.float64) for side in (contrast.positive, contrast.negative))
+        differences = (positive - negative).reshape(-1, positive.shape[-1])
         axis = np.linalg.svd(differences, full_matrices=False).Vh[0]
         along = float(differences.mean(axis=0) @ axis)
         axes[layer], reach[layer] = axis * (-1.0 if along < 0 else 1.0), abs(along)

@@ -20,19 +20,19 @@ class LogisticOptions(MethodOptions):
     C: float = Field(default=1.0, gt=0)
 
 
-def logistic(harmful: Array, harmless: Array, options: LogisticOptions) -> Array:
-    """Probe normals ``[L, d]`` from activations ``[n, L, d]``, pointing towards harmful.
+def logistic(positive: Array, negative: Array, options: LogisticOptions) -> Array:
+    """Probe normals ``[L, d]`` from activations ``[n, L, d]``, pointing towards the positive class.
 
-    At each layer the minimum over w, b of ``|w|^2 / 2 + C * sum_i log(1 + exp(-y_i (w . x_i + b)))`` (y = +1 harmful; the
+    At each layer the minimum over w, b of ``|w|^2 / 2 + C * sum_i log(1 + exp(-y_i (w . x_i + b)))`` (y = +1 positive; the
     bias is not penalised), where x is the activation minus the mean of all prompts, over the root mean square of its length,
     so that one C means the same at every layer. Unique for any n, d. The norm is the projection of the difference in means,
     comparable with DIM's raw norm.
     """
-    labels = np.repeat([1.0, -1.0], [len(harmful), len(harmless)])
-    together = np.concatenate([harmful, harmless]).transpose(1, 0, 2)  # [L, n, d]
+    labels = np.repeat([1.0, -1.0], [len(positive), len(negative)])
+    together = np.concatenate([positive, negative]).transpose(1, 0, 2)  # [L, n, d]
     normals = np.stack([_normal(layer, labels, options.C) for layer in together])
     normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
-    reach = np.einsum("ld,ld->l", harmful.mean(axis=0) - harmless.mean(axis=0), normals)
+    reach = np.einsum("ld,ld->l", positive.mean(axis=0) - negative.mean(axis=0), normals)
     return normals * reach[:, None]
 
 

@@ -19,15 +19,15 @@ def pca_unfit(asked: Asked, _options: PcaOptions) -> str | None:
     return unpaired("pca", asked)
 
 
-def pca(harmful: npt.NDArray[np.float64], harmless: npt.NDArray[np.float64], _options: PcaOptions) -> npt.NDArray[np.float64]:
-    """First principal axis ``[L, d]`` of the differences ``harmful[i] - harmless[i]`` taken with both signs (so their mean is 0).
+def pca(positive: npt.NDArray[np.float64], negative: npt.NDArray[np.float64], _options: PcaOptions) -> npt.NDArray[np.float64]:
+    """First principal axis ``[L, d]`` of the differences ``positive[i] - negative[i]`` with both signs (so their mean is 0).
 
-    Signed towards harmful; its norm is the projection of the difference in means, comparable with DIM's raw norm.
+    Signed towards the positive class; its norm is the projection of the difference in means, comparable with DIM's raw norm.
     Raises ``JobError`` unless the classes pair up (prompt i of one with prompt i of the other).
     """
-    if harmful.shape != harmless.shape:
-        raise JobError(f"pca takes contrast pairs: {len(harmful)} positive prompts but {len(harmless)} negative ones")
-    differences = (harmful - harmless).transpose(1, 0, 2)  # [L, n, d]
+    if positive.shape != negative.shape:
+        raise JobError(f"pca takes contrast pairs: {len(positive)} positive prompts but {len(negative)} negative ones")
+    differences = (positive - negative).transpose(1, 0, 2)  # [L, n, d]
     axes = np.linalg.svd(differences, full_matrices=False).Vh[:, 0]  # [L, d]
     reach = np.einsum("ld,ld->l", differences.mean(axis=1), axes)
     return axes * reach[:, None]

@@ -17,9 +17,9 @@ class RandomOptions(MethodOptions):
 
 
 def random(
-    harmful: npt.NDArray[np.float64], harmless: npt.NDArray[np.float64], options: RandomOptions
+    positive: npt.NDArray[np.float64], negative: npt.NDArray[np.float64], options: RandomOptions
 ) -> npt.NDArray[np.float64]:
     """Isotropic random vectors ``[L, d]``, one per layer, each with the norm of DIM's difference at that layer."""
-    norms = np.linalg.norm(dim(harmful, harmless, DimOptions()), axis=-1, keepdims=True)
-    drawn = np.random.default_rng(options.seed).standard_normal(harmful.shape[1:])
+    norms = np.linalg.norm(dim(positive, negative, DimOptions()), axis=-1, keepdims=True)
+    drawn = np.random.default_rng(options.seed).standard_normal(positive.shape[1:])
     return drawn / np.linalg.norm(drawn, axis=-1, keepdims=True) * norms

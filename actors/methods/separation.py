@@ -42,13 +42,13 @@ class Separation:
         return None
 
 
-def separation(harmful: Array, harmless: Array) -> Separation:
-    """The permutation test of ``|mean(harmful) - mean(harmless)|``; ``[n, d]`` and ``[m, d]``, one row per prompt.
+def separation(positive: Array, negative: Array) -> Separation:
+    """The permutation test of ``|mean(positive) - mean(negative)|``; ``[n, d]`` and ``[m, d]``, one row per prompt.
 
     Exact where there are at most ``EXACT_UP_TO`` labellings, else from so many that are drawn with a fixed seed.
     """
-    n, m = len(harmful), len(harmless)
-    together = np.concatenate([harmful, harmless]).astype(np.float64)
+    n, m = len(positive), len(negative)
+    together = np.concatenate([positive, negative]).astype(np.float64)
     centred = together - together.mean(axis=0)
     weights = np.where(_labellings(n, m), 1 / n, -1 / m)  # [labellings, n + m], the real one first
     squared = ((weights @ (centred @ centred.T)) * weights).sum(axis=1)
@@ -57,7 +57,7 @@ def separation(harmful: Array, harmless: Array) -> Separation:
 
 
 def _labellings(n: int, m: int) -> npt.NDArray[np.bool_]:
-    """Which of ``n + m`` prompts are called harmful, the real labelling first."""
+    """Which of ``n + m`` prompts are called positive, the real labelling first."""
     if math.comb(n + m, n) <= EXACT_UP_TO:
         chosen = np.array(list(itertools.combinations(range(n + m), n)))
         labels = np.zeros((len(chosen), n + m), np.bool_)

@@ -188,7 +188,7 @@ def _work(
         longest = max(longest, most + cell.decoding.max_new_tokens)
     read, trials = 0, 0.0
     for spec in directions:
-        lengths = [prompt_tokens(one, system, costs) for one in (*spec.harmful, *spec.harmless)]
+        lengths = [prompt_tokens(one, system, costs) for one in (*spec.positive, *spec.negative)]
         read += sum(lengths)
         trials += _trial_rows(spec, variant.shape, costs) * sum(lengths) / max(len(lengths), 1)
     default = costs.gpu_slots if variant.resources.gpus else costs.cpu_slots
@@ -197,8 +197,8 @@ def _work(
 
 
 def _trial_rows(spec: DirectionSpec, shape: ModelShape, costs: Costs) -> float:
-    """Rows with which COSMIC tries its candidates: for each (template position, layer below the depth limit) the held-out harmful
-    prompts with the candidate ablated, and the harmless ones with it ablated and with it added."""
+    """Rows with which COSMIC tries its candidates: for each (template position, layer below the depth limit) the held-out
+    positive prompts with the candidate ablated, and the negative ones with it ablated and with it added."""
     if spec.method != "cosmic":
         return 0.0
     options = dict(spec.options)
@@ -207,8 +207,8 @@ def _trial_rows(spec: DirectionSpec, shape: ModelShape, costs: Costs) -> float:
     if not isinstance(share, int | float) or not isinstance(limit, int | float) or not isinstance(positions, int):
         return 0.0
     candidates = positions * (1 if options.get("layer") is not None else limit * shape.n_layers)
-    harmful, harmless = (max(1, round(share * len(side))) if share else len(side) for side in (spec.harmful, spec.harmless))
-    return candidates * (harmful + 2 * harmless)
+    positive, negative = (max(1, round(share * len(side))) if share else len(side) for side in (spec.positive, spec.negative))
+    return candidates * (positive + 2 * negative)
 
 
 def _estimate(variant: VariantCost, identity: str, work: VariantWork, costs: Costs) -> ModelEstimate:

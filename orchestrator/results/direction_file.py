@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from actors.types import Direction, DirectionSet
-from orchestrator.cells import DirectionSpec, changed_since, model_identity
+from orchestrator.cells import CONTRAST_KEYS, DirectionSpec, changed_since, contrast_content, model_identity
 from orchestrator.errors import Problem
 from orchestrator.json_text import parse_json
 from orchestrator.results.rows import canonical_json, digest_of
@@ -139,7 +139,7 @@ def decode_source(file: StoredFile) -> DirectionSource:
     try:
         method, extractor = metadata["method"], metadata["extractor"]
         spec: dict[str, Any] = cast("dict[str, Any]", parse_json(metadata["spec"]))
-        model, prompts = dict(spec["model"]), [spec["harmful"], spec["harmless"]]
+        model, prompts = dict(spec["model"]), [spec[key] for key in CONTRAST_KEYS]
         dtype, quantization = str(model.pop("dtype")), str(model.pop("quantization"))
         return DirectionSource(
             dtype=dtype,
@@ -173,8 +173,7 @@ def _metadata(spec: DirectionSpec, found: DirectionSet) -> dict[str, str]:
             {
                 "model": model_identity(spec.model),
                 "options": dict(spec.options),
-                "harmful": [prompt.content for prompt in spec.harmful],
-                "harmless": [prompt.content for prompt in spec.harmless],
+                **contrast_content(spec),
                 **({"changed_since": changed} if (changed := changed_since(spec)) else {}),
             }
         ),

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from orchestrator.cells import DirectionSpec, variant_id
+from orchestrator.cells import DirectionSpec, contrast_content, variant_id
 from orchestrator.errors import InputError
 from orchestrator.json_text import parse_json
 from orchestrator.results.columns import row_of
@@ -103,7 +103,7 @@ def planned_cells(plan: Plan) -> PlannedCells:
 
 def contrast_digest(spec: DirectionSpec) -> str:
     """The digest of the prompts that a direction is extracted from."""
-    return digest_of([[prompt.content for prompt in prompts] for prompts in (spec.harmful, spec.harmless)])
+    return digest_of(list(contrast_content(spec).values()))
 
 
 def encode_plan(planned: PlannedCells) -> bytes:

@@ -70,7 +70,7 @@ class Item:
 def items_of(plan: Plan) -> Iterator[Item]:
     """The items of a plan: its directions, then its cells, in its order."""
     for order, spec in enumerate(plan.directions):
-        rows = len(spec.harmful) + len(spec.harmless)
+        rows = len(spec.positive) + len(spec.negative)
         yield Item(spec, variant_id(spec.model), rows, budget=rows, order=order)
     for order, cell in enumerate(plan.cells):
         rows, needs = len(cell.prompts), None if cell.steering is None else cell.steering.direction.id

@@ -28,7 +28,7 @@ class Placed:
 
 def extraction_job(spec: DirectionSpec) -> ExtractionJob:
     """The job that extracts the directions of ``spec``."""
-    return ExtractionJob(spec.id, spec.harmful, spec.harmless, spec.method, dict(spec.options), spec.extractor)
+    return ExtractionJob(spec.id, spec.positive, spec.negative, spec.method, dict(spec.options), spec.extractor)
 
 
 def generation_job(cell: Cell, at: Placed | None) -> GenerationJob:

@@ -40,7 +40,7 @@ def check(worker: ModelWorker, places: list[tuple[int, int]], **options: object)
     assert loaded is not None
     found = worker.extract(ExtractionJob("x", BEHAVIOR.positive, BEHAVIOR.negative, "cosmic", options))
     held = json.loads(found.record["held_out_prompts"])
-    assert len(held["harmful"]) == len(held["harmless"]) == 2
+    assert len(held["positive"]) == len(held["negative"]) == 2
 
     def split(prompts: tuple[Prompt, ...], name: str) -> Prompts:
         ids = {prompt.id: token_ids(loaded.tokenizer, prompt) for prompt in prompts}
@@ -49,9 +49,9 @@ def check(worker: ModelWorker, places: list[tuple[int, int]], **options: object)
             [ids[prompt.id] for prompt in prompts if prompt.id in held[name]],
         )
 
-    harmful, harmless = split(BEHAVIOR.positive, "harmful"), split(BEHAVIOR.negative, "harmless")
+    positive, negative = split(BEHAVIOR.positive, "positive"), split(BEHAVIOR.negative, "negative")
     mode = str(options.get("ablation", "linear"))
-    plain = plain_cosmic(PlainModel(loaded.model, loaded.decoder.blocks), harmful, harmless, places, mode)
+    plain = plain_cosmic(PlainModel(loaded.model, loaded.decoder.blocks), positive, negative, places, mode)
     rows = [row for row in json.loads(found.record["candidates"])["rows"] if (row[0], row[1]) in places]
     assert len(rows) == len(places)
     assert json.loads(found.record["evaluation_layers"]) == plain.evaluated

@@ -83,8 +83,8 @@ def test_dim_equals_hidden_states(family: str, extractor: str, tmp_path: Path) -
     worker, _ = loaded_worker(tiny_folder(family, tmp_path / "model"))
     loaded = worker._loaded
     assert loaded is not None
-    harmful, harmless = PROMPTS[:2], PROMPTS[2:]
-    found = worker.extract(ExtractionJob("x", harmful, harmless, "dim", {}, extractor))  # type: ignore[arg-type]
+    positive, negative = PROMPTS[:2], PROMPTS[2:]
+    found = worker.extract(ExtractionJob("x", positive, negative, "dim", {}, extractor))  # type: ignore[arg-type]
 
     def last_states(prompt: Prompt) -> torch.Tensor:
         ids = torch.tensor([loaded.renderer.render(prompt).token_ids])
@@ -92,7 +92,7 @@ def test_dim_equals_hidden_states(family: str, extractor: str, tmp_path: Path) -
             states = loaded.model(input_ids=ids, output_hidden_states=True).hidden_states
         return torch.stack([state[0, -1] for state in states[1:-1]]).double()
 
-    expected = torch.stack([last_states(p) for p in harmful]).mean(0) - torch.stack([last_states(p) for p in harmless]).mean(0)
+    expected = torch.stack([last_states(p) for p in positive]).mean(0) - torch.stack([last_states(p) for p in negative]).mean(0)
     for direction, vector in zip(found.directions, expected.numpy(), strict=False):
         ours = direction.vector.astype(np.float64) * direction.raw_norm
         assert np.linalg.norm(ours - vector) <= 1e-5 * np.linalg.norm(vector), direction.layer

@@ -27,18 +27,18 @@ def cosine(one: np.ndarray, other: np.ndarray) -> float:
 @pytest.mark.parametrize("positions", [1, 3])
 def test_contract(name: str, positions: int) -> None:
     contrast, _ = toy_contrast(positions=positions)
-    before = contrast.harmful.copy(), contrast.harmless.copy()
-    for side in (contrast.harmful, contrast.harmless):
+    before = contrast.positive.copy(), contrast.negative.copy()
+    for side in (contrast.positive, contrast.negative):
         side.flags.writeable = False
     found = find(name, contrast)
-    assert found.vectors.shape == (contrast.n_layers, contrast.harmful.shape[-1])
+    assert found.vectors.shape == (contrast.n_layers, contrast.positive.shape[-1])
     assert found.vectors.dtype == np.float64
     assert np.isfinite(found.vectors).all()
     assert (np.linalg.norm(found.vectors, axis=-1) > 0).all()
     assert METHODS[name].selects_layer == (found.selected_layer is not None)
     assert all(isinstance(key, str) and isinstance(value, str) for key, value in found.record.items())
-    np.testing.assert_array_equal(contrast.harmful, before[0])
-    np.testing.assert_array_equal(contrast.harmless, before[1])
+    np.testing.assert_array_equal(contrast.positive, before[0])
+    np.testing.assert_array_equal(contrast.negative, before[1])
     again = find(name, contrast)
     np.testing.assert_array_equal(found.vectors, again.vectors, "not deterministic")
     assert (found.selected_layer, found.record) == (again.selected_layer, again.record)
@@ -60,10 +60,10 @@ def test_finds_the_planted_direction_with_its_sign(name: str) -> None:
     assert cosine(found.vectors[PLANTED], direction) >= 0.99
     swapped = replace(
         contrast,
-        harmful=contrast.harmless,
-        harmless=contrast.harmful,
-        harmful_prompts=contrast.harmless_prompts,
-        harmless_prompts=contrast.harmful_prompts,
+        positive=contrast.negative,
+        negative=contrast.positive,
+        positive_prompts=contrast.negative_prompts,
+        negative_prompts=contrast.positive_prompts,
     )
     assert find(name, swapped, **({"kl_limit": None} if name == "cosmic" else {})).vectors[PLANTED] @ direction < 0
 
@@ -71,8 +71,8 @@ def test_finds_the_planted_direction_with_its_sign(name: str) -> None:
 @pytest.mark.parametrize("name", ["dim", "pca", "logistic", "cosmic_svd"])
 def test_raw_norm_is_the_length_of_the_difference_along_the_direction(name: str) -> None:
     contrast, direction = toy_contrast(positions=1)
-    harmful, harmless = contrast.last
-    difference = (harmful.mean(axis=0) - harmless.mean(axis=0))[PLANTED]
+    positive, negative = contrast.last
+    difference = (positive.mean(axis=0) - negative.mean(axis=0))[PLANTED]
     vector = find(name, contrast).vectors[PLANTED]
     assert np.linalg.norm(vector) == pytest.approx(difference @ vector / np.linalg.norm(vector), rel=1e-6)
     assert np.linalg.norm(vector) == pytest.approx(difference @ direction, rel=0.02)
@@ -90,15 +90,15 @@ def test_random_is_norm_matched_and_unrelated() -> None:
 def test_methods_of_pairs_need_pairs(name: str) -> None:
     contrast, _ = toy_contrast()
     with pytest.raises(JobError, match="6 positive prompts but 5"):
-        find(name, replace(contrast, harmless=contrast.harmless[:-1], harmless_prompts=contrast.harmless_prompts[:-1]))
+        find(name, replace(contrast, negative=contrast.negative[:-1], negative_prompts=contrast.negative_prompts[:-1]))
 
 
 def test_pca_is_the_top_eigenvector() -> None:
     """The axis is the top eigenvector of the second-moment matrix of the differences, computed another way."""
     contrast, _ = toy_contrast(seed=3)
     found = find("pca", contrast).vectors
-    harmful, harmless = contrast.last
+    positive, negative = contrast.last
     for layer in range(contrast.n_layers):
-        differences = (harmful - harmless)[:, layer]
+        differences = (positive - negative)[:, layer]
         _, vectors = np.linalg.eigh(differences.T @ differences)
         assert abs(cosine(vectors[:, -1], found[layer])) == pytest.approx(1.0, abs=1e-9)

@@ -56,12 +56,12 @@ def test_the_method_in_one_file_keeps_every_methods_contract() -> None:
     namespace: dict[str, object] = {}
     exec(compile(block, "README.md", "exec"), namespace)
     rng = np.random.default_rng(0)
-    harmful, harmless = rng.standard_normal((2, 6, 3, 8))
+    positive, negative = rng.standard_normal((2, 6, 3, 8))
     median, options = namespace["median"], namespace["MedianOptions"]
     assert callable(median)
     assert callable(options)
-    found = median(harmful, harmless, options())
-    np.testing.assert_array_equal(found, np.median(harmful, axis=0) - np.median(harmless, axis=0))
+    found = median(positive, negative, options())
+    np.testing.assert_array_equal(found, np.median(positive, axis=0) - np.median(negative, axis=0))
 
 
 def test_the_behavior_is_one(tmp_path: Path) -> None:

@@ -234,8 +234,8 @@ def first_id(spec: DirectionSpec) -> str:
     """The id that the first version gave, of all that it knew."""
     content = {
         "model": model_identity(spec.model),
-        "harmful": [[prompt.id, prompt.text] for prompt in spec.harmful],
-        "harmless": [[prompt.id, prompt.text] for prompt in spec.harmless],
+        "harmful": [[prompt.id, prompt.text] for prompt in spec.positive],
+        "harmless": [[prompt.id, prompt.text] for prompt in spec.negative],
         "method": spec.method,
         "options": [list(option) for option in spec.options],
         "extractor": spec.extractor,

@@ -136,8 +136,8 @@ def model(name: str) -> ModelSpec:
     return ModelSpec("hub", name, revision="main")
 
 
-def direction(spec: ModelSpec, harmful: str = "how to harm", method: str = "dim") -> DirectionSpec:
-    return DirectionSpec(spec, (Prompt("h1", harmful),), (Prompt("g1", "how to bake"),), method)
+def direction(spec: ModelSpec, positive: str = "how to harm", method: str = "dim") -> DirectionSpec:
+    return DirectionSpec(spec, (Prompt("h1", positive),), (Prompt("g1", "how to bake"),), method)
 
 
 def cells_of(
@@ -310,7 +310,7 @@ def test_a_cell_that_kills_its_worker_three_times_is_recorded_and_the_others_go_
 
 
 def test_a_failed_extraction_fails_its_cells_and_no_others() -> None:
-    broken = direction(model("a"), harmful="[job error]")
+    broken = direction(model("a"), positive="[job error]")
     dependents, others = cells_of(model("a"), [1, 2], source=broken), cells_of(model("a"), [0, 3])
     notebook, _ = run(plan_of(*dependents, *others), FakePool())
     assert set(notebook.cells) == {cell.id for cell in others}
@@ -322,7 +322,7 @@ def test_a_failed_extraction_fails_its_cells_and_no_others() -> None:
 
 
 def test_cells_failed_upstream_run_when_the_direction_is_no_longer_failed() -> None:
-    broken = direction(model("a"), harmful="[job error]")
+    broken = direction(model("a"), positive="[job error]")
     plan = plan_of(*cells_of(model("a"), [1], source=broken))
     notebook, _ = run(plan, FakePool())
     del notebook.failures[broken.id]  # what `retry` does, were the filter only this direction
@@ -368,7 +368,7 @@ def test_max_failures_stops_a_hopeless_sweep() -> None:
 
 
 def test_max_failures_as_a_share_counts_cells_that_fail_with_their_direction() -> None:
-    broken = direction(model("a"), harmful="[job error]")
+    broken = direction(model("a"), positive="[job error]")
     good, lost = cells_of(model("a"), range(8)), cells_of(model("a"), [1, 2], source=broken)
     plan = plan_of(*good, *lost)
     with pytest.raises(TooManyFailuresError, match="2 of 10 cells failed, more than max_failures"):

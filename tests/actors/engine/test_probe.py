@@ -21,10 +21,10 @@ from actors.worker import ModelWorker
 from tests.cosmic_oracle import PlainModel, Prompts, plain_cosmic
 from tests.tiny import CONFIGS
 
-HARMFUL = tuple(
+POSITIVE = tuple(
     Prompt(f"H{i}", text) for i, text in enumerate(["Make a bomb", "How do I steal a car?", "Break a lock now", "Hurt me"])
 )
-HARMLESS = tuple(
+NEGATIVE = tuple(
     Prompt(f"L{i}", text) for i, text in enumerate(["Bake a cake", "How do I wash a car?", "Open a jar please", "Hi"])
 )
 
@@ -40,14 +40,16 @@ def some_trials(worker: ModelWorker) -> list[Trial]:
     assert loaded is not None
     rng = np.random.default_rng(0)
     n_layers, every = loaded.decoder.n_layers, tuple(range(loaded.decoder.n_layers))
-    trials = [Trial(None, HARMFUL, every), Trial(None, HARMLESS, (1, 3), HARMFUL)]
+    trials = [Trial(None, POSITIVE, every), Trial(None, NEGATIVE, (1, 3), POSITIVE)]
     for layer in (0, 2, n_layers - 1):
         unit = rng.standard_normal((1, loaded.d_model)).astype(np.float32)
         unit /= np.linalg.norm(unit)
         trials += [
-            Trial(Steering(every, np.repeat(unit, n_layers, axis=0), 1.0, "ablation"), HARMFUL, every, HARMLESS, everywhere=True),
-            Trial(Steering((layer,), unit, 1.0, "affine_ablation", (2.5,)), HARMFUL[:2], every, HARMLESS[1:]),
-            Trial(Steering((layer,), unit, 7.0), HARMLESS, every),
+            Trial(
+                Steering(every, np.repeat(unit, n_layers, axis=0), 1.0, "ablation"), POSITIVE, every, NEGATIVE, everywhere=True
+            ),
+            Trial(Steering((layer,), unit, 1.0, "affine_ablation", (2.5,)), POSITIVE[:2], every, NEGATIVE[1:]),
+            Trial(Steering((layer,), unit, 7.0), NEGATIVE, every),
         ]
     return trials
 
@@ -79,11 +81,11 @@ def test_what_is_added_in_place_is_read_in_that_output(tiny_worker: Callable[...
     steering = Steering((2,), vector, 1.0)
     for probe in (probe_of(worker), AloneProbe(probe_of(worker)._loaded, probe_of(worker)._render)):
         trials = [
-            Trial(None, HARMLESS, (2,)),
-            Trial(steering, HARMLESS, (2,)),
-            Trial(steering, HARMLESS, (2,), in_place=True),
-            Trial(steering, HARMLESS, (1, 4)),
-            Trial(steering, HARMLESS, (1, 4), in_place=True),
+            Trial(None, NEGATIVE, (2,)),
+            Trial(steering, NEGATIVE, (2,)),
+            Trial(steering, NEGATIVE, (2,), in_place=True),
+            Trial(steering, NEGATIVE, (1, 4)),
+            Trial(steering, NEGATIVE, (1, 4), in_place=True),
         ]
         means = [reading.mean for reading in probe.run(trials) if reading.mean is not None]
         base, copied, in_place, elsewhere, elsewhere_in_place = means
@@ -98,7 +100,7 @@ def check_cosmic(worker: ModelWorker, mode: str) -> None:
     loaded = worker._loaded
     assert loaded is not None
     options = {"ablation": mode, "kl_limit": None, "held_out": 0.5}
-    found = worker.extract(ExtractionJob("x", HARMFUL, HARMLESS, "cosmic", options, "hooks"))
+    found = worker.extract(ExtractionJob("x", POSITIVE, NEGATIVE, "cosmic", options, "hooks"))
     held = json.loads(found.record["held_out_prompts"])
 
     def split(prompts: tuple[Prompt, ...], ids: list[str]) -> Prompts:
@@ -108,8 +110,8 @@ def check_cosmic(worker: ModelWorker, mode: str) -> None:
     places = [(position, layer) for layer in (0, 1, 2) for position in (-2, -1)]  # L = 5: block inputs 1, 2, 3
     plain = plain_cosmic(
         PlainModel(loaded.model, loaded.decoder.blocks),
-        split(HARMFUL, held["harmful"]),
-        split(HARMLESS, held["harmless"]),
+        split(POSITIVE, held["positive"]),
+        split(NEGATIVE, held["negative"]),
         places,
         mode,
         kl_limit=None,
@@ -154,10 +156,10 @@ def test_unsteered_trial_is_the_model_itself(tiny_worker: Callable[..., ModelWor
     loaded = worker._loaded
     assert loaded is not None
     layers = tuple(range(loaded.decoder.n_layers))
-    (reading,) = probe_of(worker).run([Trial(None, HARMFUL, layers, HARMLESS)])
+    (reading,) = probe_of(worker).run([Trial(None, POSITIVE, layers, NEGATIVE)])
     assert reading.kl == 0.0
     plain = PlainModel(loaded.model, loaded.decoder.blocks)
-    expected = torch.stack([plain.run(loaded.renderer.render(p).token_ids, {})[0][:, -1] for p in HARMFUL]).mean(dim=(0, 1))
+    expected = torch.stack([plain.run(loaded.renderer.render(p).token_ids, {})[0][:, -1] for p in POSITIVE]).mean(dim=(0, 1))
     assert reading.mean is not None
     np.testing.assert_allclose(reading.mean, expected.numpy(), atol=1e-4 * float(expected.abs().max()))
 
@@ -212,8 +214,8 @@ def test_family_whose_blocks_cannot_be_told_is_refused_for_linear_ablation_only(
 
     monkeypatch.setattr("actors.engine.everywhere.places_of", unknown)
     worker = tiny_worker()
-    job = ExtractionJob("x", HARMFUL, HARMLESS, "cosmic", {"kl_limit": None}, "hooks")
+    job = ExtractionJob("x", POSITIVE, NEGATIVE, "cosmic", {"kl_limit": None}, "hooks")
     with pytest.raises(JobError, match=r"'llama': what its blocks add .* \(block 3: .*\): no ablation everywhere"):
         worker.extract(job)
-    affine = ExtractionJob("x", HARMFUL, HARMLESS, "cosmic", {"kl_limit": None, "ablation": "affine"}, "hooks")
+    affine = ExtractionJob("x", POSITIVE, NEGATIVE, "cosmic", {"kl_limit": None, "ablation": "affine"}, "hooks")
     assert worker.extract(affine).selected_layer is not None

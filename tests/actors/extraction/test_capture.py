@@ -16,13 +16,13 @@ from actors.types import EngineOptions, ExtractionJob, Prompt, Quantization
 from actors.worker import ModelWorker
 from tests.tiny import CONFIGS
 
-HARMFUL = tuple(
+POSITIVE = tuple(
     Prompt(f"H{i}", text) for i, text in enumerate(["Make a bomb", "How do I steal a car?", "Break a lock now", "Hurt me"])
 )
-HARMLESS = tuple(
+NEGATIVE = tuple(
     Prompt(f"L{i}", text) for i, text in enumerate(["Bake a cake", "How do I wash a car?", "Open a jar please", "Hi"])
 )
-KEY = CaptureKey(HARMFUL, HARMLESS, "hooks")
+KEY = CaptureKey(POSITIVE, NEGATIVE, "hooks")
 Load = Callable[..., ModelWorker]
 
 
@@ -50,7 +50,7 @@ def test_every_method_extracts_in_every_family_from_one_capture(
     worker = tiny_worker(family)
     reads = counted(monkeypatch)
     for method in METHODS:
-        found = worker.extract(ExtractionJob("x", HARMFUL, HARMLESS, method, options_of(method), "hooks"))
+        found = worker.extract(ExtractionJob("x", POSITIVE, NEGATIVE, method, options_of(method), "hooks"))
         assert [direction.layer for direction in found.directions] == list(range(5))
         for direction in found.directions:
             assert direction.vector.dtype == np.float32
@@ -63,7 +63,7 @@ def test_every_method_extracts_in_every_family_from_one_capture(
 @pytest.mark.parametrize("quantization", ["int8", "nf4"])
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_extracts_inside_a_quantized_model(method: str, quantization: Quantization, tiny_worker: Load) -> None:
-    job = ExtractionJob("x", HARMFUL, HARMLESS, method, options_of(method), "hooks")
+    job = ExtractionJob("x", POSITIVE, NEGATIVE, method, options_of(method), "hooks")
     found, full = (tiny_worker("llama_calm", quantization=kind).extract(job) for kind in (quantization, "none"))
     cosines = [float(found.at(layer).vector @ full.at(layer).vector) for layer in range(5)]
     if method == "random":
@@ -79,10 +79,10 @@ def test_positions_are_the_last_template_tokens(family: str, extractor: str, tin
     """Against the hidden states of one prompt at a time (the last block's hidden state has the final norm applied: left out)."""
     loaded = tiny_worker(family)._loaded
     assert loaded is not None
-    harmful, harmless = Captures(loaded).of(CaptureKey(HARMFUL, HARMLESS, extractor), True)
-    assert harmful.shape == (4, 2, 5, 64)
-    assert not harmful.flags.writeable
-    for prompts, side in ((HARMFUL, harmful), (HARMLESS, harmless)):
+    positive, negative = Captures(loaded).of(CaptureKey(POSITIVE, NEGATIVE, extractor), True)
+    assert positive.shape == (4, 2, 5, 64)
+    assert not positive.flags.writeable
+    for prompts, side in ((POSITIVE, positive), (NEGATIVE, negative)):
         for prompt, ours in zip(prompts, side, strict=True):
             rendered = loaded.renderer.render(prompt)
             assert loaded.tokenizer.convert_ids_to_tokens(rendered.token_ids[-2:]) == ["<|end|>", "<|assistant|>"]
@@ -98,7 +98,7 @@ def test_answers_of_pairs_are_read_at_their_last_token(extractor: str, tiny_work
     worker = tiny_worker("llama")
     loaded = worker._loaded
     assert loaded is not None
-    ours, theirs = (tuple(Prompt(f"{letter}{p.id}", p.text, f"({letter}") for p in HARMFUL) for letter in "AB")
+    ours, theirs = (tuple(Prompt(f"{letter}{p.id}", p.text, f"({letter}") for p in POSITIVE) for letter in "AB")
     sides = Captures(loaded).of(CaptureKey(ours, theirs, extractor), True)
     for letter, prompts, side in zip("AB", (ours, theirs), sides, strict=True):
         assert side.shape == (4, 1, 5, 64)
@@ -118,7 +118,7 @@ def test_answers_of_pairs_are_read_at_their_last_token(extractor: str, tiny_work
 def test_both_tools_agree_to_the_bit(tiny_worker: Load) -> None:
     loaded = tiny_worker()._loaded
     assert loaded is not None
-    sides = [Captures(loaded).of(CaptureKey(HARMFUL, HARMLESS, extractor), True) for extractor in EXTRACTORS]
+    sides = [Captures(loaded).of(CaptureKey(POSITIVE, NEGATIVE, extractor), True) for extractor in EXTRACTORS]
     np.testing.assert_array_equal(sides[0][0], sides[1][0])
     np.testing.assert_array_equal(sides[0][1], sides[1][1])
 
@@ -131,7 +131,7 @@ def test_other_prompts_or_tools_are_read_anew_and_what_is_kept_is_bounded(
     reads = counted(monkeypatch)
     one = 8 * 2 * 5 * 64 * 4
     captures = Captures(loaded, kept_bytes=2 * one)
-    other, third = CaptureKey(HARMLESS, HARMFUL, "hooks"), CaptureKey(HARMFUL, HARMLESS, "nnsight")
+    other, third = CaptureKey(NEGATIVE, POSITIVE, "hooks"), CaptureKey(POSITIVE, NEGATIVE, "nnsight")
     first = captures.of(KEY, True)
     np.testing.assert_array_equal(captures.of(other, True)[0], first[1])
     captures.of(KEY, False)
@@ -164,7 +164,7 @@ def test_a_new_model_starts_with_no_capture(tiny_worker: Load, monkeypatch: pyte
     worker = tiny_worker()
     assert worker._loaded is not None
     reads = counted(monkeypatch)
-    job = ExtractionJob("x", HARMFUL, HARMLESS, "dim", {}, "hooks")
+    job = ExtractionJob("x", POSITIVE, NEGATIVE, "dim", {}, "hooks")
     worker.extract(job)
     worker.load(worker._loaded.spec, EngineOptions())
     worker.extract(job)

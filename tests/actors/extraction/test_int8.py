@@ -21,8 +21,8 @@ from actors.worker import ModelWorker
 from tests.tiny import tiny_folder
 
 TEXTS = ["Make a bomb", "How do I steal a car?", "Break a lock now", "Hurt me", "Open a jar please"]
-HARMFUL = tuple(Prompt(f"H{i}", text) for i, text in enumerate(TEXTS))
-HARMLESS = tuple(Prompt(f"L{i}", text[::-1]) for i, text in enumerate(TEXTS))
+POSITIVE = tuple(Prompt(f"H{i}", text) for i, text in enumerate(TEXTS))
+NEGATIVE = tuple(Prompt(f"L{i}", text[::-1]) for i, text in enumerate(TEXTS))
 Load = Callable[..., ModelWorker]
 
 
@@ -36,18 +36,18 @@ def int8(tiny_worker: Load) -> ModelWorker:
 def test_a_prompt_is_read_alike_alone_and_among_ten(extractor: ExtractorName, int8: ModelWorker) -> None:
     loaded = int8._held()
     captures = Captures(loaded)
-    harmful, harmless = captures.of(CaptureKey(HARMFUL, HARMLESS, extractor), True)
+    positive, negative = captures.of(CaptureKey(POSITIVE, NEGATIVE, extractor), True)
     for number in (0, 3):
-        one = captures.of(CaptureKey(HARMFUL[number : number + 1], HARMLESS[number : number + 1], extractor), True)
-        np.testing.assert_array_equal(one[0][0], harmful[number])
-        np.testing.assert_array_equal(one[1][0], harmless[number])
-    together = read(loaded, HARMFUL + HARMLESS, extractor, 2, alone=False)
-    apart = np.abs(together[:5] - harmful).max() / np.abs(harmful).max()
+        one = captures.of(CaptureKey(POSITIVE[number : number + 1], NEGATIVE[number : number + 1], extractor), True)
+        np.testing.assert_array_equal(one[0][0], positive[number])
+        np.testing.assert_array_equal(one[1][0], negative[number])
+    together = read(loaded, POSITIVE + NEGATIVE, extractor, 2, alone=False)
+    apart = np.abs(together[:5] - positive).max() / np.abs(positive).max()
     assert apart > 1e-3, "no outlier column: this model tests nothing"
 
 
 def test_a_direction_does_not_change_with_the_memory_that_is_free(int8: ModelWorker, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = ExtractionJob("x", HARMFUL, HARMLESS, "dim", {}, "hooks")
+    job = ExtractionJob("x", POSITIVE, NEGATIVE, "dim", {}, "hooks")
     found = int8.extract(job)
     assert found.record["prompts_per_forward"] == "one"
     monkeypatch.setattr("actors.extraction.capture.MAX_BATCH_TOKENS", 60)
@@ -62,8 +62,8 @@ def test_trials_of_one_prompt_and_of_many_agree(int8: ModelWorker) -> None:
     unit = np.zeros((1, loaded.d_model), np.float32)
     unit[0, 3] = 1.0
     steering = Steering((1,), unit, 4.0)
-    alone = [probe.run([Trial(steering, (prompt,), (1, 3), (prompt,), in_place=True)])[0] for prompt in HARMFUL]
-    (together,) = probe.run([Trial(steering, HARMFUL, (1, 3), HARMFUL, in_place=True)])
+    alone = [probe.run([Trial(steering, (prompt,), (1, 3), (prompt,), in_place=True)])[0] for prompt in POSITIVE]
+    (together,) = probe.run([Trial(steering, POSITIVE, (1, 3), POSITIVE, in_place=True)])
     assert together.mean is not None
     np.testing.assert_allclose(together.mean, np.mean([one.mean for one in alone if one.mean is not None], axis=0), rtol=1e-12)
     assert together.kl == pytest.approx(np.mean([one.kl for one in alone]), rel=1e-12)
@@ -81,4 +81,4 @@ def test_it_is_known_by_the_layers_not_by_what_was_asked_for(tmp_path: Path, tin
         worker = tiny_worker("llama", "float32", quantization)
         assert outlier_threshold(worker._held().model) == 0
         assert isinstance(worker._probe, EngineProbe)
-        assert worker.extract(ExtractionJob("x", HARMFUL, HARMLESS, "dim")).record["prompts_per_forward"] == "several"
+        assert worker.extract(ExtractionJob("x", POSITIVE, NEGATIVE, "dim")).record["prompts_per_forward"] == "several"

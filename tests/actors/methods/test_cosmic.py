@@ -64,12 +64,12 @@ def test_one_run_of_the_probe_asks_everything() -> None:
     contrast, probe = noting(toy_contrast()[0])
     found = find(contrast)
     held = json.loads(found.record["held_out_prompts"])
-    assert len(held["harmful"]) == len(held["harmless"]) == 2  # 0.4 of 6, rounded
+    assert len(held["positive"]) == len(held["negative"]) == 2  # 0.4 of 6, rounded
     candidates = 3 * 3  # positions x block inputs 1..3 of 5 blocks (b < 0.8 * 5)
     assert len(rows_of(found)) == candidates
     assert len(probe.asked) == 2 + 2 * candidates
     for trial in probe.asked:
-        assert {prompt.id for prompt in (*trial.read, *trial.compare)} <= {*held["harmful"], *held["harmless"]}
+        assert {prompt.id for prompt in (*trial.read, *trial.compare)} <= {*held["positive"], *held["negative"]}
         assert trial.layers == tuple(json.loads(found.record["evaluation_layers"]))
     ablations = [trial for trial in probe.asked if trial.everywhere]
     assert len(ablations) == candidates
@@ -79,8 +79,8 @@ def test_one_run_of_the_probe_asks_everything() -> None:
 def test_addition_adds_the_raw_difference_once_at_the_candidates_layer() -> None:
     contrast, probe = noting(toy_contrast()[0])
     found = find(contrast, positions=1, held_out=0.0)
-    harmful, harmless = contrast.last
-    difference = harmful.mean(axis=0) - harmless.mean(axis=0)
+    positive, negative = contrast.last
+    difference = positive.mean(axis=0) - negative.mean(axis=0)
     additions = [trial.steering for trial in probe.asked if trial.steering is not None and not trial.everywhere]
     assert [steering.layers for steering in additions] == [(0,), (1,), (2,)]
     for layer, steering in enumerate(additions):
@@ -88,30 +88,30 @@ def test_addition_adds_the_raw_difference_once_at_the_candidates_layer() -> None
     assert found.record["scored_on"] == "the extraction prompts"
 
 
-def test_affine_acts_at_one_layer_and_restores_the_harmless_mean() -> None:
+def test_affine_acts_at_one_layer_and_restores_the_negative_mean() -> None:
     contrast, probe = noting(toy_contrast()[0])
     find(contrast, ablation="affine", positions=1, held_out=0.0)
-    harmful, harmless = contrast.last
+    positive, negative = contrast.last
     ablation, addition = (trial.steering for trial in probe.asked[2:4])
     assert ablation is not None
     assert addition is not None
     assert not any(trial.everywhere for trial in probe.asked)
     assert ablation.layers == addition.layers == (0,)
     unit = ablation.vectors[0].astype(np.float64)
-    assert ablation.references[0] == pytest.approx(harmless.mean(axis=0)[0] @ unit, rel=1e-5)
-    # replacing the component by the harmless mean's and adding the difference leaves the harmful mean's component
-    assert addition.references[0] == pytest.approx(harmful.mean(axis=0)[0] @ unit, rel=1e-5)
+    assert ablation.references[0] == pytest.approx(negative.mean(axis=0)[0] @ unit, rel=1e-5)
+    # replacing the component by the negative mean's and adding the difference leaves the positive mean's component
+    assert addition.references[0] == pytest.approx(positive.mean(axis=0)[0] @ unit, rel=1e-5)
 
 
 def test_the_split_keeps_pairs_together_and_extraction_prompts_out_of_scoring() -> None:
     contrast, _ = toy_contrast()
     found = find(contrast, positions=1)
     held = json.loads(found.record["held_out_prompts"])
-    assert [name[1:] for name in held["harmful"]] == [name[1:] for name in held["harmless"]]
-    kept = [i for i, prompt in enumerate(contrast.harmful_prompts) if prompt.id not in held["harmful"]]
+    assert [name[1:] for name in held["positive"]] == [name[1:] for name in held["negative"]]
+    kept = [i for i, prompt in enumerate(contrast.positive_prompts) if prompt.id not in held["positive"]]
     assert len(kept) == 4
-    harmful, harmless = contrast.last
-    expected = harmful[kept].mean(axis=0) - harmless[kept].mean(axis=0)
+    positive, negative = contrast.last
+    expected = positive[kept].mean(axis=0) - negative[kept].mean(axis=0)
     np.testing.assert_allclose(found.vectors, expected, atol=1e-6)
     other = json.loads(find(contrast, positions=1, seed=1).record["held_out_prompts"])
     assert other != held
@@ -119,18 +119,18 @@ def test_the_split_keeps_pairs_together_and_extraction_prompts_out_of_scoring() 
 
 def test_held_out_activations_do_not_reach_the_candidates() -> None:
     contrast, _ = toy_contrast()
-    held = json.loads(find(contrast).record["held_out_prompts"])["harmful"]
-    changed = contrast.harmful.copy()
-    changed[[prompt.id in held for prompt in contrast.harmful_prompts]] += 100.0
-    np.testing.assert_array_equal(find(replace(contrast, harmful=changed)).vectors, find(contrast).vectors)
+    held = json.loads(find(contrast).record["held_out_prompts"])["positive"]
+    changed = contrast.positive.copy()
+    changed[[prompt.id in held for prompt in contrast.positive_prompts]] += 100.0
+    np.testing.assert_array_equal(find(replace(contrast, positive=changed)).vectors, find(contrast).vectors)
 
 
 @pytest.mark.parametrize(("n_layers", "share", "expected"), [(5, 0.1, 1), (9, 0.1, 1), (10, 0.1, 1), (30, 0.1, 3), (20, 0.25, 5)])
 def test_evaluation_layers_are_those_of_lowest_cosine(n_layers: int, share: float, expected: int) -> None:
     contrast, _ = toy_contrast(n_layers=n_layers, d=12)
     found = find(contrast, evaluation_share=share, held_out=0.0, positions=1)
-    harmful, harmless = (side.mean(axis=0) for side in contrast.last)
-    cosines = (harmful * harmless).sum(-1) / np.linalg.norm(harmful, axis=-1) / np.linalg.norm(harmless, axis=-1)
+    positive, negative = (side.mean(axis=0) for side in contrast.last)
+    cosines = (positive * negative).sum(-1) / np.linalg.norm(positive, axis=-1) / np.linalg.norm(negative, axis=-1)
     assert json.loads(found.record["evaluation_layers"]) == sorted(np.argsort(cosines)[:expected].tolist())
 
 
@@ -181,7 +181,7 @@ def test_each_layer_keeps_its_best_position_and_the_rest_the_selected_one() -> N
     contrast, _ = toy_contrast()
     found = find(contrast, held_out=0.0)
     rows = rows_of(found)
-    differences: npt.NDArray[np.float64] = contrast.harmful.mean(axis=0, dtype=np.float64) - contrast.harmless.mean(
+    differences: npt.NDArray[np.float64] = contrast.positive.mean(axis=0, dtype=np.float64) - contrast.negative.mean(
         axis=0, dtype=np.float64
     )
     for layer in range(contrast.n_layers):
@@ -207,4 +207,4 @@ def test_what_cannot_be_done_is_said() -> None:
     with pytest.raises(JobError, match="none but the first"):
         find(toy_contrast(n_layers=1, planted=0)[0])
     with pytest.raises(JobError, match="class means are equal"):
-        find(replace(toy_contrast()[0], harmless=toy_contrast()[0].harmful))
+        find(replace(toy_contrast()[0], negative=toy_contrast()[0].positive))

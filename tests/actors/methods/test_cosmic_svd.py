@@ -22,10 +22,10 @@ def test_axis_is_the_top_eigenvector_over_prompts_and_positions(positions: int |
     found = cosmic_svd(contrast, options(positions=positions))
     used = min(positions or 3, 3)
     assert found.record["positions"] == str(used)
-    differences = (contrast.harmful - contrast.harmless)[:, -used:].astype(np.float64)
+    differences = (contrast.positive - contrast.negative)[:, -used:].astype(np.float64)
     for layer in range(contrast.n_layers):
         stacked = differences[:, :, layer].reshape(-1, differences.shape[-1])
-        assert len(stacked) == len(contrast.harmful) * used
+        assert len(stacked) == len(contrast.positive) * used
         _, vectors = np.linalg.eigh(stacked.T @ stacked)
         along = vectors[:, -1] @ stacked.mean(axis=0)
         np.testing.assert_allclose(found.vectors[layer], vectors[:, -1] * along, atol=1e-6 * abs(along))

@@ -21,12 +21,12 @@ def classes(n: int, m: int, d: int, seed: int = 0) -> tuple[Array, Array]:
     return scale * (rng.standard_normal((n, 2, d)) + shift), scale * rng.standard_normal((m, 2, d))
 
 
-def oracle(harmful: Array, harmless: Array, C: float) -> Array:
+def oracle(positive: Array, negative: Array, C: float) -> Array:
     """Unit normals ``[L, d]`` by L-BFGS on the loss as the docstring of ``logistic`` states it."""
-    labels = np.repeat([1.0, -1.0], [len(harmful), len(harmless)])
+    labels = np.repeat([1.0, -1.0], [len(positive), len(negative)])
     normals = []
-    for layer in range(harmful.shape[1]):
-        together = np.concatenate([harmful[:, layer], harmless[:, layer]])
+    for layer in range(positive.shape[1]):
+        together = np.concatenate([positive[:, layer], negative[:, layer]])
         inputs = together - together.mean(axis=0)
         inputs = inputs / np.sqrt((inputs**2).sum(axis=1).mean())
 
@@ -50,30 +50,30 @@ def oracle(harmful: Array, harmless: Array, C: float) -> Array:
 @pytest.mark.parametrize("C", [0.01, 1.0, 100.0])
 @pytest.mark.parametrize(("n", "m", "d"), [(5, 5, 200), (3, 8, 40), (30, 25, 6)])
 def test_equals_a_general_minimiser(n: int, m: int, d: int, C: float) -> None:
-    harmful, harmless = classes(n, m, d)
-    found = logistic(harmful, harmless, LogisticOptions(C=C))
+    positive, negative = classes(n, m, d)
+    found = logistic(positive, negative, LogisticOptions(C=C))
     unit = found / np.linalg.norm(found, axis=-1, keepdims=True)
-    np.testing.assert_allclose(unit, oracle(harmful, harmless, C), atol=1e-4)
+    np.testing.assert_allclose(unit, oracle(positive, negative, C), atol=1e-4)
 
 
 def test_strong_penalty_gives_the_difference_in_means() -> None:
-    harmful, harmless = classes(6, 6, 50)
-    found = logistic(harmful, harmless, LogisticOptions(C=1e-6))
-    np.testing.assert_allclose(found, harmful.mean(axis=0) - harmless.mean(axis=0), rtol=1e-4, atol=1e-4)
+    positive, negative = classes(6, 6, 50)
+    found = logistic(positive, negative, LogisticOptions(C=1e-6))
+    np.testing.assert_allclose(found, positive.mean(axis=0) - negative.mean(axis=0), rtol=1e-4, atol=1e-4)
 
 
 def test_weak_penalty_gives_the_widest_margin() -> None:
     """Two points: the widest margin is along the line between them, whatever C."""
-    harmful, harmless = classes(1, 1, 30)
+    positive, negative = classes(1, 1, 30)
     for C in (1e-3, 1.0, 1e4):
-        found = logistic(harmful, harmless, LogisticOptions(C=C))
-        np.testing.assert_allclose(found, harmful[0] - harmless[0], rtol=1e-6)
+        found = logistic(positive, negative, LogisticOptions(C=C))
+        np.testing.assert_allclose(found, positive[0] - negative[0], rtol=1e-6)
 
 
 def test_a_common_scale_or_shift_of_the_activations_changes_nothing() -> None:
-    harmful, harmless = classes(5, 5, 64)
-    found = logistic(harmful, harmless, LogisticOptions())
-    moved = logistic(1000 * harmful + 7, 1000 * harmless + 7, LogisticOptions())
+    positive, negative = classes(5, 5, 64)
+    found = logistic(positive, negative, LogisticOptions())
+    moved = logistic(1000 * positive + 7, 1000 * negative + 7, LogisticOptions())
     np.testing.assert_allclose(moved, 1000 * found, rtol=1e-6, atol=1e-6 * np.abs(1000 * found).max())
 
 

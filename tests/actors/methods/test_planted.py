@@ -24,10 +24,10 @@ from tests.tiny import COMMON, tiny_tokenizer
 
 D, L = 256, 8
 FEATURE, ANSWER = 0, 1  # coordinates that nothing else uses
-HARMFUL = tuple(
+POSITIVE = tuple(
     Prompt(f"H{i}", text) for i, text in enumerate(["Xa XbcX", "X def X", "ghX ijX", "klmX Xn", "Xo pqrX", "sX tu X"])
 )
-HARMLESS = tuple(Prompt(f"L{i}", p.text.replace("X", "yzw"[i % 3])) for i, p in enumerate(HARMFUL))
+NEGATIVE = tuple(Prompt(f"L{i}", p.text.replace("X", "yzw"[i % 3])) for i, p in enumerate(POSITIVE))
 
 
 def planted_direction() -> torch.Tensor:
@@ -79,7 +79,7 @@ def extract(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Direction
             tiny_tokenizer().save_pretrained(folder)
             workers[key] = ModelWorker()
             workers[key].load(ModelSpec("folder", str(folder), quantization=quantization), EngineOptions())
-        return workers[key].extract(ExtractionJob("x", HARMFUL, HARMLESS, method, options, "hooks"))
+        return workers[key].extract(ExtractionJob("x", POSITIVE, NEGATIVE, method, options, "hooks"))
 
     return run
 
@@ -140,7 +140,7 @@ def test_a_choice_that_means_nothing_is_warned_of(
     tiny_tokenizer().save_pretrained(tmp_path)
     worker = ModelWorker()
     worker.load(ModelSpec("folder", str(tmp_path), quantization=quantization), EngineOptions())
-    found = worker.extract(ExtractionJob("x", HARMFUL, HARMLESS, "cosmic", {"kl_limit": None}, "hooks"))
+    found = worker.extract(ExtractionJob("x", POSITIVE, NEGATIVE, "cosmic", {"kl_limit": None}, "hooks"))
     assert found.selected_layer is not None
     if found.selected_layer < 4:
         assert abs(cosine_at(found, found.selected_layer)) < 0.1

@@ -50,10 +50,10 @@ def test_few_prompts_are_no_verdict() -> None:
 
 def test_many_prompts_are_drawn_and_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(5)
-    harmful, harmless = rng.standard_normal((6, 8)) + 0.35, rng.standard_normal((6, 8))
-    exact = separation(harmful, harmless).p
+    positive, negative = rng.standard_normal((6, 8)) + 0.35, rng.standard_normal((6, 8))
+    exact = separation(positive, negative).p
     monkeypatch.setattr(module, "EXACT_UP_TO", 900)
-    assert separation(harmful, harmless).p == pytest.approx(exact, abs=0.03)
+    assert separation(positive, negative).p == pytest.approx(exact, abs=0.03)
 
 
 def test_methods_that_select_say_when_their_choice_means_nothing() -> None:
@@ -64,8 +64,8 @@ def test_methods_that_select_say_when_their_choice_means_nothing() -> None:
     assert evidence["gain"] > 0.7
     assert "warning" not in found.record
     assert "warning" not in cosmic_svd(contrast, CosmicSvdOptions()).record
-    noise, other = (np.random.default_rng(seed).standard_normal(contrast.harmful.shape).astype(np.float32) for seed in (1, 2))
-    meaningless = replace(contrast, harmful=noise, harmless=other)
+    noise, other = (np.random.default_rng(seed).standard_normal(contrast.positive.shape).astype(np.float32) for seed in (1, 2))
+    meaningless = replace(contrast, positive=noise, negative=other)
     told = cosmic(meaningless, CosmicOptions(kl_limit=None))
     assert told.selected_layer is not None
     assert f"layer {told.selected_layer}" in told.record["warning"]
@@ -78,7 +78,7 @@ def test_edits_that_change_nothing_are_warned_of() -> None:
     contrast, _ = toy_contrast(n=6, d=48)
     aside = np.zeros(48, np.float32)
     aside[7] = 1e-3
-    quiet = replace(contrast, harmful=contrast.harmless + 50 * aside)
+    quiet = replace(contrast, positive=contrast.negative + 50 * aside)
     found = cosmic(quiet, CosmicOptions(kl_limit=None))
     assert json.loads(found.record["separation"])["gain"] < 0.1
     assert "close" in found.record["warning"]

@@ -87,5 +87,5 @@ def toy_contrast(
         noise[:, -1] = 0.0
         return (last[:, None] * np.array(weaker)[None, :, None, None] + noise).astype(np.float32)
 
-    harmful, harmless = captured("H"), captured("L")
-    return Contrast(harmful, harmless, prompts["H"], prompts["L"], toy), direction
+    positive, negative = captured("H"), captured("L")
+    return Contrast(positive, negative, prompts["H"], prompts["L"], toy), direction

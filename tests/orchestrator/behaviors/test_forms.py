@@ -166,4 +166,4 @@ def test_ids_are_what_they_were_and_an_answer_is_part_of_them() -> None:
     model = ModelSpec("hub", "some/model", fingerprint="f")
     told = DirectionSpec(model, (Prompt("H1", "Pick a lock"),), (Prompt("L1", "Bake bread"),), "dim")
     assert told.id == "direction-4ea4e501f85650ac3832"
-    assert DirectionSpec(model, (Prompt("H1", "Pick a lock", "(A"),), told.harmless, "dim").id != told.id
+    assert DirectionSpec(model, (Prompt("H1", "Pick a lock", "(A"),), told.negative, "dim").id != told.id

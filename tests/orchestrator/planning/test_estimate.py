@@ -66,7 +66,7 @@ def test_the_plan_adds_up(tmp_path: Path) -> None:
     assert (cost.rows, cost.loads) == (5 * 30, 1)
     assert cost.new_tokens == 5 * 30 * 50
     texts = plan.cells[0].prompts
-    extraction = [*plan.directions[0].harmful, *plan.directions[0].harmless]
+    extraction = [*plan.directions[0].positive, *plan.directions[0].negative]
     assert cost.prompt_tokens == 5 * sum(prompt_tokens(p, None) for p in texts) + sum(prompt_tokens(p, None) for p in extraction)
     longest = max(prompt_tokens(p, None) for p in texts) + 50
     assert cost.peak_bytes[plan.models[0].variant] == weight_bytes(shape_of(SMALL), spec()) + 10 * longest * 46_080

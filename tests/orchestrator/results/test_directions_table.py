@@ -90,7 +90,7 @@ def test_float32_is_preferred_and_only_the_same_extraction_counts(tmp_path: Path
     others = (
         replace(spec_of(ALPHA), options=(("ridge", 1.0),)),
         replace(spec_of(ALPHA), extractor="hooks"),
-        replace(spec_of(ALPHA), harmful=spec_of(ALPHA).harmless),
+        replace(spec_of(ALPHA), positive=spec_of(ALPHA).negative),
     )
     for other in others:
         store.write_direction(other, set_of(BETA))
