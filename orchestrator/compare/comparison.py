@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.errors import InputError
 from orchestrator.outcome import OUTCOMES, in_words, success_in_words
+from orchestrator.results.conditions import NAMED
 from orchestrator.results.rows import CellRow
 from orchestrator.scoring import Label
 from orchestrator.statistics import (
@@ -30,30 +31,6 @@ _Answers = dict[tuple[str, str], list[bool]]
 """Prompt -> whether each of its responses counts, one per cell."""
 
 Reader = Callable[[CellRow], Outcomes]
-
-TARGET_AXES = (
-    "model",
-    "location",
-    "adapter",
-    "dtype",
-    "quantization",
-    "system_prompt",
-    "behavior",
-    "max_new_tokens",
-)
-STEERING_AXES = (
-    "method",
-    "method_options",
-    "extractor",
-    "origin",
-    "scope",
-    "place",
-    "intervention",
-    "multiplier",
-)
-AXES = TARGET_AXES + STEERING_AXES
-"""What tells two cells apart. ``origin``: whose direction it is (``itself``, or a model); ``place``: where it acts."""
-
 
 POOLED = (
     "cells are taken together: the tests are clustered by prompt, since the answers to one prompt are not independent; the "
@@ -110,7 +87,7 @@ class Comparison:
 
     ``p`` is Fisher's, or where a side has ``several`` cells that of the test clustered by prompt. ``te`` is the transferred side
     over the target's own, when one side is the transfer of the other. ``p_holm`` is ``p`` adjusted for all comparisons of the
-    table (None: only one). ``differs``: the axes on which the sides differ.
+    table (None: only one). ``differs``: the columns in which the sides differ.
     """
 
     counted: str
@@ -128,7 +105,7 @@ class Comparison:
     @property
     def several(self) -> bool:
         """Whether a side has several cells, so that a prompt may have several answers."""
-        return len(self.a.rows) > 1 or len(self.b.rows) > 1
+        return _several(self.a, self.b)
 
     @property
     def of_success(self) -> bool:
@@ -173,17 +150,16 @@ def compare(a: Side, b: Side, question: Question, read: Reader) -> Comparison:
     shared = {row.cell_id for row in a.rows} & {row.cell_id for row in b.rows}
     if shared:
         raise InputError.because(f"{len(shared)} cells are on both sides, such as {min(shared)}", f"{a.name} | {b.name}")
-    differs = tuple(axis for axis in AXES if _values(a, axis) != _values(b, axis))
+    differs = tuple(column for column in NAMED if _values(a, column) != _values(b, column))
     digested = all(row.prompts_sha256 for row in (*a.rows, *b.rows))
     answers = _answers(a, read, digested), _answers(b, read, digested)
     paired = _paired(*answers)
-    several = len(a.rows) > 1 or len(b.rows) > 1
     return Comparison(
         counted=question.counted,
         a=a,
         b=b,
         points=100 * (a.rate - b.rate),
-        p=_clustered(*answers) if several else fisher(a.k, a.n, b.k, b.n),
+        p=_clustered(*answers) if _several(a, b) else fisher(a.k, a.n, b.k, b.n),
         h=cohens_h(a.k, a.n, b.k, b.n),
         paired=None if isinstance(paired, str) else paired,
         te=_transfer(a, b, question.te_kind, lambda: _paired_outcomes(a, b, differs, read))
@@ -206,23 +182,17 @@ def adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
     ]
 
 
-def axis_of(row: CellRow, axis: str) -> object:
-    """A row's value on one of ``AXES``."""
-    if axis == "origin":
-        return row.source_model if row.is_transfer else "itself"
-    if axis == "place":
-        return "selected" if row.layer_selected else row.layers
-    value: object = getattr(row, axis)
-    return value
+def _several(a: Side, b: Side) -> bool:
+    return len(a.rows) > 1 or len(b.rows) > 1
 
 
-def _values(side: Side, axis: str) -> set[object]:
-    return {axis_of(row, axis) for row in side.rows}
+def _values(side: Side, column: str) -> set[object]:
+    return {getattr(row, column) for row in side.rows}
 
 
 def _paired_outcomes(a: Side, b: Side, differs: Sequence[str], read: Reader) -> tuple[list[bool], list[bool]] | None:
     """Both sides' outcomes, item i the same prompt under the same other axes; None unless that is so for every response."""
-    common = [axis for axis in AXES if axis not in differs]
+    common = [column for column in NAMED if column not in differs]
     first, second = (_by_condition(side, common) for side in (a, b))
     if len(first) < len(a.rows) or len(second) < len(b.rows) or first.keys() != second.keys():
         return None
@@ -236,8 +206,8 @@ def _paired_outcomes(a: Side, b: Side, differs: Sequence[str], read: Reader) -> 
     return pairs
 
 
-def _by_condition(side: Side, axes: Sequence[str]) -> dict[tuple[object, ...], CellRow]:
-    return {tuple(axis_of(row, axis) for axis in axes): row for row in side.rows}
+def _by_condition(side: Side, columns: Sequence[str]) -> dict[tuple[object, ...], CellRow]:
+    return {tuple(getattr(row, column) for column in columns): row for row in side.rows}
 
 
 def _same_prompts(one: CellRow, other: CellRow) -> bool:
@@ -300,7 +270,7 @@ def _notes(a: Side, b: Side, unpaired: str) -> list[str]:
             notes.append(f"{side.name}: in-sample, its prompts chose its setting")
         if any(row.fired is False for row in side.rows):
             notes.append(f"{side.name}: a steering did not fire")
-    if len(a.rows) > 1 or len(b.rows) > 1:
+    if _several(a, b):
         notes.append(POOLED)
     classifiers = sorted({row.classifier or "" for row in (*a.rows, *b.rows)})
     if len(classifiers) > 1:

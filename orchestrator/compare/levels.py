@@ -5,24 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from orchestrator.compare.comparison import AXES, STEERING_AXES, axis_of
 from orchestrator.compare.selection import column_named, known_values, matches, value_of, value_text
 from orchestrator.errors import InputError, Problem, nearest_name
+from orchestrator.results.columns import Axis
+from orchestrator.results.conditions import AXES, NAMED, STEERED
 from orchestrator.results.rows import CellRow
 
-_FOLLOWS: dict[str, frozenset[str]] = {
-    "model": frozenset({"location", "adapter", "dtype", "system_prompt", "place"}),
-    "family": frozenset({"model", "location", "adapter", "dtype", "system_prompt", "place"}),
-    "method": frozenset({"method_options"}),
-    "source_model": frozenset({"origin"}),
-    "is_transfer": frozenset({"origin"}),
-    "layer": frozenset({"place"}),
-    "relative_depth": frozenset({"place"}),
-    "steered": frozenset(STEERING_AXES),
+_FOLLOWS: dict[str, frozenset[Axis]] = {
+    "model": frozenset({Axis.MODEL, Axis.PLACE}),
+    "family": frozenset({Axis.MODEL, Axis.PLACE}),
+    "method": frozenset({Axis.METHOD}),
+    "source_model": frozenset({Axis.ORIGIN}),
+    "is_transfer": frozenset({Axis.ORIGIN}),
+    "layer": frozenset({Axis.PLACE}),
+    "relative_depth": frozenset({Axis.PLACE}),
+    "steered": STEERED,
 }
 """Column -> the axes that change with it of themselves, and so cannot be held equal."""
 
-_TELLING = ("model", "quantization", "behavior", "method", "extractor", "source_model", "scope", "layer", "multiplier")
+_UNTOLD = ("location", "adapter", "dtype", "system_prompt", "method_options")
+_TOLD_AS = {"origin": "source_model", "place": "layer"}
+_TELLING = tuple(_TOLD_AS.get(column, column) for column in NAMED if column not in _UNTOLD)
+"""The columns that may tell the pairs of one level apart."""
+
 _BY_DEPTH = ("model", "family")
 
 
@@ -73,8 +78,8 @@ def _pairs(level: str, group: Sequence[CellRow], reference: Sequence[CellRow], c
 
 
 def _key(row: CellRow, column: str) -> tuple[object, ...]:
-    free = {column, *_FOLLOWS.get(column, ())}
-    key = [axis_of(row, axis) for axis in AXES if axis not in free]
+    free = _FOLLOWS.get(column, frozenset())
+    key = [value_of(row, one) for one in NAMED if one != column and AXES[one] not in free]
     if column in _BY_DEPTH:
         key.append("selected" if row.layer_selected else row.relative_depth)
     return tuple(key)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from orchestrator.compare.comparison import AXES, Question, Reader, axis_of, compare, side_of
+from orchestrator.compare.comparison import Question, Reader, compare, side_of
 from orchestrator.paper.tables import MODELS, Measurement, PaperTable
+from orchestrator.results.columns import Axis
+from orchestrator.results.conditions import condition
 from orchestrator.results.rows import CellRow
 from orchestrator.statistics import TransferEffectiveness, fisher, holm
 
@@ -136,10 +138,10 @@ def paper_rate(one: Measurement) -> float:
 
 def _effectiveness(row: CellRow, rows: Sequence[CellRow], read: Reader) -> TransferEffectiveness | None:
     """TE of a transfer cell over the target's own direction under otherwise equal conditions; None if that was not run."""
-    same = [axis for axis in AXES if axis != "origin"]
+    free = frozenset({Axis.ORIGIN, Axis.PROMPTS})
     question = Question()
     for control in rows:
-        if control.steered and not control.is_transfer and all(axis_of(control, axis) == axis_of(row, axis) for axis in same):
+        if control.steered and not control.is_transfer and condition(control, free) == condition(row, free):
             ours, own = side_of("ours", [row], question, read), side_of("its own", [control], question, read)
             return compare(ours, own, question, read).te
     return None

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 from actors.types import Quantization
 from orchestrator.devices import ACCELERATORS, CPU, DEFAULT_GPU, DeviceClass
 from orchestrator.errors import InputError
-from orchestrator.sweep_file.fields import Entry
+from orchestrator.strict import Entry
 from orchestrator.sweep_file.problems import problem_at, problems_of
 from orchestrator.sweep_file.yaml_text import read_yaml
 

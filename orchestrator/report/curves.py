@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.outcome import Outcome, in_words
-from orchestrator.report.drawing import COLOURS, MARKERS, panels, png_of
+from orchestrator.report.drawing import COLOURS, MARKERS, Drawing, panels, png_of
 from orchestrator.report.series import Series, multiplier_text
 from orchestrator.report.values import IN_SAMPLE, best_of, shown_outcomes, success_rate, target_words, where_text
 from orchestrator.results.rows import CellRow
@@ -32,6 +32,16 @@ class Line:
 
     name: str
     cells: tuple[CellRow, ...]
+
+
+def curves(series: Sequence[Series], rows: Iterable[CellRow]) -> Iterator[Drawing]:
+    """Both figures, as far as there is something to draw."""
+    depth, multipliers = depth_figure(series), multiplier_figure(series)
+    if depth is not None:
+        about = f"{target_words(rows)} over the steered depth, a line per series, with 95 % Wilson bands"
+        yield Drawing("depth-profile", depth, about)
+    if multipliers is not None:
+        yield Drawing("multipliers", multipliers, "Responses by outcome over the multiplier, at each best layer")
 
 
 def depth_figure(series: Sequence[Series]) -> bytes | None:
@@ -86,7 +96,7 @@ def multiplier_line(series: Series) -> Line | None:
     best = _best(series)
     if best is None:
         return None
-    same = [row for row in series.steered if row.layers == best.layers and row.layer_selected == best.layer_selected]
+    same = [row for row in series.steered if row.place == best.place]
     cells = _along(same, lambda row: row.multiplier)
     return Line(where_text(best), cells) if len(cells) >= POINTS else None
 

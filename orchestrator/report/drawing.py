@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -12,6 +13,15 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 COLUMNS = 3
 """Panels beside each other."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure of the page: the name of its file, its bytes, and in words what it shows."""
+
+    name: str
+    png: bytes
+    about: str
 
 
 def new_figure(width: float, height: float) -> Any:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.report.drawing import new_figure, png_of
+from orchestrator.report.drawing import Drawing, new_figure, png_of
 from orchestrator.report.method_text import options_text
 from orchestrator.report.transfer import missing_text
 from orchestrator.report.values import IN_SAMPLE
@@ -41,6 +41,15 @@ def matrices(transfers: Sequence[TransferRow], incomparable: Sequence[PlannedPai
         kind = (row.behavior, row.method, options, (row.scope or "").replace("_", " "), row.intervention)
         kinds.setdefault(kind, []).append(row)
     return [_matrix(kind, rows, incomparable) for kind, rows in kinds.items()]
+
+
+def matrix_drawings(transfers: Sequence[TransferRow], incomparable: Sequence[PlannedPair]) -> Iterator[Drawing]:
+    """The figure of every matrix that can be drawn."""
+    shown = "TE of every source in every target; grey: undefined, not run or not comparable (both widths)"
+    for number, matrix in enumerate(matrices(transfers, incomparable), start=1):
+        png = matrix_figure(matrix)
+        if png is not None:
+            yield Drawing(f"transfer-{number:02d}", png, f"{matrix.title}: {shown}")
 
 
 def matrix_figure(matrix: Matrix) -> bytes | None:

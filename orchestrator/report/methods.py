@@ -10,10 +10,15 @@ from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.method_text import method_text
 from orchestrator.report.series import multiplier_text
 from orchestrator.report.values import BEST_NOTE, best_of, decimals, main_outcomes, number, rate_columns, rate_values, where_text
+from orchestrator.results.columns import Axis
+from orchestrator.results.conditions import SETTING, condition
 from orchestrator.results.rows import CellRow
 
 REFERENCE = "dim"
 """The method that the others' directions are compared with; where it did not run, the first that did."""
+
+_ANY_METHOD = SETTING | {Axis.MODEL, Axis.METHOD}
+"""What the lines of one group may differ in; a variant is one whatever the sweep calls it."""
 
 Cosine = Callable[[CellRow, CellRow], float | None]
 """Between the directions that steered two cells; None when one is not stored."""
@@ -60,17 +65,12 @@ def _groups(rows: Sequence[CellRow]) -> list[list[_Line]]:
     groups: dict[tuple[object, ...], dict[tuple[object, ...], list[CellRow]]] = {}
     for row in rows:
         if row.labelled and row.multiplier and not row.is_transfer:
-            lines = groups.setdefault(_test(row), {})
+            lines = groups.setdefault(condition(row, _ANY_METHOD), {})
             lines.setdefault((*_method(row), row.layer_selected), []).append(row)
     return [
         sorted((_Line(best_of(cells), len(cells)) for cells in lines.values()), key=lambda line: line.best.method != REFERENCE)
         for lines in groups.values()
     ]
-
-
-def _test(row: CellRow) -> tuple[object, ...]:
-    test = (row.variant, row.behavior, row.prompts_sha256, row.max_new_tokens)
-    return (*test, row.extractor, row.scope, row.intervention)
 
 
 def _method(row: CellRow) -> tuple[str | None, str | None]:

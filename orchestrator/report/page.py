@@ -32,7 +32,7 @@ _PROVENANCE = ("model", "weights", "revision", "adapter", "dtype", "quantization
 
 
 @dataclass(frozen=True)
-class Section:
+class SeriesPart:
     """One series with its picture (None without labelled steered cells) and samples."""
 
     series: Series
@@ -41,22 +41,13 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """What compares series with each other: a heading, its table, its pictures."""
-
-    title: str
-    grid: Grid | None
-    pictures: tuple[Picture, ...] = ()
-
-
-@dataclass(frozen=True)
 class Page:
-    """All that a page shows. ``failed``: how many of the plan's cells."""
+    """All that a page shows: ``sections``, by heading, then the ``parts``. ``failed``: how many of the plan's cells."""
 
     planned: PlannedCells
     rows: Sequence[CellRow]
-    comparisons: Sequence[Comparison]
-    sections: Sequence[Section]
+    sections: Mapping[str, Sequence[Block]]
+    parts: Sequence[SeriesPart]
     failed: int
 
 
@@ -64,19 +55,18 @@ def page_blocks(page: Page) -> list[Block]:
     """The page. The same results give the same blocks: it carries no date but those of the cells."""
     said = mixed_wordings(page.rows) + reading(page.rows, page.failed, page.planned.cells, SERIES_TOLD).splitlines()
     blocks: list[Block] = [Heading(1, page.planned.name), Bullets(tuple(said)), Paragraph(_ABOUT)]
-    for comparison in page.comparisons:
-        tables = () if comparison.grid is None else (comparison.grid,)
-        blocks += [Heading(2, comparison.title), *tables, *comparison.pictures]
-    for section in page.sections:
-        blocks += _section(section)
+    for heading, shown in page.sections.items():
+        blocks += [Heading(2, heading), *shown]
+    for part in page.parts:
+        blocks += _part(part)
     return [*blocks, *_provenance(page.rows)]
 
 
-def _section(section: Section) -> list[Block]:
-    blocks: list[Block] = [Heading(2, section.series.title), cells_grid(section.series)]
-    if section.figure is not None:
-        blocks.append(section.figure)
-    for label, samples in section.samples.items():
+def _part(part: SeriesPart) -> list[Block]:
+    blocks: list[Block] = [Heading(2, part.series.title), cells_grid(part.series)]
+    if part.figure is not None:
+        blocks.append(part.figure)
+    for label, samples in part.samples.items():
         shown = tuple(block for sample in samples for block in _sample(sample))
         blocks.append(Fold(3, f"Labelled {in_words(label)}", shown))
     return blocks

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.series import multiplier_text
 from orchestrator.report.values import BEST_NOTE, best_of, decimals, main_outcomes, number, rate_columns, rate_values, where_text
+from orchestrator.results.columns import Axis
 from orchestrator.results.comparison_rows import DirectionRow
+from orchestrator.results.conditions import SETTING, condition
 from orchestrator.results.rows import CellRow
 from orchestrator.statistics import fisher, holm
 
@@ -29,6 +31,9 @@ _NOTES = (
     "normalising, here and there. p: Fisher's exact test "
     "against the unquantized form, two-sided, Holm-adjusted over this table.",
 )
+
+_FORMS = frozenset({Axis.VARIANT, Axis.QUANTIZATION})
+"""What the forms of a model's weights differ in."""
 
 
 def quantization_grid(rows: Sequence[CellRow], directions: Iterable[DirectionRow]) -> Grid | None:
@@ -60,11 +65,11 @@ class _Group:
 
 
 def _groups(rows: Sequence[CellRow]) -> list[_Group]:
-    """Per model and kind of steering."""
+    """Per model and kind of steering; a layer that the method chose in each form for itself counts as one setting."""
     kinds: dict[tuple[object, ...], list[CellRow]] = {}
     for row in rows:
         if row.labelled and row.multiplier and not row.is_transfer:
-            kinds.setdefault(_kind(row), []).append(row)
+            kinds.setdefault((row.layer_selected, *condition(row, _FORMS | SETTING)), []).append(row)
     found = []
     for kind in kinds.values():
         full = [row for row in kind if row.quantization == "none"] or kind
@@ -72,7 +77,7 @@ def _groups(rows: Sequence[CellRow]) -> list[_Group]:
         best = best_of(candidates)
         forms = {best.variant: best}
         for row in kind:
-            if _setting(row) == _setting(best):
+            if (row.place, row.multiplier) == (best.place, best.multiplier):
                 forms.setdefault(row.variant, row)
         found.append(_Group(tuple(forms.values()), len(candidates) > 1))
     return found
@@ -85,16 +90,6 @@ def _adjusted(groups: Sequence[_Group]) -> dict[str, float]:
     ]
     p = [fisher(row.count("success"), row.n, full.count("success"), full.n) for row, full in pairs]
     return {row.cell_id: adjusted for (row, _), adjusted in zip(pairs, holm(p), strict=True)}
-
-
-def _kind(row: CellRow) -> tuple[object, ...]:
-    test = (row.model, row.behavior, row.prompts_sha256, row.max_new_tokens)
-    return (*test, row.method, row.method_options, row.extractor, row.scope, row.intervention, row.layer_selected)
-
-
-def _setting(row: CellRow) -> tuple[object, ...]:
-    """A layer that the method chose in each form for itself counts as one setting."""
-    return (None if row.layer_selected else row.layers, row.multiplier)
 
 
 def _line(rates: Sequence[Value], row: CellRow, direction: DirectionRow | None, p: float | None) -> tuple[Value, ...]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from orchestrator.report.method_text import options_text
+from orchestrator.results.columns import Axis
+from orchestrator.results.conditions import SETTING, STEERED, UNSTEERED, condition
 from orchestrator.results.rows import CellAxes, CellRow
 from orchestrator.untrusted import visible
 
@@ -48,7 +50,7 @@ def series_of(rows: Iterable[CellRow]) -> list[Series]:
     places: dict[tuple[object, ...], list[CellRow]] = {}
     for row in rows:
         if row.steered:
-            places.setdefault(_key(row), []).append(row)
+            places.setdefault(condition(row, SETTING), []).append(row)
     used = {_target(found[0]) for found in places.values()}
     groups = [(baselines.get(_target(found[0])), sorted(found, key=_place)) for found in places.values()]
     groups += [(row, []) for key, row in baselines.items() if key not in used]
@@ -104,20 +106,16 @@ def mostly(row: CellRow, garbled: int) -> bool:
 
 
 def _target(row: CellRow) -> tuple[object, ...]:
-    return (row.variant, row.model, row.behavior, row.prompts_sha256, row.max_new_tokens)
-
-
-def _key(row: CellRow) -> tuple[object, ...]:
-    return (*_target(row), *_kind(row))
+    return condition(row, STEERED)
 
 
 def _test(axes: CellAxes) -> tuple[object, ...]:
     """As ``_target``, of what a plan says."""
-    return (axes.variant, axes.model, axes.behavior, axes.n, axes.max_new_tokens)
+    return (axes.n, *condition(axes, STEERED | {Axis.PROMPTS}))
 
 
 def _kind(axes: CellAxes) -> tuple[object, ...]:
-    return (axes.direction_id, axes.method, axes.method_options, axes.extractor, axes.source_model, axes.scope, axes.intervention)
+    return condition(axes, UNSTEERED | SETTING)
 
 
 def _place(row: CellRow) -> tuple[tuple[int, ...], bool, float]:

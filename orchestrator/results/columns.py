@@ -13,6 +13,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import datetime
+from enum import IntEnum, auto
 from types import NoneType
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
@@ -26,6 +27,25 @@ class _Bits:
 
 Int16: TypeAlias = Annotated[int, _Bits(16)]
 """A column of small integers; ``int`` is one of 32 bits."""
+
+
+class Axis(IntEnum):
+    """What cells differ in. A column that tells cells apart is declared with its axis (see ``conditions``)."""
+
+    VARIANT = auto()
+    """The model as a whole, by its id."""
+    MODEL = auto()
+    QUANTIZATION = auto()
+    TEST = auto()
+    PROMPTS = auto()
+    METHOD = auto()
+    TOOL = auto()
+    ORIGIN = auto()
+    STEERING = auto()
+    """How the direction is applied, but for the two that follow."""
+    PLACE = auto()
+    STRENGTH = auto()
+
 
 _SCALARS: Mapping[object, str] = {str: "string", bool: "bool", int: "int32", float: "float64", datetime: "timestamp"}
 
@@ -58,6 +78,14 @@ def columns_of(row: type, names: Sequence[str] | None = None) -> tuple[Column, .
     hints = get_type_hints(row, include_extras=True)
     declared = {one.name: _column(one.name, hints[one.name], "", one.default) for one in fields(row)}
     return tuple(declared.values()) if names is None else tuple(declared.get(name) or _computed(row, name) for name in names)
+
+
+def axes_declared(row: type) -> dict[str, Axis]:
+    """The columns and the properties that the class ``row`` declares with an axis."""
+    hints = get_type_hints(row, include_extras=True)
+    for name, getter in inspect.getmembers(row, lambda one: isinstance(one, property)):
+        hints[name] = get_type_hints(getter.fget, include_extras=True)["return"]
+    return {name: extra for name, hint in hints.items() for extra in _extras(hint) if isinstance(extra, Axis)}
 
 
 def row_of(row: Callable[..., _T], stored: Mapping[str, object]) -> _T:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 from actors.types import CellResult, DirectionSet, ModelSpec
 from orchestrator.cells import Cell, SteeringSpec, variant_id
 from orchestrator.outcome import COUNTED, Outcome
-from orchestrator.results.columns import Int16
+from orchestrator.results.columns import Axis, Int16
 from orchestrator.scoring import LABELS, Label, LabelSet
 from orchestrator.statistics import wilson
 
@@ -47,35 +47,41 @@ class CellAxes:
 
     cell_id: Annotated[str, "names the cell by its content: `responses/<cell_id>.parquet`"]
     direction_id: Annotated[str | None, "the direction set that steered: `directions/<direction_id>.safetensors`"]
-    variant: Annotated[str, "id of the model that was steered, with its quantization, dtype, adapter and system prompt"]
-    model: Annotated[str, "the sweep's name of the model that was steered"]
+    variant: Annotated[
+        str, "id of the model that was steered, with its quantization, dtype, adapter and system prompt", Axis.VARIANT
+    ]
+    model: Annotated[str, "the sweep's name of the model that was steered", Axis.MODEL]
     source: Annotated[str, "where it comes from: `hub`, `folder` or `embedded`"]
-    location: Annotated[str, "hub repository, base name of the folder (paths stay out of results), or name of the embedded model"]
+    location: Annotated[
+        str, "hub repository, base name of the folder (paths stay out of results), or name of the embedded model", Axis.MODEL
+    ]
     revision: Annotated[str | None, "revision on the hub"]
-    adapter: Annotated[bool, "whether an adapter (LoRA) is applied"]
-    dtype: Annotated[str, "in which the model computes"]
-    quantization: Annotated[str, "`none` or its name"]
-    system_prompt: Annotated[str | None, "put before every prompt"]
+    adapter: Annotated[bool, "whether an adapter (LoRA) is applied", Axis.MODEL]
+    dtype: Annotated[str, "in which the model computes", Axis.MODEL]
+    quantization: Annotated[str, "`none` or its name", Axis.QUANTIZATION]
+    system_prompt: Annotated[str | None, "put before every prompt", Axis.MODEL]
     model_fingerprint: Annotated[str, "digest of the model's files"]
     family: Annotated[str, "the model's family, as the sweep says it"]
     n_layers: Annotated[Int16 | None, "layers of the model"]
     d_model: Annotated[int | None, "width of its residual stream"]
-    behavior: Annotated[str, "the sweep's name of the behavior"]
+    behavior: Annotated[str, "the sweep's name of the behavior", Axis.TEST]
     n: Annotated[int, "test prompts, and so responses"]
-    max_new_tokens: Annotated[int, "tokens that a response may have"]
+    max_new_tokens: Annotated[int, "tokens that a response may have", Axis.TEST]
     method: Annotated[
-        str | None, "how the direction was found ([methods.md](methods.md)); null for a baseline, as is all steering"
+        str | None,
+        "how the direction was found ([methods.md](methods.md)); null for a baseline, as is all steering",
+        Axis.METHOD,
     ]
-    method_options: Annotated[str | None, "its options, a JSON object"]
-    extractor: Annotated[str | None, "the tool that read the activations"]
+    method_options: Annotated[str | None, "its options, a JSON object", Axis.METHOD]
+    extractor: Annotated[str | None, "the tool that read the activations", Axis.TOOL]
     source_model: Annotated[str | None, "the sweep's name of the model that the direction comes from"]
     is_transfer: Annotated[bool, "whether that is another model than the one that was steered"]
-    scope: Annotated[str | None, "which layers are steered, in the sweep's word"]
+    scope: Annotated[str | None, "which layers are steered, in the sweep's word", Axis.STEERING]
     source_layer: Annotated[Int16 | None, "layer of the source model whose direction acted; null with the scope `own`"]
     depth: Annotated[float | None, "that layer as a share of the depth, where the sweep asks for it so"]
     layers: Annotated[tuple[Int16, ...] | None, "where the cell was really steered, ascending"]
-    intervention: Annotated[str | None, "what the direction does to the residual stream"]
-    multiplier: Annotated[float | None, "what the unit direction is multiplied by"]
+    intervention: Annotated[str | None, "what the direction does to the residual stream", Axis.STEERING]
+    multiplier: Annotated[float | None, "what the unit direction is multiplied by", Axis.STRENGTH]
     layer_selected: Annotated[bool, "whether the method chose the layer, which then is in no plan"] = False
     in_sample: Annotated[
         bool | None,
@@ -83,13 +89,23 @@ class CellAxes:
         "prompts, null where the sweep chooses nothing",
     ] = None
 
+    @property
+    def origin(self) -> Annotated[str | None, Axis.ORIGIN]:
+        """Whose direction it is: ``itself``, or another model by its name."""
+        return self.source_model if self.is_transfer else "itself"
+
+    @property
+    def place(self) -> Annotated[tuple[int, ...] | str | None, Axis.PLACE]:
+        """Where it acts: the steered layers, or ``selected`` where the method chose them."""
+        return "selected" if self.layer_selected else self.layers
+
 
 @dataclass(frozen=True, kw_only=True)
 class CellPrompts:
     """What a cell was asked."""
 
     prompts_sha256: Annotated[
-        str | None, "digest of the test prompts: cells with equal digests ran the same prompts in the same order"
+        str | None, "digest of the test prompts: cells with equal digests ran the same prompts in the same order", Axis.PROMPTS
     ] = None
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.results.comparison_rows import DirectionRow, TransferRow
+from orchestrator.results.conditions import SAME_CONTROL, condition
 from orchestrator.results.directions_table import StoredDirections
 from orchestrator.results.plan_file import PlannedCells
 from orchestrator.results.rows import CellRow
@@ -47,9 +48,7 @@ class Controls:
 
     def _conditions(self, row: CellRow) -> tuple[object, ...]:
         """All that must be equal but the layer and whose direction it is."""
-        test = (row.variant, row.behavior, row.prompts_sha256, row.max_new_tokens)
-        extraction = (row.method, row.method_options, row.extractor, self._contrast.get(row.direction_id or ""))
-        return (*test, *extraction, row.scope, row.intervention, row.multiplier)
+        return (self._contrast.get(row.direction_id or ""), *condition(row, SAME_CONTROL))
 
 
 def cross_cosine(stored: StoredDirections, controls: Controls, row: CellRow) -> float | None:

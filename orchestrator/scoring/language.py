@@ -9,8 +9,9 @@ from pydantic import Field, field_validator
 
 from orchestrator.errors import fault, nearest_name
 from orchestrator.scoring.finding import Finding
-from orchestrator.scoring.options import FromList, ScorerOptions, encodable, scorer_id
+from orchestrator.scoring.options import ScorerOptions, encodable, scorer_id
 from orchestrator.scoring.score import Labels, Score
+from orchestrator.strict import FromList
 
 UNKNOWN = "unknown"
 READ = 1000

@@ -6,33 +6,21 @@ import hashlib
 import json
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
+
+from orchestrator.strict import Entry, FromListOrOne
 
 MAX_CHARS = 100_000
 """Longer answers are scored by their first and last halves of this; a sweep's answers are some hundred tokens long."""
 
 
-class ScorerOptions(BaseModel):
-    """Base of every scorer's options: frozen, no unknown keys, no conversion between types."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-def _as_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _several(value: object) -> object:
-    return (value,) if isinstance(value, str) else _as_tuple(value)
-
-
-FromList = BeforeValidator(_as_tuple)
-"""A tuple is written as a list."""
+class ScorerOptions(Entry):
+    """Base of every scorer's options."""
 
 
 LabelText = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
 Phrase = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
-Phrases = Annotated[tuple[Phrase, ...], BeforeValidator(_several), Field(min_length=1, max_length=10_000)]
+Phrases = Annotated[tuple[Phrase, ...], FromListOrOne, Field(min_length=1, max_length=10_000)]
 """A list of texts; one may stand without its brackets."""
 
 

@@ -14,8 +14,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from orchestrator.errors import InputError, Problem, nearest_entry, nearest_name
-from orchestrator.scoring.options import FromList, LabelText, ScorerOptions, scorer_id
+from orchestrator.scoring.options import LabelText, ScorerOptions, scorer_id
 from orchestrator.scoring.score import Labels, Scale, Score
+from orchestrator.strict import FromList
 
 _REFERENCE = re.compile(r"(?P<file>.+\.py):(?P<name>[A-Za-z_]\w*)")
 _LONGEST = 1000

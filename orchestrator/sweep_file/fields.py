@@ -8,9 +8,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StringConstraints,
     ValidatorFunctionWrapHandler,
@@ -22,6 +20,7 @@ from actors.methods import METHODS
 from orchestrator.errors import InputError, fault, nearest_name
 from orchestrator.models.layers import PROFILE
 from orchestrator.paths import checked, expanded
+from orchestrator.strict import FromList, FromListOrOne
 
 NOT_FOR_SWEEPS = frozenset({"affine_ablation"})
 """Interventions that need more than a direction and a multiplier: methods use them, a sweep cannot."""
@@ -107,30 +106,16 @@ def _layer(value: object, check: ValidatorFunctionWrapHandler) -> int:
 Layer = Annotated[int, Field(ge=0), WrapValidator(_layer)]
 
 
-def _as_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _listed(value: object) -> object:
-    return (value,) if isinstance(value, str) else _as_tuple(value)
-
-
 def named(key: str) -> BeforeValidator:
     """``tool`` alone is short for ``{key: tool}``."""
     return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
 
 
-Row = Annotated[tuple[Item, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+Row = Annotated[tuple[Item, ...], FromList, Field(min_length=1)]
 """A list with at least one item."""
 
-RowOrOne = Annotated[tuple[Item, ...], BeforeValidator(_listed), Field(min_length=1)]
+RowOrOne = Annotated[tuple[Item, ...], FromListOrOne, Field(min_length=1)]
 """The same; one name may stand without its brackets."""
 
 Depths = Annotated[Row[Depth], BeforeValidator(lambda value: PROFILE if value == "profile" else value)]
 Layers = Row[Layer]
-
-
-class Entry(BaseModel):
-    """Base of every section: frozen, no unknown keys, no conversion between types."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

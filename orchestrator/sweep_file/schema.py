@@ -16,10 +16,10 @@ from orchestrator.cells import Scope
 from orchestrator.devices import ACCELERATORS
 from orchestrator.errors import fault
 from orchestrator.models.shapes import MAX_LAYERS, MAX_SIZE
+from orchestrator.strict import Entry
 from orchestrator.sweep_file.fields import (
     Day,
     Depths,
-    Entry,
     InterventionName,
     Layers,
     MethodName,

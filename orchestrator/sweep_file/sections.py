@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError, create_model
 
 from orchestrator.errors import InputError, Problem
-from orchestrator.sweep_file.fields import Entry
+from orchestrator.strict import Entry
 from orchestrator.sweep_file.problems import problem_at, unknown_name
 from orchestrator.sweep_file.schema import GridEntry, SweepSettings
 from orchestrator.sweep_file.yaml_text import Document

@@ -14,9 +14,9 @@ from orchestrator.plan import make_plan
 from orchestrator.planning import costs
 from orchestrator.planning.costs import load_costs
 from orchestrator.scoring.registry import SCORERS
+from orchestrator.strict import Entry
 from orchestrator.sweep import load_sweep
 from orchestrator.sweep_file import schema as sweep_schema
-from orchestrator.sweep_file.fields import Entry
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "sweep-file.md").read_text(encoding="utf-8")

@@ -1,0 +1,98 @@
+"""The sections of the page that set things beside each other: tables and figures. A new one is a line in ``SECTIONS``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from orchestrator.report.chosen import chosen_grid
+from orchestrator.report.curves import curves
+from orchestrator.report.doubts import doubts_grid
+from orchestrator.report.drawing import Drawing
+from orchestrator.report.grid import Grid
+from orchestrator.report.matrix import matrix_drawings
+from orchestrator.report.methods import methods_grid
+from orchestrator.report.quantization import quantization_grid
+from orchestrator.report.series import Series, series_of
+from orchestrator.report.tables import best_grid
+from orchestrator.report.transfer import transfer_grid
+from orchestrator.results.comparison_rows import DirectionRow, TransferRow
+from orchestrator.results.directions_table import StoredDirections
+from orchestrator.results.plan_file import PlannedCells
+from orchestrator.results.rows import CellRow
+from orchestrator.results.store import Store
+
+
+class SweepFindings:
+    """What a sweep found, from its compacted tables; each is read when it is asked for, once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @cached_property
+    def planned(self) -> PlannedCells:
+        """What the plan says."""
+        return self._store.planned()
+
+    @cached_property
+    def rows(self) -> Sequence[CellRow]:
+        """The finished cells."""
+        return self._store.cell_rows()
+
+    @cached_property
+    def series(self) -> Sequence[Series]:
+        """Their series."""
+        return series_of(self.rows)
+
+    @cached_property
+    def choices(self) -> Sequence[dict[str, Any]]:
+        """The settings that the sweep chose."""
+        return self._store.choices()
+
+    @cached_property
+    def directions(self) -> Sequence[DirectionRow]:
+        """The stored directions, a row per layer."""
+        return self._store.direction_rows()
+
+    @cached_property
+    def transfers(self) -> Sequence[TransferRow]:
+        """The finished transfer cells."""
+        return self._store.transfer_rows()
+
+    @cached_property
+    def _stored(self) -> StoredDirections:
+        return self._store.directions()
+
+    def cosine(self, one: CellRow, other: CellRow) -> float | None:
+        """Between the directions that steered two cells; None when one is not stored."""
+        return self._stored.cosine((one.direction_id, one.direction_layer), (other.direction_id, other.direction_layer))
+
+
+@dataclass(frozen=True)
+class Section:
+    """What makes a section's table (None: nothing to tell) and its figures; without either it is left out. ``terminal``:
+    whether the table is shown there too."""
+
+    grid: Callable[[SweepFindings], Grid | None]
+    drawings: Callable[[SweepFindings], Iterable[Drawing]] = lambda _found: ()
+    terminal: bool = True
+
+
+SECTIONS: dict[str, Section] = {
+    "Overview": Section(
+        lambda found: best_grid(found.series) if len(found.series) > 1 else None,
+        lambda found: curves(found.series, found.rows),
+        terminal=False,
+    ),
+    "Chosen settings": Section(lambda found: chosen_grid(found.choices)),
+    "Methods": Section(lambda found: methods_grid(found.rows, found.cosine)),
+    "Doubtful directions": Section(lambda found: doubts_grid(found.directions)),
+    "Quantization": Section(lambda found: quantization_grid(found.rows, found.directions)),
+    "Transfer": Section(
+        lambda found: transfer_grid(found.transfers, found.planned.incomparable),
+        lambda found: matrix_drawings(found.transfers, found.planned.incomparable),
+    ),
+}
+"""By heading, in the order of the page."""
