@@ -1,7 +1,7 @@
 """How many cells a second the driver stores in object storage: ``python -m benchmarks.object_storage``.
 
 A server on loopback answers every request after a given time. Cells that are finished at once go through the recorder as in a
-run: stored one after the other, or begun by the pool that gives them only when they are stored.
+run: stored one after the other, or begun where events come in and given on only when they are stored.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from actors.boundary import Task
 from actors.types import CellResult, Decoding, EngineOptions, FiredCheck, ModelSpec, Prompt, Resources, Response
 from orchestrator.cells import Cell, CellLabels, variant_id
 from orchestrator.models.files import ModelShape
+from orchestrator.news import nobody
 from orchestrator.plan import Plan, PlannedModel
 from orchestrator.planning.estimate import Estimate
-from orchestrator.pool import CellDone, Event, Pool
+from orchestrator.pool import CellDone, Event
 from orchestrator.recorder import Recorder
 from orchestrator.results.store import Store
 from orchestrator.scheduling.board import Board
-from orchestrator.scheduling.durable import DurablePool
+from orchestrator.scheduling.intake import Intake
 from orchestrator.scoring import CLASSIFIERS
 from orchestrator.scoring.verdict import Scoring
 from orchestrator.storage import Place, S3Url
@@ -109,13 +110,12 @@ def cells_per_second(place: Place, count: int, threads: int) -> tuple[float, flo
     cells = [_cell(number) for number in range(count)]
     store, plan = Store(place), _plan(cells)
     board = Board(plan)
-    with store.lock(), Recorder(store, Scoring(CLASSIFIERS["text"]), (), threads) as recorder:
+    with store.lock(), Recorder(store, Scoring(CLASSIFIERS["text"]), threads) as recorder:
         store.write_plan(plan)
         board.start(board.of(None), "worker-0")
-        finished = FinishedPool(cells)
-        pool: Pool = DurablePool(finished, board, recorder.begin, threads) if threads else finished
+        intake = Intake(FinishedPool(cells), board, recorder, nobody)
         begun, used, attempts = time.monotonic(), time.process_time(), {cell.id: cell for cell in cells}
-        while isinstance(event := pool.next_event(0), CellDone):
+        while isinstance(event := intake.next(0), CellDone):
             recorder.cell(attempts[event.result.cell_id], event.result, 1)
             board.finish(event.result.cell_id, event.result)
         seconds, used = time.monotonic() - begun, time.process_time() - used

@@ -9,6 +9,7 @@ import json as as_json
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.boundary import Task
-from actors.types import CellResult, DirectionSet, Failure, ModelInfo, Resources
+from actors.types import CellResult, DirectionSet, Failure, Resources
 from benchmarks.simulation_bound import lower_bound
 from benchmarks.simulation_cluster import Cluster, SimulatedPool
 from benchmarks.simulation_workload import SIZES, Size, Workload, make_workload
@@ -28,6 +29,7 @@ from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.pool import Event
 from orchestrator.scheduler import Scheduler, Settings
 from orchestrator.scheduling.board import Board
+from orchestrator.scoring import Label
 
 SCHEMA_VERSION = 1
 MEBIBYTE = 2**20
@@ -140,7 +142,7 @@ class MeteredPool:
 
 @dataclass
 class Notebook:
-    """A recorder that counts and forgets. ``written``: how often each item's result was recorded."""
+    """Records that count and forget. ``written``: how often each item's result was recorded."""
 
     workload: Workload
     meter: Meter
@@ -148,9 +150,7 @@ class Notebook:
     failures: dict[str, Failure] = field(default_factory=dict)
     memory: list[int] = field(default_factory=list)
     every: int = 1000
-
-    def loaded(self, variant: str, worker: str, info: ModelInfo) -> None:
-        """Nothing."""
+    threads: int = 0
 
     def direction(self, spec: DirectionSpec, found: DirectionSet) -> None:
         """Count it."""
@@ -160,19 +160,21 @@ class Notebook:
         """What would lie in the results folder."""
         return self.workload.directions.get(direction_id)
 
-    def cell(self, cell: Cell, result: CellResult, attempt: int) -> None:
+    def begin(self, cell: Cell, result: CellResult, attempt: int) -> Future[Any]:
+        """Nothing is begun without threads."""
+        raise NotImplementedError
+
+    def cell(self, cell: Cell, result: CellResult, attempt: int) -> Sequence[Label]:
         """Count it; look at the memory now and then."""
         with self.meter.pause():
             self.written[cell.id] += 1
             if len(self.written) % self.every == 0:
                 self.memory.append(psutil.Process().memory_info().rss)
+        return ()
 
     def failure(self, failure: Failure) -> None:
         """Keep it."""
         self.failures[failure.item_id] = failure
-
-    def note(self, text: str) -> None:
-        """Nothing."""
 
 
 def simulate(scenario: Scenario, seed: int = 0) -> Outcome:

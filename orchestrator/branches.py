@@ -6,12 +6,9 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from actors.boundary import Load, Task
-from actors.types import ModelSpec
+from actors.types import ModelInfo, ModelSpec
 from orchestrator.models.files import is_pinned
 from orchestrator.plan import Plan
-from orchestrator.pool import Event, Loaded, Pool
-from orchestrator.pool.around import PoolAround
 from orchestrator.results.store import Store
 from orchestrator.storage import UnreadableFileError
 
@@ -19,31 +16,22 @@ Branch = tuple[str, str | None]
 """A hub repository and a branch or tag of it."""
 
 
-class OneCommitPool(PoolAround):
-    """``pool``, whose workers load a branch at its commit in ``commits``, or where none is known at that of the first."""
+class Commits:
+    """At which commit each branch is loaded: the one in ``known``, or where none is known that of the first load."""
 
-    def __init__(self, pool: Pool, commits: Mapping[Branch, str]) -> None:
-        super().__init__(pool)
-        self._commits = dict(commits)
-        self._loading: dict[str, Branch] = {}
+    def __init__(self, known: Mapping[Branch, str] | None = None) -> None:
+        self._known = dict(known or {})
 
-    def submit(self, worker: str, task: Task) -> None:
-        """As the pool; a load of a branch becomes one of its commit."""
-        branch = branch_of(task.spec) if isinstance(task, Load) else None
-        if branch is not None and isinstance(task, Load):
-            self._loading[worker] = branch
-            if branch in self._commits:
-                task = replace(task, spec=replace(task.spec, revision=self._commits[branch]))
-        self._pool.submit(worker, task)
+    def pinned(self, spec: ModelSpec) -> ModelSpec:
+        """The model at the commit of its branch, once that is known."""
+        commit = self._known.get(branch_of(spec) or ("", None))
+        return spec if commit is None else replace(spec, revision=commit)
 
-    def next_event(self, timeout: float | None) -> Event | None:
-        """As the pool; what was loaded first is remembered."""
-        event = self._pool.next_event(timeout)
-        if isinstance(event, Loaded) and event.worker in self._loading:
-            branch, commit = self._loading.pop(event.worker), event.info.provenance.get("model_commit")
-            if commit:
-                self._commits.setdefault(branch, commit)
-        return event
+    def learn(self, spec: ModelSpec, info: ModelInfo) -> None:
+        """The model was loaded: its branch stays at that commit from now on."""
+        branch, commit = branch_of(spec), info.provenance.get("model_commit")
+        if branch is not None and commit:
+            self._known.setdefault(branch, commit)
 
 
 def branch_of(spec: ModelSpec) -> Branch | None:

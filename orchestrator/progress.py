@@ -16,14 +16,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from actors.types import CellResult, Failure, ModelInfo
+from actors.types import Failure
 from orchestrator.cells import Cell
 from orchestrator.errors import plain
+from orchestrator.news import CellStored, ItemFailed, Listener, ModelLoaded, News, Noted, WorkerSaid
 from orchestrator.outcome import OUTCOMES, in_words
 from orchestrator.outlets import lines_above
 from orchestrator.plan import Plan
 from orchestrator.planned_items import axes_name
-from orchestrator.recorder import Listener
 from orchestrator.results.rows import axes_of
 from orchestrator.scheduling.board import Board, State
 from orchestrator.scoring import Label
@@ -51,7 +51,7 @@ def progress_of(board: Board, variant: str, name: str) -> ModelProgress:
     """The cells of a variant. Its seconds left are those of the workers that are now busy with it (at least one)."""
     backlog = board.backlog(variant)
     cells, measured = backlog.cells, backlog.measured
-    workers, rate = max(len(backlog.busy), 1), board.rows_per_second(variant)
+    workers, rate = max(board.workers(variant), 1), board.rows_per_second(variant)
     return ModelProgress(
         name=plain(name),
         done=cells[State.DONE],
@@ -78,8 +78,8 @@ def time_left(plan: Plan, board: Board) -> float | None:
     usual = seconds / sum(one.budget for one in measured.values())
     per_token = {variant: guess[variant] * seconds / expected for variant in guess} if expected else {}
     per_token |= {variant: one.seconds / one.budget for variant, one in measured.items()}
-    workers = len({worker for one in backlogs.values() for worker in list(one.busy)})
-    return sum(one.unfinished.budget * per_token.get(variant, usual) for variant, one in backlogs.items()) / max(workers, 1)
+    total = sum(one.unfinished.budget * per_token.get(variant, usual) for variant, one in backlogs.items())
+    return total / max(board.workers(), 1)
 
 
 class Display(Listener, Protocol):
@@ -93,10 +93,6 @@ class Display(Listener, Protocol):
         """Leave the terminal as it was."""
         ...
 
-    def warned(self, text: str) -> None:
-        """Something that a worker warns of: said whatever else is not."""
-        ...
-
 
 def make_display(plan: Plan, board: Board, console: Console, quiet: bool = False) -> Display:
     """The display that suits ``console``."""
@@ -106,7 +102,10 @@ def make_display(plan: Plan, board: Board, console: Console, quiet: bool = False
 
 
 class Quiet:
-    """Shows nothing but warnings."""
+    """Shows nothing but what workers warn of: a warning about a model's numbers is no progress."""
+
+    def __init__(self) -> None:
+        self._warned: set[str] = set()
 
     def __enter__(self) -> Quiet:
         return self
@@ -114,20 +113,13 @@ class Quiet:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         pass
 
-    def loaded(self, variant: str, worker: str, info: ModelInfo) -> None:
-        """Nothing."""
+    def hear(self, news: News) -> None:
+        """What a worker warns of, once: every worker that loads a model says the same of it."""
+        if isinstance(news, WorkerSaid) and news.remark.text not in self._warned:
+            self._warned.add(news.remark.text)
+            self._warn(f"{news.worker}: {news.remark.text}")
 
-    def cell_done(self, cell: Cell, result: CellResult, labels: Sequence[Label]) -> None:
-        """Nothing."""
-
-    def failed(self, failure: Failure) -> None:
-        """Nothing."""
-
-    def noted(self, text: str) -> None:
-        """Nothing."""
-
-    def warned(self, text: str) -> None:
-        """On stderr: a warning about a model's numbers is no progress."""
+    def _warn(self, text: str) -> None:
         Console(stderr=True, markup=False, highlight=False).print(Text(plain(f"warning: {text}")), soft_wrap=True)
 
 
@@ -135,34 +127,39 @@ class Lines(Quiet):
     """A line for a finished cell, but not more often than every ``PLAIN_SECONDS``; one for each failure and note."""
 
     def __init__(self, plan: Plan, board: Board, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
         self._plan, self._board, self._console, self._clock = plan, board, console, clock
         self._started = clock()
         self._last = float("-inf")
 
-    def loaded(self, variant: str, worker: str, info: ModelInfo) -> None:
-        """Say where the model is and how long it took."""
-        name = self._plan.model(variant).name
-        self.noted(f"{name} loaded on {worker} ({info.device}, {info.slots} slots, {info.load_seconds:.0f} s)")
+    def hear(self, news: News) -> None:
+        """A line of it, if it is for people."""
+        super().hear(news)
+        match news:
+            case ModelLoaded(variant, worker, info):
+                name = self._plan.model(variant).name
+                self._say(f"{name} loaded on {worker} ({info.device}, {info.slots} slots, {info.load_seconds:.0f} s)")
+            case CellStored():
+                self._stored(news)
+            case ItemFailed():
+                self._say(failure_line(self._board, news.failure))
+            case Noted():
+                self._say(news.text)
 
-    def cell_done(self, cell: Cell, result: CellResult, labels: Sequence[Label]) -> None:
+    def _stored(self, news: CellStored) -> None:
         """The cell, its labels, and how much is left; when lines come too fast, only the last cell gets its own."""
         if self._clock() - self._last < PLAIN_SECONDS and self._board.unfinished():
             return
         self._last = self._clock()
-        self.noted(f"{_overall(self._plan, self._board)} | {cell_name(cell)}: {label_shares(labels)}")
+        self._say(f"{_overall(self._plan, self._board)} | {cell_name(news.cell)}: {label_shares(news.labels)}")
 
-    def failed(self, failure: Failure) -> None:
-        """What failed and why."""
-        self.noted(failure_line(self._board, failure))
-
-    def noted(self, text: str) -> None:
+    def _say(self, text: str) -> None:
         """The line, with the seconds since the start."""
         seconds = self._clock() - self._started
         self._console.print(Text(plain(f"[{seconds:4.0f} s] {text}")), soft_wrap=True)
 
-    def warned(self, text: str) -> None:
-        """A line like any other."""
-        self.noted(text)
+    def _warn(self, text: str) -> None:
+        self._say(text)
 
 
 class Bars(Lines):
@@ -190,14 +187,14 @@ class Bars(Lines):
         self._draw()
         self._bars.stop()
 
-    def cell_done(self, cell: Cell, result: CellResult, labels: Sequence[Label]) -> None:
-        """Move the bars, if that is due."""
-        self._draw_when_due()
+    def hear(self, news: News) -> None:
+        """A line if it is for people; the bars move, if that is due."""
+        super().hear(news)
+        if isinstance(news, CellStored | ItemFailed):
+            self._draw_when_due()
 
-    def failed(self, failure: Failure) -> None:
-        """What failed and why; the bars count it."""
-        super().failed(failure)
-        self._draw_when_due()
+    def _stored(self, news: CellStored) -> None:
+        """The bars tell it."""
 
     def _draw_when_due(self) -> None:
         if self._clock() - self._last >= DRAW_SECONDS:

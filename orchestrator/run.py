@@ -14,12 +14,13 @@ from typing import Literal
 from rich.console import Console
 
 from actors.types import Failure
-from orchestrator.branches import OneCommitPool, commits_in
+from orchestrator.branches import Commits, commits_in
 from orchestrator.cells import Cell
 from orchestrator.completion import Progress
-from orchestrator.control.driver import Driver, Watched
+from orchestrator.control.driver import Driver
 from orchestrator.interrupts import EXIT_INTERRUPTED, Interrupts
-from orchestrator.logs import Journal, LogCopies, WatchedPool
+from orchestrator.logs import Journal, LogCopies
+from orchestrator.news import Listener, Noted, told_to
 from orchestrator.outlets import losses_told
 from orchestrator.paths import require_cache
 from orchestrator.plan import Plan
@@ -38,12 +39,12 @@ from orchestrator.retrying import ORIGIN
 from orchestrator.scheduler import Scheduler, Settings, TooManyFailuresError
 from orchestrator.scheduling.attempts import MaxFailures
 from orchestrator.scheduling.board import Board, State
-from orchestrator.scheduling.durable import DurablePool
 from orchestrator.scoring.uses import scoring_of
 from orchestrator.storage import Place
 from orchestrator.storage.errors import EXIT_STORAGE
 from orchestrator.sweep import Sweep, load_sweep
 from orchestrator.tracking import NullTracker, RunIdentity, Tracker, WandbTracker, live_rates, run_config, use_points
+from orchestrator.wordings import Wordings
 
 Ended = Literal["finished", "interrupted", "too many failures", "cluster lost", "damaged"]
 
@@ -183,7 +184,7 @@ def _session(prepared: Prepared, options: RunOptions, console: Console, ending: 
     folder = Folder(prepared.store.place)  # one that does not wait when the network is away
     copies = ending.enter_context(LogCopies(folder))
     journal = ending.enter_context(Journal(folder.logs, copies.fresh))
-    ending.enter_context(losses_told(journal.noted))
+    ending.enter_context(losses_told(lambda text: journal.hear(Noted(text))))
     driver = ending.enter_context(Driver(folder, prepared.plan.name, journal, interrupts.ask))
     ending.callback(interrupts.hold)  # the driver's last words are whole, however the run ends
     return _Session(options, console, ending, journal, interrupts, driver)
@@ -198,18 +199,25 @@ def _run_items(prepared: Prepared, progress: Progress, session: _Session) -> tup
     tracker = _tracker(prepared, progress, driver)
     session.ending.callback(lambda: tracker.finish(_totals(progress.board), store))
     display = make_display(plan, board, console, options.quiet)
-    recorder = Recorder(store, scoring_of(plan.classifier, plan.scorers), (display, tracker, session.journal), store.writers)
+    listeners: list[Listener] = [session.journal, display, tracker]
+    tell = told_to(listeners)
+    listeners.append(Wordings(store, tell))
+    recorder = Recorder(store, scoring_of(plan.classifier, plan.scorers), store.writers)
     if not options.quiet:
         console.print(f"starting workers ({options.pool or prepared.sweep.pool.kind})")
     ended: Ended = "finished"
     message = ""
     try:
-        one_commit = OneCommitPool(_open_pool(prepared, session), commits_in(plan, store))
-        opened = WatchedPool(one_commit, session.journal, display.warned)
-        with recorder, closing(opened), display:
-            driver.watch(Watched(progress, opened, display.noted))
-            pool = DurablePool(opened, board, recorder.begin, store.writers) if store.writers else opened
-            settings = Settings(MaxFailures(prepared.sweep.max_failures), session.interrupts.waiting, paused=driver.paused)
+        pool = _open_pool(prepared, session)
+        with recorder, closing(pool), display:
+            driver.watch(progress, display.hear)
+            settings = Settings(
+                MaxFailures(prepared.sweep.max_failures),
+                session.interrupts.waiting,
+                paused=driver.paused,
+                tell=tell,
+                commits=Commits(commits_in(plan, store)),
+            )
             scheduler = Scheduler(plan, board, pool, recorder, settings)
             scheduler.run()
             while progress.grow():

@@ -10,14 +10,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from actors.boundary import item_ids
+from orchestrator.branches import Commits
+from orchestrator.news import Submitted, Tell, nobody
 from orchestrator.plan import Plan
-from orchestrator.pool import Load, Pool, PoolLostError, Task
+from orchestrator.pool import Extract, Load, Loaded, Pool, PoolLostError, Task
 from orchestrator.scheduling.attempts import NEVER, MaxFailures
 from orchestrator.scheduling.board import Board, Item, State
 from orchestrator.scheduling.fleet import Fleet, WorkerSlot
-from orchestrator.scheduling.outcomes import Desk, Outcomes, ResultSink
+from orchestrator.scheduling.intake import Intake
+from orchestrator.scheduling.outcomes import Desk, Outcomes, Records
 from orchestrator.scheduling.pace import Pace
 from orchestrator.scheduling.pieces import Pieces
 from orchestrator.scheduling.placement import Placement
@@ -37,26 +41,31 @@ class TooManyFailuresError(Exception):
 @dataclass(frozen=True)
 class Settings:
     """``max_failures``: when to give up. ``waiting``: entered around every wait, so that a signal may interrupt waiting but
-    never writing. ``clock``: seconds. ``paused``: while true, nothing new is handed out."""
+    never writing. ``clock``: seconds. ``paused``: while true, nothing new is handed out. ``tell``: who hears what happens.
+    ``commits``: the commits at which branches of the hub are loaded."""
 
     max_failures: MaxFailures = NEVER
     waiting: Callable[[], AbstractContextManager[object]] = nullcontext
     clock: Callable[[], float] = time.monotonic
     paused: Callable[[], bool] = bool
+    tell: Tell = nobody
+    commits: Commits = field(default_factory=Commits)
 
 
 class Scheduler:
-    """Brings every item of ``board`` to done or failed. Owns no results: ``recorder`` writes them."""
+    """Brings every item of ``board`` to done or failed. Owns no results: ``records`` keeps them."""
 
-    def __init__(self, plan: Plan, board: Board, pool: Pool, recorder: ResultSink, settings: Settings | None = None) -> None:
-        self._plan, self._board, self._pool, self._recorder = plan, board, pool, recorder
+    def __init__(self, plan: Plan, board: Board, pool: Pool, records: Records, settings: Settings | None = None) -> None:
+        self._plan, self._board, self._pool = plan, board, pool
         self._settings = settings or Settings()
+        tell = self._settings.tell
         needs = {model.variant: model.resources for model in plan.models}
-        self._fleet, self._pace = Fleet(needs.__getitem__, self._settings.clock), Pace(plan, board)
+        self._fleet, self._pace = Fleet(board.slots, needs.__getitem__, self._settings.clock), Pace(plan, board)
         self._placement = Placement(board, self._fleet, self._pace, needs.__getitem__, pool.capacity)
         self._stragglers = Stragglers(board, self._fleet, self._pace, self._placement.has_room)
-        self._outcomes = Outcomes(plan, Desk(board, self._fleet, self._pace, self._placement.has_machine), recorder)
-        self._pieces = Pieces(board, recorder, self._outcomes.item_failed)
+        self._intake = Intake(pool, board, records, tell)
+        self._outcomes = Outcomes(plan, Desk(board, self._fleet, self._pace, self._placement.has_machine, records, tell))
+        self._pieces = Pieces(board, records.read_direction, self._outcomes)
         self._freed: list[WorkerSlot] = []
         self._looked = self._asked = float("-inf")
         self._readied = -1
@@ -69,8 +78,7 @@ class Scheduler:
         Raises ``TooManyFailuresError``, and KeyboardInterrupt and ``PoolLostError`` after writing what has arrived.
         """
         self._cells += self._board.cells(State.PENDING)
-        for failure in self._board.found_failed:
-            self._recorder.failure(failure)
+        self._outcomes.record(self._board.found_failed)
         try:
             while self._board.unfinished():
                 if not self._settings.paused():
@@ -164,26 +172,30 @@ class Scheduler:
         model = self._plan.model(variant)
         self._fleet.assign(place, variant)
         avoid = self._placement.to_avoid(variant)
-        self._submit(place, Load(variant, model.spec, self._plan.engine, model.resources, avoid))
+        spec = self._settings.commits.pinned(model.spec)
+        self._submit(place, Load(variant, spec, self._plan.engine, model.resources, avoid))
 
     def _submit(self, place: WorkerSlot, task: Task) -> None:
-        self._fleet.start(place)
+        self._fleet.start(place, "load" if isinstance(task, Load) else "extract" if isinstance(task, Extract) else "generate")
+        self._settings.tell(Submitted(place.name, place.task, item_ids(task)))
         self._pool.submit(place.name, task)
 
     # ---- taking in ---------------------------------------------------------------------------------------------
 
     def _take_in(self, timeout: float) -> bool:
         with self._settings.waiting():
-            event = self._pool.next_event(timeout)
+            event = self._intake.next(timeout)
         if event is None:
             return False
+        if isinstance(event, Loaded):
+            self._settings.commits.learn(self._plan.model(self._board.slots[event.worker].variant or "").spec, event.info)
         freed = self._outcomes.handle(event)
         if freed is not None:
             self._freed.append(freed)
         return True
 
     def _take_in_what_has_arrived(self) -> None:
-        while (event := self._pool.next_event(0)) is not None:
+        while (event := self._intake.next(0)) is not None:
             self._outcomes.handle(event)
 
     def _stop_when_hopeless(self) -> None:

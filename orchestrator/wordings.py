@@ -7,9 +7,12 @@ no tokenizer): a version that dropped a system prompt or wrote today's date, or 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
+from orchestrator.cells import variant_id
+from orchestrator.news import CellStored, ModelLoaded, News, Noted, Tell
 from orchestrator.results.rows import CellRow
+from orchestrator.results.store import Store, UnreadableFileError
 
 SHOWN = 10
 
@@ -24,25 +27,41 @@ def mixed_wordings(rows: Iterable[CellRow]) -> list[str]:
 
 
 class Wordings:
-    """The digests that were seen, by model variant; ``before``: those of the cells that were there."""
+    """A listener that notes, once for each model, that a worker or a stored direction words its prompts otherwise than what else
+    is in ``store``; ``tell``: who is told."""
 
-    def __init__(self, before: Iterable[CellRow]) -> None:
+    def __init__(self, store: Store, tell: Tell) -> None:
+        self._store, self._tell = store, tell
         self._seen: dict[str, set[str]] = defaultdict(set)
         self._told: set[str] = set()
-        for row in before:
+        self._directions: set[str] = set()
+        for row in store.cell_rows():
             if row.template_sha256:
                 self._seen[row.variant].add(row.template_sha256)
 
-    def mixed(self, variant: str, record: Mapping[str, str]) -> frozenset[str]:
-        """The digests so far, once, when that of a worker's or a direction's ``record`` is not the only one; else none."""
-        digest = record.get("template_sha256")
+    def hear(self, news: News) -> None:
+        """A model was loaded, or a cell stored."""
+        match news:
+            case ModelLoaded():
+                self._compare(news.variant, news.info.template_sha256)
+            case CellStored() if news.cell.steering is not None and news.cell.steering.direction.id not in self._directions:
+                direction = news.cell.steering.direction
+                self._directions.add(direction.id)
+                self._compare(variant_id(direction.model), self._digest_of(direction.id))
+
+    def _compare(self, variant: str, digest: str | None) -> None:
         if not digest:
-            return frozenset()
+            return
         self._seen[variant].add(digest)
-        if len(self._seen[variant]) == 1 or variant in self._told:
-            return frozenset()
-        self._told.add(variant)
-        return frozenset(self._seen[variant])
+        if len(self._seen[variant]) > 1 and variant not in self._told:
+            self._told.add(variant)
+            self._tell(Noted(mixture(self._store.planned().named(variant), self._seen[variant])))
+
+    def _digest_of(self, direction_id: str) -> str | None:
+        try:
+            return self._store.kept_direction(direction_id).record.get("template_sha256")
+        except (FileNotFoundError, UnreadableFileError):
+            return None
 
 
 def mixture(name: str, digests: Iterable[str]) -> str:

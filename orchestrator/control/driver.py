@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Protocol, TypedDict
 
@@ -26,13 +26,14 @@ from orchestrator.control.heartbeat import (
 )
 from orchestrator.control.requests import ControlRequest, Requests
 from orchestrator.errors import InputError
-from orchestrator.logs import Doing, Journal, LogEntry, WatchedPool
+from orchestrator.logs import Journal, LogEntry
 from orchestrator.logs.journal import TRACEBACK_CHARACTERS
+from orchestrator.news import Noted, Tell, nobody
 from orchestrator.plan import Plan
 from orchestrator.progress import progress_of, time_left
 from orchestrator.redaction import redacted
 from orchestrator.results.folder import Folder
-from orchestrator.scheduling.board import Board
+from orchestrator.scheduling.board import Board, WorkerSlot
 
 POLL_SECONDS = 0.5
 """How often to look for requests."""
@@ -54,15 +55,6 @@ class Running(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Watched:
-    """What a driver tells of: its progress and its workers; and ``tell``, which says something to whoever watches it run."""
-
-    progress: Running
-    pool: WatchedPool
-    tell: Callable[[str], None]
-
-
 class Driver:
     """While entered, beats in ``driver.json`` and obeys the requests in ``folder``. Needs the folder's lock.
 
@@ -75,7 +67,8 @@ class Driver:
         self._requests = Requests(folder.requests)
         now, pid = time.time(), os.getpid()
         self._beat = Beat(pid, socket.gethostname(), now, now, "starting", sweep, process_started=process_start(pid))
-        self._watched: Watched | None = None
+        self._watched: Running | None = None
+        self._tell: Tell = nobody
         self._pause: ControlRequest | None = None
         self._cancelled: ControlRequest | None = None
         self._end: tuple[DriverState, str] | None = None
@@ -103,14 +96,13 @@ class Driver:
         self._write()
         self._journal.write(LogEntry("ended", ": ".join(filter(None, (state, why))), details=_trace(error)))
 
-    def watch(self, watched: Watched) -> None:
-        """From now on, tell of this."""
-        self._watched = watched
+    def watch(self, watched: Running, tell: Tell) -> None:
+        """From now on, tell of its progress and its workers; what is asked of the driver goes to ``tell`` too."""
+        self._watched, self._tell = watched, tell
 
     def uses(self) -> Mapping[str, Use]:
         """What each worker said last that it uses."""
-        doing = {} if self._watched is None else dict(self._watched.pool.doing)
-        return {worker: one.use for worker, one in doing.items() if one.use is not None}
+        return {one.name: one.use for one in self._slots() if one.use is not None}
 
     def paused(self) -> bool:
         """Whether nothing new may be handed out."""
@@ -161,12 +153,16 @@ class Driver:
 
     def _say(self, entry: LogEntry) -> None:
         self._journal.write(entry)
-        if self._watched is not None:
-            self._watched.tell(": ".join(filter(None, (entry.event, entry.text))))
+        self._tell(Noted(": ".join(filter(None, (entry.event, entry.text)))))
+
+    def _slots(self) -> list[WorkerSlot]:
+        """The workers that hold a model, or are about to."""
+        slots = () if self._watched is None else list(self._watched.board.slots.values())
+        return sorted((one for one in slots if one.variant is not None), key=lambda one: one.name)
 
     def _state(self) -> DriverState:
         if self._pause is not None:
-            return "pausing" if self._watched is not None and self._watched.pool.busy else "paused"
+            return "pausing" if any(one.busy for one in self._slots()) else "paused"
         return "starting" if self._watched is None else "running"
 
     def _findings(self) -> _Findings:
@@ -174,15 +170,14 @@ class Driver:
         found: _Findings = {"message": message, "retries": self._journal.retries, "memory": process_memory()}
         if self._watched is None:
             return found
-        plan, board, pool = self._watched.progress.plan, self._watched.progress.board, self._watched.pool
-        now = time.time()
+        plan, board, slots, now = self._watched.plan, self._watched.board, self._slots(), time.time()
         progress = [(model.variant, progress_of(board, model.variant, model.name)) for model in plan.models]
         return {
             **found,
-            "heard": pool.heard,
+            "heard": max((one.heard for one in slots if one.heard is not None), default=self._beat.heard),
             "seconds_left": time_left(plan, board),
             "rates": tuple(Rate(variant, one.tokens_per_second, one.seconds_left) for variant, one in progress),
-            "workers": tuple(_worker_now(name, doing, now) for name, doing in sorted(pool.doing.items())),
+            "workers": tuple(_worker_now(one, now) for one in slots),
         }
 
     def _write(self) -> None:
@@ -213,13 +208,13 @@ class _Findings(TypedDict, total=False):
     message: str
     retries: int
     memory: int
-    heard: float
+    heard: float | None
     seconds_left: float | None
     rates: tuple[Rate, ...]
     workers: tuple[WorkerNow, ...]
 
 
-def _worker_now(name: str, doing: Doing, now: float) -> WorkerNow:
-    left = list(doing.left)
-    next_item = left[0] if left else ""
-    return WorkerNow(name, doing.what, doing.variant, len(left), next_item, round(now - doing.since, 1), doing.where, doing.use)
+def _worker_now(slot: WorkerSlot, now: float) -> WorkerNow:
+    left, host = slot.left, "" if slot.info is None else slot.info.provenance.get("host", "")
+    seconds = round(now - slot.begun, 1)
+    return WorkerNow(slot.name, slot.task, slot.variant or "", len(left), left[0] if left else "", seconds, host, slot.use)

@@ -3,6 +3,5 @@
 from orchestrator.logs.copies import LogCopies
 from orchestrator.logs.entries import EntryReader, LogEntry
 from orchestrator.logs.journal import Journal
-from orchestrator.logs.watched_pool import Doing, WatchedPool
 
-__all__ = ["Doing", "EntryReader", "Journal", "LogCopies", "LogEntry", "WatchedPool"]
+__all__ = ["EntryReader", "Journal", "LogCopies", "LogEntry"]

@@ -7,15 +7,23 @@ import logging
 import os
 import threading
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from actors.types import CellResult, Failure, ModelInfo
-from orchestrator.cells import Cell
 from orchestrator.logs.entries import LogEntry, log_files
+from orchestrator.news import (
+    AttemptFailed,
+    CellStored,
+    DirectionStored,
+    ItemFailed,
+    ModelLoaded,
+    News,
+    Noted,
+    Submitted,
+    WorkerDied,
+    WorkerSaid,
+)
 from orchestrator.progress import label_shares
-from orchestrator.scoring import Label
 
 FILE_BYTES = 16 * 2**20
 FILES_KEPT = 8
@@ -28,7 +36,7 @@ LOGGER = "orchestrator"
 
 
 class Journal:
-    """Appends to the log in ``folder``; may be used by several threads. A listener of the recorder.
+    """Appends to the log in ``folder``; may be used by several threads. A listener.
 
     A disk that is full costs lines of the log, never a cell: what could not be written is counted and told once it can.
     ``fresh``: begin a new file, whatever room there is in the newest.
@@ -66,53 +74,41 @@ class Journal:
                 self._close()
                 self._lost += 1
 
-    # ---- of the pool -------------------------------------------------------------------------------------------
+    def hear(self, news: News) -> None:
+        """Write it down, as one entry or as two."""
+        match news:
+            case Submitted():
+                self._submitted(news)
+            case ModelLoaded():
+                self.write(_loaded(news))
+            case DirectionStored():
+                self.write(LogEntry("extracted", "", news.worker, news.direction_id))
+            case CellStored():
+                self.write(_done(news, self._failed_attempts.pop(news.cell.id, 0) + 1))
+            case AttemptFailed(failure):
+                self._failed_attempts[failure.item_id] += 1
+                trace = failure.traceback[-TRACEBACK_CHARACTERS:]
+                details = {"kind": failure.kind, "retryable": failure.retryable, "traceback": trace}
+                self.write(LogEntry("attempt failed", failure.message, failure.worker, failure.item_id, details=details))
+            case ItemFailed(failure):
+                self._failed_attempts.pop(failure.item_id, None)
+                details = {"kind": failure.kind, "attempt": failure.attempt}
+                self.write(LogEntry("failed", failure.message, failure.worker, failure.item_id, details=details))
+            case WorkerDied():
+                self._failed_attempts.update(news.items)
+                self.write(LogEntry("lost", news.message, news.worker, items=news.items))
+            case WorkerSaid(worker, remark):
+                details = {"level": remark.level, "source": remark.source, "logged": remark.seconds}
+                self.write(LogEntry("log", remark.text, worker, details=details))
+            case Noted():
+                self.write(LogEntry("note", news.text))
 
-    def submitted(self, worker: str, what: str, items: Sequence[str]) -> None:
-        """``worker`` was given a task: ``load``, ``extract`` or ``generate``."""
-        again = [item for item in items if self._failed_attempts[item]]
-        for item in again:
+    def _submitted(self, news: Submitted) -> None:
+        for item in (one for one in news.items if self._failed_attempts[one]):
             attempt = self._failed_attempts[item] + 1
-            self.write(LogEntry("retried", f"attempt {attempt}", worker, item, details={"attempt": attempt}))
-        self.retries += len(again)
-        self.write(LogEntry("submitted", what, worker, items=tuple(items)))
-
-    def attempt_failed(self, worker: str, failure: Failure) -> None:
-        """One item of a task failed."""
-        self._failed_attempts[failure.item_id] += 1
-        trace = failure.traceback[-TRACEBACK_CHARACTERS:]
-        details = {"kind": failure.kind, "retryable": failure.retryable, "traceback": trace}
-        self.write(LogEntry("attempt failed", failure.message, worker, failure.item_id, details=details))
-
-    def lost(self, worker: str, message: str, items: Sequence[str]) -> None:
-        """A worker died with what it was running."""
-        self._failed_attempts.update(items)
-        self.write(LogEntry("lost", message, worker, items=tuple(items)))
-
-    # ---- a listener of the recorder ----------------------------------------------------------------------------
-
-    def loaded(self, variant: str, worker: str, info: ModelInfo) -> None:
-        """A worker holds a model."""
-        where = {name: info.provenance[name] for name in ("host", "pid") if name in info.provenance}
-        details = {"seconds": round(info.load_seconds, 3), "slots": info.slots, "device": info.device, **where}
-        text = f"on {info.device}, {info.slots} slots"
-        self.write(LogEntry("loaded", text, worker, variant, details=details))
-
-    def cell_done(self, cell: Cell, result: CellResult, labels: Sequence[Label]) -> None:
-        """A cell and its labels are stored."""
-        attempt = self._failed_attempts.pop(cell.id, 0) + 1
-        details = {"seconds": round(result.seconds, 3), "new_tokens": result.new_tokens, "attempt": attempt}
-        self.write(LogEntry("done", label_shares(labels), result.provenance.get("worker", ""), cell.id, details=details))
-
-    def failed(self, failure: Failure) -> None:
-        """An item failed for good."""
-        self._failed_attempts.pop(failure.item_id, None)
-        details = {"kind": failure.kind, "attempt": failure.attempt}
-        self.write(LogEntry("failed", failure.message, failure.worker or "", failure.item_id, details=details))
-
-    def noted(self, text: str) -> None:
-        """Something a person should know."""
-        self.write(LogEntry("note", text))
+            self.write(LogEntry("retried", f"attempt {attempt}", news.worker, item, details={"attempt": attempt}))
+            self.retries += 1
+        self.write(LogEntry("submitted", news.what, news.worker, items=news.items))
 
     # ---- files -------------------------------------------------------------------------------------------------
 
@@ -150,6 +146,19 @@ class Journal:
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+
+
+def _loaded(news: ModelLoaded) -> LogEntry:
+    info = news.info
+    where = {name: info.provenance[name] for name in ("host", "pid") if name in info.provenance}
+    details = {"seconds": round(info.load_seconds, 3), "slots": info.slots, "device": info.device, **where}
+    return LogEntry("loaded", f"on {info.device}, {info.slots} slots", news.worker, news.variant, details=details)
+
+
+def _done(news: CellStored, attempt: int) -> LogEntry:
+    result = news.result
+    details = {"seconds": round(result.seconds, 3), "new_tokens": result.new_tokens, "attempt": attempt}
+    return LogEntry("done", label_shares(news.labels), result.provenance.get("worker", ""), news.cell.id, details=details)
 
 
 class _FromCode(logging.Handler):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Collection, Iterator, Mapping
 
 from actors.boundary import Outcome, Task, Worker, make_worker, perform
@@ -11,6 +12,9 @@ from actors.use import UseMeter
 from orchestrator.pool import Event, PoolOptions, TaskDone, as_event
 
 NAME = "local"
+
+PAUSE_SECONDS = 0.5
+"""How long to wait at once when there is no task: a driver that is paused does not spin."""
 
 
 class LocalPool:
@@ -46,8 +50,9 @@ class LocalPool:
         self._outcomes = perform(self._worker, task, self._meter)
 
     def next_event(self, timeout: float | None) -> Event | None:
-        """Compute the next outcome, however long it takes; with timeout 0 compute nothing."""
+        """Compute the next outcome, however long it takes; with timeout 0 compute nothing, and without a task wait a moment."""
         if self._outcomes is None or timeout == 0:
+            time.sleep(min(timeout or 0.0, PAUSE_SECONDS))
             return None
         outcomes, self._outcomes = self._outcomes, None  # an interrupt in here leaves no half-run task behind
         outcome = next(outcomes, None)

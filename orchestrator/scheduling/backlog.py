@@ -72,8 +72,6 @@ class Backlog:
     """Directions being extracted now that pending items of this variant may need."""
     wanted_elsewhere: int = 0
     """Directions not yet extracted from this variant that cells of other variants need."""
-    busy: Counter[str] = field(default_factory=Counter)
-    """Worker -> items of this variant that it runs."""
     _extractions: deque[Item] = field(default_factory=deque)
     _suspects: deque[Item] = field(default_factory=deque)
     _fresh: list[tuple[int, int, Item]] = field(default_factory=list)

@@ -6,7 +6,6 @@ ready when the direction that it needs is done. The board does no I/O.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -17,8 +16,9 @@ from orchestrator.scheduling.attempts import MAX_MACHINES, UPSTREAM, attempts_al
 from orchestrator.scheduling.backlog import Backlog, PieceSize
 from orchestrator.scheduling.items import Item, State, items_of
 from orchestrator.scheduling.ledger import Ledger
+from orchestrator.scheduling.slots import WorkerSlot
 
-__all__ = ["Board", "Item", "State"]
+__all__ = ["Board", "Item", "State", "WorkerSlot"]
 
 
 class Board:
@@ -26,7 +26,8 @@ class Board:
 
     def __init__(self, plan: Plan, done: Collection[str] = (), failures: Iterable[Failure] = ()) -> None:
         self._ledger = Ledger()
-        self._on: dict[str, dict[str, Item]] = defaultdict(dict)
+        self.slots: dict[str, WorkerSlot] = {}
+        """Every worker by its name: who runs what is written down here and nowhere else."""
         self.found_failed: Sequence[Failure] = self.grow(plan, done, failures)
         """Failures that follow from recorded ones, found when the board was made or last grew."""
 
@@ -76,7 +77,12 @@ class Board:
 
     def running_on(self, worker: str) -> list[Item]:
         """What ``worker`` is busy with, in the order in which it was handed out."""
-        return list(self._on.get(worker, {}).values())
+        return list(self.slots[worker].items.values()) if worker in self.slots else []
+
+    def workers(self, variant: str | None = None) -> int:
+        """How many workers run items of ``variant``; None: of any. May be asked by any thread."""
+        busy = [one.works_on for one in list(self.slots.values())]
+        return sum(one is not None and variant in (None, one) for one in busy)
 
     def failures(self) -> list[Failure]:
         """The failures of all items that failed for good; their tracebacks are in the results folder only."""
@@ -110,10 +116,10 @@ class Board:
 
     def start(self, items: Iterable[Item], worker: str) -> None:
         """``items`` are now with ``worker``; those that run already run twice from now on, and the first result counts."""
+        slot = self.slots.setdefault(worker, WorkerSlot(worker))
         for item in items:
             item.workers = (*item.workers, worker) if item.state is State.RUNNING else (worker,)
-            self._on[worker][item.id] = item
-            self.backlog(item.variant).busy[worker] += 1
+            slot.items[item.id] = item
             self._ledger.move(item, State.RUNNING)
 
     def finish(self, item_id: str, result: CellResult | None = None) -> None:
@@ -176,11 +182,8 @@ class Board:
             self._drop(item, worker)
 
     def _drop(self, item: Item, worker: str) -> None:
-        if self._on[worker].pop(item.id, None) is not None:
-            busy = self.backlog(item.variant).busy
-            busy[worker] -= 1
-            if not busy[worker]:
-                del busy[worker]
+        if worker in self.slots:
+            self.slots[worker].items.pop(item.id, None)
 
     def _try_again(self, item: Item, failure: Failure) -> list[Failure]:
         """The item waits for another attempt, unless its direction has failed meanwhile."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
 
 from actors.types import ModelInfo, Resources
 from orchestrator.scheduling.attempts import MAX_ATTEMPTS
+from orchestrator.scheduling.slots import Task, WorkerSlot
+
+__all__ = ["Fleet", "WorkerSlot", "room_for", "takes_room_of"]
 
 LOAD_PATIENCE_SECONDS = 300.0
 """A model that has been loading for longer (a worker that waits for a machine) no longer keeps others from loading it."""
@@ -17,31 +20,15 @@ CROWDED_SECONDS = 60.0
 """For so long no other worker is started for a kind of model after one found no room."""
 
 
-@dataclass(eq=False)
-class WorkerSlot:
-    """One worker. ``variant``: the model that it holds (then ``info`` is there) or loads. ``since``: when its task began, or
-    last gave a result. ``barred``: variants that it could not load."""
-
-    name: str
-    variant: str | None = None
-    info: ModelInfo | None = None
-    busy: bool = False
-    since: float = 0.0
-    barred: set[str] = field(default_factory=set)
-
-    @property
-    def loading(self) -> bool:
-        """It has no model yet but is about to."""
-        return self.variant is not None and self.info is None
-
-
 class Fleet:
-    """All workers, with indices by model and by idleness. ``resources``: what a variant's model needs; ``clock``: seconds."""
+    """The workers of ``slots`` by model and by idleness. ``resources``: what a variant's model needs; ``clock``: seconds."""
 
-    def __init__(self, resources: Callable[[str], Resources], clock: Callable[[], float]) -> None:
-        self.places: dict[str, WorkerSlot] = {}
+    def __init__(
+        self, slots: dict[str, WorkerSlot], resources: Callable[[str], Resources], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.places = slots
         self._resources, self._clock = resources, clock
-        self._idle: dict[str, WorkerSlot] = {}
+        self._idle = {name: slot for name, slot in slots.items() if not slot.busy}
         self._of: dict[str, dict[str, WorkerSlot]] = defaultdict(dict)
         self._loading: dict[str, dict[str, WorkerSlot]] = defaultdict(dict)
         self._taken: Counter[Resources] = Counter()
@@ -94,6 +81,7 @@ class Fleet:
             self._loading[place.variant].pop(place.name, None)
             self._taken[self._resources(place.variant)] -= 1
         place.variant, place.info = variant, None
+        place.use = None if variant is None else place.use
         if variant is not None:
             self._of[variant][place.name] = place
             self._loading[variant][place.name] = place
@@ -108,14 +96,14 @@ class Fleet:
             del self._failed_loads[place.variant]
             self._lost_machines.pop(place.variant, None)
 
-    def start(self, place: WorkerSlot) -> None:
+    def start(self, place: WorkerSlot, task: Task) -> None:
         """``place`` has a task."""
-        place.busy, place.since = True, self._clock()
+        place.task, place.begun, place.since = task, time.time(), self._clock()
         self._idle.pop(place.name, None)
 
     def free(self, place: WorkerSlot) -> None:
         """``place`` has none."""
-        place.busy = False
+        place.task, place.begun = "idle", time.time()
         self._idle[place.name] = place
 
     def count_failed_load(self, place: WorkerSlot, variant: str) -> int:

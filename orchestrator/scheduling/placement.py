@@ -90,7 +90,7 @@ class Placement:
         """Whether ``place`` is so slow that the others will have done what is ready sooner than it would do its piece."""
         variant, slowness = place.variant or "", self._pace.slowness(place.name)
         backlog = self._board.backlog(variant)
-        others_run = any(worker != place.name for worker in backlog.busy)
+        others_run = any(other is not place and other.items for other in self._fleet.with_model(variant))
         if slowness < CLEARLY_SLOW or not others_run:
             return False
         size, ready = self.size_for(place), backlog.ready

@@ -33,7 +33,7 @@ class Stragglers:
 
     def items_for(self, place: WorkerSlot) -> Sequence[Item]:
         """What ``place``, idle with its model, should run although another worker has it; mostly nothing."""
-        if place.variant is None or place.info is None or not self._board.backlog(place.variant).busy:
+        if place.variant is None or place.info is None:
             return ()
         others = [other for other in self._fleet.with_model(place.variant) if self._only_there(other)]
         last = max(others, key=self._seconds_left, default=None)

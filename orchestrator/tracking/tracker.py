@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from actors.types import CellResult, Failure, ModelInfo
-from orchestrator.cells import Cell, content_id
-from orchestrator.recorder import Listener
+from orchestrator.cells import content_id
+from orchestrator.news import Listener, News
 from orchestrator.results.store import Store
-from orchestrator.scoring import Label
 
 
 class Tracker(Listener, Protocol):
@@ -25,16 +23,7 @@ class Tracker(Listener, Protocol):
 class NullTracker:
     """Tracks nothing."""
 
-    def loaded(self, variant: str, worker: str, info: ModelInfo) -> None:
-        """Nothing."""
-
-    def cell_done(self, cell: Cell, result: CellResult, labels: Sequence[Label]) -> None:
-        """Nothing."""
-
-    def failed(self, failure: Failure) -> None:
-        """Nothing."""
-
-    def noted(self, text: str) -> None:
+    def hear(self, news: News) -> None:
         """Nothing."""
 
     def finish(self, totals: Mapping[str, float], results: Store | None = None) -> None:

@@ -6,14 +6,12 @@ import logging
 import shlex
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
-from actors.types import CellResult, Failure, ModelInfo
-from orchestrator.cells import Cell
 from orchestrator.errors import InputError
+from orchestrator.news import CellStored, ItemFailed, ModelLoaded, News
 from orchestrator.redaction import redacted
 from orchestrator.results.store import Store, UnreadableFileError
-from orchestrator.scoring import Label
 from orchestrator.tracking import offline_run
 from orchestrator.tracking.offline_run import STEP, OfflineRun, Target
 from orchestrator.tracking.points import Value, axes, metrics
@@ -49,22 +47,21 @@ class WandbTracker(NullTracker):
         self._target = Target(disabled=True, server=None)
         self._begin()
 
-    def loaded(self, variant: str, worker: str, info: ModelInfo) -> None:
-        """How long the load took and on what."""
-        self._write(lambda run: run.summarize({f"load_seconds/{variant}": info.load_seconds, f"device/{variant}": info.device}))
-
-    def cell_done(self, cell: Cell, result: CellResult, labels: Sequence[Label]) -> None:
-        """A point per cell, from time to time with the live rates."""
-        self._cell_number += 1
-        point = {STEP: self._cell_number, **axes(cell), **metrics(result, labels), **self._rates_now()}
-        step = 2 * self._cell_number
-        self._write(lambda run: run.log(point, step))
-
-    def failed(self, failure: Failure) -> None:
-        """The number of failures, by kind."""
-        self._failures[failure.kind] += 1
-        counts = {f"failures/{kind}": count for kind, count in self._failures.items()}
-        self._write(lambda run: run.summarize({"failures": self._failures.total(), **counts}))
+    def hear(self, news: News) -> None:
+        """How long a load took and on what; a point per cell, from time to time with the live rates; failures, by kind."""
+        match news:
+            case ModelLoaded(variant, _, info):
+                loaded = {f"load_seconds/{variant}": info.load_seconds, f"device/{variant}": info.device}
+                self._write(lambda run: run.summarize(loaded))
+            case CellStored(cell, result, labels):
+                self._cell_number += 1
+                point = {STEP: self._cell_number, **axes(cell), **metrics(result, labels), **self._rates_now()}
+                step = 2 * self._cell_number
+                self._write(lambda run: run.log(point, step))
+            case ItemFailed():
+                self._failures[news.failure.kind] += 1
+                counts = {f"failures/{kind}": count for kind, count in self._failures.items()}
+                self._write(lambda run: run.summarize({"failures": self._failures.total(), **counts}))
 
     def finish(self, totals: Mapping[str, float], results: Store | None = None) -> None:
         """Write totals, tables and the report, close the run, and wait a bounded time for the rest of the upload."""

@@ -65,7 +65,7 @@ def scheduled(pool: EventfulPool, *sweep: Sequence[Cell], resources: dict[str, R
     """Run these cells by the pool's clock."""
     plan = plan_of(*(cell for cells in sweep for cell in cells), resources=resources)
     notebook = Notebook()
-    Scheduler(plan, Board(plan), pool, notebook, Settings(clock=lambda: pool.now)).run()
+    Scheduler(plan, Board(plan), pool, notebook, Settings(clock=lambda: pool.now, tell=notebook.hear)).run()
     return notebook
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from actors.types import CellResult, Failure, FiredCheck, ModelInfo
 from orchestrator.cells import variant_id
+from orchestrator.news import CellStored, ItemFailed, ModelLoaded
 from orchestrator.progress import Bars, Lines, Quiet, cell_name, duration, label_shares, make_display, progress_of
 from orchestrator.scheduling.board import Board
 from orchestrator.scoring import Label
@@ -80,7 +81,7 @@ def test_lines_are_few_and_without_control_characters() -> None:
     where, board = console(), board_after(2)
     lines = Lines(PLAN, board, where, clock=lambda: next(ticks))
     for _ in range(3):
-        lines.cell_done(cell(15, 8.0), result(CELLS[0].id), LABELS)
+        lines.hear(CellStored(cell(15, 8.0), result(CELLS[0].id), LABELS))
     told = shown(where).splitlines()
     assert len(told) == 2, "the second came half a second after the first"
     assert told[0].startswith("[   1 s] 2/5 cells, 20 tokens/s, about 15 s left | smollm2 refusal layer 15 x8: 70 % success")
@@ -90,15 +91,15 @@ def test_lines_are_few_and_without_control_characters() -> None:
 def test_the_last_cell_always_gets_its_line() -> None:
     where, board = console(), board_after(5)
     lines = Lines(PLAN, board, where, clock=lambda: 0.0)
-    lines.cell_done(CELLS[0], result(CELLS[0].id), LABELS)
-    lines.cell_done(CELLS[1], result(CELLS[1].id), LABELS)
+    lines.hear(CellStored(CELLS[0], result(CELLS[0].id), LABELS))
+    lines.hear(CellStored(CELLS[1], result(CELLS[1].id), LABELS))
     assert shown(where).count("5/5 cells") == 2
 
 
 def test_failures_are_told_with_the_cell_and_cannot_drive_the_terminal() -> None:
     where, board = console(), board_after(0, failed=1)
     lines = Lines(PLAN, board, where, clock=lambda: 0.0)
-    lines.failed(Failure(CELLS[1].id, "job", "bad \x1b[31m[red]layer[/red]\nsecond line", ""))
+    lines.hear(ItemFailed(Failure(CELLS[1].id, "job", "bad \x1b[31m[red]layer[/red]\nsecond line", "")))
     told = shown(where)
     assert "failed: smollm2 refusal layer 12 x2: job: bad  [31m[red]layer[/red]" in told
     assert "\x1b" not in told
@@ -108,8 +109,8 @@ def test_failures_are_told_with_the_cell_and_cannot_drive_the_terminal() -> None
 def test_bars_show_every_model_and_end_full() -> None:
     where, board = console(terminal=True), board_after(4, failed=1)
     with Bars(PLAN, board, where) as bars:
-        bars.loaded(VARIANT, "w1", ModelInfo(30, 4, "llama", "float32", "cpu", 32, 2.0, "t"))
-        bars.cell_done(CELLS[0], result(CELLS[0].id), LABELS)
+        bars.hear(ModelLoaded(VARIANT, "w1", ModelInfo(30, 4, "llama", "float32", "cpu", 32, 2.0, "t")))
+        bars.hear(CellStored(CELLS[0], result(CELLS[0].id), LABELS))
     told = shown(where)
     assert "smollm2" in told
     assert "5/5" in told
@@ -137,7 +138,7 @@ def test_bars_move_no_faster_than_they_are_shown() -> None:
     with bars:
         for number in range(1000):
             now = number / 100
-            bars.cell_done(CELLS[0], result(CELLS[0].id), LABELS)
+            bars.hear(CellStored(CELLS[0], result(CELLS[0].id), LABELS))
         board.finish(CELLS[0].id, result(CELLS[0].id))
     assert 50 < counted.draws <= 103, "ten seconds, ten times a second, the beginning and the end"
     assert "1/5" in shown(where), "the end is never left out"

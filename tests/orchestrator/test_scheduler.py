@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,13 +19,13 @@ from actors.types import (
     EngineOptions,
     Failure,
     FiredCheck,
-    ModelInfo,
     ModelSpec,
     Prompt,
     Resources,
 )
 from orchestrator.cells import Cell, CellLabels, DirectionSpec, SteeringSpec, variant_id
 from orchestrator.models.files import ModelShape
+from orchestrator.news import ModelLoaded, News, Noted
 from orchestrator.plan import Plan, PlannedModel
 from orchestrator.planning.estimate import Estimate
 from orchestrator.pool import Event, TaskDone, WorkerLost, as_event
@@ -32,6 +34,7 @@ from orchestrator.scheduling import placement
 from orchestrator.scheduling.attempts import MaxFailures
 from orchestrator.scheduling.backlog import Amount
 from orchestrator.scheduling.board import Board, State
+from orchestrator.scoring import Label
 from tests.fakes import D_MODEL, N_LAYERS, SLOTS, FakeWorker
 
 
@@ -103,15 +106,21 @@ class FakePool:
 
 @dataclass
 class Notebook:
-    """A recorder that keeps everything in memory, in order."""
+    """Records and listener that keep everything in memory, in order."""
+
+    threads = 0
 
     directions: dict[str, DirectionSet] = field(default_factory=dict)
     cells: dict[str, tuple[CellResult, int]] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def loaded(self, variant: str, worker: str, info: ModelInfo) -> None:
-        self.notes.append(f"{variant} on {worker}")
+    def hear(self, news: News) -> None:
+        match news:
+            case Noted(text):
+                self.notes.append(text)
+            case ModelLoaded(variant, worker, _):
+                self.notes.append(f"{variant} on {worker}")
 
     def direction(self, spec: DirectionSpec, found: DirectionSet) -> None:
         assert spec.id not in self.directions
@@ -120,16 +129,17 @@ class Notebook:
     def read_direction(self, direction_id: str) -> DirectionSet | None:
         return self.directions.get(direction_id)
 
-    def cell(self, cell: Cell, result: CellResult, attempt: int) -> None:
+    def begin(self, cell: Cell, result: CellResult, attempt: int) -> Future[Any]:
+        raise AssertionError("without threads nothing is begun")
+
+    def cell(self, cell: Cell, result: CellResult, attempt: int) -> Sequence[Label]:
         assert cell.id not in self.cells, "a cell must be written once"
         assert result.cell_id == cell.id
         self.cells[cell.id] = (result, attempt)
+        return ()
 
     def failure(self, failure: Failure) -> None:
         self.failures[failure.item_id] = failure
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 def model(name: str) -> ModelSpec:
@@ -174,7 +184,7 @@ def run(plan: Plan, pool: FakePool, notebook: Notebook | None = None, **settings
     """Run the plan with whatever the notebook already holds."""
     kept = notebook or Notebook()
     board = Board(plan, {*kept.directions, *kept.cells}, list(kept.failures.values()))
-    Scheduler(plan, board, pool, kept, Settings(MaxFailures(settings.get("max_failures")))).run()
+    Scheduler(plan, board, pool, kept, Settings(MaxFailures(settings.get("max_failures")), tell=kept.hear)).run()
     return kept, board
 
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actors.types import CellResult, DirectionSet, Failure, ModelInfo
+from actors.types import CellResult, DirectionSet, Failure
 from benchmarks.simulation_cluster import Cluster, Fate, SimulatedPool
 from benchmarks.simulation_workload import SIZES, Workload, make_workload
 from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.pool import Event
 from orchestrator.scheduler import Scheduler, Settings
 from orchestrator.scheduling.board import Board, State
+from orchestrator.scoring import Label
 
 KINDS = ("A100-80G", "L40S")
 LONG_ENOUGH = 2e5
@@ -38,16 +41,14 @@ class Watched(SimulatedPool):
 
 @dataclass
 class Notebook:
-    """A recorder that keeps what a results folder would, and sees what is written twice."""
+    """Records that keep what a results folder would, and see what is written twice."""
 
     workload: Workload
     written: Counter[str] = field(default_factory=Counter)
     attempts: dict[str, int] = field(default_factory=dict)
     failed: Counter[str] = field(default_factory=Counter)
     failures: dict[str, Failure] = field(default_factory=dict)
-
-    def loaded(self, variant: str, worker: str, info: ModelInfo) -> None:
-        pass
+    threads: int = 0
 
     def direction(self, spec: DirectionSpec, found: DirectionSet) -> None:
         self.written[spec.id] += 1
@@ -55,17 +56,18 @@ class Notebook:
     def read_direction(self, direction_id: str) -> DirectionSet | None:
         return self.workload.directions[direction_id] if self.written[direction_id] else None
 
-    def cell(self, cell: Cell, result: CellResult, attempt: int) -> None:
+    def begin(self, cell: Cell, result: CellResult, attempt: int) -> Future[Any]:
+        raise AssertionError("without threads nothing is begun")
+
+    def cell(self, cell: Cell, result: CellResult, attempt: int) -> Sequence[Label]:
         assert result.cell_id == cell.id
         self.written[cell.id] += 1
         self.attempts[cell.id] = attempt
+        return ()
 
     def failure(self, failure: Failure) -> None:
         self.failed[failure.item_id] += 1
         self.failures[failure.item_id] = failure
-
-    def note(self, text: str) -> None:
-        pass
 
 
 @st.composite

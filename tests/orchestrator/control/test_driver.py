@@ -12,18 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from actors.boundary import Generate
-from actors.types import Decoding, GenerationJob, Prompt
+from actors.types import ModelInfo, Resources
 from orchestrator.control import driver as module
-from orchestrator.control.driver import Driver, Watched
+from orchestrator.control.driver import Driver
 from orchestrator.control.heartbeat import Beat, condition, read_beat
 from orchestrator.control.requests import Requests
-from orchestrator.logs import EntryReader, Journal, WatchedPool
+from orchestrator.logs import EntryReader, Journal
+from orchestrator.news import News, Noted
 from orchestrator.plan import Plan
-from orchestrator.pool import PoolOptions
-from orchestrator.pool.local import LocalPool
 from orchestrator.results.folder import Folder
 from orchestrator.scheduling.board import Board
+from orchestrator.scheduling.fleet import Fleet
 from orchestrator.storage import StoredFile
 from tests.orchestrator.samples import grid, plan_of
 
@@ -35,7 +34,7 @@ class Scene:
     folder: Folder
     driver: Driver
     cancelled: threading.Event
-    told: list[str]
+    told: list[News]
 
     def beat(self) -> Beat:
         found = read_beat(self.folder.driver)
@@ -73,11 +72,11 @@ class Progress:
     board: Board
 
 
-def watched(scene: Scene) -> WatchedPool:
+def watched(scene: Scene) -> Board:
     plan = plan_of(grid())
-    pool = WatchedPool(LocalPool(PoolOptions(worker="tests.fakes:FakeWorker")), Journal(scene.folder.logs), scene.told.append)
-    scene.driver.watch(Watched(Progress(plan, Board(plan)), pool, scene.told.append))
-    return pool
+    board = Board(plan)
+    scene.driver.watch(Progress(plan, board), scene.told.append)
+    return board
 
 
 def test_it_beats_from_the_start_to_the_end(tmp_path: Path) -> None:
@@ -95,22 +94,32 @@ def test_it_beats_from_the_start_to_the_end(tmp_path: Path) -> None:
 
 def test_pause_waits_for_what_runs_and_resume_goes_on(tmp_path: Path) -> None:
     with driving(tmp_path) as scene:
-        pool = watched(scene)
-        pool.submit("local", Generate((GenerationJob("cell-a", (Prompt("p", "hello"),), Decoding(8), None),)))
+        board = watched(scene)
+        cell = board[grid()[0].id]
+        fleet = Fleet(board.slots, lambda variant: Resources())
+        fleet.meet(["local"])
+        (slot,) = fleet.idle()
+        fleet.assign(slot, cell.variant)
+        fleet.loaded(slot, ModelInfo(8, 4, "fake", "float32", "cpu", 4, 5.0, "template", {"host": "node-1"}))
+        board.start([cell], "local")
+        fleet.start(slot, "generate")
         requests = Requests(scene.folder.requests)
         requests.ask("pause")
         pausing = scene.until(lambda beat: beat.state == "pausing")
         assert scene.driver.paused()
-        assert [(one.worker, one.does, one.item, one.items) for one in pausing.workers] == [("local", "generate", "cell-a", 1)]
+        (now,) = pausing.workers
+        assert (now.worker, now.does, now.model, now.item, now.items) == ("local", "generate", cell.variant, cell.id, 1)
+        assert now.host == "node-1"
         assert "pause asked by" in pausing.message
-        while pool.busy:
-            pool.next_event(1)
+        board.finish(cell.id)
+        fleet.free(slot)
         scene.until(lambda beat: beat.state == "paused")
         requests.withdraw("pause")
         scene.until(lambda beat: beat.state == "running")
         assert not scene.driver.paused()
     assert [event for event in scene.events() if event in ("paused", "resumed")] == ["paused", "resumed"]
-    assert scene.told[0].startswith("paused: pause asked by")
+    assert isinstance(scene.told[0], Noted)
+    assert scene.told[0].text.startswith("paused: pause asked by")
 
 
 def test_cancel_is_obeyed_once_and_its_file_is_gone_at_the_end(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from orchestrator.control.history import entries_of, history_json, history_lines
 from orchestrator.errors import InputError
 from orchestrator.logs import Journal, LogEntry
 from orchestrator.logs.showing import Feed
+from orchestrator.news import AttemptFailed, CellStored, ItemFailed, ModelLoaded, Noted, Submitted, WorkerDied
 from orchestrator.results.folder import Folder
 from orchestrator.results.store import Store
 from tests.orchestrator.samples import filled, grid, labels_of, plan_of, result_of
@@ -22,18 +23,18 @@ ONE, OTHER = CELLS[1], CELLS[2]
 
 def happened(journal: Journal) -> None:
     """A load, a piece of two cells whose worker warns and dies, and another attempt elsewhere, with a failure and a success."""
-    journal.loaded("model-a", "w1", ModelInfo(30, 4, "llama", "float32", "cpu", 32, 2.0, "t", {"host": "node-1"}))
+    journal.hear(ModelLoaded("model-a", "w1", ModelInfo(30, 4, "llama", "float32", "cpu", 32, 2.0, "t", {"host": "node-1"})))
     journal.write(LogEntry("log", "not of this piece", "w1"))
-    journal.submitted("w1", "generate", [ONE.id, OTHER.id])
+    journal.hear(Submitted("w1", "generate", (ONE.id, OTHER.id)))
     journal.write(LogEntry("log", "out of memory: going on with 16 slots", "w1", details={"level": "WARNING"}))
     journal.write(LogEntry("log", "of another worker", "w2"))
-    journal.lost("w1", "killed", [ONE.id, OTHER.id])
+    journal.hear(WorkerDied("w1", "killed", (ONE.id, OTHER.id)))
     journal.write(LogEntry("log", "after its death", "w1"))
-    journal.submitted("w2", "generate", [ONE.id])
-    journal.submitted("w3", "generate", [OTHER.id])
-    journal.attempt_failed("w3", Failure(OTHER.id, "job", "no such layer", "Traceback\n  line 1"))
-    journal.failed(Failure(OTHER.id, "job", "no such layer", "Traceback\n  line 1", attempt=2, worker="w3"))
-    journal.cell_done(ONE, result_of(ONE), labels_of(ONE))
+    journal.hear(Submitted("w2", "generate", (ONE.id,)))
+    journal.hear(Submitted("w3", "generate", (OTHER.id,)))
+    journal.hear(AttemptFailed(Failure(OTHER.id, "job", "no such layer", "Traceback\n  line 1", worker="w3")))
+    journal.hear(ItemFailed(Failure(OTHER.id, "job", "no such layer", "Traceback\n  line 1", attempt=2, worker="w3")))
+    journal.hear(CellStored(ONE, result_of(ONE), labels_of(ONE)))
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def test_the_feed_gives_the_last_and_then_what_is_new(root: Path) -> None:
     assert [entry["event"] for entry in last] == ["failed", "done"]
     assert list(feed.more()) == []
     with Journal(Folder(root).logs) as journal:
-        journal.noted("something new")
+        journal.hear(Noted("something new"))
     assert [json.loads(line)["text"] for line in feed.more()] == ["something new"]
 
 

@@ -14,7 +14,7 @@ from actors.types import Failure, FiredCheck, ModelInfo
 from orchestrator.logs import EntryReader, Journal, LogEntry
 from orchestrator.logs import journal as module
 from orchestrator.logs.entries import parse
-from orchestrator.scoring import Label
+from orchestrator.news import AttemptFailed, CellStored, ModelLoaded, Noted, Submitted, WorkerDied
 from tests.orchestrator.samples import cell, labels_of, result_of
 
 
@@ -112,13 +112,13 @@ def test_a_full_disk_costs_lines_and_says_so(journal: Journal, monkeypatch: pyte
 
 def test_attempts_and_retries_of_a_cell(journal: Journal) -> None:
     one = cell(15, 8.0)
-    journal.submitted("w1", "generate", [one.id, "cell-other"])
-    journal.attempt_failed("w1", Failure(one.id, "out_of_memory", "no room", "trace\n" * 2_000, retryable=True))
-    journal.submitted("w2", "generate", [one.id])
-    journal.lost("w2", "killed", [one.id])
-    journal.submitted("w1", "generate", [one.id])
-    journal.cell_done(one, result_of(one), labels_of(one, refusals=7))
-    journal.submitted("w1", "generate", [one.id])
+    journal.hear(Submitted("w1", "generate", (one.id, "cell-other")))
+    journal.hear(AttemptFailed(Failure(one.id, "out_of_memory", "no room", "trace\n" * 2_000, retryable=True, worker="w1")))
+    journal.hear(Submitted("w2", "generate", (one.id,)))
+    journal.hear(WorkerDied("w2", "killed", (one.id,)))
+    journal.hear(Submitted("w1", "generate", (one.id,)))
+    journal.hear(CellStored(one, result_of(one), labels_of(one, refusals=7)))
+    journal.hear(Submitted("w1", "generate", (one.id,)))
     found = [(entry.event, entry.details.get("attempt")) for entry in events(journal) if entry.event != "submitted"]
     assert found == [("attempt failed", None), ("retried", 2), ("lost", None), ("retried", 3), ("done", 3)]
     assert journal.retries == 2
@@ -130,7 +130,7 @@ def test_attempts_and_retries_of_a_cell(journal: Journal) -> None:
 
 def test_loads_say_where(journal: Journal) -> None:
     where = {"host": "node-7", "pid": "12", "torch": "2.13"}
-    journal.loaded("model-a", "w1", ModelInfo(30, 4, "llama", "float32", "cuda:0", 32, 2.0, "t", where))
+    journal.hear(ModelLoaded("model-a", "w1", ModelInfo(30, 4, "llama", "float32", "cuda:0", 32, 2.0, "t", where)))
     (entry,) = events(journal)
     assert (entry.item, entry.details) == (
         "model-a",
@@ -150,8 +150,8 @@ def test_what_the_driver_itself_logs_is_kept_and_still_shown(
 def test_no_secret_is_written(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "the-key-of-somebody")
     trace = "Traceback: the-key-of-somebody hf_AbCdEfGhIj0123456789"
-    journal.attempt_failed("w1", Failure("cell-a", "job", "refused: the-key-of-somebody", trace))
-    journal.noted("the-key-of-somebody")
+    journal.hear(AttemptFailed(Failure("cell-a", "job", "refused: the-key-of-somebody", trace, worker="w1")))
+    journal.hear(Noted("the-key-of-somebody"))
     text = (journal.folder / "events-000001.jsonl").read_text()
     assert "the-key-of-somebody" not in text
     assert "hf_AbCdEfGhIj0123456789" not in text
@@ -161,6 +161,6 @@ def test_no_secret_is_written(journal: Journal, monkeypatch: pytest.MonkeyPatch)
 def test_unlabelled_and_unfired_cells_are_told_too(journal: Journal) -> None:
     one = cell(None)
     result = result_of(one)
-    journal.cell_done(one, result, list[Label]())
+    journal.hear(CellStored(one, result, ()))
     assert result.fired == FiredCheck(None)
     assert events(journal)[0].item == one.id

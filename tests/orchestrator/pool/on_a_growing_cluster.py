@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 
 from orchestrator.pool import PoolOptions
-from orchestrator.scheduler import Scheduler
+from orchestrator.scheduler import Scheduler, Settings
 from orchestrator.scheduling.board import Board
 from tests.orchestrator.test_scheduler import Notebook, cells_of, model, plan_of
 
@@ -159,7 +159,7 @@ def seen_on_the_way() -> dict[str, object]:
         watcher.start()
         notebook = Notebook()
         started = time.monotonic()
-        Scheduler(plan, Board(plan), pool, notebook).run()
+        Scheduler(plan, Board(plan), pool, notebook, Settings(tell=notebook.hear)).run()
         seen["seconds"] = time.monotonic() - started
         over.set()
         watcher.join()

@@ -100,7 +100,7 @@ def test_whoever_steers_and_whoever_stores_share_one_copy(tmp_path: Path, monkey
     spec = plan.directions[0]
     store.write_plan(plan)
     store.write_direction(spec, sample_set())
-    with Recorder(store, Scoring(CLASSIFIERS["text"]), ()) as recorder:
+    with Recorder(store, Scoring(CLASSIFIERS["text"])) as recorder:
         for one in cells:
             recorder.read_direction(spec.id)
             recorder.cell(one, result_of(one), 1)

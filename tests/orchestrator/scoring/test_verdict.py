@@ -126,7 +126,7 @@ def test_from_the_sweep_to_the_tables_and_scored_anew_from_the_folder_alone(tmp_
         store.write_plan(plan)
         for spec in plan.directions:
             store.write_direction(spec, direction_set())
-        with Recorder(store, scoring_of(plan.classifier, plan.scorers), ()) as recorder:
+        with Recorder(store, scoring_of(plan.classifier, plan.scorers)) as recorder:
             for cell in plan.cells:
                 recorder.cell(cell, result_of(cell, lambda prompt: texts[prompt.id]), 1)
         store.compact()

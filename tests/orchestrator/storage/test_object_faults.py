@@ -255,7 +255,7 @@ def test_who_is_in_a_hurry_waits_for_nobody(behind: S3Url, faults: Faults, monke
 def test_a_cell_is_stored_by_two_requests(behind: S3Url, faults: Faults) -> None:
     store = Store(behind)
     prepare(behind, "responses")
-    with store.lock(), Recorder(store, Scoring(CLASSIFIERS["text"]), ()) as recorder:
+    with store.lock(), Recorder(store, Scoring(CLASSIFIERS["text"])) as recorder:
         faults.seen.clear()
         recorder.cell(NEW, result_of(NEW), 1)
         asked = [(method, path.split("?")[0].rsplit("/", 2)[-2]) for method, path in faults.seen if "/.lock/" not in path]

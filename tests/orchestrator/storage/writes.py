@@ -67,7 +67,7 @@ TOGETHER = tuple(cell(layer, 3.0) for layer in (21, 22, 23))
 
 def write_together(store: Store) -> None:
     """As a run does it: every cell by a thread of its own, its labels after its responses."""
-    with Recorder(store, Scoring(CLASSIFIERS["text"]), (), len(TOGETHER)) as recorder:
+    with Recorder(store, Scoring(CLASSIFIERS["text"]), len(TOGETHER)) as recorder:
         for one in TOGETHER:
             if one.id not in store.done_cells():
                 recorder.begin(one, result_of(one), 1)

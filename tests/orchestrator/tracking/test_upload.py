@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from orchestrator.news import CellStored
 from orchestrator.results.store import Store
 from orchestrator.tracking import RunIdentity, WandbTracker, upload
 from orchestrator.tracking.upload import answers
@@ -51,7 +52,7 @@ def track(tmp_path: Path, cells_before: int = 0, before_finish: Callable[[], obj
     store.compact()
     tracker = WandbTracker(identity(tmp_path, cells_before))
     for cell in CELLS:
-        tracker.cell_done(cell, samples.result_of(cell), samples.labels_of(cell))
+        tracker.hear(CellStored(cell, samples.result_of(cell), samples.labels_of(cell)))
     before_finish()
     tracker.finish({"cells_done": len(CELLS)}, store)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from actors.types import Failure
+from orchestrator.news import CellStored, ItemFailed, Noted
 from orchestrator.results.store import Store
 from orchestrator.tracking import NullTracker, RunIdentity, WandbTracker, axes, metrics
 from orchestrator.tracking.offline_run import OfflineRun
@@ -33,7 +34,7 @@ def identity(tmp_path: Path, cells_before: int = 0) -> RunIdentity:
 
 def track_a_cell(tmp_path: Path, cells_before: int = 0, results: Store | None = None) -> None:
     tracker = WandbTracker(identity(tmp_path, cells_before), lambda: {"tokens_per_second/smollm2": 24.0})
-    tracker.cell_done(STEERED, RESULT, LABELS)
+    tracker.hear(CellStored(STEERED, RESULT, LABELS))
     tracker.finish({"cells_done": 1.0}, results)
 
 
@@ -60,7 +61,7 @@ def test_a_cell_is_written_with_its_axes_and_the_live_rates(tmp_path: Path) -> N
 def test_live_rates_come_once_in_a_while(tmp_path: Path) -> None:
     tracker = WandbTracker(identity(tmp_path), lambda: {"tokens_per_second/smollm2": 24.0})
     for _ in range(5):
-        tracker.cell_done(STEERED, RESULT, LABELS)
+        tracker.hear(CellStored(STEERED, RESULT, LABELS))
     tracker.finish({})
     (run,) = fragments(tmp_path)
     assert ["tokens_per_second/smollm2" in row for row in run.history] == [True, False, False, False, False]
@@ -92,7 +93,7 @@ def test_failures_are_counted_as_they_come_and_listed_at_the_end(tmp_path: Path)
     for cell, kind in zip(CELLS[2:], ("out_of_memory", "not_fired", "not_fired"), strict=True):
         failure = Failure(cell.id, kind, "no <b>\x1b[31m luck", "trace", attempt=2, worker="worker-1")
         store.write_failure(failure)
-        tracker.failed(failure)
+        tracker.hear(ItemFailed(failure))
     tracker.finish({"cells_failed": 3.0}, store)
     (run,) = fragments(tmp_path)
     assert (run.summary["failures"], run.summary["failures/not_fired"], run.summary["failures/out_of_memory"]) == (3, 2, 1)
@@ -125,7 +126,7 @@ def test_no_secret_is_in_any_file_or_message(
         monkeypatch.setenv(name, value)
     config = {"sweep_file": "models: {a: {hub: hf_very_secret_token}}"}
     tracker = WandbTracker(RunIdentity("steering", "sample", tmp_path / "results", 0, config))
-    tracker.failed(Failure(STEERED.id, "hub", "hf_very_secret_token", ""))
+    tracker.hear(ItemFailed(Failure(STEERED.id, "hub", "hf_very_secret_token", "")))
     tracker.finish({})
     fragments(tmp_path)
     written = [path for path in (tmp_path / "results").rglob("*") if path.is_file()]
@@ -172,7 +173,7 @@ def test_a_lost_service_process_costs_no_metric(tmp_path: Path, caplog: pytest.L
     import psutil
 
     tracker = WandbTracker(identity(tmp_path))
-    tracker.cell_done(STEERED, RESULT, LABELS)
+    tracker.hear(CellStored(STEERED, RESULT, LABELS))
     _written(tmp_path)
     services = [one for one in psutil.Process().children(recursive=True) if "wandb-core" in one.name()]
     assert services
@@ -180,7 +181,7 @@ def test_a_lost_service_process_costs_no_metric(tmp_path: Path, caplog: pytest.L
         service.kill()
         service.wait(10)
     for _ in range(3):
-        tracker.cell_done(STEERED, RESULT, LABELS)
+        tracker.hear(CellStored(STEERED, RESULT, LABELS))
     tracker.finish({"cells_done": 4.0})
     runs = fragments(tmp_path)
     assert [row["cell_number"] for run in runs for row in run.history] == [1, 2, 3, 4]
@@ -197,16 +198,16 @@ def test_a_service_that_cannot_be_started_again_ends_the_tracking_only(
 
     monkeypatch.setattr(OfflineRun, "__init__", lost)
     monkeypatch.setattr(OfflineRun, "log", lost)
-    tracker.cell_done(STEERED, RESULT, LABELS)
-    tracker.cell_done(STEERED, RESULT, LABELS)
+    tracker.hear(CellStored(STEERED, RESULT, LABELS))
+    tracker.hear(CellStored(STEERED, RESULT, LABELS))
     tracker.finish({})
     assert caplog.text.count("tracking stops") == 1
 
 
 def test_the_null_tracker_takes_everything(tmp_path: Path) -> None:
     tracker = NullTracker()
-    tracker.cell_done(STEERED, RESULT, LABELS)
-    tracker.noted("x")
+    tracker.hear(CellStored(STEERED, RESULT, LABELS))
+    tracker.hear(Noted("x"))
     tracker.finish({}, Store(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
 

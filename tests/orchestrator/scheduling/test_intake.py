@@ -1,29 +1,34 @@
-"""The pool that gives a cell only when it is stored: the order of each worker is kept, and no worker waits for another's cell."""
+"""Where events come in: secrets are taken out, and a cell is given on only when it is stored. The order of each worker is kept,
+and no worker waits for another's cell."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from actors.boundary import Task
-from actors.types import CellResult, Failure, Resources
-from orchestrator.cells import Cell
+from actors.remarks import Remark
+from actors.types import CellResult, DirectionSet, Failure, Resources
+from actors.use import Use
+from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.errors import Problem
-from orchestrator.pool import CellDone, Event, Failed, TaskDone, WorkerLost
+from orchestrator.news import CellStored, News, WorkerSaid, nobody
+from orchestrator.pool import CellDone, Event, Failed, Remarked, TaskDone, Used, WorkerLost
 from orchestrator.recorder import Recorder
 from orchestrator.results.store import Store
 from orchestrator.scheduler import Scheduler, Settings
 from orchestrator.scheduling.board import Board
-from orchestrator.scheduling.durable import PER_THREAD, DurablePool
-from orchestrator.scoring import CLASSIFIERS
+from orchestrator.scheduling.intake import PER_THREAD, Intake
+from orchestrator.scoring import CLASSIFIERS, Label
 from orchestrator.scoring.verdict import Scoring
 from orchestrator.storage import StorageError
 from tests.orchestrator.samples import cell, plan_of, result_of
@@ -60,9 +65,10 @@ class Given:
 
 
 class Writers:
-    """Stores what it is told to, when it is told to."""
+    """Records with threads that store what they are told to, when they are told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int = 2) -> None:
+        self.threads = threads
         self.begun: dict[str, Future[Any]] = {}
         self.attempts: list[tuple[str, int, str]] = []
 
@@ -76,6 +82,15 @@ class Writers:
         for one in cells:
             self.begun[one.id].set_result(None)
 
+    def cell(self, cell: Cell, result: CellResult, attempt: int) -> Sequence[Label]:
+        return ()
+
+    def direction(self, spec: DirectionSpec, found: DirectionSet) -> None: ...
+
+    def read_direction(self, direction_id: str) -> DirectionSet | None: ...
+
+    def failure(self, failure: Failure) -> None: ...
+
 
 @pytest.fixture
 def board() -> Board:
@@ -87,67 +102,71 @@ def board() -> Board:
 
 
 def done(one: Cell, worker: str = "w1") -> CellDone:
-    return CellDone(worker, result_of(one))
+    result = result_of(one)
+    return CellDone(worker, replace(result, provenance={**result.provenance, "worker": worker}))
 
 
 def test_a_cell_is_given_when_it_is_stored_and_not_before(board: Board) -> None:
     writers = Writers()
-    pool = DurablePool(Given(done(CELLS[0])), board, writers.begin, 2)
-    assert pool.next_event(0.05) is None
+    intake = Intake(Given(done(CELLS[0])), board, writers, nobody)
+    assert intake.next(0.05) is None
     assert writers.attempts == [(CELLS[0].id, 1, "w1")]
     writers.stored(CELLS[0])
-    assert pool.next_event(0.05) == done(CELLS[0])
-    assert pool.next_event(0.05) is None
+    assert intake.next(0.05) == done(CELLS[0])
+    assert intake.next(0.05) is None
 
 
-@pytest.mark.parametrize("last", [TaskDone("w1"), WorkerLost("w1", "killed"), Failed("w1", Failure("x", "job", "no", ""))])
+FAILED = Failed("w1", Failure("x", "job", "no", "", worker="w1"))
+
+
+@pytest.mark.parametrize("last", [TaskDone("w1"), WorkerLost("w1", "killed"), FAILED])
 def test_what_a_worker_says_later_is_heard_later_and_others_are_not_kept_waiting(board: Board, last: Event) -> None:
     writers = Writers()
-    pool = DurablePool(Given(done(CELLS[0]), done(CELLS[1]), last, done(CELLS[2], "w2"), TaskDone("w2")), board, writers.begin, 2)
-    assert pool.next_event(0.05) is None
+    intake = Intake(Given(done(CELLS[0]), done(CELLS[1]), last, done(CELLS[2], "w2"), TaskDone("w2")), board, writers, nobody)
+    assert intake.next(0.05) is None
     writers.stored(CELLS[2], CELLS[1])
-    assert [pool.next_event(0.05) for _ in range(3)] == [done(CELLS[2], "w2"), TaskDone("w2"), None]
+    assert [intake.next(0.05) for _ in range(3)] == [done(CELLS[2], "w2"), TaskDone("w2"), None]
     writers.stored(CELLS[0])
-    assert [pool.next_event(0.05) for _ in range(4)] == [done(CELLS[0]), done(CELLS[1]), last, None]
+    assert [intake.next(0.05) for _ in range(4)] == [done(CELLS[0]), done(CELLS[1]), last, None]
 
 
 def test_a_cell_of_two_workers_is_stored_once(board: Board) -> None:
     writers = Writers()
-    pool = DurablePool(Given(done(CELLS[0]), done(CELLS[0], "w2")), board, writers.begin, 2)
-    assert pool.next_event(0.05) is None
+    intake = Intake(Given(done(CELLS[0]), done(CELLS[0], "w2")), board, writers, nobody)
+    assert intake.next(0.05) is None
     writers.stored(CELLS[0])
-    assert [pool.next_event(0.05) for _ in range(3)] == [done(CELLS[0]), done(CELLS[0], "w2"), None]
+    assert [intake.next(0.05) for _ in range(3)] == [done(CELLS[0]), done(CELLS[0], "w2"), None]
     board.finish(CELLS[0].id)
-    late = DurablePool(Given(done(CELLS[0], "w2")), board, writers.begin, 2)
-    assert late.next_event(0.05) == done(CELLS[0], "w2")
+    late = Intake(Given(done(CELLS[0], "w2")), board, writers, nobody)
+    assert late.next(0.05) == done(CELLS[0], "w2")
     assert len(writers.attempts) == 1
 
 
 def test_no_more_is_taken_than_can_be_stored(board: Board) -> None:
     writers = Writers()
     given = Given(*map(done, CELLS))
-    pool = DurablePool(given, board, writers.begin, 2)
-    assert pool.next_event(0.05) is None
+    intake = Intake(given, board, writers, nobody)
+    assert intake.next(0.05) is None
     assert len(writers.begun) == 2 * PER_THREAD < len(CELLS)
     writers.stored(CELLS[0])
-    assert pool.next_event(0.05) == done(CELLS[0])
-    assert pool.next_event(0.05) is None
+    assert intake.next(0.05) == done(CELLS[0])
+    assert intake.next(0.05) is None
     assert len(writers.begun) == 2 * PER_THREAD + 1
 
 
 def test_what_has_arrived_is_waited_for(board: Board) -> None:
     writers = Writers()
-    pool = DurablePool(Given(done(CELLS[0]), TaskDone("w1")), board, writers.begin, 2)
+    intake = Intake(Given(done(CELLS[0]), TaskDone("w1")), board, writers, nobody)
     later = threading.Timer(0.1, lambda: writers.stored(CELLS[0]))
     later.start()
-    assert [pool.next_event(0) for _ in range(3)] == [done(CELLS[0]), TaskDone("w1"), None]
+    assert [intake.next(0) for _ in range(3)] == [done(CELLS[0]), TaskDone("w1"), None]
     later.join()
 
 
 def test_a_pool_without_events_is_not_held_up(board: Board) -> None:
     given = Given(TaskDone("w2"))
-    pool = DurablePool(given, board, Writers().begin, 2)
-    assert [pool.next_event(2.0), pool.next_event(None), pool.next_event(0)] == [TaskDone("w2"), None, None]
+    intake = Intake(given, board, Writers(), nobody)
+    assert [intake.next(2.0), intake.next(None), intake.next(0)] == [TaskDone("w2"), None, None]
     assert given.asked == 3
 
 
@@ -173,31 +192,26 @@ class SlowStore(Store):
 
 
 class Told:
-    """A listener: at every word, the cell it hears of must be stored with its labels."""
+    """A listener: at every word, the cell that it hears of must be stored with its labels."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.cells: list[str] = []
 
-    def loaded(self, *_: object) -> None: ...
-
-    def noted(self, *_: object) -> None: ...
-
-    def failed(self, *_: object) -> None: ...
-
-    def cell_done(self, cell: Cell, *_: object) -> None:
-        assert cell.id in self._store.done_cells()
-        assert cell.id in self._store.labelled_cells()
-        self.cells.append(cell.id)
+    def hear(self, news: News) -> None:
+        if isinstance(news, CellStored):
+            assert news.cell.id in self._store.done_cells()
+            assert news.cell.id in self._store.labelled_cells()
+            self.cells.append(news.cell.id)
 
 
 def run(store: SlowStore) -> list[str]:
     plan, told = plan_of(CELLS), Told(store)
     board = Board(plan)
-    recorder = Recorder(store, Scoring(CLASSIFIERS["text"]), (told,), 4)
+    recorder = Recorder(store, Scoring(CLASSIFIERS["text"]), 4)
     store.write_plan(plan)
     with store.lock(), recorder:
-        Scheduler(plan, board, DurablePool(FakePool(3), board, recorder.begin, 4), recorder).run()
+        Scheduler(plan, board, FakePool(3), recorder, Settings(tell=told.hear)).run()
     return told.cells
 
 
@@ -220,9 +234,9 @@ def test_a_refusal_ends_the_run_and_what_was_told_is_there(tmp_path: Path, caplo
     store.refuse_from = 1_000
     left = {one.id for one in CELLS} - store.done_cells()
     board = Board(plan_of(CELLS), done=store.done_cells() | store.done_directions())
-    recorder = Recorder(store, Scoring(CLASSIFIERS["text"]), (), 4)
+    recorder = Recorder(store, Scoring(CLASSIFIERS["text"]), 4)
     with store.lock(), recorder:
-        Scheduler(plan_of(CELLS), board, DurablePool(FakePool(3), board, recorder.begin, 4), recorder).run()
+        Scheduler(plan_of(CELLS), board, FakePool(3), recorder).run()
     assert len(left) >= len(CELLS) - 5
     assert store.done_cells() == {one.id for one in CELLS}
 
@@ -259,10 +273,28 @@ def test_an_interrupt_stores_and_tells_of_all_that_has_arrived(tmp_path: Path) -
 
     store, plan = SlowStore(tmp_path), plan_of(CELLS)
     told, board = Told(store), Board(plan)
-    recorder = Recorder(store, Scoring(CLASSIFIERS["text"]), (told,), 4)
-    pool = DurablePool(Counting(3), board, recorder.begin, 4)
-    scheduler = Scheduler(plan, board, pool, recorder, Settings(waiting=waiting))
+    recorder = Recorder(store, Scoring(CLASSIFIERS["text"]), 4)
+    scheduler = Scheduler(plan, board, Counting(3), recorder, Settings(waiting=waiting, tell=told.hear))
     with pytest.raises(KeyboardInterrupt), store.lock(), recorder:
         scheduler.run()
     assert 5 <= len(arrived) < len(CELLS)
     assert sorted(told.cells) == sorted(arrived) == sorted(store.done_cells()) == sorted(store.labelled_cells())
+
+
+def test_what_a_worker_uses_stays_with_its_slot_and_what_it_logs_is_told(board: Board) -> None:
+    remark = Remark("WARNING", "actors.fake", "hf_AbCdEfGhIjKl", 1.0)
+    given = Given(Used("w1", Use(100)), Remarked("w1", remark), Used("w1", Use(200, gpu_allocated=7)), TaskDone("w1"))
+    told: list[News] = []
+    intake = Intake(given, board, Writers(0), told.append)
+    assert intake.next(1) == TaskDone("w1")
+    assert board.slots["w1"].use == Use(200, gpu_allocated=7)
+    assert board.slots["w1"].heard is not None
+    assert told == [WorkerSaid("w1", replace(remark, text="[HF_TOKEN]"))]
+
+
+def test_no_failure_brings_a_secret_home(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "secret-of-the-node")
+    failure = Failure(CELLS[0].id, "job", "no: secret-of-the-node", "Traceback: secret-of-the-node", worker="w1")
+    intake = Intake(Given(Failed("w1", failure), WorkerLost("w1", "killed: secret-of-the-node")), board, Writers(), nobody)
+    clean = replace(failure, message="no: [HF_TOKEN]", traceback="Traceback: [HF_TOKEN]")
+    assert [intake.next(1), intake.next(1)] == [Failed("w1", clean), WorkerLost("w1", "killed: [HF_TOKEN]")]

@@ -1,0 +1,111 @@
+"""What happens in a run, for whoever listens: the log, the progress display, the tracker. What is stored is told only then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from actors.remarks import Remark
+from actors.types import CellResult, Failure, ModelInfo
+from orchestrator.cells import Cell
+from orchestrator.scoring import Label
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """``worker`` was given a task, ``what`` is ``load``, ``extract`` or ``generate``, of these items (a load: the variant)."""
+
+    worker: str
+    what: str
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ModelLoaded:
+    """A worker holds a model."""
+
+    variant: str
+    worker: str
+    info: ModelInfo
+
+
+@dataclass(frozen=True)
+class DirectionStored:
+    """A direction set is stored."""
+
+    direction_id: str
+    worker: str
+
+
+@dataclass(frozen=True)
+class CellStored:
+    """A cell and its labels are stored."""
+
+    cell: Cell
+    result: CellResult
+    labels: Sequence[Label]
+
+
+@dataclass(frozen=True)
+class AttemptFailed:
+    """One item of a task failed, or a model was not loaded; it may be tried again."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True)
+class ItemFailed:
+    """An item failed for good."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True)
+class WorkerDied:
+    """A worker is gone with what it ran (while it loaded: the variant)."""
+
+    worker: str
+    message: str
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WorkerSaid:
+    """A worker logged something."""
+
+    worker: str
+    remark: Remark
+
+
+@dataclass(frozen=True)
+class Noted:
+    """Something a person should know: a cell is tried again, a model has no room."""
+
+    text: str
+
+
+News = Submitted | ModelLoaded | DirectionStored | CellStored | AttemptFailed | ItemFailed | WorkerDied | WorkerSaid | Noted
+Tell = Callable[[News], None]
+
+
+class Listener(Protocol):
+    """Who hears of everything. What does not concern it, it passes over."""
+
+    def hear(self, news: News) -> None:
+        """This has happened."""
+        ...
+
+
+def nobody(news: News) -> None:
+    """Nobody listens."""
+
+
+def told_to(listeners: Sequence[Listener]) -> Tell:
+    """Tells each of ``listeners``, in their order."""
+
+    def tell(news: News) -> None:
+        for listener in listeners:
+            listener.hear(news)
+
+    return tell

@@ -1,0 +1,159 @@
+"""Where events come in: one place takes them from the pool, takes secrets out of them, has cells stored and gives them on.
+
+Where every write takes a moment (object storage), storing cells one by one would hold up all workers: several threads store,
+while the workers and the scheduler go on. What a worker gives is passed on in its order, so nobody hears that a task is over, or
+that its worker died, before what it finished is on the disk.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from actors.types import CellResult, Failure
+from orchestrator.cells import Cell
+from orchestrator.news import Tell, WorkerSaid
+from orchestrator.pool import CellDone, Event, Failed, Pool, Remarked, Used, WorkerLost
+from orchestrator.redaction import redacted
+from orchestrator.scheduling.board import Board, State
+from orchestrator.scheduling.outcomes import Records
+
+PER_THREAD = 4
+"""Events that may wait for each thread; then no more are taken from the pool until some are stored."""
+
+SLICE_SECONDS = 0.01
+"""How long to wait at once while something is being stored."""
+
+PROMPT_SECONDS = 0.1
+"""So long a pool that computes when it is asked for an event is not asked, so that a cell is told of before the next is made."""
+
+
+@dataclass(eq=False)
+class _Held:
+    """An event that is passed on when ``stored`` is over, with or without an error; None: as soon as it is its turn."""
+
+    event: Event
+    stored: Future[Any] | None = None
+    since: float = field(default_factory=time.monotonic)
+
+    @property
+    def ready(self) -> bool:
+        return self.stored is None or self.stored.done()
+
+
+class Intake:
+    """The events of ``pool`` on the items of ``board``. With ``records.threads``, cells are stored by them before anybody hears
+    of them; without, by whoever gets the event. What workers log is told at once, and what they use goes to their slots."""
+
+    def __init__(self, pool: Pool, board: Board, records: Records, tell: Tell) -> None:
+        self._pool, self._board, self._records, self._tell = pool, board, records, tell
+        self._most = PER_THREAD * records.threads
+        self._held: list[_Held] = []
+
+    def next(self, timeout: float | None) -> Event | None:
+        """The next event whose cell is stored. With 0, what has arrived; it waits until that is stored."""
+        if not self._most:
+            return self._arrived(timeout)
+        if timeout == 0:
+            return self._next_of_all()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = None if deadline is None else deadline - time.monotonic()
+            event = self._next_stored()
+            if event is not None or (left is not None and left <= 0):
+                return event
+            if self._held:
+                self._listen(SLICE_SECONDS if left is None else min(left, SLICE_SECONDS))
+            elif not self._take(left):
+                return None
+
+    # ---- from the pool -----------------------------------------------------------------------------------------
+
+    def _arrived(self, timeout: float | None) -> Event | None:
+        event = self._pool.next_event(timeout)
+        while isinstance(event, Remarked | Used):
+            self._note(event)
+            event = self._pool.next_event(timeout)
+        if event is not None and event.worker in self._board.slots:
+            self._board.slots[event.worker].heard = time.time()
+        match event:
+            case Failed():
+                return replace(event, failure=_clean(event.failure, event.worker))
+            case WorkerLost():
+                return replace(event, message=redacted(event.message))
+            case CellDone():
+                return replace(event, result=self._signed(event))
+        return event
+
+    def _note(self, event: Remarked | Used) -> None:
+        if isinstance(event, Remarked):
+            self._tell(WorkerSaid(event.worker, replace(event.remark, text=redacted(event.remark.text))))
+        elif event.worker in self._board.slots:
+            self._board.slots[event.worker].use = event.use
+
+    def _signed(self, event: CellDone) -> CellResult:
+        """With who made it, and what the load of its model took."""
+        slot = self._board.slots.get(event.worker)
+        info = None if slot is None else slot.info
+        load = {} if info is None else {"load_seconds": f"{info.load_seconds:.2f}", "slots": str(info.slots)}
+        return replace(event.result, provenance={**load, **event.result.provenance, "worker": event.worker})
+
+    # ---- while threads store -----------------------------------------------------------------------------------
+
+    def _listen(self, seconds: float) -> None:
+        """To the pool, and to the threads that store."""
+        full = len(self._held) >= self._most
+        if not full and self._take(0):
+            return
+        if full or time.monotonic() - self._held[0].since < PROMPT_SECONDS:
+            self._wait(seconds)
+        else:
+            self._take(seconds)
+
+    def _next_of_all(self) -> Event | None:
+        while self._take(0):
+            pass
+        while self._held:
+            event = self._next_stored()
+            if event is not None:
+                return event
+            self._wait(None)
+        return None
+
+    def _next_stored(self) -> Event | None:
+        """The first event that is ready and has none of its worker's before it."""
+        behind: set[str] = set()
+        for held in self._held:
+            if held.ready and held.event.worker not in behind:
+                self._held.remove(held)
+                return held.event
+            behind.add(held.event.worker)
+        return None
+
+    def _take(self, timeout: float | None) -> bool:
+        """Hold the pool's next event; whether there was one."""
+        event = self._arrived(timeout)
+        if event is None:
+            return False
+        self._held.append(_Held(event, self._begun(event)))
+        return True
+
+    def _begun(self, event: Event) -> Future[Any] | None:
+        if not isinstance(event, CellDone):
+            return None
+        item = self._board[event.result.cell_id]
+        if item.state is not State.RUNNING or not isinstance(item.spec, Cell):
+            return None  # another worker was first
+        for one in self._held:
+            if isinstance(one.event, CellDone) and one.event.result.cell_id == item.id:
+                return one.stored  # the same
+        return self._records.begin(item.spec, event.result, item.attempt + 1)
+
+    def _wait(self, timeout: float | None) -> None:
+        wait([held.stored for held in self._held if held.stored is not None and not held.ready], timeout, FIRST_COMPLETED)
+
+
+def _clean(failure: Failure, worker: str) -> Failure:
+    return replace(failure, message=redacted(failure.message), traceback=redacted(failure.traceback), worker=worker)
