@@ -156,12 +156,28 @@ class ExtractionJob:
     extractor: ExtractorName = "nnsight"
 
 
+@dataclass(frozen=True)
+class Action:
+    """What is done with a unit direction: an ``intervention`` (a key of ``actors.interventions.INTERVENTIONS``), so strongly.
+
+    A sweep file's grid and a ``Steering`` have the same fields.
+    """
+
+    multiplier: float
+    intervention: str = "addition"
+
+    @property
+    def content(self) -> dict[str, object]:
+        """What it contributes to an identity."""
+        return {"multiplier": float(self.multiplier), "intervention": self.intervention}
+
+
 @dataclass(frozen=True, eq=False)
 class Steering:
     """What is done to the residual stream of a cell's rows.
 
     ``vectors`` float32 ``[len(layers), d]``: the unit direction that acts at each of ``layers`` (ascending, absolute).
-    ``intervention``: a key of ``actors.interventions.INTERVENTIONS``. ``multiplier`` scales the unit direction.
+    ``multiplier`` and ``intervention``: as of an ``Action``.
     ``references``: per layer, the component along the direction that affine ablation restores; empty: all 0.
     """
 

@@ -194,8 +194,7 @@ def _cell_json(cell: Cell) -> dict[str, object]:
             "layers": list(steering.layers),
             "depth": labels.depth,
             "scope": labels.scope,
-            "multiplier": steering.multiplier,
-            "intervention": steering.intervention,
+            **asdict(steering.action),
         },
     }
 
