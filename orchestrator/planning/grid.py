@@ -11,6 +11,7 @@ from orchestrator.cells import (
     Cell,
     CellLabels,
     DirectionSpec,
+    IncomparablePair,
     LayerSpan,
     Options,
     Scope,
@@ -23,17 +24,6 @@ from orchestrator.sweep_file.resolve import BehaviorPrompts, Grid, ModelVariant
 
 AxisPlace = LayerPoint | None
 """A point of the layer axis; None: the layer that the method selects."""
-
-
-@dataclass(frozen=True)
-class IncomparablePair:
-    """A transfer pair (``PlannedModel.name``) that is not run, with both widths (d_model) and the reason in words."""
-
-    source: str
-    target: str
-    source_width: int
-    target_width: int
-    reason: str
 
 
 @dataclass(frozen=True)

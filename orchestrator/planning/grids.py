@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from actors.methods import METHODS, Asked
-from orchestrator.cells import Cell
+from orchestrator.cells import Cell, IncomparablePair
 from orchestrator.models.layers import places
 from orchestrator.planning.choices import Choice, Chooser, Tally, Unsettled, scaled
 from orchestrator.planning.grid import (
     AxisPlace,
     Group,
-    IncomparablePair,
     SteeredCell,
     axis_places,
     baselines,
