@@ -156,12 +156,28 @@ class ExtractionJob:
     extractor: ExtractorName = "nnsight"
 
 
+@dataclass(frozen=True)
+class Action:
+    """What is done with a unit direction: an ``intervention`` (a key of ``actors.interventions.INTERVENTIONS``), so strongly.
+
+    A sweep file's grid and a ``Steering`` have the same fields.
+    """
+
+    multiplier: float
+    intervention: str = "addition"
+
+    @property
+    def content(self) -> dict[str, object]:
+        """What it contributes to an identity."""
+        return {"multiplier": float(self.multiplier), "intervention": self.intervention}
+
+
 @dataclass(frozen=True, eq=False)
 class Steering:
     """What is done to the residual stream of a cell's rows.
 
     ``vectors`` float32 ``[len(layers), d]``: the unit direction that acts at each of ``layers`` (ascending, absolute).
-    ``intervention``: a key of ``actors.interventions.INTERVENTIONS``. ``multiplier`` scales the unit direction.
+    ``multiplier`` and ``intervention``: as of an ``Action``.
     ``references``: per layer, the component along the direction that affine ablation restores; empty: all 0.
     """
 
@@ -174,12 +190,6 @@ class Steering:
     def reference_at(self, index: int) -> float:
         """The reference of ``layers[index]``."""
         return self.references[index] if self.references else 0.0
-
-    @classmethod
-    def from_layer_on(cls, direction: Direction, n_layers: int, multiplier: float) -> Steering:
-        """The paper's scope (eq. 2): ``direction`` acts at its own layer and at every later one of ``n_layers``."""
-        layers = tuple(range(direction.layer, n_layers))
-        return cls(layers, np.repeat(direction.vector[None], len(layers), axis=0), multiplier)
 
 
 @dataclass(frozen=True, eq=False)

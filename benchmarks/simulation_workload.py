@@ -13,7 +13,18 @@ from functools import cache
 
 import numpy as np
 
-from actors.types import Decoding, Direction, DirectionSet, EngineOptions, ModelInfo, ModelSpec, Prompt, Quantization, Resources
+from actors.types import (
+    Action,
+    Decoding,
+    Direction,
+    DirectionSet,
+    EngineOptions,
+    ModelInfo,
+    ModelSpec,
+    Prompt,
+    Quantization,
+    Resources,
+)
 from orchestrator.cells import Cell, CellLabels, DirectionSpec, SteeringSpec, variant_id
 from orchestrator.models.files import ModelShape
 from orchestrator.plan import Plan, PlannedModel
@@ -158,7 +169,9 @@ def _steering(spec: ModelSpec, size: Size, at: tuple[int, int, int], transfer: b
         other = QUANTIZATIONS[(QUANTIZATIONS.index(spec.quantization) + 1) % len(QUANTIZATIONS)]
         source = _spec(size, other)
     layer = size.layers // 10 * (1 + depth)
-    return SteeringSpec(_direction(source, behavior, method), layer, tuple(range(layer, size.layers)), 0.5 + 0.01 * number)
+    return SteeringSpec(
+        _direction(source, behavior, method), layer, tuple(range(layer, size.layers)), Action(0.5 + 0.01 * number)
+    )
 
 
 @cache

@@ -144,7 +144,12 @@ def extracted(bench: Bench) -> DirectionSet:
 def grid(directions: DirectionSet, n_layers: int) -> tuple[BenchmarkCell, ...]:
     """The quickstart's 13 cells: the baseline, and 3 layers x 4 multipliers from the layer on."""
     steered = tuple(
-        BenchmarkCell(f"L{layer} x{multiplier:g}", Steering.from_layer_on(directions.at(layer), n_layers, multiplier))
+        BenchmarkCell(
+            f"L{layer} x{multiplier:g}",
+            Steering(
+                tuple(range(layer, n_layers)), directions.at(layer).vector[None].repeat(n_layers - layer, axis=0), multiplier
+            ),
+        )
         for layer in LAYERS
         for multiplier in MULTIPLIERS
     )

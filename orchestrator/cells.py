@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from typing import Final, Literal
 
-from actors.types import DATE, Decoding, ModelSpec, Prompt
+from actors.types import DATE, Action, Decoding, ModelSpec, Prompt
 
 ID_VERSION = 1
 """Raise it when the meaning of an answer changes (an engine fix that alters tokens); every cell then runs anew."""
@@ -146,7 +146,7 @@ class LayerSpan:
 
 @dataclass(frozen=True)
 class SteeringSpec:
-    """How a direction is applied: at ``layers`` of the target (absolute, ascending), scaled by ``multiplier``.
+    """How a direction is applied: the ``action`` at ``layers`` of the target (absolute, ascending).
 
     ``source_layer`` is the layer whose direction is used everywhere; None means that each layer uses its own. With
     ``SELECTED`` the method picks it: ``layers`` is then empty and ``span`` says which layers follow (``jobs.placed``).
@@ -155,13 +155,12 @@ class SteeringSpec:
     direction: DirectionSpec
     source_layer: SourceLayer
     layers: tuple[int, ...]
-    multiplier: float
-    intervention: str = "addition"
+    action: Action
     span: LayerSpan | None = None
 
     @property
     def where(self) -> tuple[object, ...]:
-        """All that decides which vectors act at which layers: equal for steerings that differ in strength only."""
+        """All that decides which vectors act at which layers: equal for steerings that differ in their action only."""
         return (self.direction.id, self.source_layer, self.layers, self.span)
 
     def content(self) -> dict[str, object]:
@@ -170,8 +169,7 @@ class SteeringSpec:
             "direction": self.direction.id,
             "source_layer": self.source_layer,
             "layers": list(self.layers),
-            "multiplier": float(self.multiplier),
-            "intervention": self.intervention,
+            **self.action.content,
         }
         return content if self.span is None else {**content, "span": asdict(self.span)}
 
@@ -217,3 +215,14 @@ class Cell:
     def is_transfer(self) -> bool:
         """True when the direction comes from another model variant than the one it steers."""
         return self.steering is not None and variant_id(self.steering.direction.model) != variant_id(self.target)
+
+
+@dataclass(frozen=True)
+class IncomparablePair:
+    """A transfer pair (models by their names in the plan) that is not run, with both widths (d_model) and the reason in words."""
+
+    source: str
+    target: str
+    source_width: int
+    target_width: int
+    reason: str

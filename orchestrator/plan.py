@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from actors.types import EngineOptions, ModelSpec, Resources
-from orchestrator.cells import Cell, DirectionSpec, variant_id
+from orchestrator.cells import Cell, DirectionSpec, IncomparablePair, variant_id
 from orchestrator.errors import InputError, Problem
 from orchestrator.models.files import ModelShape, is_pinned
 from orchestrator.planning.choices import Choice, Tally
 from orchestrator.planning.costs import DEFAULT_COSTS, Costs
 from orchestrator.planning.estimate import Estimate, VariantCost, estimate_plan, memory_limit, weight_bytes
-from orchestrator.planning.grid import IncomparablePair
 from orchestrator.planning.grids import Deferred, GridsPlan, plan_grids
 from orchestrator.scoring.uses import ScorerUse
 from orchestrator.sweep import Sweep

@@ -59,11 +59,6 @@ def wilson(k: int, n: int, confidence: float = 0.95) -> Interval:
     return Interval(float(found.low), float(found.high))
 
 
-def rate_text(k: int, n: int) -> str:
-    """``k`` of ``n`` as shown everywhere: ``9/10 [59.6, 98.2]``, the 95 % Wilson interval in percent; ``0/0`` has none."""
-    return f"{k}/{n} {interval_text(k, n)}".rstrip()
-
-
 def interval_text(k: int, n: int) -> str:
     """The 95 % Wilson interval in percent, ``[59.6, 98.2]``; empty without trials."""
     if n == 0:

@@ -12,10 +12,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cells import Cell, variant_id
+from orchestrator.cells import Cell, IncomparablePair, variant_id
 from orchestrator.errors import plain
 from orchestrator.plan import Plan
-from orchestrator.planning.grid import IncomparablePair
 from orchestrator.planning.grids import Deferred
 
 if TYPE_CHECKING:
@@ -194,8 +193,7 @@ def _cell_json(cell: Cell) -> dict[str, object]:
             "layers": list(steering.layers),
             "depth": labels.depth,
             "scope": labels.scope,
-            "multiplier": steering.multiplier,
-            "intervention": steering.intervention,
+            **asdict(steering.action),
         },
     }
 

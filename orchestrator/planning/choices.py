@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from orchestrator.cells import variant_id
 from orchestrator.json_text import parse_json
-from orchestrator.planning.grid import Group, Setting, SteeredCell
+from orchestrator.planning.grid import Group, SteeredCell
 from orchestrator.sweep_file.grids import Grid
 from orchestrator.sweep_file.schema import Choose
 
@@ -104,7 +104,7 @@ class Chooser:
     def __init__(self, tallies: Mapping[str, Tally]) -> None:
         self._tallies = tallies
         self._tried: dict[tuple[str, ...], list[SteeredCell]] = {}
-        self._decided: dict[tuple[str, ...], tuple[Choice, Setting | None]] = {}
+        self._decided: dict[tuple[str, ...], tuple[Choice, SteeredCell | None]] = {}
 
     @property
     def choices(self) -> tuple[Choice, ...]:
@@ -122,8 +122,8 @@ class Chooser:
         assert grid.choose is not None
         return self._tried.get(_origin_key(grid.choose, group), [])
 
-    def setting(self, grid: Grid, group: Group) -> Setting | Unsettled:
-        """The setting for the target of ``group``, or why there is none."""
+    def setting(self, grid: Grid, group: Group) -> SteeredCell | Unsettled:
+        """The cell whose setting is that for the target of ``group``, or why there is none."""
         assert grid.choose is not None
         key, _ = _keys(grid.name, group)
         if key not in self._decided:
@@ -133,11 +133,11 @@ class Chooser:
                 number = f"{len(left)} of its {len(tried)} cells are not finished" if tried else "its own cells are not known"
                 return Unsettled(f"waits for grid {grid.choose.origin}: {number}", waiting=True)
             self._decided[key] = self._decide(grid, grid.choose, group, tried)
-        choice, setting = self._decided[key]
-        return Unsettled(choice.reason, waiting=False) if setting is None else setting
+        choice, chosen = self._decided[key]
+        return Unsettled(choice.reason, waiting=False) if chosen is None else chosen
 
-    def _decide(self, grid: Grid, asked: Choose, group: Group, tried: Sequence[SteeredCell]) -> tuple[Choice, Setting | None]:
-        considered = {self._considered(one): one.setting for one in tried}
+    def _decide(self, grid: Grid, asked: Choose, group: Group, tried: Sequence[SteeredCell]) -> tuple[Choice, SteeredCell | None]:
+        considered = {self._considered(one): one for one in tried}
         best = choose(list(considered), asked.max_garbled)
         reason = "" if best is not None else _nothing_fits(asked, list(considered))
         found = Choice(
@@ -154,10 +154,10 @@ class Chooser:
         return found, None if best is None else considered[best]
 
     def _considered(self, one: SteeredCell) -> Considered:
-        place, cell = one.setting.place, one.cell
+        place, cell = one.place, one.cell
         tally = self._tallies[cell.id]
         layer, depth = (None, None) if place is None else (place.layer, float(place.depth))
-        return Considered(cell.id, layer, depth, one.setting.multiplier, tally.n, tally.success, tally.garbled, tally.no_answer)
+        return Considered(cell.id, layer, depth, one.multiplier, tally.n, tally.success, tally.garbled, tally.no_answer)
 
 
 def _nothing_fits(asked: Choose, tried: Sequence[Considered]) -> str:

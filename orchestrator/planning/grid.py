@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from orchestrator.cells import (
     SELECTED,
     Cell,
     CellLabels,
     DirectionSpec,
+    IncomparablePair,
     LayerSpan,
     Options,
     Scope,
@@ -23,25 +24,6 @@ from orchestrator.sweep_file.resolve import BehaviorPrompts, Grid, ModelVariant
 
 AxisPlace = LayerPoint | None
 """A point of the layer axis; None: the layer that the method selects."""
-
-
-@dataclass(frozen=True)
-class IncomparablePair:
-    """A transfer pair (``PlannedModel.name``) that is not run, with both widths (d_model) and the reason in words."""
-
-    source: str
-    target: str
-    source_width: int
-    target_width: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a grid varies for one variant, behavior and method: where, and how strongly."""
-
-    place: AxisPlace
-    multiplier: float
 
 
 @dataclass(frozen=True)
@@ -62,12 +44,18 @@ class Group:
 
 @dataclass(frozen=True)
 class SteeredCell:
-    """A steered cell with the setting that it stands for. ``control``: it is the target's own, run beside a transfer."""
+    """A steered cell with its place in the source. ``control``: it is the target's own, run beside a transfer."""
 
     group: Group
-    setting: Setting
+    place: AxisPlace
     cell: Cell
     control: bool = False
+
+    @property
+    def multiplier(self) -> float:
+        """How strongly it is steered."""
+        assert self.cell.steering is not None
+        return self.cell.steering.action.multiplier
 
 
 def axis_places(grid: Grid, source: ModelVariant) -> tuple[AxisPlace, ...]:
@@ -113,16 +101,16 @@ def cells_of(grid: Grid, group: Group, axis: Sequence[AxisPlace], multipliers: S
     direction, own_direction = _direction(grid, group), _direction(grid, own)
     in_target = tuple(sorted({place.within(n_target).layer for place in axis if place is not None}))
     for place, scope in _placements(grid, group, axis):
-        spot = _spot(group, direction, place, (scope, in_target))
+        cell_at = _steered(grid, group, direction, place, (scope, in_target))
         within = None if place is None else place.within(n_target)
-        control = None if group.source is group.target else _spot(own, own_direction, within, (scope, in_target))
+        control_at = None if group.source is group.target else _steered(grid, own, own_direction, within, (scope, in_target))
         for multiplier in multipliers:
             if multiplier == 0:
                 yield _baseline(grid, group.target, group.found)
                 continue
-            yield SteeredCell(group, Setting(place, multiplier), spot.cell(grid, group, multiplier))
-            if control is not None:
-                yield SteeredCell(own, Setting(within, multiplier), control.cell(grid, own, multiplier), control=True)
+            yield SteeredCell(group, place, cell_at(multiplier))
+            if control_at is not None:
+                yield SteeredCell(own, within, control_at(multiplier), control=True)
 
 
 def _placements(grid: Grid, group: Group, axis: Sequence[AxisPlace]) -> Iterator[tuple[AxisPlace, Scope]]:
@@ -133,28 +121,15 @@ def _placements(grid: Grid, group: Group, axis: Sequence[AxisPlace]) -> Iterator
             yield place, scope
 
 
-@dataclass(frozen=True)
-class _Spot:
-    """A group's cell but for its multiplier, shared by all of them."""
-
-    direction: DirectionSpec
-    source_layer: SourceLayer
-    layers: tuple[int, ...]
-    span: LayerSpan | None
-    labels: CellLabels
-
-    def cell(self, grid: Grid, group: Group, multiplier: float) -> Cell:
-        steering = SteeringSpec(self.direction, self.source_layer, self.layers, multiplier, grid.intervention, self.span)
-        return Cell(group.target.spec, group.found.prompts, grid.decoding, steering, self.labels)
-
-
 def _direction(grid: Grid, group: Group) -> DirectionSpec:
     behavior, (method, options) = group.found.behavior, group.method
     return DirectionSpec(group.source.spec, behavior.positive, behavior.negative, method, options, grid.extractor)
 
 
-def _spot(group: Group, direction: DirectionSpec, place: AxisPlace, scoped: tuple[Scope, tuple[int, ...]]) -> _Spot:
-    """``scoped``: the scope, and the target's layers that a ``list`` steers."""
+def _steered(
+    grid: Grid, group: Group, direction: DirectionSpec, place: AxisPlace, scoped: tuple[Scope, tuple[int, ...]]
+) -> Callable[[float], Cell]:
+    """A group's cell at a place, by its multiplier. ``scoped``: the scope, and the target's layers that a ``list`` steers."""
     scope, listed = scoped
     n_source, n_target = group.source.shape.n_layers, group.target.shape.n_layers
     labels = CellLabels(
@@ -165,12 +140,17 @@ def _spot(group: Group, direction: DirectionSpec, place: AxisPlace, scoped: tupl
         scope=scope,
         depth=None if scope == "list" or place is None else float(place.depth),
     )
-    if place is None:
-        span = LayerSpan("single" if scope == "single" else "from_layer", n_source, n_target)
-        return _Spot(direction, SELECTED, (), span, labels)
-    source_layer = None if scope in ("own", "list") else place.layer
-    layers = listed if scope == "list" else steered_layers(scope, place.within(n_target).layer, n_target)
-    return _Spot(direction, source_layer, layers, None, labels)
+    where: tuple[SourceLayer, tuple[int, ...]] = (SELECTED, ())
+    span = LayerSpan("single" if scope == "single" else "from_layer", n_source, n_target) if place is None else None
+    if place is not None:
+        layers = listed if scope == "list" else steered_layers(scope, place.within(n_target).layer, n_target)
+        where = (None if scope in ("own", "list") else place.layer, layers)
+
+    def cell(multiplier: float) -> Cell:
+        steering = SteeringSpec(direction, *where, replace(grid.action, multiplier=multiplier), span)
+        return Cell(group.target.spec, group.found.prompts, grid.decoding, steering, labels)
+
+    return cell
 
 
 def _baseline(grid: Grid, model: ModelVariant, found: BehaviorPrompts) -> Cell:

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from actors.methods import METHODS, Asked
-from orchestrator.cells import Cell
+from orchestrator.cells import Cell, IncomparablePair
 from orchestrator.models.layers import places
 from orchestrator.planning.choices import Choice, Chooser, Tally, Unsettled, scaled
 from orchestrator.planning.grid import (
     AxisPlace,
     Group,
-    IncomparablePair,
     SteeredCell,
     axis_places,
     baselines,
@@ -104,7 +103,7 @@ def _plan_group(work: _GridWork, grid: Grid, group: Group) -> None:
 def _axes(chooser: Chooser, grid: Grid, group: Group) -> tuple[Sequence[AxisPlace], Sequence[float]] | Unsettled:
     """(places in the source, multipliers), or why they are not known: as written; a chosen layer is what was chosen for the
     source, a chosen multiplier what was chosen for the target."""
-    axis, multipliers = axis_places(grid, group.source), group.target.multipliers
+    axis, multipliers = axis_places(grid, group.source), grid.multipliers_of(group.target)
     if grid.choose is None:
         return axis, multipliers
     if grid.choose.layer is not None:
@@ -135,7 +134,7 @@ def unfit(group: Group) -> str | None:
 def _defer(work: _GridWork, grid: Grid, group: Group, why: Unsettled) -> None:
     """Note what is not planned, with as many made-up cells as may follow."""
     axis: Sequence[AxisPlace] = axis_places(grid, group.source)
-    multipliers: Sequence[float] = group.target.multipliers
+    multipliers: Sequence[float] = grid.multipliers_of(group.target)
     if grid.choose is not None and grid.choose.layer is not None:
         axis = places((0.5,), (), group.source.shape.n_layers)
     if grid.choose is not None and grid.choose.multiplier is not None:

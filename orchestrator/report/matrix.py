@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.cells import IncomparablePair
 from orchestrator.report.drawing import Drawing, new_figure, png_of
 from orchestrator.report.method_text import options_text
 from orchestrator.report.transfer import missing_text
 from orchestrator.report.values import IN_SAMPLE
 from orchestrator.results.comparison_rows import TransferRow
-from orchestrator.results.plan_file import PlannedPair
 
 TOP = 1.5
 """The end of the colour scale; a larger TE has its colour, and its number."""
@@ -32,7 +32,7 @@ class Matrix:
     absent: dict[tuple[str, str], str]
 
 
-def matrices(transfers: Sequence[TransferRow], incomparable: Sequence[PlannedPair]) -> list[Matrix]:
+def matrices(transfers: Sequence[TransferRow], incomparable: Sequence[IncomparablePair]) -> list[Matrix]:
     """One matrix per behavior, method and kind of steering. A pair run at several places or strengths shows the one at which
     the target's self-control succeeds most: a choice that the transferred direction has no part in."""
     kinds: dict[tuple[str, ...], list[TransferRow]] = {}
@@ -43,7 +43,7 @@ def matrices(transfers: Sequence[TransferRow], incomparable: Sequence[PlannedPai
     return [_matrix(kind, rows, incomparable) for kind, rows in kinds.items()]
 
 
-def matrix_drawings(transfers: Sequence[TransferRow], incomparable: Sequence[PlannedPair]) -> Iterator[Drawing]:
+def matrix_drawings(transfers: Sequence[TransferRow], incomparable: Sequence[IncomparablePair]) -> Iterator[Drawing]:
     """The figure of every matrix that can be drawn."""
     shown = "TE of every source in every target; grey: undefined, not run or not comparable (both widths)"
     for number, matrix in enumerate(matrices(transfers, incomparable), start=1):
@@ -78,7 +78,7 @@ def matrix_figure(matrix: Matrix) -> bytes | None:
     return png_of(figure)
 
 
-def _matrix(kind: tuple[str, ...], rows: Sequence[TransferRow], incomparable: Sequence[PlannedPair]) -> Matrix:
+def _matrix(kind: tuple[str, ...], rows: Sequence[TransferRow], incomparable: Sequence[IncomparablePair]) -> Matrix:
     shown: dict[tuple[str, str], TransferRow] = {}
     for row in rows:
         kept = shown.get((row.source, row.target))

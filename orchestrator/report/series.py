@@ -8,7 +8,7 @@ from itertools import groupby
 
 from orchestrator.report.method_text import options_text
 from orchestrator.results.columns import Axis
-from orchestrator.results.conditions import SETTING, STEERED, UNSTEERED, condition
+from orchestrator.results.conditions import AXES, SETTING, STEERED, UNSTEERED, condition
 from orchestrator.results.rows import CellAxes, CellRow
 from orchestrator.untrusted import visible
 
@@ -32,13 +32,23 @@ class Series:
 
 _Part = Callable[[CellRow], str]
 
+
+def _worded(column: str) -> _Part:
+    """The value of a text column, in words; of any other column, with its name."""
+
+    def words(row: CellRow) -> str:
+        value = getattr(row, column)
+        return (value or "").replace("_", " ") if isinstance(value, str | None) else f"{column} {value}"
+
+    return words
+
+
 _PARTS: tuple[_Part, ...] = (
     lambda row: f"direction from {row.source_model}" if row.is_transfer else "",
     lambda row: row.method or "",
     lambda row: options_text(row.method, row.method_options),
     lambda row: f"read by {row.extractor}",
-    lambda row: (row.scope or "").replace("_", " "),
-    lambda row: row.intervention or "",
+    *(_worded(column) for column, axis in AXES.items() if axis is Axis.STEERING),
     lambda row: f"{row.max_new_tokens} new tokens",
 )
 

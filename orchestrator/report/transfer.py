@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from orchestrator.cells import IncomparablePair
 from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.method_text import method_text
 from orchestrator.report.values import IN_SAMPLE, PLANNED_NOTE, decimals, number
 from orchestrator.results.comparison_rows import TransferRow
-from orchestrator.results.plan_file import PlannedPair
 from orchestrator.statistics import interval_text, percent_text
 
 _METHOD = Column("method", left=True, spare=2)
@@ -33,7 +33,7 @@ _NOTE = (
 )
 
 
-def transfer_grid(transfers: Sequence[TransferRow], incomparable: Sequence[PlannedPair] = ()) -> Grid | None:
+def transfer_grid(transfers: Sequence[TransferRow], incomparable: Sequence[IncomparablePair] = ()) -> Grid | None:
     """One row per transfer cell, then the pairs that cannot be compared, with both widths; None when there are none of either."""
     if not transfers and not incomparable:
         return None
@@ -81,7 +81,7 @@ def _row(row: TransferRow, behaviors: bool) -> tuple[Value, ...]:
     )
 
 
-def _absent(pair: PlannedPair) -> tuple[Value, ...]:
+def _absent(pair: IncomparablePair) -> tuple[Value, ...]:
     none = Value("-", tone="faint", number=True)
     wide = f"widths {pair.source_width}, {pair.target_width}"
     reason = wide if pair.source_width != pair.target_width else pair.reason

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from orchestrator.cells import DirectionSpec, contrast_content, variant_id
+from orchestrator.cells import DirectionSpec, IncomparablePair, contrast_content, variant_id
 from orchestrator.errors import InputError
 from orchestrator.json_text import parse_json
 from orchestrator.results.columns import row_of
@@ -38,17 +38,6 @@ class PlannedDirection:
 
 
 @dataclass(frozen=True)
-class PlannedPair:
-    """A transfer pair that is not run: models by ``PlannedVariant.name``, both widths (d_model), the reason in words."""
-
-    source: str
-    target: str
-    source_width: int
-    target_width: int
-    reason: str
-
-
-@dataclass(frozen=True)
 class PlannedVariant:
     """A model variant of the plan."""
 
@@ -70,7 +59,7 @@ class PlannedCells:
     directions: tuple[PlannedDirection, ...]
     models: tuple[PlannedVariant, ...]
     warnings: tuple[str, ...]
-    incomparable: tuple[PlannedPair, ...] = ()
+    incomparable: tuple[IncomparablePair, ...] = ()
     scorers: Mapping[str, ScorerUse] = field(default_factory=dict)
 
     def named(self, variant: str) -> str:
@@ -94,9 +83,7 @@ def planned_cells(plan: Plan) -> PlannedCells:
             for model in plan.models
         ),
         warnings=tuple(plan.warnings),
-        incomparable=tuple(
-            PlannedPair(pair.source, pair.target, pair.source_width, pair.target_width, pair.reason) for pair in plan.incomparable
-        ),
+        incomparable=plan.incomparable,
         scorers=plan.scorers,
     )
 
@@ -146,7 +133,7 @@ def _planned(content: dict[str, Any]) -> PlannedCells:
         directions=tuple(row_of(PlannedDirection, direction) for direction in content["directions"]),
         models=tuple(row_of(PlannedVariant, model) for model in content["models"]),
         warnings=tuple(content["warnings"]),
-        incomparable=tuple(row_of(PlannedPair, pair) for pair in content.get("incomparable", ())),
+        incomparable=tuple(row_of(IncomparablePair, pair) for pair in content.get("incomparable", ())),
         scorers={key: ScorerUse(**use) for key, use in content.get("scorers", {}).items()},
     )
 

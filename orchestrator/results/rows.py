@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from actors.types import CellResult, DirectionSet, ModelSpec
+from actors.types import Action, CellResult, DirectionSet, ModelSpec
 from orchestrator.cells import Cell, SteeringSpec, variant_id
 from orchestrator.outcome import COUNTED, Outcome
 from orchestrator.results.columns import Axis, Int16
@@ -216,6 +216,10 @@ class CellRow(CellMeasures, CellGeometry, CellDirection, CellTally, CellPrompts,
         return self.layer / self.n_layers
 
 
+NO_ACTION: Mapping[str, object] = dict.fromkeys(Action(0.0).content)
+"""A baseline's."""
+
+
 def axes_of(cell: Cell, shape: ModelShape | None = None, in_sample: bool | None = None) -> CellAxes:
     """The axes of ``cell``; ``shape`` is its target's (None: sizes unknown)."""
     target, labels, steering = cell.target, cell.labels, cell.steering
@@ -248,8 +252,7 @@ def axes_of(cell: Cell, shape: ModelShape | None = None, in_sample: bool | None 
         extractor=None if steering is None else steering.direction.extractor,
         source_layer=None if at is None else at.source_layer,
         layers=None if at is None else at.layers,
-        intervention=None if steering is None else steering.intervention,
-        multiplier=None if steering is None else float(steering.multiplier),
+        **(NO_ACTION if steering is None else steering.action.content),  # type: ignore[arg-type]
         layer_selected=steering is not None and at is None,
         in_sample=in_sample,
     )
@@ -273,7 +276,7 @@ class Steered:
 def measures_of(cell: Cell, result: CellResult, steered: Steered, attempt: int, finished_at: datetime) -> CellMeasures:
     """What ``result`` measured."""
     raw_norm, extraction_norm = _norms(steered)
-    multiplier = None if cell.steering is None else cell.steering.multiplier
+    multiplier = None if cell.steering is None else cell.steering.action.multiplier
     ratio = multiplier / result.residual_norm if multiplier is not None and result.residual_norm else None
     return CellMeasures(
         direction_raw_norm=raw_norm,

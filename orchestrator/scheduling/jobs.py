@@ -6,7 +6,7 @@ share one tuple of prompts, so a task carries each prompt once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def generation_job(cell: Cell, at: Placed | None) -> GenerationJob:
     """The job of one cell; ``at`` is ``placed`` of its steering (None for a baseline)."""
     steering = None
     if cell.steering is not None and at is not None:
-        steering = Steering(at.layers, at.vectors, cell.steering.multiplier, cell.steering.intervention)
+        steering = Steering(at.layers, at.vectors, **asdict(cell.steering.action))
     return GenerationJob(cell.id, cell.prompts, cell.decoding, steering)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from pydantic import ValidationError
 
 from actors.methods import METHODS
-from actors.types import Decoding, ExtractorName
+from actors.types import Action, Decoding, ExtractorName
 from orchestrator.cells import Options, Scope
 from orchestrator.errors import InputError
 from orchestrator.models.files import ModelShape, check_stored
@@ -18,6 +18,9 @@ from orchestrator.sweep_file.models import ModelVariant, SweepModel, families, v
 from orchestrator.sweep_file.problems import problems_of
 from orchestrator.sweep_file.schema import BehaviorUse, Choose, MethodEntry, Multipliers, Transfer
 from orchestrator.sweep_file.sections import Path, Sections
+
+ACTION_KEYS = tuple(one.name for one in fields(Action) if one.name != "multiplier")
+"""The keys of a grid that say what is done with a direction."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class LayerAxis:
 class Grid:
     """One grid of a sweep: the product of its axes. ``path`` is where it stands in the file (``()``: the top level).
 
-    With ``choose`` its layers, its multipliers or both come from an earlier grid's cells, and the axis here may be empty.
+    ``action``: of its cells, but for their multiplier. With ``choose`` its layers, its multipliers or both come from an earlier
+    grid's cells, and the axis here may be empty.
     """
 
     name: str
@@ -43,12 +47,17 @@ class Grid:
     methods: tuple[tuple[str, Options], ...]
     axis: LayerAxis
     scopes: tuple[Scope, ...]
-    intervention: str
+    multipliers: Multipliers | None
+    action: Action
     decoding: Decoding
     extractor: ExtractorName
     baseline: bool
     transfer: Transfer
     choose: Choose | None
+
+    def multipliers_of(self, model: ModelVariant) -> tuple[float, ...]:
+        """Those of one of its models, as written; none where they are chosen."""
+        return () if self.multipliers is None else self.multipliers.of(model.key, model.shape.family) or ()
 
 
 class GridResolver:
@@ -65,7 +74,7 @@ class GridResolver:
         axis = self._axis(view, choose, keys)
         multipliers = self._multipliers(view, choose, keys)
         quantizations = view.own("quantizations")
-        variants = [one for key in keys if key in self._models for one in self._models[key].variants(quantizations, multipliers)]
+        variants = [one for key in keys if key in self._models for one in self._models[key].variants(quantizations)]
         self._check_stored(view, variants)
         decoding = view.valid("decoding")
         grid = Grid(
@@ -76,7 +85,8 @@ class GridResolver:
             methods=tuple(_methods(view)),
             axis=axis,
             scopes=tuple(dict.fromkeys(view.valid("scope") or ())),
-            intervention=view.valid("intervention") or "addition",
+            multipliers=multipliers,
+            action=_action(view),
             decoding=Decoding() if decoding is None else Decoding(decoding.max_new_tokens),
             extractor=view.valid("extractor") or "nnsight",
             baseline=bool(view.valid("baseline")),
@@ -171,7 +181,7 @@ class GridResolver:
     def _check(self, view: Sections, grid: Grid, keys: Sequence[str]) -> None:
         multipliers: Multipliers | None = view.valid("multipliers")
         if multipliers is not None and (grid.choose is None or grid.choose.multiplier is None):
-            _check_strengths(view, grid.intervention, multipliers)
+            _check_strengths(view, grid.action.intervention, multipliers)
         if grid.axis.auto:
             _check_auto(view, grid)
         self._check_transfer(view, grid, keys)
@@ -200,9 +210,11 @@ class GridResolver:
         if len(origin.scopes) > 1 or origin.scopes[:1] in (("list",), ("own",)):
             allowed = "a grid with the one scope from_layer or single"
             view.report(view.at("choose", "from"), f"grid {origin.name} does not vary one layer", choose.origin, allowed=allowed)
-        if origin.intervention != grid.intervention:
-            message = f"grid {origin.name} has the intervention {origin.intervention}, this one {grid.intervention}"
-            view.report(view.at("choose", "from"), message, allowed="the same intervention")
+        for key in ACTION_KEYS:
+            theirs, ours = getattr(origin.action, key), getattr(grid.action, key)
+            if theirs != ours:
+                message = f"grid {origin.name} has the {key} {theirs}, this one {ours}"
+                view.report(view.at("choose", "from"), message, allowed=f"the same {key}")
         missing = list(_without_origin(grid, choose, origin))
         if missing:
             allowed = "models, behaviors and methods of that grid"
@@ -227,6 +239,10 @@ def _without_origin(grid: Grid, choose: Choose, origin: Grid) -> Iterator[str]:
         yield from (
             f"method {name} with these options" for name, options in grid.methods if (name, options) not in origin.methods
         )
+
+
+def _action(view: Sections) -> Action:
+    return Action(1.0, **{key: value for key in ACTION_KEYS if (value := view.valid(key)) is not None})
 
 
 def _methods(view: Sections) -> Iterator[tuple[str, Options]]:

@@ -13,7 +13,7 @@ from orchestrator.errors import InputError
 from orchestrator.models.files import ModelShape, check_adapter, fingerprint_of, shape_of
 from orchestrator.models.templates import remarks_on
 from orchestrator.paths import check_readable, expanded
-from orchestrator.sweep_file.schema import ModelEntry, Multipliers
+from orchestrator.sweep_file.schema import ModelEntry
 from orchestrator.sweep_file.sections import Sections
 
 
@@ -21,8 +21,8 @@ from orchestrator.sweep_file.sections import Sections
 class ModelVariant:
     """One model in one quantization, as the sweep names it.
 
-    ``key`` is the model's key in the file, ``name`` the key and, when quantized, ``/quantization``. ``multipliers`` are those
-    of the grid that it runs in. ``remarks``: what its files say that a person should know.
+    ``key`` is the model's key in the file, ``name`` the key and, when quantized, ``/quantization``. ``remarks``: what its files
+    say that a person should know.
     """
 
     key: str
@@ -30,7 +30,6 @@ class ModelVariant:
     spec: ModelSpec
     shape: ModelShape
     resources: Resources
-    multipliers: tuple[float, ...]
     remarks: tuple[str, ...] = ()
 
 
@@ -45,14 +44,11 @@ class SweepModel:
     quantizations: tuple[Quantization, ...]
     remarks: tuple[str, ...] = ()
 
-    def variants(self, quantizations: Sequence[Quantization] | None, multipliers: Multipliers | None) -> Iterator[ModelVariant]:
+    def variants(self, quantizations: Sequence[Quantization] | None) -> Iterator[ModelVariant]:
         """One variant per quantization (None: the model's own list)."""
-        values = () if multipliers is None else multipliers.of(self.key, self.shape.family) or ()
         for quantization in dict.fromkeys(quantizations or self.quantizations):
             spec = replace(self.spec, quantization=quantization)
-            yield ModelVariant(
-                self.key, variant_name(self.key, quantization), spec, self.shape, self.resources, values, self.remarks
-            )
+            yield ModelVariant(self.key, variant_name(self.key, quantization), spec, self.shape, self.resources, self.remarks)
 
 
 def resolve_models(top: Sections, folder: Path) -> tuple[dict[str, SweepModel], dict[str, ModelShape]]:

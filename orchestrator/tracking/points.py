@@ -42,8 +42,7 @@ def axes(cell: Cell) -> dict[str, Value]:
             "transfer": cell.is_transfer,
             "method": cell.steering.direction.method,
             "layer": cell.steering.source_layer if isinstance(cell.steering.source_layer, int) else None,
-            "multiplier": cell.steering.multiplier,
-            "intervention": cell.steering.intervention,
+            **asdict(cell.steering.action),
         }
     return {name: value for name, value in found.items() if value is not None}
 

@@ -75,7 +75,10 @@ def cells(worker: ModelWorker) -> list[tuple[GenerationJob, CellResult]]:
     """The quickstart's grid and its baseline, all in one batch."""
     found = worker.extract(ExtractionJob("x", BEHAVIOR.positive, BEHAVIOR.negative, "dim"))
     steerings: list[Steering | None] = [None]
-    steerings += [Steering.from_layer_on(found.at(layer), 30, multiplier) for layer, multiplier in GRID]
+    steerings += [
+        Steering(tuple(range(layer, 30)), np.repeat(found.at(layer).vector[None], 30 - layer, axis=0), multiplier)
+        for layer, multiplier in GRID
+    ]
     jobs = [GenerationJob(f"c{i}", TEST_PROMPTS, Decoding(NEW_TOKENS), steering) for i, steering in enumerate(steerings)]
     results = {result.cell_id: result for result in worker.generate(jobs) if isinstance(result, CellResult)}
     return [(job, results[job.cell_id]) for job in jobs]

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from actors.types import Direction, DirectionSet, ModelSpec
+from actors.types import Action, Direction, DirectionSet, ModelSpec
 from orchestrator.cells import SELECTED, Cell, DirectionSpec, LayerSpan, SteeringSpec
 from orchestrator.models.files import ModelShape
 from orchestrator.models.layers import corresponding_layer, steered_layers
@@ -59,10 +59,10 @@ def steered(source: ModelSpec, target: ModelSpec, at: tuple[str, int | None, flo
     n_source, n_target = LAYERS[source], LAYERS[target]
     spec = spec_of(source, method)
     if layer is None:
-        steering = SteeringSpec(spec, SELECTED, (), multiplier, span=LayerSpan("from_layer", n_source, n_target))
+        steering = SteeringSpec(spec, SELECTED, (), Action(multiplier), span=LayerSpan("from_layer", n_source, n_target))
     else:
         first = corresponding_layer(layer, n_source, n_target)
-        steering = SteeringSpec(spec, layer, steered_layers("from_layer", first, n_target), multiplier)
+        steering = SteeringSpec(spec, layer, steered_layers("from_layer", first, n_target), Action(multiplier))
     labels = replace(
         cell(0).labels,
         model=NAMES[target].split("/")[0],
@@ -139,7 +139,7 @@ def key_of(one: Cell) -> tuple[str, str, str, int, float]:
     assert one.steering is not None
     assert at is not None
     source = NAMES[one.steering.direction.model]
-    return NAMES[one.target], source, one.steering.direction.method, at.layers[0], one.steering.multiplier
+    return NAMES[one.target], source, one.steering.direction.method, at.layers[0], one.steering.action.multiplier
 
 
 def _random(name: str, n_layers: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

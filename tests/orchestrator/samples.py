@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from actors.types import (
+    Action,
     CellResult,
     Decoding,
     Direction,
@@ -52,7 +53,7 @@ def cell(layer: int | None, multiplier: float = 0.0, model: ModelSpec = MODEL, n
     """A cell steered from ``layer`` on; None: the baseline."""
     if layer is None:
         return Cell(model, PROMPTS, Decoding(100), None, CellLabels(name, "refusal", "smollm"))
-    steering = SteeringSpec(direction_spec(model), layer, tuple(range(layer, N_LAYERS)), multiplier)
+    steering = SteeringSpec(direction_spec(model), layer, tuple(range(layer, N_LAYERS)), Action(multiplier))
     labels = CellLabels(name, "refusal", "smollm", name, "from_layer", layer / N_LAYERS)
     return Cell(model, PROMPTS, Decoding(100), steering, labels)
 
@@ -82,7 +83,7 @@ def plan_of(cells: Sequence[Cell], shape: ModelShape = SHAPE) -> Plan:
 def result_of(one: Cell, text: Callable[[Prompt], str] = lambda prompt: f"Answer to {prompt.id}.") -> CellResult:
     """Made-up responses of a cell."""
     responses = tuple(Response(prompt.id, prompt.text, text(prompt), (1, 2, 3), 12, "stop") for prompt in one.prompts)
-    steered = one.steering is not None and one.steering.multiplier != 0
+    steered = one.steering is not None and one.steering.action.multiplier != 0
     fired = FiredCheck(True, 0.99, 1.01, 0.02) if steered else FiredCheck(None)
     provenance = {"worker": "cpu-0", "template_sha256": "abc", "torch": "2.13.0"}
     return CellResult(one.id, responses, fired, 32.0 if one.steering else None, 1.25, 30, provenance)
@@ -108,6 +109,6 @@ def filled(root: Path, cells: Sequence[Cell], counts: Counts | None = None) -> S
         if one.steering is not None and one.steering.direction.id not in store.done_directions():
             store.write_direction(one.steering.direction, direction_set())
         store.write_responses(one, result_of(one), attempt=1)
-        key = None if one.steering is None else (one.steering.layers[0], one.steering.multiplier)
+        key = None if one.steering is None else (one.steering.layers[0], one.steering.action.multiplier)
         store.write_labels(one.id, labels_of(one, *(counts or {}).get(key, (0, 0))))
     return store

@@ -63,7 +63,7 @@ def store(tmp_path: Path) -> Store:
         if one.steering is not None and one.steering.direction.id not in made.done_directions():
             made.write_direction(one.steering.direction, direction_set())
         made.write_responses(one, result_of(one), attempt=1)
-        key = None if one.steering is None else (one.steering.layers[0], one.steering.multiplier)
+        key = None if one.steering is None else (one.steering.layers[0], one.steering.action.multiplier)
         made.write_labels(one.id, labels_of((0, 0, 10, 0) if key is None else COUNTS[key]), DECLARED)
     made.compact()
     return made

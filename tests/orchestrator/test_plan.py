@@ -45,7 +45,9 @@ def steered(plan: Plan) -> list[Cell]:
 def points(plan: Plan) -> list[tuple[int | str | None, tuple[int, ...], float]]:
     """(source layer, steered layers, multiplier) of each steered cell."""
     return [
-        (cell.steering.source_layer, cell.steering.layers, cell.steering.multiplier) for cell in steered(plan) if cell.steering
+        (cell.steering.source_layer, cell.steering.layers, cell.steering.action.multiplier)
+        for cell in steered(plan)
+        if cell.steering
     ]
 
 
@@ -126,7 +128,7 @@ def test_multipliers_follow_family_and_model(tmp_path: Path) -> None:
     models = {"q": hub("q"), "g": hub("g", family="gemma"), "x": hub("x", family="other")}
     multipliers = {"default": [1], "families": {"qwen": [15], "gemma": [25]}, "models": {"g": [30]}}
     plan = plan_of(tmp_path, models=models, layers=[3], multipliers=multipliers)
-    found = {(cell.labels.model, cell.steering.multiplier) for cell in steered(plan) if cell.steering}
+    found = {(cell.labels.model, cell.steering.action.multiplier) for cell in steered(plan) if cell.steering}
     assert found == {("q", 15.0), ("g", 30.0), ("x", 1.0)}
 
 
@@ -225,7 +227,8 @@ def test_behaviors_with_the_same_prompts_are_told(tmp_path: Path) -> None:
 
 def test_minus_zero_is_the_baseline_and_one_number_is_no_list(tmp_path: Path) -> None:
     assert ids(plan_of(tmp_path, multipliers=[0.0, -0.0, 2])) == ids(plan_of(tmp_path, multipliers=[0, 2]))
-    assert math.copysign(1, load_sweep(write_sweep(tmp_path, sweep_data(multipliers=[-0.0]))).models[0].multipliers[0]) == 1
+    sweep = load_sweep(write_sweep(tmp_path, sweep_data(multipliers=[-0.0])))
+    assert math.copysign(1, sweep.grids[0].multipliers_of(sweep.models[0])[0]) == 1
     with pytest.raises(InputError, match="not a list of multipliers"):
         plan_of(tmp_path, multipliers=8)
 
@@ -354,7 +357,7 @@ def test_transfer_at_the_corresponding_depth_with_the_targets_multiplier(tmp_pat
     assert [(cell.labels.source_model, cell.labels.model) for cell in transferred] == [("b", "c")]
     steering = transferred[0].steering
     assert steering is not None
-    assert (steering.source_layer, steering.layers[0], steering.layers[-1], steering.multiplier) == (14, 18, 35, 25.0)
+    assert (steering.source_layer, steering.layers[0], steering.layers[-1], steering.action.multiplier) == (14, 18, 35, 25.0)
     assert ids(plan) - {transferred[0].id} == ids(
         plan_of(tmp_path, models=HALVES, layers=None, depths=[0.5], multipliers=multipliers)
     )

@@ -13,6 +13,7 @@ import pytest
 
 from actors.boundary import Extract, Generate, Load, Outcome, Task, perform
 from actors.types import (
+    Action,
     CellResult,
     Decoding,
     DirectionSet,
@@ -161,7 +162,7 @@ def cells_of(
             spec,
             (Prompt("p1", text if multiplier else "baseline"), Prompt("p2", "again")),
             Decoding(8),
-            SteeringSpec(found, layer, (layer, layer + 1), multiplier) if multiplier else None,
+            SteeringSpec(found, layer, (layer, layer + 1), Action(multiplier)) if multiplier else None,
             labels,
         )
         for multiplier in multipliers

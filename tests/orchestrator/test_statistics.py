@@ -31,7 +31,6 @@ from orchestrator.statistics import (
     mcnemar,
     p_text,
     percent_text,
-    rate_text,
     sign_flip,
     transfer_effectiveness,
     wilson,
@@ -81,7 +80,6 @@ def test_holds_the_rate_and_mirrors(pair: tuple[int, int]) -> None:
 def test_no_trials_say_nothing() -> None:
     assert wilson(0, 0) == Interval(0.0, 1.0)
     assert interval_text(0, 0) == ""
-    assert rate_text(0, 0) == "0/0"
     assert percent_text(0, 0) == "-"
 
 
@@ -98,8 +96,8 @@ def test_impossible_confidence(confidence: float) -> None:
 
 
 def test_texts() -> None:
-    assert rate_text(9, 10) == "9/10 [59.6, 98.2]"
-    assert rate_text(50, 50) == "50/50 [92.9, 100]"
+    assert interval_text(9, 10) == "[59.6, 98.2]"
+    assert interval_text(50, 50) == "[92.9, 100]"
     assert percent_text(9, 10) == "90"
     assert percent_text(1, 3) == "33.3"
     assert percent_text(0, 10) == "0"

@@ -145,7 +145,7 @@ def test_every_axis_reaches_the_sweep(tmp_path: Path) -> None:
     assert (plain.spec.dtype, plain.spec.system_prompt) == ("bfloat16", "Be brief.")
     assert plain.spec.template_options == (("b", 1), ("enable_thinking", False))
     assert plain.resources == Resources(0.5, 2, "H100")
-    assert plain.multipliers == (2.0, -3.5)
+    assert sweep.grids[0].multipliers_of(plain) == (2.0, -3.5)
     assert plain.shape.family == "smol"
     assert sweep.engine == EngineOptions(8, 2)
     assert (sweep.pool.workers, sweep.max_failures, sweep.results) == (3, 0, tmp_path / "../out")

@@ -47,7 +47,7 @@ def _points(plan: Plan) -> Iterator[Point]:
                 cell.target.quantization,
                 method,
                 steering.source_layer,
-                steering.multiplier,
+                steering.action.multiplier,
                 len(cell.prompts),
             )
 
@@ -121,7 +121,7 @@ def test_the_abstracts_90_points_are_run_with_both_tools(name: str) -> None:
         steering.direction.extractor
         for steering in steerings
         if steering is not None
-        and (steering.direction.method, steering.source_layer, steering.multiplier) == ("dim", 16, 15)
+        and (steering.direction.method, steering.source_layer, steering.action.multiplier) == ("dim", 16, 15)
         and steering.direction.model.quantization == "none"
     }
     assert read == {"nnsight", "hooks"}
@@ -135,7 +135,7 @@ def test_table_10_has_its_pairs_and_no_other() -> None:
             cell.labels.model,
             cell.steering.source_layer,
             cell.steering.layers[0],
-            cell.steering.multiplier,
+            cell.steering.action.multiplier,
         )
         for cell in plan.cells
         if cell.is_transfer and cell.steering is not None

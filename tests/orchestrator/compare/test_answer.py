@@ -64,8 +64,12 @@ def test_the_same_as_json(compare: Callable[..., Result]) -> None:
 def test_the_paired_test_reads_the_stored_labels(compare: Callable[..., Result], results: Path) -> None:
     """Four refusals each, on the same prompts or on others: only the labels of the single responses can tell."""
     store, cells = Store(results), {one.id: one for one in grid()}
-    (four,) = (one for one in cells.values() if one.steering and (one.steering.layers[0], one.steering.multiplier) == (15, 2.0))
-    (other,) = (one for one in cells.values() if one.steering and (one.steering.layers[0], one.steering.multiplier) == (12, 2.0))
+    (four,) = (
+        one for one in cells.values() if one.steering and (one.steering.layers[0], one.steering.action.multiplier) == (15, 2.0)
+    )
+    (other,) = (
+        one for one in cells.values() if one.steering and (one.steering.layers[0], one.steering.action.multiplier) == (12, 2.0)
+    )
     pairs = zip(labels_of(four), reversed(labels_of(four, 4)), strict=True)
     store.write_labels(other.id, [replace(label, prompt_id=one.prompt_id) for one, label in pairs])
     store.compact()

@@ -42,7 +42,7 @@ def place(cell: Cell) -> tuple[int, float]:
     steering = cell.steering
     assert steering is not None
     assert isinstance(steering.source_layer, int)
-    return steering.source_layer, steering.multiplier
+    return steering.source_layer, steering.action.multiplier
 
 
 def by_place(wanted: Mapping[tuple[int, float], tuple[int, int]]) -> Callable[[Cell], tuple[int, int]]:

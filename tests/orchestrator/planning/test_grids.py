@@ -29,7 +29,13 @@ def steered(plan: Plan) -> list[Cell]:
 def summary(plan: Plan) -> list[tuple[str, str, str, float | None, float]]:
     """(model, quantization, method, depth, multiplier) of each steered cell."""
     return [
-        (cell.labels.model, cell.target.quantization, cell.steering.direction.method, cell.labels.depth, cell.steering.multiplier)
+        (
+            cell.labels.model,
+            cell.target.quantization,
+            cell.steering.direction.method,
+            cell.labels.depth,
+            cell.steering.action.multiplier,
+        )
         for cell in plan.cells
         if cell.steering is not None
     ]
@@ -92,7 +98,7 @@ def test_negative_multipliers_ablation_and_scopes_in_one_sweep(tmp_path: Path) -
     ]
     plan = plan_of(tmp_path, grids=grids, multipliers=[4], layers=[9, 12])
     found = {
-        (cell.steering.intervention, cell.labels.scope, cell.steering.multiplier, len(cell.steering.layers))
+        (cell.steering.action.intervention, cell.labels.scope, cell.steering.action.multiplier, len(cell.steering.layers))
         for cell in steered(plan)
         if cell.steering
     }
@@ -228,7 +234,7 @@ def test_ids_of_planned_layers_are_those_of_the_written_content(tmp_path: Path) 
                 "direction": steering.direction.id,
                 "source_layer": steering.source_layer,
                 "layers": list(steering.layers),
-                "multiplier": steering.multiplier,
+                "multiplier": steering.action.multiplier,
                 "intervention": "addition",
             },
         }

@@ -29,6 +29,6 @@ def rows_of(counts: Counts = COUNTS, cells: Sequence[Cell] | None = None) -> lis
     """The rows of ``cells`` (the sample grid) with these counts."""
     rows = []
     for one in grid() if cells is None else cells:
-        key = None if one.steering is None else (one.steering.layers[0], one.steering.multiplier)
+        key = None if one.steering is None else (one.steering.layers[0], one.steering.action.multiplier)
         rows.append(row_of(one, *counts.get(key, (0, 0))))
     return rows

@@ -9,11 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from orchestrator.cells import IncomparablePair
 from orchestrator.report import write_report
 from orchestrator.report.curves import LINES, depth_figure, depth_lines, multiplier_figure, multiplier_line
 from orchestrator.report.matrix import _values, matrices, matrix_figure
 from orchestrator.report.series import Series, series_of
-from orchestrator.results.plan_file import PlannedPair
 from orchestrator.results.store import Store
 from tests.orchestrator.comparisons import Counts, compared
 from tests.orchestrator.report.made_up import rows_of
@@ -111,7 +111,7 @@ def test_many_lines_are_cut_to_the_highest() -> None:
 
 
 def test_the_matrix_shows_the_place_where_the_targets_own_direction_works_best(store: Store) -> None:
-    pairs = (PlannedPair("alpha", "wide", 4, 5120, "width"), PlannedPair("deep", "beta", 4, 4, "layers"))
+    pairs = (IncomparablePair("alpha", "wide", 4, 5120, "width"), IncomparablePair("deep", "beta", 4, 4, "layers"))
     (matrix,) = matrices(store.transfer_rows(), pairs)
     assert matrix.sources == ("alpha", "beta", "deep")
     assert matrix.targets == ("alpha", "beta", "wide")
@@ -138,7 +138,7 @@ def test_the_matrix_as_a_picture(store: Store) -> None:
 
 def test_pictures_lie_beside_the_page_and_in_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestrator.report.heat_map", lambda _: None)
-    monkeypatch.setattr("orchestrator.report.multiplier_figure", lambda _: None)
+    monkeypatch.setattr("orchestrator.report.curves.multiplier_figure", lambda _: None)
     text = write_report(store).read_text()
     page = (store.root / "report.html").read_text()
     for name in ("depth-profile.png", "transfer-01.png"):
