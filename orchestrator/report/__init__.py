@@ -20,6 +20,7 @@ from orchestrator.report.samples import Counts, samples_by_label
 from orchestrator.report.sections import SECTIONS, Section, SweepFindings
 from orchestrator.report.series import Series
 from orchestrator.report.tables import best_grid, cells_grid
+from orchestrator.report.values import most_successful
 from orchestrator.results.rows import RateRow
 from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.scoring import Label
@@ -33,6 +34,8 @@ LINES_SHOWN = 30
 """Rows of every other table in a terminal."""
 SERIES_TOLD = 8
 """Series whose finding is told in a terminal."""
+SERIES_SHOWN = 24
+"""Series that the page shows with a figure and samples; of more, those that succeed most. A figure takes most of a second."""
 PAGE = "report.html"
 
 
@@ -60,8 +63,8 @@ def write_report(store: Store) -> StoredFile:
     failed = sum(failure.item_id in wanted for failure in store.failures())
     counts = _label_counts(store.rate_rows())
     sections = {heading: shown for heading, section in SECTIONS.items() if (shown := _shown(store, section, found))}
-    parts = [_part(store, number, one, counts) for number, one in enumerate(found.series, start=1)]
-    blocks = page_blocks(Page(found.planned, found.rows, sections, parts, failed))
+    parts = [_part(store, number, one, counts) for number, one in enumerate(most_successful(found.series, SERIES_SHOWN), start=1)]
+    blocks = page_blocks(Page(found.planned, found.rows, sections, parts, failed, len(found.series)))
     return store.write_pages(markdown_page(blocks), html_page(blocks))
 
 

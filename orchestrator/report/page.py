@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from orchestrator.outcome import in_words
 from orchestrator.report.blocks import Block, Bullets, Fold, Heading, Paragraph, Picture, Quote
-from orchestrator.report.grid import Column, Grid, Value
+from orchestrator.report.grid import Column, Grid, Value, shortened
 from orchestrator.report.reading import reading
 from orchestrator.report.samples import Sample
 from orchestrator.report.series import Series, cell_text
@@ -20,12 +20,18 @@ from orchestrator.wordings import mixed_wordings
 
 PROMPT_SHOWN = 200
 RESPONSE_SHOWN = 400
+CELLS_SHOWN = 400
+"""Rows of a series' table; the figure has every cell."""
 SERIES_TOLD = 8
 """Series whose finding is told in words at the top; the overview has every one."""
 
 _ABOUT = (
     "Rates are percent of a cell's responses with their 95 % Wilson interval and count. 'x norm' is the multiplier over the "
     "residual stream's norm at the first steered layer. 'fired': whether the residual stream was measured to move as asked."
+)
+_MANY = (
+    "Below stand {} of {} series: those that succeed most, each with its cells, a figure and samples. The overview has the best "
+    "cell of every series; cells.parquet and responses.parquet have all cells and responses."
 )
 _DIGEST = re.compile(r"[0-9a-f]{13,}")
 _PROVENANCE = ("model", "weights", "revision", "adapter", "dtype", "quantization", "fingerprint", "template")
@@ -42,13 +48,15 @@ class SeriesPart:
 
 @dataclass(frozen=True)
 class Page:
-    """All that a page shows: ``sections``, by heading, then the ``parts``. ``failed``: how many of the plan's cells."""
+    """All that a page shows: ``sections``, by heading, then the ``parts``. ``failed``: how many of the plan's cells; ``series``:
+    how many there are, with or without a part."""
 
     planned: PlannedCells
     rows: Sequence[CellRow]
     sections: Mapping[str, Sequence[Block]]
     parts: Sequence[SeriesPart]
     failed: int
+    series: int
 
 
 def page_blocks(page: Page) -> list[Block]:
@@ -57,13 +65,16 @@ def page_blocks(page: Page) -> list[Block]:
     blocks: list[Block] = [Heading(1, page.planned.name), Bullets(tuple(said)), Paragraph(_ABOUT)]
     for heading, shown in page.sections.items():
         blocks += [Heading(2, heading), *shown]
+    if len(page.parts) < page.series:
+        blocks.append(Paragraph(_MANY.format(len(page.parts), page.series)))
     for part in page.parts:
         blocks += _part(part)
     return [*blocks, *_provenance(page.rows)]
 
 
 def _part(part: SeriesPart) -> list[Block]:
-    blocks: list[Block] = [Heading(2, part.series.title), cells_grid(part.series)]
+    cells = shortened(cells_grid(part.series), CELLS_SHOWN, "cells.parquet")
+    blocks: list[Block] = [Heading(2, part.series.title), cells]
     if part.figure is not None:
         blocks.append(part.figure)
     for label, samples in part.samples.items():

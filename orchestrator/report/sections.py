@@ -11,7 +11,7 @@ from orchestrator.report.chosen import chosen_grid
 from orchestrator.report.curves import curves
 from orchestrator.report.doubts import doubts_grid
 from orchestrator.report.drawing import Drawing
-from orchestrator.report.grid import Grid
+from orchestrator.report.grid import Grid, shortened
 from orchestrator.report.matrix import matrix_drawings
 from orchestrator.report.methods import methods_grid
 from orchestrator.report.quantization import quantization_grid
@@ -23,6 +23,9 @@ from orchestrator.results.directions_table import StoredDirections
 from orchestrator.results.plan_file import PlannedCells
 from orchestrator.results.rows import CellRow
 from orchestrator.results.store import Store
+
+TRANSFERS_SHOWN = 500
+"""Transfer cells in the table; the matrices are of all."""
 
 
 class SweepFindings:
@@ -80,6 +83,11 @@ class Section:
     terminal: bool = True
 
 
+def _transfer_grid(found: SweepFindings) -> Grid | None:
+    grid = transfer_grid(found.transfers, found.planned.incomparable)
+    return grid and shortened(grid, TRANSFERS_SHOWN, "transfer.parquet")
+
+
 SECTIONS: dict[str, Section] = {
     "Overview": Section(
         lambda found: best_grid(found.series) if len(found.series) > 1 else None,
@@ -91,7 +99,7 @@ SECTIONS: dict[str, Section] = {
     "Doubtful directions": Section(lambda found: doubts_grid(found.directions)),
     "Quantization": Section(lambda found: quantization_grid(found.rows, found.directions)),
     "Transfer": Section(
-        lambda found: transfer_grid(found.transfers, found.planned.incomparable),
+        _transfer_grid,
         lambda found: matrix_drawings(found.transfers, found.planned.incomparable),
     ),
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from orchestrator.report.method_text import options_text
 from orchestrator.results.columns import Axis
@@ -67,9 +66,8 @@ def series_of(rows: Iterable[CellRow]) -> list[Series]:
     order = {row.cell_id: number for number, row in reversed(list(enumerate(rows)))}
     groups.sort(key=lambda group: min(order[row.cell_id] for row in (group[0], *group[1]) if row is not None))
     firsts = [first for baseline, found in groups if (first := found[0] if found else baseline) is not None]
-    return [
-        Series(_title(first, firsts), baseline, tuple(found)) for first, (baseline, found) in zip(firsts, groups, strict=True)
-    ]
+    titles = _Titles(firsts)
+    return [Series(titles.of(first), baseline, tuple(found)) for first, (baseline, found) in zip(firsts, groups, strict=True)]
 
 
 def planned_in(series: Series, planned: Iterable[CellAxes]) -> int:
@@ -136,16 +134,29 @@ def _run(layers: Sequence[int]) -> bool:
     return layers == tuple(range(layers[0], layers[-1] + 1))
 
 
-def _title(row: CellRow, firsts: Sequence[CellRow]) -> str:
-    """Model, behavior, what tells its series from others of the same two, and how it is steered wherever that tells any."""
-    groups = [list(found) for _, found in groupby(sorted(firsts, key=_named), key=_named)]
-    own = next(found for found in groups if _named(found[0]) == _named(row))
-    parts = [_weights(row)] if _tells(_weights, own) else []
-    parts += [_prompts(row)] if _tells(lambda one: one.prompts_sha256 or "", own) else []
-    if row.steered:
-        steered = [[one for one in found if one.steered] for found in groups]
-        parts += [part(row) for part in _PARTS if part is _PARTS[0] or any(_tells(part, found) for found in steered)]
-    return visible(" · ".join(word for word in (row.model, row.behavior, *parts) if word))
+class _Titles:
+    """What names a series: model, behavior, what tells it from others of the same two, and how it is steered wherever that
+    tells any. ``firsts``: a cell of each series."""
+
+    def __init__(self, firsts: Sequence[CellRow]) -> None:
+        groups: dict[tuple[str, str], list[CellRow]] = {}
+        for row in firsts:
+            groups.setdefault(_named(row), []).append(row)
+        steered = [[one for one in found if one.steered] for found in groups.values()]
+        self._steering = [part for part in _PARTS if part is _PARTS[0] or any(_tells(part, found) for found in steered)]
+        self._own = {name: [part for part in (_weights, _digest) if _tells(part, found)] for name, found in groups.items()}
+
+    def of(self, row: CellRow) -> str:
+        """The title of the series that ``row`` is the first cell of."""
+        own = self._own[_named(row)]
+        parts = [_weights(row)] if _weights in own else []
+        parts += [_prompts(row)] if _digest in own else []
+        parts += [part(row) for part in self._steering] if row.steered else []
+        return visible(" · ".join(word for word in (row.model, row.behavior, *parts) if word))
+
+
+def _digest(row: CellRow) -> str:
+    return row.prompts_sha256 or ""
 
 
 def _weights(row: CellRow) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from orchestrator.outcome import COUNTED, OUTCOMES, Outcome, in_words, success_in_words
 from orchestrator.report.grid import Column, Tone, Value
-from orchestrator.report.series import depth_text, layer_text, mostly
+from orchestrator.report.series import Series, depth_text, layer_text, mostly
 from orchestrator.results.rows import CellRow
 from orchestrator.statistics import interval_text, percent_text
 
@@ -98,6 +98,12 @@ def best_of(rows: Iterable[CellRow]) -> CellRow:
     """The highest success rate, then the fewest garbled or without an answer, then the weakest multiplier; ValueError on no
     rows."""
     return max(rows, key=lambda row: (success_rate(row), -_incoherent(row), -abs(row.multiplier or 0.0)))
+
+
+def most_successful(series: Sequence[Series], limit: int) -> list[Series]:
+    """The ``limit`` series whose best cells have the highest success rates, in the order given."""
+    best = sorted(range(len(series)), key=lambda place: -max(map(success_rate, series[place].rows)))
+    return [series[place] for place in sorted(best[:limit])]
 
 
 def _incoherent(row: CellRow) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,18 @@ def test_limits_lines_and_fences() -> None:
     assert visible("a\nb\x00", keep_lines=True) == "a\nb\\x00"
     assert fenced("a ```` b", 100) == "`````text\na ```` b\n`````"
     assert markdown("a|b *c* <i> [x](y) `z`\n# h") == r"a\|b \*c\* &lt;i&gt; \[x\](y) \`z\`\n# h".replace(r"\n", r"\\n")
+
+
+def test_of_many_series_the_most_successful_have_a_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    baseline, *steered = grid()
+    cells = [baseline, *(replace(one, labels=replace(one.labels, behavior=f"b{number}")) for number, one in enumerate(steered))]
+    store = filled(tmp_path, cells, {(12, 2.0): (1, 0), (12, 8.0): (7, 0), (15, 2.0): (2, 0), (15, 8.0): (9, 0)})
+    store.compact()
+    monkeypatch.setattr("orchestrator.report.SERIES_SHOWN", 2)
+    monkeypatch.setattr("orchestrator.report.page.CELLS_SHOWN", 0)
+    page = write_report(store).read_text()
+    titles = [line for line in page.splitlines() if line.startswith("## ") and " · " in line]
+    assert [title.split(" · ")[1] for title in titles] == ["b1", "b3"]
+    assert "Below stand 2 of 5 series" in page
+    assert page.count("1 more rows in cells.parquet") == 2
+    assert all(f"· b{number} |" in page for number in range(4)), "the overview has every series"
