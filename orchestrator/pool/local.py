@@ -6,9 +6,10 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 
 from actors.boundary import Outcome, Task, Worker, make_worker, perform
+from actors.errors import DeviceLostError
 from actors.types import Resources
 from actors.use import UseMeter
-from orchestrator.pool import Event, PoolOptions, TaskDone, as_event
+from orchestrator.pool import Event, PoolLostError, PoolOptions, TaskDone, as_event
 
 NAME = "local"
 
@@ -16,7 +17,8 @@ NAME = "local"
 class LocalPool:
     """Runs its task inside ``next_event``, one outcome at a time, so Ctrl-C ends the task where it stands.
 
-    Its worker uses the GPU that this process sees, whatever a model asks for.
+    Its worker uses the GPU that this process sees, whatever a model asks for. A GPU that fails ends the run, as its context lasts
+    as long as the process.
     """
 
     def __init__(self, options: PoolOptions) -> None:
@@ -50,7 +52,10 @@ class LocalPool:
         if self._outcomes is None or timeout == 0:
             return None
         outcomes, self._outcomes = self._outcomes, None  # an interrupt in here leaves no half-run task behind
-        outcome = next(outcomes, None)
+        try:
+            outcome = next(outcomes, None)
+        except DeviceLostError as error:
+            raise PoolLostError(f"{error}, which is the run's own") from error
         if outcome is None:
             return TaskDone(NAME)
         self._outcomes = outcomes
