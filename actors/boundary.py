@@ -1,4 +1,4 @@
-"""Where driver and worker meet: a task goes in, outcomes come out one by one, and no exception crosses.
+"""Where driver and worker meet: a task goes in, outcomes come out one by one, and no exception crosses but the worker's end.
 
 Both pools run a task through ``perform``, in the process that holds the model, so an error means the same in both.
 """
@@ -6,6 +6,7 @@ Both pools run a task through ``perform``, in the process that holds the model, 
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import socket
 import traceback
@@ -13,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from actors.errors import JobError, ModelLoadError, NotHereError, OutOfMemoryError, WorkerError
+from actors.errors import DeviceLostError, JobError, ModelLoadError, NotHereError, OutOfMemoryError, WorkerError
+from actors.faults import Fault, fault_of
 from actors.remarks import Remark, Remarks
 from actors.types import (
     CellResult,
@@ -118,6 +120,8 @@ def perform(worker: Worker, task: Task, meter: UseMeter | None = None) -> Iterat
 
     An error that ends the whole task becomes a failure of every item still open. When there are several, nobody knows
     which one is to blame, so these failures are retryable: the scheduler runs each of them again alone.
+
+    Raises ``DeviceLostError`` where nothing more can be run in this process: the open items are nobody's fault.
     """
     with Remarks() as remarks:
         for result in _results(worker, task):
@@ -136,7 +140,10 @@ def _results(worker: Worker, task: Task) -> Iterator[Result]:
             yield result
         if open_items:
             raise JobError(f"the worker returned without an outcome for {', '.join(open_items)}")
-    except Exception as error:  # noqa: BLE001 - the one broad except: whatever a job raises becomes a failure row
+    except Exception as error:  # the one broad except: whatever a job raises becomes a failure row
+        if fault_of(error) is Fault.DEVICE:
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            raise DeviceLostError(f"its device can no longer be used by this process: {said[0]}") from error
         for item_id in open_items:
             yield as_failure(item_id, error, shared=len(open_items) > 1)
 
@@ -153,26 +160,22 @@ def as_failure(item_id: str, error: Exception, shared: bool = False) -> Failure:
     )
 
 
-_NOT_OF_THE_MODEL = (OSError, ImportError, RuntimeError)
-"""What keeps a model from being loaded and says nothing of it: the disk, the network, a package, the device."""
-
-
 def _nature(error: Exception) -> tuple[str, bool]:
     """The kind of an error, and whether its item may be tried again."""
-    if type(error) is ModelLoadError and isinstance(error.__cause__, _NOT_OF_THE_MODEL):
+    fault = fault_of(error)
+    if fault is Fault.MEMORY:
+        return OutOfMemoryError.kind, OutOfMemoryError.retryable
+    if fault is Fault.MACHINE and type(error) is ModelLoadError:
         return NotHereError.kind, False
     if isinstance(error, WorkerError):
         return error.kind, error.retryable
-    if isinstance(error, MemoryError) or type(error).__name__ == OutOfMemoryError.__name__:  # torch's own, not imported here
-        return OutOfMemoryError.kind, OutOfMemoryError.retryable
     return type(error).__name__, False
 
 
 def _raw_results(worker: Worker, task: Task) -> Iterator[Result]:
     match task:
         case Load():
-            devices = max(1, round(task.resources.gpus))
-            info = worker.load(task.spec, replace(task.engine, devices=devices))
+            info = worker.load(task.spec, replace(task.engine, devices=math.ceil(task.resources.gpus)))
             yield replace(info, provenance={**here(), **info.provenance})
         case Extract():
             yield Extraction(task.job.job_id, worker.extract(task.job))

@@ -63,6 +63,11 @@ class WorkerDiedError(WorkerError):
     retryable = True
 
 
+class DeviceLostError(WorkerDiedError):
+    """The context of the worker's device is dead, and with it all that the process holds: it is to be ended. The one error that
+    leaves ``actors.boundary.perform``."""
+
+
 class MachineLostError(WorkerError):
     """The worker is gone with its whole machine (reclaimed, cut off): hardly the fault of what it was running."""
 

@@ -21,7 +21,7 @@ from actors.engine.alone import AloneRunner
 from actors.engine.attention import slot_attention_in
 from actors.engine.cache import borrows
 from actors.engine.decode import BatchShape, SlotBatch, choose
-from actors.engine.engine import EngineModel, is_out_of_memory
+from actors.engine.engine import EngineModel
 from actors.engine.prefill import Prefiller
 from actors.engine.rotary import Rotary
 from actors.engine.rows import CAPACITY_STEP, Row
@@ -29,6 +29,7 @@ from actors.engine.segments import SegmentRunner
 from actors.errors import UnsupportedModelError, WorkerError
 from actors.extraction import EXTRACTORS
 from actors.extraction.batches import left_padded
+from actors.faults import says_nothing_of_the_work
 from actors.loading import LoadedModel
 from actors.prompts import Rendered
 from actors.steering import SteeringBank, residual, steered
@@ -49,6 +50,7 @@ OWN_CACHE = 0.02
 """What the model's own cache may differ by from a forward without one: a state that is carried on adds up in another order."""
 NOISE_FACTOR = 5.0
 """Allowed are so many times what the plain model's own numbers vary by when other tokens follow."""
+ALL_ROWS = slice(None)
 MOST = 0.5
 """A larger difference is never rounding."""
 
@@ -56,11 +58,13 @@ MOST = 0.5
 @dataclass(frozen=True)
 class Verdict:
     """``loaded.decoder.alone`` says why rows share no batch. ``record``: what was measured, for the provenance. ``token_bytes``:
-    what the keys and values of a token take in the engine's slots."""
+    what the keys and values of a token take in the engine's slots. ``placing``: whether a row's bits change with its place and
+    its neighbours in a batch of one shape; empty where the batch was measured to change nothing, or rows share none."""
 
     loaded: LoadedModel
     record: str
     token_bytes: int | None = None
+    placing: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,12 +87,15 @@ def checked(engine_model: EngineModel, loaded: LoadedModel) -> Verdict:
     """``loaded`` with what its blocks were seen to do; raises ``UnsupportedModelError`` in words where it cannot be trusted."""
     refused = f"model_type {loaded.model.config.model_type!r} was tried at load and cannot be steered here: "
     try:
-        with torch.inference_mode(), _in_floats(loaded.model):
-            return _LoadCheck(engine_model, loaded).verdict()
+        with torch.inference_mode():
+            with _in_floats(loaded.model):
+                check = _LoadCheck(engine_model, loaded)
+                verdict = check.verdict()
+            return replace(verdict, placing=check.placing())
     except UnsupportedModelError as error:
         raise UnsupportedModelError(f"{refused}{error}") from error
     except Exception as error:
-        if is_out_of_memory(error):
+        if says_nothing_of_the_work(error):
             raise
         raise UnsupportedModelError(f"{refused}{_words(error)}") from error
 
@@ -137,6 +144,19 @@ class _LoadCheck:
             self._token_bytes,
         )
 
+    def placing(self) -> str:
+        """In words, whether a row's bits are the same at another place and among others, where they may depend on the batch."""
+        decoder = self._engine.decoder
+        if decoder.runs_alone or not self._finite or self._engine.batch_dependence is None:
+            return ""
+        whole = self._batched()
+        turned, some = self._batched(slice(None, None, -1))[::-1], self._batched(slice(1, 3))
+        same = all(
+            torch.equal(one.logits, other.logits) for one, other in zip([*whole, *whole[1:3]], [*turned, *some], strict=True)
+        )
+        changes = "do not change" if same else "change"
+        return f"in a batch of one shape a row's bits {changes} with its place and its neighbours (measured)"
+
     @property
     def _tolerance(self) -> float:
         """How far numbers may be off: by the dtype's rounding, or what the plain model's own vary by."""
@@ -148,7 +168,7 @@ class _LoadCheck:
         try:
             answers = way()
         except Exception as error:
-            if is_out_of_memory(error):
+            if says_nothing_of_the_work(error):
                 raise
             return _words(error)
         for (prompt, steering), answer in zip(self._rows, answers, strict=True):
@@ -164,12 +184,12 @@ class _LoadCheck:
                     return f"the logits of {what} differ by {difference:.1g} {where} from those of the plain model"
         return ""
 
-    def _batched(self) -> list[_RowTrace]:
-        """The rows through the engine's own prefill and slots, all in one batch."""
+    def _batched(self, which: slice = ALL_ROWS) -> list[_RowTrace]:
+        """The rows through the engine's own prefill and slots, ``which`` of them in one batch."""
         loaded, decoder = self._engine, self._engine.decoder
-        rows = self._fresh_rows()
+        rows = self._fresh_rows()[which]
         layers = [row.first_layer for row in rows if row.first_layer is not None]
-        logits: list[list[Tensor]] = [[] for _ in rows]
+        logits: list[list[Tensor]] = [[] for _ in self._rows]
         Rotary.of(self._model).restore()
         with slot_attention_in(loaded.model), loaded.packing.applied(), steered(decoder) as hooks:
             runner = SegmentRunner(loaded.model, decoder, hooks, loaded.device)
@@ -191,7 +211,7 @@ class _LoadCheck:
                         seated.tokens.append(chosen[slot])
                         logits[seated.job].append(batch.logits[slot].clone())
             self._token_bytes = batch.token_bytes
-        return [_RowTrace(tuple(row.tokens[:-1]), torch.stack(own)) for row, own in zip(rows, logits, strict=True)]
+        return [_RowTrace(tuple(row.tokens[:-1]), torch.stack(logits[row.job])) for row in rows]
 
     def _alone(self) -> list[_RowTrace]:
         """The rows one after the other through the model's own ``generate``."""

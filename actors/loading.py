@@ -22,7 +22,9 @@ from actors.checkpoints import Checkpoint, open_checkpoint
 from actors.embedded import embedded_folder, package_content
 from actors.errors import ModelLoadError, NotHereError
 from actors.families import Decoder, decoder_of
+from actors.faults import says_nothing_of_the_work
 from actors.fingerprints import spec_fingerprint
+from actors.gpus import why_no_gpu
 from actors.hub_cache import commit_of, origin_of
 from actors.merging import Base, Merged, base_in, merged
 from actors.model_files import check_adapter_folder, check_model_folder, read_object
@@ -38,8 +40,6 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 
 _REFUSALS = (OSError, ValueError, TypeError, ImportError, KeyError, AttributeError, RuntimeError, SafetensorError)
 """What the libraries raise for files that they cannot make a model of."""
-_OF_THE_MACHINE = (torch.OutOfMemoryError, torch.AcceleratorError)
-_DEVICE_WORDS = ("CUDA", "CUBLAS", "out of memory", "allocate memory")
 
 CHATTY = ("bitsandbytes.autograd._functions", "bitsandbytes.backends.cpu.ops")
 """Loggers that say something at every matrix product, or that a faster kernel could be installed."""
@@ -73,9 +73,10 @@ class LoadedModel:
         return frozenset(int(token) for token in [*ids, self.tokenizer.eos_token_id] if token is not None)
 
 
-def load_model(spec: ModelSpec, devices: int = 1) -> LoadedModel:
-    """Load a model variant onto the best device there is, or spread over the first ``devices`` GPUs; raises ``ModelLoadError``
-    (or a subclass) saying what is wrong."""
+def load_model(spec: ModelSpec, devices: int = 0) -> LoadedModel:
+    """Load a model variant onto the best device there is, or spread over the first ``devices`` GPUs where it asks for any; raises
+    ``ModelLoadError`` (or a subclass) saying what is wrong."""
+    _require_gpus(devices)
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)
     transformers_logging.disable_progress_bar()  # bars of reading and writing weights would run through the sweep's own lines
@@ -84,13 +85,9 @@ def load_model(spec: ModelSpec, devices: int = 1) -> LoadedModel:
             folder = _origin(spec)
             loaded = _loaded(spec, folder, devices)
             _check_unchanged(spec)  # once more: it may have been written to while it was read
-    except _OF_THE_MACHINE:
-        raise
     except (ModelLoadError, *_REFUSALS) as error:
-        if isinstance(error, ModelLoadError) and type(error) is not ModelLoadError:
+        if says_nothing_of_the_work(error) or (isinstance(error, ModelLoadError) and type(error) is not ModelLoadError):
             raise  # of a kind of its own
-        if isinstance(error, RuntimeError) and any(word in str(error) for word in _DEVICE_WORDS):
-            raise  # of this machine's devices or memory, whatever class it comes in
         raise ModelLoadError(f"cannot load {spec.location!r}: {error or type(error).__name__}") from error
     for name in TOLD & loaded.record.keys():
         logger.warning("%s", loaded.record[name])
@@ -190,22 +187,26 @@ def _origin(spec: ModelSpec) -> Path:
     return origin_of(spec) if spec.source == "hub" else Path(spec.location)
 
 
+def _require_gpus(devices: int) -> None:
+    """``NotHereError`` where a model that asks for GPUs would run without: on a CPU, or on fewer of them."""
+    if devices and not torch.cuda.is_available():
+        why = why_no_gpu() or "torch finds no GPU, although its build and the driver's version agree: see what nvidia-smi says"
+        raise NotHereError(f"the model asks for a GPU (gpus), and this worker can use none: {why}")
+    if devices > 1 and (seen := torch.cuda.device_count()) < devices:
+        raise NotHereError(f"the model asks for {devices} GPUs, this worker sees {seen}")
+
+
 def devices_of(model: Any) -> tuple[str, ...]:
     """The places over which accelerate has spread the model's parts, as it names them; one, or none, when it is in one place."""
     return tuple(dict.fromkeys(str(place) for place in getattr(model, "hf_device_map", {}).values()))
 
 
 def device_map(devices: int) -> dict[str, Any]:
-    """Where ``from_pretrained`` puts the parts of a model: balanced over the first ``devices`` GPUs, as accelerate does it.
-
-    Raises ``ModelLoadError`` where fewer GPUs are seen.
-    """
+    """Where ``from_pretrained`` puts the parts of a model: balanced over the first ``devices`` GPUs, as accelerate does it."""
     if best_device().type != "cuda":
         return {"device_map": None}
-    if devices == 1:
+    if devices <= 1:
         return {"device_map": {"": best_device()}}
-    if torch.cuda.device_count() < devices:
-        raise ModelLoadError(f"the model asks for {devices} GPUs, this worker sees {torch.cuda.device_count()}")
     free = {number: torch.cuda.mem_get_info(number)[0] for number in range(devices)}
     return {"device_map": "balanced", "max_memory": free}
 

@@ -61,12 +61,12 @@ class Resources:
 class EngineOptions:
     """How the engine runs. ``slots`` = rows in flight (None: chosen by the worker); part of the provenance, not identity.
 
-    ``devices``: GPUs that the model may be spread over, where there are GPUs.
+    ``devices``: GPUs that the model must have, and is spread over; 0: it asks for none, and takes the best device that there is.
     """
 
     slots: int | None = None
     threads: int | None = None
-    devices: int = 1
+    devices: int = 0
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from actors.boundary import as_failure
-from actors.engine.engine import Engine, EngineModel, batch_dependence, is_out_of_memory
+from actors.device_record import device_record, full_precision, reserved_memory
+from actors.engine.engine import Engine, EngineModel, batch_dependence
 from actors.engine.firing import check_of
 from actors.engine.memory import peak_bytes, return_freed_memory
 from actors.engine.packing import Packing, pack
@@ -24,6 +25,7 @@ from actors.errors import JobError, NonFiniteActivationError, UnsupportedModelEr
 from actors.extraction import EXTRACTORS
 from actors.extraction.capture import CaptureKey, Captures
 from actors.families import context_limit
+from actors.faults import says_nothing_of_the_work
 from actors.generation import not_applied, sentence
 from actors.load_check import checked
 from actors.loading import LoadedModel, devices_of, load_model
@@ -67,6 +69,7 @@ class ModelWorker:
         started = time.perf_counter()
         if engine.threads is not None:
             torch.set_num_threads(engine.threads)
+        full_precision()
         try:
             loaded = load_model(spec, engine.devices)
         except (IndexError, NotImplementedError, AssertionError) as error:
@@ -89,7 +92,11 @@ class ModelWorker:
         self._captures = Captures(loaded)
         self._loaded, self._marks = loaded, Marks(loaded.tokenizer)
         slots = self._engine.slots(NOMINAL_CAPACITY)
-        self._provenance = {**_provenance(loaded, dependence), "products": self._engine.products, "checked": verdict.record}
+        self._provenance = {
+            **_provenance(loaded, dependence, verdict.placing),
+            "products": self._engine.products,
+            "checked": verdict.record,
+        }
         for remark in _remarks(loaded):
             _LOG.warning("%s: %s", Path(loaded.spec.location).name, remark)
         return ModelInfo(
@@ -111,6 +118,8 @@ class ModelWorker:
         return_freed_memory()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+            for number in range(torch.cuda.device_count()):  # what the next model takes is told of it alone
+                torch.cuda.reset_peak_memory_stats(number)
 
     def extract(self, job: ExtractionJob) -> DirectionSet:
         """All layers' directions by one method; raises ``JobError`` or ``NonFiniteActivationError``.
@@ -185,6 +194,7 @@ class ModelWorker:
                 **self._provenance,
                 "template_sha256": loaded.renderer.template_sha256,
                 "peak_memory_mib": str(peak_bytes(loaded.device) // 2**20),
+                **reserved_memory(loaded.device),
                 "decoding": self._engine.decoding if self._engine else "",
             },
         )
@@ -232,7 +242,7 @@ def _for_engine(loaded: LoadedModel, packing: Packing) -> EngineModel:
     try:
         dependence = None if loaded.decoder.runs_alone else batch_dependence(loaded.model, packing)
     except (AssertionError, ValueError, RuntimeError) as error:
-        if is_out_of_memory(error):
+        if says_nothing_of_the_work(error):
             raise
         what = f"model_type {loaded.model.config.model_type!r} in quantization {loaded.spec.quantization!r}"
         raise UnsupportedModelError(f"{what}: its linear layers do not multiply on this machine: {error}") from error
@@ -259,17 +269,15 @@ def _check_range(steering: Steering, dtype: torch.dtype) -> None:
             raise JobError(f"{message}: it takes numbers of {number:.3g}, the largest is {most:.3g}")
 
 
-def _provenance(loaded: LoadedModel, dependence: str | None) -> dict[str, str]:
-    """What a reader needs to trust or repeat a number; plain strings, no paths."""
+def _provenance(loaded: LoadedModel, dependence: str | None, placing: str) -> dict[str, str]:
+    """What a reader needs to trust or repeat a number; plain strings, no paths. ``placing``: see ``load_check.Verdict``."""
     why_alone = loaded.decoder.why_alone
     return {
         **{package: version(package) for package in ("torch", "transformers", "nnsight", "bitsandbytes")},
-        "device": torch.cuda.get_device_name()
-        if loaded.device.type == "cuda"
-        else f"cpu ({torch.backends.cpu.get_cpu_capability()})",
+        **device_record(loaded.device),
         "threads": str(torch.get_num_threads()),
         "attention": f"the model's own, row by row: {why_alone}" if why_alone else "slot_attention (grouped, float32 softmax)",
-        "batch_invariant": "yes (measured)" if dependence is None else f"no: {dependence}",
+        "batch_invariant": "yes (measured)" if dependence is None else "; ".join(filter(None, (f"no: {dependence}", placing))),
         "model_commit": loaded.commit,
         **loaded.renderer.record,
         **({"generation_config": f"not applied: {left}"} if (left := not_applied(_generation_settings(loaded))) else {}),

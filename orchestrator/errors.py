@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from actors.faults import is_out_of_memory
 from orchestrator.program import EXIT_MACHINE
 
 if TYPE_CHECKING:
@@ -87,7 +88,6 @@ _WRONG_PATHS = (
     errno.EILSEQ,
     errno.ENXIO,
 )
-_NO_MEMORY = ("cannot allocate memory", "failed to map segment", "unable to allocate", "can't allocate memory")
 
 
 def as_told(error: Exception) -> InputError | None:
@@ -95,7 +95,7 @@ def as_told(error: Exception) -> InputError | None:
     text = " ".join(str(error).split())
     if isinstance(error, InputError):
         return error
-    if isinstance(error, MemoryError) or any(one in text.casefold() for one in _NO_MEMORY):
+    if is_out_of_memory(error):
         return MachineError.because("there is not enough memory; give it more, or raise its limit (ulimit -v)")
     if isinstance(error, RuntimeError) and "start new thread" in text:
         return MachineError.because("no thread can be started; raise the limit of processes or memory (ulimit -u, ulimit -v)")

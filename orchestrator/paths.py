@@ -59,9 +59,14 @@ def _unreadable(path: Path) -> str:
     return ""
 
 
+def on_this_machine(pool: str) -> bool:
+    """Whether the workers of ``pool`` run on this machine alone, as far as can be told before it is opened."""
+    return pool == "local" or os.environ.get("RAY_ADDRESS", "local") in ("local", "")
+
+
 def require_cache(pool: str) -> None:
     """Make the folder for what is converted and merged unless others do that. ``MachineError`` where it cannot be made."""
-    if pool != "local" and os.environ.get("RAY_ADDRESS", "local") not in ("local", ""):
+    if not on_this_machine(pool):
         return
     base = os.environ.get("XDG_CACHE_HOME")
     folder = (Path(base) if base else expanded("~/.cache")) / "activation-steering-sweeps"

@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
 
+from actors.gpus import why_no_gpu
 from actors.types import Failure
 from orchestrator.branches import Commits, commits_in
 from orchestrator.cells import Cell
 from orchestrator.completion import Progress
 from orchestrator.control.driver import Driver
+from orchestrator.errors import InputError, Problem
 from orchestrator.interrupts import EXIT_INTERRUPTED, Interrupts
 from orchestrator.logs import Journal, LogCopies
 from orchestrator.news import Listener, Noted, told_to
 from orchestrator.outlets import losses_told
-from orchestrator.paths import require_cache
+from orchestrator.paths import on_this_machine, require_cache
 from orchestrator.plan import Plan
 from orchestrator.plan_with_results import plan_with_results
 from orchestrator.planning.choices import Choice
@@ -120,7 +122,22 @@ def prepare(path: Path, results: Place | None = None, costs: Costs = DEFAULT_COS
     """Load and plan the sweep at ``path``; InputError when it cannot be run. Writes nothing."""
     sweep = load_sweep(path)
     store = Store(results or sweep.results)
-    return Prepared(path, sweep, plan_with_results(sweep, store, costs), store)
+    plan = plan_with_results(sweep, store, costs)
+    if on_this_machine(sweep.pool.kind):
+        plan = replace(plan, warnings=(*plan.warnings, *(problem.message for problem in _gpu_problems(sweep))))
+    return Prepared(path, sweep, plan, store)
+
+
+def _gpu_problems(sweep: Sweep) -> list[Problem]:
+    """A problem for every model that asks for a GPU, where this machine has none that could be used."""
+    asking = {model.key: model.resources.gpus for model in sweep.models if model.resources.gpus}
+    why = why_no_gpu() if asking else ""
+    said = f"asks for a GPU, and on this machine no GPU can be used: {why}"
+    return [
+        sweep.problem("models", key, "gpus", message=f"model {key} {said}", value=gpus, allowed="gpus: 0")
+        for key, gpus in asking.items()
+        if why
+    ]
 
 
 def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunSummary:
@@ -234,6 +251,8 @@ def _run_items(prepared: Prepared, progress: Progress, session: _Session) -> tup
 def _open_pool(prepared: Prepared, session: _Session) -> Pool:
     """Takes seconds where Ray has to start."""
     asked, options = prepared.sweep.pool, session.options
+    if (options.pool or asked.kind) == "local" and (problems := _gpu_problems(prepared.sweep)):
+        raise InputError(*problems)
     resources = tuple(dict.fromkeys(model.resources for model in prepared.plan.models))
     if any(model.spec.adapter or model.spec.source == "embedded" for model in prepared.plan.models):
         require_cache(options.pool or asked.kind)

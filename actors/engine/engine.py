@@ -33,6 +33,7 @@ from actors.engine.segments import Forwards, SegmentRunner
 from actors.engine.stopwatch import Stopwatch
 from actors.errors import OutOfMemoryError
 from actors.families import Decoder
+from actors.faults import is_out_of_memory
 from actors.steering import SteeringBank, SteeringHooks, steered
 from actors.types import Steering
 
@@ -211,11 +212,6 @@ class Engine:
         return row.accept(token, self._loaded.stop_tokens)
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """CUDA's own class, or the CPU allocator's RuntimeError, which has no class of its own."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error) or "not enough memory" in str(error)
-
-
 def on_cuda(device: torch.device) -> bool:
     """Whether the device is a CUDA device."""
     return device.type == "cuda"
@@ -223,20 +219,22 @@ def on_cuda(device: torch.device) -> bool:
 
 @torch.inference_mode()
 def batch_dependence(model: Any, packing: Packing | None = None, probe_rows: int = 256) -> str | None:
-    """Why a row's bits may depend on its batch on this machine, or None when they do not.
+    """Every reason why a row's bits may depend on its batch on this machine, or None when they do not.
 
     Dense layers on the CPU are measured: the widest and the narrowest one must give a row the same bits at every batch
     size that the engine uses (a complete ``packing`` has been measured already). What cannot be measured once for all is
     named, what the model brings with it before what the device adds: experts see as many rows as the router sends them,
     bitsandbytes INT8 chooses its outlier columns over the whole batch, CUDA chooses kernels by batch size.
     """
-    text = model.config.get_text_config(decoder=True)
+    text, reasons = model.config.get_text_config(decoder=True), list[str]()
     if any(getattr(text, name, None) for name in ("num_experts", "num_local_experts", "n_routed_experts")):
-        return "mixture of experts: an expert's rows depend on the whole batch"
+        reasons.append("mixture of experts: an expert's rows depend on the whole batch")
     if threshold := outlier_threshold(model):
-        return f"INT8 chooses outlier columns over the whole batch (threshold {threshold:g}; at 0 it would not)"
+        reasons.append(f"INT8 chooses outlier columns over the whole batch (threshold {threshold:g}; at 0 it would not)")
     if next(model.parameters()).device.type != "cpu":
-        return "CUDA chooses kernels by batch size"
+        reasons.append("CUDA chooses kernels by batch size")
+    if reasons:
+        return "; ".join(reasons)
     if packing is not None and packing.complete:
         return None
     linears: list[Any] = [module for module in model.modules() if isinstance(module, torch.nn.Linear | Conv1D)]

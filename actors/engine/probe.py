@@ -20,11 +20,12 @@ from torch import Tensor, nn
 
 from actors.engine.attention import slot_attention_in
 from actors.engine.cache import KeyValue
-from actors.engine.engine import EngineModel, is_out_of_memory, on_cuda
+from actors.engine.engine import EngineModel, on_cuda
 from actors.engine.everywhere import Everywhere
 from actors.engine.grain import Grain
 from actors.engine.segments import ForwardStart, Segment, SegmentResult, SegmentRunner
 from actors.errors import OutOfMemoryError
+from actors.faults import is_out_of_memory
 from actors.methods.contrast import Reading, Trial
 from actors.prompts import Rendered
 from actors.steering import SteeringBank, SteeringHooks, steered

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from actors.engine.engine import is_out_of_memory, on_cuda
+from actors.engine.engine import on_cuda
 from actors.engine.outliers import outlier_threshold
 from actors.engine.rotary import Rotary
 from actors.errors import NonFiniteActivationError, OutOfMemoryError
 from actors.extraction import EXTRACTORS
 from actors.extraction.batches import MAX_BATCH_TOKENS, first_lot, left_padded, tokens_of
+from actors.faults import is_out_of_memory
 from actors.loading import LoadedModel
 from actors.prompts import Rendered
 from actors.types import FloatArray, Prompt

@@ -100,13 +100,16 @@ class WorkerLost:
     """The worker is gone with its model and its task, if it had one; a ``Load`` under the same name starts a new one.
 
     ``machine``: an id of the machine that went with it; empty when it is still there, or not known. ``placed``: False when it
-    never began its ``Load``, as no machine had room for it.
+    never began its ``Load``, as no machine had room for it. ``device_on``: an id of the machine whose device failed under it, and
+    ``host`` its name, where the pool knows of machines.
     """
 
     worker: str
     message: str
     machine: str = ""
     placed: bool = True
+    device_on: str = ""
+    host: str = ""
 
 
 class PoolLostError(Exception):

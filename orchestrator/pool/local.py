@@ -7,9 +7,10 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 
 from actors.boundary import Outcome, Task, Worker, make_worker, perform
+from actors.errors import DeviceLostError
 from actors.types import Resources
 from actors.use import UseMeter
-from orchestrator.pool import Event, PoolOptions, TaskDone, as_event
+from orchestrator.pool import Event, PoolLostError, PoolOptions, TaskDone, as_event
 
 NAME = "local"
 
@@ -20,7 +21,8 @@ PAUSE_SECONDS = 0.5
 class LocalPool:
     """Runs its task inside ``next_event``, one outcome at a time, so Ctrl-C ends the task where it stands.
 
-    Its worker uses the GPU that this process sees, whatever a model asks for.
+    Its worker uses the GPU that this process sees, whatever a model asks for. A GPU that fails ends the run, as its context lasts
+    as long as the process.
     """
 
     def __init__(self, options: PoolOptions) -> None:
@@ -55,7 +57,10 @@ class LocalPool:
             time.sleep(min(timeout or 0.0, PAUSE_SECONDS))
             return None
         outcomes, self._outcomes = self._outcomes, None  # an interrupt in here leaves no half-run task behind
-        outcome = next(outcomes, None)
+        try:
+            outcome = next(outcomes, None)
+        except DeviceLostError as error:
+            raise PoolLostError(f"{error}, which is the run's own") from error
         if outcome is None:
             return TaskDone(NAME)
         self._outcomes = outcomes

@@ -18,6 +18,7 @@ import ray
 import ray.exceptions
 
 from actors.boundary import Load, Task
+from actors.errors import DeviceLostError
 from actors.remote import Setup
 from actors.types import Resources
 from orchestrator.errors import InputError
@@ -164,8 +165,10 @@ class RayPool:
     def _told(self, one: RayWorker) -> Event | None:
         try:
             outcome = one.outcome()
-        except ray.exceptions.RayTaskError:
-            raise  # an error that escaped `perform` is a bug of ours, not a lost worker
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, DeviceLostError):
+                return self._lost(one, str(error.cause), device_on=one.where())
+            raise  # any other error that escaped `perform` is a bug of ours, not a lost worker
         except ray.exceptions.ActorUnavailableError as error:
             message = _first_lines(str(error))
             return None if one.may_be_unharmed(message) else self._lost(one, message)
@@ -195,11 +198,12 @@ class RayPool:
         self._looked = time.monotonic()
         return None
 
-    def _lost(self, one: RayWorker, message: str) -> WorkerLost:
+    def _lost(self, one: RayWorker, message: str, device_on: str = "") -> WorkerLost:
         self.release(one.name)
         self._refreshed = float("-inf")
         self._refresh()
-        return WorkerLost(one.name, message, machine=one.gone_with(self._machines))
+        gone, host = one.gone_with(self._machines), self._hosts.get(device_on, "")
+        return WorkerLost(one.name, message, machine=gone, device_on=device_on, host=host)
 
     # ---- actors and machines -----------------------------------------------------------------------------------
 

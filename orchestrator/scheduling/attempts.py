@@ -23,6 +23,10 @@ MAX_MACHINES = 10
 BAD_MACHINES = 2
 """On how many machines a model must fail to load, for a reason that may be the machine's, before that counts as its own fault."""
 
+BAD_DEVICES = 5
+"""How often workers on a machine must have lost their device before other machines are taken where there are any: more often than
+a single item may take its worker down with it."""
+
 UPSTREAM = "upstream"
 """Kind of the failures of cells whose direction could not be extracted."""
 

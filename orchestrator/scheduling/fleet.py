@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 
 from actors.types import ModelInfo, Resources
-from orchestrator.scheduling.attempts import MAX_ATTEMPTS
+from orchestrator.scheduling.attempts import BAD_DEVICES, MAX_ATTEMPTS
 from orchestrator.scheduling.slots import Task, WorkerSlot
 
 __all__ = ["Fleet", "WorkerSlot", "room_for", "takes_room_of"]
@@ -34,6 +34,7 @@ class Fleet:
         self._taken: Counter[Resources] = Counter()
         self._failed_loads: Counter[str] = Counter()
         self._lost_machines: dict[str, set[str]] = defaultdict(set)
+        self._failed_devices: Counter[str] = Counter()
         self._bad_machines: dict[str, dict[str, str]] = defaultdict(dict)
         self._crowded: dict[Resources, float] = {}
         self._short_of_room: set[Resources] = set()
@@ -125,6 +126,16 @@ class Fleet:
     def bad_machines(self, variant: str) -> dict[str, str]:
         """The machines on which ``variant`` could not be loaded, by their ids, with their names."""
         return dict(self._bad_machines[variant])
+
+    def count_failed_device(self, machine: str) -> int:
+        """A worker on ``machine`` lost its device. Returns how many did."""
+        self._failed_devices[machine] += 1
+        return self._failed_devices[machine]
+
+    def unfit_machines(self, variant: str) -> frozenset[str]:
+        """The machines, by their ids, on which ``variant`` could not be loaded or device after device fails."""
+        failing = (machine for machine, count in self._failed_devices.items() if count >= BAD_DEVICES)
+        return frozenset(self._bad_machines[variant]).union(failing)
 
     def found_no_room(self, variant: str) -> bool:
         """A worker for ``variant`` was not placed. Returns whether it is the first of its kind since one loaded its model."""

@@ -15,7 +15,7 @@ from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.news import AttemptFailed, CellStored, DirectionStored, ItemFailed, ModelLoaded, Noted, Tell, WorkerDied
 from orchestrator.plan import Plan
 from orchestrator.pool import CellDone, Event, Extracted, Failed, Loaded, TaskDone, WorkerLost
-from orchestrator.scheduling.attempts import BAD_MACHINES, MAX_ATTEMPTS, attempts_allowed, may_be_the_machines
+from orchestrator.scheduling.attempts import BAD_DEVICES, BAD_MACHINES, MAX_ATTEMPTS, attempts_allowed, may_be_the_machines
 from orchestrator.scheduling.board import Board, State
 from orchestrator.scheduling.fleet import Fleet, WorkerSlot
 from orchestrator.scheduling.pace import Pace
@@ -153,16 +153,21 @@ class Outcomes:
 
     def _load_failed_here(self, place: WorkerSlot, event: Failed) -> None:
         """A load failed by itself. Where the machine may be to blame, the model is loaded on another one first."""
-        variant, failure = place.variant or "", event.failure
+        failure = event.failure
         if event.machine and may_be_the_machines(failure):
-            bad, name = self._fleet.count_bad_machine(variant, event.machine, event.host), self._plan.model(variant).name
-            hosts = ", ".join(self._fleet.bad_machines(variant).values())
-            if bad < BAD_MACHINES and self._has_machine(variant):
-                self._fleet.assign(place, None)
-                self.note(f"{place.name}: {name} cannot be loaded on {hosts}, another machine tries: {failure.message}")
-                return
-            failure = replace(failure, message=f"{failure.message} (on {hosts})")
-        self._load_failed(place, failure)
+            self._load_failed_on(place, failure, event.machine, event.host)
+        else:
+            self._load_failed(place, failure)
+
+    def _load_failed_on(self, place: WorkerSlot, failure: Failure, machine: str, host: str) -> None:
+        variant = place.variant or ""
+        bad, name = self._fleet.count_bad_machine(variant, machine, host), self._plan.model(variant).name
+        hosts = ", ".join(self._fleet.bad_machines(variant).values())
+        if bad < BAD_MACHINES and self._has_machine(variant):
+            self._fleet.assign(place, None)
+            self.note(f"{place.name}: {name} cannot be loaded on {hosts}, another machine tries: {failure.message}")
+        else:
+            self._load_failed(place, replace(failure, message=f"{failure.message} (on {hosts})"))
 
     def _load_failed(self, place: WorkerSlot, failure: Failure) -> None:
         variant, name = place.variant or "", self._plan.model(place.variant or "").name
@@ -189,7 +194,12 @@ class Outcomes:
         failure = replace(as_failure("", error), worker=place.name)
         again = f"; {len(lost)} items are tried again" if lost else ""
         self.note(f"{place.name} died, a new worker takes its place{again}: {event.message}")
-        if place.loading and not self._is_the_machines_fault(place, event.machine):
+        if event.device_on and self._fleet.count_failed_device(event.device_on) == BAD_DEVICES:
+            bad = f"{BAD_DEVICES} workers have lost their device on {event.host or event.device_on}"
+            self.note(f"{bad}: other machines are taken where there are any")
+        if place.loading and event.device_on:
+            self._load_failed_on(place, failure, event.device_on, event.host)
+        elif place.loading and not self._is_the_machines_fault(place, event.machine):
             self._load_failed(place, failure)
         self._fleet.assign(place, None)
         self._fleet.free(place)

@@ -196,9 +196,9 @@ class Placement:
         return room_for(wanted, capacity, self._fleet.taken(wanted, besides=place))
 
     def has_machine(self, variant: str) -> bool:
-        """Whether a machine could hold ``variant`` besides those on which it could not be loaded."""
-        return self._capacity(self._resources(variant), frozenset(self._fleet.bad_machines(variant))) > 0
+        """Whether a machine could hold ``variant`` besides those that are unfit for it."""
+        return self._capacity(self._resources(variant), self._fleet.unfit_machines(variant)) > 0
 
     def to_avoid(self, variant: str) -> frozenset[str]:
-        """The machines on which ``variant`` could not be loaded, as long as there are others for it."""
-        return frozenset(self._fleet.bad_machines(variant)) if self.has_machine(variant) else frozenset()
+        """The machines that are unfit for ``variant``, as long as there are others for it."""
+        return self._fleet.unfit_machines(variant) if self.has_machine(variant) else frozenset()

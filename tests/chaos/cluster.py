@@ -56,7 +56,7 @@ class SimulatedCluster:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def environment(self) -> dict[str, str]:
-        """The variables for whoever belongs to this cluster: nobody else finds it, and its GPUs are pretended."""
+        """The variables for whoever belongs to this cluster: nobody else finds it."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "WANDB_"))}
         joining = {"RAY_ADDRESS": self.address} if self.address else {}
         return {

@@ -29,7 +29,7 @@ Answer = dict[str, object]
 
 
 class Nodes:
-    """The cluster: a head that holds no worker, and nodes with one pretended GPU each, numbered as they join."""
+    """The cluster: a head that holds no worker, and nodes with one core each, numbered as they join."""
 
     def __init__(self) -> None:
         head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES, "_system_config": QUICK}
@@ -46,7 +46,7 @@ class Nodes:
         """Another machine joins, with a disk of its own: what one machine unpacks or removes is no other's."""
         self._joined += 1
         disk = f"{os.environ['RAY_TMPDIR']}/{self._joined}"
-        node = self._cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=OBJECT_STORE_BYTES, temp_dir=disk)
+        node = self._cluster.add_node(num_cpus=1, object_store_memory=OBJECT_STORE_BYTES, temp_dir=disk)
         self._nodes[self._joined] = node
         return {"node": self._joined}
 

@@ -56,7 +56,7 @@ def _write(folder: Path, families: Mapping[str, str], grids: Sequence[Mapping[st
         tiny_folder(family, folder / name, seed)
     data = sweep_data(
         name="chaos",
-        models={name: {"folder": str(folder / name), "gpus": 1} for name in families},
+        models={name: {"folder": str(folder / name)} for name in families},
         behaviors={"refusal": {"file": "refusal.jsonl", "limit": PROMPTS}},
         layers=None,
         multipliers=None,

@@ -156,3 +156,18 @@ def test_a_folder_that_is_gone_when_the_worker_looks(sweep: TinySweep, monkeypat
     assert "cannot load" in message
     assert str(tmp_path / "bad") in message
     assert len(sweep.store.done_cells()) == 2
+
+
+def test_a_gpu_that_cannot_be_used_is_told_by_plan_and_refused(sweep: TinySweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.run.why_no_gpu", lambda: "torch 2.13.0 is built without CUDA")
+    sweep.write(models={"tiny": {"folder": "good", "gpus": 1}})
+    planned = sweep.do("plan", str(sweep.folder / "sweep.yaml"))
+    assert planned.exit_code == 0
+    assert "model tiny asks for a GPU, and on this machine no GPU can be used" in " ".join(planned.output.split())
+    told = sweep.run()
+    assert told.exit_code == 2
+    said = " ".join(told.output.split())
+    assert "models.tiny.gpus" in said
+    assert "(got 1)" in said or "(got 1.0)" in said
+    assert "torch 2.13.0 is built without CUDA" in said
+    assert not sweep.failures(), "no cell has failed"

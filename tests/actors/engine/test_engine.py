@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from actors.engine.decode import SlotBatch
-from actors.engine.engine import Engine, batch_dependence, is_out_of_memory
+from actors.engine.engine import Engine, batch_dependence
 from actors.engine.lanes import Lanes
 from actors.engine.prefill import Prefilled
 from actors.engine.rows import Row
@@ -212,13 +212,6 @@ def test_out_of_memory_at_the_smallest_batch_is_an_error(tiny_worker: Loader, mo
         list(worker.generate(jobs_of(worker)))
 
 
-def test_is_out_of_memory_knows_the_allocators_words() -> None:
-    with pytest.raises(RuntimeError) as caught:
-        torch.empty(2**60, dtype=torch.uint8)
-    assert is_out_of_memory(caught.value)
-    assert not is_out_of_memory(RuntimeError("shape mismatch"))
-
-
 def test_one_bad_job_fails_alone(tiny_worker: Loader) -> None:
     worker = tiny_worker("llama")
     jobs = jobs_of(worker)[:2]
@@ -272,7 +265,8 @@ def test_multiplier_zero_is_the_baseline(tiny_worker: Loader) -> None:
 def test_batch_dependence_names_its_reason() -> None:
     assert "experts" in str(batch_dependence(tiny_model("mixtral")))
     assert batch_dependence(tiny_model("llama")) is None, "this machine's matrix products depend on the batch size"
-    assert "experts" in str(batch_dependence(tiny_model("mixtral").to("meta"))), "what the model brings with it, on any device"
+    experts = str(batch_dependence(tiny_model("mixtral").to("meta")))
+    assert ["experts" in reason or "CUDA" in reason for reason in experts.split("; ")] == [True, True], "every reason"
     assert "CUDA" in str(batch_dependence(tiny_model("llama").to("meta"))), "a device whose products are not measured"
 
 

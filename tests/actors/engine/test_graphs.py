@@ -181,3 +181,12 @@ def test_what_is_not_recorded_says_so(tiny_worker: Loader) -> None:
     assert refusal(tiny_model("llama"), torch.device("cuda")) is None
     quantized = tiny_worker("llama", "float32", "int8")._held().model
     assert "INT8" in str(refusal(quantized, torch.device("cuda")))
+
+
+def test_a_dead_device_while_recording_is_not_swallowed() -> None:
+    def dead() -> RecordedOperations:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    state = torch.zeros(2)
+    with pytest.raises(torch.AcceleratorError):
+        recorded(lambda: None, [state], lambda: [state], dead)

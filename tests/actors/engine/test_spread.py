@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from actors import loading
 from actors.engine.spread import FollowingTable, gather
-from actors.errors import ModelLoadError
+from actors.errors import ModelLoadError, NotHereError
 from actors.interventions import INTERVENTIONS
 from actors.steering import SteeringTable, Witness
 from actors.types import (
@@ -64,7 +64,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
         with monkeypatch.context() as patch:
             if spread:
                 patch.setattr(loading, "device_map", lambda devices: places(family, tmp_path / "offloaded"))
-            info = worker.load(ModelSpec("folder", str(folder)), EngineOptions(devices=2 if spread else 1))
+            info = worker.load(ModelSpec("folder", str(folder)), EngineOptions())
         return worker, info
 
     return made
@@ -144,8 +144,8 @@ def test_as_many_gpus_as_asked_for_or_a_clear_refusal(monkeypatch: pytest.Monkey
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (100 + number, 200))
     assert loading.device_map(1) == {"device_map": {"": torch.device("cuda")}}
     assert loading.device_map(2) == {"device_map": "balanced", "max_memory": {0: 100, 1: 101}}
-    with pytest.raises(ModelLoadError, match="asks for 3 GPUs, this worker sees 2"):
-        loading.device_map(3)
+    with pytest.raises(NotHereError, match="asks for 3 GPUs, this worker sees 2"):
+        loading.load_model(ModelSpec("folder", "no such folder"), devices=3)
 
 
 def test_a_part_that_found_no_gpu_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -153,6 +153,8 @@ def test_a_part_that_found_no_gpu_is_refused(monkeypatch: pytest.MonkeyPatch, tm
         hf_device_map = {"model.layers.0": 0, "model.layers.1": "disk"}  # noqa: RUF012 - as transformers has it
 
     monkeypatch.setattr(loading, "device_map", lambda devices: {"device_map": "balanced", "max_memory": {}})
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     found: dict[str, list[str]] = {kind: [] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")}
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", lambda *args, **kwargs: (Elsewhere(), found))
     folder = tiny_folder("llama", tmp_path / "model")
