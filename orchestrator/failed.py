@@ -49,6 +49,8 @@ def failed_items(folder: Folder, planned: PlannedCells, done: Iterable[str]) -> 
     a file that cannot be read is a failure of kind ``unreadable``."""
     states = folder.states("failures")
     open_ids = states.keys() - set(done)
+    if not open_ids:
+        return []
     found = (_failed(folder, one, states[one.id]) for one in planned_items(planned) if one.id in open_ids)
     return [one for one in found if one is not None]
 

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from actors.types import Failure
 from orchestrator.cells import Cell
+from orchestrator.duration import duration
 from orchestrator.errors import plain
 from orchestrator.news import CellStored, ItemFailed, Listener, ModelLoaded, News, Noted, WorkerSaid
 from orchestrator.outcome import OUTCOMES, in_words
@@ -225,13 +226,6 @@ def failure_line(board: Board, failure: Failure) -> str:
     name = cell_name(item.spec) if item is not None and isinstance(item.spec, Cell) else failure.item_id
     message = failure.message.strip().splitlines() or [""]
     return f"failed: {name}: {failure.kind}: {message[0][:200]}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: ``45 s``, ``12 min``, ``3.5 h``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def _overall(plan: Plan, board: Board) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from actors.types import Failure
 from orchestrator.cells import Cell
 from orchestrator.cli.plan_table import deferred_lines, incomparable_lines, plan_json
+from orchestrator.duration import duration
 from orchestrator.planning.choices import Choice
 from orchestrator.planning.grids import Deferred
-from orchestrator.progress import duration
 from orchestrator.run import Prepared, RunSummary
 from orchestrator.scheduling.board import State
 from orchestrator.storage import Place

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeVar
 
 from actors.use import Use
-from orchestrator.progress import duration
+from orchestrator.duration import duration
 from orchestrator.storage import Readable, UnreadableFileError
 
 BEAT_SECONDS = 2.0

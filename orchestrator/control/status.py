@@ -10,9 +10,9 @@ from functools import lru_cache
 
 from actors.use import Use
 from orchestrator.control.heartbeat import Beat, Condition, Rate, WorkerNow, age, condition, read_beat, told
+from orchestrator.duration import duration
 from orchestrator.failed import FailedItem, failed_items, group_lines, grouped
 from orchestrator.planned_items import axes_name
-from orchestrator.progress import duration
 from orchestrator.results.damage import Damage, damages
 from orchestrator.results.folder import Folder
 from orchestrator.results.plan_file import PlannedCells, decode_plan

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 
+from orchestrator.duration import duration
 from orchestrator.errors import InputError
 from orchestrator.logs.entries import EntryReader, LogEntry
 from orchestrator.planned_items import item_named, planned_items
-from orchestrator.progress import duration
 from orchestrator.results.folder import Folder
 from orchestrator.results.plan_file import PlannedCells, decode_plan
 from orchestrator.storage import Place, StorageError

@@ -10,12 +10,13 @@ To add a column, add the field, with a default, and run ``python -m tests.docs.r
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import datetime
 from enum import IntEnum, auto
+from functools import lru_cache
 from types import NoneType
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, cast, get_args, get_origin, get_type_hints
 
 _T = TypeVar("_T")
 
@@ -88,13 +89,30 @@ def axes_declared(row: type) -> dict[str, Axis]:
     return {name: extra for name, hint in hints.items() for extra in _extras(hint) if isinstance(extra, Axis)}
 
 
-def row_of(row: Callable[..., _T], stored: Mapping[str, object]) -> _T:
+def row_of(row: type[_T], stored: Mapping[str, object]) -> _T:
     """A ``row`` of stored values: names that it does not know are ignored, for a later version added them.
 
-    TypeError when one is lacking that every version has.
+    TypeError when one is lacking that every version has. The row is filled without its ``__init__``, which of a frozen class sets
+    thirty fields as slowly as one can.
     """
-    known = {one.name for one in fields(row)}  # type: ignore[arg-type]
-    return row(**{name: value for name, value in stored.items() if name in known})
+    required, defaults = _names_of(cast("type", row))
+    if not required <= stored.keys():
+        raise TypeError(f"{', '.join(sorted(required - stored.keys()))} is lacking")
+    made = object.__new__(row)
+    vars(made).update(defaults)
+    vars(made).update(stored if stored.keys() <= required | defaults.keys() else _known(stored, required | defaults.keys()))
+    return made
+
+
+def _known(stored: Mapping[str, object], names: Set[str]) -> dict[str, object]:
+    return {name: value for name, value in stored.items() if name in names}
+
+
+@lru_cache
+def _names_of(row: type) -> tuple[frozenset[str], Mapping[str, object]]:
+    """The fields that every version has, and the others with their defaults."""
+    later = {one.name: one.default for one in fields(row) if one.default is not MISSING}
+    return frozenset(one.name for one in fields(row)) - later.keys(), later
 
 
 def _computed(row: type, name: str) -> Column:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, cast
 
 from actors.types import CellResult, Response
@@ -28,9 +29,13 @@ class StoredCell:
     @property
     def prompts_sha256(self) -> str:
         """The digest of the cell's prompts: their ids and texts, in order."""
-        return digest_of(
-            list(zip(self.table.column("prompt_id").to_pylist(), self.table.column("prompt").to_pylist(), strict=True))
-        )
+        return _digest_of_prompts(*(tuple(self.table.column(name).to_pylist()) for name in ("prompt_id", "prompt")))
+
+
+@lru_cache(maxsize=64)
+def _digest_of_prompts(ids: Sequence[str], texts: Sequence[str]) -> str:
+    """Cells share their prompts."""
+    return digest_of(list(zip(ids, texts, strict=True)))
 
 
 @dataclass(frozen=True)

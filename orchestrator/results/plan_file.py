@@ -129,7 +129,7 @@ def _planned(content: dict[str, Any]) -> PlannedCells:
     return PlannedCells(
         name=content["name"],
         classifier=content["classifier"],
-        cells=tuple(row_of(CellAxes, {**cell, "layers": _optional_tuple(cell["layers"])}) for cell in content["cells"]),
+        cells=tuple(map(_axes, content["cells"])),
         directions=tuple(row_of(PlannedDirection, direction) for direction in content["directions"]),
         models=tuple(row_of(PlannedVariant, model) for model in content["models"]),
         warnings=tuple(content["warnings"]),
@@ -138,5 +138,7 @@ def _planned(content: dict[str, Any]) -> PlannedCells:
     )
 
 
-def _optional_tuple(values: list[int] | None) -> tuple[int, ...] | None:
-    return None if values is None else tuple(values)
+def _axes(cell: dict[str, Any]) -> CellAxes:
+    if cell["layers"] is not None:
+        cell["layers"] = tuple(cell["layers"])
+    return row_of(CellAxes, cell)

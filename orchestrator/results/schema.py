@@ -12,9 +12,10 @@ part, a known column of another type or with nulls where none may be, or the lac
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import pyarrow as pa
@@ -75,10 +76,12 @@ class Layout(Generic[_T]):
 
     def table(self, rows: Sequence[object]) -> Table:
         """Objects with an attribute per column, as a table; lone surrogates, which UTF-8 cannot hold, become U+FFFD."""
-        return pa.table({name: [_storable(getattr(row, name)) for row in rows] for name in self.schema.names}, schema=self.schema)
+        return pa.table({name: _storable(map(attrgetter(name), rows)) for name in self.schema.names}, schema=self.schema)
 
     def completed(self, table: Table, path: Readable) -> Table:
         """What ``table``, read from ``path``, says in these columns; ``UnreadableFileError`` when it is damaged."""
+        if table.schema.equals(self.schema):
+            return table
         columns = [self._column(one, table, path) for one in self.columns]
         return pa.table(columns, schema=self.schema.with_metadata(table.schema.metadata))
 
@@ -88,11 +91,9 @@ class Layout(Generic[_T]):
 
     def typed(self, table: Table) -> list[_T]:
         """The typed rows of a table that has these columns."""
-        lists = [one.name for one in self.columns if one.kind.startswith("list")]
-        rows: list[dict[str, Any]] = table.to_pylist()
-        for row in rows:
-            row.update({name: tuple(row[name]) for name in lists if row[name] is not None})
-        return [self.row(**row) for row in rows]
+        columns = [_values(table.column(one.name), one.kind) for one in self.columns]
+        names = [one.name for one in self.columns]
+        return [self.row(**dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
 
     def _column(self, column: Column, table: Table, path: Readable) -> pa.ChunkedArray:
         wanted, found = _ARROW[column.kind], table.schema.get_all_field_indices(column.name)
@@ -148,7 +149,7 @@ def encode_part(layout: Layout[_T], rows: Sequence[_T], record: Mapping[str, obj
     content = canonical_json({"version": SCHEMA_VERSION, **record, DIGEST: digest_of(record)})
     table = layout.table(rows).replace_schema_metadata({RECORD_KEY: content.encode()})
     sink = pa.BufferOutputStream()
-    with open_writer(sink, table.schema) as writer:
+    with open_writer(sink, table.schema, use_dictionary=False) as writer:
         writer.write_table(table)
     buffer: bytes = sink.getvalue().to_pybytes()
     return buffer
@@ -209,13 +210,24 @@ def cell_ids(file: StoredFile) -> list[str]:
         raise UnreadableFileError(file, str(error)) from error
 
 
-def open_writer(sink: object, schema: pa.Schema) -> Writer:
-    """A Parquet writer with the project's settings: zstd, page checksums."""
-    return Writer(sink, schema, compression="zstd", write_page_checksum=True)
+def open_writer(sink: object, schema: pa.Schema, use_dictionary: bool = True) -> Writer:
+    """A Parquet writer with the project's settings: zstd, page checksums. Few rows are smaller and faster without a
+    dictionary."""
+    return Writer(sink, schema, compression="zstd", write_page_checksum=True, use_dictionary=use_dictionary)
 
 
-def _storable(value: object) -> object:
-    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(value, str) else value
+def _values(column: pa.ChunkedArray, kind: str) -> list[Any]:
+    found: list[Any] = column.to_pylist()
+    return [None if one is None else tuple(one) for one in found] if kind.startswith("list") else found
+
+
+def _storable(values: Iterable[object]) -> list[object]:
+    return [
+        value
+        if not isinstance(value, str) or value.isascii()
+        else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        for value in values
+    ]
 
 
 def responses_table(row: CellRow, part: Table, labels: Sequence[Label] | None) -> Table:

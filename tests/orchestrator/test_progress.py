@@ -10,8 +10,9 @@ from rich.console import Console
 
 from actors.types import CellResult, Failure, FiredCheck, ModelInfo
 from orchestrator.cells import variant_id
+from orchestrator.duration import duration
 from orchestrator.news import CellStored, ItemFailed, ModelLoaded
-from orchestrator.progress import Bars, Lines, Quiet, cell_name, duration, label_shares, make_display, progress_of
+from orchestrator.progress import Bars, Lines, Quiet, cell_name, label_shares, make_display, progress_of
 from orchestrator.scheduling.board import Board
 from orchestrator.scoring import Label
 from tests.orchestrator.samples import MODEL, cell, grid, plan_of
