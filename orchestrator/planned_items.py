@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TypeVar
 
-from orchestrator.compare.selection import matches, value_text
 from orchestrator.errors import InputError, Problem, nearest_name
+from orchestrator.filters import Filters
 from orchestrator.results.plan_file import PlannedCells, PlannedDirection
 from orchestrator.results.rows import CellAxes
 
@@ -70,12 +70,11 @@ def chosen(items: Sequence[_T], filters: Sequence[str], field: str, own: Sequenc
 
     A column named twice takes either value. InputError for an unknown column, and for a value that none of ``items`` has.
     """
-    wanted: dict[str, list[str]] = {}
-    for column, value in (_pair(part, field, own) for text in filters for part in text.split(",") if part.strip()):
-        wanted.setdefault(column, []).append(value)
+    known: Filters[_T] = Filters((*own, *_COLUMNS), _ALIASES, _value, ", ".join((*own, _ALLOWED)))
+    wanted = known.wanted((part for text in filters for part in text.split(",")), field)
     if items:
-        _check_values(items, wanted, field)
-    return [one for one in items if all(_meets(one, column, values) for column, values in wanted.items())]
+        known.check(items, wanted, field)
+    return known.chosen(items, wanted)
 
 
 def item_named(items: Sequence[_T], word: str, field: str = "cell") -> _T:
@@ -94,20 +93,6 @@ def item_named(items: Sequence[_T], word: str, field: str = "cell") -> _T:
     return found[0]
 
 
-def _pair(part: str, field: str, own: Sequence[str]) -> tuple[str, str]:
-    columns = (*own, *_COLUMNS)
-    name, equals, value = part.partition("=")
-    folded = name.strip().casefold().replace("-", "_")
-    folded = _ALIASES.get(folded, folded)
-    allowed = ", ".join((*own, _ALLOWED))
-    if not equals:
-        raise InputError.because("not a filter", field, part, f"column=value,column=value with the columns {allowed}")
-    longer = [column for column in columns if column.startswith(folded)]
-    if folded in columns or (len(folded) >= 3 and len(longer) == 1):
-        return (folded if folded in columns else longer[0]), value.strip()
-    raise InputError(Problem(field, name, "there is no such column", allowed, nearest_name(folded, columns)))
-
-
 def _value(one: PlannedItem, column: str) -> object:
     own, cell = one.own(), one.cell
     if column in own:
@@ -124,19 +109,3 @@ def _value(one: PlannedItem, column: str) -> object:
         case _:
             value: object = getattr(cell, column)
             return value
-
-
-def _meets(one: PlannedItem, column: str, values: Sequence[str]) -> bool:
-    value = _value(one, column)
-    return any(str(value).startswith(word) if column == "item" else matches(value, word) for word in values)
-
-
-def _check_values(items: Sequence[PlannedItem], wanted: Mapping[str, Sequence[str]], field: str) -> None:
-    problems = []
-    for column, values in wanted.items():
-        known = list(dict.fromkeys(value_text(_value(one, column)) for one in items))
-        allowed = ", ".join(known[:_SHOWN]) + (", ..." if len(known) > _SHOWN else "")
-        unmet = [value for value in values if not any(_meets(one, column, [value]) for one in items)]
-        problems += [Problem(f"{field}: {column}", value, "none has it", allowed, nearest_name(value, known)) for value in unmet]
-    if problems:
-        raise InputError(*problems)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from orchestrator.compare.selection import column_named, known_values, matches, value_of, value_text
+from orchestrator.compare.selection import FILTERS
 from orchestrator.errors import InputError, Problem, nearest_name
+from orchestrator.filters import matches, value_text
 from orchestrator.results.columns import Axis
 from orchestrator.results.conditions import AXES, NAMED, STEERED
 from orchestrator.results.rows import CellRow
@@ -48,16 +49,16 @@ def by_level(rows: Sequence[CellRow], by: str, against: str, pool: bool = False)
     the axis is the model); where both levels have one cell only, these are compared as they are. Cells without a partner
     are left out. InputError for an unknown column or level, and when no two cells match.
     """
-    column = column_named(by, "--by")
-    if not any(matches(value_of(row, column), against) for row in rows):
-        known = known_values(rows, column)
+    column = FILTERS.column(by, "--by")
+    if not any(matches(getattr(row, column), against) for row in rows):
+        known = FILTERS.known(rows, column)
         raise InputError(Problem("--against", against, f"no such {by}", ", ".join(known[:12]), nearest_name(against, known)))
-    reference = [row for row in rows if matches(value_of(row, column), against)]
+    reference = [row for row in rows if matches(getattr(row, column), against)]
     taken = {row.cell_id for row in reference}
     groups: dict[str, list[CellRow]] = {}
     for row in rows:
         if row.cell_id not in taken:
-            groups.setdefault(value_text(value_of(row, column)), []).append(row)
+            groups.setdefault(value_text(getattr(row, column)), []).append(row)
     if not groups:
         raise InputError.because(f"there is no other {by} to compare", "--by", against)
     found = [pair for level, group in groups.items() for pair in _pairs(level, group, reference, column)]
@@ -79,7 +80,7 @@ def _pairs(level: str, group: Sequence[CellRow], reference: Sequence[CellRow], c
 
 def _key(row: CellRow, column: str) -> tuple[object, ...]:
     free = _FOLLOWS.get(column, frozenset())
-    key = [value_of(row, one) for one in NAMED if one != column and AXES[one] not in free]
+    key = [getattr(row, one) for one in NAMED if one != column and AXES[one] not in free]
     if column in _BY_DEPTH:
         key.append("selected" if row.layer_selected else row.relative_depth)
     return tuple(key)
@@ -110,9 +111,9 @@ def _told_apart(found: Sequence[Matched]) -> list[Matched]:
 def _values_by_level(found: Sequence[Matched], column: str) -> dict[str, set[object]]:
     values: dict[str, set[object]] = {}
     for pair in found:
-        values.setdefault(pair.level, set()).add(value_of(pair.rows[0], column))
+        values.setdefault(pair.level, set()).add(getattr(pair.rows[0], column))
     return values
 
 
 def _words(row: CellRow, columns: Sequence[str]) -> str:
-    return ", ".join(f"{column}={value_text(value_of(row, column))}" for column in columns)
+    return ", ".join(f"{column}={value_text(getattr(row, column))}" for column in columns)

@@ -13,13 +13,13 @@ from orchestrator.report.as_markdown import markdown_page
 from orchestrator.report.blocks import Block, Picture
 from orchestrator.report.drawing import Drawing
 from orchestrator.report.figures import heat_map, heat_map_titles
-from orchestrator.report.grid import shortened, stacked
 from orchestrator.report.page import Page, SeriesPart, page_blocks
 from orchestrator.report.reading import reading
+from orchestrator.report.report_table import shortened, stacked
 from orchestrator.report.samples import Counts, samples_by_label
 from orchestrator.report.sections import SECTIONS, Section, SweepFindings
 from orchestrator.report.series import Series
-from orchestrator.report.tables import best_grid, cells_grid
+from orchestrator.report.tables import best_table, cells_table
 from orchestrator.report.values import most_successful
 from orchestrator.results.rows import RateRow
 from orchestrator.results.store import Store, UnreadableFileError
@@ -48,9 +48,9 @@ def results_tables(store: Store, width: int) -> Group | None:
     if not found.rows:
         return None
     few = len(found.rows) <= ROWS_SHOWN
-    grids = [cells_grid(one) for one in found.series] if few else [shortened(best_grid(found.series), LINES_SHOWN, PAGE)]
-    compared = [grid for section in SECTIONS.values() if section.terminal and (grid := section.grid(found)) is not None]
-    return Group(stacked(grids, width), *(stacked([shortened(grid, LINES_SHOWN, PAGE)], width) for grid in compared))
+    tables = [cells_table(one) for one in found.series] if few else [shortened(best_table(found.series), LINES_SHOWN, PAGE)]
+    compared = [table for section in SECTIONS.values() if section.terminal and (table := section.table(found)) is not None]
+    return Group(stacked(tables, width), *(stacked([shortened(table, LINES_SHOWN, PAGE)], width) for table in compared))
 
 
 def write_report(store: Store) -> StoredFile:
@@ -70,8 +70,8 @@ def write_report(store: Store) -> StoredFile:
 
 def _shown(store: Store, section: Section, found: SweepFindings) -> list[Block]:
     """A section's table and figures, which are written; empty where there is nothing to show."""
-    grid = section.grid(found)
-    return [*filter(None, [grid]), *(_picture(store, drawing) for drawing in section.drawings(found))]
+    table = section.table(found)
+    return [*filter(None, [table]), *(_picture(store, drawing) for drawing in section.drawings(found))]
 
 
 def _part(store: Store, number: int, series: Series, counts: Counts) -> SeriesPart:

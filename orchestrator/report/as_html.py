@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from orchestrator.report.blocks import Block, Bullets, Fold, Heading, Paragraph, Picture, Quote
-from orchestrator.report.grid import Grid, Value
+from orchestrator.report.report_table import ReportTable, Value
 from orchestrator.untrusted import visible
 
 LINKS_SHOWN = 16
@@ -72,8 +72,8 @@ def _block(block: Block) -> str:
             return f"<p>{_text(text)}</p>"
         case Bullets(items):
             return "<ul>" + "".join(f"<li>{_text(item)}</li>" for item in items) + "</ul>"
-        case Grid():
-            return _grid(block)
+        case ReportTable():
+            return _table(block)
         case Picture(_, png, about):
             data = base64.b64encode(png).decode()
             return f'<img src="data:image/png;base64,{data}" alt="{_text(about)}">'
@@ -84,14 +84,14 @@ def _block(block: Block) -> str:
             return f"<details>\n<summary>{_text(title)}</summary>\n{inner}\n</details>"
 
 
-def _grid(grid: Grid) -> str:
-    left = [' class="left"' if column.left else "" for column in grid.columns]
-    heads = "".join(f"<th{side}>{_text(column.head)}</th>" for column, side in zip(grid.columns, left, strict=True))
+def _table(table: ReportTable) -> str:
+    left = [' class="left"' if column.left else "" for column in table.columns]
+    heads = "".join(f"<th{side}>{_text(column.head)}</th>" for column, side in zip(table.columns, left, strict=True))
     rows = "\n".join(
-        "<tr>" + "".join(_value(value, column.left) for value, column in zip(row, grid.columns, strict=True)) + "</tr>"
-        for row in grid.rows
+        "<tr>" + "".join(_value(value, column.left) for value, column in zip(row, table.columns, strict=True)) + "</tr>"
+        for row in table.rows
     )
-    notes = "".join(f'\n<p class="note">{_text(note)}</p>' for note in grid.notes)
+    notes = "".join(f'\n<p class="note">{_text(note)}</p>' for note in table.notes)
     return f'<div class="wide"><table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>{notes}'
 
 

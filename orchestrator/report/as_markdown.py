@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from orchestrator.report.blocks import Block, Bullets, Fold, Heading, Paragraph, Picture, Quote
-from orchestrator.report.grid import Grid, Value
+from orchestrator.report.report_table import ReportTable, Value
 from orchestrator.report.untrusted import fenced, markdown
 
 
@@ -14,12 +14,12 @@ def markdown_page(blocks: Iterable[Block]) -> str:
     return "\n\n".join(_block(block) for block in blocks) + "\n"
 
 
-def markdown_grid(grid: Grid) -> str:
+def markdown_table(table: ReportTable) -> str:
     """A table, its title left to the heading above it, its notes below."""
-    lines = ["| " + " | ".join(markdown(column.head) for column in grid.columns) + " |"]
-    lines.append("|" + "|".join("---" if column.left else "--:" for column in grid.columns) + "|")
-    lines += ["| " + " | ".join(_value(value) for value in row) + " |" for row in grid.rows]
-    return "\n".join([*lines, *(f"\n{markdown(note)}" for note in grid.notes)])
+    lines = ["| " + " | ".join(markdown(column.head) for column in table.columns) + " |"]
+    lines.append("|" + "|".join("---" if column.left else "--:" for column in table.columns) + "|")
+    lines += ["| " + " | ".join(_value(value) for value in row) + " |" for row in table.rows]
+    return "\n".join([*lines, *(f"\n{markdown(note)}" for note in table.notes)])
 
 
 def _block(block: Block) -> str:
@@ -30,8 +30,8 @@ def _block(block: Block) -> str:
             return markdown(text)
         case Bullets(items):
             return "\n".join(f"- {markdown(item)}" for item in items)
-        case Grid():
-            return markdown_grid(block)
+        case ReportTable():
+            return markdown_table(block)
         case Picture(path, _, about):
             return f"![{markdown(about)}]({path.as_posix()})"
         case Quote(text, limit):

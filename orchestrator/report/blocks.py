@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from orchestrator.report.grid import Grid
+from orchestrator.report.report_table import ReportTable
 
 
 @dataclass(frozen=True)
@@ -57,4 +57,4 @@ class Fold:
     blocks: tuple[Block, ...]
 
 
-Block: TypeAlias = Heading | Paragraph | Bullets | Grid | Picture | Quote | Fold
+Block: TypeAlias = Heading | Paragraph | Bullets | ReportTable | Picture | Quote | Fold

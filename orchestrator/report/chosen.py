@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.report.grid import Column, Grid, Value
+from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.report.values import IN_SAMPLE, number
 from orchestrator.statistics import interval_text, percent_text
 
-_NO_ANSWER = Column("no answer %", "no answer")
+_NO_ANSWER = ReportColumn("no answer %", "no answer")
 _COLUMNS = (
-    Column("model", left=True),
-    Column("behavior", left=True),
-    Column("method", left=True),
-    Column("for grid", left=True, spare=2),
-    Column("layer"),
-    Column("multiplier", "mult."),
-    Column("success %"),
-    Column("garbled %", "garbled"),
+    ReportColumn("model", left=True),
+    ReportColumn("behavior", left=True),
+    ReportColumn("method", left=True),
+    ReportColumn("for grid", left=True, spare=2),
+    ReportColumn("layer"),
+    ReportColumn("multiplier", "mult."),
+    ReportColumn("success %"),
+    ReportColumn("garbled %", "garbled"),
     _NO_ANSWER,
-    Column("of", spare=1),
+    ReportColumn("of", spare=1),
 )
 _NOTE = (
     "Chosen: the best success rate among the settings within the bound on garbled responses, where one without an "
@@ -29,13 +29,13 @@ _NOTE = (
 _MARK = f"{IN_SAMPLE} in-sample: this rate chose the setting; the rate to report is that of the cells that used it."
 
 
-def chosen_grid(choices: Sequence[Mapping[str, Any]]) -> Grid | None:
+def chosen_table(choices: Sequence[Mapping[str, Any]]) -> ReportTable | None:
     """One row per choice of ``choices.json``; None when there is none."""
     if not choices:
         return None
-    grid = Grid("Chosen settings", _COLUMNS, tuple(_row(choice) for choice in choices), (_NOTE, _MARK))
+    table = ReportTable("Chosen settings", _COLUMNS, tuple(_row(choice) for choice in choices), (_NOTE, _MARK))
     cut = any(one.get("no_answer") for choice in choices for one in choice["considered"])
-    return grid if cut else grid.without(_NO_ANSWER)
+    return table if cut else table.without(_NO_ANSWER)
 
 
 def _row(choice: Mapping[str, Any]) -> tuple[Value, ...]:

@@ -27,7 +27,7 @@ _STYLES = dict(zip(_ORDER, zip(COLOURS, MARKERS, strict=False), strict=False))
 
 
 @dataclass(frozen=True)
-class Line:
+class Curve:
     """One curve: its ``name`` in the legend and its cells from left to right."""
 
     name: str
@@ -74,9 +74,9 @@ def multiplier_figure(series: Sequence[Series]) -> bytes | None:
     return png_of(figure)
 
 
-def depth_lines(series: Sequence[Series]) -> dict[str, list[Line]]:
+def depth_lines(series: Sequence[Series]) -> dict[str, list[Curve]]:
     """Per model and behavior the curves over depth, each at the multiplier of its best cell."""
-    found: dict[str, list[Line]] = {}
+    found: dict[str, list[Curve]] = {}
     shared = {one.title: _shared(one) for one in series}
     for one in series:
         best = _best(one)
@@ -86,19 +86,19 @@ def depth_lines(series: Sequence[Series]) -> dict[str, list[Line]]:
             cells = _along([row for row in one.steered if row.multiplier == best.multiplier], lambda row: row.relative_depth)
             if len(cells) >= POINTS:
                 words = (name, f"multiplier {multiplier_text(best)}")
-                lines.append(Line(" · ".join(word for word in words if word), cells))
+                lines.append(Curve(" · ".join(word for word in words if word), cells))
     order = {title: sorted(lines, key=lambda line: -max(map(success_rate, line.cells))) for title, lines in found.items()}
     return {title: lines[:LINES] for title, lines in order.items()}
 
 
-def multiplier_line(series: Series) -> Line | None:
+def multiplier_line(series: Series) -> Curve | None:
     """The cells at the layers of the series' best cell; None when they are fewer than ``POINTS``."""
     best = _best(series)
     if best is None:
         return None
     same = [row for row in series.steered if row.place == best.place]
     cells = _along(same, lambda row: row.multiplier)
-    return Line(where_text(best), cells) if len(cells) >= POINTS else None
+    return Curve(where_text(best), cells) if len(cells) >= POINTS else None
 
 
 def _along(rows: Iterable[CellRow], place: Callable[[CellRow], float | None]) -> tuple[CellRow, ...]:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.method_text import method_text
+from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.results.comparison_rows import DirectionRow
 
 _COLUMNS = (
-    Column("model", left=True),
-    Column("behavior", left=True, spare=1),
-    Column("method", left=True),
-    Column("layer"),
-    Column("why", left=True),
+    ReportColumn("model", left=True),
+    ReportColumn("behavior", left=True, spare=1),
+    ReportColumn("method", left=True),
+    ReportColumn("layer"),
+    ReportColumn("why", left=True),
 )
 _NOTE = "A method that selects a layer selects one whatever it is given. Cells with layer auto are steered with these."
 
 
-def doubts_grid(directions: Iterable[DirectionRow]) -> Grid | None:
+def doubts_table(directions: Iterable[DirectionRow]) -> ReportTable | None:
     """One line per selected direction with a warning; None where there is none."""
     values = tuple(
         (
@@ -31,4 +31,4 @@ def doubts_grid(directions: Iterable[DirectionRow]) -> Grid | None:
         for row in directions
         if row.warning is not None
     )
-    return Grid("Doubtful directions", _COLUMNS, values, (_NOTE,)) if values else None
+    return ReportTable("Doubtful directions", _COLUMNS, values, (_NOTE,)) if values else None

@@ -31,7 +31,7 @@ _COLOURS: dict[Outcome, str] = {"success": "Blues", "garbled": "Oranges", "no_an
 
 
 @dataclass(frozen=True)
-class _Grid:
+class _HeatCells:
     layers: tuple[str, ...]
     multipliers: tuple[float, ...]
     cells: dict[tuple[str, float], CellRow]
@@ -39,7 +39,7 @@ class _Grid:
 
 def heat_map(series: Series) -> bytes | None:
     """A PNG of the labelled steered cells of a series; None when there is none. Numbers in it are percent."""
-    grid = _grid(series)
+    grid = _heat_cells(series)
     if not grid.cells:
         return None
     columns, rows = len(grid.multipliers), len(grid.layers)
@@ -58,15 +58,15 @@ def heat_map(series: Series) -> bytes | None:
 
 def heat_map_titles(series: Series) -> list[str]:
     """What the panels of ``heat_map`` show."""
-    return list(_titles(_grid(series)).values())
+    return list(_titles(_heat_cells(series)).values())
 
 
-def _titles(grid: _Grid) -> dict[Outcome, str]:
+def _titles(grid: _HeatCells) -> dict[Outcome, str]:
     rows = list(grid.cells.values())
     return {outcome: target_words(rows) if outcome == "success" else in_words(outcome) for outcome in main_outcomes(rows)}
 
 
-def _panel(figure: Any, axes: Any, grid: _Grid, outcome: Outcome, title: str) -> None:
+def _panel(figure: Any, axes: Any, grid: _HeatCells, outcome: Outcome, title: str) -> None:
     image = axes.imshow(_shares(grid, outcome), vmin=0, vmax=100, cmap=_COLOURS[outcome], aspect="auto")
     axes.set_facecolor("0.9")
     axes.set_title(title, fontsize=10, parse_math=False)
@@ -84,7 +84,7 @@ def _panel(figure: Any, axes: Any, grid: _Grid, outcome: Outcome, title: str) ->
     figure.colorbar(image, ax=axes, ticks=[0, 25, 50, 75, 100])
 
 
-def _annotate(axes: Any, grid: _Grid, outcome: Outcome) -> None:
+def _annotate(axes: Any, grid: _HeatCells, outcome: Outcome) -> None:
     for (layer, multiplier), row in grid.cells.items():
         share = 100 * row.count(outcome) / row.n
         place = (grid.multipliers.index(multiplier), grid.layers.index(layer))
@@ -92,14 +92,14 @@ def _annotate(axes: Any, grid: _Grid, outcome: Outcome) -> None:
         axes.text(*place, f"{share:.0f}{mark}", ha="center", va="center", fontsize=9, color="white" if share > 60 else "black")
 
 
-def _grid(series: Series) -> _Grid:
+def _heat_cells(series: Series) -> _HeatCells:
     rows = [row for row in series.steered if row.labelled and row.n and row.multiplier is not None]
     names = tuple(dict.fromkeys(where_text(row) for row in rows))
     cells = {(where_text(row), row.multiplier): row for row in rows if row.multiplier is not None}
-    return _Grid(names, tuple(sorted({multiplier for _, multiplier in cells})), cells)
+    return _HeatCells(names, tuple(sorted({multiplier for _, multiplier in cells})), cells)
 
 
-def _shares(grid: _Grid, outcome: Outcome) -> npt.NDArray[np.float64]:
+def _shares(grid: _HeatCells, outcome: Outcome) -> npt.NDArray[np.float64]:
     """Percent ``[layers, multipliers]``; NaN, shown as grey, where no cell is finished."""
     import numpy as np
 

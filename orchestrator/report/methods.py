@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.outcome import Outcome
-from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.method_text import method_text
+from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.report.series import multiplier_text
 from orchestrator.report.values import BEST_NOTE, best_of, decimals, main_outcomes, number, rate_columns, rate_values, where_text
 from orchestrator.results.columns import Axis
@@ -24,12 +24,12 @@ Cosine = Callable[[CellRow, CellRow], float | None]
 """Between the directions that steered two cells; None when one is not stored."""
 
 _COLUMNS = (
-    Column("model", left=True),
-    Column("method", left=True),
-    Column("layer", left=True),
-    Column("multiplier", "mult."),
+    ReportColumn("model", left=True),
+    ReportColumn("method", left=True),
+    ReportColumn("layer", left=True),
+    ReportColumn("multiplier", "mult."),
 )
-_LAST = (Column("cosine"), Column("of", spare=1))
+_LAST = (ReportColumn("cosine"), ReportColumn("of", spare=1))
 _NOTE = (
     "Each line is the best of so many ('of') cells; 'chosen' marks the layer that the method chose itself. "
     "Cosine: of this line's direction to that of the model's first line, each at its own layer."
@@ -37,12 +37,12 @@ _NOTE = (
 
 
 @dataclass(frozen=True)
-class _Line:
+class _MethodLine:
     best: CellRow
     among: int
 
 
-def methods_grid(rows: Sequence[CellRow], cosine: Cosine) -> Grid | None:
+def methods_table(rows: Sequence[CellRow], cosine: Cosine) -> ReportTable | None:
     """One line per model, method and way of choosing the layer; None where no model was steered by two methods."""
     groups = [lines for lines in _groups(rows) if len({_method(line.best) for line in lines}) > 1]
     if not groups:
@@ -57,10 +57,10 @@ def methods_grid(rows: Sequence[CellRow], cosine: Cosine) -> Grid | None:
         for line in lines
     )
     marked = any(line.among > 1 or line.best.in_sample for lines in groups for line in lines)
-    return Grid("Methods", columns, values, (_NOTE, BEST_NOTE) if marked else (_NOTE,))
+    return ReportTable("Methods", columns, values, (_NOTE, BEST_NOTE) if marked else (_NOTE,))
 
 
-def _groups(rows: Sequence[CellRow]) -> list[list[_Line]]:
+def _groups(rows: Sequence[CellRow]) -> list[list[_MethodLine]]:
     """Per target and test the lines of its methods, the reference first."""
     groups: dict[tuple[object, ...], dict[tuple[object, ...], list[CellRow]]] = {}
     for row in rows:
@@ -68,7 +68,9 @@ def _groups(rows: Sequence[CellRow]) -> list[list[_Line]]:
             lines = groups.setdefault(condition(row, _ANY_METHOD), {})
             lines.setdefault((*_method(row), row.layer_selected), []).append(row)
     return [
-        sorted((_Line(best_of(cells), len(cells)) for cells in lines.values()), key=lambda line: line.best.method != REFERENCE)
+        sorted(
+            (_MethodLine(best_of(cells), len(cells)) for cells in lines.values()), key=lambda line: line.best.method != REFERENCE
+        )
         for lines in groups.values()
     ]
 
@@ -87,9 +89,9 @@ def _place(row: CellRow, behaviors: bool) -> tuple[Value, ...]:
     )
 
 
-def _rates(line: _Line, outcomes: Sequence[Outcome]) -> tuple[Value, ...]:
+def _rates(line: _MethodLine, outcomes: Sequence[Outcome]) -> tuple[Value, ...]:
     return rate_values(line.best, outcomes, in_sample=line.among > 1 or line.best.in_sample is True)
 
 
-def _last(line: _Line, first: CellRow, cosine: Cosine) -> tuple[Value, ...]:
+def _last(line: _MethodLine, first: CellRow, cosine: Cosine) -> tuple[Value, ...]:
     return decimals(None if line.best is first else cosine(line.best, first)), number(str(line.among))

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from orchestrator.outcome import in_words
 from orchestrator.report.blocks import Block, Bullets, Fold, Heading, Paragraph, Picture, Quote
-from orchestrator.report.grid import Column, Grid, Value, shortened
 from orchestrator.report.reading import reading
+from orchestrator.report.report_table import ReportColumn, ReportTable, Value, shortened
 from orchestrator.report.samples import Sample
 from orchestrator.report.series import Series, cell_text
-from orchestrator.report.tables import cells_grid
+from orchestrator.report.tables import cells_table
 from orchestrator.results.plan_file import PlannedCells
 from orchestrator.results.rows import CellRow
 from orchestrator.wordings import mixed_wordings
@@ -73,7 +73,7 @@ def page_blocks(page: Page) -> list[Block]:
 
 
 def _part(part: SeriesPart) -> list[Block]:
-    cells = shortened(cells_grid(part.series), CELLS_SHOWN, "cells.parquet")
+    cells = shortened(cells_table(part.series), CELLS_SHOWN, "cells.parquet")
     blocks: list[Block] = [Heading(2, part.series.title), cells]
     if part.figure is not None:
         blocks.append(part.figure)
@@ -107,7 +107,7 @@ def _provenance(rows: Sequence[CellRow]) -> list[Block]:
     if not rows:
         return []
     variants = {row.variant: row for row in rows}.values()
-    table = Grid("", tuple(Column(name, left=True) for name in _PROVENANCE), tuple(_about(row) for row in variants))
+    table = ReportTable("", tuple(ReportColumn(name, left=True) for name in _PROVENANCE), tuple(_about(row) for row in variants))
     first, last = min(row.finished_at for row in rows), max(row.finished_at for row in rows)
     facts = [f"cells finished between {first:%Y-%m-%d %H:%M} and {last:%Y-%m-%d %H:%M} UTC"]
     facts.append(f"classifier: {', '.join(sorted({row.classifier for row in rows if row.classifier})) or 'none'}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from orchestrator.report.grid import Column, Grid, Value
+from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.report.series import multiplier_text
 from orchestrator.report.values import BEST_NOTE, best_of, decimals, main_outcomes, number, rate_columns, rate_values, where_text
 from orchestrator.results.columns import Axis
@@ -15,15 +15,15 @@ from orchestrator.results.rows import CellRow
 from orchestrator.statistics import fisher, holm
 
 _COLUMNS = (
-    Column("model", left=True),
-    Column("weights", left=True),
-    Column("setting", left=True),
+    ReportColumn("model", left=True),
+    ReportColumn("weights", left=True),
+    ReportColumn("setting", left=True),
 )
 _LAST = (
-    Column("cosine", spare=0),
-    Column("norm", spare=2),
-    Column("full norm", spare=3),
-    Column("p (Holm)", "p", spare=1),
+    ReportColumn("cosine", spare=0),
+    ReportColumn("norm", spare=2),
+    ReportColumn("full norm", spare=3),
+    ReportColumn("p (Holm)", "p", spare=1),
 )
 _NOTES = (
     "Each model at one setting, the best of its unquantized form or, where that did not run, of its first. Cosine: of the "
@@ -36,7 +36,7 @@ _FORMS = frozenset({Axis.VARIANT, Axis.QUANTIZATION})
 """What the forms of a model's weights differ in."""
 
 
-def quantization_grid(rows: Sequence[CellRow], directions: Iterable[DirectionRow]) -> Grid | None:
+def quantization_table(rows: Sequence[CellRow], directions: Iterable[DirectionRow]) -> ReportTable | None:
     """One row per model and form of its weights; None unless a model ran in several forms of which one is quantized."""
     groups = [group for group in _groups(rows) if len(group.forms) > 1 and any(row.quantization != "none" for row in group.forms)]
     if not groups:
@@ -53,18 +53,18 @@ def quantization_grid(rows: Sequence[CellRow], directions: Iterable[DirectionRow
             lines.append(_line(rate_values(row, outcomes, marked), row, direction, p.get(row.cell_id)))
     marked = any(group.chosen or any(row.in_sample for row in group.forms) for group in groups)
     columns = (*_COLUMNS, *rate_columns(shown, outcomes), *_LAST)
-    return Grid("Quantization", columns, tuple(lines), (*_NOTES, BEST_NOTE) if marked else _NOTES)
+    return ReportTable("Quantization", columns, tuple(lines), (*_NOTES, BEST_NOTE) if marked else _NOTES)
 
 
 @dataclass(frozen=True)
-class _Group:
+class _ModelForms:
     """One cell of each form of a model's weights at one setting, unquantized first; ``chosen``: the best of several settings."""
 
     forms: tuple[CellRow, ...]
     chosen: bool
 
 
-def _groups(rows: Sequence[CellRow]) -> list[_Group]:
+def _groups(rows: Sequence[CellRow]) -> list[_ModelForms]:
     """Per model and kind of steering; a layer that the method chose in each form for itself counts as one setting."""
     kinds: dict[tuple[object, ...], list[CellRow]] = {}
     for row in rows:
@@ -79,11 +79,11 @@ def _groups(rows: Sequence[CellRow]) -> list[_Group]:
         for row in kind:
             if (row.place, row.multiplier) == (best.place, best.multiplier):
                 forms.setdefault(row.variant, row)
-        found.append(_Group(tuple(forms.values()), len(candidates) > 1))
+        found.append(_ModelForms(tuple(forms.values()), len(candidates) > 1))
     return found
 
 
-def _adjusted(groups: Sequence[_Group]) -> dict[str, float]:
+def _adjusted(groups: Sequence[_ModelForms]) -> dict[str, float]:
     """Cell id -> p against the unquantized form, adjusted over all of ``groups``."""
     pairs = [
         (row, group.forms[0]) for group in groups if group.forms[0].quantization == "none" for row in group.forms[1:] if row.n

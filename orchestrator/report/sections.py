@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from orchestrator.report.chosen import chosen_grid
+from orchestrator.report.chosen import chosen_table
 from orchestrator.report.curves import curves
-from orchestrator.report.doubts import doubts_grid
+from orchestrator.report.doubts import doubts_table
 from orchestrator.report.drawing import Drawing
-from orchestrator.report.grid import Grid, shortened
 from orchestrator.report.matrix import matrix_drawings
-from orchestrator.report.methods import methods_grid
-from orchestrator.report.quantization import quantization_grid
+from orchestrator.report.methods import methods_table
+from orchestrator.report.quantization import quantization_table
+from orchestrator.report.report_table import ReportTable, shortened
 from orchestrator.report.series import Series, series_of
-from orchestrator.report.tables import best_grid
-from orchestrator.report.transfer import transfer_grid
+from orchestrator.report.tables import best_table
+from orchestrator.report.transfer import transfer_table
 from orchestrator.results.comparison_rows import DirectionRow, TransferRow
 from orchestrator.results.directions_table import StoredDirections
 from orchestrator.results.plan_file import PlannedCells
@@ -78,28 +78,28 @@ class Section:
     """What makes a section's table (None: nothing to tell) and its figures; without either it is left out. ``terminal``:
     whether the table is shown there too."""
 
-    grid: Callable[[SweepFindings], Grid | None]
+    table: Callable[[SweepFindings], ReportTable | None]
     drawings: Callable[[SweepFindings], Iterable[Drawing]] = lambda _found: ()
     terminal: bool = True
 
 
-def _transfer_grid(found: SweepFindings) -> Grid | None:
-    grid = transfer_grid(found.transfers, found.planned.incomparable)
-    return grid and shortened(grid, TRANSFERS_SHOWN, "transfer.parquet")
+def _transfer_table(found: SweepFindings) -> ReportTable | None:
+    table = transfer_table(found.transfers, found.planned.incomparable)
+    return table and shortened(table, TRANSFERS_SHOWN, "transfer.parquet")
 
 
 SECTIONS: dict[str, Section] = {
     "Overview": Section(
-        lambda found: best_grid(found.series) if len(found.series) > 1 else None,
+        lambda found: best_table(found.series) if len(found.series) > 1 else None,
         lambda found: curves(found.series, found.rows),
         terminal=False,
     ),
-    "Chosen settings": Section(lambda found: chosen_grid(found.choices)),
-    "Methods": Section(lambda found: methods_grid(found.rows, found.cosine)),
-    "Doubtful directions": Section(lambda found: doubts_grid(found.directions)),
-    "Quantization": Section(lambda found: quantization_grid(found.rows, found.directions)),
+    "Chosen settings": Section(lambda found: chosen_table(found.choices)),
+    "Methods": Section(lambda found: methods_table(found.rows, found.cosine)),
+    "Doubtful directions": Section(lambda found: doubts_table(found.directions)),
+    "Quantization": Section(lambda found: quantization_table(found.rows, found.directions)),
     "Transfer": Section(
-        _transfer_grid,
+        _transfer_table,
         lambda found: matrix_drawings(found.transfers, found.planned.incomparable),
     ),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.outcome import Outcome
-from orchestrator.report.grid import Column, Grid, Value
+from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.report.series import Series, multiplier_text
 from orchestrator.report.values import (
     BEST_NOTE,
@@ -22,27 +22,27 @@ from orchestrator.report.values import (
 from orchestrator.results.rows import CellRow
 from orchestrator.statistics import percent_text
 
-_WHERE = (Column("layer", left=True), Column("multiplier", "mult."), Column("x norm", spare=2))
-_RUN = (Column("fired"), Column("seconds", "s", spare=1))
-_BEST = (Column("series", left=True), Column("unsteered %", "unst."), Column("best cell", left=True))
+_WHERE = (ReportColumn("layer", left=True), ReportColumn("multiplier", "mult."), ReportColumn("x norm", spare=2))
+_RUN = (ReportColumn("fired"), ReportColumn("seconds", "s", spare=1))
+_BEST = (ReportColumn("series", left=True), ReportColumn("unsteered %", "unst."), ReportColumn("best cell", left=True))
 
 
-def cells_grid(series: Series) -> Grid:
+def cells_table(series: Series) -> ReportTable:
     """A series, baseline first. ``x norm``: multiplier / residual norm."""
     outcomes = shown_outcomes(series.rows)
     columns = (*_WHERE, *rate_columns(series.rows, outcomes), *_RUN)
-    return Grid(series.title, columns, tuple(_cell(row, outcomes) for row in series.rows), planned_note(series.rows))
+    return ReportTable(series.title, columns, tuple(_cell(row, outcomes) for row in series.rows), planned_note(series.rows))
 
 
-def best_grid(series: Sequence[Series]) -> Grid:
+def best_table(series: Sequence[Series]) -> ReportTable:
     """Per series its baseline's rate and its best cell, an in-sample choice wherever there are several; ``of``: how many."""
     found = [(one, labelled) for one in series if (labelled := [row for row in one.steered if row.labelled and row.multiplier])]
     best = [best_of(labelled) for _, labelled in found]
     outcomes = main_outcomes(best)
     rows = tuple(_best(one, labelled, outcomes) for one, labelled in found)
     marked = any(len(labelled) > 1 or labelled[0].in_sample for _, labelled in found)
-    columns = (*_BEST, *rate_columns(best, outcomes), Column("of"))
-    return Grid("The best cell of each series", columns, rows, (BEST_NOTE,) if marked else ())
+    columns = (*_BEST, *rate_columns(best, outcomes), ReportColumn("of"))
+    return ReportTable("The best cell of each series", columns, rows, (BEST_NOTE,) if marked else ())
 
 
 def _best(series: Series, labelled: Sequence[CellRow], outcomes: Sequence[Outcome]) -> tuple[Value, ...]:

@@ -7,24 +7,24 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from orchestrator.cells import IncomparablePair
-from orchestrator.report.grid import Column, Grid, Value
 from orchestrator.report.method_text import method_text
+from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.report.values import IN_SAMPLE, PLANNED_NOTE, decimals, number
 from orchestrator.results.comparison_rows import TransferRow
 from orchestrator.statistics import interval_text, percent_text
 
-_METHOD = Column("method", left=True, spare=2)
-_NO_ANSWER = Column("no answer %", "no answer")
+_METHOD = ReportColumn("method", left=True, spare=2)
+_NO_ANSWER = ReportColumn("no answer %", "no answer")
 _COLUMNS = (
-    Column("source -> target", left=True),
+    ReportColumn("source -> target", left=True),
     _METHOD,
-    Column("where", left=True),
-    Column("transferred %", "transf. %"),
-    Column("own %"),
-    Column("garbled %", "garbled", spare=1),
+    ReportColumn("where", left=True),
+    ReportColumn("transferred %", "transf. %"),
+    ReportColumn("own %"),
+    ReportColumn("garbled %", "garbled", spare=1),
     _NO_ANSWER,
-    Column("TE [95 %, joint]"),
-    Column("cross-cosine", "cross-cos", spare=3),
+    ReportColumn("TE [95 %, joint]"),
+    ReportColumn("cross-cosine", "cross-cos", spare=3),
 )
 _NOTE = (
     "TE: rate with the transferred direction over the rate with the target's own at the corresponding layer; undefined where "
@@ -33,7 +33,7 @@ _NOTE = (
 )
 
 
-def transfer_grid(transfers: Sequence[TransferRow], incomparable: Sequence[IncomparablePair] = ()) -> Grid | None:
+def transfer_table(transfers: Sequence[TransferRow], incomparable: Sequence[IncomparablePair] = ()) -> ReportTable | None:
     """One row per transfer cell, then the pairs that cannot be compared, with both widths; None when there are none of either."""
     if not transfers and not incomparable:
         return None
@@ -43,8 +43,8 @@ def transfer_grid(transfers: Sequence[TransferRow], incomparable: Sequence[Incom
     marked = any(row.in_sample for row in transfers)
     several = len({(row.method, row.method_options) for row in transfers}) > 1
     columns = tuple(replace(column, spare=0) if several and column is _METHOD else column for column in _COLUMNS)
-    grid = Grid("Transfer", columns, tuple(rows), (_NOTE, PLANNED_NOTE) if marked else (_NOTE,))
-    return grid if any(row.no_answer_n for row in transfers) else grid.without(_NO_ANSWER)
+    table = ReportTable("Transfer", columns, tuple(rows), (_NOTE, PLANNED_NOTE) if marked else (_NOTE,))
+    return table if any(row.no_answer_n for row in transfers) else table.without(_NO_ANSWER)
 
 
 def te_text(row: TransferRow) -> str:

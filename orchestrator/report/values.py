@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from orchestrator.outcome import COUNTED, OUTCOMES, Outcome, in_words, success_in_words
-from orchestrator.report.grid import Column, Tone, Value
+from orchestrator.report.report_table import ReportColumn, Tone, Value
 from orchestrator.report.series import Series, depth_text, layer_text, mostly
 from orchestrator.results.rows import CellRow
 from orchestrator.statistics import interval_text, percent_text
@@ -36,10 +36,12 @@ def target_words(rows: Iterable[CellRow]) -> str:
     return success_in_words(row.target for row in rows if row.labelled)
 
 
-def rate_columns(rows: Sequence[CellRow], outcomes: Iterable[Outcome]) -> tuple[Column, ...]:
+def rate_columns(rows: Sequence[CellRow], outcomes: Iterable[Outcome]) -> tuple[ReportColumn, ...]:
     """A column for each of ``outcomes``; that of success is headed by the label that counts as such in ``rows``."""
     return tuple(
-        Column(f"{target_words(rows)} %") if outcome == "success" else Column(f"{in_words(outcome)} %", in_words(outcome))
+        ReportColumn(f"{target_words(rows)} %")
+        if outcome == "success"
+        else ReportColumn(f"{in_words(outcome)} %", in_words(outcome))
         for outcome in outcomes
     )
 

@@ -18,7 +18,7 @@ from orchestrator.planning.choices import Choice, Considered, Tally, choose
 from orchestrator.progress import label_shares
 from orchestrator.recorder import label_responses
 from orchestrator.report import results_tables, write_report
-from orchestrator.report.chosen import chosen_grid
+from orchestrator.report.chosen import chosen_table
 from orchestrator.report.reading import reading
 from orchestrator.report.values import best_of
 from orchestrator.rescoring import score_results
@@ -106,12 +106,12 @@ def test_a_choice_shows_it() -> None:
     one = Considered("b", 10, None, 8.0, n=10, success=6, garbled=0, no_answer=4)
     choice = Choice("g", "first", "m", "refusal", "dim", 0.5, one, (one,))
     assert "6 of 10 successes, 0 garbled, 4 without an answer" in str(choice)
-    shown = chosen_grid([asdict(choice)])
+    shown = chosen_table([asdict(choice)])
     assert shown is not None
     assert [column.head for column in shown.columns][-3:] == ["garbled %", "no answer %", "of"]
     earlier = asdict(choice)
     del earlier["chosen"]["no_answer"], earlier["considered"][0]["no_answer"]  # a choices.json of an earlier version
-    shown = chosen_grid([earlier])
+    shown = chosen_table([earlier])
     assert shown is not None
     assert "no answer %" not in [column.head for column in shown.columns]
 

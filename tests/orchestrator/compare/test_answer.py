@@ -123,7 +123,7 @@ def test_the_audit_needs_no_results(compare: Callable[..., Result]) -> None:
         (("RESULTS",), "what against what?"),
         (("RESULTS", "layer=13", "modle=x"), "allowed: none, 12, 15"),
         (("RESULTS", "layer=13", "modle=x"), "did you mean 'model'"),
-        (("RESULTS", "baseline", "multiplier=0"), "no finished cell has it"),
+        (("RESULTS", "baseline", "multiplier=0"), "none has it"),
         (("RESULTS", "layer=12", "steered"), "on both sides"),
         (("RESULTS", "--by", "layer"), "it takes a reference level"),
         (("RESULTS", "--by", "layer", "--against", "13"), "no such layer"),

@@ -11,7 +11,7 @@ from orchestrator.report import write_report
 from orchestrator.report.as_html import html_page
 from orchestrator.report.as_markdown import markdown_page
 from orchestrator.report.blocks import Block, Bullets, Fold, Heading, Paragraph, Picture, Quote
-from orchestrator.report.grid import Column, Grid, Value
+from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.results.store import Store
 from tests.orchestrator.samples import filled, grid, labels_of, plan_of, result_of
 
@@ -21,7 +21,7 @@ BLOCKS: list[Block] = [
     Bullets((EVIL,)),
     Paragraph(EVIL),
     Heading(2, EVIL),
-    Grid(EVIL, (Column(EVIL, left=True), Column("n")), ((Value(EVIL), Value("1", tone="garbled")),), (EVIL,)),
+    ReportTable(EVIL, (ReportColumn(EVIL, left=True), ReportColumn("n")), ((Value(EVIL), Value("1", tone="garbled")),), (EVIL,)),
     Picture(Path("figures/a.png"), b"\x89PNG", EVIL),
     Fold(3, EVIL, (Paragraph(EVIL), Quote(EVIL, 1000))),
 ]

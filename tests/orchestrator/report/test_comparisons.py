@@ -13,14 +13,14 @@ from scipy.stats import fisher_exact
 
 from orchestrator.planning.choices import Choice, Considered, encode_choices
 from orchestrator.report import ROWS_SHOWN, results_tables
-from orchestrator.report.chosen import chosen_grid
-from orchestrator.report.doubts import doubts_grid
-from orchestrator.report.grid import Grid
-from orchestrator.report.methods import methods_grid
-from orchestrator.report.quantization import quantization_grid
+from orchestrator.report.chosen import chosen_table
+from orchestrator.report.doubts import doubts_table
+from orchestrator.report.methods import methods_table
+from orchestrator.report.quantization import quantization_table
+from orchestrator.report.report_table import ReportTable
 from orchestrator.report.series import series_of
-from orchestrator.report.tables import best_grid, cells_grid
-from orchestrator.report.transfer import te_text, transfer_grid
+from orchestrator.report.tables import best_table, cells_table
+from orchestrator.report.transfer import te_text, transfer_table
 from orchestrator.results.rows import CellRow
 from orchestrator.results.store import Store
 from tests.orchestrator.comparisons import ALPHA, ALPHA_INT8, Counts, compared, set_of
@@ -45,7 +45,7 @@ def store(tmp_path: Path) -> Store:
     return found
 
 
-def texts(table: Grid | None) -> list[list[str]]:
+def texts(table: ReportTable | None) -> list[list[str]]:
     assert table is not None
     return [[value.text for value in row] for row in table.rows]
 
@@ -57,7 +57,7 @@ def test_methods_stand_side_by_side(store: Store) -> None:
     def cosine(one: CellRow, other: CellRow) -> float | None:
         return directions.cosine((one.direction_id, one.direction_layer), (other.direction_id, other.direction_layer))
 
-    lines = texts(methods_grid(rows, cosine))
+    lines = texts(methods_table(rows, cosine))
     assert [line[:2] for line in lines] == [
         [model, method] for model in ("alpha", "alpha/int8", "beta") for method in ("dim", "cosmic")
     ]
@@ -69,12 +69,12 @@ def test_methods_stand_side_by_side(store: Store) -> None:
 
 
 def test_one_method_is_no_comparison(store: Store) -> None:
-    assert methods_grid([row for row in store.cell_rows() if row.method != "cosmic"], lambda *_: None) is None
-    assert methods_grid(rows_of(), lambda *_: None) is None
+    assert methods_table([row for row in store.cell_rows() if row.method != "cosmic"], lambda *_: None) is None
+    assert methods_table(rows_of(), lambda *_: None) is None
 
 
 def test_quantized_forms_are_compared_at_the_setting_of_full_precision(store: Store) -> None:
-    lines = texts(quantization_grid(store.cell_rows(), store.direction_rows()))
+    lines = texts(quantization_table(store.cell_rows(), store.direction_rows()))
     assert [line[:3] for line in lines[:2]] == [
         ["alpha", "float32", "dim L15+ (50 %) x 8"],
         ["alpha", "int8", "dim L15+ (50 %) x 8"],
@@ -90,25 +90,25 @@ def test_quantized_forms_are_compared_at_the_setting_of_full_precision(store: St
 
 def test_a_selected_layer_that_means_nothing_is_listed(store: Store) -> None:
     rows = store.direction_rows()
-    assert doubts_grid(rows) is None
+    assert doubts_table(rows) is None
     told = "cosmic selected layer 18, position -1, but its edits close 0% of the distance between the classes"
     doubtful = [replace(row, warning=told) if row.selected and row.model == "alpha" else row for row in rows]
-    assert [line[:4] for line in texts(doubts_grid(doubtful))] == [
+    assert [line[:4] for line in texts(doubts_table(doubtful))] == [
         ["alpha", "refusal", "cosmic", "L18"],
         ["alpha/int8", "refusal", "cosmic", "L18"],
     ]
-    assert {line[4] for line in texts(doubts_grid(doubtful))} == {told}
+    assert {line[4] for line in texts(doubts_table(doubtful))} == {told}
 
 
 def test_without_quantized_weights_there_is_no_table(store: Store) -> None:
     unquantized = [row for row in store.cell_rows() if row.quantization == "none"]
-    assert quantization_grid(unquantized, store.direction_rows()) is None
+    assert quantization_table(unquantized, store.direction_rows()) is None
     only = [row for row in store.cell_rows() if row.quantization != "none"]
-    assert quantization_grid(only, store.direction_rows()) is None
+    assert quantization_table(only, store.direction_rows()) is None
 
 
 def test_transfer_beside_the_targets_own(store: Store) -> None:
-    table = transfer_grid(store.transfer_rows(), store.planned().incomparable)
+    table = transfer_table(store.transfer_rows(), store.planned().incomparable)
     lines = texts(table)
     assert table is not None
     assert "joint" in table.notes[0]
@@ -118,8 +118,8 @@ def test_transfer_beside_the_targets_own(store: Store) -> None:
     (undefined,) = [line for line in lines if line[:3] == ["alpha -> beta", "dim", "L15 -> L10 x 4"]]
     assert undefined[6] == "undefined"
     assert lines[-1] == ["alpha -> wide", "-", "-", "-", "-", "-", "not comparable: widths 4, 5120", "-"]
-    assert transfer_grid((), ()) is None
-    only = texts(transfer_grid((), store.planned().incomparable))
+    assert transfer_table((), ()) is None
+    only = texts(transfer_table((), store.planned().incomparable))
     assert len(only) == 1
 
 
@@ -134,15 +134,15 @@ def test_why_there_is_no_te(store: Store) -> None:
 def test_a_rate_that_chose_its_own_setting_is_marked() -> None:
     rows = rows_of()
     (series,) = series_of(rows)
-    assert texts(best_grid([series]))[0][3].startswith("90† [59.6")
+    assert texts(best_table([series]))[0][3].startswith("90† [59.6")
     alone = replace(series, steered=series.steered[-1:])
-    assert texts(best_grid([alone]))[0][3].startswith("90 [59.6")
-    assert "†" not in str(cells_grid(series))
+    assert texts(best_table([alone]))[0][3].startswith("90 [59.6")
+    assert "†" not in str(cells_table(series))
     marked = replace(series, steered=(*series.steered[:-1], replace(rows[-1], in_sample=True)))
-    table = cells_grid(marked)
+    table = cells_table(marked)
     assert texts(table)[-1][3] == "90† [59.6, 98.2] 9/10"
     assert table.notes[0].startswith("† in-sample")
-    assert "†" not in str(cells_grid(replace(series, steered=(replace(rows[-1], in_sample=False),))))
+    assert "†" not in str(cells_table(replace(series, steered=(replace(rows[-1], in_sample=False),))))
 
 
 def test_series_of_quantized_models_and_other_prompts_are_told_apart(store: Store) -> None:
@@ -183,17 +183,17 @@ def test_no_finished_cell_no_tables(tmp_path: Path) -> None:
 
 def test_other_methods_than_dim_are_compared_with_the_first(store: Store) -> None:
     rows = [replace(row, method="logistic") if row.method == "dim" else row for row in store.cell_rows() if row.model != "beta"]
-    lines = texts(methods_grid(rows, lambda *_: 0.5))
+    lines = texts(methods_table(rows, lambda *_: 0.5))
     assert [line[1] for line in lines[:2]] == ["logistic", "cosmic"]
     assert [line[6] for line in lines[:2]] == ["-", "0.500"]
 
 
 def test_a_setting_that_was_chosen_from_full_precision_is_still_compared(store: Store) -> None:
     rows = [replace(row, in_sample=True if row.quantization == "none" and row.steered else None) for row in store.cell_rows()]
-    lines = texts(quantization_grid(rows, store.direction_rows()))
+    lines = texts(quantization_table(rows, store.direction_rows()))
     assert [line[1] for line in lines[:2]] == ["float32", "int8"]
     assert ["†" in line[3] for line in lines[:2]] == [True, False]
-    assert methods_grid(rows, lambda *_: None) is not None
+    assert methods_table(rows, lambda *_: None) is not None
 
 
 def test_chosen_settings_are_shown_with_their_evidence(store: Store) -> None:
@@ -201,9 +201,9 @@ def test_chosen_settings_are_shown_with_their_evidence(store: Store) -> None:
     choice = Choice("transfer", "sweep", "alpha", "refusal/select", "dim", 0.0, tried[0], tried)
     selected = replace(choice, method="cosmic", chosen=replace(tried[1], layer=None))
     none = replace(choice, model="beta", chosen=None, reason="not run: none of 2")
-    assert chosen_grid(store.choices()) is None
+    assert chosen_table(store.choices()) is None
     store.write_choices(encode_choices((choice, selected, none)))
-    lines = texts(chosen_grid(store.choices()))
+    lines = texts(chosen_table(store.choices()))
     assert lines[0] == ["alpha", "refusal/select", "dim", "transfer", "L15", "8", "90† [59.6, 98.2] 9/10", "0", "2"]
     assert (lines[1][4], lines[1][5]) == ("chosen", "12")
     assert (lines[2][4], lines[2][6]) == ("-", "not run: none of 2")

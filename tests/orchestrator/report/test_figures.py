@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from orchestrator.report.figures import NAMED, _grid, _shares, heat_map
+from orchestrator.report.figures import NAMED, _heat_cells, _shares, heat_map
 from orchestrator.report.series import series_of
 from tests.orchestrator.report.made_up import rows_of
 from tests.orchestrator.samples import grid
@@ -33,7 +33,7 @@ def test_other_numbers_give_another_picture() -> None:
 
 def test_the_numbers_are_those_of_the_rows() -> None:
     rows = rows_of()
-    shown = _grid(series_of([rows[0], *rows[2:]])[0])
+    shown = _heat_cells(series_of([rows[0], *rows[2:]])[0])
     assert (shown.layers, shown.multipliers) == (("L12+ (40 %)", "L15+ (50 %)"), (2.0, 8.0))
     np.testing.assert_array_equal(_shares(shown, "success"), np.array([[np.nan, 10.0], [40.0, 90.0]]))
     np.testing.assert_array_equal(_shares(shown, "garbled"), np.array([[np.nan, 90.0], [0.0, 10.0]]))

@@ -8,10 +8,10 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from orchestrator.report.as_markdown import markdown_grid
-from orchestrator.report.grid import stacked
+from orchestrator.report.as_markdown import markdown_table
+from orchestrator.report.report_table import stacked
 from orchestrator.report.series import series_of
-from orchestrator.report.tables import cells_grid
+from orchestrator.report.tables import cells_table
 from orchestrator.results.rows import CellRow
 from tests.orchestrator.report.made_up import rows_of
 from tests.orchestrator.samples import grid
@@ -19,7 +19,7 @@ from tests.orchestrator.samples import grid
 
 def shown(rows: list[CellRow], width: int) -> str:
     out = StringIO()
-    Console(file=out, width=width, color_system=None).print(stacked([cells_grid(one) for one in series_of(rows)], width))
+    Console(file=out, width=width, color_system=None).print(stacked([cells_table(one) for one in series_of(rows)], width))
     return out.getvalue()
 
 
@@ -83,7 +83,7 @@ def test_no_rows() -> None:
 
 
 def test_markdown_has_every_interval() -> None:
-    lines = markdown_grid(cells_grid(series_of(rows_of())[0])).splitlines()
+    lines = markdown_table(cells_table(series_of(rows_of())[0])).splitlines()
     assert lines[0].count("|") == lines[1].count("|") == 9
     assert lines[-1] == "| L15+ (50 %) | 8 | 0.25 | 90 [59.6, 98.2] 9/10 | 10 [1.8, 40.4] 1/10 | 0 [0, 27.8] 0/10 | yes | 1.2 |"
     assert len(lines) == 7

@@ -7,22 +7,22 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from orchestrator.report.grid import Column, Grid, Value, shortened, stacked
+from orchestrator.report.report_table import ReportColumn, ReportTable, Value, shortened, stacked
 
 COLUMNS = (
-    Column("name of the model", left=True),
-    Column("rate in percent", "rate"),
-    Column("seconds", "s", spare=1),
-    Column("norm", spare=2),
+    ReportColumn("name of the model", left=True),
+    ReportColumn("rate in percent", "rate"),
+    ReportColumn("seconds", "s", spare=1),
+    ReportColumn("norm", spare=2),
 )
 ROWS = (
     (Value("alpha with a name"), Value("90 [59.6, 98.2] 9/10", short="90"), Value("1.25"), Value("0.50")),
     (Value("[bold]beta[/bold]\x1b[31m"), Value("0"), Value("2.5"), Value("-")),
 )
-GRID = Grid("Title \x07", COLUMNS, ROWS, ("A note that is rather longer than the whole table is wide, and wraps.",))
+GRID = ReportTable("Title \x07", COLUMNS, ROWS, ("A note that is rather longer than the whole table is wide, and wraps.",))
 
 
-def shown(width: int, *grids: Grid) -> str:
+def shown(width: int, *grids: ReportTable) -> str:
     out = StringIO()
     Console(file=out, width=width, color_system=None).print(stacked(grids, width))
     return out.getvalue()
@@ -63,7 +63,7 @@ def test_names_are_text_and_notes_are_whole() -> None:
 
 
 def test_a_long_table_is_shortened_and_says_so() -> None:
-    grid = Grid("", COLUMNS[:1], tuple((Value(str(number)),) for number in range(9)), ("first",))
+    grid = ReportTable("", COLUMNS[:1], tuple((Value(str(number)),) for number in range(9)), ("first",))
     assert shortened(grid, 9, "page") is grid
     short = shortened(grid, 4, "report.html")
     assert [row[0].text for row in short.rows] == ["0", "1", "2", "3"]

@@ -29,7 +29,7 @@ _STYLES: dict[Tone, str] = {
 
 
 @dataclass(frozen=True)
-class Column:
+class ReportColumn:
     """A column. ``short``: its head where space is short. ``spare``: 0 is always shown; 1 is the first to go, then 2, ..."""
 
     head: str
@@ -49,48 +49,48 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Grid:
+class ReportTable:
     """A table: every row has a value per column. ``notes`` are said below it."""
 
     title: str
-    columns: tuple[Column, ...]
+    columns: tuple[ReportColumn, ...]
     rows: tuple[tuple[Value, ...], ...]
     notes: tuple[str, ...] = ()
 
-    def without(self, column: Column) -> Grid:
+    def without(self, column: ReportColumn) -> ReportTable:
         """The same without ``column``."""
         place = self.columns.index(column)
         rows = tuple(row[:place] + row[place + 1 :] for row in self.rows)
         return replace(self, columns=self.columns[:place] + self.columns[place + 1 :], rows=rows)
 
 
-def stacked(grids: Sequence[Grid], width: int) -> Table:
-    """``grids`` under each other for a terminal of ``width`` columns, all in the fullest layout that fits.
+def stacked(tables: Sequence[ReportTable], width: int) -> Table:
+    """``tables`` under each other for a terminal of ``width`` columns, all in the fullest layout that fits.
 
     Fuller to narrower: everything; short values and heads; then without the spare columns, one kind after the other; at
     last words wrap.
     """
-    spares = sorted({column.spare for grid in grids for column in grid.columns} - {0})
-    layouts = [_Layout(), _Layout(short=True), *(_Layout(True, spare) for spare in spares)]
+    spares = sorted({column.spare for table in tables for column in table.columns} - {0})
+    layouts = [_TableFit(), _TableFit(short=True), *(_TableFit(True, spare) for spare in spares)]
     layouts.append(replace(layouts[-1], wraps=True))
     console = Console(width=10 * width, color_system=None)
-    stacks = (_stack(grids, layout) for layout in layouts)
+    stacks = (_stack(tables, layout) for layout in layouts)
     stack = next(stacks)
     while console.measure(stack).maximum > width and (narrower := next(stacks, None)) is not None:
         stack = narrower
     return stack
 
 
-def shortened(grid: Grid, limit: int, where: str) -> Grid:
+def shortened(table: ReportTable, limit: int, where: str) -> ReportTable:
     """The first ``limit`` rows, with a note that says ``where`` the others are."""
-    if len(grid.rows) <= limit:
-        return grid
-    note = f"{len(grid.rows) - limit} more rows in {where}"
-    return Grid(grid.title, grid.columns, grid.rows[:limit], (*grid.notes, note))
+    if len(table.rows) <= limit:
+        return table
+    note = f"{len(table.rows) - limit} more rows in {where}"
+    return ReportTable(table.title, table.columns, table.rows[:limit], (*table.notes, note))
 
 
 @dataclass(frozen=True)
-class _Layout:
+class _TableFit:
     """``short`` values and heads; ``without`` the columns that are spared first, up to this number; ``wraps``: words do."""
 
     short: bool = False
@@ -98,14 +98,14 @@ class _Layout:
     wraps: bool = False
 
 
-def _stack(grids: Sequence[Grid], layout: _Layout) -> Table:
+def _stack(tables: Sequence[ReportTable], layout: _TableFit) -> Table:
     stack = Table.grid()
     stack.add_column()
-    for grid in grids:
-        stack.add_row(_table(grid, layout))
-        for note in grid.notes:
+    for table in tables:
+        stack.add_row(_table(table, layout))
+        for note in table.notes:
             stack.add_row(_Note(visible(note)))
-        if grid.notes:
+        if table.notes:
             stack.add_row("")
     return stack
 
@@ -125,18 +125,18 @@ class _Note:
         return Measurement(1, 1)
 
 
-def _table(grid: Grid, layout: _Layout) -> Table:
-    title = Text(visible(grid.title), style="bold")
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, collapse_padding=True)
-    shown = [place for place, column in enumerate(grid.columns) if not 0 < column.spare <= layout.without]
+def _table(table: ReportTable, layout: _TableFit) -> Table:
+    title = Text(visible(table.title), style="bold")
+    drawn = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, collapse_padding=True)
+    shown = [place for place, column in enumerate(table.columns) if not 0 < column.spare <= layout.without]
     for place in shown:
-        column = grid.columns[place]
+        column = table.columns[place]
         head = column.short or column.head if layout.short else column.head
         wraps = layout.wraps and column.left
-        table.add_column(Text(visible(head)), justify="left" if column.left else "right", no_wrap=not wraps, overflow="fold")
-    for row in grid.rows:
-        table.add_row(*(_text(row[place], layout.short) for place in shown))
-    return table
+        drawn.add_column(Text(visible(head)), justify="left" if column.left else "right", no_wrap=not wraps, overflow="fold")
+    for row in table.rows:
+        drawn.add_row(*(_text(row[place], layout.short) for place in shown))
+    return drawn
 
 
 def _text(value: Value, short: bool) -> Text:
