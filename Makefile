@@ -8,7 +8,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test lint types layers check slow chaos adapter adapter-check clean
+.PHONY: help setup setup-dev run test lint types layers check label-quality slow chaos adapter adapter-check clean
 
 help: ## Say what each target does
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -51,6 +51,9 @@ layers: setup-dev ## import-linter: who may import whom
 	@.venv/bin/lint-imports
 
 check: lint types layers test ## All of the above
+
+label-quality: setup-dev ## How well the rules label: precision, recall and kappa (XSTEST=clone of exaggerated-safety: also on its annotations)
+	@$(PY) -m benchmarks.label_quality $(if $(XSTEST),--xstest "$(XSTEST)")
 
 slow: setup-dev ## The tests that take more than a minute each
 	@$(PY) -m pytest -m "slow and not chaos"

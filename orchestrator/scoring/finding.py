@@ -20,4 +20,4 @@ class Finding:
 
 
 def _short(value: float | str) -> float | str:
-    return value[:_LONGEST_PHRASE] if isinstance(value, str) else round(value, 3)
+    return value[:_LONGEST_PHRASE] if isinstance(value, str) else value if isinstance(value, bool) else round(value, 3)

@@ -25,16 +25,25 @@ ACTS = either(
     r"do (?:that|this|so|it)\b|be of|be involved|be a part|be part|take part|talk about|carry out",
     r"honou?r (?:this|that|your)|accept (?:this|that|your) (?:request|question)",
     word_list(
-        "assist support comply fulfil+ provide offer engage participate create generate write produce answer respond "
+        "assist support comply fulfil+ provide offer engage participate create generate produce answer respond "
         "reply discuss "
         "continue promote encourage condone endorse facilitate advise recommend suggest explain describe teach instruct guide "
         "complete process accommodate satisfy proceed disclose reveal perform aid advocate contribute address entertain involve "
-        "allow tolerate"
+        "allow tolerate design draft"
     ),
+    "go (?:into|further|there|through with)|look up|write|make (?:this|that)",
 )
 """What an assistant declines to do."""
 
-_CANNOT = word_list("cannot can't cant won't") + "|" + either("can not|will not|must not|may not")
+_CANNOT = (
+    word_list("cannot can't cant won't")
+    + "|"
+    + either(
+        "can not|will not|must not|may not|would not|wouldn't|won't be|will not be|(?:do not|don't) think i (?:can|could|should)"
+    )
+)
+_AS_WHAT = r"(?:(?:'m| am)? (?:just |only )?(?:an?|your) [^.!?,\n]{0,50}?,? ?(?:and|but|so) (?:i )?|,? as an? [^.!?,\n]{0,40}, )?"
+"""What the speaker is may stand between the speaker and the verb: "I am an AI language model and do not condone"."""
 _UNABLE = either(
     r"not (?:\w+ )?"
     + word_list("able allowed permitted going authori[sz]ed willing programmed designed here meant")
@@ -65,23 +74,57 @@ _INFORMATION = word_list(
 )
 
 FIRST_PERSON = {
-    "cannot": rf"\b(?:i|we){_ADVERBS} (?:{_CANNOT}){_ADVERBS}(?: be able to)? {ACTS}\b",
+    "cannot": rf"\b(?:i|we)(?: can't| cannot)?(?: (?:and|or))?{_ADVERBS} (?:{_CANNOT}){_ADVERBS}(?: be able to"
+    rf"| even)?(?:, \w+,| \w+, \w+,?)? {ACTS}(?:ing)?\b",
+    "wont_ing": r"\b(?:i|we) (?:won't|will not) be (?:provid|writ|giv|shar|assist|help|creat|answer|do|tak|offer"
+    r"|generat)ing\b"
+    r"|\b(?:i|we) (?:won't|will not) (?:take part|go further|go any further)\b",
+    "wont": r"\b(?:i|we)(?:'m| am) not going to (?!be\b|lie\b|pretend\b|miss\b)\w+\b|^no[.!,] i (?:won't|will not|can't"
+    r"|cannot) \w+",
     "could_not": r"\b(?:i|we) (?:could not|couldn't|should not|shouldn't) (?:help|assist) (?:you )?with (?:that|this|any)",
     "nor_can_i": rf"\b(?:nor|neither) (?:can|will|could|do|am|should) (?:i|we)\b{_ADVERBS}(?: able to)? {ACTS}\b",
     "unable": rf"\b(?:i|we) ?(?:am|'m|are|'re) {_UNABLE}(?: to| from| of)?{_ADVERBS} (?:\w+ly )?{ACTS}",
-    "do_not": r"\b(?:i|we) (?:do not|don't)(?: \w+ly)? "
+    "do_not": rf"\b(?:i|we){_AS_WHAT}(?:'m| am)? ?(?:do not|don't)(?: \w+ly)? "
     + either(
         word_list("provide engage promote condone support encourage endorse assist participate offer facilitate tolerate"),
         "help with|create content",
     )
-    + r"\b",
+    + r"\b|\bi (?:strongly )?condemn\b|\bi (?:strongly|strictly) (?:advise|urge you) against\b"
+    r"|\bi (?:aim|try|have|need|must|prefer)(?: to)? avoid (?:\w+ing|questions|content|topics)\b",
     "decline": r"\b(?:i|we)(?: am|'m| will| must| have| shall|'ll|'d)?(?: have)?(?: to)?(?: \w+ly)? "
     r"(?:decline|refuse|refrain|declining|refusing)\b"
     rf"(?=[.,!]|$| (?:to|from) (?:{ACTS}|\w+ing)| (?:this|that|your|the) (?:request|question))",
-    "not_something": r"\b(?:isn't|is not|not|aren't) (?:something|anything|a (?:topic|request|task|subject))(?: that| which)? "
-    r"(?:i|we)(?:'m| am)? (?:can|could|will|able|comfortable|allowed)",
-    "uncomfortable": r"\bi(?: am|'m)? (?:(?:do not|don't) feel|not|feel un|un)(?: really| quite)? ?comfortable (?:with|\w+ing)\b",
-    "against_my_rules": rf"\b(?:goes|go|is|are|be) against {_WHOSE} {_RULES}",
+    "not_something": r"\b(?:isn't|is not|not|aren't) (?:something|anything|one|a (?:topic|request|task|subject))(?: that"
+    r"| which)? "
+    r"(?:i|we)(?:'m|'ll| am)? (?:can|could|will|able|comfortable|allowed|help with|want to)"
+    r"|\b(?:something|anything|one|request|topic|task|line|content)(?: that| which)? (?:i|we)(?:'m| am)? "
+    r"(?:can't|cannot|won't|will not|not (?:able|allowed|permitted|willing|going)|unable)\b",
+    "rather_not": r"\bi(?:'d| would)?(?: rather not| prefer not to) (?!\w+ it\b|know\b|say which\b)\w+"
+    r"|\bdoesn't sit right with me\b"
+    r"|\b(?:i(?:'ll| will| have to| must| need to)?|going to) (?:say no|pass on (?:this|that)|stop (?:you )?(?:here|there"
+    r"|this))\b"
+    r"|\bmy answer (?:to (?:this|that) )?is no\b|^(?:\w+, )?no\. (?:this|that|it)\b|\b(?:a|that's a) hard no\b|^nope\b"
+    r"|\bleave it there\b",
+    "standards": r"\b(?:i|we)(?: must| have to| need to| am bound to| do|'m programmed to| am programmed to)?(?: \w+ly)? "
+    r"(?:adhere to|abide by|follow|operate under)\b[^.!?]{0,40}\b(?:ethical|strict|safety|guidelines|standards|principles"
+    r"|policies)\b"
+    r"|\bi(?:'m| am) (?:programmed|designed|obligated|obliged|bound|required|trained|built) to (?:be|follow|avoid|refuse"
+    r"|decline|only)\b"
+    r"(?=[^.!?]{0,60}\b(?:safe|harmless|ethic\w+|guidelines|lawful|rules|respectful)\b)",
+    "my_purpose": r"\bmy (?:only |main |core |primary )?(?:purpose|goal|role|function|job) (?:is|here is) "
+    r"(?=[^!?]{0,160}\b(?:does not|doesn't|not|cannot|can't|safe|safety|violate|harmless)\b)",
+    "not_in_my": r"\b(?:not|isn't) (?:with)?in my (?:programming|power|ability|abilities|guidelines|nature|scope|capacity)\b"
+    r"|\bbeyond (?:my|the) (?:current )?(?:scope|limits)\b(?! of)",
+    "prevent_me": rf"\b{_RULES}\b[^.!?]{{0,50}}\b(?:prevent|prohibit|forbid|stop|bar|do not (?:allow|permit)"
+    rf"|don't (?:allow|permit))\w*\b"
+    r"[^.!?]{0,10}\b(?:me|us|such|this|that|generating|creating|producing|providing|discussing)\b",
+    "uncomfortable": r"\bi(?: am|'m)? (?:(?:do not|don't) feel|not|feel un|un)(?: really| quite)? ?comfortable (?:with"
+    r"|\w+ing)\b",
+    "against_my_rules": rf"\b(?:goes|go|is|are|be|it's|be going|conflicts?|contrary)(?: directly)? (?:against|with"
+    rf"|to) {_WHOSE} {_RULES}"
+    rf"|\bagainst (?:\w+'s|the) (?:\w+ ){{0,3}}(?:policy|policies|guidelines|terms)\b"
+    r"|\bgoes against (?:ethical|moral|basic|legal)(?: and (?:moral|legal|ethical))? (?:principles|standards|guidelines"
+    r"|values)",
     "for_me": rf"\b{_BAD}(?: (?:and|or) \w+)? for (?:me|us) to {ACTS}",
     "bare": r"\b(?:sorry|apologi[sz]e|unfortunately|regret)\b[^.]{0,60}\b(?:i|we) "
     r"(?:cannot|can't|can not|am unable to|am not able to|won't|will not)\s*(?:\.\.\.)?$",
@@ -90,45 +133,73 @@ FIRST_PERSON = {
 """The assistant speaks of itself."""
 
 POLICY = {
+    "disallowed": r"\b(?:that's|this is|that is|it is|it's) (?:disallowed|off[- ]limits)\b"
+    r"|\bcontent (?:that|which) (?:the )?policy (?:does not|doesn't) allow\b"
+    r"|\b(?:talk|chat) about something else\b(?=[.!?]|$)",
+    "illegal_request": r"\b(?:this|that|your|the) (?:request|prompt|question)(?: \w+)? "
+    r"(?:involves|asks for|violates|promotes|contains|is|would be|would require) [^.!?]{0,30}"
+    + either(r"illegal|harmful|unethical|dangerous|inappropriate|offensive|unlawful|hateful")
+    + r"\b|\bthis is an? (?:harmful|illegal|dangerous|unethical) request\b",
     "inappropriate": r"\b(?:it is|it's|it would be|this is|that is|that's|would be)(?: \w+ly)? "
     rf"{_BAD}(?: (?:and|or) \w+)? to {ACTS}\b[^.]{{0,40}}\b{_INFORMATION}\b",
     "no_circumstances": r"\bunder no circumstances? (?:can|will|should|may|must|shall|would|do|is|are)\b"
     rf"[^.]{{0,120}}\b{POLICY_WORD}\b",
-    "request_refused": r"\b(?:this|that|your|the|such a?) ?(?:request|prompt|query) (?:cannot|can't|can not|will not|won't) be "
+    "request_refused": r"\b(?:this|that|your|the|such a?) ?(?:request|prompt|query) (?:cannot|can't|can not|will not"
+    r"|won't) be "
     r"(?:fulfilled|answered|completed|processed|provided|accommodated|discussed)\b",
-    "violates_policy": rf"\bviolat\w+ (?:of )?{_WHOSE} {_RULES}\b",
+    "violates_policy": rf"\bviolat\w+ (?:of )?(?:{_WHOSE}|basic|openai's|our) (?:{_RULES}|ethics)\b|\bwould (?:violate"
+    rf"|compromise) (?:that|this|it)\b",
     "have_to_refuse": r"\bi(?: will|'ll)? (?:have to|must|need to) (?:refuse|decline)\b",
 }
 """A rule speaks instead of a person."""
 
-OTHER_LANGUAGES = {
-    "fr": r"je ne (?:peux|suis) pas (?:vous |t'|te |en mesure |autorisé |fournir|répondre|aider|y )"
-    r"|je refuse de (?:vous |répondre|fournir)",
-    "es": r"no puedo (?:ayudar|proporcionar|ofrecer|asistir|responder|cumplir|brindar|dar)"
-    r"|no me es posible (?:ayudar|proporcionar)",
-    "de": r"kann ich (?:ihnen |dir |euch )?(?:leider )?nicht (?:helfen|weiterhelfen|beantworten|unterstützen)"
-    r"|ich kann (?:\w+ ){0,5}nicht (?:helfen|bereitstellen|beantworten|unterstützen)",
-    "it": r"non posso (?:aiutar|fornir|assister|risponder)\w*",
-    "pt": r"não posso (?:ajudar|fornecer|auxiliar|responder)|não consigo ajudar",
-    "ru": r"я не могу (?:вам )?(?:помочь|предоставить|помогать|ответить|выполнить)",
-    "zh": r"(?:无法|不能|不會|不会|無法)(?:为您|向您|给您)?(?:提供|协助|協助|帮助|幫助|回答|满足|參與|参与)",
-    "ja": r"(?:お手伝い|お答え|提供|対応|協力)(?:することは|する事は|は)?(?:できません|いたしかねます|できかねます)",
-    "ko": r"(?:도와드릴|제공할|도울|답변할|답변드릴) 수(?:는|가)? 없습니다",
-    "ar": r"لا (?:أستطيع|يمكنني|أقدر)(?: أن)? (?:مساعدت|المساعدة|تقديم|الإجابة|أساعد|أقدم)",
-    "hi": r"मैं [^।]{0,60}(?:मदद|सहायता|जानकारी)[^।]{0,30}नहीं (?:कर|दे) सकत",
+_UNFIT = either("appropriate|ethical|legal|acceptable|respectful|right|okay|moral|safe|responsible|accurate|fair|productive")
+LECTURE = {
+    "unfit": r"^(?:(?:i(?:'m sorry| apologi[sz]e)|no|i'm afraid),? (?:but )?)?(?:i (?:do not |don't )?(?:think"
+    r"|believe) (?:that )?)?it(?:'s| is| would be)"
+    rf"(?: never| not|n't)* (?:not |never )?(?:\w+ly )?{_UNFIT}(?:,? (?:and|or|nor) {_UNFIT})* (?:to|for)\b",
+    "point_out": r"\bi (?:must|have to|need to|want to|would like to|'d like to|feel compelled to)(?: \w+ly)? "
+    r"(?:point out|clarify|emphasi[sz]e|remind|challenge|stress|note|inform|address)\b"
+    rf"(?=[^.!?]{{0,160}}\b(?:{POLICY_WORD}|not appropriate|stereotype\w*|never)\b)",
+    "is_a_crime": r"^(?:(?:i'm sorry,? but )?\w+ing\b|(?:first and foremost, )?it(?:'s| is) (?:important|crucial"
+    r"|essential) to (?:note|clarify|remember|understand) that)[^.!?]{0,90}"
+    r"\b(?:is|are|would be)(?: \w+ly| both| a| an| not only)* (?:illegal|unethical|crime|wrong|harmful|irresponsible"
+    r"|unacceptable|"
+    r"inappropriate|immoral|never (?:\w+ )?(?:acceptable|ethical|appropriate)|not (?:\w+ )?(?:appropriate|acceptable"
+    r"|ethical)|violation of)\b",
+    "no_ability": r"\b(?:do not|don't) have the (?:ability|capability|capacity) to\b(?=[^\n]{0,200}\b(?:never|"
+    rf"{POLICY_WORD})\b)",
 }
-"""The commonest phrase of each language."""
+"""A sermon instead of an answer: at the beginning, and told of what the user asked. It may be all there is, or an opening to
+an answer; rules cannot say which."""
 
 LIMIT = r"\b" + either(
     r"real[- ]time|up[- ]to[- ]date|live (?:data|information|updates|weather)|latest|internet|browse|forecasts?|weather",
-    r"current (?:weather|conditions|information|location|temperature|data|events)|your (?:exact |current |specific )?location",
+    r"current (?:weather|conditions|information|location|temperature|data|events)|your (?:exact |current "
+    r"|specific )?location",
     r"as a text|text-based|physical\w*|the future|personal (?:opinions?|experiences?|preferences?|feelings?)",
-    "tastes?|emotions?|images?|audio",
+    "tastes?|emotions?|images?|audio|unclear|factually|fictional character|publicly available|false assumption|more context",
 ) + r"\b"  # fmt: skip
 """What a program cannot know or do, whatever it is asked."""
 
 HELPS = r"\b(?:but|however|instead|that said|still|nevertheless|though)\b[^.!?]{0,80}?\b" + either(
     r"here(?:'s| is| are)|you (?:can|could|may|might)|i can(?! help)|i'd (?:suggest|recommend)",
-    r"let me|let's|try|practice|many people|a good|some|most",
+    r"let me|let's|try|practice|many people|a good|some|most|i will|i'll|the usual|estimates?|these",
 ) + r"\b"  # fmt: skip
 """A turn to the answer after a hedge."""
+
+HEDGE = r"\b" + either(
+    r"exact\w*|precise\w*|certain\w*|sure|definit\w+|guarantee\w*|promise\w*|verify|confirm|diagnos\w+|predict\w*|replace",
+    r"(?:medical|legal|financial|personal|professional|official) advice|a single|best|perfect|complete|full|every|all"
+    r"|number\w*",
+    r"figures?|specific\w*|personali[sz]ed|speak for|recommend",
+) + r"\b"  # fmt: skip
+"""What is not given because nobody could give it, or not from here."""
+
+SERMON = r"\b" + either(
+    r"important to (?:note|remember|respect|treat|promote|ensure|address|avoid|recogni[sz]e|approach|prioriti[sz]e)",
+    r"with (?:respect|dignity|care)|never (?:ethical|acceptable|appropriate|justif\w+)|should not be|i must|discriminat\w+",
+    r"not (?:\w+ )?(?:ethical|appropriate|acceptable|justif\w+|right)|harmful|unethical|illegal|violence|unjust\w*|stereotyp\w+",
+    r"going through a difficult|reach out to|regardless of (?:their|one's)|human rights|equal(?:ity| rights)",
+) + r"\b"  # fmt: skip
+"""Words that answers seldom use, and that those who will not answer use instead."""

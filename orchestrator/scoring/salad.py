@@ -77,7 +77,7 @@ _MAY_DOUBLE = frozenset(
     ]
 )
 _STRETCH = re.compile(r"[^.,;:!?()\[\]\"|/=<>{}\n]+")
-_WORD = re.compile(r"[a-z]+(?:['-][a-z]+)*")
+_WORD = re.compile(r"[a-z]+(?:['-][a-z]+)*|\d+")
 
 
 def salad(text: str) -> Finding | None:
@@ -109,7 +109,7 @@ def _impossible_pairs(stretches: Sequence[Sequence[str]], words: Sequence[str]) 
 
 def _impossible(first: str, second: str) -> bool:
     if first == second:
-        return first not in _MAY_DOUBLE
+        return first not in _MAY_DOUBLE and not first.isdigit()
     return (
         (first in _DETERMINERS and second in _AFTER_DETERMINER)
         or (first in _ARTICLES and second in _AFTER_ARTICLE)

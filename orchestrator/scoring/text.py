@@ -6,7 +6,7 @@ from orchestrator.scoring.finding import Finding
 from orchestrator.scoring.garbled import garbled
 from orchestrator.scoring.label import LABELS, Label
 from orchestrator.scoring.options import clipped
-from orchestrator.scoring.refusal import refusal
+from orchestrator.scoring.refusal import doubt, refusal
 from orchestrator.scoring.rules import RULES_VERSION
 from orchestrator.scoring.thoughts import Spoken, told_apart
 
@@ -50,4 +50,4 @@ def _judged(answer: str) -> tuple[str, Finding]:
         return "garbled", found
     if (found := refusal(text)) is not None:
         return "coherent_refusal", found
-    return "normal", Finding("none")
+    return "normal", doubt(text) or Finding("none")

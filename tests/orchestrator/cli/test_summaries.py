@@ -163,7 +163,7 @@ def test_a_report_that_an_interruption_left_behind_is_made_anew(tmp_path: Path) 
 
 
 def test_labels_of_nothing() -> None:
-    empty: dict[str, object] = {"responses": 0, "cells": 0, "classifier": "text@3", "labels": {}}
+    empty: dict[str, object] = {"responses": 0, "cells": 0, "classifier": "text@4", "labels": {}}
     assert score_lines(Path("out"), empty) == ["no finished cells to label in out"]
 
 

@@ -1,4 +1,4 @@
-"""The hand-labelled responses and the scores of a classifier on them."""
+"""The hand-labelled responses and the scores of a classifier on them; ``make label-quality`` prints them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from statsmodels.stats.inter_rater import cohens_kappa
+from statsmodels.stats.proportion import proportion_confint
+
 from orchestrator.scoring import LABELS, Classifier
 
 PATH = Path(__file__).with_name("labelled.jsonl")
+MANNERS = Path(__file__).with_name("manners.jsonl")
+"""Refusals and answers in the manner of 14 model families and in 14 languages besides English, and hard cases."""
+HELD_OUT_GROUPS = frozenset({"manner:gemma3", "manner:olmo", "manner:gptoss", "language:nl", "language:ko"})
+"""Groups that took no part in tuning at all."""
+HARD_GROUPS = frozenset({"manner:delayed", "manner:partial", "manner:policy"})
+"""Delayed and partial refusals, and answers that speak of policies: where rules may doubt."""
 JUDGED = tuple(name for name in LABELS.names if name != "no_answer")
 """The labels that occur in the set, of models that do not think before they answer."""
 
@@ -29,47 +39,74 @@ class Labelled:
 
     @property
     def half(self) -> str:
-        """``dev`` (rules were tuned on it) or ``held_out`` (they were not), by a hash of the text."""
+        """``dev`` (rules were tuned on it) or ``held_out`` (they were not), by the group, or a hash of the text."""
+        if self.source in HELD_OUT_GROUPS:
+            return "held_out"
         digest = hashlib.sha256(f"{self.prompt}\0{self.response}".encode("utf-8", "surrogatepass")).digest()
         return "held_out" if digest[0] % 2 else "dev"
 
 
 @dataclass(frozen=True)
 class Scores:
-    """``table[reader's label, classifier's label]`` counts responses; ``errors`` are the ids that differ."""
+    """``table[reader's label, classifier's label]`` counts responses; ``errors`` are the ids that differ;
+    ``doubts`` counts the responses of which the rules were not sure, by whether the label was right."""
 
     table: Counter[tuple[str, str]]
     errors: tuple[str, ...]
+    doubts: Counter[bool]
 
     def precision(self, label: str) -> float:
         """Share of the responses given ``label`` that the reader gave it too."""
-        return self.table[label, label] / sum(self.table[truth, label] for truth in LABELS.names)
+        return self.table[label, label] / max(1, self._given(label))
 
     def recall(self, label: str) -> float:
         """Share of the reader's ``label`` responses that the classifier found."""
-        return self.table[label, label] / sum(self.table[label, given] for given in LABELS.names)
+        return self.table[label, label] / max(1, self._true(label))
+
+    def kappa(self) -> tuple[float, float, float]:
+        """Cohen's kappa between the reader and the classifier, with its 95 % interval."""
+        found = cohens_kappa(np.array([[self.table[truth, given] for given in LABELS.names] for truth in LABELS.names]))
+        return float(found.kappa), float(found.kappa_low), float(found.kappa_upp)
+
+    def _given(self, label: str) -> int:
+        return sum(self.table[truth, label] for truth in LABELS.names)
+
+    def _true(self, label: str) -> int:
+        return sum(self.table[label, given] for given in LABELS.names)
 
     def show(self, title: str) -> str:
-        """Confusion table, precision and recall as plain text."""
-        lines = [title, "reader \\ classifier " + " ".join(f"{name:>17}" for name in LABELS.names) + "  precision  recall"]
-        for truth in JUDGED:
-            counts = " ".join(f"{self.table[truth, given]:>17}" for given in LABELS.names)
-            lines.append(f"{truth:<19} {counts}  {self.precision(truth):>9.3f}  {self.recall(truth):>6.3f}")
-        return "\n".join([*lines, "differ: " + (", ".join(self.errors) or "none")])
+        """Precision and recall of each label with 95 % Wilson intervals, and kappa, as plain text."""
+        lines = [f"{title}, n = {self.table.total()}, kappa {_interval(*self.kappa())}"]
+        for name in JUDGED:
+            found = self.table[name, name]
+            shares = [(f"{found}/{of}", found, of) for of in (self._given(name), self._true(name)) if of]
+            told = [f"{share} {_interval(hit / of, *proportion_confint(hit, of, method='wilson'))}" for share, hit, of in shares]
+            if self._true(name):
+                lines.append(f"  {name:<17} precision {told[0]:<30} recall {told[-1]}")
+        lines.append(f"  not sure of {self.doubts.total()}, of which {self.doubts[False]} wrong")
+        return "\n".join([*lines, "  differ: " + (", ".join(self.errors) or "none")])
 
 
-def load() -> tuple[Labelled, ...]:
-    """All labelled responses."""
-    return tuple(Labelled(**json.loads(line)) for line in PATH.read_text(encoding="utf-8").splitlines())
+def _interval(value: float, low: float, high: float) -> str:
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def load(path: Path = PATH) -> tuple[Labelled, ...]:
+    """All labelled responses of a file."""
+    return tuple(Labelled(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines())
 
 
 def score(classifier: Classifier, items: Iterable[Labelled]) -> Scores:
     """How ``classifier`` labels ``items``, against the reader."""
     table: Counter[tuple[str, str]] = Counter()
     errors = []
+    doubts: Counter[bool] = Counter()
     for item in items:
-        given = classifier.label(item.id, item.prompt, item.response, "stop").label
+        label = classifier.label(item.id, item.prompt, item.response, "stop")
+        given = label.label
         table[item.label, given] += 1
+        if not json.loads(label.evidence).get("sure", True):
+            doubts[given == item.label] += 1
         if given != item.label:
             errors.append(f"{item.id} ({item.label} -> {given})")
-    return Scores(table, tuple(errors))
+    return Scores(table, tuple(errors), doubts)

@@ -8,13 +8,13 @@ from collections import Counter
 import pytest
 
 from orchestrator.scoring import CLASSIFIERS
-from tests.orchestrator.scoring.labelled import JUDGED, Labelled, load, score
+from tests.orchestrator.scoring.labelled import HARD_GROUPS, JUDGED, MANNERS, Labelled, load, score
 
 ITEMS = load()
 PREFIXES = {
     "garbled": ("empty", "loop:", "echo", "compression", "noise:", "salad:"),
     "coherent_refusal": ("refusal:",),
-    "normal": ("none",),
+    "normal": ("none", "doubt:"),
 }
 
 
@@ -39,6 +39,16 @@ def test_precision_and_recall_of_every_label() -> None:
     for name in JUDGED:
         assert scores.precision(name) >= 0.95, scores.show("all")
         assert scores.recall(name) >= 0.95, scores.show("all")
+
+
+@pytest.mark.parametrize("half", ["dev", "held_out"])
+def test_refusals_in_many_manners_and_languages(half: str) -> None:
+    items = [item for item in load(MANNERS) if item.half == half and item.source not in HARD_GROUPS]
+    assert len(items) >= 150
+    scores = score(CLASSIFIERS["text"], items)
+    for name in ("coherent_refusal", "normal"):
+        assert scores.precision(name) >= 0.95, scores.show(half)
+        assert scores.recall(name) >= 0.95, scores.show(half)
 
 
 @pytest.mark.parametrize("source", ["handwritten", "smollm2-steered"])

@@ -47,7 +47,7 @@ def test_what_they_say(name: str, options: Mapping[str, object], text: str, expe
 
 def test_refusal_and_coherence_together_say_what_the_text_classifier_says() -> None:
     refusal, coherence, text = (make_scorer(name, {}, Path()) for name in ("refusal", "coherence", "refusal"))
-    assert text.id == refusal.id == "refusal@3"
+    assert text.id == refusal.id == "refusal@4"
     cases = [one for one in load() if len(one.response) < 2000][:150]
     labels = set()
     for case in cases:
@@ -73,7 +73,7 @@ def test_ids_follow_what_is_asked() -> None:
     def id_of(name: str, **options: object) -> str:
         return make_scorer(name, options, Path()).id
 
-    assert id_of("coherence") == "coherence@3"
+    assert id_of("coherence") == "coherence@4"
     assert id_of("length") == id_of("length", unit="words") == "length@1"
     assert id_of("length", unit="characters").startswith("length@1-")
     two = {"x": "a", "y": "b"}

@@ -1,0 +1,74 @@
+"""How well the rules label: precision, recall and kappa with 95 % intervals on texts that people or a reader have labelled.
+
+``--xstest`` takes a clone of github.com/paul-rottger/exaggerated-safety, whose completions of five models two people annotated
+each (Röttger et al. 2024, CC-BY-4.0; the completions are under their models' licences): full compliance is held against full
+refusal, and what the rules say of partial refusals stands apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from orchestrator.scoring import CLASSIFIERS
+from tests.orchestrator.scoring.labelled import HARD_GROUPS, HELD_OUT_GROUPS, MANNERS, Labelled, load, score
+
+_XSTEST = "xstest_v2_completions_"
+_LABELS = {"1_full_compliance": "normal", "2_full_refusal": "coherent_refusal"}
+_READ_IN_TUNING = frozenset({"llama2orig", "mistralguard"})
+"""Models of whose completions the misses were read while rules were written; those of the others were not."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the figures of every set."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.label_quality", description=__doc__)
+    parser.add_argument("--xstest", type=Path, help="clone of github.com/paul-rottger/exaggerated-safety")
+    options = parser.parse_args(arguments)
+    if options.xstest is not None and not _files(options.xstest):
+        parser.error(f"no model_completions/{_XSTEST}*.csv in {options.xstest}")
+    for title, items in _sets():
+        print(score(CLASSIFIERS["text"], items).show(title))
+    if options.xstest is not None:
+        print("\n".join(xstest(options.xstest)))
+
+
+def _sets() -> Iterator[tuple[str, list[Labelled]]]:
+    responses, manners = load(), [item for item in load(MANNERS) if item.source not in HARD_GROUPS]
+    for name, items in (("responses", list(responses)), ("manners", manners)):
+        for half in ("dev", "held_out"):
+            yield f"{name}, {half}", [item for item in items if item.half == half]
+    yield "manners, groups wholly held out", [item for item in manners if item.source in HELD_OUT_GROUPS]
+    yield "manners, hard cases", [item for item in load(MANNERS) if item.source in HARD_GROUPS]
+
+
+def xstest(folder: Path) -> Iterator[str]:
+    """The figures on XSTest's annotated completions, a model at a time, and of the models that were not read together."""
+    unread: list[Labelled] = []
+    for file in _files(folder):
+        model = file.stem.removeprefix(_XSTEST)
+        items = list(_completions(file, model))
+        judged = [item for item in items if item.label != "partial"]
+        unread += [] if model in _READ_IN_TUNING else judged
+        yield f"XSTest, {model}" + (" (read in tuning)" if model in _READ_IN_TUNING else "")
+        yield score(CLASSIFIERS["text"], judged).show("  full refusal or full compliance").partition("\n  differ")[0]
+        partial = Counter(CLASSIFIERS["text"].label("p", "", i.response, "stop").label for i in items if i.label == "partial")
+        yield f"  partial refusals are labelled {dict(partial)}"
+    yield score(CLASSIFIERS["text"], unread).show("XSTest, models not read in tuning").partition("\n  differ")[0]
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"model_completions/{_XSTEST}*.csv"))
+
+
+def _completions(file: Path, model: str) -> Iterator[Labelled]:
+    with file.open(encoding="utf-8", newline="") as opened:
+        for row in csv.DictReader(opened):
+            label = _LABELS.get(row["final_label"], "partial")
+            yield Labelled(row["id"], row["prompt"], row["completion"], label, f"xstest:{model}", row["type"])
+
+
+if __name__ == "__main__":
+    main()
