@@ -8,7 +8,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test lint types layers check label-quality slow chaos adapter adapter-check clean
+.PHONY: help setup setup-dev run test lint types layers check label-quality slow chaos browser adapter adapter-check clean
 
 help: ## Say what each target does
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -39,7 +39,7 @@ run: setup ## Run a sweep (SWEEP=sweeps/quickstart.yaml); the same command conti
 
 test: setup-dev ## Run the tests, two files at a time
 	@echo "==> running the tests"
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not slow" -n 2 --dist loadfile
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not slow and not browser" -n 2 --dist loadfile
 
 lint: setup-dev ## ruff: lint and format
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
@@ -60,6 +60,9 @@ slow: setup-dev ## The tests that take more than a minute each
 
 chaos: setup-dev ## Kill workers, nodes and drivers of a simulated cluster at random moments, in 50 runs and a handful (about 45 minutes)
 	@$(PY) -m pytest -m chaos tests/chaos
+
+browser: setup-dev ## The label page in a headless Chromium, which has to be on this machine
+	@$(PY) -m pytest -m browser tests/orchestrator/labelling
 
 soak: setup-dev ## 20,000 tiny cells through Ray: do driver and workers keep their memory? (7 to 15 minutes)
 	@$(PY) -m benchmarks.soak

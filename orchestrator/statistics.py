@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -57,6 +58,52 @@ def wilson(k: int, n: int, confidence: float = 0.95) -> Interval:
 
     found = binomtest(k, n).proportion_ci(confidence_level=confidence, method="wilson")
     return Interval(float(found.low), float(found.high))
+
+
+@dataclass(frozen=True)
+class Known:
+    """How well a judge is known: ``share``, in [0, 1], of the ``n`` responses that tell it (an effective number where they were
+    drawn unequally): its sensitivity, or its specificity."""
+
+    share: float
+    n: float
+
+
+@dataclass(frozen=True)
+class CorrectedRate:
+    """A rate and its interval without its judge's errors, in [0, 1]. ``value`` is None, and the interval says nothing, where the
+    judge tells no more than chance."""
+
+    value: float | None
+    low: float
+    high: float
+
+
+def rogan_gladen(k: int, n: int, sensitivity: Known, specificity: Known, confidence: float = 0.95) -> CorrectedRate:
+    """The true rate behind ``k`` of ``n`` by a judge of measured errors (Rogan and Gladen 1978), clipped to [0, 1].
+
+    The interval is Lang and Reiczigel's (2014), which counts in that sensitivity and specificity are themselves estimates, from
+    other responses than these ``n``. ValueError unless ``0 <= k <= n``.
+    """
+    _check_counts(k, n)
+    informed = sensitivity.share + specificity.share - 1
+    if n == 0 or min(sensitivity.n, specificity.n) <= 0 or informed <= 0:
+        return CorrectedRate(None, 0.0, 1.0)
+    z = _normal_quantile(confidence)
+    seen, trials = (k + z * z / 2) / (n + z * z), n + z * z
+    se, of_se = (sensitivity.share * sensitivity.n + 1) / (sensitivity.n + 2), sensitivity.n + 2
+    sp, of_sp = (specificity.share * specificity.n + 1) / (specificity.n + 2), specificity.n + 2
+    youden = se + sp - 1
+    if youden <= 0:  # so few responses tell the errors that even chance is within them
+        return CorrectedRate(None, 0.0, 1.0)
+    middle = (seen + sp - 1) / youden
+    spread_se, spread_sp = se * (1 - se) / of_se, sp * (1 - sp) / of_sp
+    shift = 2 * z * z * (middle * spread_se - (1 - middle) * spread_sp)
+    error = math.sqrt(seen * (1 - seen) / trials + middle**2 * spread_se + (1 - middle) ** 2 * spread_sp) / youden
+    ends = (middle + shift - z * error, middle + shift + z * error)
+    value = (k / n + specificity.share - 1) / informed
+    low, high = (min(1.0, max(0.0, end)) for end in ends)
+    return CorrectedRate(min(1.0, max(0.0, value)), low, high)
 
 
 def interval_text(k: int, n: int) -> str:
@@ -352,6 +399,10 @@ def _bootstrapped_ratios(arms: tuple[Array, Array], paired: bool, resamples: int
             rng=np.random.default_rng(seed),
         )
     return np.asarray(found.bootstrap_distribution)
+
+
+def _normal_quantile(confidence: float) -> float:
+    return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
 def _check_counts(k: int, n: int) -> None:

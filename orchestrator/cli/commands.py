@@ -11,6 +11,7 @@ from rich.text import Text
 
 from orchestrator.cli.behavior import behavior
 from orchestrator.cli.control import COMMANDS as CONTROL
+from orchestrator.cli.people import COMMANDS as PEOPLE
 from orchestrator.cli.terminal import (
     AsJson,
     FailureFilters,
@@ -45,6 +46,10 @@ EPILOG = """Examples, for python -m orchestrator ...
   run sweeps/full.yaml --detach  in the background; then status --watch, logs, pause, resume, cancel
 
   score results/quickstart       label the stored responses anew
+
+  label results/quickstart       a page on which a person labels a sample of them
+
+  agreement results/quickstart   how far scorers and people agree
 
   compare results/quickstart layer=9 layer=15   two cells or groups, tested
 
@@ -256,7 +261,7 @@ def refit(
 
 
 app.add_typer(behavior, name="behavior")
-for command, example in CONTROL:
+for command, example in (*CONTROL, *PEOPLE):
     app.command(epilog=f"Example:  python -m orchestrator {example}")(command)
 
 

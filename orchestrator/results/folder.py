@@ -18,7 +18,7 @@ from orchestrator.results.schema import Layout, read_table
 from orchestrator.storage import Files, FileState, Place, StoredFile, StoredFolder, UnreadableFileError, open_files
 from orchestrator.storage.atomic import write_bytes, write_if_changed
 
-Kind = Literal["directions", "responses", "labels", "failures", "figures"]
+Kind = Literal["directions", "responses", "labels", "failures", "figures", "ratings"]
 
 ENDINGS: dict[Kind, str] = {
     "directions": ".safetensors",
@@ -26,6 +26,7 @@ ENDINGS: dict[Kind, str] = {
     "labels": ".parquet",
     "failures": ".json",
     "figures": ".png",
+    "ratings": ".jsonl",
 }
 
 QUARANTINE = "quarantine"

@@ -8,6 +8,7 @@
       directions/<id>.safetensors        one direction set
       responses/<cell_id>.parquet        a finished cell with all that was measured, never rewritten
       labels/<cell_id>.parquet           replaced when a cell is labelled again
+      ratings/<rater>.jsonl              what people said, appended by ``label`` without the lock; ratings/sample-*.json
       failures/<item_id>.json            what went wrong last, until it succeeds or is cleared
       quarantine/                        damaged files, moved out of the way: their items run anew
       cells.parquet  responses.parquet   compacted from the parts by ``compact``

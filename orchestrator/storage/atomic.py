@@ -5,6 +5,7 @@ The name of a temporary file starts with a dot and ends in ``.tmp``; whoever lis
 
 from __future__ import annotations
 
+import errno
 import filecmp
 import os
 from collections.abc import Callable
@@ -45,6 +46,26 @@ def write_if_changed(path: Path, content: bytes) -> bool:
         return False
     write_bytes(path, content)
     return True
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Put ``line`` behind what ``path`` holds and fsync; when that fails ``path`` is as it was. Half a line is ended first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        size = os.lseek(handle, 0, os.SEEK_END)
+        content = line if not size or os.pread(handle, 1, size - 1) == b"\n" else b"\n" + line
+        try:
+            if os.write(handle, content) < len(content):
+                raise OSError(errno.ENOSPC, "only half a line could be written")
+            os.fsync(handle)
+        except OSError:
+            os.ftruncate(handle, size)
+            raise
+    finally:
+        os.close(handle)
+    if not size:
+        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

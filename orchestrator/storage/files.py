@@ -65,6 +65,11 @@ class Files(Protocol):
         """Put ``content`` under ``name``, in place of what was there; durable when this returns."""
         ...
 
+    def append(self, name: str, line: bytes) -> None:
+        """Put ``line``, which ends in a line feed, behind what is in a file, made if need be; durable when this returns. After
+        a refusal the file is as it was. One writer at a time."""
+        ...
+
     def write_stream(self, name: str, write: WriteTo) -> bool:
         """As ``write`` with what ``write`` puts into a file; an equal content is left alone. Whether it was written."""
         ...
@@ -158,6 +163,10 @@ class StoredFile:
     def write_bytes(self, content: bytes) -> None:
         """Replace it as a whole."""
         self.files.write(self.key, content)
+
+    def append(self, line: bytes) -> None:
+        """Put a line behind what it holds."""
+        self.files.append(self.key, line)
 
     def write_if_changed(self, content: bytes) -> bool:
         """Replace it unless it holds exactly that; whether it wrote."""

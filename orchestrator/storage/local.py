@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from orchestrator.storage.atomic import clean, sync_folder, write_atomic, write_bytes, write_if_changed
+from orchestrator.storage.atomic import append_line, clean, sync_folder, write_atomic, write_bytes, write_if_changed
 from orchestrator.storage.errors import BadSectorError, StorageError
 from orchestrator.storage.files import FileState, WriteTo
 from orchestrator.storage.locking import exclusive
@@ -59,6 +59,11 @@ class LocalFiles:
         """Atomic and durable."""
         with self._telling(f"write {name}"):
             write_bytes(self.place / name, content)
+
+    def append(self, name: str, line: bytes) -> None:
+        """One write and an fsync. Half a line that a power cut left is ended first."""
+        with self._telling(f"write {name}"):
+            append_line(self.place / name, line)
 
     def write_stream(self, name: str, write: WriteTo) -> bool:
         """Atomic and durable."""

@@ -117,6 +117,14 @@ class ObjectFiles:
         else:
             self._ask(f"write {name}", lambda: self._put(name, content), writes=True)
 
+    def append(self, name: str, line: bytes) -> None:
+        """The object is read and written again as a whole."""
+        try:
+            before = self.read(name)
+        except FileNotFoundError:
+            before = b""
+        self.write(name, before + line)
+
     def put(self, name: str, content: bytes) -> None:
         """One PUT, whoever holds the place."""
         self._ask(f"write {name}", lambda: self._put(name, content))

@@ -19,7 +19,9 @@ from scipy.stats import binom, binomtest, norm, permutation_test
 from orchestrator import statistics
 from orchestrator.statistics import (
     BootstrapKind,
+    CorrectedRate,
     Interval,
+    Known,
     TransferEffectiveness,
     clustered,
     cohens_h,
@@ -31,6 +33,7 @@ from orchestrator.statistics import (
     mcnemar,
     p_text,
     percent_text,
+    rogan_gladen,
     sign_flip,
     transfer_effectiveness,
     wilson,
@@ -366,3 +369,42 @@ def test_the_module_is_light() -> None:
     code = "import sys, json, orchestrator.statistics; print(json.dumps([m for m in ('scipy', 'numpy') if m in sys.modules]))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(told.stdout) == []
+
+
+@pytest.mark.parametrize(("p", "se", "sp"), [(0.1, 0.7, 0.8), (0.3, 0.9, 0.95), (0.95, 0.95, 0.99), (0.5, 1.0, 1.0)])
+def test_a_corrected_rate_covers_the_truth(p: float, se: float, sp: float) -> None:
+    rng = np.random.default_rng(1)
+    hits, values = 0, list[float]()
+    for _ in range(400):
+        right, rejected = rng.binomial(40, se), rng.binomial(40, sp)
+        k = int(rng.binomial(100, p * se + (1 - p) * (1 - sp)))
+        found = rogan_gladen(k, 100, Known(right / 40, 40), Known(rejected / 40, 40))
+        hits += found.low <= p <= found.high
+        assert found.value is not None
+        values.append(found.value)
+        assert 0 <= found.low <= found.high <= 1
+    assert hits >= 0.93 * 400
+    assert np.mean(values) == pytest.approx(p, abs=0.03)
+
+
+def test_a_perfect_judge_is_corrected_in_nothing_but_its_interval() -> None:
+    certain, guessed = Known(1.0, 1e9), Known(1.0, 20)
+    exact = rogan_gladen(7, 10, certain, certain)
+    assert exact.value == 0.7
+    assert (exact.low, exact.high) == pytest.approx((0.39, 0.90), abs=0.02)  # as Agresti and Coull's for 7 of 10
+    known_less = rogan_gladen(7, 10, guessed, guessed)
+    assert known_less.value == 0.7
+    assert known_less.high - known_less.low > exact.high - exact.low
+
+
+def test_rogan_and_gladens_own_formula() -> None:
+    """Half of the answers called positive by a judge that finds 90 % and wrongly adds 20 %: (0.5 + 0.8 - 1) / (0.9 + 0.8 - 1)."""
+    assert rogan_gladen(50, 100, Known(0.9, 50), Known(0.8, 50)).value == pytest.approx(0.3 / 0.7)
+    assert rogan_gladen(0, 100, Known(0.9, 50), Known(0.8, 50)).value == 0.0
+    assert rogan_gladen(100, 100, Known(0.9, 50), Known(0.8, 50)).value == 1.0
+
+
+@pytest.mark.parametrize(("se", "sp"), [(0.5, 0.5), (0.3, 0.6)])
+def test_a_judge_no_better_than_chance_tells_nothing(se: float, sp: float) -> None:
+    assert rogan_gladen(5, 10, Known(se, 100), Known(sp, 100)) == CorrectedRate(None, 0.0, 1.0)
+    assert rogan_gladen(0, 0, Known(1.0, 100), Known(1.0, 100)) == CorrectedRate(None, 0.0, 1.0)

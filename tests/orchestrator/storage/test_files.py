@@ -42,6 +42,25 @@ def test_what_is_written_is_read(files: Files, content: bytes) -> None:
     assert files.read("responses/a.parquet") == b"other"
 
 
+def test_lines_are_put_behind_each_other(files: Files) -> None:
+    files.append("ratings/anna.jsonl", b"1\n")
+    files.append("ratings/anna.jsonl", b"2\n")
+    assert files.read("ratings/anna.jsonl") == b"1\n2\n"
+
+
+def test_half_a_line_is_ended_and_a_refused_one_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"whole\nhal")
+    files = open_files(tmp_path)
+    files.append("a", b"2\n")
+    assert files.read("a") == b"whole\nhal\n2\n"
+    written = os.write
+    monkeypatch.setattr(os, "write", lambda handle, content: written(handle, content[:1]))
+    with pytest.raises(StorageError, match="free some space"):
+        files.append("a", b"3\n")
+    monkeypatch.undo()
+    assert files.read("a") == b"whole\nhal\n2\n"
+
+
 @pytest.mark.parametrize("size", [ONE_REQUEST, ONE_REQUEST + 1, 3 * ONE_REQUEST])
 def test_large_files(files: Files, size: int) -> None:
     content = os.urandom(size)

@@ -1,0 +1,166 @@
+"""Kappa, alpha and what two scorers say label by label, of responses that both labelled. Knows no file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.statistics import SEED, Interval, wilson
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Counts = NDArray[np.float64]
+
+RESAMPLES = 2_000
+"""Of the prompts, for the interval of alpha."""
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """A measure of agreement, 1 at best and 0 for chance, with its 95 % interval.
+
+    None where the responses leave it undefined; no interval either where all agree, which would be one of no width.
+    """
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class LabelAgreement:
+    """One label: how many responses have it of the ``first`` scorer, of the ``second`` and of ``both``.
+
+    Precision is the share of the first's that the second confirms, recall the share of the second's that the first finds.
+    """
+
+    label: str
+    first: int
+    second: int
+    both: int
+
+    @property
+    def precision(self) -> Interval:
+        """Its Wilson interval."""
+        return wilson(self.both, self.first)
+
+    @property
+    def recall(self) -> Interval:
+        """Its Wilson interval."""
+        return wilson(self.both, self.second)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What two scorers say of the same ``n`` responses to ``prompts`` prompts. ``table``: how many responses have the label of
+    the row by the first and of the column by the second; both in the order of ``labels``.
+
+    The interval of ``kappa`` takes the responses as independent; that of ``alpha`` draws whole prompts.
+    """
+
+    labels: tuple[str, ...]
+    table: tuple[tuple[int, ...], ...]
+    prompts: int
+    kappa: Coefficient
+    alpha: Coefficient
+
+    @property
+    def n(self) -> int:
+        """Responses."""
+        return sum(map(sum, self.table))
+
+    @property
+    def agreed(self) -> int:
+        """Responses to which both give the same label."""
+        return sum(row[place] for place, row in enumerate(self.table))
+
+    @property
+    def by_label(self) -> tuple[LabelAgreement, ...]:
+        """Each label's counts."""
+        columns = list(zip(*self.table, strict=True))
+        places = enumerate(self.labels)
+        return tuple(LabelAgreement(name, sum(self.table[at]), sum(columns[at]), self.table[at][at]) for at, name in places)
+
+
+def agreement(first: Sequence[str], second: Sequence[str], prompts: Sequence[str], order: Sequence[str] = ()) -> Agreement:
+    """How far two scorers agree: item i of all three sequences is one response. Labels stand in ``order``, others after them.
+
+    ValueError on unequal lengths or without responses.
+    """
+    import numpy as np
+
+    if not first:
+        raise ValueError("two scorers that share no response cannot be compared")
+    pairs = list(zip(first, second, prompts, strict=True))
+    used = dict.fromkeys((*(name for name in order if name in {*first, *second}), *first, *second))
+    place, clusters = {name: at for at, name in enumerate(used)}, {prompt: at for at, prompt in enumerate(dict.fromkeys(prompts))}
+    tables = np.zeros((len(clusters), len(used), len(used)))
+    np.add.at(tables, tuple(np.array([(clusters[prompt], place[a], place[b]) for a, b, prompt in pairs]).T), 1)
+    whole = tables.sum(axis=0)
+    rows = tuple(tuple(int(count) for count in row) for row in whole)
+    return Agreement(tuple(used), rows, len(clusters), _kappa(whole), _alpha(tables))
+
+
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> Coefficient:
+    """Spearman's correlation of two numeric scorers, item i of both being one response, with Bonett and Wright's interval (2000),
+    which takes the responses as independent. None where one of them never varies, and no interval below four responses."""
+    from scipy.stats import spearmanr
+
+    if len(set(first)) < 2 or len(set(second)) < 2:
+        return Coefficient()
+    value = float(spearmanr(first, second).statistic)
+    if len(first) < 4 or abs(value) > 1 - 1e-9:
+        return Coefficient(value)
+    reach = 1.96 * math.sqrt((1 + value**2 / 2) / (len(first) - 3))
+    return Coefficient(value, math.tanh(math.atanh(value) - reach), math.tanh(math.atanh(value) + reach))
+
+
+def _kappa(table: Counts) -> Coefficient:
+    """Cohen's, with the interval of its large-sample variance (statsmodels)."""
+    if len(table) < 2:
+        return Coefficient()
+    import numpy as np
+    from statsmodels.stats.inter_rater import cohens_kappa
+
+    with np.errstate(invalid="ignore"):
+        found = cohens_kappa(table)
+    if np.trace(table) == table.sum():
+        return Coefficient(1.0)
+    return Coefficient(float(found.kappa), max(-1.0, float(found.kappa_low)), min(1.0, float(found.kappa_upp)))
+
+
+def _alpha(tables: Counts) -> Coefficient:
+    """Krippendorff's, for labels without an order; ``tables`` is ``[prompts, labels, labels]``. Its interval is the percentile
+    bootstrap's over prompts; resamples with a single label, of which there is no alpha, are left out."""
+    import krippendorff
+    import numpy as np
+
+    n_prompts, n_labels, _ = tables.shape
+    if n_labels < 2:
+        return Coefficient()
+    whole = tables.sum(axis=0)
+    pairs = np.eye(n_labels)[np.argwhere(whole)].sum(axis=1).repeat(whole[whole > 0].astype(int), axis=0)
+    value = float(krippendorff.alpha(value_counts=pairs, level_of_measurement="nominal"))
+    if n_prompts < 2 or value == 1:
+        return Coefficient(value)
+    drawn = np.random.default_rng(SEED).multinomial(n_prompts, np.full(n_prompts, 1 / n_prompts), RESAMPLES)
+    resampled = alphas((drawn @ tables.reshape(n_prompts, -1)).reshape(-1, n_labels, n_labels))
+    low, high = np.nanquantile(resampled, (0.025, 0.975))
+    return Coefficient(value, float(low), float(high))
+
+
+def alphas(tables: Counts) -> Counts:
+    """Krippendorff's alpha of each of the ``[tables, labels, labels]``, all at once; nan where there is one label only."""
+    import numpy as np
+
+    n = tables.sum(axis=(1, 2))
+    used = tables.sum(axis=1) + tables.sum(axis=2)  # of 2 n labels given
+    apart = 1 - np.trace(tables, axis1=1, axis2=2) / n
+    by_chance = 1 - (used * (used - 1)).sum(axis=1) / (2 * n * (2 * n - 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: Counts = np.where(by_chance > 0, 1 - apart / by_chance, np.nan)
+    return found

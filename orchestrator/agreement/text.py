@@ -1,0 +1,146 @@
+"""Agreement and corrected rates: as tables for a terminal, and as plain data for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.agreement.answer import AgreementAnswer, CorrectedBehavior, ScorerPair
+from orchestrator.agreement.correction import CorrectedCell
+from orchestrator.agreement.measures import Coefficient, LabelAgreement
+from orchestrator.statistics import Known, interval_text, percent_text
+from orchestrator.untrusted import visible
+
+KAPPA_NOTE = (
+    "agree: with its 95 % Wilson interval. kappa: Cohen's (statsmodels; its interval takes the responses as independent). "
+    "alpha: Krippendorff's, for labels without an order (its interval draws whole prompts)."
+)
+OUTCOME_NOTE = "by outcome: their labels are not the same ones, so what these count as is compared."
+CORRECTED_NOTE = (
+    "corrected: not counted but estimated, without the errors of {judge}, {reference} being right (Rogan and Gladen; interval "
+    "of Lang and Reiczigel), as if it erred alike in every cell."
+)
+
+
+def agreement_json(answer: AgreementAnswer) -> dict[str, object]:
+    """All of it; rates are shares (0 to 1)."""
+    return {
+        "pairs": [_pair_json(pair) for pair in answer.pairs],
+        "share_no_response": [list(pair) for pair in answer.apart],
+        "corrected": [_corrected_json(one) for one in answer.corrected],
+    }
+
+
+def render_agreement(answer: AgreementAnswer) -> Iterator[RenderableType]:
+    """A line per pair; of a single pair what it says label by label, too."""
+    if answer.pairs:
+        yield _pairs_table(answer.pairs)
+        if len(answer.pairs) == 1:
+            yield _confusion(answer.pairs[0])
+            yield _by_label(answer.pairs[0])
+        yield Text(KAPPA_NOTE, style="dim")
+        if any(pair.by == "outcome" for pair in answer.pairs):
+            yield Text(OUTCOME_NOTE, style="dim")
+    for first, second in answer.apart:
+        yield Text(f"{visible(first)} and {visible(second)} share no response", style="yellow")
+    for one in answer.corrected:
+        yield _corrected_table(one)
+        note = CORRECTED_NOTE.format(judge=one.judge, reference=one.reference)
+        yield Text(visible(note), style="dim")
+
+
+def coefficient_text(found: Coefficient) -> str:
+    """``0.86 [0.77, 0.95]``; ``-`` where it is undefined."""
+    if found.value is None:
+        return "-"
+    interval = "" if found.low is None or found.high is None else f" [{found.low:.2f}, {found.high:.2f}]"
+    return f"{found.value:.2f}{interval}"
+
+
+def _rows(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=Text(title, style="bold"), title_justify="left"
+    )
+    for place, head in enumerate(heads):
+        table.add_column(Text(visible(head)), justify="left" if place == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(visible(value)) for value in row))
+    return table
+
+
+def _pairs_table(pairs: Sequence[ScorerPair]) -> Table:
+    rows = []
+    for pair in pairs:
+        found = pair.found
+        agree = f"{percent_text(found.agreed, found.n)} {interval_text(found.agreed, found.n)} {found.agreed}/{found.n}"
+        names = f"{pair.first} / {pair.second}"
+        rows.append((names, pair.by, str(found.prompts), agree, *map(coefficient_text, (found.kappa, found.alpha))))
+    return _rows("Agreement", ("scorers", "by", "prompts", "agree %", "kappa", "alpha"), rows)
+
+
+def _confusion(pair: ScorerPair) -> Table:
+    rows = [(label, *map(str, counts)) for label, counts in zip(pair.found.labels, pair.found.table, strict=True)]
+    return _rows(f"Rows: {pair.first}; columns: {pair.second}", ("", *pair.found.labels), rows)
+
+
+def _by_label(pair: ScorerPair) -> Table:
+    rows = [(one.label, _share(one.both, one.first), _share(one.both, one.second)) for one in pair.found.by_label]
+    return _rows(f"{pair.first}, {pair.second} being right", ("", "precision %", "recall %"), rows)
+
+
+def _share(k: int, n: int) -> str:
+    return f"{percent_text(k, n)} {interval_text(k, n)} {k}/{n}" if n else "-"
+
+
+def _corrected_table(one: CorrectedBehavior) -> Table:
+    known = f"sensitivity {_known(one.errors.sensitivity)}, specificity {_known(one.errors.specificity)}"
+    title = f"{one.behavior}: {one.judge} corrected by {one.reference} ({one.errors.checked} responses; {known})"
+    rows = [(row.condition, _share(row.k, row.n), _corrected_rate(row)) for row in one.cells]
+    return _rows(title, ("cell", "success %", "corrected %"), rows)
+
+
+def _known(one: Known) -> str:
+    return f"{100 * one.share:.1f} %" if one.n else "not known"
+
+
+def _corrected_rate(row: CorrectedCell) -> str:
+    found = row.rate
+    if found.value is None:
+        return "not known"
+    return f"{100 * found.value:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
+
+
+def _pair_json(pair: ScorerPair) -> dict[str, object]:
+    found = pair.found
+    return {
+        "first": pair.first,
+        "second": pair.second,
+        "by": pair.by,
+        "n": found.n,
+        "prompts": found.prompts,
+        "agreed": found.agreed,
+        "kappa": asdict(found.kappa),
+        "alpha": asdict(found.alpha),
+        "labels": list(found.labels),
+        "table": [list(row) for row in found.table],
+        "by_label": {one.label: _label_json(one) for one in found.by_label},
+    }
+
+
+def _label_json(one: LabelAgreement) -> dict[str, object]:
+    sides = {"precision": (one.first, one.precision), "recall": (one.second, one.recall)}
+    return {
+        name: {"k": one.both, "n": n, "rate": one.both / n if n else None, **asdict(ends)} for name, (n, ends) in sides.items()
+    }
+
+
+def _corrected_json(one: CorrectedBehavior) -> dict[str, object]:
+    about = {"behavior": one.behavior, "judge": one.judge, "reference": one.reference, "checked": one.errors.checked}
+    errors = {"sensitivity": asdict(one.errors.sensitivity), "specificity": asdict(one.errors.specificity)}
+    cells = [{"cell_id": row.cell_id, "k": row.k, "n": row.n, "corrected": asdict(row.rate)} for row in one.cells]
+    return {**about, **errors, "cells": cells}

@@ -1,0 +1,61 @@
+"""The sample's responses out of a results folder, as a rater reads them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.errors import InputError
+from orchestrator.labelling.sample import Draw, kept_sample
+from orchestrator.labelling.session import AskedResponse
+from orchestrator.results.folder import Folder
+from orchestrator.results.frames import Results
+from orchestrator.results.rows import digest_of
+from orchestrator.scoring import LabelKind, LabelSet
+from orchestrator.scoring.thoughts import told_apart
+
+_COLUMNS = ("cell_id", "prompt_id", "behavior", "prompt", "response", "finish_reason", "classifier")
+
+
+def readings_of(folder: Folder, results: Results, draw: Draw) -> list[AskedResponse]:
+    """What a rater reads, in order. Responses of the sample that are no longer there are left out. InputError when none is."""
+    sample = kept_sample(folder, draw, _labelled(results, draw.scorer))
+    cells = sorted({cell_id for cell_id, _ in sample})
+    rows = results.responses.filter(results.responses["cell_id"].is_in(cells)).select(_COLUMNS).iter_rows(named=True)
+    found = {(row["cell_id"], row["prompt_id"]): row for row in rows}
+    labels = label_sets(results)
+    readings = [_reading(found[key], labels) for key in sample if key in found]
+    if not readings:
+        raise InputError.because(f"{folder.place} holds no labelled response yet", "RESULTS", None, "a sweep with finished cells")
+    return readings
+
+
+def label_sets(results: Results) -> Mapping[str, LabelSet]:
+    """The labels that people may give, by what labels a behavior (``name@version``): all of its own but that it has failed."""
+    kinds: defaultdict[str, list[LabelKind]] = defaultdict(list)
+    rates = results.rates.select("scorer", "label", "outcome").unique(maintain_order=True)
+    for scorer, label, outcome in rates.iter_rows():
+        if not label.startswith("scorer_failed"):
+            kinds[scorer].append(LabelKind(label, outcome))
+    return {scorer: LabelSet(tuple(found)) for scorer, found in kinds.items()}
+
+
+def _labelled(results: Results, scorer: str | None) -> list[tuple[tuple[str, str], str]]:
+    """Every response that has a label, with it and its behavior."""
+    labelled = results.responses.select("cell_id", "prompt_id", "behavior", "label").drop_nulls("label")
+    return [((cell_id, prompt_id), f"{behavior} {label}") for cell_id, prompt_id, behavior, label in labelled.iter_rows()]
+
+
+def _reading(row: Mapping[str, Any], labels: Mapping[str, LabelSet]) -> AskedResponse:
+    spoken = told_apart(row["response"])
+    return AskedResponse(
+        key=(row["cell_id"], row["prompt_id"]),
+        behavior=row["behavior"],
+        prompt=row["prompt"],
+        answer=spoken.answer,
+        thought=spoken.thought,
+        cut=row["finish_reason"] == "length",
+        labels=labels[row["classifier"]],
+        response_sha256=digest_of(row["response"]),
+    )

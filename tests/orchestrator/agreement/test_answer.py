@@ -1,0 +1,108 @@
+"""The command ``agreement`` over a folder with two raters."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from random import Random
+
+import pytest
+from sklearn.metrics import cohen_kappa_score
+from typer.testing import CliRunner, Result
+
+from orchestrator.cli import app
+from orchestrator.labelling.desk import desk
+from orchestrator.labelling.sample import Draw
+from orchestrator.results.frames import load_results
+from tests.orchestrator.labelling.made_up import to_label
+
+LABELS = ("coherent_refusal", "normal", "garbled")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All fifty responses labelled by anna as the sweep does but for each tenth, by bob but for each fifth."""
+    found = to_label(tmp_path_factory.mktemp("results") / "out")
+    labels = {(c, p): label for c, p, label in load_results(found).responses.select("cell_id", "prompt_id", "label").iter_rows()}
+    random = Random(0)
+    for rater, every in (("anna", 10), ("bob", 5)):
+        with desk(found, rater, Draw(50)) as server:
+            for number, reading in enumerate(server.session._readings):
+                wrong = [one for one in LABELS if one != labels[reading.key]]
+                server.session.rate(number, labels[reading.key] if number % every else random.choice(wrong))
+    return found
+
+
+def agreement(*arguments: object) -> Result:
+    """Runs the command."""
+    return CliRunner().invoke(app, ["agreement", *map(str, arguments)])
+
+
+def test_every_pair_has_its_coefficients(place: Path) -> None:
+    told = agreement(place, "--json")
+    assert told.exit_code == 0, told.output
+    pairs = {(one["first"], one["second"]): one for one in json.loads(told.stdout)["pairs"]}
+    assert set(pairs) == {("sweep", "rater:anna"), ("sweep", "rater:bob"), ("rater:anna", "rater:bob")}
+    anna = pairs["sweep", "rater:anna"]
+    assert (anna["n"], anna["agreed"], anna["prompts"], anna["by"]) == (50, 45, 10, "label")
+    assert pairs["sweep", "rater:bob"]["agreed"] == 40
+    cells = [
+        (first, second)
+        for first, row in zip(anna["labels"], anna["table"], strict=True)
+        for second, count in zip(anna["labels"], row, strict=True)
+        for _ in range(count)
+    ]
+    assert anna["kappa"]["value"] == pytest.approx(cohen_kappa_score(*zip(*cells, strict=True)))
+    assert anna["kappa"]["low"] < anna["kappa"]["value"] < anna["kappa"]["high"]
+    assert anna["alpha"]["low"] < anna["alpha"]["value"] < anna["alpha"]["high"]
+
+
+def test_one_pair_is_told_label_by_label(place: Path) -> None:
+    told = agreement(place, "sweep", "rater:a")
+    assert told.exit_code == 0, told.output
+    for word in ("Rows: sweep; columns: rater:anna", "precision %", "recall %", "kappa", "45/50"):
+        assert word in told.output
+
+
+def test_rates_are_corrected_and_marked(place: Path) -> None:
+    told = agreement(place, "sweep", "rater:anna", "--correct", "--json")
+    (found,) = json.loads(told.stdout)["corrected"]
+    assert (found["behavior"], found["checked"], len(found["cells"])) == ("refusal", 50, 5)
+    for cell in found["cells"]:
+        corrected = cell["corrected"]
+        assert 0 <= corrected["low"] <= corrected["value"] <= corrected["high"] <= 1
+    shown = agreement(place, "sweep", "rater:anna", "--correct").output
+    assert "corrected %" in shown
+    assert "not counted but estimated" in " ".join(shown.split())
+    assert "smollm2 dim L15 8x" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["swep", "rater:anna"], "did you mean 'sweep'"),
+        (["sweep"], "two scorers are compared"),
+        (["sweep", "rater:anna", "rater:bob"], "two scorers are compared"),
+        (["sweep", "rater:"], "no scorer of this folder"),
+        (["--correct"], "none is the judge"),
+    ],
+)
+def test_what_cannot_be_compared_is_bad_input(place: Path, words: list[str], told: str) -> None:
+    found = agreement(place, *words)
+    assert found.exit_code == 2
+    assert told in found.stderr
+
+
+def test_without_raters_there_is_nothing_to_compare(tmp_path: Path) -> None:
+    found = agreement(to_label(tmp_path / "out"))
+    assert found.exit_code == 2
+    assert "only one scorer has judged" in found.stderr
+
+
+def test_a_rating_of_another_text_does_not_count(place: Path, tmp_path: Path) -> None:
+    other = to_label(tmp_path / "out")
+    (other / "ratings").mkdir()
+    lines = (place / "ratings" / "anna.jsonl").read_text().splitlines()
+    changed = [json.dumps({**json.loads(line), "response_sha256": "0" * 20}) for line in lines[:20]]
+    (other / "ratings" / "anna.jsonl").write_text("\n".join([*changed, *lines[20:]]) + "\n")
+    assert json.loads(agreement(other, "--json").stdout)["pairs"][0]["n"] == 30
