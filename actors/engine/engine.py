@@ -210,25 +210,25 @@ class Engine:
         """Take the first token of prefilled rows and seat those that go on."""
         record_firing(prefilled, bank)
         tokens, finite = choose(prefilled.logits)
-        chosen = list(zip(prefilled.rows, tokens.tolist(), finite.tolist(), strict=True))
+        chosen = torch.stack([tokens, finite], dim=1).tolist()  # read once
         stopwatch.charge(prefilled.rows)
-        for row, token, is_finite in chosen:
+        for row, (token, is_finite) in zip(prefilled.rows, chosen, strict=True):
             if self._accept(row, token, is_finite):
                 yield row
         batch.admit(prefilled, tokens)
 
     def _advance(self, batch: SlotBatch, hooks: SteeringHooks, stopwatch: Stopwatch) -> Iterator[Row]:
         with screening(self._loaded.model, self._head if self.screens else None):
-            tokens, finite = batch.step(hooks)
+            chosen = torch.stack(batch.step(hooks)).tolist()  # read once
         in_flight = [(slot, row) for slot, row in enumerate(batch.rows) if row is not None]
         stopwatch.charge([row for _, row in in_flight])
-        for step_tokens, step_finite in zip(tokens.tolist(), finite.tolist(), strict=True):
+        for step_tokens, step_finite in zip(*chosen, strict=True):
             for slot, row in in_flight:
                 if row.finish is None and self._accept(row, step_tokens[slot], step_finite[slot]):
                     batch.release(slot)
                     yield row
 
-    def _accept(self, row: Row, token: int, finite: bool) -> bool:
+    def _accept(self, row: Row, token: int, finite: int) -> bool:
         if not finite:
             row.finite = False
             row.finish = "stop"
