@@ -176,7 +176,9 @@ def _raw_results(worker: Worker, task: Task) -> Iterator[Result]:
     match task:
         case Load():
             asked = task.resources
-            engine = replace(task.engine, devices=math.ceil(asked.gpus), gpu_memory=asked.gpu_memory)
+            share = asked.gpus if 0 < asked.gpus < 1 else 1.0
+            devices = math.ceil(asked.gpus)
+            engine = replace(task.engine, devices=devices, gpu_memory=asked.gpu_memory, gpu_share=share)
             info = worker.load(task.spec, engine)
             yield replace(info, provenance={**here(), **info.provenance})
         case Extract():

@@ -188,12 +188,11 @@ class _LoadCheck:
         """The rows through the engine's own prefill and slots, ``which`` of them in one batch."""
         loaded, decoder = self._engine, self._engine.decoder
         rows = self._fresh_rows()[which]
-        layers = [row.first_layer for row in rows if row.first_layer is not None]
         logits: list[list[Tensor]] = [[] for _ in self._rows]
-        Rotary.of(self._model).restore()
-        with slot_attention_in(loaded.model), loaded.packing.applied(), steered(decoder) as hooks:
+        held = Rotary.of(self._model).held()
+        with slot_attention_in(loaded.model), held, loaded.packing.applied(), steered(decoder) as hooks:
             runner = SegmentRunner(loaded.model, decoder, hooks, loaded.device)
-            prefiller = Prefiller(runner, self._bank, layers, loaded.device, loaded.grain)
+            prefiller = Prefiller(runner, self._bank, rows, loaded.grain)
             capacity = max(row.capacity for row in rows) + CAPACITY_STEP  # more than is reached, as it mostly is
             shape = BatchShape(loaded.grain.rows_up(len(rows)), capacity, fixed=False, grain=loaded.grain)
             batch = SlotBatch(loaded.model, decoder, shape, self._bank, loaded.device)

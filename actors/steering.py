@@ -106,6 +106,12 @@ class SteeringBank:
         """Layers that any steering edits, ascending."""
         return tuple(sorted({*self._shifts[2], *self._axes[2], *self._replacing}))
 
+    @property
+    def layout(self) -> tuple[tuple[int, ...], ...]:
+        """Layers that are shifted, along which something is removed, and that are replaced: tables of one layout have tensors of
+        the same sizes for the same batch."""
+        return self._shifts[2], self._axes[2], self._replacing
+
     def asked(self, layer: int, steering_numbers: Tensor, raw: Tensor) -> Tensor:
         """The change of ``raw`` ``[rows, d]`` float64 that each row's steering asks for at ``layer``, in float64."""
         shifts, shift_index, _ = self._shifts

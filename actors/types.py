@@ -64,13 +64,14 @@ class EngineOptions:
     """How the engine runs. ``slots`` = rows in flight (None: chosen by the worker); part of the provenance, not identity.
 
     ``devices``: GPUs that the model must have, and is spread over; 0: it asks for none, and takes the best device that there is.
-    ``gpu_memory``: GB that each of them must have.
+    ``gpu_memory``: GB that each of them must have. ``gpu_share``: the part of a GPU's memory that the worker may take.
     """
 
     slots: int | None = None
     threads: int | None = None
     devices: int = 0
     gpu_memory: float = 0.0
+    gpu_share: float = 1.0
 
 
 @dataclass(frozen=True)

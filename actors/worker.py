@@ -17,7 +17,7 @@ from actors.boundary import as_failure
 from actors.device_record import device_record, full_precision, reserved_memory
 from actors.engine.engine import Engine, EngineModel, batch_dependence
 from actors.engine.firing import check_of
-from actors.engine.memory import peak_bytes, return_freed_memory
+from actors.engine.memory import peak_bytes, return_freed_memory, take_share
 from actors.engine.packing import Packing, pack
 from actors.engine.probes import probe_of
 from actors.engine.rows import CAPACITY_STEP, Row
@@ -70,6 +70,8 @@ class ModelWorker:
         if engine.threads is not None:
             torch.set_num_threads(engine.threads)
         full_precision()
+        if torch.cuda.is_available():
+            take_share(engine.gpu_share)
         try:
             loaded = load_model(spec, engine.devices, engine.gpu_memory)
         except (IndexError, NotImplementedError, AssertionError) as error:
@@ -196,6 +198,7 @@ class ModelWorker:
                 "peak_memory_mib": str(peak_bytes(loaded.device) // 2**20),
                 **reserved_memory(loaded.device),
                 "decoding": self._engine.decoding if self._engine else "",
+                "slots": ", ".join(str(slots) for slots in sorted({row.slots for row in rows})),
             },
         )
 

@@ -89,6 +89,13 @@ class SlotCache:
                 for tensor in kept:
                     tensor[target] = tensor[source]
 
+    def clear(self, slot: int) -> None:
+        """Forget what a slot holds."""
+        for kept in self._store:
+            if kept is not None:
+                for tensor in kept:
+                    tensor[slot] = 0.0
+
     def first_places(self, slots: Tensor, heads: int) -> Tensor:
         """Where the first tokens of ``slots`` ``[R]`` lie, ``[R, heads]``, as rows of the flattened store."""
         head = torch.arange(heads, device=slots.device)

@@ -30,7 +30,7 @@ class BatchShape:
     """``slots`` of ``capacity`` tokens. ``fixed``: the batch always has all its slots (where a matrix product's bits depend on
     its number of rows); else it shrinks in steps as rows end. ``steps_per_sync``: tokens computed before the host looks.
     ``graph``: what records a step of a fixed batch (None: decode eagerly). ``lanes``: what advances parts of it side by
-    side. ``furthest``: no position beyond it is given to the model, not even a free slot's (None: any may be)."""
+    side. ``furthest``: no position beyond it is given to the model, not even a free slot's (None: any of the capacity)."""
 
     slots: int
     capacity: int
@@ -65,6 +65,7 @@ class SlotBatch:
         self._finite = torch.ones(shape.slots, dtype=torch.bool, device=device)
         self._logits: Tensor | None = None
         self._parts: list[_Part] = []
+        self._furthest = shape.capacity - 1 if shape.furthest is None else min(shape.furthest, shape.capacity - 1)
         self._stale = True
         self._replay: Callable[[], None] | None = None
         self._undecided = shape.fixed and shape.graph is not None
@@ -80,6 +81,22 @@ class SlotBatch:
     def token_bytes(self) -> int:
         """Bytes of keys and values that a token takes, once rows are seated."""
         return self._cache.token_bytes
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the slots' keys and values."""
+        return self._cache.token_bytes * self.shape.slots * (self.shape.capacity + 1)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether steps are replayed."""
+        return self._replay is not None
+
+    def begin(self, bank: SteeringBank) -> None:
+        """Go on with other steerings, of the same layout; no row is in flight."""
+        assert not self.n_active
+        self._bank, self._stale = bank, True
+        self._steerings.zero_()
 
     @property
     def n_active(self) -> int:
@@ -110,8 +127,11 @@ class SlotBatch:
         self._stale = True
 
     def release(self, slot: int) -> None:
-        """Free a slot whose row has ended."""
-        self.rows[slot] = None
+        """Free a slot whose row has ended. What is not finite is taken out: a key that is masked has weight 0, and 0 times NaN
+        is NaN for the next row there."""
+        row, self.rows[slot] = self.rows[slot], None
+        if row is not None and not row.finite:
+            self._cache.clear(slot)
 
     def step(self, hooks: SteeringHooks) -> tuple[Tensor, Tensor]:
         """Advance the batch; returns tokens ``[steps, B]`` and whether each was chosen from finite logits ``[steps, B]``."""
@@ -179,7 +199,7 @@ class SlotBatch:
         reach = self._reach(positions)
         keys = torch.arange(reach, device=self._device).expand(batch, -1)
         allowed = keys <= positions[:, None]
-        told = positions if self.shape.furthest is None else positions.clamp(max=self.shape.furthest)
+        told = positions.clamp(max=self._furthest)
         output = self._model(
             input_ids=self._tokens[span, None],
             position_ids=told[:, None],

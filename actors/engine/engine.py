@@ -20,19 +20,20 @@ from actors.engine.attention import slot_attention_in
 from actors.engine.decode import BatchShape, SlotBatch, choose
 from actors.engine.firing import record_firing
 from actors.engine.grain import COARSE, FINE, Grain, rounded_up
-from actors.engine.graphs import EAGER, CudaStepGraph, refusal
+from actors.engine.graphs import EAGER, CudaStepGraph, has_experts, refusal
 from actors.engine.lanes import lanes_for
-from actors.engine.memory import SLOT_STEP, keep_freed_memory, slots_that_fit
+from actors.engine.memory import SHARED_PREFIX_SHARE, SLOT_STEP, free_bytes, keep_freed_memory, rung_up, slots_that_fit
 from actors.engine.outliers import outlier_threshold
 from actors.engine.packing import Packing
 from actors.engine.prefill import Prefilled, Prefiller
+from actors.engine.recorded_batches import RecordedBatches
 from actors.engine.rotary import Rotary
 from actors.engine.rows import Row
 from actors.engine.screening import screened_head, screening
 from actors.engine.segments import Forwards, SegmentRunner
 from actors.engine.stopwatch import Stopwatch
 from actors.errors import OutOfMemoryError
-from actors.families import Decoder
+from actors.families import Decoder, context_limit
 from actors.faults import is_out_of_memory
 from actors.steering import SteeringBank, SteeringHooks, steered
 from actors.types import Steering
@@ -41,8 +42,6 @@ logger = logging.getLogger(__name__)
 
 FIXED_CPU_SLOTS = 32
 """Slots on a CPU where the batch must keep its shape: free slots cost as much as used ones."""
-FIXED_PREFILL_ROWS = 16
-"""Rows of a prefill forward where its shape must not change."""
 REFILL_SHARE = 8
 """Waiting rows are admitted when a slot in this many is free: prefilling a single row costs almost a whole step."""
 
@@ -76,7 +75,8 @@ class Engine:
     """Generates rows under their steerings. ``slots``: rows in flight at most (None: what fits in memory).
 
     ``graphs``: whether decoding may be recorded and replayed; ``decoding`` says what the last run did, and why. ``screens``:
-    whether the choice of a token may be screened (``actors.engine.screening``).
+    whether the choice of a token may be screened (``actors.engine.screening``). ``by_rows``: whether a batch of fixed shape has
+    no more slots than the ladder has for its rows.
     """
 
     def __init__(self, loaded: EngineModel, slots: int | None = None) -> None:
@@ -84,6 +84,8 @@ class Engine:
         self._slots = slots
         self.decoding = EAGER
         self.graphs = self.screens = True
+        self.by_rows = on_cuda(loaded.device)
+        self._recorded = RecordedBatches()
         self._lanes = lanes_for(loaded.packing)
         self._head = screened_head(loaded.model, loaded.packing)
         self._rotary = Rotary.of(loaded.model)
@@ -97,15 +99,18 @@ class Engine:
         return self._loaded.packing.description + (screened if self._head is not None else "")
 
     def slots(self, capacity: int) -> int:
-        """Slots for rows of ``capacity`` tokens."""
+        """Slots for rows of ``capacity`` tokens, at most."""
         if self._loaded.decoder.runs_alone:
             return 1
         if self._slots is not None:
             return self._slots
-        loaded = self._loaded
-        fitting = slots_that_fit(loaded.model.config, capacity, loaded.dtype, loaded.device, loaded.token_bytes)
+        fitting = self._fitting(capacity, self._recorded.nbytes)
         fixed_on_cpu = self._loaded.batch_dependence is not None and not on_cuda(self._loaded.device)
         return min(fitting, FIXED_CPU_SLOTS) if fixed_on_cpu else fitting
+
+    def _fitting(self, capacity: int, kept: int = 0) -> int:
+        loaded = self._loaded
+        return slots_that_fit(loaded.model.config, capacity, loaded.dtype, loaded.device, loaded.token_bytes, kept)
 
     @torch.inference_mode()
     def run(self, rows: Sequence[Row], steerings: Sequence[Steering]) -> Iterator[Row]:
@@ -125,8 +130,7 @@ class Engine:
                 by_capacity[row.capacity].append(row)
         if not by_capacity:
             return
-        self._rotary.restore()
-        with slot_attention_in(loaded.model), loaded.packing.applied(), steered(loaded.decoder) as hooks:
+        with slot_attention_in(loaded.model), self._rotary.held(), loaded.packing.applied(), steered(loaded.decoder) as hooks:
             for capacity, group in by_capacity.items():
                 yield from self._run_group(group, capacity, bank, hooks)
 
@@ -141,35 +145,55 @@ class Engine:
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-                if slots <= SLOT_STEP:
+                slots = max(SLOT_STEP, min(slots, shape.slots))
+                if slots == SLOT_STEP:
                     raise OutOfMemoryError(f"out of memory with {slots} slots of {capacity} tokens: {error}") from error
                 slots = max(SLOT_STEP, rounded_up(slots // 2, SLOT_STEP))
                 logger.warning("out of memory: going on with %d slots", slots)
-            if on_cuda(self._loaded.device):
-                torch.cuda.empty_cache()
+            else:
+                continue
+            self._make_room()  # not before the error is gone, whose frames hold the batch
+
+    def _make_room(self) -> None:
+        """Give up what is only kept for later."""
+        self._recorded.clear()
+        if on_cuda(self._loaded.device):
+            torch.cuda.empty_cache()
 
     def _shape(self, slots: int, capacity: int, n_rows: int) -> BatchShape:
         fixed = self._loaded.batch_dependence is not None
         grain = self._loaded.grain
         waves = -(-n_rows // slots)
+        by_ladder = min(slots, rung_up(n_rows)) if self.by_rows else slots
         return BatchShape(
-            slots=slots if fixed else grain.rows_up(-(-n_rows // waves)),
+            slots=by_ladder if fixed else grain.rows_up(-(-n_rows // waves)),
             capacity=capacity,
             fixed=fixed,
             steps_per_sync=8 if on_cuda(self._loaded.device) else 1,
             grain=grain,
             lanes=self._lanes,
             graph=CudaStepGraph if self.graphs and refusal(self._loaded.model, self._loaded.device) is None else None,
-            furthest=None if self._rotary.limit is None else self._rotary.limit - 1,
+            furthest=None if (limit := context_limit(self._loaded.model.config)) is None else limit - 1,
         )
+
+    def _batch(self, shape: BatchShape, bank: SteeringBank) -> SlotBatch:
+        """Slots of this shape: an earlier call's, if their step is recorded, or new ones, for which others are given up."""
+        if kept := self._recorded.take((shape.slots, shape.capacity, bank.layout)) if shape.graph else None:
+            kept.begin(bank)
+            return kept
+        while len(self._recorded) and self._fitting(shape.capacity) < shape.slots:
+            self._recorded.drop_oldest()
+            torch.cuda.empty_cache()
+        return SlotBatch(self._loaded.model, self._loaded.decoder, shape, bank, self._loaded.device)
 
     def _run_batch(self, rows: Sequence[Row], shape: BatchShape, bank: SteeringBank, hooks: SteeringHooks) -> Iterator[Row]:
         loaded = self._loaded
-        forwards = Forwards(FIXED_PREFILL_ROWS if shape.fixed else None, self._lanes)
-        runner = SegmentRunner(loaded.model, loaded.decoder, hooks, loaded.device, forwards)
-        capture = {row.first_layer for row in rows if row.first_layer is not None}
-        prefiller = Prefiller(runner, bank, capture, loaded.device, shape.grain)
-        batch = SlotBatch(loaded.model, loaded.decoder, shape, bank, loaded.device)
+        limit = int((free_bytes(loaded.device) + self._recorded.nbytes) * SHARED_PREFIX_SHARE)
+        batch = self._batch(shape, bank)
+        runner = SegmentRunner(loaded.model, loaded.decoder, hooks, loaded.device, Forwards(shape.fixed, self._lanes))
+        prefiller = Prefiller(runner, bank, rows, shape.grain, limit)
+        for row in rows:
+            row.slots = shape.slots
         waiting = deque(rows)
         stopwatch = Stopwatch()
         while waiting or batch.n_active:
@@ -177,34 +201,34 @@ class Engine:
                 admitted = [waiting.popleft() for _ in range(min(batch.n_free, len(waiting)))]
                 for prefilled in prefiller.run(admitted):
                     yield from stopwatch.pausing(self._begin(prefilled, batch, bank, stopwatch))
-                prefiller.forget_steerings({row.steering for row in waiting})
             elif batch.n_active:
                 yield from stopwatch.pausing(self._advance(batch, hooks, stopwatch))
                 self.decoding = batch.mode
+        self._recorded.put((shape.slots, shape.capacity, bank.layout), batch)
 
     def _begin(self, prefilled: Prefilled, batch: SlotBatch, bank: SteeringBank, stopwatch: Stopwatch) -> Iterator[Row]:
         """Take the first token of prefilled rows and seat those that go on."""
         record_firing(prefilled, bank)
         tokens, finite = choose(prefilled.logits)
-        chosen = list(zip(prefilled.rows, tokens.tolist(), finite.tolist(), strict=True))
+        chosen = torch.stack([tokens, finite], dim=1).tolist()  # read once
         stopwatch.charge(prefilled.rows)
-        for row, token, is_finite in chosen:
+        for row, (token, is_finite) in zip(prefilled.rows, chosen, strict=True):
             if self._accept(row, token, is_finite):
                 yield row
         batch.admit(prefilled, tokens)
 
     def _advance(self, batch: SlotBatch, hooks: SteeringHooks, stopwatch: Stopwatch) -> Iterator[Row]:
         with screening(self._loaded.model, self._head if self.screens else None):
-            tokens, finite = batch.step(hooks)
+            chosen = torch.stack(batch.step(hooks)).tolist()  # read once
         in_flight = [(slot, row) for slot, row in enumerate(batch.rows) if row is not None]
         stopwatch.charge([row for _, row in in_flight])
-        for step_tokens, step_finite in zip(tokens.tolist(), finite.tolist(), strict=True):
+        for step_tokens, step_finite in zip(*chosen, strict=True):
             for slot, row in in_flight:
                 if row.finish is None and self._accept(row, step_tokens[slot], step_finite[slot]):
                     batch.release(slot)
                     yield row
 
-    def _accept(self, row: Row, token: int, finite: bool) -> bool:
+    def _accept(self, row: Row, token: int, finite: int) -> bool:
         if not finite:
             row.finite = False
             row.finish = "stop"
@@ -226,8 +250,8 @@ def batch_dependence(model: Any, packing: Packing | None = None, probe_rows: int
     named, what the model brings with it before what the device adds: experts see as many rows as the router sends them,
     bitsandbytes INT8 chooses its outlier columns over the whole batch, CUDA chooses kernels by batch size.
     """
-    text, reasons = model.config.get_text_config(decoder=True), list[str]()
-    if any(getattr(text, name, None) for name in ("num_experts", "num_local_experts", "n_routed_experts")):
+    reasons = list[str]()
+    if has_experts(model):
         reasons.append("mixture of experts: an expert's rows depend on the whole batch")
     if threshold := outlier_threshold(model):
         reasons.append(f"INT8 chooses outlier columns over the whole batch (threshold {threshold:g}; at 0 it would not)")

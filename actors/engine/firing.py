@@ -18,43 +18,39 @@ Float32 is exact to 1e-4; in bfloat16 a shift far below the stream's own roundin
 
 
 def record_firing(prefilled: Prefilled, bank: SteeringBank) -> None:
-    """Write shift ratio, off-axis share and residual norm into every steered row, measured at the last prompt token."""
-    steered = [index for index, row in enumerate(prefilled.rows) if row.steering]
-    if not steered:
+    """Write shift ratio, off-axis share and residual norm into rows that are all steered, or none of them; measured at the last
+    prompt token and read from the device once for all rows."""
+    first = prefilled.rows[0].first_layer
+    if first is None:
         return
-    rows = [prefilled.rows[index] for index in steered]
-    numbers = torch.tensor([row.steering for row in rows], device=prefilled.logits.device)
-    ratios, off_axis = _measure(prefilled.witness, bank, numbers, steered)
-    for place, row in enumerate(rows):
-        own = ratios[place][~torch.isnan(ratios[place])]
-        if len(own):
-            row.shift_ratio = (float(own.min()), float(own.max()))
-            row.off_axis = float(off_axis[place].nan_to_num(0.0).max())
-        row.residual_norm = _residual_norm(prefilled.witness, row, steered[place])
+    numbers = torch.tensor([row.steering for row in prefilled.rows], device=prefilled.logits.device)
+    ratios, off_axis = _measure(prefilled.witness, bank, numbers)
+    norms = prefilled.witness.raw[first].double().norm(dim=-1)
+    nothing = torch.isnan(ratios)
+    low, high = ratios.masked_fill(nothing, torch.inf).amin(dim=1), ratios.masked_fill(nothing, -torch.inf).amax(dim=1)
+    measured = torch.stack([low, high, off_axis.nan_to_num(0.0).amax(dim=1), norms], dim=1)
+    for row, (lowest, highest, off, norm) in zip(prefilled.rows, measured.tolist(), strict=True):
+        if lowest <= highest:
+            row.shift_ratio, row.off_axis = (lowest, highest), off
+        row.residual_norm = norm
 
 
-def _measure(witness: Witness, bank: SteeringBank, numbers: Tensor, places: list[int]) -> tuple[Tensor, Tensor]:
+def _measure(witness: Witness, bank: SteeringBank, numbers: Tensor) -> tuple[Tensor, Tensor]:
     """Ratio and off-axis share ``[rows, layers]``, NaN where a row asks for nothing at a layer."""
     ratios, off_axis = [], []
     for layer in bank.layers:
-        raw = witness.raw[layer][places].double()
-        seen = witness.seen[layer][places].double()
+        raw = witness.raw[layer].double()
+        seen = witness.seen[layer].double()
         asked = bank.asked(layer, numbers, raw)
         size = asked.pow(2).sum(-1)
         moved = seen - raw
         none = size == 0
         ratios.append(((moved * asked).sum(-1) / size).masked_fill(none, torch.nan))
         off_axis.append(((moved - asked).norm(dim=-1) / size.sqrt()).masked_fill(none, torch.nan))
-    if not ratios:
-        empty = torch.zeros(len(places), 0)
-        return empty, empty
+    if not ratios:  # no multiplier but 0
+        none = torch.full((len(numbers), 1), torch.nan, dtype=torch.float64, device=numbers.device)
+        return none, none
     return torch.stack(ratios, dim=1), torch.stack(off_axis, dim=1)
-
-
-def _residual_norm(witness: Witness, row: Row, place: int) -> float | None:
-    if row.first_layer is None:
-        return None
-    return float(witness.raw[row.first_layer][place].double().norm())
 
 
 def check_of(rows: list[Row]) -> FiredCheck:

@@ -6,7 +6,8 @@ has given the very bits of an eager one; else decoding goes on eagerly, and the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +18,8 @@ from actors.faults import says_nothing_of_the_work
 
 EAGER = "eager"
 GRAPH = "CUDA graph"
+HOPPER = (9, 0)
+"""Compute capability from which grouped products need nothing of the host."""
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
@@ -37,18 +40,36 @@ class CudaStepGraph:
         self._graph: Any = torch.cuda.CUDAGraph()
 
     def capture(self, step: Callable[[], None]) -> None:
-        """Warm up, then record."""
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            step()
-        torch.cuda.current_stream().wait_stream(side)
-        with torch.cuda.graph(self._graph):
-            step()
+        """Warm up, then record; a ``step`` that waits for the device raises ``RuntimeError`` before anything is recorded.
+
+        The thread is on its own stream afterwards, whatever happens: a capture that cannot be ended leaves it on another one.
+        """
+        own = torch.cuda.current_stream()
+        try:
+            side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            side.wait_stream(own)
+            with torch.cuda.stream(side), _no_waiting():
+                step()
+            own.wait_stream(side)
+            with torch.cuda.graph(self._graph):
+                step()
+        finally:
+            torch.cuda.set_stream(own)
 
     def replay(self) -> None:
         """Launch the graph."""
         self._graph.replay()
+
+
+@contextmanager
+def _no_waiting() -> Iterator[None]:
+    """Whatever waits for the device raises ``RuntimeError`` in the ``with`` block."""
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
 
 
 @dataclass(frozen=True)
@@ -98,9 +119,21 @@ def same_bits(one: Tensor, other: Tensor) -> bool:
 
 
 def refusal(model: Any, device: torch.device) -> str | None:
-    """Why decoding of ``model`` is not recorded at all, or None."""
+    """Why decoding of ``model`` is not recorded at all, or None: what is known to look at the device's numbers on the host."""
     if device.type != "cuda":
         return f"not on CUDA ({device.type})"
     if any(type(module).__name__ == "Linear8bitLt" for module in model.modules()):
         return "INT8 looks for outlier columns on the host"
+    if has_experts(model):
+        experts = getattr(model.config.get_text_config(decoder=True), "_experts_implementation", None)
+        if experts not in ("grouped_mm", "batched_mm"):
+            return f"experts are looped over on the host ({experts})"
+        if experts == "grouped_mm" and torch.cuda.get_device_capability(device) < HOPPER:
+            return "grouped products of experts read their sizes on the host on cards before Hopper"
     return None
+
+
+def has_experts(model: Any) -> bool:
+    """Whether blocks of ``model`` route tokens to experts."""
+    text = model.config.get_text_config(decoder=True)
+    return any(getattr(text, name, None) for name in ("num_experts", "num_local_experts", "n_routed_experts"))

@@ -1,4 +1,4 @@
-"""Prefill with nothing computed twice: template prefixes once per steering, unsteered trunks once per prompt.
+"""Shared prefix prefill: template prefixes run once per steering, unsteered trunks once per prompt, while memory allows.
 
 A steering whose first edit is at block l's output leaves blocks 0..l as they are, for every cell alike. So each prompt runs once
 unsteered (its *trunk*); each steered row starts above block l from the trunk and shares the trunk's keys and values up to l.
@@ -8,7 +8,7 @@ The template's own prefix (system prompt) is the same text for every prompt: it 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,13 +19,12 @@ from actors.engine.cache import KeyValue, borrows, stack
 from actors.engine.grain import COARSE, Grain, rounded_up
 from actors.engine.rows import Row
 from actors.engine.segments import ForwardStart, Segment, SegmentRunner
+from actors.engine.shared_prefixes import SharedPrefixes
 from actors.steering import SteeringBank, Witness
 
 Tokens = tuple[int, ...]
 Item = TypeVar("Item")
 Span = tuple[Tensor, Sequence[KeyValue]]
-MAX_TOKENS = 4096
-"""Padded tokens per forward: bounds the memory of a segment."""
 
 
 @dataclass(frozen=True)
@@ -61,19 +60,18 @@ class _Trunk:
 
 
 class Prefiller:
-    """Prefills rows of one generate call, keeping prefixes and trunks for the rows that are still to come.
-
-    ``capture``: the layers at which any steering begins. A forward takes at most ``MAX_TOKENS`` padded tokens.
-    """
+    """Prefills ``rows``, which :meth:`run` is given in any parts, keeping prefixes and trunks for those still to come, in
+    ``limit`` bytes (None: any)."""
 
     def __init__(
-        self, runner: SegmentRunner, bank: SteeringBank, capture: Iterable[int], device: torch.device, grain: Grain = COARSE
+        self, runner: SegmentRunner, bank: SteeringBank, rows: Sequence[Row], grain: Grain = COARSE, limit: int | None = None
     ) -> None:
-        self._runner, self._bank, self._device, self._grain = runner, bank, device, grain
-        self._capture = frozenset(capture)
-        self._prefixes: dict[tuple[Tokens, int], _Prefix] = {}
+        self._runner, self._bank, self._device, self._grain = runner, bank, runner.device, grain
+        self._capture = frozenset(row.first_layer for row in rows if row.first_layer is not None)
         self._prefix_trunks: dict[Tokens, _Trunk] = {}
-        self._trunks: dict[Tokens, _Trunk] = {}
+        share = None if limit is None else limit // 2
+        self._prefixes: SharedPrefixes[tuple[Tokens, int], _Prefix] = SharedPrefixes(map(_prefix_of, rows), share)
+        self._trunks: SharedPrefixes[Tokens, _Trunk] = SharedPrefixes((row.rendered.token_ids for row in rows), share)
 
     def run(self, rows: Sequence[Row]) -> Iterator[Prefilled]:
         """Prefill ``rows``; rows with equal padded length, prefix and entry layer run together."""
@@ -82,75 +80,84 @@ class Prefiller:
             prefix, suffix = split(row)
             groups[prefix, rounded_up(len(suffix), self._grain.tokens), row.first_layer].append(row)
         for (prefix, length, layer), members in groups.items():
-            for chunk in chunks(members, self._rows_per_forward(length)):
-                self._need_prefixes(prefix, {row.steering: layer for row in chunk})
-                self._need_trunks(prefix, chunk)
-                yield self._unsteered(prefix, chunk) if layer is None else self._steered(prefix, chunk, layer)
+            for chunk in chunks(members, self._runner.most_rows(len(prefix) + length)):
+                past = self._past(self._prefixes_of(prefix, chunk), [row.steering for row in chunk])
+                trunks = self._trunks_of(prefix, chunk)
+                if layer is None:
+                    yield self._unsteered(chunk, trunks, past)
+                else:
+                    yield self._steered(chunk, trunks, past, layer)
+                self._prefixes.used(map(_prefix_of, chunk))
+                self._trunks.used(row.rendered.token_ids for row in chunk)
 
-    def _rows_per_forward(self, length: int) -> int:
-        return self._runner.fixed_rows or max(1, MAX_TOKENS // length)
-
-    def forget_steerings(self, alive: set[int]) -> None:
-        """Drop the prefixes of steerings that no waiting row uses."""
-        self._prefixes = {key: kept for key, kept in self._prefixes.items() if key[1] in alive or key[1] == 0}
-
-    def _need_prefixes(self, prefix: Tokens, layers: dict[int, int | None]) -> None:
-        if not prefix:
-            return
+    def _prefix_trunk(self, prefix: Tokens) -> _Trunk:
+        """The template prefix, unsteered: one of the few that are always kept."""
         if prefix not in self._prefix_trunks:
             result = self._runner.run(Segment([prefix], capture=self._capture, grain=self._grain))
-            trunk = _Trunk(_complete(result.key_values), result.captured, result.logits, result.positions)
-            self._prefix_trunks[prefix] = trunk
-            self._prefixes[prefix, 0] = _Prefix(len(prefix), _unpadded(trunk.key_values, len(prefix)))
-        missing = [
-            (steering, layer)
-            for steering, layer in layers.items()
-            if layer is not None and (prefix, steering) not in self._prefixes
-        ]
-        for chunk in chunks(missing, self._rows_per_forward(rounded_up(len(prefix), self._grain.tokens))):
-            self._steer_prefixes(prefix, [steering for steering, _ in chunk], chunk[0][1])
+            self._prefix_trunks[prefix] = _Trunk(_complete(result.key_values), result.captured, result.logits, result.positions)
+        return self._prefix_trunks[prefix]
 
-    def _steer_prefixes(self, prefix: Tokens, steerings: list[int], layer: int | None) -> None:
-        """All ``steerings`` begin at ``layer``: they come from one group of rows."""
-        trunk = self._prefix_trunks[prefix]
+    def _prefixes_of(self, prefix: Tokens, rows: Sequence[Row]) -> dict[int, _Prefix]:
+        """The template prefix under each steering of ``rows``, all of which begin at one layer, and under none."""
+        if not prefix:
+            return {}
+        found = {0: _Prefix(len(prefix), _unpadded(self._prefix_trunk(prefix).key_values, len(prefix)))}
+        layers = {row.steering: row.first_layer for row in rows if row.steering}
+        found |= {steering: kept for steering in layers if (kept := self._prefixes.get((prefix, steering))) is not None}
+        missing = [steering for steering in layers if steering not in found]
+        most = self._runner.most_rows(rounded_up(len(prefix), self._grain.tokens))
+        for chunk in chunks(missing, most):
+            for steering, made in self._steered_prefixes(prefix, chunk, layers[chunk[0]]).items():
+                found[steering] = made
+                self._prefixes.keep({(prefix, steering): made}, (one for kv in made.key_values for one in kv))
+        return found
+
+    def _steered_prefixes(self, prefix: Tokens, steerings: Sequence[int], layer: int | None) -> dict[int, _Prefix]:
+        trunk = self._prefix_trunk(prefix)
         whole = layer is None or borrows(trunk.key_values)
         entry = None if layer is None or whole else ForwardStart(layer, trunk.hidden[layer].expand(len(steerings), -1, -1))
         table = self._bank.rows(torch.tensor(steerings, device=self._device))
         result = self._runner.run(Segment([prefix] * len(steerings), table=table, entry=entry, grain=self._grain))
+        made = {}
         for row, steering in enumerate(steerings):
             own = [kv if kv is None else (kv[0][row : row + 1].clone(), kv[1][row : row + 1].clone()) for kv in result.key_values]
             joined = tuple(shared if kv is None else kv for kv, shared in zip(own, trunk.key_values, strict=True))
-            self._prefixes[prefix, steering] = _Prefix(len(prefix), _unpadded(joined, len(prefix)))
+            made[steering] = _Prefix(len(prefix), _unpadded(joined, len(prefix)))
+        return made
 
-    def _need_trunks(self, prefix: Tokens, rows: Sequence[Row]) -> None:
-        missing = list(dict.fromkeys(row.rendered.token_ids for row in rows if row.rendered.token_ids not in self._trunks))
-        if not missing:
-            return
-        suffixes = [tokens[len(prefix) :] for tokens in missing]
-        past = self._past(prefix, [0] * len(missing))
-        result = self._runner.run(Segment(suffixes, len(prefix), past, capture=self._capture, grain=self._grain))
-        complete = _complete(result.key_values)
-        for row, tokens in enumerate(missing):
-            one = slice(row, row + 1)
-            hidden = {layer: captured[one] for layer, captured in result.captured.items()}
-            key_values = tuple((keys[one], values[one]) for keys, values in complete)
-            self._trunks[tokens] = _Trunk(key_values, hidden, result.logits[one], result.positions[one])
+    def _trunks_of(self, prefix: Tokens, rows: Sequence[Row]) -> list[_Trunk]:
+        """Each row's own trunk."""
+        known = {row.rendered.token_ids: self._trunks.get(row.rendered.token_ids) for row in rows}
+        missing = [tokens for tokens, trunk in known.items() if trunk is None]
+        if missing:
+            suffixes = [tokens[len(prefix) :] for tokens in missing]
+            past = self._past(self._prefixes_of(prefix, ()), [0] * len(missing))
+            result = self._runner.run(Segment(suffixes, len(prefix), past, capture=self._capture, grain=self._grain))
+            complete = _complete(result.key_values)
+            made = {}
+            for row, tokens in enumerate(missing):
+                one = slice(row, row + 1)
+                hidden = {layer: captured[one] for layer, captured in result.captured.items()}
+                key_values = tuple((keys[one], values[one]) for keys, values in complete)
+                made[tokens] = _Trunk(key_values, hidden, result.logits[one], result.positions[one])
+            held = (one for kv in complete for one in kv)
+            self._trunks.keep(made, (*held, *result.captured.values(), result.logits, result.positions))
+            known |= made
+        return [trunk for row in rows if (trunk := known[row.rendered.token_ids]) is not None]
 
-    def _unsteered(self, prefix: Tokens, rows: Sequence[Row]) -> Prefilled:
+    def _unsteered(self, rows: Sequence[Row], trunks: Sequence[_Trunk], past: list[KeyValue] | None) -> Prefilled:
         """An unsteered row is its trunk: nothing is left to compute."""
-        trunks = [self._trunks[row.rendered.token_ids] for row in rows]
         key_values = [stack(trunk.key_values[block] for trunk in trunks) for block in range(len(trunks[0].key_values))]
-        spans = self._spans(prefix, rows, torch.cat([trunk.positions for trunk in trunks]), key_values)
+        spans = self._spans(past, torch.cat([trunk.positions for trunk in trunks]), key_values)
         return Prefilled(rows, torch.cat([trunk.logits for trunk in trunks]), spans, Witness())
 
-    def _steered(self, prefix: Tokens, rows: Sequence[Row], layer: int) -> Prefilled:
-        trunks = [self._trunks[row.rendered.token_ids] for row in rows]
+    def _steered(self, rows: Sequence[Row], trunks: Sequence[_Trunk], past: list[KeyValue] | None, layer: int) -> Prefilled:
         # A block that reads another's keys and values needs that block to run.
         whole = borrows(trunks[0].key_values)
         segment = Segment(
             [split(row)[1] for row in rows],
-            len(prefix),
-            self._past(prefix, [row.steering for row in rows]),
+            len(split(rows[0])[0]),
+            past,
             self._bank.rows(torch.tensor([row.steering for row in rows], device=self._device)),
             None if whole else ForwardStart(layer, torch.cat([trunk.hidden[layer] for trunk in trunks])),
             grain=self._grain,
@@ -159,20 +166,25 @@ class Prefiller:
         below = 0 if whole else layer + 1
         shared = [stack(trunk.key_values[block] for trunk in trunks) for block in range(below)]
         key_values = _complete([*shared, *result.key_values[below:]])
-        return Prefilled(rows, result.logits, self._spans(prefix, rows, result.positions, key_values), result.witness)
+        return Prefilled(rows, result.logits, self._spans(past, result.positions, key_values), result.witness)
 
-    def _spans(self, prefix: Tokens, rows: Sequence[Row], positions: Tensor, suffix: Sequence[KeyValue]) -> list[Span]:
-        past = self._past(prefix, [row.steering for row in rows])
+    def _spans(self, past: list[KeyValue] | None, positions: Tensor, suffix: Sequence[KeyValue]) -> list[Span]:
         if past is None:
             return [(positions, suffix)]
-        return [(torch.arange(len(prefix), device=self._device).expand(len(rows), -1), past), (positions, suffix)]
+        length = past[0][0].shape[2]
+        return [(torch.arange(length, device=self._device).expand(len(positions), -1), past), (positions, suffix)]
 
-    def _past(self, prefix: Tokens, steerings: Sequence[int]) -> list[KeyValue] | None:
-        """Prefix keys and values of each row's steering, per block ``[R, K, P, e]``."""
-        if not prefix:
+    def _past(self, prefixes: Mapping[int, _Prefix], steerings: Sequence[int]) -> list[KeyValue] | None:
+        """Prefix keys and values of each row's steering, per block ``[R, K, P, e]``; None where there is no prefix."""
+        if not prefixes:
             return None
-        kept = [self._prefixes[prefix, steering] for steering in steerings]
+        kept = [prefixes[steering] for steering in steerings]
         return [stack(one.key_values[block] for one in kept) for block in range(len(kept[0].key_values))]
+
+
+def _prefix_of(row: Row) -> tuple[Tokens, int]:
+    """What names a row's template prefix: its tokens and the steering that it runs under."""
+    return split(row)[0], row.steering
 
 
 def split(row: Row) -> tuple[Tokens, Tokens]:

@@ -7,6 +7,8 @@ of frequencies; rows that stay within it may share a batch, and any other runs a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +36,20 @@ class Rotary:
     def shares(self, tokens: int) -> bool:
         """Whether a row of ``tokens`` in all, prompt and answer, may share a batch."""
         return self.limit is None or tokens <= self.limit
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The frequencies of short rows, whatever positions a forward has in the ``with`` block: no slot changes another's, and
+        nothing is looked up on the host. Rows that do not :meth:`shares` must not run in it."""
+        self.restore()
+        before = [(module, module.rope_type) for module in self.modules]
+        try:
+            for module, named in before:
+                module.rope_type = dict.fromkeys(named, "default") if isinstance(named, dict) else "default"  # type: ignore[assignment]
+            yield
+        finally:
+            for module, named in before:
+                module.rope_type = named
 
     @torch.inference_mode()
     def restore(self) -> None:

@@ -15,7 +15,8 @@ CAPACITY_STEP = 32
 class Row:
     """One prompt of one job under steering number ``steering`` (0: unsteered), whose edits begin at ``first_layer``.
 
-    ``tokens`` grows during generation (stop token excluded); ``finish`` is set when the row has ended.
+    ``tokens`` grows during generation (stop token excluded); ``finish`` is set when the row has ended. ``slots``: of the batch
+    that it ran in.
     """
 
     job: int
@@ -30,6 +31,7 @@ class Row:
     off_axis: float | None = None
     residual_norm: float | None = None
     seconds: float = 0.0
+    slots: int = 1
 
     @property
     def needed(self) -> int:

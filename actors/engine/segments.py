@@ -19,6 +19,7 @@ from actors.engine.attention import masks_for
 from actors.engine.cache import KeyValue, SegmentCache, nothing, stack
 from actors.engine.grain import COARSE, Grain, rounded_up
 from actors.engine.lanes import Lanes
+from actors.engine.memory import prefill_rows
 from actors.errors import UnsupportedModelError
 from actors.families import Decoder
 from actors.steering import SteeringHooks, SteeringTable, Witness
@@ -53,9 +54,16 @@ class Segment:
         """Padded length ``T``."""
         return max(self.shortest, rounded_up(max(len(row) for row in self.tokens), self.grain.tokens))
 
-    def take(self, rows: slice | Tensor) -> Segment:
-        """Only ``rows``, padded as they are among all of them; their numbers ``[n]`` may repeat a row."""
-        numbers = range(len(self.tokens))[rows] if isinstance(rows, slice) else rows.tolist()
+    def take(self, rows: slice) -> Segment:
+        """Only ``rows``, padded as they are among all of them."""
+        return self._of(range(len(self.tokens))[rows], rows)
+
+    def filled(self, n: int, device: torch.device) -> Segment:
+        """``n`` rows: those that there are, and the first of them again and again."""
+        numbers = [*range(len(self.tokens)), *[0] * (n - len(self.tokens))]
+        return self._of(numbers, torch.tensor(numbers, device=device))
+
+    def _of(self, numbers: Sequence[int], rows: slice | Tensor) -> Segment:
         return replace(
             self,
             tokens=[self.tokens[number] for number in numbers],
@@ -106,10 +114,10 @@ class SegmentResult:
 
 @dataclass(frozen=True)
 class Forwards:
-    """How segments run. ``fixed_rows``: every forward has exactly this many rows (where a row's bits depend on how many there
-    are; None: as many as there are). ``lanes``: what runs parts of the rows side by side."""
+    """How segments run. ``fixed``: every forward of so many tokens has equally many rows (where a row's bits depend on how many
+    there are). ``lanes``: what runs parts of the rows side by side."""
 
-    fixed_rows: int | None = None
+    fixed: bool = False
     lanes: Lanes = Lanes()  # noqa: RUF009 - one lane, without a thread
 
 
@@ -123,15 +131,19 @@ class SegmentRunner:
         self._shape = shape or Forwards()
 
     @property
-    def fixed_rows(self) -> int | None:
-        """Rows of every forward, where their number must not change."""
-        return self._shape.fixed_rows
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self._device
+
+    def most_rows(self, tokens: int) -> int:
+        """Rows of a forward of ``tokens`` each, cached ones included."""
+        return prefill_rows(tokens, fixed=self._shape.fixed)
 
     def run(self, segment: Segment) -> SegmentResult:
-        """Run a segment of at most ``fixed_rows`` rows; results are those of its own rows."""
+        """Run a segment, of at most ``most_rows`` where these are fixed; results are those of its own rows."""
         rows = len(segment.tokens)
-        if self.fixed_rows is not None and rows < self.fixed_rows:
-            segment = segment.take(torch.tensor([*range(rows), *[0] * (self.fixed_rows - rows)]))
+        if self._shape.fixed and rows < (most := self.most_rows(segment.start + segment.length)):
+            segment = segment.filled(most, self._device)
         spans = self._shape.lanes.parts(len(segment.tokens), 1, of_each=segment.length)
         parts = [segment] if len(spans) == 1 else [segment.take(span) for span in spans]
         results: dict[int, SegmentResult] = {}

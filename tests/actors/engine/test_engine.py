@@ -237,6 +237,49 @@ def test_non_finite_logits_fail_their_cell_alone(tiny_worker: Loader) -> None:
             assert outcome.responses == expected[outcome.cell_id].responses, "a neighbour's NaN leaked"
 
 
+def test_a_slot_is_clean_for_the_row_after_one_that_is_not_finite(tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its keys beyond the new row's own are masked, but 0 times NaN is NaN."""
+    worker = tiny_worker("llama", slots=16)
+    assert worker._engine is not None
+    worker._engine._loaded = dataclasses.replace(worker._engine._loaded, batch_dependence="as on CUDA")
+    prompts = PROMPTS[:5]
+    job = GenerationJob("good", prompts, Decoding(6))
+    spoiled = GenerationJob("spoiled", prompts, Decoding(6))
+    expected = run(worker, [job])["good"].responses
+    step = SlotBatch.step
+
+    def breaks_once(self: SlotBatch, hooks: SteeringHooks) -> tuple[Tensor, Tensor]:
+        tokens, finite = step(self, hooks)
+        broken = torch.tensor([row is not None and row.job == 0 for row in self.rows])
+        for slot in broken.nonzero().flatten().tolist():
+            for kept in self._cache._store:
+                assert kept is not None
+                kept[0][slot], kept[1][slot] = torch.nan, torch.nan
+        return tokens, finite & ~broken
+
+    monkeypatch.setattr(SlotBatch, "step", breaks_once)
+    jobs = [dataclasses.replace(spoiled, prompts=PROMPTS[:5] * 3), job]  # the sixteen slots are refilled
+    outcomes = {getattr(one, "item_id", getattr(one, "cell_id", "")): one for one in worker.generate(jobs)}
+    assert isinstance(outcomes["spoiled"], Failure)
+    good = outcomes["good"]
+    assert isinstance(good, CellResult), good
+    assert good.responses == expected
+
+
+def test_no_slot_is_given_a_position_that_the_model_does_not_have(tiny_worker: Loader) -> None:
+    """Learned positions end where rows may: a slot whose row ended there, beside rows that go on, must not go further."""
+    worker = tiny_worker("gpt2", slots=16)
+    assert worker._engine is not None
+    worker._engine._loaded = dataclasses.replace(worker._engine._loaded, batch_dependence="as on CUDA")
+    text = "".join(chr(97 + place % 26) for place in range(700))
+    longest = next(n for n in range(700, 0, -1) if len(worker._held().renderer.render(Prompt("x", text[:n])).token_ids) <= 508)
+    ends, goes_on = Prompt("ends", text[:longest]), Prompt("goes on", text[: longest - 8])
+    jobs = [GenerationJob("short", (ends,), Decoding(4)), GenerationJob("long", (goes_on,), Decoding(12))]
+    together = run(worker, jobs)
+    for job in jobs:
+        assert run(worker, [job])[job.cell_id].responses == together[job.cell_id].responses
+
+
 def test_nothing_stays_on_the_model(tiny_worker: Loader) -> None:
     worker = tiny_worker("llama")
     loaded = worker._loaded

@@ -7,7 +7,8 @@ but fixed tensors would go wrong under it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 from actors.engine import engine as engine_module
 from actors.engine.engine import Engine
-from actors.engine.graphs import EAGER, GRAPH, Recorded, recorded, refusal, same_bits
+from actors.engine.graphs import EAGER, GRAPH, CudaStepGraph, Recorded, recorded, refusal, same_bits
 from actors.types import CellResult, Decoding, GenerationJob, Prompt, Steering
 from actors.worker import ModelWorker
 from tests.tiny import tiny_model
@@ -113,12 +114,116 @@ def test_replayed_decoding_gives_the_eager_tokens(
     assert engine.decoding == EAGER
 
 
+def test_a_recording_serves_the_next_calls_until_its_memory_is_needed(
+    tiny_worker: Loader, on_recorder: type[RecordedOperations], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = tiny_worker("llama", slots=16)
+    engine = fixed(worker)
+    first = tokens(worker)
+    recordings = len(on_recorder.made)
+    steering = jobs()[1].steering
+    assert steering is not None
+    others = [GenerationJob("other", PROMPTS, Decoding(12), dataclasses.replace(steering, multiplier=0.5))]
+    list(worker.generate([*jobs(), *others]))  # the same layers, other edits
+    assert tokens(worker) == first
+    assert len(on_recorder.made) == recordings, "one recording per slots, capacity and layers"
+    monkeypatch.setattr(engine, "_fitting", lambda *_: 16 if not len(engine._recorded) else 0)
+    list(worker.generate(others))
+    assert len(on_recorder.made) > recordings, "one layer is another layout"
+    assert len(engine._recorded) == 1, "what was kept has made room for the next"
+
+
+class FakeCuda:
+    """Streams and captures as ``torch.cuda`` has them, for one thread; a capture that cannot be ended raises, as CUDA does."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.current: object = self
+        self.captures = 0
+        self.sync: object = 0
+        for name, stand_in in {
+            "CUDAGraph": lambda: self,
+            "Stream": lambda: FakeStream(),
+            "current_stream": lambda: self.current,
+            "set_stream": lambda stream: setattr(self, "current", stream),
+            "stream": self._on,
+            "graph": self._capturing,
+            "get_sync_debug_mode": lambda: self.sync,
+            "set_sync_debug_mode": lambda mode: setattr(self, "sync", mode),
+        }.items():
+            monkeypatch.setattr(torch.cuda, name, stand_in)
+
+    def wait_stream(self, stream: object) -> None:
+        """At once."""
+
+    @contextmanager
+    def _on(self, stream: Any) -> Iterator[None]:
+        before, self.current = self.current, stream
+        yield
+        self.current = before
+
+    @contextmanager
+    def _capturing(self, _graph: object) -> Iterator[None]:
+        self.captures += 1
+        self.current = FakeStream()
+        yield
+        raise RuntimeError("operation failed due to a previous error during capture")
+
+
+class FakeStream:
+    """Another stream."""
+
+    def wait_stream(self, stream: object) -> None:
+        """At once."""
+
+
+def test_a_capture_that_cannot_be_ended_leaves_the_thread_on_its_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = FakeCuda(monkeypatch)
+    state = torch.zeros(2)
+    outcome = recorded(lambda: None, [state], lambda: [state], CudaStepGraph)
+    assert outcome.replay is None
+    assert "previous error during capture" in outcome.mode
+    assert (cuda.captures, cuda.current, cuda.sync) == (1, cuda, 0)
+
+
+def test_a_step_that_waits_for_the_device_is_refused_before_a_capture_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = FakeCuda(monkeypatch)
+    state = torch.zeros(2)
+
+    def waits() -> None:
+        if cuda.sync == "error":
+            raise RuntimeError("called a synchronizing CUDA operation")
+
+    outcome = recorded(waits, [state], lambda: [state], CudaStepGraph)
+    assert outcome.mode == "eager: a step cannot be recorded (called a synchronizing CUDA operation)"
+    assert (cuda.captures, cuda.current, cuda.sync) == (0, cuda, 0)
+
+
+@pytest.mark.parametrize(
+    ("experts", "capability", "refused"),
+    [
+        ("grouped_mm", (8, 0), "cards before Hopper"),
+        ("grouped_mm", (9, 0), None),
+        ("batched_mm", (8, 0), None),
+        ("eager", (9, 0), "on the host"),
+    ],
+)
+def test_experts_are_recorded_where_they_can_be(
+    experts: str, capability: tuple[int, int], refused: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
+    model = tiny_model("mixtral")
+    model.set_experts_implementation(experts)
+    found = refusal(model, torch.device("cuda"))
+    assert found is None if refused is None else refused in str(found)
+
+
 def test_a_replay_that_differs_falls_back(
     tiny_worker: Loader, on_recorder: type[RecordedOperations], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker = tiny_worker("llama", slots=16)
     engine = fixed(worker)
     expected = tokens(worker)
+    engine._recorded.clear()
     monkeypatch.setattr(RecordedOperations, "spoil", True)
     assert tokens(worker) == expected
     assert "differs" in engine.decoding
@@ -136,6 +241,7 @@ def test_a_capture_that_fails_falls_back_and_says_why(
         step()
         raise RuntimeError("operation not permitted when stream is capturing\nmore")
 
+    engine._recorded.clear()
     monkeypatch.setattr(RecordedOperations, "capture", broken)
     assert tokens(worker) == expected
     assert engine.decoding == "eager: a step cannot be recorded (operation not permitted when stream is capturing)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ QWEN_32B = Qwen2Config(
     num_key_value_heads=8,
 )
 A100_80GB = 80 * 2**30
+CUDA = torch.device("cuda")
 
 
 def weight_bytes(config: Qwen2Config, itemsize: int) -> int:
@@ -36,8 +38,68 @@ def weight_bytes(config: Qwen2Config, itemsize: int) -> int:
 def test_a_32b_model_leaves_room_for_256_slots_on_80_gigabytes(monkeypatch: pytest.MonkeyPatch) -> None:
     weights = weight_bytes(QWEN_32B, 2)
     assert weights == pytest.approx(65.5e9, rel=0.01)
-    monkeypatch.setattr(memory, "free_bytes", lambda _device: A100_80GB - weights - 2 * 2**30)  # 2 GiB: the CUDA context
-    assert memory.slots_that_fit(QWEN_32B, 160, torch.bfloat16, torch.device("cuda")) >= 256
+    Card(A100_80GB, elsewhere=2 * 2**30, allocated=weights, reserved=weights).stands_in(monkeypatch)  # the CUDA context
+    assert memory.slots_that_fit(QWEN_32B, 160, torch.bfloat16, CUDA) == 256
+
+
+@dataclass
+class Card:
+    """A stand-in for a CUDA device and PyTorch's allocator on it, in bytes. ``elsewhere``: taken by others and the context."""
+
+    total: int
+    elsewhere: int = 0
+    allocated: int = 0
+    reserved: int = 0
+    share: float = 1.0
+
+    def stands_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What the engine asks of ``torch.cuda`` is answered from here."""
+        unused = self.total - self.elsewhere - self.reserved
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (unused, self.total))
+        monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _device: self.reserved)
+        monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _device: self.allocated)
+        monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda _device: self.share)
+        monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda share: setattr(self, "share", share))
+
+
+def test_what_the_allocator_keeps_in_reserve_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same card after other work: the slots of a resume are those of the first run."""
+    weights = weight_bytes(QWEN_32B, 2)
+    found = set()
+    for cached in range(0, 16 * 2**30, 2**30):
+        Card(A100_80GB, 2 * 2**30, weights, weights + cached).stands_in(monkeypatch)
+        found.add(memory.slots_that_fit(QWEN_32B, 160, torch.bfloat16, CUDA))
+    assert found == {256}
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5])
+def test_a_fraction_of_a_card_takes_its_share_and_no_more(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = Card(A100_80GB, 2**30, 15 * 2**30, 17 * 2**30)
+    card.stands_in(monkeypatch)
+    whole = memory.free_bytes(CUDA)
+    assert whole == A100_80GB - 16 * 2**30
+    memory.take_share(share)
+    assert memory.free_bytes(CUDA) == int(share * A100_80GB) - 15 * 2**30
+    card.elsewhere = A100_80GB - card.reserved  # the others took more than theirs
+    card.stands_in(monkeypatch)
+    assert memory.free_bytes(CUDA) == card.reserved - card.allocated
+
+
+def test_slots_prefill_and_shared_prefixes_fit_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything that is planned with stays below what is free, whatever the card and the length."""
+    for free in (2**30, 4 * 2**30, 13 * 2**30, 60 * 2**30):
+        for capacity in (96, 160, 512, 2048):
+            Card(A100_80GB, A100_80GB - free).stands_in(monkeypatch)
+            slots = memory.slots_that_fit(QWEN_32B, capacity, torch.bfloat16, CUDA)
+            assert slots in (16, 32, 64, 128, 256, 512)
+            prefill = memory.prefill_bytes(QWEN_32B, capacity, 2)
+            taken = slots * memory.slot_bytes(QWEN_32B, capacity, 2) + prefill + memory.SHARED_PREFIX_SHARE * free
+            assert taken <= memory.CUDA_SHARE * free or slots == 16
+
+
+def test_the_ladder() -> None:
+    assert [memory.rung_up(rows) for rows in (1, 16, 17, 25, 33, 300, 1000)] == [16, 16, 32, 32, 64, 512, 1024]
+    assert [memory.rung_down(slots) for slots in (-400, 0, 31, 32, 224, 272, 320, 352)] == [16, 16, 16, 32, 128, 256, 256, 256]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other C libraries cannot be told to")
