@@ -139,8 +139,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
         ],
         "models": [
             {
-                "name": model.name,
-                "variant": model.variant,
+                **asdict(cost),
                 "source": model.spec.source,
                 "location": model.spec.location,
                 "quantization": model.spec.quantization,
@@ -153,14 +152,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
                 "accelerator": model.resources.accelerator,
                 "gpu_memory": model.resources.gpu_memory,
                 "cells": cells[model.variant],
-                "rows": cost.rows,
-                "prompt_tokens": cost.prompt_tokens,
-                "new_tokens": cost.new_tokens,
-                "loads": cost.loads,
                 "seconds": round(cost.seconds, 1),
-                "weight_bytes": cost.weight_bytes,
-                "cache_bytes": cost.cache_bytes,
-                "device": cost.device,
             }
             for model, cost in zip(plan.models, plan.estimate.models, strict=True)
         ],

@@ -6,7 +6,8 @@ The self-control is an ordinary cell of the grid, the diagonal of the matrix: no
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import fields
+from typing import Any
 
 from orchestrator.results.comparison_rows import DirectionRow, TransferRow
 from orchestrator.results.conditions import SAME_CONTROL, condition
@@ -64,79 +65,42 @@ def transfer_rows(planned: PlannedCells, rows: Sequence[CellRow], controls: Cont
         _row(
             row,
             controls.of(row),
-            _Names(sources.get(row.direction_id or "", row.source_model or ""), planned.named(row.variant)),
             succeeded,
+            source=sources.get(row.direction_id or "", row.source_model or ""),
+            target=planned.named(row.variant),
+            source_layer=row.direction_layer,
+            depth=row.relative_depth,
         )
         for row in rows
         if row.is_transfer and row.layer is not None
     ]
 
 
-@dataclass(frozen=True)
-class _Names:
-    source: str
-    target: str
+_EFFECT = ("te", "te_low", "te_high", "te_independent_low", "te_independent_high", "mcnemar_p")
+_CONTROL = "control_"
+_NAMES = tuple(one.name for one in fields(TransferRow))
+_OF_THE_CONTROL = tuple(name for name in _NAMES if name.startswith(_CONTROL) and name != "control_id")
+_OF_THE_CELL = tuple(name for name in _NAMES if hasattr(CellRow, name) or name in CellRow.__dataclass_fields__)
+"""Columns that a transfer has of its own cell, by their names there, and of its control."""
 
 
-@dataclass(frozen=True)
-class _Effect:
+def _row(row: CellRow, control: CellRow | None, succeeded: Succeeded, **told: str | float | None) -> TransferRow:
+    """``told``: what stands in neither of the two rows."""
+    control_id = None if control is None else control.cell_id
+    content: dict[str, Any] = {
+        **{name: getattr(row, name) for name in _OF_THE_CELL},
+        **{name: None if control is None else getattr(control, name.removeprefix(_CONTROL)) for name in _OF_THE_CONTROL},
+        **_effect(succeeded.get(row.cell_id), succeeded.get(control_id or "")),
+        **told,
+    }
+    return TransferRow(**content, control_id=control_id)
+
+
+def _effect(transferred: Sequence[bool] | None, control: Sequence[bool] | None) -> dict[str, float | None]:
     """TE with both intervals and McNemar's p; all None without labels in both arms."""
-
-    te: float | None = None
-    te_low: float | None = None
-    te_high: float | None = None
-    te_independent_low: float | None = None
-    te_independent_high: float | None = None
-    mcnemar_p: float | None = None
-
-
-def _effect(transferred: Sequence[bool] | None, control: Sequence[bool] | None) -> _Effect:
     if not transferred or not control:
-        return _Effect()
+        return dict.fromkeys(_EFFECT)
     joint = transfer_effectiveness(transferred, control, "joint")
     independent = transfer_effectiveness(transferred, control, "independent")
     ends = (joint.low, joint.high, independent.low, independent.high)
-    return _Effect(joint.value, *ends, mcnemar_p=mcnemar(transferred, control))
-
-
-def _row(row: CellRow, control: CellRow | None, names: _Names, succeeded: Succeeded) -> TransferRow:
-    found = _effect(succeeded.get(row.cell_id), None if control is None else succeeded.get(control.cell_id))
-    return TransferRow(
-        cell_id=row.cell_id,
-        control_id=None if control is None else control.cell_id,
-        source=names.source,
-        target=names.target,
-        behavior=row.behavior,
-        method=row.method or "",
-        method_options=row.method_options or "{}",
-        extractor=row.extractor or "",
-        scope=row.scope,
-        intervention=row.intervention or "",
-        multiplier=row.multiplier or 0.0,
-        max_new_tokens=row.max_new_tokens,
-        source_layer=row.direction_layer,
-        layer=row.layer or 0,
-        depth=row.relative_depth,
-        control_layer=None if control is None else control.layer,
-        layer_selected=row.layer_selected,
-        in_sample=row.in_sample,
-        n=row.n,
-        success_n=row.success_n,
-        success_rate=row.success_rate,
-        success_low=row.success_low,
-        success_high=row.success_high,
-        garbled_n=row.garbled_n,
-        no_answer_n=row.no_answer_n,
-        control_n=None if control is None else control.n,
-        control_success_n=None if control is None else control.success_n,
-        control_success_rate=None if control is None else control.success_rate,
-        control_success_low=None if control is None else control.success_low,
-        control_success_high=None if control is None else control.success_high,
-        cross_cosine=row.cross_cosine,
-        te=found.te,
-        te_low=found.te_low,
-        te_high=found.te_high,
-        te_independent_low=found.te_independent_low,
-        te_independent_high=found.te_independent_high,
-        mcnemar_p=found.mcnemar_p,
-    )
+    return dict(zip(_EFFECT, (joint.value, *ends, mcnemar(transferred, control)), strict=True))
