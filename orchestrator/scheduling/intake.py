@@ -17,7 +17,7 @@ from orchestrator.cells import Cell
 from orchestrator.news import Tell, WorkerSaid
 from orchestrator.pool import CellDone, Event, Failed, Pool, Remarked, Used, WorkerLost
 from orchestrator.redaction import redacted
-from orchestrator.scheduling.board import Board, State
+from orchestrator.scheduling.board import Board, State, WorkerSlot
 from orchestrator.scheduling.outcomes import Records
 
 PER_THREAD = 4
@@ -76,15 +76,16 @@ class Intake:
         while isinstance(event, Remarked | Used):
             self._note(event)
             event = self._pool.next_event(timeout)
-        if event is not None and event.worker in self._board.slots:
-            self._board.slots[event.worker].heard = time.time()
+        slot = None if event is None else self._board.slots.get(event.worker)
+        if slot is not None:
+            slot.heard = time.time()
         match event:
+            case CellDone():
+                return CellDone(event.worker, _signed(event.result, event.worker, slot))
             case Failed():
                 return replace(event, failure=_clean(event.failure, event.worker))
             case WorkerLost():
                 return replace(event, message=redacted(event.message))
-            case CellDone():
-                return replace(event, result=self._signed(event))
         return event
 
     def _note(self, event: Remarked | Used) -> None:
@@ -92,13 +93,6 @@ class Intake:
             self._tell(WorkerSaid(event.worker, replace(event.remark, text=redacted(event.remark.text))))
         elif event.worker in self._board.slots:
             self._board.slots[event.worker].use = event.use
-
-    def _signed(self, event: CellDone) -> CellResult:
-        """With who made it, and what the load of its model took."""
-        slot = self._board.slots.get(event.worker)
-        info = None if slot is None else slot.info
-        load = {} if info is None else {"load_seconds": f"{info.load_seconds:.2f}", "slots": str(info.slots)}
-        return replace(event.result, provenance={**load, **event.result.provenance, "worker": event.worker})
 
     # ---- while threads store -----------------------------------------------------------------------------------
 
@@ -157,3 +151,10 @@ class Intake:
 
 def _clean(failure: Failure, worker: str) -> Failure:
     return replace(failure, message=redacted(failure.message), traceback=redacted(failure.traceback), worker=worker)
+
+
+def _signed(result: CellResult, worker: str, slot: WorkerSlot | None) -> CellResult:
+    """With who made it, and what the load of its model took."""
+    info = None if slot is None else slot.info
+    load = {} if info is None else {"load_seconds": f"{info.load_seconds:.2f}", "slots": str(info.slots)}
+    return replace(result, provenance={**load, **result.provenance, "worker": worker})
