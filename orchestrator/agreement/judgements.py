@@ -35,21 +35,24 @@ class Judged:
 
 def judgements_of(folder: Folder, results: Results) -> dict[str, Judged]:
     """By the scorer's name: ``sweep``, then the raters."""
-    columns = ("cell_id", "prompt_id", "label", "outcome", "response")
+    columns = ("cell_id", "prompt_id", "label", "outcome", "response", "classifier")
     said: dict[ResponseKey, Judgement] = {}
-    texts: dict[ResponseKey, str] = {}
-    for cell_id, prompt_id, label, outcome, response in results.responses.select(columns).iter_rows():
-        texts[cell_id, prompt_id] = response
+    texts: dict[ResponseKey, tuple[str, str]] = {}
+    for cell_id, prompt_id, label, outcome, response, classifier in results.responses.select(columns).iter_rows():
         if label is not None:
             said[cell_id, prompt_id] = Judgement(label, outcome)
+            texts[cell_id, prompt_id] = response, classifier
     order = tuple(results.rates["label"].unique(maintain_order=True))
+    rates = results.rates.select("scorer", "label", "outcome").unique().iter_rows()
+    outcomes = {(scorer, label): outcome for scorer, label, outcome in rates}
     found = {SWEEP: Judged(SWEEP, said, order)}
     for rater, ratings in ratings_of(folder).items():
-        current = {
-            key: Judgement(one.label, one.outcome)
-            for key, one in ratings.items()
-            if one.label is not None and key in texts and digest_of(texts[key]) == one.response_sha256
-        }
+        current: dict[ResponseKey, Judgement] = {}
+        for key, one in ratings.items():
+            response, classifier = texts.get(key, ("", ""))
+            outcome = outcomes.get((classifier, one.label))
+            if one.label is not None and outcome is not None and digest_of(response) == one.response_sha256:
+                current[key] = Judgement(one.label, outcome)
         found[rater_scorer(rater)] = Judged(rater_scorer(rater), current, order)
     return found
 

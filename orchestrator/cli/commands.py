@@ -16,6 +16,7 @@ from orchestrator.cli.terminal import (
     AsJson,
     FailureFilters,
     FailureKind,
+    RaterName,
     ResultsFolder,
     ResultsOption,
     as_place,
@@ -180,14 +181,20 @@ def retry(
 def score(
     results: ResultsFolder,
     classifier: Annotated[str | None, typer.Option(help="Which classifier; default: the sweep's own.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", metavar="FILE", help="Take in ratings made elsewhere: JSONL, as --rater's.")
+    ] = None,
+    rater: RaterName = None,
     as_json: AsJson = False,
 ) -> None:
     """Label all stored responses anew, without a model, and rebuild the tables."""
+    from orchestrator.cli.people import take_in
     from orchestrator.cli.summaries import score_lines
     from orchestrator.rescoring import score_results
 
     spare()
     with input_errors_told():
+        take_in(results, labels, rater, as_json)
         found = score_results(results, classifier)
         show(found, score_lines(results, found), as_json)
         if found["damaged"] or found["lacking"]:

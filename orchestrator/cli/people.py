@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
-from orchestrator.cli.terminal import AsJson, ResultsFolder, console_for, input_errors_told, print_json, print_lines
+from orchestrator.cli.terminal import AsJson, RaterName, ResultsFolder, console_for, input_errors_told, print_json, print_lines
+from orchestrator.errors import InputError
 from orchestrator.outlets import spare
 
-Rater = Annotated[str | None, typer.Option("--rater", metavar="NAME", help="Who labels; default: your login name.")]
+if TYPE_CHECKING:
+    from orchestrator.storage import Place
 
 
 def label(
     results: ResultsFolder,
     n: Annotated[int, typer.Option("--n", min=1, help="How many responses.")] = 100,
-    rater: Rater = None,
+    rater: RaterName = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the draw and the order; raters with the same read the same.")] = 0,
     scorer: Annotated[
         str | None, typer.Option("--scorer", help="Draw evenly over this scorer's labels; default: the sweep's own.")
@@ -67,6 +70,21 @@ def agreement(
             return
         for part in render_agreement(found):
             console_for(False).print(part, soft_wrap=isinstance(part, Text))
+
+
+def take_in(results: Place, file: Path | None, rater: str | None, as_json: bool) -> None:
+    """The ratings of ``file``, if there is one, as those of ``rater`` (None: whose name the file has)."""
+    from orchestrator.labelling.given import take_ratings
+
+    if file is None:
+        if rater is not None:
+            raise InputError.because(
+                "a rater's ratings come from a file", "--rater", rater, "--labels FILE, or the command `label`"
+            )
+        return
+    name = rater or file.stem
+    new, known = take_ratings(results, file, name)
+    print_lines(console_for(as_json), [f"{new} ratings of {name} taken in, {known} were there already"])
 
 
 COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (

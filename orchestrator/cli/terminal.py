@@ -57,6 +57,9 @@ FailureFilters = Annotated[
         help="Only these failures: column=value,... with kind, item, worker or an axis of the cells. Repeated: all must hold.",
     ),
 ]
+RaterName = Annotated[
+    str | None, typer.Option("--rater", metavar="NAME", help="Who labels; default: your login name, or the file's with --labels.")
+]
 FailureKind = Annotated[str | None, typer.Option("--kind", help="Only failures of this kind, as `errors` lists them.")]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from orchestrator.errors import InputError
@@ -11,6 +11,7 @@ from orchestrator.labelling.sample import Draw, kept_sample
 from orchestrator.labelling.session import AskedResponse
 from orchestrator.results.folder import Folder
 from orchestrator.results.frames import Results
+from orchestrator.results.ratings import ResponseKey
 from orchestrator.results.rows import digest_of
 from orchestrator.scoring import LabelKind, LabelSet
 from orchestrator.scoring.thoughts import told_apart
@@ -21,14 +22,19 @@ _COLUMNS = ("cell_id", "prompt_id", "behavior", "prompt", "response", "finish_re
 def readings_of(folder: Folder, results: Results, draw: Draw) -> list[AskedResponse]:
     """What a rater reads, in order. Responses of the sample that are no longer there are left out. InputError when none is."""
     sample = kept_sample(folder, draw, _labelled(results, draw.scorer))
-    cells = sorted({cell_id for cell_id, _ in sample})
-    rows = results.responses.filter(results.responses["cell_id"].is_in(cells)).select(_COLUMNS).iter_rows(named=True)
-    found = {(row["cell_id"], row["prompt_id"]): row for row in rows}
-    labels = label_sets(results)
-    readings = [_reading(found[key], labels) for key in sample if key in found]
-    if not readings:
+    found = found_readings(results, set(sample))
+    if not found:
         raise InputError.because(f"{folder.place} holds no labelled response yet", "RESULTS", None, "a sweep with finished cells")
-    return readings
+    return [found[key] for key in sample if key in found]
+
+
+def found_readings(results: Results, keys: Collection[ResponseKey]) -> dict[ResponseKey, AskedResponse]:
+    """Those of the responses ``keys`` that have been labelled."""
+    cells = sorted({cell_id for cell_id, _ in keys})
+    rows = results.responses.filter(results.responses["cell_id"].is_in(cells)).select(_COLUMNS).iter_rows(named=True)
+    labels = label_sets(results)
+    wanted = (row for row in rows if (row["cell_id"], row["prompt_id"]) in keys and row["classifier"] in labels)
+    return {(row["cell_id"], row["prompt_id"]): _reading(row, labels[row["classifier"]]) for row in wanted}
 
 
 def label_sets(results: Results) -> Mapping[str, LabelSet]:
@@ -47,7 +53,7 @@ def _labelled(results: Results, scorer: str | None) -> list[tuple[tuple[str, str
     return [((cell_id, prompt_id), f"{behavior} {label}") for cell_id, prompt_id, behavior, label in labelled.iter_rows()]
 
 
-def _reading(row: Mapping[str, Any], labels: Mapping[str, LabelSet]) -> AskedResponse:
+def _reading(row: Mapping[str, Any], labels: LabelSet) -> AskedResponse:
     spoken = told_apart(row["response"])
     return AskedResponse(
         key=(row["cell_id"], row["prompt_id"]),
@@ -56,6 +62,6 @@ def _reading(row: Mapping[str, Any], labels: Mapping[str, LabelSet]) -> AskedRes
         answer=spoken.answer,
         thought=spoken.thought,
         cut=row["finish_reason"] == "length",
-        labels=labels[row["classifier"]],
+        labels=labels,
         response_sha256=digest_of(row["response"]),
     )

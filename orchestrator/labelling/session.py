@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from orchestrator.errors import InputError
 from orchestrator.results.folder import Folder
-from orchestrator.results.ratings import Rating, ResponseKey, add_rating, read_ratings
+from orchestrator.results.ratings import Rating, ResponseKey, add_ratings, read_ratings
 from orchestrator.scoring import LabelSet
 from orchestrator.untrusted import visible
 
@@ -29,6 +29,11 @@ class AskedResponse:
     labels: LabelSet
     response_sha256: str
 
+    def rated(self, label: str | None, comment: str | None = None) -> Rating:
+        """What somebody says of it now (None: nothing any more); ``UnknownLabelError``."""
+        name = None if label is None else self.labels.kind(label).name
+        return Rating(*self.key, name, self.response_sha256, datetime.now(UTC).isoformat(timespec="seconds"), comment)
+
     def shown(self) -> dict[str, object]:
         """For the page: text that drives nothing, and the names of the labels."""
         told = {"behavior": self.behavior, "prompt": self.prompt, "answer": self.answer, "thought": self.thought or ""}
@@ -43,7 +48,7 @@ class RaterSession:
         self.rater = rater
         self._folder, self._readings = folder, readings
         self._guard = threading.Lock()
-        asked = {one.key: one for one in readings}
+        self._asked = asked = {one.key: one for one in readings}
         said = read_ratings(folder, rater).values()
         self._said = {one.key: one for one in said if one.key in asked and _same(one, asked[one.key])}
         self._taken_back: ResponseKey | None = None
@@ -68,11 +73,10 @@ class RaterSession:
         ``StorageError`` when it could not be saved: then nothing was said."""
         with self._guard:
             reading = self._reading(item)
-            outcome = reading.labels.kind(label).outcome
             if len(comment) > COMMENT_CHARACTERS:
                 raise InputError.because("too long", "comment", allowed=f"{COMMENT_CHARACTERS} characters")
-            rating = Rating(*reading.key, label, outcome, reading.response_sha256, _now(), comment or None)
-            add_rating(self._folder, self.rater, rating)
+            rating = reading.rated(label, comment or None)
+            add_ratings(self._folder, self.rater, [rating])
             self._said.pop(rating.key, None)
             self._said[rating.key] = rating
             self._taken_back = None
@@ -82,10 +86,10 @@ class RaterSession:
         """Take the last label back, also one of an earlier session; its response comes next. Nothing where there is none."""
         with self._guard:
             if self._said:
-                last = next(reversed(self._said.values()))
-                add_rating(self._folder, self.rater, Rating(*last.key, None, "other", last.response_sha256, _now()))
-                del self._said[last.key]
-                self._taken_back = last.key
+                last = next(reversed(self._said))
+                add_ratings(self._folder, self.rater, [self._asked[last].rated(None)])
+                del self._said[last]
+                self._taken_back = last
             return self._state()
 
     def _reading(self, item: int) -> AskedResponse:
@@ -103,7 +107,3 @@ class RaterSession:
 def _same(rating: Rating, reading: AskedResponse) -> bool:
     """Whether it is about this text, and not about one that the cell said before it ran again."""
     return rating.response_sha256 == reading.response_sha256
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

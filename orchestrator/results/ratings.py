@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 from orchestrator.errors import InputError, Problem
 from orchestrator.json_text import parse_json
-from orchestrator.outcome import Outcome
 from orchestrator.results.folder import Folder
 
 ResponseKey = tuple[str, str]
@@ -25,14 +24,13 @@ _LOG = logging.getLogger(__name__)
 class Rating:
     """What a rater said of one response. ``label`` None: the rater took back what was said of it before.
 
-    ``outcome``: what the label counts as. ``response_sha256``: of which text (``rows.digest_of``), should the cell run again.
+    ``response_sha256``: of which text (``rows.digest_of``), should the cell run again.
     ``rated_at``: ISO 8601.
     """
 
     cell_id: str
     prompt_id: str
     label: str | None
-    outcome: Outcome
     response_sha256: str
     rated_at: str
     comment: str | None = None
@@ -79,10 +77,11 @@ def read_ratings(folder: Folder, rater: str) -> dict[ResponseKey, Rating]:
     return found
 
 
-def add_rating(folder: Folder, rater: str, rating: Rating) -> None:
-    """Put a rating behind the others; durable when this returns."""
-    line = json.dumps(asdict(rating), ensure_ascii=True, allow_nan=False)
-    folder.path("ratings", rater).append(line.encode() + b"\n")
+def add_ratings(folder: Folder, rater: str, ratings: Sequence[Rating]) -> None:
+    """Put ratings behind the others, all or none; durable when this returns."""
+    lines = "".join(json.dumps(asdict(rating), ensure_ascii=True, allow_nan=False) + "\n" for rating in ratings)
+    if lines:
+        folder.path("ratings", rater).append(lines.encode())
 
 
 def ratings_of(folder: Folder) -> Mapping[str, Mapping[ResponseKey, Rating]]:

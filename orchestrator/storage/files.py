@@ -66,8 +66,8 @@ class Files(Protocol):
         ...
 
     def append(self, name: str, line: bytes) -> None:
-        """Put ``line``, which ends in a line feed, behind what is in a file, made if need be; durable when this returns. After
-        a refusal the file is as it was. One writer at a time."""
+        """Put ``line`` (or several), which ends in a line feed, behind what is in a file, made if need be; durable when this
+        returns. After a refusal the file is as it was. One writer at a time."""
         ...
 
     def write_stream(self, name: str, write: WriteTo) -> bool:

@@ -60,7 +60,7 @@ def test_a_person_labels_all_of_a_sample(place: Path) -> None:
             assert status == 200
         assert state == {"rater": "all", "done": 12, "total": 12, "item": None}
     kept = list(read_ratings(Folder(place), "all").values())
-    assert [one.outcome for one in kept] == ["success", "garbled", "other", "no_answer"] * 3
+    assert [one.label for one in kept] == ["coherent_refusal", "garbled", "normal", "no_answer"] * 3
     assert {one.comment for one in kept} == {"hm"}
 
 

@@ -1,0 +1,103 @@
+"""Ratings from a file become a rater's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from orchestrator.cli import app
+from orchestrator.errors import InputError
+from orchestrator.labelling.given import take_ratings
+from orchestrator.results.folder import Folder
+from orchestrator.results.frames import load_results
+from orchestrator.results.ratings import read_ratings
+from tests.orchestrator.labelling.made_up import to_label
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return to_label(tmp_path_factory.mktemp("results") / "out")
+
+
+def write(file: Path, *lines: object) -> Path:
+    file.write_text("".join((one if isinstance(one, str) else json.dumps(one)) + "\n" for one in lines))
+    return file
+
+
+def keys(place: Path) -> list[dict[str, str]]:
+    return load_results(place).responses.select("cell_id", "prompt_id").to_dicts()
+
+
+def test_a_file_of_ratings_is_taken_once_and_the_last_of_a_response_counts(place: Path, tmp_path: Path) -> None:
+    first, second, third = keys(place)[:3]
+    lines = [{**first, "label": "normal"}, "", {**second, "label": "garbled", "comment": "loops"}]
+    file = write(tmp_path / "mine.jsonl", *lines)
+    assert take_ratings(place, file, "anna") == (2, 0)
+    assert take_ratings(place, file, "anna") == (0, 2)
+    assert take_ratings(place, write(file, *lines, {**first, "label": "no_answer"}, {**third, "label": "normal"}), "anna") == (
+        2,
+        2,
+    )
+    said = {one.prompt_id: (one.label, one.comment) for one in read_ratings(Folder(place), "anna").values()}
+    assert said == {
+        first["prompt_id"]: ("no_answer", None),
+        second["prompt_id"]: ("garbled", "loops"),
+        third["prompt_id"]: ("normal", None),
+    }
+
+
+def test_every_wrong_line_is_told_and_none_is_taken(place: Path, tmp_path: Path) -> None:
+    good = keys(place)[0]
+    lines = [
+        {**good, "label": "normal"},
+        {**good, "label": "norml"},
+        {**good, "lable": "normal"},
+        {**good, "label": 3},
+        {**good, "cell_id": good["cell_id"][:-1], "label": "normal"},
+        {**good, "prompt_id": "nowhere", "label": "normal"},
+        "{",
+        "[1]",
+    ]
+    with pytest.raises(InputError) as told:
+        take_ratings(place, write(tmp_path / "bad.jsonl", *lines), "bob")
+    text = str(told.value)
+    for line, words in (
+        (2, "did you mean 'normal'"),
+        (3, "did you mean 'label'"),
+        (4, "label"),
+        (5, f"did you mean '{good['cell_id']}'"),
+        (6, "the cell has no such prompt"),
+        (7, "not valid JSON"),
+        (8, "dictionary"),
+    ):
+        assert any(one.startswith(f"bad.jsonl:{line}:") and words in one for one in text.splitlines()), (line, text)
+    assert read_ratings(Folder(place), "bob") == {}
+
+
+def test_a_file_that_is_wrong_throughout_is_told_shortly(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="80 more lines are wrong"):
+        take_ratings(place, write(tmp_path / "bad.jsonl", *["x"] * 100), "bob")
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_what_is_no_text_file_is_bad_input(place: Path, tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "given"
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    with pytest.raises(InputError, match="--labels"):
+        take_ratings(place, file, "bob")
+
+
+def test_score_takes_a_file_in_as_a_rater(place: Path, tmp_path: Path) -> None:
+    file = write(tmp_path / "carl.jsonl", {**keys(place)[0], "label": "garbled"})
+    told = CliRunner().invoke(app, ["score", str(place), "--labels", str(file)])
+    assert told.exit_code == 0, told.output
+    assert "1 ratings of carl taken in, 0 were there already" in told.output
+    assert [one.label for one in read_ratings(Folder(place), "carl").values()] == ["garbled"]
+    assert CliRunner().invoke(app, ["score", str(place), "--labels", str(file), "--rater", "Carl"]).exit_code == 2
+    assert CliRunner().invoke(app, ["score", str(place), "--rater", "carl"]).exit_code == 2
