@@ -175,7 +175,9 @@ def _nature(error: Exception) -> tuple[str, bool]:
 def _raw_results(worker: Worker, task: Task) -> Iterator[Result]:
     match task:
         case Load():
-            info = worker.load(task.spec, replace(task.engine, devices=math.ceil(task.resources.gpus)))
+            asked = task.resources
+            engine = replace(task.engine, devices=math.ceil(asked.gpus), gpu_memory=asked.gpu_memory)
+            info = worker.load(task.spec, engine)
             yield replace(info, provenance={**here(), **info.provenance})
         case Extract():
             yield Extraction(task.job.job_id, worker.extract(task.job))

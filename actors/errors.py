@@ -25,6 +25,12 @@ class NotHereError(ModelLoadError):
     kind = "model_load_here"
 
 
+class UnfitDeviceError(NotHereError):
+    """The worker has not the GPU that the model asks for: none that can be used, too few, or one with too little memory."""
+
+    kind = "unfit_device"
+
+
 class UnsupportedModelError(ModelLoadError):
     """The architecture has no block list that we recognise, or lacks a chat template."""
 

@@ -33,6 +33,11 @@ def why_no_gpu() -> str:
     return ""
 
 
+def is_of(total_bytes: int, gpu_memory: float) -> bool:
+    """Whether a GPU with so much memory is sold as one of ``gpu_memory`` GB: up to a twentieth is the card's own."""
+    return total_bytes >= 0.95 * gpu_memory * 1e9
+
+
 def torch_build() -> dict[str, str]:
     """What torch's own file says of its build: ``__version__``, and ``cuda`` or ``hip`` (ROCm) with its version."""
     found = importlib.util.find_spec("torch")

@@ -20,11 +20,11 @@ from transformers.utils import logging as transformers_logging
 
 from actors.checkpoints import Checkpoint, open_checkpoint
 from actors.embedded import embedded_folder, package_content
-from actors.errors import ModelLoadError, NotHereError
+from actors.errors import ModelLoadError, NotHereError, UnfitDeviceError
 from actors.families import Decoder, decoder_of
 from actors.faults import says_nothing_of_the_work
 from actors.fingerprints import spec_fingerprint
-from actors.gpus import why_no_gpu
+from actors.gpus import is_of, why_no_gpu
 from actors.hub_cache import commit_of, origin_of
 from actors.merging import Base, Merged, base_in, merged
 from actors.model_files import check_adapter_folder, check_model_folder, read_object
@@ -73,10 +73,10 @@ class LoadedModel:
         return frozenset(int(token) for token in [*ids, self.tokenizer.eos_token_id] if token is not None)
 
 
-def load_model(spec: ModelSpec, devices: int = 0) -> LoadedModel:
-    """Load a model variant onto the best device there is, or spread over the first ``devices`` GPUs where it asks for any; raises
-    ``ModelLoadError`` (or a subclass) saying what is wrong."""
-    _require_gpus(devices)
+def load_model(spec: ModelSpec, devices: int = 0, gpu_memory: float = 0.0) -> LoadedModel:
+    """Load a model variant onto the best device there is, or spread over the first ``devices`` GPUs where it asks for any, each
+    of at least ``gpu_memory`` GB; raises ``ModelLoadError`` (or a subclass) saying what is wrong."""
+    _require_gpus(devices, gpu_memory)
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)
     transformers_logging.disable_progress_bar()  # bars of reading and writing weights would run through the sweep's own lines
@@ -187,13 +187,17 @@ def _origin(spec: ModelSpec) -> Path:
     return origin_of(spec) if spec.source == "hub" else Path(spec.location)
 
 
-def _require_gpus(devices: int) -> None:
-    """``NotHereError`` where a model that asks for GPUs would run without: on a CPU, or on fewer of them."""
+def _require_gpus(devices: int, gpu_memory: float) -> None:
+    """``UnfitDeviceError`` where a model that asks for GPUs would run on a CPU, on fewer of them, or on smaller ones."""
     if devices and not torch.cuda.is_available():
         why = why_no_gpu() or "torch finds no GPU, although its build and the driver's version agree: see what nvidia-smi says"
-        raise NotHereError(f"the model asks for a GPU (gpus), and this worker can use none: {why}")
+        raise UnfitDeviceError(f"the model asks for a GPU (gpus), and this worker can use none: {why}")
     if devices > 1 and (seen := torch.cuda.device_count()) < devices:
-        raise NotHereError(f"the model asks for {devices} GPUs, this worker sees {seen}")
+        raise UnfitDeviceError(f"the model asks for {devices} GPUs, this worker sees {seen}")
+    for held in map(torch.cuda.get_device_properties, range(devices)) if gpu_memory else ():
+        if not is_of(held.total_memory, gpu_memory):
+            told = f"this worker's {held.name} has {held.total_memory / 1e9:.0f} GB"
+            raise UnfitDeviceError(f"the model asks for GPUs of {gpu_memory:g} GB (gpu_memory), {told}")
 
 
 def devices_of(model: Any) -> tuple[str, ...]:

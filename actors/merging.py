@@ -12,6 +12,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from importlib.metadata import version
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from torch import nn
 from actors.checkpoints import open_checkpoint
 from actors.digests import content_digest
 from actors.embedded import build_once, cache_root
-from actors.errors import ModelLoadError
+from actors.errors import ModelLoadError, NotHereError
 from actors.model_files import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -85,9 +86,21 @@ def merged(base: Base, adapter: Path) -> Merged:
     for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
         key.update(hashlib.sha256((adapter / name).read_bytes()).digest())
     place = cache_root() / f"merged-{key.hexdigest()[:32]}"
+    if not place.is_dir():
+        _require_room(base.folder, place.parent)
     folder = build_once(place, lambda target: _merge(base, adapter, target), (base.folder, adapter))
     record = json.loads((folder / RECORD).read_text())
     return Merged(folder, float(record["difference"]), float(record["effect"]))
+
+
+def _require_room(folder: Path, cache: Path) -> None:
+    """``NotHereError`` where the disk of ``cache`` has no room for the model in ``folder``, merged: 4 bytes a weight."""
+    weights = sum(prod(entry.shape) for path in weight_files(folder) for entry in safetensors_header(path).values())
+    there = next(one for one in (cache, *cache.parents) if one.exists())
+    free = shutil.disk_usage(there).free
+    if free < 4 * weights:
+        needed = f"needs {4 * weights / 1e9:.1f} GB in {cache} (float32), where {free / 1e9:.1f} GB are free"
+        raise NotHereError(f"merging the adapter {needed}; set XDG_CACHE_HOME to a folder with more room")
 
 
 def _merge(base: Base, adapter: Path, target: Path) -> None:

@@ -50,11 +50,13 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class Resources:
-    """What a worker needs to hold one model: whole or fractional GPUs, and the accelerator type Ray should match."""
+    """What a worker needs to hold one model: whole or fractional GPUs, the accelerator type Ray should match, and the memory that
+    each GPU must have at least, in GB (10^9 bytes; 0: any)."""
 
     gpus: float = 0.0
     cpus: float = 1.0
     accelerator: str | None = None
+    gpu_memory: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,13 @@ class EngineOptions:
     """How the engine runs. ``slots`` = rows in flight (None: chosen by the worker); part of the provenance, not identity.
 
     ``devices``: GPUs that the model must have, and is spread over; 0: it asks for none, and takes the best device that there is.
+    ``gpu_memory``: GB that each of them must have.
     """
 
     slots: int | None = None
     threads: int | None = None
     devices: int = 0
+    gpu_memory: float = 0.0
 
 
 @dataclass(frozen=True)

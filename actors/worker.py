@@ -71,7 +71,7 @@ class ModelWorker:
             torch.set_num_threads(engine.threads)
         full_precision()
         try:
-            loaded = load_model(spec, engine.devices)
+            loaded = load_model(spec, engine.devices, engine.gpu_memory)
         except (IndexError, NotImplementedError, AssertionError) as error:
             raise UnsupportedModelError(f"cannot load {spec.location!r}: {type(error).__name__}: {error}") from error
         info = self.hold(loaded, engine)

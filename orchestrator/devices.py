@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from actors.gpus import is_of
+from actors.types import Resources
+
 GIB = 1024**3
 
 
@@ -29,17 +32,17 @@ CPU = DeviceClass("2-core CPU", None, flops=60e9, bandwidth=10e9, load_bandwidth
 
 
 def _gpu(name: str, gib: float, peak_tflops: float, peak_gb: float) -> DeviceClass:
-    """40 % of the peak 16-bit dense rate and 60 % of the peak bandwidth: usual for transformers without fused kernels. A block
-    takes a millisecond to launch from Python when nothing is captured in a graph (a 7B model: 30 ms a step). These are taken
-    from data sheets and experience, not measured by this project: ``refit`` replaces them by what a finished run shows."""
+    """55 % of the peak 16-bit dense rate (a 32B model takes about 98 ms for 256 rows on an A100), 60 % of the peak bandwidth, a
+    tenth of a millisecond to launch a block from a graph, 20 s to begin a load, check the model and record its graphs. These are
+    taken from data sheets and experience, not measured by this project: ``refit`` replaces them by what a finished run shows."""
     return DeviceClass(
         name,
         int(gib * GIB),
-        0.4 * peak_tflops * 1e12,
+        0.55 * peak_tflops * 1e12,
         0.6 * peak_gb * 1e9,
         load_bandwidth=1.0e9,
-        load_seconds=15.0,
-        block_seconds=1e-3,
+        load_seconds=20.0,
+        block_seconds=1e-4,
     )
 
 
@@ -61,6 +64,16 @@ ACCELERATORS = {
 """Ray's name of an accelerator type -> its class, by NVIDIA's data sheets; memory is what a process may use of it."""
 
 
-def device_of(gpus: float, accelerator: str | None) -> DeviceClass:
-    """The class that a model's resources ask for: the CPU without a GPU, ``DEFAULT_GPU`` when the type is left open."""
-    return CPU if gpus == 0 else ACCELERATORS[accelerator or DEFAULT_GPU]
+CPU_NAME = "cpu"
+"""How the CPU class is called beside Ray's names of accelerator types."""
+
+
+def kind_of(resources: Resources) -> str:
+    """The name of the class that a model's resources ask for: ``cpu`` without a GPU; where the type is left open ``DEFAULT_GPU``,
+    or the smallest with the memory that is asked for."""
+    if resources.gpus == 0 or resources.accelerator:
+        return resources.accelerator or CPU_NAME
+    enough = [name for name, one in ACCELERATORS.items() if is_of(one.memory_bytes or 0, resources.gpu_memory)]
+    if DEFAULT_GPU in enough or not enough:
+        return DEFAULT_GPU
+    return min(enough, key=lambda name: ACCELERATORS[name].memory_bytes or 0)

@@ -6,6 +6,7 @@ says how many cells may follow.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -105,7 +106,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[str, Tally] | None = None, costs: C
         classifier=sweep.classifier,
         warnings=tuple(dict.fromkeys(warnings)),
         incomparable=found.incomparable,
-        estimate=_estimate(sweep, models, (*cells, *found.provisional), costs),
+        estimate=_estimate(sweep, models, (*cells, *found.provisional), _rounds(sweep, found), costs),
         choices=found.choices,
         deferred=found.deferred,
         in_sample=found.in_sample,
@@ -128,8 +129,19 @@ def _require_steered(sweep: Sweep, found: GridsPlan) -> None:
     raise InputError(*problems)
 
 
-def _estimate(sweep: Sweep, models: Sequence[PlannedModel], cells: Sequence[Cell], costs: Costs) -> Estimate:
-    return estimate_plan(_costs(models, cells), cells, _directions(models, cells), sweep.engine, costs)
+def _rounds(sweep: Sweep, found: GridsPlan) -> Mapping[str, int]:
+    """How often each model, by its name, is come back to for grids that wait for what earlier ones find, which wait in turn."""
+    depth: dict[str, int] = {}
+    for grid in sweep.grids:
+        depth[grid.name] = 0 if grid.choose is None else 1 + depth[grid.choose.origin]
+    waiting = {(one.model.rpartition(" -> ")[2], depth[one.grid]) for one in found.deferred if one.waiting}
+    return Counter(name for name, _ in waiting)
+
+
+def _estimate(
+    sweep: Sweep, models: Sequence[PlannedModel], cells: Sequence[Cell], rounds: Mapping[str, int], costs: Costs
+) -> Estimate:
+    return estimate_plan(_costs(models, cells, rounds), cells, _directions(models, cells), sweep.engine, costs)
 
 
 def _unused(sweep: Sweep) -> list[str]:
@@ -164,7 +176,8 @@ def _memory_problems(sweep: Sweep, variants: Sequence[ModelVariant]) -> list[Pro
     for model in variants:
         needed, limit = weight_bytes(model.shape, model.spec), memory_limit(model.resources)
         if limit is not None and needed > limit:
-            kind = model.resources.accelerator or "GPU of any known type"
+            open_kind = f"GPU of {model.resources.gpu_memory:g} GB" if model.resources.gpu_memory else "GPU of any known type"
+            kind = model.resources.accelerator or open_kind
             message = (
                 f"model {model.name} cannot fit: its weights take {needed / 2**30:.1f} GiB, {model.resources.gpus:g} x {kind} "
             )
@@ -211,12 +224,24 @@ def _remarks(variants: Sequence[ModelVariant]) -> list[str]:
     return [f"model {model.key}: {remark}" for model in variants for remark in model.remarks]
 
 
-def _costs(models: Sequence[PlannedModel], cells: Sequence[Cell]) -> list[VariantCost]:
-    """Each variant loads once; once more on one worker when it waits for a direction of a model that comes after it."""
+def _costs(models: Sequence[PlannedModel], cells: Sequence[Cell], rounds: Mapping[str, int]) -> list[VariantCost]:
+    """Each variant loads once; once more on one worker when it waits for a direction of a model that comes after it, and for each
+    of its ``rounds`` where other models run between them."""
     order = {model.variant: number for number, model in enumerate(models)}
     late = {
         variant_id(cell.target)
         for cell in cells
         if cell.steering is not None and order[variant_id(cell.steering.direction.model)] > order[variant_id(cell.target)]
     }
-    return [VariantCost(one.name, one.spec, one.shape, one.resources, 1 + (one.variant in late)) for one in models]
+    files = [(one.spec.location, one.spec.revision) for one in models]
+    return [
+        VariantCost(
+            one.name,
+            one.spec,
+            one.shape,
+            one.resources,
+            loads=1 + (one.variant in late) + (rounds.get(one.name, 0) if len(models) > 1 else 0),
+            downloads=one.spec.source == "hub" and files[number] not in files[:number],
+        )
+        for number, one in enumerate(models)
+    ]

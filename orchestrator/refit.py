@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.cells import variant_id
-from orchestrator.devices import DEFAULT_GPU, DeviceClass
+from orchestrator.devices import CPU_NAME, DeviceClass, kind_of
 from orchestrator.errors import InputError
 from orchestrator.plan import Plan, PlannedModel
 from orchestrator.plan_with_results import plan_with_results
-from orchestrator.planning.costs import CPU_NAME, DEFAULT_COSTS
+from orchestrator.planning.costs import DEFAULT_COSTS
 from orchestrator.planning.estimate import weight_bytes
 from orchestrator.results.store import Store
 from orchestrator.retrying import sweep_of
@@ -53,7 +53,7 @@ class VariantSample:
     @property
     def device(self) -> str:
         """The device class of the variant in a costs file."""
-        return CPU_NAME if self.model.resources.gpus == 0 else self.model.resources.accelerator or DEFAULT_GPU
+        return kind_of(self.model.resources)
 
     @property
     def weights(self) -> int:

@@ -100,8 +100,8 @@ def plan_json(plan: Plan) -> dict[str, object]:
     ``loads``, ``seconds``.
     ``clusters``: ``device``, ``gpus``, ``seconds`` (wall time), ``gpu_hours``, ``loads``; empty when no model needs a GPU.
     ``models``, per variant: ``name``, ``variant``, ``source``, ``location``, ``quantization``, ``dtype``, ``layers``, ``width``,
-    ``parameters``, ``gpus``, ``cpus``, ``accelerator``, ``cells``, ``rows``, ``prompt_tokens``, ``new_tokens``, ``loads``,
-    ``seconds``, ``weight_bytes``, ``cache_bytes``, ``device``.
+    ``parameters``, ``gpus``, ``cpus``, ``accelerator``, ``gpu_memory``, ``cells``, ``rows``, ``prompt_tokens``, ``new_tokens``,
+    ``loads``, ``seconds``, ``weight_bytes``, ``cache_bytes``, ``device``.
     ``cells``, in the order to run: ``id``, ``model``, ``variant``, ``behavior``, ``rows``, ``steering`` (null: unsteered) with
     ``direction``, ``source_model``, ``method``, ``source_layer``, ``layers``, ``depth``, ``scope``, ``multiplier``,
     ``intervention``.
@@ -151,6 +151,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
                 "gpus": model.resources.gpus,
                 "cpus": model.resources.cpus,
                 "accelerator": model.resources.accelerator,
+                "gpu_memory": model.resources.gpu_memory,
                 "cells": cells[model.variant],
                 "rows": cost.rows,
                 "prompt_tokens": cost.prompt_tokens,

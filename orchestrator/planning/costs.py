@@ -10,15 +10,12 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, ValidationError
 
-from actors.types import Quantization
-from orchestrator.devices import ACCELERATORS, CPU, DEFAULT_GPU, DeviceClass
+from actors.types import Quantization, Resources
+from orchestrator.devices import ACCELERATORS, CPU, CPU_NAME, DeviceClass, kind_of
 from orchestrator.errors import InputError
 from orchestrator.strict import Entry
 from orchestrator.sweep_file.problems import problem_at, problems_of
 from orchestrator.sweep_file.yaml_text import read_yaml
-
-CPU_NAME = "cpu"
-"""How a costs file calls the CPU class; GPUs go by Ray's names (``devices.ACCELERATORS``)."""
 
 SLOWDOWN: Mapping[str, float] = {"none": 1.0, "int8": 3.0, "nf4": 2.0, "nf4-double": 2.0, "fp4": 2.0, "fp4-double": 2.0}
 """Arithmetic of a quantized model against the same model unquantized (measured: 2 to 4 on a CPU)."""
@@ -32,22 +29,23 @@ class Costs:
     marks and, in many families, a default system prompt). ``cpu_slots`` and ``gpu_slots``: rows in flight where the sweep
     leaves them to the worker. ``slowdown``: arithmetic of a quantized model against none. ``template_positions``: template
     tokens after the user's text, each a candidate of COSMIC. ``trial_share``: the part of a forward pass that one trial of a
-    candidate costs (trials share what lies before the candidate; measured with the embedded model). ``devices``: what was
-    overridden, by name.
+    candidate costs (trials share what lies before the candidate; measured with the embedded model). ``download_bandwidth``: of
+    the hub, bytes/s. ``devices``: what was overridden, by name.
     """
 
     characters_per_token: float = 4.0
     template_tokens: int = 30
     cpu_slots: int = 32
-    gpu_slots: int = 128
+    gpu_slots: int = 256
     template_positions: int = 5
+    download_bandwidth: float = 0.5e9
     trial_share: float = 0.25
     slowdown: Mapping[str, float] = field(default_factory=lambda: dict(SLOWDOWN))
     devices: Mapping[str, DeviceClass] = field(default_factory=dict)
 
-    def device(self, gpus: float, accelerator: str | None) -> DeviceClass:
-        """As ``devices.device_of``, with what was overridden."""
-        return self.named(CPU_NAME if gpus == 0 else accelerator or DEFAULT_GPU)
+    def device(self, resources: Resources) -> DeviceClass:
+        """The class that ``resources`` ask for (``devices.kind_of``), with what was overridden."""
+        return self.named(kind_of(resources))
 
     def named(self, name: str) -> DeviceClass:
         """A device class by name: ``cpu``, or one of Ray's accelerator types."""
@@ -76,6 +74,7 @@ class CostsEntry(Entry):
     cpu_slots: Annotated[int, Field(ge=1)] | None = None
     gpu_slots: Annotated[int, Field(ge=1)] | None = None
     template_positions: Annotated[int, Field(ge=1)] | None = None
+    download_bandwidth: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     trial_share: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     slowdown: dict[Quantization, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default_factory=dict)
     devices: dict[str, DeviceEntry] = Field(default_factory=dict)

@@ -29,13 +29,15 @@ LINEAR_BYTES = {
 
 @dataclass(frozen=True)
 class VariantCost:
-    """What the cost of one variant follows from: the model and its share of the plan."""
+    """What the cost of one variant follows from: the model and its share of the plan. ``downloads``: its files come from the hub,
+    and for no variant before it."""
 
     name: str
     spec: ModelSpec
     shape: ModelShape
     resources: Resources
     loads: int
+    downloads: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class ModelEstimate:
     seconds: float
     weight_bytes: int
     cache_bytes: int
+    download_seconds: float = 0.0
 
     @property
     def peak_bytes(self) -> int:
@@ -135,9 +138,12 @@ def cache_bytes(shape: ModelShape, spec: ModelSpec, tokens: int) -> int:
 
 
 def memory_limit(resources: Resources) -> int | None:
-    """Bytes of GPU memory that a worker is given; of the largest known GPU when the type is open; None on a CPU."""
+    """Bytes of GPU memory that a worker is given: what it asks for, else of the largest known GPU when the type is open; None on
+    a CPU."""
     if resources.gpus == 0:
         return None
+    if resources.gpu_memory and resources.accelerator is None:
+        return round(resources.gpus * resources.gpu_memory * 1e9)
     kinds = [ACCELERATORS[resources.accelerator]] if resources.accelerator else list(ACCELERATORS.values())
     return round(resources.gpus * max(kind.memory_bytes or 0 for kind in kinds))
 
@@ -164,9 +170,9 @@ def estimate_plan(
     models = [_estimate(*each, costs) for each in zip(variants, ids, works, strict=True)]
     cluster = costs.named(DEFAULT_GPU)
     loads = [
-        VariantTime(run_seconds(variant, cluster, work, costs), load_seconds(weight_bytes(variant.shape, variant.spec), cluster))
-        for variant, work in zip(variants, works, strict=True)
-        if variant.resources.gpus
+        VariantTime(run_seconds(one, cluster, work, costs) + download_seconds(one, costs) + (one.loads - 1) * load, load)
+        for one, work in zip(variants, works, strict=True)
+        if one.resources.gpus and (load := load_seconds(weight_bytes(one.shape, one.spec), cluster))
     ]
     return Estimate(tuple(models), tuple(makespan(loads, count) for count in CLUSTERS) if loads else ())
 
@@ -212,8 +218,8 @@ def _trial_rows(spec: DirectionSpec, shape: ModelShape, costs: Costs) -> float:
 
 
 def _estimate(variant: VariantCost, identity: str, work: VariantWork, costs: Costs) -> ModelEstimate:
-    device = costs.device(variant.resources.gpus, variant.resources.accelerator)
-    weights = weight_bytes(variant.shape, variant.spec)
+    device = costs.device(variant.resources)
+    weights, downloading = weight_bytes(variant.shape, variant.spec), download_seconds(variant, costs)
     return ModelEstimate(
         name=variant.name,
         variant=identity,
@@ -222,10 +228,16 @@ def _estimate(variant: VariantCost, identity: str, work: VariantWork, costs: Cos
         prompt_tokens=work.prompt + work.read,
         new_tokens=work.new,
         loads=variant.loads,
-        seconds=variant.loads * load_seconds(weights, device) + run_seconds(variant, device, work, costs),
+        seconds=downloading + variant.loads * load_seconds(weights, device) + run_seconds(variant, device, work, costs),
         weight_bytes=weights,
         cache_bytes=cache_bytes(variant.shape, variant.spec, work.slots * work.longest),
+        download_seconds=downloading,
     )
+
+
+def download_seconds(variant: VariantCost, costs: Costs) -> float:
+    """``2 bytes * parameters / download_bandwidth``, as if no machine had the files yet; 0 for what is not from the hub."""
+    return 2 * variant.shape.parameters / costs.download_bandwidth if variant.downloads else 0.0
 
 
 def load_seconds(weights: int, device: DeviceClass) -> float:

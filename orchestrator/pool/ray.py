@@ -28,7 +28,7 @@ from orchestrator.pool.ray_actor import RayWorker
 from orchestrator.pool.ray_demand import Demand
 from orchestrator.pool.ray_head import Answer, Head, leave_without_a_word
 from orchestrator.pool.ray_join import connect
-from orchestrator.pool.ray_nodes import Machine, Need, Room, at_once, cpu_share, need_of
+from orchestrator.pool.ray_nodes import Machine, Need, Room, at_once, cpu_share, need_of, too_small
 
 REFRESH_SECONDS = 5.0
 """How old what is known of the machines may be."""
@@ -94,7 +94,7 @@ class RayPool:
             raise RuntimeError(f"worker {worker} is busy")
         if isinstance(task, Load):
             need = self._need(task.resources)
-            avoid = task.avoid
+            avoid = task.avoid.union(name for name, machine in self._machines.items() if too_small(machine, need))
             self._ask(lambda: one.provide(need, self._machines, avoid, lambda: self._setup(need)))
             threads = task.engine.threads or _threads(need)
             task = replace(task, engine=replace(task.engine, threads=threads))

@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from actors.gpus import is_of
 from actors.types import Resources
+from orchestrator.devices import ACCELERATORS
 
 CPUS_PER_WORKER = 8
 """On machines without GPUs a worker gets about this many cores: more threads hardly speed up one model."""
@@ -25,11 +27,12 @@ Machine = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Need:
-    """What one actor asks Ray for."""
+    """What one actor asks Ray for. ``gpu_memory``: GB of each GPU, of which Ray knows nothing: see ``too_small``."""
 
     cpus: float
     gpus: float = 0.0
     accelerator: str | None = None
+    gpu_memory: float = 0.0
 
     def options(self) -> dict[str, object]:
         """The same as Ray options of an actor."""
@@ -47,7 +50,16 @@ class Need:
 
     def __str__(self) -> str:
         gpus = f" and {self.gpus:g} {self.accelerator or ''} GPUs".replace("  ", " ") if self.gpus else ""
-        return f"{self.cpus:g} CPUs{gpus}"
+        memory = f" of {self.gpu_memory:g} GB" if self.gpu_memory else ""
+        return f"{self.cpus:g} CPUs{gpus}{memory}"
+
+
+def too_small(machine: Machine, need: Need) -> bool:
+    """Whether the GPUs of ``machine``, by the name that Ray has for them, have less memory than ``need`` asks for. A name that
+    stands for several sizes counts as the largest: the worker looks at what it got before it loads anything."""
+    names = [name.partition(":")[2] for name in machine if name.startswith("accelerator_type:")]
+    known = [memory for name in names if name in ACCELERATORS and (memory := ACCELERATORS[name].memory_bytes)]
+    return bool(known) and not is_of(max(known), need.gpu_memory)
 
 
 class Room:
@@ -56,11 +68,13 @@ class Room:
     def __init__(self, machine: Machine) -> None:
         self.cpus = machine.get("CPU", 0.0)
         self._gpus = [1.0] * int(machine.get("GPU", 0.0))
-        self._has = frozenset(machine)
+        self._has = machine
 
     def fits(self, need: Need) -> int:
         """How many workers with ``need`` fit."""
         if need.accelerator is not None and f"accelerator_type:{need.accelerator}" not in self._has:
+            return 0
+        if need.gpu_memory and too_small(self._has, need):
             return 0
         by_cpu = _times(self.cpus, need.cpus)
         return min(by_cpu, self._by_gpu(need.gpus)) if need.gpus else by_cpu
@@ -92,7 +106,7 @@ def at_once(machines: Iterable[Machine], needs: Sequence[Need]) -> int:
 def need_of(resources: Resources, cpu_share: float) -> Need:
     """What an actor asks for that is to hold a model with ``resources``; without a GPU it gets at least ``cpu_share`` cores."""
     if resources.gpus:
-        return Need(max(resources.cpus, 1.0), resources.gpus, resources.accelerator)
+        return Need(max(resources.cpus, 1.0), resources.gpus, resources.accelerator, resources.gpu_memory)
     return Need(max(resources.cpus, cpu_share), 0.0, resources.accelerator)
 
 

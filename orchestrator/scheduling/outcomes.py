@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from actors.boundary import as_failure
-from actors.errors import MachineLostError, WorkerDiedError
+from actors.errors import MachineLostError, UnfitDeviceError, WorkerDiedError
 from actors.types import CellResult, DirectionSet, Failure, ModelInfo
 from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.news import AttemptFailed, CellStored, DirectionStored, ItemFailed, ModelLoaded, Noted, Tell, WorkerDied
@@ -163,7 +163,7 @@ class Outcomes:
         variant = place.variant or ""
         bad, name = self._fleet.count_bad_machine(variant, machine, host), self._plan.model(variant).name
         hosts = ", ".join(self._fleet.bad_machines(variant).values())
-        if bad < BAD_MACHINES and self._has_machine(variant):
+        if (bad < BAD_MACHINES or failure.kind == UnfitDeviceError.kind) and self._has_machine(variant):
             self._fleet.assign(place, None)
             self.note(f"{place.name}: {name} cannot be loaded on {hosts}, another machine tries: {failure.message}")
         else:

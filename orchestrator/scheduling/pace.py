@@ -92,9 +92,10 @@ class Pace:
 
 
 def _load_seconds(model: PlannedModel, estimate: ModelEstimate) -> float:
-    return load_seconds(estimate.weight_bytes, DEFAULT_COSTS.device(model.resources.gpus, model.resources.accelerator))
+    return load_seconds(estimate.weight_bytes, DEFAULT_COSTS.device(model.resources))
 
 
 def _seconds_per_token(model: PlannedModel, estimate: ModelEstimate) -> float:
     """Of one worker, for each token that is generated at most; extraction is spread over them."""
-    return max(estimate.seconds - estimate.loads * _load_seconds(model, estimate), 0.0) / estimate.new_tokens
+    getting_ready = estimate.download_seconds + estimate.loads * _load_seconds(model, estimate)
+    return max(estimate.seconds - getting_ready, 0.0) / estimate.new_tokens

@@ -68,7 +68,7 @@ def resolve_models(top: Sections, folder: Path) -> tuple[dict[str, SweepModel], 
         except InputError as error:
             top.report_within(error, "models", key, spec.source)
             continue
-        resources = Resources(entry.gpus, entry.cpus, entry.accelerator)
+        resources = Resources(entry.gpus, entry.cpus, entry.accelerator, entry.gpu_memory)
         models[key] = SweepModel(key, spec, shapes[key], resources, entry.quantizations, remarks)
     return models, shapes
 

@@ -95,6 +95,7 @@ class ModelEntry(Entry):
     gpus: float = Field(default=0.0, ge=0, le=MOST_GPUS, allow_inf_nan=False)
     cpus: float = Field(default=1.0, gt=0, le=1024, allow_inf_nan=False)
     accelerator: str | None = None
+    gpu_memory: float = Field(default=0.0, ge=0, le=1024, allow_inf_nan=False)
 
     @field_validator("template_options")
     @classmethod
@@ -131,6 +132,8 @@ class ModelEntry(Entry):
             raise fault("'shape' and 'trust_remote_code' do not go with 'embedded'", "them only beside hub or folder")
         if self.accelerator is not None and self.gpus == 0:
             raise fault("'accelerator' is given but 'gpus' is 0", "gpus: 1, or no accelerator")
+        if self.gpu_memory and self.gpus == 0:
+            raise fault("'gpu_memory' is given but 'gpus' is 0", "gpus: 1, or no gpu_memory")
         return self
 
 

@@ -50,10 +50,11 @@ def test_a_gpu_is_recorded_with_its_software_and_its_settings() -> None:
 
 
 @pytest.mark.usefixtures("h200")
-def test_settings_are_recorded_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_are_recorded_as_they_are() -> None:
     full_precision()
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_bf16_reduced_precision_reduction", True)
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = True
     assert device_record(CUDA)["reduced_precision"] == "bf16 sums on, fp16 sums off, tf32 off"
+    full_precision()
 
 
 @pytest.mark.parametrize(("text", "version"), [(OPEN, "580.65.06"), (CLOSED, "535.183.01"), ("", "")])
@@ -68,7 +69,7 @@ def test_the_driver_s_version_is_read_from_the_system(
 def test_a_load_sets_full_precision_and_forgets_what_the_model_before_took(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_bf16_reduced_precision_reduction", True)
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = True
     info = loaded(tmp_path)
     assert info.device == "cpu"
     assert not torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction

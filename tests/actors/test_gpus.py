@@ -87,9 +87,22 @@ def loaded(folder: str, resources: Resources) -> object:
 def test_a_worker_without_gpu_says_so_before_it_opens_anything(asked: float) -> None:
     failure = loaded("no such folder", Resources(gpus=asked))
     assert isinstance(failure, Failure)
-    assert (failure.kind, failure.retryable) == ("model_load_here", False)
+    assert (failure.kind, failure.retryable) == ("unfit_device", False)
     assert torch.__version__ in failure.message
     assert "asks for a GPU (gpus)" in failure.message
+
+
+@pytest.mark.parametrize(("gib", "said"), [(39.4, "A100-SXM4-40GB has 42 GB"), (79.2, "no such folder")])
+def test_a_gpu_with_less_memory_than_asked_for_is_refused_before_anything_is_opened(
+    gib: float, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = SimpleNamespace(name="A100-SXM4-40GB", total_memory=int(gib * 2**30))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: held)
+    monkeypatch.setattr(ModelWorker, "unload", lambda self: None)
+    failure = loaded("no such folder", Resources(gpus=1, gpu_memory=80))
+    assert isinstance(failure, Failure)
+    assert said in failure.message
 
 
 def test_a_model_that_asks_for_none_runs_on_what_there_is(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from peft import IA3Config, LoraConfig, PeftModel, PrefixTuningConfig, PromptTun
 from safetensors.torch import load_file, save_file
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from actors.errors import ModelLoadError
+from actors.errors import ModelLoadError, NotHereError
 from actors.loading import load_model
 from actors.merging import base_in, merged
 from actors.types import ModelSpec
@@ -193,6 +195,19 @@ def test_a_merge_that_computes_something_else_is_refused_and_leaves_nothing(
     adapter = write_adapter(tmp_path / "adapter", base, lora(["q_proj"]))
     refused(base, adapter, "does not compute what base and adapter compute side by side")
     assert not list(cache.glob("merged-*/"))
+
+
+def test_a_disk_without_room_is_told_before_anything_is_merged(
+    bases: Callable[[str, bool], Path], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = bases("llama", False)
+    adapter = write_adapter(tmp_path / "adapter", base, lora(["q_proj"]))
+    needed = 4 * sum(weight.numel() for weight in load_file(base / "model.safetensors").values())
+    for free, raises in ((needed - 1, True), (needed, False)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, free=free: SimpleNamespace(free=free))
+        with pytest.raises(NotHereError, match="GB are free; set XDG_CACHE_HOME") if raises else nullcontext():
+            merged(base_in(base, False), adapter)
+        assert bool(list(cache.glob("merged-*/"))) is not raises
 
 
 def test_an_adapter_that_does_nothing_is_said_to(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from actors.boundary import Generate, Load, Task, as_failure
-from actors.errors import ModelLoadError, NotHereError, OutOfMemoryError, UnsupportedModelError
+from actors.errors import ModelLoadError, NotHereError, OutOfMemoryError, UnfitDeviceError, UnsupportedModelError
 from actors.types import Failure, Resources
 from orchestrator.cells import Cell
 from orchestrator.pool import Event, Failed, TaskDone, WorkerLost
@@ -295,6 +295,14 @@ def test_on_the_only_machine_it_fails_at_once() -> None:
     pool = PoolOfMachines(count=1, bad={"m0": failure(FULL)})
     notebook, _ = run(plan_of(*cells_of(model("a"), [0])), pool)
     assert (pool.placed, len(notebook.failures)) == ([("a", "m0")], 1)
+
+
+def test_machines_without_the_gpu_that_is_asked_for_are_passed_over_however_many() -> None:
+    small = UnfitDeviceError("the model asks for GPUs of 80 GB (gpu_memory), this worker's A100 has 42 GB")
+    pool = PoolOfMachines(count=4, bad={f"m{number}": failure(small) for number in range(3)})
+    notebook, _ = run(plan_of(*cells_of(model("a"), [0, 1])), pool)
+    assert (len(notebook.cells), notebook.failures) == (2, {})
+    assert pool.placed == [("a", "m0"), ("a", "m1"), ("a", "m2"), ("a", "m3")]
 
 
 @pytest.mark.parametrize(

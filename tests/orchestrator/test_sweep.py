@@ -223,6 +223,8 @@ def test_near_duplicates_of_the_selected_prompts_are_warnings(tmp_path: Path) ->
         ({"models": {"a": hub("x", gpus=1, accelerator="A10O")}}, ("models.a.accelerator", "got 'A10O'", "did you mean 'A10G'?")),
         ({"models": {"a": hub("x", accelerator="A100")}}, ("models.a", "'gpus' is 0")),
         ({"models": {"a": hub("x", gpus=1.5)}}, ("models.a.gpus", "got 1.5", "a whole number above 1; a part from 0 to 1")),
+        ({"models": {"a": hub("x", gpu_memory=80)}}, ("models.a", "'gpu_memory' is given but 'gpus' is 0")),
+        ({"models": {"a": hub("x", gpus=1, gpu_memory=-1)}}, ("models.a.gpu_memory", "got -1")),
         ({"models": {"a": hub("x", gpus=17)}}, ("models.a.gpus", "got 17", "up to 16")),
         (
             {"models": {"a": {**EMBEDDED, "template_options": {"tokenize": True}}}},

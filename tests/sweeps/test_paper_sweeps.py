@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.types import Resources
 from orchestrator.behaviors import load_behavior
 from orchestrator.plan import Plan, make_plan
 from orchestrator.sweep import load_sweep
@@ -163,6 +164,7 @@ def test_the_full_sweep_lists_what_cannot_be_compared() -> None:
 
 def test_the_full_sweep_tells_its_cost_and_what_follows() -> None:
     plan = plan_of("full")
+    assert {model.resources for model in plan.models} == {Resources(gpus=1, gpu_memory=80)}, "whatever the GPU is called"
     assert [one.gpus for one in plan.estimate.clusters] == [1, 8, 64]
     hours = [one.seconds / 3600 for one in plan.estimate.clusters]
     assert 24 > hours[0] > hours[1] > hours[2] > 0

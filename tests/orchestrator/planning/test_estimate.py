@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from actors.types import DType, ModelSpec, Prompt, Quantization, Resources
-from orchestrator.devices import ACCELERATORS, CPU, GIB, device_of
+from orchestrator.devices import ACCELERATORS, GIB, kind_of
 from orchestrator.errors import InputError
 from orchestrator.models.files import shape_of
+from orchestrator.planning.costs import DEFAULT_COSTS
 from orchestrator.planning.estimate import (
     VariantCost,
     VariantWork,
@@ -89,7 +90,7 @@ def work(new: int, slots: int, prompt: int = 0) -> VariantWork:
 def test_a_small_batch_on_a_gpu_is_bound_by_reading_the_weights(tmp_path: Path) -> None:
     model = plan_of(tmp_path, models={"b": hub("b", gpus=1, accelerator="A100-80G", dtype="bfloat16")}).models[0]
     variant = VariantCost(model.name, model.spec, model.shape, model.resources, 1)
-    device = replace(device_of(1, "A100-80G"), block_seconds=0.0)
+    device = replace(ACCELERATORS["A100-80G"], block_seconds=0.0)
     one = run_seconds(variant, device, work(100, 1))
     assert one == pytest.approx(100 * 7.6e9 * 2 / (0.6 * 2039e9), rel=0.02)
     assert run_seconds(variant, device, work(800, 8)) == pytest.approx(one)
@@ -99,16 +100,32 @@ def test_a_small_batch_on_a_gpu_is_bound_by_reading_the_weights(tmp_path: Path) 
     assert run_seconds(variant, launching, work(100, 1)) == pytest.approx(100 * 28 * 0.01)
 
 
+@pytest.mark.parametrize(
+    ("location", "step", "rate"), [("Qwen/Qwen2.5-32B-Instruct", 0.098, 2600), ("Qwen/Qwen2.5-7B-Instruct", None, 11_000)]
+)
+def test_a_full_batch_on_an_a100_follows_the_roofline(location: str, step: float | None, rate: int) -> None:
+    """By hand: 256 rows x 2 x weights, at a bit more than half of the 312 TFLOP/s of the data sheet; that is longer
+    than reading the weights at 2 TB/s, and than launching a graph."""
+    spec = ModelSpec("hub", location, "main", dtype="bfloat16")
+    variant = VariantCost("m", spec, shape_of(spec), Resources(gpus=1, gpu_memory=80), 1)
+    device = DEFAULT_COSTS.device(variant.resources)
+    seconds = run_seconds(variant, device, work(256 * 100, 256)) / 100
+    assert seconds == pytest.approx(2 * 256 * variant.shape.parameters / (0.55 * 312e12))
+    assert seconds > variant.shape.parameters * 2 / 2039e9
+    assert 256 / seconds == pytest.approx(rate, rel=0.03)
+    assert step is None or seconds == pytest.approx(step, rel=0.01)
+
+
 def test_a_model_that_is_spread_is_reckoned_with_row_by_row(tmp_path: Path) -> None:
     """Each of its steps reads the weights for one token; on one GPU a step does so for all slots."""
     one, two = (
         plan_of(tmp_path, models={"b": hub("b", gpus=gpus, accelerator="A100-80G", dtype="bfloat16")}).estimate.models[0]
         for gpus in (1, 2)
     )
-    loading = one.loads * load_seconds(one.weight_bytes, device_of(1, "A100-80G"))
+    loading = one.loads * load_seconds(one.weight_bytes, ACCELERATORS["A100-80G"])
     tokens = one.new_tokens
     assert two.new_tokens == tokens
-    assert two.seconds - loading >= tokens * two.weight_bytes / device_of(1, "A100-80G").bandwidth
+    assert two.seconds - loading >= tokens * two.weight_bytes / ACCELERATORS["A100-80G"].bandwidth
     assert two.seconds - loading > 3 * (one.seconds - loading)
 
 
@@ -118,7 +135,7 @@ def test_a_mixture_of_experts_works_with_those_that_a_token_passes(tmp_path: Pat
     model = plan_of(tmp_path, models={"m": entry}).models[0]
     assert model.shape.working == pytest.approx(12.9e9, rel=0.005)
     variant = VariantCost(model.name, model.spec, model.shape, model.resources, 1)
-    device = replace(device_of(1, "H200"), block_seconds=0.0)
+    device = replace(ACCELERATORS["H200"], block_seconds=0.0)
     assert run_seconds(variant, device, work(0, 1, prompt=1000)) == pytest.approx(2 * 12.9e9 * 1000 / device.flops, rel=0.005)
     assert weight_bytes(model.shape, model.spec) == pytest.approx(2 * 46.7e9, rel=0.001)
 
@@ -155,7 +172,10 @@ def test_memory_limits() -> None:
     assert memory_limit(Resources(gpus=2, accelerator="A100-80G")) == 2 * 79 * GIB
     assert memory_limit(Resources(gpus=0.5, accelerator="T4")) == 7.5 * GIB
     assert memory_limit(Resources(gpus=1)) == max(kind.memory_bytes or 0 for kind in ACCELERATORS.values())
-    assert device_of(0, None) is CPU
+    assert memory_limit(Resources(gpus=2, gpu_memory=80)) == 160e9
+    kinds = [kind_of(Resources(gpus=1, gpu_memory=memory)) for memory in (0, 24, 80, 141, 1000)]
+    assert kinds == ["A100-80G", "A100-80G", "A100-80G", "H200", "A100-80G"]
+    assert (kind_of(Resources()), kind_of(Resources(gpus=1, accelerator="L4"))) == ("cpu", "L4")
 
 
 @pytest.mark.parametrize(
@@ -176,3 +196,23 @@ def test_a_7b_model_is_refused_where_it_cannot_fit(tmp_path: Path, more: dict[st
         return
     with pytest.raises(InputError, match=r"sweep\.yaml:\d+: models\.b\.gpus: model b cannot fit: its weights take"):
         plan_of(tmp_path, models={"b": {**hub("b"), **more}})
+
+
+CHAIN = [
+    {"name": "pilot", "layers": [3, 6], "multipliers": [4, 8]},
+    {"name": "local", "choose": {"from": "pilot", "layer": "best", "multiplier": "calibrated"}},
+    {"name": "report", "choose": {"from": "local", "layer": "best", "multiplier": "calibrated"}},
+]
+
+
+@pytest.mark.parametrize(("count", "loads"), [(1, 1), (2, 3)])
+def test_a_chain_of_grids_comes_back_to_every_model_that_another_one_displaces(count: int, loads: int, tmp_path: Path) -> None:
+    models = {name: hub(name) for name in ("a", "b")[:count]}
+    plan = plan_of(tmp_path, models=models, layers=None, multipliers=None, grids=CHAIN)
+    assert [model.loads for model in plan.estimate.models] == [loads] * count
+
+
+def test_a_model_of_the_hub_is_downloaded_once_for_all_its_quantizations(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, models={"a": hub("a", quantizations=["none", "nf4"]), "small": EMBEDDED})
+    bandwidth = DEFAULT_COSTS.download_bandwidth
+    assert [model.download_seconds for model in plan.estimate.models] == [2 * plan.models[0].shape.parameters / bandwidth, 0, 0]

@@ -13,6 +13,8 @@ from actors.types import Resources
 from orchestrator.pool.ray_nodes import Machine, Need, Room, at_once, bounded, cpu_share, need_of
 
 P4DE = {"CPU": 96.0, "GPU": 8.0, "accelerator_type:A100": 1.0, "accelerator_type:A100-80G": 1.0}
+P4D = {"CPU": 96.0, "GPU": 8.0, "accelerator_type:A100": 1.0}
+H200 = {"CPU": 192.0, "GPU": 8.0, "accelerator_type:H200": 1.0}
 G6 = {"CPU": 16.0, "GPU": 4.0, "accelerator_type:L4": 1.0}
 HEAD = {"CPU": 0.0, "memory": 1e10}
 CORES = {"CPU": 32.0}
@@ -36,6 +38,9 @@ def workers(machines: Sequence[Machine], *resources: Resources) -> int:
         ([P4DE], [Resources(3)], 2),
         ([P4DE], [Resources(0.5), Resources(2)], 16),
         ([P4DE], [Resources(0.75)], 8),  # two of them do not share a GPU, nor does one lie on two
+        ([P4DE, P4D, H200, G6], [Resources(1, gpu_memory=80)], 24),  # Ray does not say which A100 a P4D has; an L4 is too small
+        ([G6], [Resources(1, gpu_memory=24)], 4),  # sold as 24 GB, of which some is the card's own
+        ([{"CPU": 8.0, "GPU": 1.0, "accelerator_type:New": 1.0}], [Resources(1, gpu_memory=80)], 1),  # it is found out there
         ([G6], [Resources(1, cpus=8)], 2),  # the cores are the limit
         ([HEAD], [ON_A100], 0),
         ([HEAD, CORES], [Resources()], 4),
