@@ -32,13 +32,13 @@ CPU = DeviceClass("2-core CPU", None, flops=60e9, bandwidth=10e9, load_bandwidth
 
 
 def _gpu(name: str, gib: float, peak_tflops: float, peak_gb: float) -> DeviceClass:
-    """52 % of the peak 16-bit dense rate (a 32B model takes about 98 ms for 256 rows on an A100), 60 % of the peak bandwidth, a
+    """55 % of the peak 16-bit dense rate (a 32B model takes about 98 ms for 256 rows on an A100), 60 % of the peak bandwidth, a
     tenth of a millisecond to launch a block from a graph, 20 s to begin a load, check the model and record its graphs. These are
     taken from data sheets and experience, not measured by this project: ``refit`` replaces them by what a finished run shows."""
     return DeviceClass(
         name,
         int(gib * GIB),
-        0.52 * peak_tflops * 1e12,
+        0.55 * peak_tflops * 1e12,
         0.6 * peak_gb * 1e9,
         load_bandwidth=1.0e9,
         load_seconds=20.0,

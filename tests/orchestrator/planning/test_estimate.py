@@ -104,17 +104,16 @@ def test_a_small_batch_on_a_gpu_is_bound_by_reading_the_weights(tmp_path: Path) 
     ("location", "step", "rate"), [("Qwen/Qwen2.5-32B-Instruct", 0.098, 2600), ("Qwen/Qwen2.5-7B-Instruct", None, 11_000)]
 )
 def test_a_full_batch_on_an_a100_follows_the_roofline(location: str, step: float | None, rate: int) -> None:
-    """By hand: 256 rows x 2 x weights that multiply, at a bit more than half of the 312 TFLOP/s of the data sheet; that is longer
+    """By hand: 256 rows x 2 x weights, at a bit more than half of the 312 TFLOP/s of the data sheet; that is longer
     than reading the weights at 2 TB/s, and than launching a graph."""
     spec = ModelSpec("hub", location, "main", dtype="bfloat16")
     variant = VariantCost("m", spec, shape_of(spec), Resources(gpus=1, gpu_memory=80), 1)
     device = DEFAULT_COSTS.device(variant.resources)
     seconds = run_seconds(variant, device, work(256 * 100, 256)) / 100
-    by_hand = 2 * 256 * (variant.shape.parameters - variant.shape.embedding_parameters / 2) / (0.52 * 312e12)
-    assert seconds == pytest.approx(by_hand, rel=0.03)
+    assert seconds == pytest.approx(2 * 256 * variant.shape.parameters / (0.55 * 312e12))
     assert seconds > variant.shape.parameters * 2 / 2039e9
-    assert 256 / seconds == pytest.approx(rate, rel=0.06)
-    assert step is None or seconds == pytest.approx(step, rel=0.06)
+    assert 256 / seconds == pytest.approx(rate, rel=0.03)
+    assert step is None or seconds == pytest.approx(step, rel=0.01)
 
 
 def test_a_model_that_is_spread_is_reckoned_with_row_by_row(tmp_path: Path) -> None:
