@@ -16,16 +16,18 @@ from actors.boundary import item_ids
 from orchestrator.branches import Commits
 from orchestrator.news import Submitted, Tell, nobody
 from orchestrator.plan import Plan
-from orchestrator.pool import Extract, Load, Loaded, Pool, PoolLostError, Task
+from orchestrator.pool import Load, Loaded, Pool, PoolLostError, Task
 from orchestrator.scheduling.attempts import NEVER, MaxFailures
 from orchestrator.scheduling.board import Board, Item, State
 from orchestrator.scheduling.fleet import Fleet, WorkerSlot
 from orchestrator.scheduling.intake import Intake
-from orchestrator.scheduling.outcomes import Desk, Outcomes, Records
+from orchestrator.scheduling.kinds import KINDS
+from orchestrator.scheduling.outcomes import Desk, Outcomes
 from orchestrator.scheduling.pace import Pace
 from orchestrator.scheduling.pieces import Pieces
 from orchestrator.scheduling.placement import Placement
 from orchestrator.scheduling.stragglers import Stragglers
+from orchestrator.scheduling.work import Records
 
 TICK_SECONDS = 2.0
 """How often to look for workers that have come or gone and for something that idle ones could do."""
@@ -65,7 +67,7 @@ class Scheduler:
         self._stragglers = Stragglers(board, self._fleet, self._pace, self._placement.has_room)
         self._intake = Intake(pool, board, records, tell)
         self._outcomes = Outcomes(plan, Desk(board, self._fleet, self._pace, self._placement.has_machine, records, tell))
-        self._pieces = Pieces(board, records.read_direction, self._outcomes)
+        self._pieces = Pieces(board, records, self._outcomes)
         self._freed: list[WorkerSlot] = []
         self._looked = self._asked = float("-inf")
         self._readied = -1
@@ -166,18 +168,18 @@ class Scheduler:
     def _run(self, place: WorkerSlot, items: Sequence[Item]) -> None:
         task = self._pieces.task(items)
         if task is not None:
-            self._submit(place, task)
+            self._submit(place, task, KINDS[items[0].spec.kind].does)
 
     def _load(self, place: WorkerSlot, variant: str) -> None:
         model = self._plan.model(variant)
         self._fleet.assign(place, variant)
         avoid = self._placement.to_avoid(variant)
         spec = self._settings.commits.pinned(model.spec)
-        self._submit(place, Load(variant, spec, self._plan.engine, model.resources, avoid))
+        self._submit(place, Load(variant, spec, self._plan.engine, model.resources, avoid), "load")
 
-    def _submit(self, place: WorkerSlot, task: Task) -> None:
-        self._fleet.start(place, "load" if isinstance(task, Load) else "extract" if isinstance(task, Extract) else "generate")
-        self._settings.tell(Submitted(place.name, place.task, item_ids(task)))
+    def _submit(self, place: WorkerSlot, task: Task, what: str) -> None:
+        self._fleet.start(place, what)
+        self._settings.tell(Submitted(place.name, what, item_ids(task)))
         self._pool.submit(place.name, task)
 
     # ---- taking in ---------------------------------------------------------------------------------------------

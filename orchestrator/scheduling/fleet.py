@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from actors.types import ModelInfo, Resources
 from orchestrator.scheduling.attempts import BAD_DEVICES, MAX_ATTEMPTS
-from orchestrator.scheduling.slots import Task, WorkerSlot
+from orchestrator.scheduling.slots import WorkerSlot
 
 __all__ = ["Fleet", "WorkerSlot", "room_for", "takes_room_of"]
 
@@ -97,7 +97,7 @@ class Fleet:
             del self._failed_loads[place.variant]
             self._lost_machines.pop(place.variant, None)
 
-    def start(self, place: WorkerSlot, task: Task) -> None:
+    def start(self, place: WorkerSlot, task: str) -> None:
         """``place`` has a task."""
         place.task, place.begun, place.since = task, time.time(), self._clock()
         self._idle.pop(place.name, None)

@@ -4,48 +4,20 @@ and whoever listens is told."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
 
 from actors.boundary import as_failure
 from actors.errors import MachineLostError, UnfitDeviceError, WorkerDiedError
-from actors.types import CellResult, DirectionSet, Failure, ModelInfo
-from orchestrator.cells import Cell, DirectionSpec
-from orchestrator.news import AttemptFailed, CellStored, DirectionStored, ItemFailed, ModelLoaded, Noted, Tell, WorkerDied
+from actors.types import Failure, ModelInfo
+from orchestrator.news import AttemptFailed, ItemFailed, ModelLoaded, Noted, Tell, WorkerDied
 from orchestrator.plan import Plan
-from orchestrator.pool import CellDone, Event, Extracted, Failed, Loaded, TaskDone, WorkerLost
+from orchestrator.pool import Event, Failed, ItemDone, Loaded, TaskDone, WorkerLost
 from orchestrator.scheduling.attempts import BAD_DEVICES, BAD_MACHINES, MAX_ATTEMPTS, attempts_allowed, may_be_the_machines
 from orchestrator.scheduling.board import Board, State
 from orchestrator.scheduling.fleet import Fleet, WorkerSlot
+from orchestrator.scheduling.kinds import KINDS
 from orchestrator.scheduling.pace import Pace
-from orchestrator.scoring import Label
-
-
-class Records(Protocol):
-    """Where what the workers return is kept (``orchestrator.recorder``). ``threads``: how many store what was begun; 0: none."""
-
-    threads: int
-
-    def direction(self, spec: DirectionSpec, found: DirectionSet) -> None:
-        """Store a direction set; ValueError when it cannot be right."""
-        ...
-
-    def read_direction(self, direction_id: str) -> DirectionSet | None:
-        """A direction set that was stored before, in this run or an earlier one; None when it is lost."""
-        ...
-
-    def begin(self, cell: Cell, result: CellResult, attempt: int) -> Future[Any]:
-        """Start to store a cell, finished at its ``attempt``-th try; ``cell`` then waits for the end."""
-        ...
-
-    def cell(self, cell: Cell, result: CellResult, attempt: int) -> Sequence[Label]:
-        """Store a cell; its labels. ValueError when the result cannot be right."""
-        ...
-
-    def failure(self, failure: Failure) -> None:
-        """Store a failure."""
-        ...
+from orchestrator.scheduling.work import Records
 
 
 @dataclass(frozen=True)
@@ -78,10 +50,8 @@ class Outcomes:
         match event:
             case Loaded():
                 self._loaded(place, event.info)
-            case Extracted():
-                self._extracted(event)
-            case CellDone():
-                self._cell_done(place, event.result)
+            case ItemDone():
+                self._done(place, event)
             case Failed():
                 self._failed(place, event)
             case TaskDone():
@@ -119,30 +89,19 @@ class Outcomes:
         self._pace.loaded(place.variant, info.load_seconds)
         self._tell(ModelLoaded(place.variant, place.name, info))
 
-    def _extracted(self, event: Extracted) -> None:
-        item = self._board[event.job_id]
-        if item.state is not State.RUNNING or not isinstance(item.spec, DirectionSpec):
-            return
-        try:
-            self._records.direction(item.spec, event.found)
-        except ValueError as error:
-            self.item_failed(replace(as_failure(item.id, error), worker=event.worker))
-        else:
-            self._board.finish(item.id)
-            self._tell(DirectionStored(item.id, event.worker))
-
-    def _cell_done(self, place: WorkerSlot, result: CellResult) -> None:
-        item = self._board[result.cell_id]
-        if item.state is not State.RUNNING or not isinstance(item.spec, Cell):
+    def _done(self, place: WorkerSlot, event: ItemDone) -> None:
+        item = self._board[event.item_id]
+        if item.state is not State.RUNNING:
             return  # another worker was first
         try:
-            labels = self._records.cell(item.spec, result, item.attempt + 1)
+            news = KINDS[item.spec.kind].store(self._records, item.spec, event.result, place.name, item.attempt + 1)
         except ValueError as error:
             self.item_failed(replace(as_failure(item.id, error), worker=place.name))
-        else:
-            self._pace.cell_done(item.variant, place.name, item.budget, result.seconds)
-            self._board.finish(item.id, result)
-            self._tell(CellStored(item.spec, result, labels))
+            return
+        if item.counted:
+            self._pace.cell_done(item.variant, place.name, item.budget, event.result.seconds)
+        self._board.finish(item.id, event.result if item.counted else None)
+        self._tell(news)
 
     def _failed(self, place: WorkerSlot, event: Failed) -> None:
         self._tell(AttemptFailed(event.failure))

@@ -78,7 +78,7 @@ class Stragglers:
         return max(0.0, seconds - until_next) + silent  # what is overdue will be so for as long again
 
     def _can_foretell(self, item: Item) -> bool:
-        return item.is_cell and self._pace.is_measured(item.variant)
+        return item.counted and self._pace.is_measured(item.variant)
 
     def _usual_seconds(self, items: Sequence[Item]) -> float:
         return self._pace.seconds(items[0].variant, sum(item.budget for item in items))
