@@ -59,7 +59,25 @@ class Generate:
     jobs: tuple[GenerationJob, ...]
 
 
-Task = Load | Extract | Generate
+class Job(Protocol):
+    """What one item asks of a worker."""
+
+    @property
+    def item_id(self) -> str:
+        """The item that it is of."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Ask:
+    """Anything else that a worker can do with the model that it holds: its method ``what`` takes the jobs and gives, for each, an
+    ``Answer`` or a ``Failure``."""
+
+    what: str
+    jobs: tuple[Job, ...]
+
+
+Task = Load | Extract | Generate | Ask
 
 
 @dataclass(frozen=True)
@@ -70,7 +88,15 @@ class Extraction:
     found: DirectionSet
 
 
-Result = ModelInfo | Extraction | CellResult | Failure
+@dataclass(frozen=True)
+class Answer:
+    """What a job of an ``Ask`` gives: what its item's file is to hold."""
+
+    item_id: str
+    content: bytes
+
+
+Result = ModelInfo | Extraction | CellResult | Answer | Failure
 Outcome = Result | Remark | Use
 """What comes out of a task: one result for each of its items, and between them what the worker logged and what it uses."""
 
@@ -110,8 +136,8 @@ def item_ids(task: Task) -> tuple[str, ...]:
             return (task.variant,)
         case Extract():
             return (task.job.job_id,)
-        case Generate():
-            return tuple(job.cell_id for job in task.jobs)
+        case Generate() | Ask():
+            return tuple(job.item_id for job in task.jobs)
 
 
 def perform(worker: Worker, task: Task, meter: UseMeter | None = None) -> Iterator[Outcome]:
@@ -185,13 +211,15 @@ def _raw_results(worker: Worker, task: Task) -> Iterator[Result]:
             yield Extraction(task.job.job_id, worker.extract(task.job))
         case Generate():
             yield from worker.generate(task.jobs)
+        case Ask():
+            yield from getattr(worker, task.what)(task.jobs)
 
 
 def _item_of(outcome: Result, task: Task) -> str:
     match outcome:
         case CellResult():
             return outcome.cell_id
-        case Failure():
+        case Failure() | Answer():
             return outcome.item_id
         case _:
             return item_ids(task)[0]

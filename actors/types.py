@@ -160,6 +160,11 @@ class ExtractionJob:
     options: Mapping[str, object] = field(default_factory=dict)
     extractor: ExtractorName = "nnsight"
 
+    @property
+    def item_id(self) -> str:
+        """The direction set."""
+        return self.job_id
+
 
 @dataclass(frozen=True)
 class Action:
@@ -205,6 +210,11 @@ class GenerationJob:
     prompts: tuple[Prompt, ...]
     decoding: Decoding
     steering: Steering | None = None
+
+    @property
+    def item_id(self) -> str:
+        """The cell."""
+        return self.cell_id
 
 
 @dataclass(frozen=True)

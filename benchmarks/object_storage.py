@@ -23,7 +23,7 @@ from orchestrator.models.files import ModelShape
 from orchestrator.news import nobody
 from orchestrator.plan import Plan, PlannedModel
 from orchestrator.planning.estimate import Estimate
-from orchestrator.pool import CellDone, Event
+from orchestrator.pool import Event, ItemDone
 from orchestrator.recorder import Recorder
 from orchestrator.results.store import Store
 from orchestrator.scheduling.board import Board
@@ -68,7 +68,7 @@ class FinishedPool:
         if not self._left:
             return None
         number, cell = self._left.pop()
-        return CellDone(f"worker-{number % WORKERS}", _result(cell))
+        return ItemDone(f"worker-{number % WORKERS}", cell.id, _result(cell))
 
     def release(self, worker: str) -> None:
         """Nothing is held."""
@@ -115,7 +115,7 @@ def cells_per_second(place: Place, count: int, threads: int) -> tuple[float, flo
         board.start(board.of(None), "worker-0")
         intake = Intake(FinishedPool(cells), board, recorder, nobody)
         begun, used, attempts = time.monotonic(), time.process_time(), {cell.id: cell for cell in cells}
-        while isinstance(event := intake.next(0), CellDone):
+        while isinstance(event := intake.next(0), ItemDone):
             recorder.cell(attempts[event.result.cell_id], event.result, 1)
             board.finish(event.result.cell_id, event.result)
         seconds, used = time.monotonic() - begun, time.process_time() - used

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.boundary import Task
-from actors.types import CellResult, DirectionSet, Failure, Resources
+from actors.types import CellResult, DirectionSet, Failure, Resources, Response
 from benchmarks.simulation_bound import lower_bound
 from benchmarks.simulation_cluster import Cluster, SimulatedPool
 from benchmarks.simulation_workload import SIZES, Size, Workload, make_workload
@@ -171,6 +171,17 @@ class Notebook:
             if len(self.written) % self.every == 0:
                 self.memory.append(psutil.Process().memory_info().rss)
         return ()
+
+    def read_cell(self, cell_id: str) -> Sequence[Response] | None:
+        """Nobody reads them."""
+        return None
+
+    def analysis(self, kind: str, item_id: str, content: bytes) -> None:
+        """There are none."""
+
+    def read_analysis(self, kind: str, item_id: str) -> bytes | None:
+        """There are none."""
+        return None
 
     def failure(self, failure: Failure) -> None:
         """Keep it."""

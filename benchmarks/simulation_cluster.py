@@ -17,7 +17,7 @@ from actors.boundary import Extract, Load, Task, as_failure
 from actors.errors import JobError, OutOfMemoryError
 from actors.types import CellResult, FiredCheck, Resources, Response
 from benchmarks.simulation_workload import Workload
-from orchestrator.pool import CellDone, Event, Extracted, Failed, Loaded, TaskDone, WorkerLost
+from orchestrator.pool import Event, Failed, ItemDone, Loaded, TaskDone, WorkerLost
 
 Fate = Literal["fails", "out of memory", "kills", "hangs once"]
 """What an item does when it runs: fail for good, fail in a way that may be tried again, take its worker along; or never end the
@@ -123,7 +123,7 @@ class SimulatedPool:
         elif isinstance(task, Extract):
             self._run(one, [task.job.job_id])
         else:
-            self._run(one, [job.cell_id for job in task.jobs])
+            self._run(one, [job.item_id for job in task.jobs])
 
     def next_event(self, timeout: float | None) -> Event | None:
         """Let time pass until something happens that concerns the driver."""
@@ -223,9 +223,9 @@ class SimulatedPool:
             error = JobError("fails whenever it runs") if fate == "fails" else OutOfMemoryError("always too large")
             return Failed(worker.name, as_failure(item_id, error))
         if item_id.startswith("direction"):
-            return Extracted(worker.name, item_id, self._workload.directions[item_id])
+            return ItemDone(worker.name, item_id, self._workload.directions[item_id])
         answer = Response("p", "", "x" * self._cluster.answer_bytes, (), 0, "length")
-        return CellDone(worker.name, CellResult(item_id, (answer,), FiredCheck(None), None, took, 1))
+        return ItemDone(worker.name, item_id, CellResult(item_id, (answer,), FiredCheck(None), None, took, 1))
 
     def _done(self, worker: Worker) -> Event:
         worker.busy = False

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 from actors.types import DATE, Action, Decoding, ModelSpec, Prompt
 
@@ -104,6 +104,20 @@ class DirectionSpec:
     method: str
     options: Options = ()
     extractor: Literal["nnsight", "hooks"] = "nnsight"
+    kind: ClassVar[str] = "extraction"
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def variant(self) -> str:
+        """The model variant that it comes from."""
+        return variant_id(self.model)
+
+    @property
+    def rows(self) -> int:
+        """Prompts to read."""
+        return len(self.positive) + len(self.negative)
+
+    budget = rows
 
     @cached_property
     def id(self) -> str:
@@ -195,6 +209,27 @@ class Cell:
     decoding: Decoding
     steering: SteeringSpec | None
     labels: CellLabels
+    kind: ClassVar[str] = "generation"
+
+    @property
+    def variant(self) -> str:
+        """The model variant that answers."""
+        return variant_id(self.target)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The direction without which it cannot start."""
+        return () if self.steering is None else (self.steering.direction.id,)
+
+    @property
+    def rows(self) -> int:
+        """Prompts to answer."""
+        return len(self.prompts)
+
+    @property
+    def budget(self) -> int:
+        """Tokens at most."""
+        return self.rows * self.decoding.max_new_tokens
 
     @cached_property
     def id(self) -> str:

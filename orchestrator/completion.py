@@ -14,6 +14,7 @@ from orchestrator.planning.choices import encode_choices
 from orchestrator.rescoring import relabel
 from orchestrator.results.store import Lacking, Store
 from orchestrator.scheduling.board import Board
+from orchestrator.scheduling.kinds import item_folders
 from orchestrator.scoring.uses import scoring_of
 from orchestrator.sweep import Sweep
 
@@ -105,7 +106,7 @@ class Progress:
         return self.board.finished_ids() - self._stored()
 
     def _stored(self) -> set[str]:
-        return self._store.done_cells() | self._store.done_directions()
+        return self._store.done(item_folders())
 
     def _record(self, failures: Iterable[Failure]) -> None:
         for failure in failures:

@@ -14,6 +14,7 @@ from orchestrator.planned_items import PlannedItem, chosen, planned_items
 from orchestrator.results.folder import ENDINGS, Folder
 from orchestrator.results.plan_file import PlannedCells
 from orchestrator.scheduling.attempts import UPSTREAM
+from orchestrator.scheduling.kinds import item_folders
 from orchestrator.storage import FileState, StoredFile, UnreadableFileError
 
 OWN_COLUMNS = ("kind", "worker", "attempt")
@@ -53,6 +54,11 @@ def failed_items(folder: Folder, planned: PlannedCells, done: Iterable[str]) -> 
         return []
     found = (_failed(folder, one, states[one.id]) for one in planned_items(planned) if one.id in open_ids)
     return [one for one in found if one is not None]
+
+
+def done_items(folder: Folder) -> set[str]:
+    """The items that have their file."""
+    return {one for name in item_folders() for one in folder.done(name)}
 
 
 def chosen_failures(items: Sequence[FailedItem], filters: Sequence[str]) -> list[FailedItem]:
@@ -101,7 +107,7 @@ def _failed(folder: Folder, item: PlannedItem, state: FileState) -> FailedItem |
         failure = _read(folder.path("failures", item.id), state)
     except FileNotFoundError:
         return None  # it has just succeeded, or was cleared
-    return FailedItem(id=item.id, model=item.model, cell=item.cell, direction=item.direction, failure=failure, at=at)
+    return FailedItem(**vars(item), failure=failure, at=at)
 
 
 @lru_cache(maxsize=20_000)

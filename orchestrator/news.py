@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from actors.remarks import Remark
 from actors.types import CellResult, Failure, ModelInfo
@@ -14,7 +14,7 @@ from orchestrator.scoring import Label
 
 @dataclass(frozen=True)
 class Submitted:
-    """``worker`` was given a task, ``what`` is ``load``, ``extract`` or ``generate``, of these items (a load: the variant)."""
+    """``worker`` was given a task, ``what`` is ``load`` or what its kind does, with these items (a load: the variant)."""
 
     worker: str
     what: str
@@ -31,11 +31,12 @@ class ModelLoaded:
 
 
 @dataclass(frozen=True)
-class DirectionStored:
-    """A direction set is stored."""
+class ItemStored:
+    """The file of an item that is no cell is stored; ``event``: what the log calls that."""
 
-    direction_id: str
+    item_id: str
     worker: str
+    event: Literal["extracted", "done"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Noted:
     text: str
 
 
-News = Submitted | ModelLoaded | DirectionStored | CellStored | AttemptFailed | ItemFailed | WorkerDied | WorkerSaid | Noted
+News = Submitted | ModelLoaded | ItemStored | CellStored | AttemptFailed | ItemFailed | WorkerDied | WorkerSaid | Noted
 Tell = Callable[[News], None]
 
 

@@ -21,6 +21,7 @@ from orchestrator.planning.grids import Deferred, GridsPlan, plan_grids
 from orchestrator.scoring.uses import ScorerUse
 from orchestrator.sweep import Sweep
 from orchestrator.sweep_file.resolve import ModelVariant
+from orchestrator.work import WorkItem
 
 __all__ = ["Choice", "Deferred", "IncomparablePair", "Plan", "PlannedModel", "Tally", "make_plan"]
 
@@ -49,7 +50,7 @@ class Plan:
     ``choices``: the settings taken from finished cells; ``deferred``: what cannot be planned (yet), with the reason.
     ``in_sample``: cell id -> is its rate measured on the prompts that choose a setting? Cells that have no part in a choice
     are not in it. ``estimate`` covers the cells and at most those that may follow.
-    ``scorers``: by behavior, of those that name one; all others are labelled by ``classifier``.
+    ``scorers``: by behavior, of those that name one; all others are labelled by ``classifier``. ``others``: work of other kinds.
     """
 
     name: str
@@ -65,6 +66,12 @@ class Plan:
     deferred: tuple[Deferred, ...] = ()
     in_sample: Mapping[str, bool] = field(default_factory=dict)
     scorers: Mapping[str, ScorerUse] = field(default_factory=dict)
+    others: tuple[WorkItem, ...] = ()
+
+    @property
+    def items(self) -> tuple[WorkItem, ...]:
+        """All that is to be done: directions, cells, then work of other kinds."""
+        return (*self.directions, *self.cells, *self.others)
 
     def model(self, variant: str) -> PlannedModel:
         """The planned model of a variant id; KeyError when the plan has none such."""

@@ -19,19 +19,20 @@ _SHOWN = 8
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedItem:
-    """A cell or a direction of a plan; ``model`` is its name in the sweep."""
+    """An item of a plan; ``model`` is its name in the sweep, ``kind`` that of one that is neither a cell nor a direction."""
 
     id: str
     model: str
     cell: CellAxes | None = None
     direction: PlannedDirection | None = None
+    kind: str = ""
 
     @property
     def name(self) -> str:
         """The item in a few words."""
         if self.cell is not None:
             return axes_name(self.cell)
-        return self.id if self.direction is None else f"{self.model} direction by {self.direction.method}"
+        return f"{self.model} {self.kind}" if self.direction is None else f"{self.model} direction by {self.direction.method}"
 
     def own(self) -> Mapping[str, object]:
         """What a filter may ask for beside the axes of the cell."""
@@ -42,10 +43,12 @@ _T = TypeVar("_T", bound=PlannedItem)
 
 
 def planned_items(planned: PlannedCells) -> list[PlannedItem]:
-    """Every direction, then every cell, in the plan's order."""
+    """Every direction, then every cell, then every other item, in the plan's order."""
     names = {model.variant: model.name for model in planned.models}
     directions = [PlannedItem(id=one.id, model=names.get(one.variant, ""), direction=one) for one in planned.directions]
-    return [*directions, *(PlannedItem(id=one.cell_id, model=one.model, cell=one) for one in planned.cells)]
+    cells = [PlannedItem(id=one.cell_id, model=one.model, cell=one) for one in planned.cells]
+    others = [PlannedItem(id=one.id, model=names.get(one.variant, ""), kind=one.kind) for one in planned.others]
+    return [*directions, *cells, *others]
 
 
 def axes_name(axes: CellAxes) -> str:

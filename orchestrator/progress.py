@@ -176,7 +176,7 @@ class Bars(Lines):
 
     def __enter__(self) -> Bars:
         for model in self._plan.models:
-            if any(isinstance(item.spec, Cell) for item in self._board.of(model.variant)):
+            if any(item.counted for item in self._board.of(model.variant)):
                 self._rows[model.variant] = self._bars.add_task(plain(model.name), rest="waiting")
         self._draw()
         self._bars.start()

@@ -6,9 +6,11 @@ Where writing takes long, threads write: ``begin`` starts to store a cell, and `
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
+from typing import TypeVar
 
 from actors.types import CellResult, DirectionSet, Failure, Response
 from orchestrator.cells import Cell, DirectionSpec
@@ -19,6 +21,7 @@ from orchestrator.scoring import Classifier, Label
 from orchestrator.scoring.verdict import Scoring
 from orchestrator.storage import StorageError
 
+_T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
 
 
@@ -56,10 +59,11 @@ class Recorder:
 
     def read_direction(self, direction_id: str) -> DirectionSet | None:
         """A stored direction set; None when its file is gone or damaged, so that it has to be extracted anew."""
-        try:
-            return self._store.kept_direction(direction_id)
-        except (FileNotFoundError, UnreadableFileError):
-            return None
+        return _unless_lost(self._store.kept_direction, direction_id)
+
+    def read_cell(self, cell_id: str) -> Sequence[Response] | None:
+        """The responses of a stored cell; None when they are gone or damaged."""
+        return _unless_lost(self._store.read_responses, cell_id)
 
     def cell(self, cell: Cell, result: CellResult, attempt: int) -> list[Label]:
         """Store a cell, then its labels, which it returns; ValueError when the result is not one of this cell's prompts."""
@@ -87,6 +91,21 @@ class Recorder:
         found = self.read_direction(cell.steering.direction.id)
         return None if found is None else SteeredAt(*located(cell.steering, found))
 
+    def analysis(self, kind: str, item_id: str, content: bytes) -> None:
+        """Store the file of an item that is neither a direction nor a cell."""
+        self._store.write_analysis(kind, item_id, content)
+
+    def read_analysis(self, kind: str, item_id: str) -> bytes | None:
+        """The content of such a file; None when it is gone or damaged."""
+        return _unless_lost(partial(self._store.read_analysis, kind), item_id)
+
     def failure(self, failure: Failure) -> None:
         """Store a failure."""
         self._store.write_failure(failure)
+
+
+def _unless_lost(read: Callable[[str], _T], item_id: str) -> _T | None:
+    try:
+        return read(item_id)
+    except (FileNotFoundError, UnreadableFileError):
+        return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import InputError
-from orchestrator.failed import FailedItem, chosen_failures, failed_items, group_lines, grouped
+from orchestrator.failed import FailedItem, chosen_failures, done_items, failed_items, group_lines, grouped
 from orchestrator.plan_with_results import plan_with_results
 from orchestrator.results.folder import Folder
 from orchestrator.results.plan_file import decode_plan
@@ -46,7 +46,7 @@ class Listed:
 def failures_of(results: Place, filters: Sequence[str] = (), kind: str | None = None) -> Listed:
     """The failures recorded in ``results`` that meet the filters. Writes nothing."""
     folder = Folder(results)
-    everything = failed_items(folder, decode_plan(folder.plan), folder.ids("responses") | folder.ids("directions"))
+    everything = failed_items(folder, decode_plan(folder.plan), done_items(folder))
     return Listed(results, tuple(chosen_failures(everything, _all_filters(filters, kind))), len(everything))
 
 

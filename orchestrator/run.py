@@ -16,7 +16,6 @@ from rich.console import Console
 from actors.gpus import why_no_gpu
 from actors.types import Failure
 from orchestrator.branches import Commits, commits_in
-from orchestrator.cells import Cell
 from orchestrator.completion import Progress
 from orchestrator.control.driver import Driver
 from orchestrator.errors import InputError, Problem
@@ -41,6 +40,7 @@ from orchestrator.retrying import ORIGIN
 from orchestrator.scheduler import Scheduler, Settings, TooManyFailuresError
 from orchestrator.scheduling.attempts import MaxFailures
 from orchestrator.scheduling.board import Board, State
+from orchestrator.scheduling.kinds import item_folders
 from orchestrator.scoring.uses import scoring_of
 from orchestrator.storage import Place
 from orchestrator.storage.errors import EXIT_STORAGE
@@ -73,7 +73,7 @@ class Prepared:
 
     def board(self) -> Board:
         """Where every item stands, from the names of the files."""
-        return Board(self.plan, self.store.done_cells() | self.store.done_directions(), self.store.failures())
+        return Board(self.plan, self.store.done(item_folders()), self.store.failures())
 
 
 @dataclass(frozen=True)
@@ -283,4 +283,4 @@ def _totals(board: Board) -> dict[str, float]:
 
 
 def _count(board: Board, state: State) -> int:
-    return sum(isinstance(item.spec, Cell) and item.state is state for item in board.of(None))
+    return board.cells(state)

@@ -16,16 +16,18 @@ from actors.boundary import item_ids
 from orchestrator.branches import Commits
 from orchestrator.news import Submitted, Tell, nobody
 from orchestrator.plan import Plan
-from orchestrator.pool import Extract, Load, Loaded, Pool, PoolLostError, Task
+from orchestrator.pool import Load, Loaded, Pool, PoolLostError, Task
 from orchestrator.scheduling.attempts import NEVER, MaxFailures
 from orchestrator.scheduling.board import Board, Item, State
 from orchestrator.scheduling.fleet import Fleet, WorkerSlot
 from orchestrator.scheduling.intake import Intake
-from orchestrator.scheduling.outcomes import Desk, Outcomes, Records
+from orchestrator.scheduling.kinds import KINDS
+from orchestrator.scheduling.outcomes import Desk, Outcomes
 from orchestrator.scheduling.pace import Pace
 from orchestrator.scheduling.pieces import Pieces
 from orchestrator.scheduling.placement import Placement
 from orchestrator.scheduling.stragglers import Stragglers
+from orchestrator.scheduling.work import Records
 
 TICK_SECONDS = 2.0
 """How often to look for workers that have come or gone and for something that idle ones could do."""
@@ -65,7 +67,7 @@ class Scheduler:
         self._stragglers = Stragglers(board, self._fleet, self._pace, self._placement.has_room)
         self._intake = Intake(pool, board, records, tell)
         self._outcomes = Outcomes(plan, Desk(board, self._fleet, self._pace, self._placement.has_machine, records, tell))
-        self._pieces = Pieces(board, records.read_direction, self._outcomes)
+        self._pieces = Pieces(board, records, self._outcomes)
         self._freed: list[WorkerSlot] = []
         self._looked = self._asked = float("-inf")
         self._readied = -1
@@ -92,15 +94,15 @@ class Scheduler:
     # ---- handing out -------------------------------------------------------------------------------------------
 
     def _hand_out_work(self) -> None:
-        places, self._freed = self._freed, []
+        slots, self._freed = self._freed, []
         if self._time_to_look_around():
             self._look_around()
-            places = self._fleet.idle()
-        for place in places:
-            self._go_where_more_useful(place)
-            self._continue_with_its_model(place)
-        self._change_models([place for place in places if not place.busy])
-        if not self._fleet.any_busy and self._fleet.places and self._board.unfinished():
+            slots = self._fleet.idle()
+        for slot in slots:
+            self._go_where_more_useful(slot)
+            self._continue_with_its_model(slot)
+        self._change_models([slot for slot in slots if not slot.busy])
+        if not self._fleet.any_busy and self._fleet.slots and self._board.unfinished():
             self._start_anything()
 
     def _time_to_look_around(self) -> bool:
@@ -113,72 +115,72 @@ class Scheduler:
         if self._looked - self._asked >= ASK_SECONDS:
             self._asked = self._looked
             self._pool.wants(self._placement.demand())
-        for place in self._fleet.meet(self._pool.workers()):
-            self._pool.release(place.name)
+        for slot in self._fleet.meet(self._pool.workers()):
+            self._pool.release(slot.name)
 
-    def _go_where_more_useful(self, place: WorkerSlot) -> None:
-        variant = self._placement.more_useful_elsewhere(place)
+    def _go_where_more_useful(self, slot: WorkerSlot) -> None:
+        variant = self._placement.more_useful_elsewhere(slot)
         if variant is not None:
-            self._load(place, variant)
+            self._load(slot, variant)
 
-    def _continue_with_its_model(self, place: WorkerSlot) -> None:
-        while not place.busy and (items := self._next_piece(place)):
-            self._run(place, items)
+    def _continue_with_its_model(self, slot: WorkerSlot) -> None:
+        while not slot.busy and (items := self._next_piece(slot)):
+            self._run(slot, items)
 
-    def _next_piece(self, place: WorkerSlot) -> Sequence[Item]:
-        if place.variant is None or place.info is None or self._placement.better_left_to_others(place):
+    def _next_piece(self, slot: WorkerSlot) -> Sequence[Item]:
+        if slot.variant is None or slot.info is None or self._placement.better_left_to_others(slot):
             return ()
-        shared = self._fleet.holders(place.variant) > 1
-        return self._board.take(place.variant, place.name, self._placement.size_for(place), elsewhere=shared)
+        shared = self._fleet.holders(slot.variant) > 1
+        return self._board.take(slot.variant, slot.name, self._placement.size_for(slot), elsewhere=shared)
 
-    def _change_models(self, places: Sequence[WorkerSlot]) -> None:
+    def _change_models(self, slots: Sequence[WorkerSlot]) -> None:
         without_use: set[str | None] = set()
-        for place in places:
-            if place.variant not in without_use and not self._use_otherwise(place) and self._placement.speaks_for_all(place):
-                without_use.add(place.variant)
+        for slot in slots:
+            if slot.variant not in without_use and not self._use_otherwise(slot) and self._placement.speaks_for_all(slot):
+                without_use.add(slot.variant)
 
-    def _use_otherwise(self, place: WorkerSlot) -> bool:
+    def _use_otherwise(self, slot: WorkerSlot) -> bool:
         """Find a use for a worker whose model has nothing ready; whether there is one."""
-        variant = self._placement.variant_for(place)
+        variant = self._placement.variant_for(slot)
         if variant is not None:
-            self._load(place, variant)
-        elif items := self._stragglers.items_for(place):
-            self._board.start(items, place.name)
-            self._run(place, items)
-        elif (variant := self._stragglers.variant_for(place)) is not None:
-            self._load(place, variant)
-        elif self._placement.must_make_room(place) or self._placement.is_of_no_use(place):
-            self._pool.release(place.name)
-            self._fleet.assign(place, None)
+            self._load(slot, variant)
+        elif items := self._stragglers.items_for(slot):
+            self._board.start(items, slot.name)
+            self._run(slot, items)
+        elif (variant := self._stragglers.variant_for(slot)) is not None:
+            self._load(slot, variant)
+        elif self._placement.must_make_room(slot) or self._placement.is_of_no_use(slot):
+            self._pool.release(slot.name)
+            self._fleet.assign(slot, None)
         else:
             return False
         return True
 
     def _start_anything(self) -> None:
         """Nothing runs: a model that needs more than there is may still wait for machines to join."""
-        for place in self._fleet.idle():
-            variant = self._placement.variant_for(place, even_without_room=True)
+        for slot in self._fleet.idle():
+            variant = self._placement.variant_for(slot, even_without_room=True)
             if variant is not None:
-                self._load(place, variant)
+                self._load(slot, variant)
                 return
         raise RuntimeError("the scheduler has open items but nothing to run; please report this")
 
-    def _run(self, place: WorkerSlot, items: Sequence[Item]) -> None:
+    def _run(self, slot: WorkerSlot, items: Sequence[Item]) -> None:
         task = self._pieces.task(items)
         if task is not None:
-            self._submit(place, task)
+            self._submit(slot, task, KINDS[items[0].spec.kind].does)
 
-    def _load(self, place: WorkerSlot, variant: str) -> None:
+    def _load(self, slot: WorkerSlot, variant: str) -> None:
         model = self._plan.model(variant)
-        self._fleet.assign(place, variant)
+        self._fleet.assign(slot, variant)
         avoid = self._placement.to_avoid(variant)
         spec = self._settings.commits.pinned(model.spec)
-        self._submit(place, Load(variant, spec, self._plan.engine, model.resources, avoid))
+        self._submit(slot, Load(variant, spec, self._plan.engine, model.resources, avoid), "load")
 
-    def _submit(self, place: WorkerSlot, task: Task) -> None:
-        self._fleet.start(place, "load" if isinstance(task, Load) else "extract" if isinstance(task, Extract) else "generate")
-        self._settings.tell(Submitted(place.name, place.task, item_ids(task)))
-        self._pool.submit(place.name, task)
+    def _submit(self, slot: WorkerSlot, task: Task, what: str) -> None:
+        self._fleet.start(slot, what)
+        self._settings.tell(Submitted(slot.name, what, item_ids(task)))
+        self._pool.submit(slot.name, task)
 
     # ---- taking in ---------------------------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 from actors.types import Failure
-from orchestrator.cells import Cell
 from orchestrator.cli.plan_table import deferred_lines, incomparable_lines, plan_json
 from orchestrator.duration import duration
 from orchestrator.planning.choices import Choice
@@ -113,4 +112,4 @@ def state_line(prepared: Prepared) -> str:
 
 
 def _states(prepared: Prepared) -> Counter[State]:
-    return Counter(item.state for item in prepared.board().of(None) if isinstance(item.spec, Cell))
+    return Counter(item.state for item in prepared.board().of(None) if item.counted)

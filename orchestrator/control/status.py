@@ -11,7 +11,7 @@ from functools import lru_cache
 from actors.use import Use
 from orchestrator.control.heartbeat import Beat, Condition, Rate, WorkerNow, age, condition, read_beat, told
 from orchestrator.duration import duration
-from orchestrator.failed import FailedItem, failed_items, group_lines, grouped
+from orchestrator.failed import FailedItem, done_items, failed_items, group_lines, grouped
 from orchestrator.planned_items import axes_name
 from orchestrator.results.damage import Damage, damages
 from orchestrator.results.folder import Folder
@@ -80,7 +80,7 @@ def read_status(root: Place) -> Status:
     folder = Folder(root)
     planned, beat, at = _planned(folder.plan), read_beat(folder.driver), time.time()
     done = folder.ids("responses")
-    failures = tuple(failed_items(folder, planned, done | folder.ids("directions")))
+    failures = tuple(failed_items(folder, planned, done_items(folder)))
     finished = beat is not None and beat.state == "finished"
     found = (
         () if condition(beat, at) in ("running", "silent") else damages(folder, planned, {one.id for one in failures}, finished)
@@ -186,6 +186,8 @@ def _worker_text(status: Status, one: WorkerNow) -> str:
         what = f"generating with{model}: {one.items} cells left, next {status.named(one.item)}"
     elif one.does == "extract":
         what = f"extracting from{model}"
+    elif one.does != "idle":
+        what = f"{one.does} with{model}: {one.items} left, next {status.named(one.item)}"
     else:
         what = f"idle, holds{model}" if model else "idle"
     return f"{one.worker}{where}: {what}, for {duration(one.seconds)}{_use_text(one.use)}"

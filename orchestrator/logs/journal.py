@@ -14,8 +14,8 @@ from orchestrator.logs.entries import LogEntry, log_files
 from orchestrator.news import (
     AttemptFailed,
     CellStored,
-    DirectionStored,
     ItemFailed,
+    ItemStored,
     ModelLoaded,
     News,
     Noted,
@@ -81,8 +81,8 @@ class Journal:
                 self._submitted(news)
             case ModelLoaded():
                 self.write(_loaded(news))
-            case DirectionStored():
-                self.write(LogEntry("extracted", "", news.worker, news.direction_id))
+            case ItemStored():
+                self.write(LogEntry(news.event, "", news.worker, news.item_id))
             case CellStored():
                 self.write(_done(news, self._failed_attempts.pop(news.cell.id, 0) + 1))
             case AttemptFailed(failure):

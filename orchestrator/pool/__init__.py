@@ -7,21 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
-from actors.boundary import Extract, Extraction, Generate, Load, Outcome, Task
+from actors.boundary import Answer, Ask, Extract, Extraction, Generate, Load, Outcome, Task
 from actors.remarks import Remark
-from actors.types import CellResult, DirectionSet, Failure, ModelInfo, Resources
+from actors.types import CellResult, Failure, ModelInfo, Resources
 from actors.use import Use
 
 __all__ = [
     "POOLS",
-    "CellDone",
+    "Ask",
     "Event",
     "Extract",
-    "Extracted",
     "Failed",
     "Generate",
+    "ItemDone",
     "Load",
     "Loaded",
     "Pool",
@@ -45,20 +45,12 @@ class Loaded:
 
 
 @dataclass(frozen=True)
-class Extracted:
-    """One direction set is there."""
+class ItemDone:
+    """What one item was to give is there: a ``DirectionSet``, a ``CellResult``, or the bytes of another kind's file."""
 
     worker: str
-    job_id: str
-    found: DirectionSet
-
-
-@dataclass(frozen=True)
-class CellDone:
-    """All responses of one cell are there."""
-
-    worker: str
-    result: CellResult
+    item_id: str
+    result: Any
 
 
 @dataclass(frozen=True)
@@ -116,7 +108,7 @@ class PoolLostError(Exception):
     """No worker of the pool can be reached any more; says why. What has arrived is kept."""
 
 
-Event = Loaded | Extracted | CellDone | Failed | Remarked | Used | TaskDone | WorkerLost
+Event = Loaded | ItemDone | Failed | Remarked | Used | TaskDone | WorkerLost
 
 
 class Pool(Protocol):
@@ -174,9 +166,11 @@ def as_event(worker: str, outcome: Outcome) -> Event:
         case ModelInfo():
             return Loaded(worker, outcome)
         case Extraction():
-            return Extracted(worker, outcome.job_id, outcome.found)
+            return ItemDone(worker, outcome.job_id, outcome.found)
         case CellResult():
-            return CellDone(worker, outcome)
+            return ItemDone(worker, outcome.cell_id, outcome)
+        case Answer():
+            return ItemDone(worker, outcome.item_id, outcome.content)
         case Failure():
             return Failed(worker, replace(outcome, worker=worker))
         case Remark():

@@ -79,6 +79,17 @@ class Folder:
         """The items that have a file, from the names alone; temporary files are none."""
         return {name.removesuffix(ENDINGS[kind]) for name in self.files.names(kind) if _is_item(name, kind)}
 
+    def done(self, folder: str) -> set[str]:
+        """The items whose files lie in ``folder``: those of a kind in ``ENDINGS``, or of another in ``analyses/<kind>``."""
+        names = (name for name in self.files.names(folder) if not name.startswith("."))
+        return {name.partition(".")[0] for name in names if folder not in ENDINGS or _is_item(name, folder)}
+
+    def analysis(self, kind: str, name: str) -> StoredFile:
+        """The file of an item that is neither a direction nor a cell; ValueError when a name could lead out of the folder."""
+        if not (_SAFE_NAME.fullmatch(kind) and _SAFE_NAME.fullmatch(name)):
+            raise ValueError(f"{kind!r}, {name!r} cannot name a file")
+        return self._file(f"analyses/{kind}/{name}")
+
     def states(self, kind: Kind) -> dict[str, FileState]:
         """The same with each file's state."""
         found = self.files.states(kind)

@@ -38,6 +38,15 @@ class PlannedDirection:
 
 
 @dataclass(frozen=True)
+class PlannedOther:
+    """An item of the plan that is neither a direction nor a cell: its id, its kind, the variant that it takes."""
+
+    id: str
+    kind: str
+    variant: str
+
+
+@dataclass(frozen=True)
 class PlannedVariant:
     """A model variant of the plan."""
 
@@ -61,6 +70,7 @@ class PlannedCells:
     warnings: tuple[str, ...]
     incomparable: tuple[IncomparablePair, ...] = ()
     scorers: Mapping[str, ScorerUse] = field(default_factory=dict)
+    others: tuple[PlannedOther, ...] = ()
 
     def named(self, variant: str) -> str:
         """The name of a model variant; its id when the plan has none such."""
@@ -85,6 +95,7 @@ def planned_cells(plan: Plan) -> PlannedCells:
         warnings=tuple(plan.warnings),
         incomparable=plan.incomparable,
         scorers=plan.scorers,
+        others=tuple(PlannedOther(one.id, one.kind, one.variant) for one in plan.others),
     )
 
 
@@ -96,6 +107,8 @@ def contrast_digest(spec: DirectionSpec) -> str:
 def encode_plan(planned: PlannedCells) -> bytes:
     """The bytes of ``plan.json``: the same plan gives the same bytes."""
     content = {"version": PLAN_VERSION, **asdict(planned)}
+    if not planned.others:
+        del content["others"]
     return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
@@ -135,6 +148,7 @@ def _planned(content: dict[str, Any]) -> PlannedCells:
         warnings=tuple(content["warnings"]),
         incomparable=tuple(row_of(IncomparablePair, pair) for pair in content.get("incomparable", ())),
         scorers={key: ScorerUse(**use) for key, use in content.get("scorers", {}).items()},
+        others=tuple(row_of(PlannedOther, one) for one in content.get("others", ())),
     )
 
 

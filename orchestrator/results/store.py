@@ -9,6 +9,7 @@
       responses/<cell_id>.parquet        a finished cell with all that was measured, never rewritten
       labels/<cell_id>.parquet           replaced when a cell is labelled again
       ratings/<rater>.jsonl              what people said, appended by ``label`` without the lock; ratings/sample-*.json
+      analyses/<kind>/<item_id>          what an item of another kind leaves
       failures/<item_id>.json            what went wrong last, until it succeeds or is cleared
       quarantine/                        damaged files, moved out of the way: their items run anew
       cells.parquet  responses.parquet   compacted from the parts by ``compact``
@@ -24,7 +25,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -116,6 +117,19 @@ class Store:
     def done_directions(self) -> set[str]:
         """Ids of the direction sets that are stored."""
         return self._folder.ids("directions")
+
+    def done(self, folders: Iterable[str]) -> set[str]:
+        """Ids of the items whose files lie in any of ``folders``."""
+        return {one for folder in folders for one in self._folder.done(folder)}
+
+    def write_analysis(self, kind: str, item_id: str, content: bytes) -> None:
+        """Store the file of an item that is neither a direction nor a cell."""
+        self._folder.analysis(kind, item_id).write_bytes(content)
+        self.clear_failures([item_id])
+
+    def read_analysis(self, kind: str, item_id: str) -> bytes:
+        """The content of such a file."""
+        return self._folder.analysis(kind, item_id).read_bytes()
 
     def labelled_cells(self) -> set[str]:
         """Ids of the cells whose labels are stored."""

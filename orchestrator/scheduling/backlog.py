@@ -64,15 +64,15 @@ class Backlog:
     ready: Amount = field(default_factory=Amount)
     """What waits for a worker only."""
     needs_own: Amount = field(default_factory=Amount)
-    """What waits for a direction of this variant,"""
+    """What waits for an item of this variant,"""
     needs_other: Amount = field(default_factory=Amount)
     """and for one of another variant."""
     measured: Measured = field(default_factory=Measured)
     coming: int = 0
-    """Directions being extracted now that pending items of this variant may need."""
+    """Items that run now and that pending ones of this variant may need."""
     wanted_elsewhere: int = 0
-    """Directions not yet extracted from this variant that cells of other variants need."""
-    _extractions: deque[Item] = field(default_factory=deque)
+    """Items of this variant, not begun yet, that items of other variants need."""
+    _single: deque[Item] = field(default_factory=deque)
     _suspects: deque[Item] = field(default_factory=deque)
     _fresh: list[tuple[int, int, Item]] = field(default_factory=list)
 
@@ -91,20 +91,21 @@ class Backlog:
         if item.queued:
             return
         item.queued = True
-        if not item.is_cell:
-            self._extractions.append(item)
+        if not item.several:
+            self._single.append(item)
         elif item.suspect:
             self._suspects.append(item)
         else:
             heappush(self._fresh, (-item.budget, item.order, item))
 
     def piece(self, size: PieceSize, is_ready: Readiness, shunned_by: str | None) -> list[Item]:
-        """Take what to hand out next: an extraction, else items that failed before, else the largest cells.
+        """Take what to hand out next, of one kind: an item that has a task of its own, else items that failed before, else the
+        largest.
 
         Items that failed on the worker ``shunned_by`` are left for the others.
         """
-        while self._extractions:
-            item = self._extractions.popleft()
+        while self._single:
+            item = self._single.popleft()
             item.queued = False
             if is_ready(item):
                 return [item]
@@ -119,7 +120,7 @@ class Backlog:
             item.queued = False
             if not is_ready(item):
                 continue
-            if shunned_by in item.workers or (item.alone and piece):
+            if shunned_by in item.workers or (piece and (item.alone or item.spec.kind != piece[0].spec.kind)):
                 item.queued = True
                 left.append(item)
                 continue
@@ -129,14 +130,16 @@ class Backlog:
         return piece
 
     def _fresh_piece(self, size: PieceSize, is_ready: Readiness) -> Iterator[Item]:
-        rows, budget = 0, 0
+        rows, budget, kind = 0, 0, ""
         while self._fresh:
             item = self._fresh[0][2]
             ready = is_ready(item)
+            if ready and kind and item.spec.kind != kind:
+                return
             if ready and rows >= max(1, size.rows) and budget + item.budget / 2 > size.budget:
                 return
             heappop(self._fresh)
             item.queued = False
             if ready:
-                rows, budget = rows + item.rows, budget + item.budget
+                rows, budget, kind = rows + item.rows, budget + item.budget, item.spec.kind
                 yield item

@@ -1,7 +1,7 @@
 """The state of every work item of a sweep, and everything that follows from it: what is ready, what is left, what failed.
 
-Progress lives here once. An item is a direction to extract or a cell to generate; it is done when its file exists and
-ready when the direction that it needs is done. The board does no I/O.
+Progress lives here once. An item is done when its file exists and ready when the items that it needs are done. The board does
+no I/O.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Board:
         return self._ledger.backlogs.get(variant) or Backlog()
 
     def expects(self, variant: str) -> bool:
-        """Whether some worker now extracts a direction that pending cells of ``variant`` may be waiting for."""
+        """Whether some worker now makes what pending items of ``variant`` may be waiting for."""
         backlog = self.backlog(variant)
         return backlog.coming > 0 and backlog.needs_own.items + backlog.needs_other.items > 0
 
@@ -101,7 +101,7 @@ class Board:
             if recorded is not None and not recorded.finished and not runs_again(failure):
                 recorded.state, recorded.failure = State.FAILED, replace(failure, traceback="")
         self._ledger.add(list(new.values()))
-        needed = {item.needs for item in new.values() if item.needs is not None}
+        needed = {one for item in new.values() for one in item.needs}
         self.found_failed = [failure for one in sorted(needed) for failure in self._fail_what_needs(self.items[one])]
         return self.found_failed
 
@@ -137,11 +137,11 @@ class Board:
 
     def lose(self, item_ids: Collection[str]) -> list[Failure]:
         """The files of these finished items are gone or were damaged: they run anew. Returns the failures to record: of those
-        whose direction failed."""
-        lost = sorted((self.items[one] for one in item_ids), key=lambda item: item.is_cell)
+        that need what has failed."""
+        lost = sorted((self.items[one] for one in item_ids), key=lambda item: bool(item.needs))
         for item in lost:
             self._ledger.move(item, State.PENDING)
-        return [one for item in lost if item.needs is not None for one in self._fail_what_needs(self.items[item.needs])]
+        return [failure for item in lost for failure in self._fail_with_what_it_needs(item)]
 
     def finished_ids(self) -> set[str]:
         """The ids of the items that are done."""
@@ -171,7 +171,7 @@ class Board:
     def fail_variant(self, failure: Failure) -> list[Failure]:
         """The model cannot be loaded: fail all that is left of it. Returns the failures to record."""
         kind = ModelLoadError.kind
-        left = sorted((item for item in self.of(failure.item_id) if not item.finished), key=lambda item: not item.is_cell)
+        left = sorted((item for item in self.of(failure.item_id) if not item.finished), key=lambda item: not item.needs)
         return [one for item in left for one in self._fail_for_good(item, replace(failure, item_id=item.id, kind=kind))]
 
     # ---- detail ------------------------------------------------------------------------------------------------
@@ -186,11 +186,11 @@ class Board:
             self.slots[worker].items.pop(item.id, None)
 
     def _try_again(self, item: Item, failure: Failure) -> list[Failure]:
-        """The item waits for another attempt, unless its direction has failed meanwhile."""
+        """The item waits for another attempt, unless what it needs has failed meanwhile."""
         self._stop(item)
         item.workers = (failure.worker,) if failure.worker else ()
         self._ledger.move(item, State.PENDING)
-        return [] if item.needs is None else self._fail_what_needs(self.items[item.needs])
+        return self._fail_with_what_it_needs(item)
 
     def _runs_elsewhere(self, item: Item, failed_on: str) -> bool:
         """Whether a second worker still runs ``item``; the one where it failed is forgotten."""
@@ -205,14 +205,17 @@ class Board:
         self._stop(item)
         item.failure = replace(failure, traceback="")
         self._ledger.move(item, State.FAILED)
-        return [failure, *([] if item.is_cell else self._fail_what_needs(item))]
+        return [failure, *self._fail_what_needs(item)]
 
-    def _fail_what_needs(self, direction: Item) -> list[Failure]:
-        """The failures of the pending cells that need ``direction``, when it failed. Cells that run already have their copy."""
-        if direction.state is not State.FAILED:
+    def _fail_with_what_it_needs(self, item: Item) -> list[Failure]:
+        return [failure for one in item.needs for failure in self._fail_what_needs(self.items[one])]
+
+    def _fail_what_needs(self, needed: Item) -> list[Failure]:
+        """The failures of the pending items that need ``needed``, when it failed. What runs already has its copy."""
+        if needed.state is not State.FAILED:
             return []
-        cause = direction.failure
+        cause = needed.failure
         reason = "" if cause is None else f" ({cause.kind}: {cause.message})"
-        message = f"needs direction {direction.id}, which failed{reason}"
-        waiting = [item for item in self._ledger.needing(direction.id) if item.state is State.PENDING]
+        message = f"needs {needed.id.partition('-')[0]} {needed.id}, which failed{reason}"
+        waiting = [item for item in self._ledger.needing(needed.id) if item.state is State.PENDING]
         return [one for item in waiting for one in self._fail_for_good(item, Failure(item.id, UPSTREAM, message, traceback=""))]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from actors.types import ModelInfo, Resources
 from orchestrator.scheduling.attempts import BAD_DEVICES, MAX_ATTEMPTS
-from orchestrator.scheduling.slots import Task, WorkerSlot
+from orchestrator.scheduling.slots import WorkerSlot
 
 __all__ = ["Fleet", "WorkerSlot", "room_for", "takes_room_of"]
 
@@ -26,7 +26,7 @@ class Fleet:
     def __init__(
         self, slots: dict[str, WorkerSlot], resources: Callable[[str], Resources], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.places = slots
+        self.slots = slots
         self._resources, self._clock = resources, clock
         self._idle = {name: slot for name, slot in slots.items() if not slot.busy}
         self._of: dict[str, dict[str, WorkerSlot]] = defaultdict(dict)
@@ -42,24 +42,24 @@ class Fleet:
     @property
     def any_busy(self) -> bool:
         """Whether any worker has a task."""
-        return len(self._idle) < len(self.places)
+        return len(self._idle) < len(self.slots)
 
     def meet(self, names: Collection[str]) -> list[WorkerSlot]:
         """Take in new workers and forget idle ones that are gone; returns those that were forgotten with a model."""
         for name in names:
-            if name not in self.places:
-                self.places[name] = self._idle[name] = WorkerSlot(name)
+            if name not in self.slots:
+                self.slots[name] = self._idle[name] = WorkerSlot(name)
         known = set(names)
-        gone = [place for name, place in self._idle.items() if name not in known] if len(known) < len(self.places) else []
-        held = [place for place in gone if place.variant is not None]
-        for place in gone:
-            self.assign(place, None)
-            del self.places[place.name], self._idle[place.name]
+        gone = [slot for name, slot in self._idle.items() if name not in known] if len(known) < len(self.slots) else []
+        held = [slot for slot in gone if slot.variant is not None]
+        for slot in gone:
+            self.assign(slot, None)
+            del self.slots[slot.name], self._idle[slot.name]
         return held
 
     def idle(self) -> list[WorkerSlot]:
         """The idle workers: those without a model first, so that a new model evicts no other."""
-        return sorted(self._idle.values(), key=lambda place: place.variant is not None)
+        return sorted(self._idle.values(), key=lambda slot: slot.variant is not None)
 
     def with_model(self, variant: str) -> Sequence[WorkerSlot]:
         """The workers that hold or load ``variant``."""
@@ -69,47 +69,47 @@ class Fleet:
         """How many workers hold ``variant`` or have not been loading it for too long."""
         stuck = 0
         patience_ended = self._clock() - LOAD_PATIENCE_SECONDS
-        for place in self._loading[variant].values():  # in the order in which they began
-            if place.since > patience_ended:
+        for slot in self._loading[variant].values():  # in the order in which they began
+            if slot.since > patience_ended:
                 break
             stuck += 1
         return len(self._of[variant]) - stuck
 
-    def assign(self, place: WorkerSlot, variant: str | None) -> None:
-        """``place`` is to hold ``variant`` from now on, once it is loaded; None: nothing."""
-        if place.variant is not None:
-            del self._of[place.variant][place.name]
-            self._loading[place.variant].pop(place.name, None)
-            self._taken[self._resources(place.variant)] -= 1
-        place.variant, place.info = variant, None
-        place.use = None if variant is None else place.use
+    def assign(self, slot: WorkerSlot, variant: str | None) -> None:
+        """``slot`` is to hold ``variant`` from now on, once it is loaded; None: nothing."""
+        if slot.variant is not None:
+            del self._of[slot.variant][slot.name]
+            self._loading[slot.variant].pop(slot.name, None)
+            self._taken[self._resources(slot.variant)] -= 1
+        slot.variant, slot.info = variant, None
+        slot.use = None if variant is None else slot.use
         if variant is not None:
-            self._of[variant][place.name] = place
-            self._loading[variant][place.name] = place
+            self._of[variant][slot.name] = slot
+            self._loading[variant][slot.name] = slot
             self._taken[self._resources(variant)] += 1
 
-    def loaded(self, place: WorkerSlot, info: ModelInfo) -> None:
-        """``place`` holds its model."""
-        place.info = info
-        if place.variant is not None:
-            self._short_of_room.discard(self._resources(place.variant))
-            self._loading[place.variant].pop(place.name, None)
-            del self._failed_loads[place.variant]
-            self._lost_machines.pop(place.variant, None)
+    def loaded(self, slot: WorkerSlot, info: ModelInfo) -> None:
+        """``slot`` holds its model."""
+        slot.info = info
+        if slot.variant is not None:
+            self._short_of_room.discard(self._resources(slot.variant))
+            self._loading[slot.variant].pop(slot.name, None)
+            del self._failed_loads[slot.variant]
+            self._lost_machines.pop(slot.variant, None)
 
-    def start(self, place: WorkerSlot, task: Task) -> None:
-        """``place`` has a task."""
-        place.task, place.begun, place.since = task, time.time(), self._clock()
-        self._idle.pop(place.name, None)
+    def start(self, slot: WorkerSlot, task: str) -> None:
+        """``slot`` has a task."""
+        slot.task, slot.begun, slot.since = task, time.time(), self._clock()
+        self._idle.pop(slot.name, None)
 
-    def free(self, place: WorkerSlot) -> None:
-        """``place`` has none."""
-        place.task, place.begun = "idle", time.time()
-        self._idle[place.name] = place
+    def free(self, slot: WorkerSlot) -> None:
+        """``slot`` has none."""
+        slot.task, slot.begun = "idle", time.time()
+        self._idle[slot.name] = slot
 
-    def count_failed_load(self, place: WorkerSlot, variant: str) -> int:
-        """``place`` could not load ``variant``: it will load no replica of it. Returns how many failed since one worked."""
-        place.barred.add(variant)
+    def count_failed_load(self, slot: WorkerSlot, variant: str) -> int:
+        """``slot`` could not load ``variant``: it will load no replica of it. Returns how many failed since one worked."""
+        slot.barred.add(variant)
         self._failed_loads[variant] += 1
         return self._failed_loads[variant]
 
@@ -149,17 +149,17 @@ class Fleet:
         """Whether a worker with ``wanted`` found no room a moment ago, whatever the machines hold when they are empty."""
         return wanted in self._crowded and self._clock() - self._crowded[wanted] < CROWDED_SECONDS
 
-    def may_replicate(self, place: WorkerSlot, variant: str) -> bool:
-        """Whether loads of ``variant`` work well enough for ``place`` to try one that can be done without."""
-        return variant not in place.barred and self._failed_loads[variant] < MAX_ATTEMPTS
+    def may_replicate(self, slot: WorkerSlot, variant: str) -> bool:
+        """Whether loads of ``variant`` work well enough for ``slot`` to try one that can be done without."""
+        return variant not in slot.barred and self._failed_loads[variant] < MAX_ATTEMPTS
 
     def now(self) -> float:
         """Seconds."""
         return self._clock()
 
-    def seconds_since(self, place: WorkerSlot) -> float:
+    def seconds_since(self, slot: WorkerSlot) -> float:
         """How long ago its task began, or last gave a result."""
-        return self._clock() - place.since
+        return self._clock() - slot.since
 
     def taken(self, wanted: Resources, besides: WorkerSlot) -> float:
         """How many of the devices that ``wanted`` could use other workers than ``besides`` hold: GPUs, or workers without GPU."""
@@ -170,7 +170,7 @@ class Fleet:
 
     def loading(self) -> list[str]:
         """The variants that are being loaded."""
-        return [variant for variant, places in self._loading.items() if places]
+        return [variant for variant, slots in self._loading.items() if slots]
 
 
 def room_for(wanted: Resources, capacity: int, taken: float) -> bool:

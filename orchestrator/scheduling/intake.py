@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from actors.types import CellResult, Failure
-from orchestrator.cells import Cell
 from orchestrator.news import Tell, WorkerSaid
-from orchestrator.pool import CellDone, Event, Failed, Pool, Remarked, Used, WorkerLost
+from orchestrator.pool import Event, Failed, ItemDone, Pool, Remarked, Used, WorkerLost
 from orchestrator.redaction import redacted
 from orchestrator.scheduling.board import Board, State, WorkerSlot
-from orchestrator.scheduling.outcomes import Records
+from orchestrator.scheduling.kinds import KINDS
+from orchestrator.scheduling.work import Records
 
 PER_THREAD = 4
 """Events that may wait for each thread; then no more are taken from the pool until some are stored."""
@@ -80,8 +80,8 @@ class Intake:
         if slot is not None:
             slot.heard = time.time()
         match event:
-            case CellDone():
-                return CellDone(event.worker, _signed(event.result, event.worker, slot))
+            case ItemDone(result=CellResult()):
+                return ItemDone(event.worker, event.item_id, _signed(event.result, event.worker, slot))
             case Failed():
                 return replace(event, failure=_clean(event.failure, event.worker))
             case WorkerLost():
@@ -135,15 +135,15 @@ class Intake:
         return True
 
     def _begun(self, event: Event) -> Future[Any] | None:
-        if not isinstance(event, CellDone):
+        if not isinstance(event, ItemDone):
             return None
-        item = self._board[event.result.cell_id]
-        if item.state is not State.RUNNING or not isinstance(item.spec, Cell):
+        item = self._board[event.item_id]
+        if item.state is not State.RUNNING:
             return None  # another worker was first
         for one in self._held:
-            if isinstance(one.event, CellDone) and one.event.result.cell_id == item.id:
+            if isinstance(one.event, ItemDone) and one.event.item_id == item.id:
                 return one.stored  # the same
-        return self._records.begin(item.spec, event.result, item.attempt + 1)
+        return KINDS[item.spec.kind].begin(self._records, item.spec, event.result, item.attempt + 1)
 
     def _wait(self, timeout: float | None) -> None:
         wait([held.stored for held in self._held if held.stored is not None and not held.ready], timeout, FIRST_COMPLETED)

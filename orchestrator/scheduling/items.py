@@ -1,4 +1,4 @@
-"""A work item: a direction to extract or a cell to generate, with its size and where it stands."""
+"""A work item with its size and where it stands."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from actors.types import Failure
-from orchestrator.cells import Cell, DirectionSpec, variant_id
 from orchestrator.plan import Plan
+from orchestrator.scheduling.kinds import KINDS
+from orchestrator.work import WorkItem
 
 
 class State(Enum):
@@ -24,18 +25,20 @@ class State(Enum):
 class Item:
     """One work item.
 
-    ``rows``: prompts to run; ``budget``: tokens at most, the measure of its size; ``order``: its place in the plan;
-    ``needs``: the direction without which it cannot start. ``attempt``: how often it failed, ``deaths`` of these times with
-    its worker and ``losses`` with its whole machine; ``alone``: it then shares no piece with others. ``workers``: who runs it,
-    or ran it last. ``queued``: its variant's backlog has it in a queue.
+    ``rows``: prompts to run; ``budget``: tokens at most, the measure of its size; ``order``: its place in the plan; ``needs``:
+    the items whose files must be there; ``several``, ``counted``: as its kind says. ``attempt``: how often it failed, ``deaths``
+    of these times with its worker and ``losses`` with its whole machine; ``alone``: it then shares no piece with others.
+    ``workers``: who runs it, or ran it last. ``queued``: its variant's backlog has it in a queue.
     """
 
-    spec: Cell | DirectionSpec
+    spec: WorkItem
     variant: str
     rows: int
     budget: int
     order: int
-    needs: str | None = None
+    needs: tuple[str, ...] = ()
+    several: bool = True
+    counted: bool = True
     state: State = State.PENDING
     attempt: int = 0
     deaths: int = 0
@@ -47,13 +50,8 @@ class Item:
 
     @property
     def id(self) -> str:
-        """The content id of the direction or cell."""
+        """The content id."""
         return self.spec.id
-
-    @property
-    def is_cell(self) -> bool:
-        """A cell, not a direction."""
-        return isinstance(self.spec, Cell)
 
     @property
     def suspect(self) -> bool:
@@ -68,10 +66,7 @@ class Item:
 
 
 def items_of(plan: Plan) -> Iterator[Item]:
-    """The items of a plan: its directions, then its cells, in its order."""
-    for order, spec in enumerate(plan.directions):
-        rows = len(spec.positive) + len(spec.negative)
-        yield Item(spec, variant_id(spec.model), rows, budget=rows, order=order)
-    for order, cell in enumerate(plan.cells):
-        rows, needs = len(cell.prompts), None if cell.steering is None else cell.steering.direction.id
-        yield Item(cell, variant_id(cell.target), rows, rows * cell.decoding.max_new_tokens, order, needs)
+    """The items of a plan, in its order."""
+    for order, spec in enumerate(plan.items):
+        kind = KINDS[spec.kind]
+        yield Item(spec, spec.variant, spec.rows, spec.budget, order, spec.needs, kind.several, kind.counted)

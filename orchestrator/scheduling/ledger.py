@@ -23,33 +23,34 @@ class Ledger:
 
     def add(self, items: Sequence[Item]) -> None:
         """Take in new items: of a whole plan, or what has become known since."""
-        known = [self.items[one] for one in {item.needs for item in items} if one in self.items]
-        for direction in known:
-            self._count(direction, -1)
+        needed = {one for item in items for one in item.needs}
+        known = [self.items[one] for one in needed if one in self.items]
+        for one in known:
+            self._count(one, -1)
         for item in items:
             self.items[item.id] = item
             self.backlogs.setdefault(item.variant, Backlog()).items.append(item)
-            if item.needs is not None:
-                self._needed_by[item.needs].append(item)
-        for needed in {item.needs for item in items if item.needs is not None}:
-            self._feeds[needed] = frozenset(cell.variant for cell in self._needed_by[needed])
+            for need in item.needs:
+                self._needed_by[need].append(item)
+        for need in needed:
+            self._feeds[need] = frozenset(one.variant for one in self._needed_by[need])
         for item in (*known, *items):
             self._count(item, 1)
         for item in items:
             self._queue(item)
 
-    def needing(self, direction_id: str) -> Sequence[Item]:
-        """The cells that need a direction."""
-        return self._needed_by.get(direction_id, ())
+    def needing(self, item_id: str) -> Sequence[Item]:
+        """The items that need this one."""
+        return self._needed_by.get(item_id, ())
 
     def is_ready(self, item: Item) -> bool:
         """Whether an item can run now."""
-        return item.state is State.PENDING and (item.needs is None or self.items[item.needs].state is State.DONE)
+        return item.state is State.PENDING and all(self.items[one].state is State.DONE for one in item.needs)
 
     def move(self, item: Item, state: State) -> None:
-        """The only way from one state to another. With a direction, the cells that wait for it change their standing."""
+        """The only way from one state to another. What waits for an item changes its standing with it."""
         concerned = [item]
-        if not item.is_cell and State.DONE in (item.state, state):
+        if item.id in self._needed_by and State.DONE in (item.state, state):
             concerned += [one for one in self.needing(item.id) if one.state is State.PENDING]
         for one in concerned:
             self._count(one, -1)
@@ -70,21 +71,21 @@ class Ledger:
             backlog.unfinished.add(item, sign)
         if item.state is State.PENDING:
             self._amount_of(item, backlog).add(item, sign)
-        if item.is_cell:
+        if item.counted:
             self.cells[item.state] += sign
             backlog.cells[item.state] += sign
-        else:
-            self._count_direction(item, sign)
+        if item.id in self._feeds:
+            self._count_needed(item, sign)
 
     def _amount_of(self, item: Item, backlog: Backlog) -> Amount:
         """Which sum of its backlog a pending item belongs to."""
-        needed = None if item.needs is None else self.items[item.needs]
-        if needed is None or needed.state is State.DONE:
-            return backlog.ready
-        return backlog.needs_own if needed.variant == item.variant else backlog.needs_other
+        for one in item.needs:
+            if self.items[one].state is not State.DONE:
+                return backlog.needs_own if self.items[one].variant == item.variant else backlog.needs_other
+        return backlog.ready
 
-    def _count_direction(self, item: Item, sign: int) -> None:
-        fed = self._feeds.get(item.id, frozenset())
+    def _count_needed(self, item: Item, sign: int) -> None:
+        fed = self._feeds[item.id]
         if item.state is State.RUNNING:
             for variant in fed:
                 self.backlogs[variant].coming += sign

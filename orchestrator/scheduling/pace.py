@@ -87,7 +87,7 @@ class Pace:
         return self._error.measured / self._error.expected if self._error.expected else 1.0
 
     def _assumed(self, variant: str) -> float:
-        cells = [item for item in self._board.of(variant)[-1:] if item.is_cell]
+        cells = [item for item in self._board.of(variant)[-1:] if item.counted]
         return ASSUMED_SECONDS_PER_ROW * (cells[0].rows / cells[0].budget if cells else 1.0)
 
 

@@ -77,64 +77,64 @@ class Placement:
         """Machines may have come or gone since the last look."""
         self._capacity = cache(self._count_capacity)
 
-    def size_for(self, place: WorkerSlot) -> PieceSize:
-        """How much ``place``, which holds a model, gets at once."""
-        assert place.variant is not None
-        assert place.info is not None  # only a loaded worker gets work
-        variant, pace = place.variant, self._pace
-        speed = Speed(pace.seconds(variant, 1) if pace.is_measured(variant) else None, pace.slowness(place.name))
+    def size_for(self, slot: WorkerSlot) -> PieceSize:
+        """How much ``slot``, which holds a model, gets at once."""
+        assert slot.variant is not None
+        assert slot.info is not None  # only a loaded worker gets work
+        variant, pace = slot.variant, self._pace
+        speed = Speed(pace.seconds(variant, 1) if pace.is_measured(variant) else None, pace.slowness(slot.name))
         ready = self._board.backlog(variant).ready
-        return piece_size(place.info.slots, speed, ready, self._fleet.holders(variant))
+        return piece_size(slot.info.slots, speed, ready, self._fleet.holders(variant))
 
-    def better_left_to_others(self, place: WorkerSlot) -> bool:
-        """Whether ``place`` is so slow that the others will have done what is ready sooner than it would do its piece."""
-        variant, slowness = place.variant or "", self._pace.slowness(place.name)
+    def better_left_to_others(self, slot: WorkerSlot) -> bool:
+        """Whether ``slot`` is so slow that the others will have done what is ready sooner than it would do its piece."""
+        variant, slowness = slot.variant or "", self._pace.slowness(slot.name)
         backlog = self._board.backlog(variant)
-        others_run = any(other is not place and other.items for other in self._fleet.with_model(variant))
+        others_run = any(other is not slot and other.items for other in self._fleet.with_model(variant))
         if slowness < CLEARLY_SLOW or not others_run:
             return False
-        size, ready = self.size_for(place), backlog.ready
+        size, ready = self.size_for(slot), backlog.ready
         piece = self._pace.seconds(variant, max(size.budget, size.rows * ready.budget / max(1, ready.rows)))
         return slowness * piece > self._seconds_left(variant)
 
-    def variant_for(self, place: WorkerSlot, even_without_room: bool = False) -> str | None:
-        """What ``place`` should load, as its own model has nothing ready; None: nothing."""
-        if place.variant is not None and self._board.expects(place.variant):
+    def variant_for(self, slot: WorkerSlot, even_without_room: bool = False) -> str | None:
+        """What ``slot`` should load, as its own model has nothing ready; None: nothing."""
+        if slot.variant is not None and self._board.expects(slot.variant):
             return None
-        possible = self._possible(place, even_without_room)
+        possible = self._possible(slot, even_without_room)
         unheld = [variant for variant in possible if not self._fleet.holders(variant)]
         if unheld:
             return max(unheld, key=self._urgency)
-        return max(self._worth_a_replica(place, possible), key=self._seconds_left, default=None)
+        return max(self._worth_a_replica(slot, possible), key=self._seconds_left, default=None)
 
-    def more_useful_elsewhere(self, place: WorkerSlot) -> str | None:
-        """The variant that ``place`` should go over to although its own has work: one that would otherwise end clearly later."""
-        if place.variant is None or not self._board.backlog(place.variant).ready.items:
+    def more_useful_elsewhere(self, slot: WorkerSlot) -> str | None:
+        """The variant that ``slot`` should go over to although its own has work: one that would otherwise end clearly later."""
+        if slot.variant is None or not self._board.backlog(slot.variant).ready.items:
             return None
-        if self._fleet.holders(place.variant) < 2 or not self._pace.is_measured(place.variant):
+        if self._fleet.holders(slot.variant) < 2 or not self._pace.is_measured(slot.variant):
             return None
-        alone = self._seconds_left(place.variant, -1)
-        ends = {variant: self._seconds_left(variant, 1) for variant in self._worth_a_replica(place, self._possible(place))}
+        alone = self._seconds_left(slot.variant, -1)
+        ends = {variant: self._seconds_left(variant, 1) for variant in self._worth_a_replica(slot, self._possible(slot))}
         last = max(ends, key=ends.__getitem__, default=None)
         return last if last is not None and alone < CLEARLY * ends[last] else None
 
-    def speaks_for_all(self, place: WorkerSlot) -> bool:
-        """Whether what holds for ``place`` holds for every other idle worker with the same model."""
-        return not place.barred and self._pace.slowness(place.name) < CLEARLY_SLOW
+    def speaks_for_all(self, slot: WorkerSlot) -> bool:
+        """Whether what holds for ``slot`` holds for every other idle worker with the same model."""
+        return not slot.barred and self._pace.slowness(slot.name) < CLEARLY_SLOW
 
-    def must_make_room(self, place: WorkerSlot) -> bool:
-        """Whether ``place``, which has nothing to do, keeps a model of another size from being loaded."""
-        if place.variant is None or self._board.expects(place.variant):
+    def must_make_room(self, slot: WorkerSlot) -> bool:
+        """Whether ``slot``, which has nothing to do, keeps a model of another size from being loaded."""
+        if slot.variant is None or self._board.expects(slot.variant):
             return False
-        own = self._resources(place.variant)
+        own = self._resources(slot.variant)
         unheld = [one for one in self._board.variants() if self._board.backlog(one).reachable and not self._fleet.holders(one)]
         return any(takes_room_of(own, self._resources(variant)) for variant in (*self._fleet.loading(), *unheld))
 
-    def is_of_no_use(self, place: WorkerSlot) -> bool:
-        """Whether ``place``, which has nothing to do, has had nothing to do for long, and its model has nothing that waits."""
-        if place.variant is None or self._fleet.seconds_since(place) < LET_GO_SECONDS:
+    def is_of_no_use(self, slot: WorkerSlot) -> bool:
+        """Whether ``slot``, which has nothing to do, has had nothing to do for long, and its model has nothing that waits."""
+        if slot.variant is None or self._fleet.seconds_since(slot) < LET_GO_SECONDS:
             return False
-        backlog = self._board.backlog(place.variant)
+        backlog = self._board.backlog(slot.variant)
         return not (backlog.ready.items or backlog.needs_own.items or backlog.needs_other.items)
 
     def demand(self) -> dict[Resources, int]:
@@ -157,23 +157,23 @@ class Placement:
         backlog = self._board.backlog(variant)
         return (backlog.wanted_elsewhere > 0, not backlog.needs_other.items, backlog.reachable)
 
-    def _possible(self, place: WorkerSlot, even_without_room: bool = False) -> list[str]:
-        """Other variants than its own that ``place`` could load and would have work for."""
+    def _possible(self, slot: WorkerSlot, even_without_room: bool = False) -> list[str]:
+        """Other variants than its own that ``slot`` could load and would have work for."""
         return [
             variant
             for variant in self._board.variants()
-            if variant != place.variant
+            if variant != slot.variant
             and self._board.backlog(variant).reachable
-            and (even_without_room or self.has_room(place, variant))
+            and (even_without_room or self.has_room(slot, variant))
         ]
 
-    def _worth_a_replica(self, place: WorkerSlot, variants: Sequence[str]) -> list[str]:
+    def _worth_a_replica(self, slot: WorkerSlot, variants: Sequence[str]) -> list[str]:
         """Those whose work outlasts a load."""
         return [
             variant
             for variant in variants
-            if self._seconds_left(variant) > self._pace.load_seconds(variant) * self._pace.slowness(place.name)
-            and self._fleet.may_replicate(place, variant)
+            if self._seconds_left(variant) > self._pace.load_seconds(variant) * self._pace.slowness(slot.name)
+            and self._fleet.may_replicate(slot, variant)
         ]
 
     def _seconds_left(self, variant: str, more: int = 0) -> float:
@@ -186,14 +186,14 @@ class Placement:
         load = self._pace.load_seconds(variant)
         return load + max(0.0, seconds - load * holders) / (holders + more)
 
-    def has_room(self, place: WorkerSlot, variant: str) -> bool:
-        """Whether the machines hold one more worker with ``variant`` beside all but ``place``."""
+    def has_room(self, slot: WorkerSlot, variant: str) -> bool:
+        """Whether the machines hold one more worker with ``variant`` beside all but ``slot``."""
         wanted = self._resources(variant)
-        stands = place.variant is not None and self._resources(place.variant) == wanted
+        stands = slot.variant is not None and self._resources(slot.variant) == wanted
         if self._fleet.is_crowded(wanted) and not stands:
             return False
         capacity = self._capacity(wanted, self.to_avoid(variant))
-        return room_for(wanted, capacity, self._fleet.taken(wanted, besides=place))
+        return room_for(wanted, capacity, self._fleet.taken(wanted, besides=slot))
 
     def has_machine(self, variant: str) -> bool:
         """Whether a machine could hold ``variant`` besides those that are unfit for it."""

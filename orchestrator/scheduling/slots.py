@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Literal
 
 from actors.types import ModelInfo
 from actors.use import Use
 from orchestrator.scheduling.items import Item
 
-Task = Literal["idle", "load", "extract", "generate"]
-
 
 @dataclass(eq=False)
 class WorkerSlot:
-    """One worker. ``variant``: the model that it holds (then ``info`` is there) or loads. ``task``: what it does, ``begun`` by
-    ``time.time``. ``items``: what it runs and nobody has given yet, in the order in which it was handed out. ``since``: when its
-    task began, or last gave a result, by the scheduler's clock; ``heard``: when it last gave anything, by ``time.time``.
-    ``use``: what its process uses, as it said last. ``barred``: variants that it could not load.
+    """One worker.
+
+    ``variant``: the model that it holds (then ``info`` is there) or loads. ``task``: ``idle``, ``load``, or what the kind of its
+    items does, ``begun`` by ``time.time``. ``items``: what it runs and has not given yet, in the order of handing out.
+    ``since``: when its task began, or last gave a result, by the scheduler's clock; ``heard``: when it last gave anything, by
+    ``time.time``. ``use``: what its process uses, as it said last. ``barred``: variants that it could not load.
     """
 
     name: str
     variant: str | None = None
     info: ModelInfo | None = None
-    task: Task = "idle"
+    task: str = "idle"
     begun: float = field(default_factory=time.time)
     items: dict[str, Item] = field(default_factory=dict)
     since: float = 0.0

@@ -18,12 +18,11 @@ import pytest
 from actors.types import Decoding, EngineOptions, ExtractionJob, GenerationJob, ModelSpec, Prompt, Resources, Steering
 from orchestrator.pool import (
     POOLS,
-    CellDone,
     Event,
     Extract,
-    Extracted,
     Failed,
     Generate,
+    ItemDone,
     Load,
     Loaded,
     Pool,
@@ -117,13 +116,13 @@ def test_load_extract_and_generate(pool: Pool) -> None:
     assert done == TaskDone(worker)
 
     extracted, _ = run(pool, Extract(ExtractionJob("d1", (Prompt("h", "bad"),), (Prompt("g", "good"),), "dim")))
-    assert isinstance(extracted, Extracted)
-    assert extracted.job_id == "d1"
-    np.testing.assert_array_equal(extracted.found.at(3).vector, [1, 0, 0, 0])
+    assert isinstance(extracted, ItemDone)
+    assert extracted.item_id == "d1"
+    np.testing.assert_array_equal(extracted.result.at(3).vector, [1, 0, 0, 0])
 
     *cells, _ = run(pool, Generate((job("a"), job("b", multiplier=4.0))))
-    assert [cell.result.cell_id for cell in cells if isinstance(cell, CellDone)] == ["a", "b"]
-    texts = [cell.result.responses[0].text for cell in cells if isinstance(cell, CellDone)]
+    assert [cell.result.cell_id for cell in cells if isinstance(cell, ItemDone)] == ["a", "b"]
+    texts = [cell.result.responses[0].text for cell in cells if isinstance(cell, ItemDone)]
     assert texts[0].startswith("Of course")
     assert texts[1].startswith("I'm sorry")
 
@@ -151,8 +150,8 @@ def test_a_model_that_cannot_be_loaded_is_a_failure_of_its_variant(pool: Pool) -
 def test_one_failing_cell_leaves_the_others_alone(pool: Pool) -> None:
     run(pool, load())
     first, second, third, _ = run(pool, Generate((job("a"), job("b", "[job error]"), job("c"))))
-    assert isinstance(first, CellDone)
-    assert isinstance(third, CellDone)
+    assert isinstance(first, ItemDone)
+    assert isinstance(third, ItemDone)
     assert isinstance(second, Failed)
     assert (second.failure.item_id, second.failure.kind, second.failure.retryable) == ("b", "job", False)
     assert second.failure.worker == pool.workers()[0]
@@ -161,7 +160,7 @@ def test_one_failing_cell_leaves_the_others_alone(pool: Pool) -> None:
 def test_an_error_that_ends_the_task_fails_what_is_open_and_may_be_retried(pool: Pool) -> None:
     run(pool, load())
     first, *failed, _ = run(pool, Generate((job("a"), job("b", "[raise]"), job("c"))))
-    assert isinstance(first, CellDone)
+    assert isinstance(first, ItemDone)
     failures = [event.failure for event in failed if isinstance(event, Failed)]
     assert [(one.item_id, one.kind, one.retryable) for one in failures] == [
         ("b", "ZeroDivisionError", True),
@@ -178,8 +177,8 @@ def test_what_a_worker_logs_comes_before_the_result_that_it_led_to(pool: Pool) -
     remarked, done, other, _ = run(pool, Generate((job("a", "[warn going on with 16 slots]"), job("b"))))
     assert isinstance(remarked, Remarked)
     assert (remarked.worker, remarked.remark.text) == (pool.workers()[0], "going on with 16 slots")
-    assert isinstance(done, CellDone)
-    assert isinstance(other, CellDone)
+    assert isinstance(done, ItemDone)
+    assert isinstance(other, ItemDone)
 
 
 def test_a_loaded_model_says_where_it_is(pool: Pool) -> None:
@@ -200,7 +199,7 @@ def test_a_demand_changes_nothing_that_is_there(pool: Pool) -> None:
     pool.wants({Resources(): 100, Resources(gpus=8, accelerator="H200"): 5})
     pool.wants({})
     assert pool.workers() == before
-    assert isinstance(run(pool, Generate((job("a"),)))[0], CellDone)
+    assert isinstance(run(pool, Generate((job("a"),)))[0], ItemDone)
 
 
 def test_nothing_runs_and_nothing_arrives_without_a_task(pool: Pool) -> None:
@@ -236,7 +235,7 @@ def test_ray_tells_of_a_dead_worker_and_starts_another(ray_pool: Callable[[PoolO
     pool = ray_pool(OPTIONS)
     first = run(pool, load())[0]
     done, lost = run(pool, Generate((job("a"), job("b", "[die]"), job("c"))))
-    assert isinstance(done, CellDone), "what was finished before the death still arrives"
+    assert isinstance(done, ItemDone), "what was finished before the death still arrives"
     assert isinstance(lost, WorkerLost)
     second = run(pool, load())[0]
     assert isinstance(first, Loaded)

@@ -23,6 +23,7 @@ from actors.types import (
     ModelSpec,
     Prompt,
     Resources,
+    Response,
 )
 from orchestrator.cells import Cell, CellLabels, DirectionSpec, SteeringSpec, variant_id
 from orchestrator.models.files import ModelShape
@@ -138,6 +139,12 @@ class Notebook:
         assert result.cell_id == cell.id
         self.cells[cell.id] = (result, attempt)
         return ()
+
+    def read_cell(self, cell_id: str) -> Sequence[Response] | None: ...
+
+    def analysis(self, kind: str, item_id: str, content: bytes) -> None: ...
+
+    def read_analysis(self, kind: str, item_id: str) -> bytes | None: ...
 
     def failure(self, failure: Failure) -> None:
         self.failures[failure.item_id] = failure
@@ -550,7 +557,7 @@ def test_an_interrupt_leaves_finished_cells_written_and_nothing_half_done() -> N
 
     @contextmanager
     def interrupted_later() -> Iterator[None]:
-        if next(waits) == 6:  # after Loaded, TaskDone, Extracted, TaskDone and two cells
+        if next(waits) == 6:  # after Loaded, TaskDone, ItemDone, TaskDone and two cells
             raise KeyboardInterrupt
         yield
 

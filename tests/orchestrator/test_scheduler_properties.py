@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actors.types import CellResult, DirectionSet, Failure
+from actors.types import CellResult, DirectionSet, Failure, Response
 from benchmarks.simulation_cluster import Cluster, Fate, SimulatedPool
 from benchmarks.simulation_workload import SIZES, Workload, make_workload
 from orchestrator.cells import Cell, DirectionSpec
@@ -64,6 +64,12 @@ class Notebook:
         self.written[cell.id] += 1
         self.attempts[cell.id] = attempt
         return ()
+
+    def read_cell(self, cell_id: str) -> Sequence[Response] | None: ...
+
+    def analysis(self, kind: str, item_id: str, content: bytes) -> None: ...
+
+    def read_analysis(self, kind: str, item_id: str) -> bytes | None: ...
 
     def failure(self, failure: Failure) -> None:
         self.failed[failure.item_id] += 1
@@ -122,7 +128,7 @@ def check_sums(board: Board) -> None:
         pending = (backlog.ready, backlog.needs_own, backlog.needs_other)
         assert sum(amount.items for amount in pending) == sum(item.state is State.PENDING for item in items)
         assert backlog.running == sum(item.budget for item in items if item.state is State.RUNNING)
-        assert +backlog.cells == +Counter(item.state for item in items if item.is_cell)
+        assert +backlog.cells == +Counter(item.state for item in items if item.counted)
         assert backlog.coming >= 0
         assert backlog.wanted_elsewhere >= 0
 

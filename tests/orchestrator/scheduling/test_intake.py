@@ -17,12 +17,12 @@ import pytest
 
 from actors.boundary import Task
 from actors.remarks import Remark
-from actors.types import CellResult, DirectionSet, Failure, Resources
+from actors.types import CellResult, DirectionSet, Failure, Resources, Response
 from actors.use import Use
 from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.errors import Problem
 from orchestrator.news import CellStored, News, WorkerSaid, nobody
-from orchestrator.pool import CellDone, Event, Failed, Remarked, TaskDone, Used, WorkerLost
+from orchestrator.pool import Event, Failed, ItemDone, Remarked, TaskDone, Used, WorkerLost
 from orchestrator.recorder import Recorder
 from orchestrator.results.store import Store
 from orchestrator.scheduler import Scheduler, Settings
@@ -89,21 +89,25 @@ class Writers:
 
     def read_direction(self, direction_id: str) -> DirectionSet | None: ...
 
+    def read_cell(self, cell_id: str) -> Sequence[Response] | None: ...
+
+    def analysis(self, kind: str, item_id: str, content: bytes) -> None: ...
+
+    def read_analysis(self, kind: str, item_id: str) -> bytes | None: ...
+
     def failure(self, failure: Failure) -> None: ...
 
 
 @pytest.fixture
 def board() -> Board:
-    board = Board(
-        plan_of(CELLS), done=[item.id for item in BOARD.of(None) if item.needs is None and not isinstance(item.spec, Cell)]
-    )
+    board = Board(plan_of(CELLS), done=[item.id for item in BOARD.of(None) if not item.counted])
     board.start([board[one.id] for one in CELLS], "w1")
     return board
 
 
-def done(one: Cell, worker: str = "w1") -> CellDone:
+def done(one: Cell, worker: str = "w1") -> ItemDone:
     result = result_of(one)
-    return CellDone(worker, replace(result, provenance={**result.provenance, "worker": worker}))
+    return ItemDone(worker, one.id, replace(result, provenance={**result.provenance, "worker": worker}))
 
 
 def test_a_cell_is_given_when_it_is_stored_and_not_before(board: Board) -> None:
@@ -262,7 +266,7 @@ def test_an_interrupt_stores_and_tells_of_all_that_has_arrived(tmp_path: Path) -
     class Counting(FakePool):
         def next_event(self, timeout: float | None) -> Event | None:
             event = super().next_event(timeout)
-            arrived.extend([event.result.cell_id] if isinstance(event, CellDone) else [])
+            arrived.extend([event.item_id] if isinstance(event, ItemDone) and isinstance(event.result, CellResult) else [])
             return event
 
     @contextmanager

@@ -1,0 +1,81 @@
+"""The kinds of work items that there are. Nobody else asks what kind an item is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from actors.boundary import Extract, Generate
+from actors.types import CellResult, DirectionSet, ExtractionJob, GenerationJob, Response
+from orchestrator.cells import Cell, DirectionSpec
+from orchestrator.news import CellStored, ItemStored, News
+from orchestrator.scheduling.jobs import extraction_job, generation_job, placed
+from orchestrator.scheduling.work import Records, WorkKind
+
+
+class Extraction:
+    """A direction set from one model's activations: ``directions/<id>.safetensors``."""
+
+    does, folder, several, counted = "extract", "directions", False, False
+
+    def job(self, item: DirectionSpec, needed: Mapping[str, Any], shared: dict[object, Any]) -> ExtractionJob:
+        """The contrast prompts and the method."""
+        return extraction_job(item)
+
+    def task(self, jobs: Sequence[ExtractionJob]) -> Extract:
+        """One extraction: others wait for it."""
+        return Extract(jobs[0])
+
+    def begin(self, records: Records, item: DirectionSpec, result: DirectionSet, attempt: int) -> Future[Any] | None:
+        """There are few of them."""
+        return None
+
+    def store(self, records: Records, item: DirectionSpec, result: DirectionSet, worker: str, attempt: int) -> News:
+        """ValueError when it is not finite."""
+        records.direction(item, result)
+        return ItemStored(item.id, worker, "extracted")
+
+    def read(self, records: Records, item_id: str) -> DirectionSet | None:
+        """The directions of all layers."""
+        return records.read_direction(item_id)
+
+
+class Generation:
+    """The responses of a cell: ``responses/<id>.parquet``."""
+
+    does, folder, several, counted = "generate", "responses", True, True
+
+    def job(self, item: Cell, needed: Mapping[str, DirectionSet], shared: dict[object, Any]) -> GenerationJob:
+        """Its rows. Equal vectors of a task are one array, so they cross the wire once."""
+        if item.steering is None:
+            return generation_job(item, None)
+        where = item.steering.where
+        if where not in shared:
+            shared[where] = placed(item.steering, needed[item.steering.direction.id])
+        return generation_job(item, shared[where])
+
+    def task(self, jobs: Sequence[GenerationJob]) -> Generate:
+        """The rows of all of them share one batch."""
+        return Generate(tuple(jobs))
+
+    def begin(self, records: Records, item: Cell, result: CellResult, attempt: int) -> Future[Any] | None:
+        """By a thread of its own."""
+        return records.begin(item, result, attempt)
+
+    def store(self, records: Records, item: Cell, result: CellResult, worker: str, attempt: int) -> News:
+        """With its labels. ValueError when the responses are not those of its prompts."""
+        return CellStored(item, result, records.cell(item, result, attempt))
+
+    def read(self, records: Records, item_id: str) -> Sequence[Response] | None:
+        """The responses."""
+        return records.read_cell(item_id)
+
+
+KINDS: dict[str, WorkKind] = {"extraction": Extraction(), "generation": Generation()}
+"""Every kind by its name; a further one adds its line here."""
+
+
+def item_folders() -> set[str]:
+    """Where the files of items lie: one that has its file is done."""
+    return {kind.folder for kind in KINDS.values()}
