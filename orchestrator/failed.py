@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from actors.types import Failure
 from orchestrator.json_text import parse_json
-from orchestrator.planned_items import PlannedItem, chosen, planned_items
+from orchestrator.planned_items import PlannedItem, chosen, planned_items, scoring_items
 from orchestrator.results.folder import ENDINGS, Folder
 from orchestrator.results.plan_file import PlannedCells
 from orchestrator.scheduling.attempts import UPSTREAM
@@ -51,7 +51,8 @@ def failed_items(folder: Folder, planned: PlannedCells, done: Iterable[str]) -> 
     open_ids = states.keys() - set(done)
     if not open_ids:
         return []
-    found = (_failed(folder, one, states[one.id]) for one in planned_items(planned) if one.id in open_ids)
+    items = (*planned_items(planned), *scoring_items(planned, open_ids))
+    found = (_failed(folder, one, states[one.id]) for one in items if one.id in open_ids)
     return [one for one in found if one is not None]
 
 
@@ -101,7 +102,9 @@ def _failed(folder: Folder, item: PlannedItem, state: FileState) -> FailedItem |
         failure = _read(folder.path("failures", item.id), state)
     except FileNotFoundError:
         return None  # it has just succeeded, or was cleared
-    return FailedItem(id=item.id, model=item.model, cell=item.cell, direction=item.direction, failure=failure, at=at)
+    return FailedItem(
+        id=item.id, model=item.model, cell=item.cell, direction=item.direction, scorer=item.scorer, failure=failure, at=at
+    )
 
 
 @lru_cache(maxsize=20_000)

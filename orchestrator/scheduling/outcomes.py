@@ -19,7 +19,6 @@ from orchestrator.scheduling.attempts import BAD_DEVICES, BAD_MACHINES, MAX_ATTE
 from orchestrator.scheduling.board import Board, State
 from orchestrator.scheduling.fleet import Fleet, WorkerSlot
 from orchestrator.scheduling.pace import Pace
-from orchestrator.scoring import Label
 
 
 class Records(Protocol):
@@ -39,7 +38,7 @@ class Records(Protocol):
         """Start to store a cell, finished at its ``attempt``-th try; ``cell`` then waits for the end."""
         ...
 
-    def cell(self, cell: Cell, result: CellResult, attempt: int) -> Sequence[Label]:
+    def cell(self, cell: Cell, result: CellResult, attempt: int) -> None:
         """Store a cell; its labels. ValueError when the result cannot be right."""
         ...
 
@@ -136,13 +135,13 @@ class Outcomes:
         if item.state is not State.RUNNING or not isinstance(item.spec, Cell):
             return  # another worker was first
         try:
-            labels = self._records.cell(item.spec, result, item.attempt + 1)
+            self._records.cell(item.spec, result, item.attempt + 1)
         except ValueError as error:
             self.item_failed(replace(as_failure(item.id, error), worker=place.name))
         else:
             self._pace.cell_done(item.variant, place.name, item.budget, result.seconds)
             self._board.finish(item.id, result)
-            self._tell(CellStored(item.spec, result, labels))
+            self._tell(CellStored(item.spec, result))
 
     def _failed(self, place: WorkerSlot, event: Failed) -> None:
         self._tell(AttemptFailed(event.failure))
