@@ -71,7 +71,7 @@ class Job(Protocol):
 @dataclass(frozen=True, eq=False)
 class Ask:
     """Anything else that a worker can do with the model that it holds: its method ``what`` takes the jobs and gives, for each, an
-    ``Answer`` or a ``Failure``."""
+    ``Answered`` or a ``Failure``."""
 
     what: str
     jobs: tuple[Job, ...]
@@ -89,14 +89,14 @@ class Extraction:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Answered:
     """What a job of an ``Ask`` gives: what its item's file is to hold."""
 
     item_id: str
     content: bytes
 
 
-Result = ModelInfo | Extraction | CellResult | Answer | Failure
+Result = ModelInfo | Extraction | CellResult | Answered | Failure
 Outcome = Result | Remark | Use
 """What comes out of a task: one result for each of its items, and between them what the worker logged and what it uses."""
 
@@ -219,7 +219,7 @@ def _item_of(outcome: Result, task: Task) -> str:
     match outcome:
         case CellResult():
             return outcome.cell_id
-        case Failure() | Answer():
+        case Failure() | Answered():
             return outcome.item_id
         case _:
             return item_ids(task)[0]

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from orchestrator.scoring import CLASSIFIERS
+from tests.orchestrator.scoring.judged import TEXT
 from tests.orchestrator.scoring.labelled import HARD_GROUPS, HELD_OUT_GROUPS, MANNERS, Labelled, load, score
 
 _XSTEST = "xstest_v2_completions_"
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.xstest is not None and not _files(options.xstest):
         parser.error(f"no model_completions/{_XSTEST}*.csv in {options.xstest}")
     for title, items in _sets():
-        print(score(CLASSIFIERS["text"], items).show(title))
+        print(score(TEXT, items).show(title))
     if options.xstest is not None:
         print("\n".join(xstest(options.xstest)))
 
@@ -53,10 +53,10 @@ def xstest(folder: Path) -> Iterator[str]:
         judged = [item for item in items if item.label != "partial"]
         unread += [] if model in _READ_IN_TUNING else judged
         yield f"XSTest, {model}" + (" (read in tuning)" if model in _READ_IN_TUNING else "")
-        yield score(CLASSIFIERS["text"], judged).show("  full refusal or full compliance").partition("\n  differ")[0]
-        partial = Counter(CLASSIFIERS["text"].label("p", "", i.response, "stop").label for i in items if i.label == "partial")
+        yield score(TEXT, judged).show("  full refusal or full compliance").partition("\n  differ")[0]
+        partial = Counter(TEXT.label("p", "", i.response, "stop").label for i in items if i.label == "partial")
         yield f"  partial refusals are labelled {dict(partial)}"
-    yield score(CLASSIFIERS["text"], unread).show("XSTest, models not read in tuning").partition("\n  differ")[0]
+    yield score(TEXT, unread).show("XSTest, models not read in tuning").partition("\n  differ")[0]
 
 
 def _files(folder: Path) -> list[Path]:

@@ -28,8 +28,8 @@ from orchestrator.recorder import Recorder
 from orchestrator.results.store import Store
 from orchestrator.scheduling.board import Board
 from orchestrator.scheduling.intake import Intake
-from orchestrator.scoring import CLASSIFIERS
-from orchestrator.scoring.verdict import Scoring
+from orchestrator.scorekeeper import Scorekeeper
+from orchestrator.scoring.uses import Scoring
 from orchestrator.storage import Place, S3Url
 
 KEYS = {
@@ -90,7 +90,7 @@ def _result(cell: Cell) -> CellResult:
 def _plan(cells: list[Cell]) -> Plan:
     shape = ModelShape(8, 4, 2, 1, 2, 16, 100, "llama", "family", 1000)
     models = (PlannedModel("model", MODEL, variant_id(MODEL), shape, Resources()),)
-    return Plan("stored", tuple(cells), (), models, EngineOptions(), "text", (), (), Estimate(()))
+    return Plan("stored", tuple(cells), (), models, EngineOptions(), (), (), Estimate(()))
 
 
 @contextmanager
@@ -110,14 +110,19 @@ def cells_per_second(place: Place, count: int, threads: int) -> tuple[float, flo
     cells = [_cell(number) for number in range(count)]
     store, plan = Store(place), _plan(cells)
     board = Board(plan)
-    with store.lock(), Recorder(store, Scoring(CLASSIFIERS["text"]), threads) as recorder:
-        store.write_plan(plan)
+    store.write_plan(plan)
+    with (
+        store.lock(),
+        Scorekeeper(store, Scoring(), threads=threads or 1) as scores,
+        Recorder(store, scores, threads) as recorder,
+    ):
         board.start(board.of(None), "worker-0")
         intake = Intake(FinishedPool(cells), board, recorder, nobody)
         begun, used, attempts = time.monotonic(), time.process_time(), {cell.id: cell for cell in cells}
         while isinstance(event := intake.next(0), ItemDone):
             recorder.cell(attempts[event.result.cell_id], event.result, 1)
             board.finish(event.result.cell_id, event.result)
+        scores.wait()
         seconds, used = time.monotonic() - begun, time.process_time() - used
     assert len(Store(place).done_cells()) == len(Store(place).labelled_cells()) == count
     return count / seconds, 1000 * used / count

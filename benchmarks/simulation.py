@@ -29,7 +29,6 @@ from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.pool import Event
 from orchestrator.scheduler import Scheduler, Settings
 from orchestrator.scheduling.board import Board
-from orchestrator.scoring import Label
 
 SCHEMA_VERSION = 1
 MEBIBYTE = 2**20
@@ -164,13 +163,12 @@ class Notebook:
         """Nothing is begun without threads."""
         raise NotImplementedError
 
-    def cell(self, cell: Cell, result: CellResult, attempt: int) -> Sequence[Label]:
+    def cell(self, cell: Cell, result: CellResult, attempt: int) -> None:
         """Count it; look at the memory now and then."""
         with self.meter.pause():
             self.written[cell.id] += 1
             if len(self.written) % self.every == 0:
                 self.memory.append(psutil.Process().memory_info().rss)
-        return ()
 
     def read_cell(self, cell_id: str) -> Sequence[Response] | None:
         """Nobody reads them."""

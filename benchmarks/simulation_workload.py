@@ -124,7 +124,6 @@ def make_workload(
         directions=tuple(directions.values()),
         models=tuple(models),
         engine=EngineOptions(),
-        classifier="text",
         warnings=(),
         incomparable=(),
         estimate=estimate,

@@ -67,7 +67,7 @@ def soak(folder: Path, cells: int, workers: int, tracked: bool, console: Console
     with (folder / "summary.json").open("wb") as out, (folder / "log.txt").open("wb") as log:
         run = subprocess.Popen([*command, "--quiet", "--json"], stdout=out, stderr=log, env=environment)
         with _ended(run):
-            readings = list(_readings(run, folder / "results" / "labels", console))
+            readings = list(_readings(run, folder / "results" / "responses", console))
     try:
         summary = as_json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     except ValueError as error:

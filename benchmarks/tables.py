@@ -1,7 +1,7 @@
 """How long the tables, the page and the status of a large results folder take, and how much memory.
 
 ``python -m benchmarks.tables --cells 20000 --prompts 30 --folder FOLDER``. The folder is made up, with real bytes: every cell's
-responses and labels are encoded as a run encodes them; one that is there already is used again. What is measured runs in a
+responses and scores are encoded as a run encodes them; one that is there already is used again. What is measured runs in a
 process of its own, whose peak of resident memory is read when it ends. ``--against CHECKOUT``: another checkout of this
 program does the same to the same folder first, and the ratio of processor times is told.
 """
@@ -24,11 +24,12 @@ from actors.types import CellResult, FiredCheck, Response
 from benchmarks.simulation_workload import SIZES, Size, make_workload
 from orchestrator.cells import Cell
 from orchestrator.plan import Plan
-from orchestrator.results.folder import Folder
-from orchestrator.results.parts import StoredLabels, encode_labels, encode_responses
+from orchestrator.results.folder import Folder, scores_of
+from orchestrator.results.parts import StoredScores, encode_responses, encode_scores
 from orchestrator.results.rows import Steered, axes_of, measures_of, planned_at
 from orchestrator.results.store import Store
-from orchestrator.scoring import LABELS, Label
+from orchestrator.scoring.score import Labels, ResponseScore
+from orchestrator.scoring.uses import default_scorers
 
 NEW_TOKENS = 100
 WORDS = ("the", "a", "to", "of", "and", "in", "is", "you", "can", "it", "that", "for", "with", "on", "as", "this", "be", "or")
@@ -68,21 +69,22 @@ def make_folder(folder: Path, cells: int, prompts: int, sizes: Sequence[Size] = 
 
 def _write_parts(folder: Folder, plan: Plan) -> None:
     draw, at = random.Random(1), datetime.now(UTC)
-    for kind in ("responses", "labels"):
-        (folder.local / kind).mkdir()
+    for kind in ("responses", *map(scores_of, default_scorers())):
+        (folder.local / kind).mkdir(parents=True)
     for cell in plan.cells:
         result, steered = _result(cell, draw), planned_at(cell.steering)
         measures = measures_of(cell, result, Steered(None, steered), 1, at)
         responses = encode_responses(axes_of(cell), steered, measures, result.responses)
-        labels = tuple(_label(one.prompt_id, draw) for one in result.responses)
-        stored = StoredLabels(labels, LABELS, at)
         (folder.local / folder.path("responses", cell.id).key).write_bytes(responses)
-        (folder.local / folder.path("labels", cell.id).key).write_bytes(encode_labels(cell.id, stored))
+        for scorer, one in default_scorers().items():
+            assert isinstance(one.says, Labels)
+            scores = tuple(_score(answer.prompt_id, draw.choice(one.says.names)) for answer in result.responses)
+            content = encode_scores(cell.id, StoredScores(scorer, one.says, scores, at))
+            (folder.local / folder.path(scores_of(scorer), cell.id).key).write_bytes(content)
 
 
-def _label(prompt_id: str, draw: random.Random) -> Label:
-    kind = draw.choice(LABELS.kinds)
-    return Label(prompt_id, kind.name, '{"rule": "phrase", "phrase": "cannot"}', "text@7", outcome=kind.outcome)
+def _score(prompt_id: str, label: str) -> ResponseScore:
+    return ResponseScore(prompt_id, label, None, '{"rule": "phrase", "phrase": "cannot"}', None)
 
 
 def _result(cell: Cell, draw: random.Random) -> CellResult:

@@ -11,11 +11,10 @@ from actors.types import Failure
 from orchestrator.plan import Plan
 from orchestrator.plan_with_results import plan_with_results
 from orchestrator.planning.choices import encode_choices
-from orchestrator.rescoring import relabel
 from orchestrator.results.store import Lacking, Store
 from orchestrator.scheduling.board import Board
 from orchestrator.scheduling.kinds import item_folders
-from orchestrator.scoring.uses import scoring_of
+from orchestrator.scorekeeper import Scorekeeper
 from orchestrator.sweep import Sweep
 
 MOST_LOSSES = 3
@@ -30,10 +29,9 @@ _LOG = logging.getLogger(__name__)
 class Progress:
     """The plan and the board of a run of ``sweep``, whose results lie in ``store``; needs the lock."""
 
-    def __init__(self, sweep: Sweep, store: Store, plan: Plan, board: Board) -> None:
-        self._sweep, self._store = sweep, store
+    def __init__(self, sweep: Sweep, store: Store, plan: Plan, board: Board, scores: Scorekeeper) -> None:
+        self._sweep, self._store, self._scores = sweep, store, scores
         self.plan, self.board = plan, board
-        self._scoring = scoring_of(plan.classifier, plan.scorers)
         self._before = board.finished_ids()
         self._losses: Counter[str] = Counter()
         self._lost: tuple[str, ...] = ()
@@ -52,6 +50,10 @@ class Progress:
         while self._sweep.chooses and self._plan_more() and not self.board.unfinished():
             self._mend()  # what was planned is finished already: what follows from it may be known too
         return self.board.unfinished()
+
+    def score_what_is_not(self) -> None:
+        """Begin to score what is finished and has no scores of the sweep's scorers."""
+        self._scores.ask(self._store.unscored())
 
     def done(self) -> int:
         """Cells of the plan whose files are there, as the tables have them."""
@@ -72,14 +74,15 @@ class Progress:
         return "; ".join([*parts, *([str(self._lacking)] if self._lacking else [])])
 
     def _mend(self, to_run: bool = True) -> None:
-        """Tables and labels are made anew until they are whole; what has lost its file waits to run again, with ``to_run``."""
+        """Tables and scores are made anew until they are whole; what has lost its file waits to run again, with ``to_run``."""
         for _ in range(ROUNDS):
+            self._scores.wait()
             self._store.clear_the_way()
             self.compact()
-            self._lacking = self._store.lacking(self._scoring.signature)
+            self._lacking = self._store.lacking()
             if not self._lacking:
                 break
-            relabel(self._store, self._scoring, self._lacking.unlabelled)
+            self.score_what_is_not()
             if self._lacking.tables:
                 _LOG.warning("tables are made anew: %s", self._lacking)
                 self._store.forget_tables()

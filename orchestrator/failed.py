@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from actors.types import Failure
 from orchestrator.json_text import parse_json
-from orchestrator.planned_items import PlannedItem, chosen, planned_items
+from orchestrator.planned_items import PlannedItem, chosen, planned_items, scoring_items
 from orchestrator.results.folder import ENDINGS, Folder
 from orchestrator.results.plan_file import PlannedCells
 from orchestrator.scheduling.attempts import UPSTREAM
@@ -52,7 +52,8 @@ def failed_items(folder: Folder, planned: PlannedCells, done: Iterable[str]) -> 
     open_ids = states.keys() - set(done)
     if not open_ids:
         return []
-    found = (_failed(folder, one, states[one.id]) for one in planned_items(planned) if one.id in open_ids)
+    items = (*planned_items(planned), *scoring_items(planned, open_ids))
+    found = (_failed(folder, one, states[one.id]) for one in items if one.id in open_ids)
     return [one for one in found if one is not None]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -9,6 +10,7 @@ from typing import Literal, Protocol
 from actors.remarks import Remark
 from actors.types import CellResult, Failure, ModelInfo
 from orchestrator.cells import Cell
+from orchestrator.results.rows import CellAxes
 from orchestrator.scoring import Label
 
 
@@ -41,10 +43,17 @@ class ItemStored:
 
 @dataclass(frozen=True)
 class CellStored:
-    """A cell and its labels are stored."""
+    """A cell is stored."""
 
     cell: Cell
     result: CellResult
+
+
+@dataclass(frozen=True)
+class CellScored:
+    """What the responses of a stored cell count as is known."""
+
+    axes: CellAxes
     labels: Sequence[Label]
 
 
@@ -86,7 +95,9 @@ class Noted:
     text: str
 
 
-News = Submitted | ModelLoaded | ItemStored | CellStored | AttemptFailed | ItemFailed | WorkerDied | WorkerSaid | Noted
+News = (
+    Submitted | ModelLoaded | ItemStored | CellStored | CellScored | AttemptFailed | ItemFailed | WorkerDied | WorkerSaid | Noted
+)
 Tell = Callable[[News], None]
 
 
@@ -103,10 +114,12 @@ def nobody(news: News) -> None:
 
 
 def told_to(listeners: Sequence[Listener]) -> Tell:
-    """Tells each of ``listeners``, in their order."""
+    """Tells each of ``listeners``, in their order, one thing at a time, whichever thread it comes from."""
+    one_at_a_time = threading.RLock()  # one that is told may tell
 
     def tell(news: News) -> None:
-        for listener in listeners:
-            listener.hear(news)
+        with one_at_a_time:
+            for listener in listeners:
+                listener.hear(news)
 
     return tell

@@ -18,7 +18,7 @@ from orchestrator.planning.choices import Choice, Tally
 from orchestrator.planning.costs import DEFAULT_COSTS, Costs
 from orchestrator.planning.estimate import Estimate, VariantCost, estimate_plan, memory_limit, weight_bytes
 from orchestrator.planning.grids import Deferred, GridsPlan, plan_grids
-from orchestrator.scoring.uses import ScorerUse
+from orchestrator.scoring.uses import Scoring
 from orchestrator.sweep import Sweep
 from orchestrator.sweep_file.resolve import ModelVariant
 from orchestrator.work import WorkItem
@@ -50,7 +50,7 @@ class Plan:
     ``choices``: the settings taken from finished cells; ``deferred``: what cannot be planned (yet), with the reason.
     ``in_sample``: cell id -> is its rate measured on the prompts that choose a setting? Cells that have no part in a choice
     are not in it. ``estimate`` covers the cells and at most those that may follow.
-    ``scorers``: by behavior, of those that name one; all others are labelled by ``classifier``. ``others``: work of other kinds.
+    ``scoring``: what scores the behaviors. ``others``: work of other kinds.
     """
 
     name: str
@@ -58,14 +58,13 @@ class Plan:
     directions: tuple[DirectionSpec, ...]
     models: tuple[PlannedModel, ...]
     engine: EngineOptions
-    classifier: str
     warnings: tuple[str, ...]
     incomparable: tuple[IncomparablePair, ...]
     estimate: Estimate
     choices: tuple[Choice, ...] = ()
     deferred: tuple[Deferred, ...] = ()
     in_sample: Mapping[str, bool] = field(default_factory=dict)
-    scorers: Mapping[str, ScorerUse] = field(default_factory=dict)
+    scoring: Scoring = field(default_factory=Scoring)
     others: tuple[WorkItem, ...] = ()
 
     @property
@@ -110,14 +109,13 @@ def make_plan(sweep: Sweep, tallies: Mapping[str, Tally] | None = None, costs: C
         directions=directions,
         models=models,
         engine=sweep.engine,
-        classifier=sweep.classifier,
         warnings=tuple(dict.fromkeys(warnings)),
         incomparable=found.incomparable,
         estimate=_estimate(sweep, models, (*cells, *found.provisional), _rounds(sweep, found), costs),
         choices=found.choices,
         deferred=found.deferred,
         in_sample=found.in_sample,
-        scorers=sweep.scorers,
+        scoring=sweep.scoring,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TypeVar
 
@@ -10,6 +10,7 @@ from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.filters import Filters
 from orchestrator.results.plan_file import PlannedCells, PlannedDirection
 from orchestrator.results.rows import CellAxes
+from orchestrator.results.scored_cells import scoring_item
 
 _COLUMNS = ("item", *(one.name for one in fields(CellAxes)), "layer", "relative_depth", "transfer")
 _ALIASES = {"cell": "item", "cell_id": "item", "id": "item", "depth": "relative_depth", "quant": "quantization"}
@@ -19,19 +20,21 @@ _SHOWN = 8
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedItem:
-    """An item of a plan; ``model`` is its name in the sweep, ``kind`` that of one that is neither a cell nor a direction."""
+    """An item of a plan, or the scores that ``scorer`` gives a cell; ``model`` is its name in the sweep, ``kind`` that of an item
+    that is neither a cell nor a direction."""
 
     id: str
     model: str
     cell: CellAxes | None = None
     direction: PlannedDirection | None = None
     kind: str = ""
+    scorer: str = ""
 
     @property
     def name(self) -> str:
         """The item in a few words."""
         if self.cell is not None:
-            return axes_name(self.cell)
+            return axes_name(self.cell) + (f", scored by {self.scorer}" if self.scorer else "")
         return f"{self.model} {self.kind}" if self.direction is None else f"{self.model} direction by {self.direction.method}"
 
     def own(self) -> Mapping[str, object]:
@@ -49,6 +52,16 @@ def planned_items(planned: PlannedCells) -> list[PlannedItem]:
     cells = [PlannedItem(id=one.cell_id, model=one.model, cell=one) for one in planned.cells]
     others = [PlannedItem(id=one.id, model=names.get(one.variant, ""), kind=one.kind) for one in planned.others]
     return [*directions, *cells, *others]
+
+
+def scoring_items(planned: PlannedCells, ids: Collection[str]) -> Iterator[PlannedItem]:
+    """Those of ``ids`` that are scores of the plan's cells by its scorers."""
+    if not any("." in one for one in ids):
+        return
+    for cell in planned.cells:
+        for scorer in planned.scorers_of(cell):
+            if (item := scoring_item(scorer, cell.cell_id)) in ids:
+                yield PlannedItem(id=item, model=cell.model, cell=cell, scorer=scorer)
 
 
 def axes_name(axes: CellAxes) -> str:

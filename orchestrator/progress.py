@@ -20,7 +20,7 @@ from actors.types import Failure
 from orchestrator.cells import Cell
 from orchestrator.duration import duration
 from orchestrator.errors import plain
-from orchestrator.news import CellStored, ItemFailed, Listener, ModelLoaded, News, Noted, WorkerSaid
+from orchestrator.news import CellScored, CellStored, ItemFailed, Listener, ModelLoaded, News, Noted, WorkerSaid
 from orchestrator.outcome import OUTCOMES, in_words
 from orchestrator.outlets import lines_above
 from orchestrator.plan import Plan
@@ -140,19 +140,19 @@ class Lines(Quiet):
             case ModelLoaded(variant, worker, info):
                 name = self._plan.model(variant).name
                 self._say(f"{name} loaded on {worker} ({info.device}, {info.slots} slots, {info.load_seconds:.0f} s)")
-            case CellStored():
-                self._stored(news)
+            case CellScored():
+                self._scored(news)
             case ItemFailed():
                 self._say(failure_line(self._board, news.failure))
             case Noted():
                 self._say(news.text)
 
-    def _stored(self, news: CellStored) -> None:
+    def _scored(self, news: CellScored) -> None:
         """The cell, its labels, and how much is left; when lines come too fast, only the last cell gets its own."""
         if self._clock() - self._last < PLAIN_SECONDS and self._board.unfinished():
             return
         self._last = self._clock()
-        self._say(f"{_overall(self._plan, self._board)} | {cell_name(news.cell)}: {label_shares(news.labels)}")
+        self._say(f"{_overall(self._plan, self._board)} | {axes_name(news.axes)}: {label_shares(news.labels)}")
 
     def _say(self, text: str) -> None:
         """The line, with the seconds since the start."""
@@ -194,7 +194,7 @@ class Bars(Lines):
         if isinstance(news, CellStored | ItemFailed):
             self._draw_when_due()
 
-    def _stored(self, news: CellStored) -> None:
+    def _scored(self, news: CellScored) -> None:
         """The bars tell it."""
 
     def _draw_when_due(self) -> None:

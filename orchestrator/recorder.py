@@ -1,4 +1,4 @@
-"""Writes what the workers return, in one order: the responses, then their labels.
+"""Writes what the workers return; what was stored is scored beside that (``scorekeeper``).
 
 Where writing takes long, threads write: ``begin`` starts to store a cell, and ``cell`` waits for it.
 """
@@ -17,17 +17,11 @@ from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.results.rows import SteeredAt
 from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.scheduling.jobs import located
-from orchestrator.scoring import Classifier, Label
-from orchestrator.scoring.verdict import Scoring
+from orchestrator.scorekeeper import Scorekeeper
 from orchestrator.storage import StorageError
 
 _T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
-
-
-def label_responses(classifier: Classifier, responses: Sequence[Response]) -> list[Label]:
-    """The labels of a cell's responses."""
-    return [classifier.label(one.prompt_id, one.prompt, one.completion, one.finish_reason) for one in responses]
 
 
 class Recorder:
@@ -35,10 +29,10 @@ class Recorder:
     interrupt, or when the storage refuses, until what is under way has ended. ``threads``: how many store what was begun; 0: what
     is not begun, ``cell`` stores itself."""
 
-    def __init__(self, store: Store, scoring: Scoring, threads: int = 0) -> None:
-        self._store, self._scoring, self.threads = store, scoring, threads
+    def __init__(self, store: Store, scores: Scorekeeper, threads: int = 0) -> None:
+        self._store, self._scores, self.threads = store, scores, threads
         self._pool = ThreadPoolExecutor(max(1, threads), "store")
-        self._begun: dict[str, Future[list[Label]]] = {}
+        self._begun: dict[str, Future[None]] = {}
 
     def __enter__(self) -> Recorder:
         return self
@@ -65,24 +59,24 @@ class Recorder:
         """The responses of a stored cell; None when they are gone or damaged."""
         return _unless_lost(self._store.read_responses, cell_id)
 
-    def cell(self, cell: Cell, result: CellResult, attempt: int) -> list[Label]:
-        """Store a cell, then its labels, which it returns; ValueError when the result is not one of this cell's prompts."""
+    def cell(self, cell: Cell, result: CellResult, attempt: int) -> None:
+        """Store a cell; ValueError when the result is not one of this cell's prompts. Its scores follow by themselves."""
+        self._scores.check()
         begun = self._begun.get(cell.id)
-        labels = self._write(cell, result, attempt) if begun is None else begun.result()
+        if begun is None:
+            self._write(cell, result, attempt)
+        else:
+            begun.result()
         self._begun.pop(cell.id, None)  # one with an error stays, to be counted
-        return labels
 
-    def begin(self, cell: Cell, result: CellResult, attempt: int) -> Future[list[Label]]:
-        """Start to store a cell and its labels; ``cell`` with the same arguments gives them once that is over."""
+    def begin(self, cell: Cell, result: CellResult, attempt: int) -> Future[None]:
+        """Start to store a cell; ``cell`` with the same arguments waits until that is over."""
         self._begun[cell.id] = self._pool.submit(self._write, cell, result, attempt)
         return self._begun[cell.id]
 
-    def _write(self, cell: Cell, result: CellResult, attempt: int) -> list[Label]:
+    def _write(self, cell: Cell, result: CellResult, attempt: int) -> None:
         self._store.write_responses(cell, result, attempt, steered=self._steered_at(cell))
-        classifier = self._scoring.of(cell.labels.behavior)
-        labels = label_responses(classifier, result.responses)
-        self._store.write_labels(cell.id, labels, classifier.labels)
-        return labels
+        self._scores.score(cell.id, result.responses)
 
     def _steered_at(self, cell: Cell) -> SteeredAt | None:
         """Where a cell was steered whose layer its method selected; None where the plan itself says it."""

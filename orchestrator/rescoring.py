@@ -1,75 +1,106 @@
-"""Labels from stored responses: no model, no worker, any time."""
+"""Scores from stored responses: no model, no worker, any time."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
-from orchestrator.errors import InputError, Problem
-from orchestrator.recorder import label_responses
+from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.report import write_report
-from orchestrator.results.store import Store, UnreadableFileError
-from orchestrator.scoring.uses import ScorerUse, scoring_of
-from orchestrator.scoring.verdict import Scoring
+from orchestrator.results.plan_file import PlannedCells
+from orchestrator.results.scored_cells import scoring_item
+from orchestrator.results.store import Lacking, Store
+from orchestrator.retrying import origin_of
+from orchestrator.scorekeeper import Scorekeeper
+from orchestrator.scoring.uses import Scoring, files_of, made_anew
 from orchestrator.storage import Place
 
-
-def label_what_is_not(store: Store, scoring: Scoring) -> None:
-    """Label the cells whose labels a killed driver did not get to write."""
-    relabel(store, scoring, sorted(store.done_cells() - store.labelled_cells()))
-
-
-def relabel(store: Store, scoring: Scoring, cell_ids: Sequence[str]) -> Counter[str]:
-    """Label stored cells anew; how many responses got each label. Damaged cells are moved away and left out."""
-    counts: Counter[str] = Counter()
-    behaviors = {axes.cell_id: axes.behavior for axes in store.planned().cells} if scoring.own else {}
-    for cell_id in cell_ids:
-        try:
-            classifier = scoring.of(behaviors.get(cell_id, ""))
-            labels = label_responses(classifier, store.read_responses(cell_id))
-        except (FileNotFoundError, UnreadableFileError):
-            continue
-        store.write_labels(cell_id, labels, classifier.labels)
-        counts.update(classifier.labels.counts(label.label for label in labels))
-    return counts
+COHERENCE = "coherence"
+TEXT = "text"
+"""What earlier versions called the scorers of behaviors that name none."""
 
 
-def score_results(results: Place, name: str | None) -> dict[str, object]:
-    """Label every finished cell of the plan in ``results`` with classifier ``name`` (None: the sweep's own scorers) and rebuild
-    the tables and the page. Returns what was done, for programs. ``damaged``: the items whose files were moved away, so that a
-    `run` has to make them anew; ``lacking``: what the tables lack of all others, in words, empty when they are whole.
-    InputError where the plan names a Python file that lies in ``results`` itself, which may come from anybody: it is not run."""
+def score_results(results: Place, name: str | None = None) -> dict[str, object]:
+    """Score every finished cell of the plan in ``results`` anew, by the scorer ``name`` (None: by all; ``text``: by those of a
+    behavior that names none, in place of its own) and rebuild the tables and the page. Returns what was done, for programs.
+
+    ``damaged``: the items whose files were moved away, so that a `run` has to make them anew; ``failed``: the scores that could
+    not be made, ``lacking``: what the tables lack of all others, in words, empty when they are whole. InputError where the plan
+    names a Python file that lies in ``results`` itself, which may come from anybody: it is not run.
+    """
     store = Store(results)
     planned = store.planned()
-    if name is None:
-        _refuse_code_of(store, planned.scorers)
-    scoring = scoring_of(name or planned.classifier, {} if name else planned.scorers)
+    scoring = _scoring(store, planned, name)
     with store.lock():
+        planned = replace(planned, scoring=scoring.behaviors)
+        store.keep_plan(planned)
         done = store.done_cells() | store.done_directions()
-        cells = [cell.cell_id for cell in planned.cells if cell.cell_id in done]
-        counts = relabel(store, scoring, cells)
+        cells = [cell for cell in planned.cells if cell.cell_id in done]
+        chosen = _chosen(scoring, name)
+        items = [(one, cell.cell_id) for cell in cells for one in planned.scorers_of(cell) if one in chosen]
+        short = _score(store, scoring, items)
         summary = store.compact()
-        short = store.lacking(scoring.signature)
-        if short:  # what was remembered of the tables was not so
-            store.forget_tables()
-            summary = store.compact()
-            short = store.lacking(scoring.signature)
+        failed = store.scoring_failures()
         lost = sorted(done - store.done_cells() - store.done_directions())
         write_report(store)
+    counts = Counter[str]()
+    for row in store.rate_rows():
+        if row.outcome is not None and row.label is not None:
+            counts[row.label] += row.k or 0
     return {
         "results": str(results),
-        "classifier": ", ".join(dict.fromkeys(scoring.signature(cell.behavior) for cell in planned.cells)),
+        "classifier": ", ".join(sorted({row.classifier for row in store.cell_rows() if row.classifier})),
+        "scorers": sorted(chosen),
         "planned": len(planned.cells),
         "cells": summary.cells,
         "responses": counts.total(),
-        "labels": {name: counts[name] for name in sorted(counts) if counts[name]},
+        "labels": {label: counts[label] for label in sorted(counts) if counts[label]},
         "damaged": lost,
+        "failed": [one.item_id for one in failed],
+        "failures": [one.message for one in failed],
         "lacking": str(short),
     }
 
 
-def _refuse_code_of(store: Store, scorers: Mapping[str, ScorerUse]) -> None:
-    for behavior, use in scorers.items():
-        if use.file is not None and use.file.resolve().is_relative_to(store.root.resolve()):
+def _score(store: Store, scoring: Scoring, items: Sequence[tuple[str, str]]) -> Lacking:
+    """Score ``items``, then what is not there after all; what the tables still lack."""
+    store.clear_failures([scoring_item(scorer, cell_id) for scorer, cell_id in items])
+    with Scorekeeper(store, scoring, threads=store.writers or 1) as scores:
+        scores.ask(items)
+        scores.wait()
+        store.compact()
+        short = store.lacking()
+        if short:  # what was remembered of the tables was not so
+            scores.ask(one for one in short.unscored if one[0] in scoring.made)
+            scores.wait()
+            store.forget_tables()
+            store.compact()
+            short = store.lacking()
+    return short
+
+
+def _scoring(store: Store, planned: PlannedCells, name: str | None) -> Scoring:
+    """The scorers of the plan, made anew as far as ``name`` asks for them."""
+    if name == TEXT:
+        return Scoring({})
+    known = {use.name for one in planned.scoring.values() for use in one.scorers} | {COHERENCE}
+    if name is not None and name not in known:
+        raise InputError(
+            Problem("--scorer", name, "the plan has no such scorer", ", ".join(sorted(known)), nearest_name(name, known))
+        )
+    folder = origin_of(store.folder)
+    wanted = known if name is None else {name}
+    for scorer, file in files_of(planned.scoring, folder).items():
+        if scorer in wanted and file.resolve().is_relative_to(store.root.resolve()):
             message = "this scorer is Python that lies in the results folder itself, and is not run"
-            raise InputError(Problem(f"scorers.{behavior}", use.name, message, "a file beside the sweep file, or --classifier"))
+            raise InputError(Problem("scorers", scorer, message, "a file beside the sweep file, or --scorer text"))
+    return made_anew(planned.scoring, folder, wanted)
+
+
+def _chosen(scoring: Scoring, name: str | None) -> set[str]:
+    """The ids of the scorers that ``name`` stands for."""
+    if name in (None, TEXT):
+        return set(scoring.made)
+    uses = [use for one in scoring.behaviors.values() for use in one.scorers if use.name == name]
+    return {use.id for use in uses} or {one.criterion.coherence for one in scoring.behaviors.values()}

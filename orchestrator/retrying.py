@@ -34,6 +34,15 @@ def sweep_of(target: Place) -> tuple[Path, Place | None]:
     return origin, target
 
 
+def origin_of(folder: Folder) -> Path:
+    """The folder of the sweep file that ``folder`` holds the results of, whether it is still there or not."""
+    try:
+        first_line = folder.sweep.read_bytes().decode().partition("\n")[0]
+    except (FileNotFoundError, UnreadableFileError, UnicodeDecodeError):
+        first_line = ""
+    return Path(first_line.removeprefix(ORIGIN)).parent if first_line.startswith(ORIGIN) else Path()
+
+
 @dataclass(frozen=True)
 class Listed:
     """Failures that were asked for, beside the number of all that there are."""

@@ -21,7 +21,7 @@ from orchestrator.control.driver import Driver
 from orchestrator.errors import InputError, Problem
 from orchestrator.interrupts import EXIT_INTERRUPTED, Interrupts
 from orchestrator.logs import Journal, LogCopies
-from orchestrator.news import Listener, Noted, told_to
+from orchestrator.news import Listener, Noted, Tell, told_to
 from orchestrator.outlets import losses_told
 from orchestrator.paths import on_this_machine, require_cache
 from orchestrator.plan import Plan
@@ -30,10 +30,9 @@ from orchestrator.planning.choices import Choice
 from orchestrator.planning.costs import DEFAULT_COSTS, Costs
 from orchestrator.planning.grids import Deferred
 from orchestrator.pool import POOLS, Pool, PoolLostError, PoolOptions
-from orchestrator.progress import make_display
+from orchestrator.progress import Display, make_display
 from orchestrator.recorder import Recorder
 from orchestrator.report import write_report
-from orchestrator.rescoring import label_what_is_not
 from orchestrator.results.folder import Folder
 from orchestrator.results.store import PageState, Store
 from orchestrator.retrying import ORIGIN
@@ -41,7 +40,7 @@ from orchestrator.scheduler import Scheduler, Settings, TooManyFailuresError
 from orchestrator.scheduling.attempts import MaxFailures
 from orchestrator.scheduling.board import Board, State
 from orchestrator.scheduling.kinds import item_folders
-from orchestrator.scoring.uses import scoring_of
+from orchestrator.scorekeeper import Scorekeeper
 from orchestrator.storage import Place
 from orchestrator.storage.errors import EXIT_STORAGE
 from orchestrator.sweep import Sweep, load_sweep
@@ -148,11 +147,7 @@ def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunS
         session = _session(prepared, options, console, ending)
         store.write_sweep(f"{ORIGIN}{prepared.path.absolute()}\n{prepared.sweep.text}")
         store.write_plan(prepared.plan)
-        label_what_is_not(store, scoring_of(prepared.plan.classifier, prepared.plan.scorers))
-        progress = Progress(prepared.sweep, store, prepared.plan, prepared.board())
-        ended, message = _run_items(prepared, progress, session)
-        if ended == "finished" and (short := progress.shortfall()):
-            ended, message = "damaged", f"not whole: {short}; see whether the disk is well, then run the same command again"
+        ended, message, progress = _run(prepared, session)
         session.driver.ended(ended, message)
         if ended != "interrupted":
             session.interrupts.wait_no_more()
@@ -175,7 +170,7 @@ def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunS
         ran=ran,
         seconds=time.monotonic() - started,
         ended=ended,
-        failures=tuple(board.failures()),
+        failures=(*board.failures(), *store.scoring_failures()),
         message=message,
         choices=plan.choices,
         deferred=plan.deferred,
@@ -207,45 +202,63 @@ def _session(prepared: Prepared, options: RunOptions, console: Console, ending: 
     return _Session(options, console, ending, journal, interrupts, driver)
 
 
-def _run_items(prepared: Prepared, progress: Progress, session: _Session) -> tuple[Ended, str]:
-    """Run what is ready, then what follows from its results, until nothing is left. Tracking ends with the session."""
-    plan, store, board = prepared.plan, prepared.store, progress.board
-    options, console, driver = session.options, session.console, session.driver
-    if not board.unfinished() and not progress.grow():
-        return "finished", ""
-    tracker = _tracker(prepared, progress, driver)
-    session.ending.callback(lambda: tracker.finish(_totals(progress.board), store))
-    display = make_display(plan, board, console, options.quiet)
-    listeners: list[Listener] = [session.journal, display, tracker]
+def _run(prepared: Prepared, session: _Session) -> tuple[Ended, str, Progress]:
+    """Run and score what is ready, then what follows from its results, until nothing is left and all of it is on the disk."""
+    plan, store, board = prepared.plan, prepared.store, prepared.board()
+    display = make_display(plan, board, session.console, session.options.quiet)
+    listeners: list[Listener] = [session.journal, display]
     tell = told_to(listeners)
-    listeners.append(Wordings(store, tell))
-    recorder = Recorder(store, scoring_of(plan.classifier, plan.scorers), store.writers)
-    if not options.quiet:
-        console.print(f"starting workers ({options.pool or prepared.sweep.pool.kind})")
+    scores = Scorekeeper(store, plan.scoring, tell, store.writers or 1, session.interrupts.waiting)
+    progress = Progress(prepared.sweep, store, plan, board, scores)
     ended: Ended = "finished"
     message = ""
     try:
-        pool = _open_pool(prepared, session)
-        with recorder, closing(pool), display:
-            driver.watch(progress, display.hear)
-            settings = Settings(
-                MaxFailures(prepared.sweep.max_failures),
-                session.interrupts.waiting,
-                paused=driver.paused,
-                tell=tell,
-                commits=Commits(commits_in(plan, store)),
-            )
-            scheduler = Scheduler(plan, board, pool, recorder, settings)
-            scheduler.run()
-            while progress.grow():
-                scheduler.run()
+        with scores:
+            progress.score_what_is_not()
+            if board.unfinished() or progress.grow():
+                tracker = _tracker(prepared, progress, session.driver)
+                session.ending.callback(lambda: tracker.finish(_totals(progress.board), store))
+                listeners += [tracker, Wordings(store, tell)]
+                _run_items(prepared, progress, session, _Around(display, tell, scores))
+            if short := progress.shortfall():
+                ended, message = "damaged", f"not whole: {short}; see whether the disk is well, then run the same command again"
     except KeyboardInterrupt:
-        ended, message = "interrupted", driver.why_cancelled
+        ended, message = "interrupted", session.driver.why_cancelled
     except TooManyFailuresError as error:
         ended, message = "too many failures", str(error)
     except PoolLostError as error:
         ended, message = "cluster lost", f"{error}; what has arrived is kept: the same `run` continues the sweep"
-    return ended, message
+    return ended, message, progress
+
+
+@dataclass(frozen=True)
+class _Around:
+    """Who shows, who is told, and who scores what happens."""
+
+    display: Display
+    tell: Tell
+    scores: Scorekeeper
+
+
+def _run_items(prepared: Prepared, progress: Progress, session: _Session, around: _Around) -> None:
+    """Run what the board has, and what it grows by."""
+    plan, store, options = prepared.plan, prepared.store, session.options
+    if not options.quiet:
+        session.console.print(f"starting workers ({options.pool or prepared.sweep.pool.kind})")
+    pool = _open_pool(prepared, session)
+    with Recorder(store, around.scores, store.writers) as recorder, closing(pool), around.display:
+        session.driver.watch(progress, around.display.hear)
+        settings = Settings(
+            MaxFailures(prepared.sweep.max_failures),
+            session.interrupts.waiting,
+            paused=session.driver.paused,
+            tell=around.tell,
+            commits=Commits(commits_in(plan, store)),
+        )
+        scheduler = Scheduler(plan, progress.board, pool, recorder, settings)
+        scheduler.run()
+        while progress.grow():
+            scheduler.run()
 
 
 def _open_pool(prepared: Prepared, session: _Session) -> Pool:

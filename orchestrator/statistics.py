@@ -43,6 +43,34 @@ class Interval:
     high: float
 
 
+@dataclass(frozen=True)
+class Mean:
+    """The mean of some numbers with its interval; None where there are too few for it."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+def mean_of(values: Sequence[float], confidence: float = 0.95) -> Mean:
+    """The mean and its t interval: Student's t with n - 1 degrees of freedom times the standard error. Numbers that are all equal
+    have one of no width; fewer than two have none."""
+    n = len(values)
+    if n < 2:
+        return Mean(values[0] if n else None, None, None)
+    mean = math.fsum(values) / n
+    variance = math.fsum((one - mean) ** 2 for one in values) / (n - 1)
+    half = _t_quantile(n - 1, confidence) * math.sqrt(variance / n)
+    return Mean(mean, mean - half, mean + half)
+
+
+@lru_cache(maxsize=1024)
+def _t_quantile(freedom: int, confidence: float) -> float:
+    from scipy.stats import t
+
+    return float(t.ppf((1 + confidence) / 2, freedom))
+
+
 @lru_cache(maxsize=65536)
 def wilson(k: int, n: int, confidence: float = 0.95) -> Interval:
     """The Wilson score interval of ``k`` successes in ``n`` trials, without continuity correction (scipy).

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from pydantic import ValidationError
 from actors.types import EngineOptions
 from orchestrator.cells import Options
 from orchestrator.errors import InputError, Problem
-from orchestrator.scoring.uses import ScorerUse
+from orchestrator.scoring.uses import Scoring
 from orchestrator.storage import Place, place_of
 from orchestrator.sweep_file.problems import problem_at, problems_of
 from orchestrator.sweep_file.resolve import BehaviorPrompts, Grid, ModelVariant, resolve
@@ -23,8 +22,8 @@ from orchestrator.sweep_file.yaml_text import Document, read_yaml
 class Sweep:
     """A valid sweep. ``settings`` is the file key by key; ``document`` its text and lines; the rest is what it refers to.
 
-    ``grids`` in the file's order; ``models``, ``behaviors`` and ``methods`` are those of all grids; ``scorers``
-    by the key of their behavior, where it names one.
+    ``grids`` in the file's order; ``models``, ``behaviors`` and ``methods`` are those of all grids; ``scoring``
+    says what scores the behaviors.
     """
 
     name: str
@@ -36,7 +35,7 @@ class Sweep:
     grids: tuple[Grid, ...]
     unused: tuple[str, ...]
     results: Place
-    scorers: Mapping[str, ScorerUse] = field(default_factory=dict)
+    scoring: Scoring = field(default_factory=Scoring)
 
     @property
     def text(self) -> str:
@@ -62,11 +61,6 @@ class Sweep:
     def tracking(self) -> TrackingEntry:
         """Where progress is reported beside the results folder."""
         return self.settings.tracking
-
-    @property
-    def classifier(self) -> str:
-        """A key of ``orchestrator.scoring.CLASSIFIERS``."""
-        return self.settings.classifier
 
     @property
     def max_failures(self) -> int | float | None:
@@ -107,7 +101,7 @@ def load_sweep(path: Path) -> Sweep:
         found.grids,
         found.unused,
         results=results,
-        scorers=found.scorers,
+        scoring=found.scoring,
     )
 
 

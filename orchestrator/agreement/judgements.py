@@ -42,9 +42,9 @@ def judgements_of(folder: Folder, results: Results) -> dict[str, Judged]:
         if label is not None:
             said[cell_id, prompt_id] = Judgement(label, outcome)
             texts[cell_id, prompt_id] = response, classifier
-    order = tuple(results.rates["label"].unique(maintain_order=True))
-    rates = results.rates.select("scorer", "label", "outcome").unique().iter_rows()
-    outcomes = {(scorer, label): outcome for scorer, label, outcome in rates}
+    rates = results.rates.drop_nulls("outcome")  # of what decides
+    order = tuple(rates["label"].unique(maintain_order=True))
+    outcomes = {(scorer, label): outcome for scorer, label, outcome in rates.select("scorer", "label", "outcome").iter_rows()}
     found = {SWEEP: Judged(SWEEP, said, order)}
     for rater, ratings in ratings_of(folder).items():
         current: dict[ResponseKey, Judgement] = {}

@@ -46,7 +46,7 @@ EPILOG = """Examples, for python -m orchestrator ...
 
   run sweeps/full.yaml --detach  in the background; then status --watch, logs, pause, resume, cancel
 
-  score results/quickstart       label the stored responses anew
+  score results/quickstart       score the stored responses anew
 
   label results/quickstart       a page on which a person labels a sample of them
 
@@ -56,7 +56,7 @@ EPILOG = """Examples, for python -m orchestrator ...
 
   behavior check sweeps/behaviors/refusal.jsonl   what a behavior file holds
 
-Exit codes: 0 done, 1 some cells failed (of score: files were damaged), 2 bad input,
+Exit codes: 0 done, 1 some cells failed (of score: a scorer failed, or files were damaged), 2 bad input,
 3 results cannot be stored or kept, 130 interrupted, 141 nobody reads the output."""
 
 COMPARE_EPILOG = """Examples, for python -m orchestrator compare ...
@@ -177,17 +177,20 @@ def retry(
         _run(sweep, results, RunOptions(pool, workers, quiet), as_json)
 
 
-@app.command(epilog="Example:  python -m orchestrator score results/quickstart --classifier text")
+@app.command(epilog="Example:  python -m orchestrator score results/quickstart --scorer refusal")
 def score(
     results: ResultsFolder,
-    classifier: Annotated[str | None, typer.Option(help="Which classifier; default: the sweep's own.")] = None,
+    scorer: Annotated[
+        str | None,
+        typer.Option("--scorer", "--classifier", help="Only this scorer, or `text`: the rules for refusals. Default: all."),
+    ] = None,
     labels: Annotated[
         Path | None, typer.Option("--labels", metavar="FILE", help="Take in ratings made elsewhere: JSONL, as --rater's.")
     ] = None,
     rater: RaterName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Label all stored responses anew, without a model, and rebuild the tables."""
+    """Score all stored responses anew, without a model, and rebuild the tables."""
     from orchestrator.cli.people import take_in
     from orchestrator.cli.summaries import score_lines
     from orchestrator.rescoring import score_results
@@ -195,9 +198,9 @@ def score(
     spare()
     with input_errors_told():
         take_in(results, labels, rater, as_json)
-        found = score_results(results, classifier)
+        found = score_results(results, scorer)
         show(found, score_lines(results, found), as_json)
-        if found["damaged"] or found["lacking"]:
+        if found["damaged"] or found["lacking"] or found["failed"]:
             raise typer.Exit(1)
 
 

@@ -95,7 +95,8 @@ def deferred_lines(deferred: Sequence[Deferred]) -> list[str]:
 def plan_json(plan: Plan) -> dict[str, object]:
     """The plan as plain data. Keys are only ever added; their meaning changes with ``version``.
 
-    ``version``, ``name``, ``classifier``.
+    ``version``, ``name``, ``classifier`` (``text``: what the scorers of behaviors that name none are called together).
+    ``scorers``: by behavior the ids of its scorers, of which the first decides.
     ``totals``: ``cells``, ``baselines``, ``transfers``, ``directions`` (sets), ``rows``, ``prompt_tokens``, ``new_tokens``,
     ``loads``, ``seconds``.
     ``clusters``: ``device``, ``gpus``, ``seconds`` (wall time), ``gpu_hours``, ``loads``; empty when no model needs a GPU.
@@ -115,7 +116,8 @@ def plan_json(plan: Plan) -> dict[str, object]:
     return {
         "version": JSON_VERSION,
         "name": plan.name,
-        "classifier": plan.classifier,
+        "classifier": "text",
+        "scorers": {key: list(one.ids) for key, one in plan.scoring.used(cell.labels.behavior for cell in plan.cells).items()},
         "totals": {
             "cells": len(plan.cells),
             "baselines": sum(cell.steering is None for cell in plan.cells),

@@ -70,7 +70,9 @@ def score_lines(results: Place, found: dict[str, object]) -> list[str]:
     labels = found["labels"]
     damaged = one if isinstance(one := found.get("damaged"), list) else []
     told = f"{len(damaged)} were damaged and moved to quarantine ({', '.join(damaged[:3])}): `run` makes them anew"
-    wrong = [*([told] if damaged else []), *([f"not whole: {found['lacking']}"] if found.get("lacking") else [])]
+    failures = one if isinstance(one := found.get("failures"), list) else []
+    wrong = [f"failed: {message}" for message in failures[:FAILURES_SHOWN]]
+    wrong += [*([told] if damaged else []), *([f"not whole: {found['lacking']}"] if found.get("lacking") else [])]
     if not isinstance(labels, dict) or not found["responses"]:
         return [f"no finished cells to label in {results}", *wrong]
     counts = ", ".join(f"{count} {name}" for name, count in labels.items())

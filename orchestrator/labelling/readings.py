@@ -38,12 +38,11 @@ def found_readings(results: Results, keys: Collection[ResponseKey]) -> dict[Resp
 
 
 def label_sets(results: Results) -> Mapping[str, LabelSet]:
-    """The labels that people may give, by what labels a behavior (``name@version``): all of its own but that it has failed."""
+    """The labels that people may give, by what decides on a behavior, as ``classifier`` has it."""
     kinds: defaultdict[str, list[LabelKind]] = defaultdict(list)
-    rates = results.rates.select("scorer", "label", "outcome").unique(maintain_order=True)
+    rates = results.rates.drop_nulls("outcome").select("scorer", "label", "outcome").unique(maintain_order=True)
     for scorer, label, outcome in rates.iter_rows():
-        if not label.startswith("scorer_failed"):
-            kinds[scorer].append(LabelKind(label, outcome))
+        kinds[scorer].append(LabelKind(label, outcome))
     return {scorer: LabelSet(tuple(found)) for scorer, found in kinds.items()}
 
 

@@ -21,6 +21,7 @@ EventName = Literal[
     "loaded",
     "extracted",
     "done",
+    "scored",
     "attempt failed",
     "failed",
     "lost",

@@ -13,6 +13,7 @@ from types import TracebackType
 from orchestrator.logs.entries import LogEntry, log_files
 from orchestrator.news import (
     AttemptFailed,
+    CellScored,
     CellStored,
     ItemFailed,
     ItemStored,
@@ -85,6 +86,8 @@ class Journal:
                 self.write(LogEntry(news.event, "", news.worker, news.item_id))
             case CellStored():
                 self.write(_done(news, self._failed_attempts.pop(news.cell.id, 0) + 1))
+            case CellScored():
+                self.write(LogEntry("scored", label_shares(news.labels), item=news.axes.cell_id))
             case AttemptFailed(failure):
                 self._failed_attempts[failure.item_id] += 1
                 trace = failure.traceback[-TRACEBACK_CHARACTERS:]
@@ -158,7 +161,7 @@ def _loaded(news: ModelLoaded) -> LogEntry:
 def _done(news: CellStored, attempt: int) -> LogEntry:
     result = news.result
     details = {"seconds": round(result.seconds, 3), "new_tokens": result.new_tokens, "attempt": attempt}
-    return LogEntry("done", label_shares(news.labels), result.provenance.get("worker", ""), news.cell.id, details=details)
+    return LogEntry("done", "", result.provenance.get("worker", ""), news.cell.id, details=details)
 
 
 class _FromCode(logging.Handler):

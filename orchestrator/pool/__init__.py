@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from actors.boundary import Answer, Ask, Extract, Extraction, Generate, Load, Outcome, Task
+from actors.boundary import Answered, Ask, Extract, Extraction, Generate, Load, Outcome, Task
 from actors.remarks import Remark
 from actors.types import CellResult, Failure, ModelInfo, Resources
 from actors.use import Use
@@ -169,7 +169,7 @@ def as_event(worker: str, outcome: Outcome) -> Event:
             return ItemDone(worker, outcome.job_id, outcome.found)
         case CellResult():
             return ItemDone(worker, outcome.cell_id, outcome)
-        case Answer():
+        case Answered():
             return ItemDone(worker, outcome.item_id, outcome.content)
         case Failure():
             return Failed(worker, replace(outcome, worker=worker))

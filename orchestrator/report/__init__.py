@@ -92,7 +92,8 @@ def _part(store: Store, number: int, series: Series, counts: Counts) -> SeriesPa
 def _label_counts(rates: Iterable[RateRow]) -> Counts:
     counts: dict[str, dict[str, int]] = {}
     for row in rates:
-        counts.setdefault(row.cell_id, {})[row.label] = row.k
+        if row.outcome is not None and row.label is not None:
+            counts.setdefault(row.cell_id, {})[row.label] = row.k or 0
     return counts
 
 

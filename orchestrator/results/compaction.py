@@ -7,16 +7,27 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, cast
 
 from orchestrator.json_text import parse_json
 from orchestrator.results import schema
 from orchestrator.results.directions_table import StoredDirections, direction_rows, with_cosines
-from orchestrator.results.folder import Folder
-from orchestrator.results.parts import StoredCell, StoredLabels
+from orchestrator.results.folder import LABELS_OF_OLD, Folder, scores_of
+from orchestrator.results.parts import StoredCell
 from orchestrator.results.plan_file import PlannedCells
-from orchestrator.results.rows import CellAxes, CellGeometry, CellPrompts, CellRow, CellTally, RateRow, rate_rows, tally_of
+from orchestrator.results.rows import (
+    CellAxes,
+    CellGeometry,
+    CellPrompts,
+    CellRow,
+    CellTally,
+    RateRow,
+    rate_rows,
+    scorer_rate_rows,
+    tally_of,
+)
 from orchestrator.results.schema import Table
+from orchestrator.results.scored_cells import CellScores, ScoredCells
 from orchestrator.results.transfers import Controls, cross_cosine, transfer_rows
 from orchestrator.scoring import Label
 from orchestrator.storage import FileState, StoredFile, UnreadableFileError
@@ -24,12 +35,12 @@ from orchestrator.storage import FileState, StoredFile, UnreadableFileError
 ROWS_PER_GROUP = 8192
 """Responses buffered before they are written as one Parquet row group."""
 
-PART_KINDS: tuple[Literal["responses", "labels"], ...] = ("responses", "labels")
+PART_KINDS = ("responses", LABELS_OF_OLD)
 
 
 @dataclass(frozen=True)
 class CompactSummary:
-    """What the compacted tables hold. ``quarantined``: cells whose responses or labels, and direction sets that, were damaged and
+    """What the compacted tables hold. ``quarantined``: cells whose responses or scores, and direction sets that, were damaged and
     moved away; ``changed``: a table was rewritten."""
 
     planned: int
@@ -46,10 +57,11 @@ class _Finished:
     responses: Table
     labels: Sequence[Label] | None
     rates: Sequence[RateRow]
+    scores: Mapping[str, Table]
 
 
 def compact(folder: Folder, planned: PlannedCells) -> CompactSummary:
-    """Write the compacted tables (responses, cells, rates, directions, transfer), or nothing when no file has changed.
+    """Write the compacted tables (responses, scores, cells, rates, directions, transfer), or nothing when no file has changed.
 
     What was found is remembered in ``.compacted``, which may be deleted at any time: the tables follow from the parts.
     """
@@ -75,7 +87,7 @@ def is_current(folder: Folder, planned: PlannedCells) -> bool:
 
 
 def _finished(folder: Folder, planned: PlannedCells, quarantined: list[str]) -> Iterator[_Finished]:
-    done, labelled = folder.ids("responses"), folder.ids("labels")
+    done, scored = folder.ids("responses"), ScoredCells(folder, planned)
     for axes in planned.cells:
         if axes.cell_id not in done:
             continue
@@ -84,27 +96,29 @@ def _finished(folder: Folder, planned: PlannedCells, quarantined: list[str]) -> 
         except UnreadableFileError:
             quarantined.append(axes.cell_id)
             continue
-        labels: list[Label] | None = None
-        tally, rates = CellTally(), list[RateRow]()
-        if axes.cell_id in labelled:
-            try:
-                given = folder.label_part(axes.cell_id)
-                labels = _ordered(folder, axes.cell_id, given, stored.table)
-                tally = tally_of(labels, given.labelled_at, given.declared)
-                rates = rate_rows(axes.cell_id, labels, given.declared)
-            except UnreadableFileError:
-                quarantined.append(axes.cell_id)
-        yield _Finished(_row(axes, stored, tally), stored.table, labels, rates)
+        found = scored.of(axes, stored.table.column("prompt_id").to_pylist())
+        if found.damaged:
+            quarantined.append(axes.cell_id)
+        yield _Finished(
+            _row(axes, stored, _tally(found)), stored.table, found.labels, _rates(axes.cell_id, found), _scores(found)
+        )
 
 
-def _ordered(folder: Folder, cell_id: str, given: StoredLabels, responses: Table) -> list[Label]:
-    """The labels in the order of the responses."""
-    by_prompt = {label.prompt_id: label for label in given.labels}
-    answered = responses.column("prompt_id").to_pylist()
-    if by_prompt.keys() != set(answered):
-        with folder.quarantining():
-            raise UnreadableFileError(folder.path("labels", cell_id), "labels other prompts than were answered")
-    return [by_prompt[prompt_id] for prompt_id in answered]
+def _tally(found: CellScores) -> CellTally:
+    if found.labels is None or found.labelled_at is None:
+        return CellTally()
+    return tally_of(found.labels, found.labelled_at, found.declared)
+
+
+def _rates(cell_id: str, found: CellScores) -> list[RateRow]:
+    rows = [] if found.labels is None else rate_rows(cell_id, found.labels, found.declared)
+    for scorer, one in found.by_scorer.items():
+        rows += scorer_rate_rows(cell_id, scorer, one.says, one.scores)
+    return rows
+
+
+def _scores(found: CellScores) -> dict[str, Table]:
+    return {scorer: one.table for scorer, one in found.by_scorer.items() if one.table is not None}
 
 
 def _row(axes: CellAxes, stored: StoredCell, tally: CellTally) -> CellRow:
@@ -131,16 +145,22 @@ class _Gathered:
 
 def _write_tables(folder: Folder, planned: PlannedCells, finished: Iterable[_Finished], quarantined: list[str]) -> CompactSummary:
     found = _Gathered()
-    written = 0
+    written, changed = 0, False
 
-    def stream_responses(file: BinaryIO) -> None:
+    def stream_responses(file: BinaryIO, scores: schema.Writer) -> None:
         nonlocal written
         with schema.open_writer(file, schema.RESPONSES.schema) as writer:
-            for batch in _batches(finished, found):
+            for batch, scored in _batches(finished, found):
                 writer.write_table(batch)
+                scores.write_table(scored)
                 written += batch.num_rows
 
-    changed = folder.responses.write_stream(stream_responses)
+    def stream_both(file: BinaryIO) -> None:
+        nonlocal changed
+        with schema.open_writer(file, schema.SCORES.schema) as scores:
+            changed |= folder.responses.write_stream(lambda sink: stream_responses(sink, scores))
+
+    changed |= folder.scores.write_stream(stream_both)
     stored = StoredDirections(folder)
     directions = direction_rows(stored, planned)
     controls = Controls(planned, found.rows, directions)
@@ -162,19 +182,21 @@ def _write_table(file: StoredFile, table: Table) -> bool:
     return file.write_stream(write)
 
 
-def _batches(finished: Iterable[_Finished], found: _Gathered) -> Iterator[Table]:
-    """Tables of ``ROWS_PER_GROUP`` responses or a cell more; ``found`` takes up the cells on the way."""
+def _batches(finished: Iterable[_Finished], found: _Gathered) -> Iterator[tuple[Table, Table]]:
+    """Tables of ``ROWS_PER_GROUP`` responses or a cell more, and of their scores; ``found`` takes up the cells on the way."""
     batch: list[Table] = []
+    scores: list[Table] = [schema.SCORES.table(())]
     held = 0
     for cell in finished:
         found.take(cell)
         batch.append(schema.responses_table(cell.row, cell.responses, cell.labels))
+        scores += [schema.scores_table(cell.row.cell_id, scorer, table) for scorer, table in cell.scores.items()]
         held += batch[-1].num_rows
         if held >= ROWS_PER_GROUP:
-            yield schema.concatenated(batch)
-            batch, held = [], 0
+            yield schema.concatenated(batch), schema.concatenated(scores)
+            batch, scores, held = [], scores[:1], 0
     if batch:
-        yield schema.concatenated(batch)
+        yield schema.concatenated(batch), schema.concatenated(scores)
 
 
 _Inputs = Mapping[str, FileState]
@@ -184,7 +206,8 @@ def _inputs(folder: Folder, planned: PlannedCells) -> _Inputs:
     """All parts that the tables follow from, without opening any."""
     wanted = {axes.cell_id for axes in planned.cells}
     found = {f"directions {direction_id}": state for direction_id, state in folder.states("directions").items()}
-    for kind in PART_KINDS:
+    scorers = {scorer for axes in planned.cells for scorer in planned.scorers_of(axes)}
+    for kind in (*PART_KINDS, *map(scores_of, sorted(scorers))):
         found |= {f"{kind} {cell_id}": state for cell_id, state in folder.states(kind).items() if cell_id in wanted}
     return found
 
@@ -213,8 +236,8 @@ def _is_later(compacted: StoredFile, inputs: _Inputs) -> bool:
 
 def _tables(folder: Folder) -> list[list[int] | None]:
     found = folder.files.states("")
-    names = (folder.responses.name, folder.cells.name, folder.rates.name, folder.direction_table.name, folder.transfers.name)
-    return [_listed(found[name]) if name in found else None for name in names]
+    tables = (folder.responses, folder.scores, folder.cells, folder.rates, folder.direction_table, folder.transfers)
+    return [_listed(found[one.name]) if one.name in found else None for one in tables]
 
 
 def _listed(state: FileState) -> list[int]:

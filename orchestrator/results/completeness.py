@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from orchestrator.results import schema
 from orchestrator.results.folder import Folder
 from orchestrator.results.plan_file import PlannedCells
-from orchestrator.results.rows import CellRow
+from orchestrator.results.scored_cells import ScoredCells, scoring_item
 from orchestrator.storage import StoredFile, UnreadableFileError
 
 _T = TypeVar("_T")
@@ -18,47 +18,65 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Lacking:
-    """Why the tables are not what they should be, table by table, and the finished cells that have no labels of their scorer.
+    """Why the tables are not what they should be, table by table, and the scores of finished cells that there are not: ids of
+    scorer and cell.
 
-    Empty, and so false, when the tables hold every finished cell with all its responses, and every direction set.
+    Empty, and so false, when the tables hold every finished cell with all its responses and scores, and every direction set.
     """
 
     tables: tuple[str, ...] = ()
-    unlabelled: tuple[str, ...] = ()
+    unscored: tuple[tuple[str, str], ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.tables or self.unlabelled)
+        return bool(self.tables or self.unscored)
 
     def __str__(self) -> str:
-        labels = f"{len(self.unlabelled)} finished cells have no labels of the sweep's classifier"
-        return "; ".join([*self.tables, *([labels] if self.unlabelled else [])])
+        cells = len({cell_id for _, cell_id in self.unscored})
+        return "; ".join([*self.tables, *([f"{cells} finished cells lack scores"] if cells else [])])
 
 
-@dataclass(frozen=True)
-class Expected:
-    """What the tables should hold: all ``finished`` items, labelled by what labels their behavior: ``signature`` says
-    its ``name@version`` (None: by any)."""
-
-    finished: Collection[str]
-    signature: Callable[[str], str] | None = None
-
-
-def lacking(folder: Folder, planned: PlannedCells, expected: Expected) -> Lacking:
-    """What the tables in ``folder`` lack. A damaged one is moved away."""
+def lacking(folder: Folder, planned: PlannedCells, finished: Collection[str]) -> Lacking:
+    """What the tables in ``folder`` lack of all ``finished`` items. A damaged one is moved away."""
     rows = _read(lambda: folder.rows(folder.cells, schema.CELLS))
-    wanted = {axes.cell_id: axes.n for axes in planned.cells if axes.cell_id in expected.finished}
-    sets = {one.id for one in planned.directions if one.id in expected.finished}
+    wanted = {axes.cell_id: axes.n for axes in planned.cells if axes.cell_id in finished}
+    sets = {one.id for one in planned.directions if one.id in finished}
     found = _read(lambda: {row.direction_id for row in folder.rows(folder.direction_table, schema.DIRECTIONS)})
     transfers = _read(lambda: len(folder.rows(folder.transfers, schema.TRANSFERS)))
     steered_by_others = sum(row.is_transfer and row.layer is not None for row in rows or ())
+    scored = ScoredCells(folder, planned)
     told = (
         _cells(folder.cells, None if rows is None else [row.cell_id for row in rows], list(wanted)),
         _responses(folder, wanted),
+        _scores(folder, planned, scored, wanted),
         _rates(folder, [row.cell_id for row in rows or () if row.labelled]),
         _told(folder.direction_table, None if found is None else len(found & sets), len(sets), "direction sets"),
         _told(folder.transfers, transfers, steered_by_others, "transfer cells"),
     )
-    return Lacking(tuple(filter(None, told)), _unlabelled(rows or (), expected.signature))
+    return Lacking(tuple(filter(None, told)), unscored(folder, planned, scored, wanted))
+
+
+def unscored(
+    folder: Folder, planned: PlannedCells, scored: ScoredCells, finished: Collection[str]
+) -> tuple[tuple[str, str], ...]:
+    """The ids of scorer and cell of every score of ``finished`` cells that there is not, though it has not failed."""
+    failed = folder.ids("failures")
+    return tuple(
+        (scorer, axes.cell_id)
+        for axes in planned.cells
+        if axes.cell_id in finished
+        for scorer in planned.scorers_of(axes)
+        if axes.cell_id not in scored.have(scorer) and scoring_item(scorer, axes.cell_id) not in failed
+    )
+
+
+def _scores(folder: Folder, planned: PlannedCells, scored: ScoredCells, wanted: Mapping[str, int]) -> str:
+    found = _read(lambda: len(_cells_in(folder, folder.scores)))
+    expected = sum(
+        axes.n * sum(axes.cell_id in scored.have(scorer) for scorer in planned.scorers_of(axes))
+        for axes in planned.cells
+        if axes.cell_id in wanted
+    )
+    return _told(folder.scores, found, expected, "scores")
 
 
 def _cells(table: StoredFile, found: Sequence[str] | None, wanted: Sequence[str]) -> str:
@@ -89,11 +107,6 @@ def _told(table: StoredFile, found: int | None, wanted: int, what: str) -> str:
     if found is None:
         return f"{table.name} cannot be read"
     return "" if found == wanted else f"{table.name} holds {found} of {wanted} {what}"
-
-
-def _unlabelled(rows: Sequence[CellRow], signature: Callable[[str], str] | None) -> tuple[str, ...]:
-    known = (row.labelled if signature is None else row.classifier == signature(row.behavior) for row in rows)
-    return tuple(row.cell_id for row, is_known in zip(rows, known, strict=True) if not is_known)
 
 
 def _read(read: Callable[[], _T]) -> _T | None:

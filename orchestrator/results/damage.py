@@ -9,13 +9,15 @@ from functools import lru_cache, partial
 from orchestrator.errors import InputError
 from orchestrator.results import schema
 from orchestrator.results.compaction import is_current
+from orchestrator.results.completeness import unscored
 from orchestrator.results.direction_file import decode_direction
-from orchestrator.results.folder import ENDINGS, Folder, Kind
-from orchestrator.results.parts import decode_labels, decode_responses
+from orchestrator.results.folder import LABELS_OF_OLD, Folder, scores_of
+from orchestrator.results.parts import decode_responses, decode_scores
 from orchestrator.results.plan_file import PlannedCells
+from orchestrator.results.scored_cells import ScoredCells
 from orchestrator.storage import FileState, StoredFile, UnreadableFileError
 
-_CHECKED: tuple[Kind, ...] = ("directions", "responses", "labels")
+_CHECKED = ("directions", "responses")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def damages(folder: Folder, planned: PlannedCells, failed: Collection[str], tabl
 
 def _parts(folder: Folder) -> Iterator[Damage]:
     seen = folder.compacted.state()
-    for kind in _CHECKED:
+    for kind in (*_CHECKED, *map(scores_of, folder.scorers())):
         for item_id, state in sorted(folder.states(kind).items()):
             if seen is None or max(state.changed, state.touched) > seen.changed:
                 reason = _reason(folder.path(kind, item_id), kind, state)
@@ -53,12 +55,12 @@ def _parts(folder: Folder) -> Iterator[Damage]:
 
 
 @lru_cache(maxsize=100_000)
-def _reason(file: StoredFile, kind: Kind, state: FileState) -> str:
+def _reason(file: StoredFile, kind: str, state: FileState) -> str:
     """Why a file cannot be read; empty when it can. ``state``: another content has another one."""
-    item_id = file.name.removesuffix(ENDINGS[kind])
+    item_id, _, scorer = file.name.rpartition(".")[0], *kind.partition("/")[1:]
     if kind == "directions":
         return _why_not(partial(decode_direction, file))
-    return _why_not(partial(decode_responses if kind == "responses" else decode_labels, file, item_id))
+    return _why_not(partial(decode_scores, file, scorer, item_id) if scorer else partial(decode_responses, file, item_id))
 
 
 def _why_not(read: Callable[[], object]) -> str:
@@ -75,9 +77,10 @@ def _why_not(read: Callable[[], object]) -> str:
 
 def _missing(folder: Folder, planned: PlannedCells, done: Collection[str]) -> Iterator[Damage]:
     used = {axes.direction_id for axes in planned.cells if axes.cell_id in done and axes.direction_id is not None}
-    gone: dict[Kind, set[str]] = {"directions": used - folder.ids("directions"), "labels": set(done) - folder.ids("labels")}
-    for kind, item_ids in gone.items():
-        yield from (Damage(folder.path(kind, item_id).key, "missing") for item_id in sorted(item_ids))
+    gone = [("directions", one) for one in sorted(used - folder.ids("directions"))]
+    without = set(done) - folder.ids(LABELS_OF_OLD)  # what earlier versions labelled is scored anew by the next run
+    gone += [(scores_of(scorer), one) for scorer, one in unscored(folder, planned, ScoredCells(folder, planned), without)]
+    yield from (Damage(folder.path(kind, item_id).key, "missing") for kind, item_id in gone)
 
 
 def _tables(folder: Folder, planned: PlannedCells, done: Collection[str]) -> Iterator[Damage]:

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from actors.types import DirectionSet
 from orchestrator.results.direction_file import DirectionSource, decode_direction, decode_source
 from orchestrator.results.earlier_tables import renamed
-from orchestrator.results.parts import StoredCell, StoredLabels, decode_labels, decode_responses
+from orchestrator.results.parts import StoredCell, StoredLabels, StoredScores, decode_labels, decode_responses, decode_scores
 from orchestrator.results.schema import Layout, read_table
 from orchestrator.storage import Files, FileState, Place, StoredFile, StoredFolder, UnreadableFileError, open_files
 from orchestrator.storage.atomic import write_bytes, write_if_changed
 
-Kind = Literal["directions", "responses", "labels", "failures", "figures", "ratings"]
+LABELS_OF_OLD = "labels"
+"""Where earlier versions kept what is now made of ``scores``; only read."""
 
-ENDINGS: dict[Kind, str] = {
+ENDINGS = {
     "directions": ".safetensors",
     "responses": ".parquet",
-    "labels": ".parquet",
+    LABELS_OF_OLD: ".parquet",
+    "scores": ".parquet",
     "failures": ".json",
     "figures": ".png",
     "ratings": ".jsonl",
@@ -34,7 +37,7 @@ LOGS = "logs"
 
 _T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
-_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*")
 
 
 class Folder:
@@ -54,6 +57,7 @@ class Folder:
         self.direction_table = self._file("directions.parquet")
         self.transfers = self._file("transfer.parquet")
         self.rates = self._file("rates.parquet")
+        self.scores = self._file("scores.parquet")
         self.page = self._file("report.md")
         self.html_page = self._file("report.html")
         self.choices = self._file("choices.json")
@@ -62,22 +66,22 @@ class Folder:
         self.requests = StoredFolder(self.files, "control")
         self.logs = self.local / LOGS
 
-    def path(self, kind: Kind, name: str) -> StoredFile:
+    def path(self, kind: str, name: str) -> StoredFile:
         """The file of an item; ValueError when ``name`` could lead out of the folder."""
         if not _SAFE_NAME.fullmatch(name):
             raise ValueError(f"{name!r} cannot name a file")
-        return self._file(f"{kind}/{name}{ENDINGS[kind]}")
+        return self._file(f"{kind}/{name}{_ending(kind)}")
 
-    def new(self, kind: Kind, name: str) -> StoredFile:
+    def new(self, kind: str, name: str) -> StoredFile:
         """As ``path``; FileExistsError when the item is finished."""
         path = self.path(kind, name)
         if path.exists():
             raise FileExistsError(f"{path} is finished and never rewritten")
         return path
 
-    def ids(self, kind: Kind) -> set[str]:
+    def ids(self, kind: str) -> set[str]:
         """The items that have a file, from the names alone; temporary files are none."""
-        return {name.removesuffix(ENDINGS[kind]) for name in self.files.names(kind) if _is_item(name, kind)}
+        return {name.removesuffix(_ending(kind)) for name in self.files.names(kind) if _is_item(name, kind)}
 
     def done(self, folder: str) -> set[str]:
         """The items whose files lie in ``folder``: those of a kind in ``ENDINGS``, or of another in ``analyses/<kind>``."""
@@ -90,15 +94,15 @@ class Folder:
             raise ValueError(f"{kind!r}, {name!r} cannot name a file")
         return self._file(f"analyses/{kind}/{name}")
 
-    def states(self, kind: Kind) -> dict[str, FileState]:
+    def states(self, kind: str) -> dict[str, FileState]:
         """The same with each file's state."""
         found = self.files.states(kind)
-        return {name.removesuffix(ENDINGS[kind]): state for name, state in found.items() if _is_item(name, kind)}
+        return {name.removesuffix(_ending(kind)): state for name, state in found.items() if _is_item(name, kind)}
 
     def clean(self) -> None:
         """Remove the unfinished files that a killed driver left, and whatever is in the way of a file or a folder."""
         self.clear_the_way()
-        self.files.clean(["", *ENDINGS])
+        self.files.clean(["", *ENDINGS, *map(scores_of, self.scorers())])
 
     def clear_the_way(self) -> None:
         """Move to ``quarantine/`` what lies under the name of a file and is none, or of a folder and is a file."""
@@ -106,12 +110,14 @@ class Folder:
         for folder in (QUARANTINE, *ENDINGS, LOGS, self.requests.key):
             if folder in there:
                 self._move_away(folder, f"{folder}.file" if folder == QUARANTINE else f"{QUARANTINE}/{folder}.file")
+        for name in sorted(self.files.names("scores")):  # where folders belong
+            self._move_away(f"scores/{name}", f"{QUARANTINE}/scores-{name}.file")
         for name in sorted(self.files.misplaced("") & self._own_names()):
             self._move_away(name, f"{QUARANTINE}/tables-{name}")
-        for kind in ENDINGS:
+        for kind in (*ENDINGS, *map(scores_of, self.scorers())):
             for name in sorted(self.files.misplaced(kind)):
                 if _is_item(name, kind):
-                    self._move_away(f"{kind}/{name}", f"{QUARANTINE}/{kind}-{name}")
+                    self._move_away(f"{kind}/{name}", f"{QUARANTINE}/{kind.replace('/', '-')}-{name}")
 
     def direction(self, direction_id: str) -> DirectionSet:
         """A direction set. All readers here: FileNotFoundError; ``UnreadableFileError`` after moving a damaged file away."""
@@ -128,10 +134,30 @@ class Folder:
         with self.quarantining():
             return decode_responses(self.path("responses", cell_id), cell_id)
 
-    def label_part(self, cell_id: str) -> StoredLabels:
-        """A cell's labels, what their scorer may give, and when they were made."""
+    def score_part(self, scorer: str, cell_id: str, prompts: Sequence[str] | None = None) -> StoredScores:
+        """The scores that a scorer, by its id, gave a cell; ``prompts``: those that were answered (None: not at hand)."""
         with self.quarantining():
-            return decode_labels(self.path("labels", cell_id), cell_id)
+            file = self.path(scores_of(scorer), cell_id)
+            found = decode_scores(file, scorer, cell_id)
+            if prompts is not None and [one.prompt_id for one in found.scores] != list(prompts):
+                raise UnreadableFileError(file, "scores other prompts than were answered")
+            return found
+
+    def label_part(self, cell_id: str, prompts: Sequence[str] | None = None) -> StoredLabels:
+        """A cell's labels as earlier versions stored them, in the order of ``prompts``, what could be given, and when."""
+        with self.quarantining():
+            file = self.path(LABELS_OF_OLD, cell_id)
+            found = decode_labels(file, cell_id)
+            by_prompt = {label.prompt_id: label for label in found.labels}
+            if prompts is None:
+                return found
+            if by_prompt.keys() != set(prompts):
+                raise UnreadableFileError(file, "labels other prompts than were answered")
+            return replace(found, labels=tuple(by_prompt[one] for one in prompts))
+
+    def scorers(self) -> list[str]:
+        """The ids of the scorers that have scores here."""
+        return sorted(name for name in self.files.folders("scores") if _SAFE_NAME.fullmatch(name))
 
     def rows(self, path: StoredFile, layout: Layout[_T]) -> list[_T]:
         """The rows of a compacted table."""
@@ -165,12 +191,13 @@ class Folder:
             raise
 
     def quarantine(self, error: UnreadableFileError) -> None:
-        """Move a damaged file away with a warning, and with responses the labels that were made from them."""
+        """Move a damaged file away with a warning, and with responses what was made from them."""
         kind, _, name = error.key.rpartition("/")
-        labels = [self._file(f"labels/{name}")] if kind == "responses" else []
-        for victim in (*labels, self._file(error.key)):  # a kill in between must not leave labels of responses that are gone
+        made = (LABELS_OF_OLD, *map(scores_of, self.scorers())) if kind == "responses" else ()
+        # a kill in between must not leave scores of responses that are gone
+        for victim in (*(self._file(f"{one}/{name}") for one in made), self._file(error.key)):
             if victim.exists():
-                victim.move(self._free(f"{QUARANTINE}/{victim.folder or 'tables'}-{victim.name}"))
+                victim.move(self._free(f"{QUARANTINE}/{victim.folder.replace('/', '-') or 'tables'}-{victim.name}"))
         _LOG.warning("damaged file moved to %s/%s, to be made anew: %s", self.place, QUARANTINE, error)
 
     def _file(self, key: str) -> StoredFile:
@@ -192,5 +219,14 @@ class Folder:
         return {one.key for one in vars(self).values() if isinstance(one, StoredFile)}
 
 
-def _is_item(name: str, kind: Kind) -> bool:
-    return name.endswith(ENDINGS[kind]) and not name.startswith(".")
+def scores_of(scorer: str) -> str:
+    """The subfolder of a scorer's scores."""
+    return f"scores/{scorer}"
+
+
+def _ending(kind: str) -> str:
+    return ENDINGS[kind.partition("/")[0]]
+
+
+def _is_item(name: str, kind: str) -> bool:
+    return name.endswith(_ending(kind)) and not name.startswith(".")

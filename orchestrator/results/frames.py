@@ -24,6 +24,7 @@ _LAYOUTS: Mapping[str, schema.Layout[Any]] = {
     "directions.parquet": schema.DIRECTIONS,
     "transfer.parquet": schema.TRANSFERS,
     "rates.parquet": schema.RATES,
+    "scores.parquet": schema.SCORES,
 }
 _LOG = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class Results:
     directions: pl.DataFrame
     transfer: pl.DataFrame
     rates: pl.DataFrame
+    scores: pl.DataFrame
     others: Mapping[str, pl.DataFrame]
 
 
@@ -79,9 +81,9 @@ class _Aside(Folder):
 def _read(folder: Folder) -> Results:
     tables = folder.cells.files
     found = {name: _frame(StoredFile(tables, name)) for name in sorted(tables.names("")) if name.endswith(".parquet")}
-    cells, responses, directions, transfer, rates = (found.pop(name) for name in _LAYOUTS)
+    cells, responses, directions, transfer, rates, scores = (found.pop(name) for name in _LAYOUTS)
     others = {name.removesuffix(".parquet"): frame for name, frame in found.items()}
-    return Results(cells, responses, _with_vectors(directions, StoredDirections(folder)), transfer, rates, others)
+    return Results(cells, responses, _with_vectors(directions, StoredDirections(folder)), transfer, rates, scores, others)
 
 
 def _frame(file: StoredFile) -> pl.DataFrame:

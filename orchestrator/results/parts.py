@@ -1,9 +1,10 @@
-"""A finished cell's files as bytes and back: its responses with the cell's record, and its labels."""
+"""A finished cell's files as bytes and back: its responses with the cell's record, and its scores. Labels of earlier
+versions are read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, cast
@@ -13,8 +14,9 @@ from orchestrator.cells import Cell
 from orchestrator.results.columns import row_of
 from orchestrator.results.response_row import ResponseRow
 from orchestrator.results.rows import CellAxes, CellMeasures, SteeredAt, digest_of
-from orchestrator.results.schema import LABEL_PART, RESPONSE_PART, Table, decode_part, encode_part
+from orchestrator.results.schema import LABEL_PART, RESPONSE_PART, SCORE_PART, Table, decode_part, encode_part
 from orchestrator.scoring import LABELS, Label, LabelKind, LabelSet
+from orchestrator.scoring.score import Labels, ResponseScore, Scale, require_declared
 from orchestrator.storage import Readable, UnreadableFileError
 
 
@@ -39,8 +41,20 @@ def _digest_of_prompts(ids: Sequence[str], texts: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
+class StoredScores:
+    """The scores that ``scorer`` gave a cell's responses, in their order, what it ``says`` it may give, and when it did.
+    ``table``: the file's own rows, where they come from one."""
+
+    scorer: str
+    says: Labels | Scale
+    scores: tuple[ResponseScore, ...]
+    scored_at: datetime
+    table: Table | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
 class StoredLabels:
-    """A cell's labels, the set that its scorer ``declared``, and when they were made."""
+    """A cell's labels as earlier versions stored them, the set that was ``declared``, and when they were made."""
 
     labels: tuple[Label, ...]
     declared: LabelSet
@@ -88,15 +102,28 @@ def responses_of(table: Table) -> tuple[Response, ...]:
     return tuple(row.stored() for row in RESPONSE_PART.typed(table))
 
 
-def encode_labels(cell_id: str, stored: StoredLabels) -> bytes:
-    """The bytes of ``labels/<cell_id>.parquet``; ``UnknownLabelError`` for a label that was not declared, ValueError for one that
-    counts as something else than was declared."""
-    odd = [label for label in stored.labels if stored.declared.kind(label.label).outcome != label.outcome]
-    if odd:
-        raise ValueError(f"{cell_id}: a response labelled {odd[0].label} counts as {odd[0].outcome}, which was not declared")
-    declared = [asdict(kind) for kind in stored.declared.kinds]
-    record = {"cell_id": cell_id, "labelled_at": stored.labelled_at.isoformat(), "declared": declared}
-    return encode_part(LABEL_PART, stored.labels, record)
+def encode_scores(cell_id: str, stored: StoredScores) -> bytes:
+    """The bytes of ``scores/<scorer>/<cell_id>.parquet``."""
+    says = stored.says
+    declared = {"labels": says.names, "target": says.target} if isinstance(says, Labels) else asdict(says)
+    record = {"cell_id": cell_id, "scorer": stored.scorer, "scored_at": stored.scored_at.isoformat(), "says": declared}
+    return encode_part(SCORE_PART, stored.scores, record)
+
+
+def decode_scores(path: Readable, scorer: str, cell_id: str) -> StoredScores:
+    """The scores of a cell; errors as ``schema.decode_part``."""
+    table, record = decode_part(path, SCORE_PART, cell_id)
+    try:
+        says = cast("dict[str, Any]", record["says"])
+        found = Labels(tuple(says["labels"]), says["target"]) if "labels" in says else Scale(**says)
+        scores = tuple(SCORE_PART.typed(table))
+        for score in scores:
+            require_declared(found, score.label, score.value)
+        if record["scorer"] != scorer or len({score.prompt_id for score in scores}) != len(scores):
+            raise ValueError("it is of another scorer, or scores a response twice")
+        return StoredScores(scorer, found, scores, datetime.fromisoformat(str(record["scored_at"])), table)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnreadableFileError(path, f"its record is incomplete: {error}") from error
 
 
 def decode_labels(path: Readable, cell_id: str) -> StoredLabels:

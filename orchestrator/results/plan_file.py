@@ -13,15 +13,16 @@ from orchestrator.errors import InputError
 from orchestrator.json_text import parse_json
 from orchestrator.results.columns import row_of
 from orchestrator.results.rows import CellAxes, axes_of, digest_of
-from orchestrator.scoring.uses import ScorerUse
+from orchestrator.scoring.uses import BehaviorScoring, decode_scoring, scoring_in
 from orchestrator.storage import Readable, UnreadableFileError
 
 if TYPE_CHECKING:
     from orchestrator.plan import Plan
 
-PLAN_VERSION = 2
+PLAN_VERSION = 3
 """Raise it when the meaning of what a plan says changes; names that a reader does not know are no reason, for it ignores them.
 
+3: ``scoring`` has several scorers per behavior, each with its id; versions 1 and 2 had ``scorers``, and no ids in it.
 Version 1 had no ``incomparable``, no digests of contrast prompts, and said of no cell whether its method chose the layer.
 """
 
@@ -59,22 +60,29 @@ class PlannedVariant:
 
 @dataclass(frozen=True)
 class PlannedCells:
-    """What ``plan.json`` says. ``cells`` stand in the plan's order, which is the order of every results table. ``scorers``: by
-    behavior, of those that name one."""
+    """What ``plan.json`` says. ``cells`` stand in the plan's order, which is the order of every results table. ``scoring``: by
+    the key of the behavior."""
 
     name: str
-    classifier: str
     cells: tuple[CellAxes, ...]
     directions: tuple[PlannedDirection, ...]
     models: tuple[PlannedVariant, ...]
     warnings: tuple[str, ...]
     incomparable: tuple[IncomparablePair, ...] = ()
-    scorers: Mapping[str, ScorerUse] = field(default_factory=dict)
+    scoring: Mapping[str, BehaviorScoring] = field(default_factory=dict)
     others: tuple[PlannedOther, ...] = ()
 
     def named(self, variant: str) -> str:
         """The name of a model variant; its id when the plan has none such."""
         return next((model.name for model in self.models if model.variant == variant), variant)
+
+    def scoring_of(self, behavior: str) -> BehaviorScoring:
+        """What scores a behavior, by its key or as the cells call it (``key/split``)."""
+        return scoring_in(self.scoring, behavior)
+
+    def scorers_of(self, axes: CellAxes) -> tuple[str, ...]:
+        """The ids of all scorers of a cell, each once; none where the plan is of a version that did not name them."""
+        return tuple(filter(None, self.scoring_of(axes.behavior).ids))
 
 
 def planned_cells(plan: Plan) -> PlannedCells:
@@ -82,7 +90,6 @@ def planned_cells(plan: Plan) -> PlannedCells:
     shapes = {model.variant: model.shape for model in plan.models}
     return PlannedCells(
         name=plan.name,
-        classifier=plan.classifier,
         cells=tuple(axes_of(cell, shapes.get(variant_id(cell.target)), plan.in_sample.get(cell.id)) for cell in plan.cells),
         directions=tuple(
             PlannedDirection(spec.id, variant_id(spec.model), spec.method, spec.extractor, contrast_digest(spec))
@@ -94,7 +101,7 @@ def planned_cells(plan: Plan) -> PlannedCells:
         ),
         warnings=tuple(plan.warnings),
         incomparable=plan.incomparable,
-        scorers=plan.scorers,
+        scoring=plan.scoring.used(cell.labels.behavior for cell in plan.cells),
         others=tuple(PlannedOther(one.id, one.kind, one.variant) for one in plan.others),
     )
 
@@ -141,13 +148,12 @@ def _newer(path: Readable) -> InputError:
 def _planned(content: dict[str, Any]) -> PlannedCells:
     return PlannedCells(
         name=content["name"],
-        classifier=content["classifier"],
         cells=tuple(map(_axes, content["cells"])),
         directions=tuple(row_of(PlannedDirection, direction) for direction in content["directions"]),
         models=tuple(row_of(PlannedVariant, model) for model in content["models"]),
         warnings=tuple(content["warnings"]),
         incomparable=tuple(row_of(IncomparablePair, pair) for pair in content.get("incomparable", ())),
-        scorers={key: ScorerUse(**use) for key, use in content.get("scorers", {}).items()},
+        scoring={key: decode_scoring(one) for key, one in (content.get("scoring") or content.get("scorers") or {}).items()},
         others=tuple(row_of(PlannedOther, one) for one in content.get("others", ())),
     )
 

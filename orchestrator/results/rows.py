@@ -19,7 +19,8 @@ from orchestrator.cells import Cell, SteeringSpec, variant_id
 from orchestrator.outcome import COUNTED, Outcome
 from orchestrator.results.columns import Axis, Int16
 from orchestrator.scoring import LABELS, Label, LabelSet
-from orchestrator.statistics import wilson
+from orchestrator.scoring.score import Labels, ResponseScore, Scale
+from orchestrator.statistics import mean_of, wilson
 
 if TYPE_CHECKING:
     from orchestrator.models.files import ModelShape
@@ -36,6 +37,7 @@ class SteeredAt:
 _COUNTED = "how many of the `n` responses, as a share of them, and the ends of its 95 % Wilson interval; null without labels"
 _SUCCESS = f"success, responses with the label `target`: {_COUNTED}"
 _RATE = "k / n and the ends of its 95 % Wilson interval"
+_MEAN = "of the numbers, and the ends of its 95 % t interval; null for labels, the ends also for fewer than two responses"
 _GARBLED = f"garbled: {_COUNTED}"
 _NO_ANSWER = f"the answer had not begun: {_COUNTED}, and in tables of earlier versions"
 _SHIFT = "the smallest and the largest shift of the residual stream along the one that was asked, as a share of it; 1 is exact"
@@ -117,7 +119,10 @@ class CellTally:
     whatever their label.
     """
 
-    classifier: Annotated[str | None, "`name@version` of what gave the labels"] = None
+    classifier: Annotated[
+        str | None,
+        "what decided, the scorer, the target, and what tells language from none: `language@1-1b2c3d4e=fr+coherence@3`",
+    ] = None
     labelled_at: Annotated[datetime | None, "when the labels were given"] = None
     target: Annotated[str | None, "the label that counts as success, by its own name"] = None
     success_n: Annotated[int | None, _SUCCESS] = None
@@ -311,33 +316,61 @@ def tally_of(labels: Sequence[Label], labelled_at: datetime, declared: LabelSet 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RateRow:
-    """One row of ``rates.parquet``: how many of a cell's responses have a label. There is one for every declared label."""
+    """One row of ``rates.parquet``: how many of a cell's responses have a label. There is one for every declared label, and one
+    for a scorer that gives numbers."""
 
     cell_id: Annotated[str, "the cell"]
-    scorer: Annotated[str, "`name@version` of what gave the labels"]
-    label: Annotated[str, "by its own name; one that no response has is there too"]
-    outcome: Annotated[str, "what it counts as: `success`, `garbled`, `no_answer` or `other`"]
+    scorer: Annotated[str, "its id; or what decides, as `classifier` of `cells.parquet`, with the labels that it comes to"]
+    label: Annotated[str | None, "by its own name; one that no response has is there too; null where the scorer gives numbers"]
+    outcome: Annotated[
+        str | None, "what a label of what decides counts as: `success`, `garbled`, `no_answer` or `other`; else null"
+    ]
     n: Annotated[int, "responses of the cell"]
-    k: Annotated[int, "those with the label; over the labels of a scorer they add up to `n`"]
+    k: Annotated[int | None, "those with the label; over the labels of a scorer they add up to `n`"]
     rate: Annotated[float | None, _RATE]
     low: Annotated[float | None, _RATE]
     high: Annotated[float | None, _RATE]
+    mean: Annotated[float | None, _MEAN] = None
+    mean_low: Annotated[float | None, _MEAN] = None
+    mean_high: Annotated[float | None, _MEAN] = None
 
 
 def rate_rows(cell_id: str, labels: Sequence[Label], declared: LabelSet) -> list[RateRow]:
     """A row for every label of ``declared``, in its order; ``UnknownLabelError`` for one that is not in it."""
-    scorer, n = _classifier_of(labels) or "", len(labels)
+    counts = declared.counts(label.label for label in labels)
+    outcomes = {kind.name: kind.outcome for kind in declared.kinds}
+    return _rate_rows(cell_id, _classifier_of(labels) or "", counts, outcomes)
+
+
+def scorer_rate_rows(cell_id: str, scorer: str, says: Labels | Scale, scores: Sequence[ResponseScore]) -> list[RateRow]:
+    """A row for every label that a scorer may give, in its order; of one that gives numbers a row with their mean."""
+    if isinstance(says, Labels):
+        found = Counter(score.label for score in scores)
+        return _rate_rows(cell_id, scorer, {name: found[name] for name in says.names}, {})
+    values = [score.value for score in scores if score.value is not None]
+    mean = mean_of(values)
+    row = RateRow(
+        cell_id=cell_id,
+        scorer=scorer,
+        label=None,
+        outcome=None,
+        n=len(values),
+        k=None,
+        rate=None,
+        low=None,
+        high=None,
+        mean=mean.value,
+        mean_low=mean.low,
+        mean_high=mean.high,
+    )
+    return [row]
+
+
+def _rate_rows(cell_id: str, scorer: str, counts: Mapping[str, int], outcomes: Mapping[str, str]) -> list[RateRow]:
+    n = sum(counts.values())
     return [
-        RateRow(
-            cell_id=cell_id,
-            scorer=scorer,
-            label=name,
-            outcome=declared.kind(name).outcome,
-            n=n,
-            k=k,
-            **_share("", k, n),
-        )
-        for name, k in declared.counts(label.label for label in labels).items()
+        RateRow(cell_id=cell_id, scorer=scorer, label=name, outcome=outcomes.get(name), n=n, k=k, **_share("", k, n))
+        for name, k in counts.items()
     ]
 
 

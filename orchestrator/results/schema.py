@@ -1,6 +1,6 @@
 """The Parquet files of a results folder: layouts made of declared columns, and tables to and from bytes.
 
-A part (one cell's responses, or its labels) keeps what holds for the whole cell once, as one JSON object in the Parquet
+A part (one cell's responses, or its scores) keeps what holds for the whole cell once, as one JSON object in the Parquet
 schema's metadata under ``RECORD_KEY``: it is read from the footer alone, is not repeated in every row, and exists even
 for a cell without rows. The compacted tables have plain columns only. Pages carry checksums, so a flipped bit is an error.
 
@@ -28,6 +28,7 @@ from orchestrator.results.comparison_rows import DirectionRow, TransferRow
 from orchestrator.results.response_row import ResponseRow
 from orchestrator.results.rows import CellRow, RateRow, canonical_json, digest_of
 from orchestrator.scoring import Label
+from orchestrator.scoring.score import ResponseScore
 from orchestrator.storage import Readable, StorageError, StoredFile, UnreadableFileError
 
 SCHEMA_VERSION = 3
@@ -38,7 +39,7 @@ no reason: readers that do not know it ignore it, and where it is lacking it rea
 know, which those of versions 1 and 2 would take for damage.
 """
 
-TABLES_VERSION = 4
+TABLES_VERSION = 5
 """Raise it when the compacted tables change: they are then made anew from the parts."""
 
 RECORD_KEY = b"steering_sweep"
@@ -117,13 +118,19 @@ RESPONSE_PART = layout_of(ResponseRow)
 """``responses/<cell_id>.parquet``: one row per prompt, in the cell's order."""
 
 LABEL_PART = layout_of(Label)
-"""``labels/<cell_id>.parquet``: one row per response, in the same order."""
+"""``labels/<cell_id>.parquet`` of earlier versions: one row per response."""
+
+SCORE_PART = layout_of(ResponseScore)
+"""``scores/<scorer>/<cell_id>.parquet``: one row per response, in the same order."""
 
 CELLS = layout_of(CellRow)
 """``cells.parquet``: one row per finished cell of the plan, in the plan's order."""
 
 RATES = layout_of(RateRow)
-"""``rates.parquet``: one row per labelled cell, scorer and label, cells in the plan's order."""
+"""``rates.parquet``: one row per scored cell, scorer and label, cells in the plan's order."""
+
+SCORES: Layout[dict[str, Any]] = Layout((*columns_of(RateRow, ("cell_id", "scorer")), *SCORE_PART.columns[:-1]), dict)
+"""``scores.parquet``: one row per response and scorer, cells in the plan's order."""
 
 DIRECTIONS = layout_of(DirectionRow)
 """``directions.parquet``: one row per direction set of the plan and layer."""
@@ -238,6 +245,13 @@ def responses_table(row: CellRow, part: Table, labels: Sequence[Label] | None) -
     for one in _LABELS:
         columns[one.name] = [None] * n if labels is None else [getattr(label, one.name) for label in labels]
     return pa.table(columns, schema=RESPONSES.schema)
+
+
+def scores_table(cell_id: str, scorer: str, part: Table) -> Table:
+    """The rows of one cell and scorer in ``SCORES``."""
+    n = part.num_rows
+    columns = {name: part.column(name) for name in SCORE_PART.schema.names[:-1]}
+    return pa.table({"cell_id": [cell_id] * n, "scorer": [scorer] * n, **columns}, schema=SCORES.schema)
 
 
 def concatenated(tables: Sequence[Table]) -> Table:

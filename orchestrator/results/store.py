@@ -7,12 +7,14 @@
       choices.json                       what the run chose by itself, where the sweep lets it
       directions/<id>.safetensors        one direction set
       responses/<cell_id>.parquet        a finished cell with all that was measured, never rewritten
-      labels/<cell_id>.parquet           replaced when a cell is labelled again
+      scores/<scorer>/<cell_id>.parquet  what one scorer says of a cell, by the scorer's id
+      labels/<cell_id>.parquet           of earlier versions, in place of scores
       ratings/<rater>.jsonl              what people said, appended by ``label`` without the lock; ratings/sample-*.json
       analyses/<kind>/<item_id>          what an item of another kind leaves
       failures/<item_id>.json            what went wrong last, until it succeeds or is cleared
       quarantine/                        damaged files, moved out of the way: their items run anew
       cells.parquet  responses.parquet   compacted from the parts by ``compact``
+      scores.parquet                     a row per response and scorer
       rates.parquet                      a row per cell, scorer and label
       directions.parquet                 a row per direction set and layer, with what quantization does to it
       transfer.parquet                   a row per transfer cell, beside its self-control
@@ -26,7 +28,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,15 +41,17 @@ from orchestrator.planning.choices import decode_choices
 from orchestrator.results import schema
 from orchestrator.results.compaction import CompactSummary, compact
 from orchestrator.results.comparison_rows import DirectionRow, TransferRow
-from orchestrator.results.completeness import Expected, Lacking, lacking
+from orchestrator.results.completeness import Lacking, lacking, unscored
 from orchestrator.results.direction_file import encode_direction
 from orchestrator.results.directions_table import StoredDirections
-from orchestrator.results.folder import Folder, Kind
+from orchestrator.results.folder import Folder, scores_of
 from orchestrator.results.kept_directions import KeptDirections
-from orchestrator.results.parts import StoredLabels, encode_labels, encode_responses, in_order, responses_of
+from orchestrator.results.parts import StoredScores, encode_responses, encode_scores, in_order, responses_of
 from orchestrator.results.plan_file import PlannedCells, check_version, decode_plan, encode_plan, planned_cells
 from orchestrator.results.rows import CellAxes, CellRow, RateRow, Steered, SteeredAt, axes_of, measures_of, planned_at
-from orchestrator.scoring import LABELS, Label, LabelSet, UnknownLabelError
+from orchestrator.results.scored_cells import ScoredCells, scoring_item
+from orchestrator.scoring import Label
+from orchestrator.scoring.score import ResponseScore, Scorer
 from orchestrator.storage import Place, StoredFile, StoreLockedError, UnreadableFileError
 
 if TYPE_CHECKING:
@@ -55,7 +59,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CompactSummary", "Lacking", "PlannedCells", "Store", "StoreLockedError", "UnreadableFileError"]
 
-_KNOWN: tuple[Kind, ...] = ("directions", "responses", "labels", "failures")
+_KNOWN = ("directions", "responses", "failures")
 _T = TypeVar("_T")
 
 PageState = Literal["none", "behind", "current"]
@@ -80,7 +84,7 @@ class Store:
         self._kept_directions = KeptDirections(self.read_direction)
         self._plan: PlannedCells | None = None
         self._axes: dict[str, CellAxes] = {}
-        self._there: dict[Kind, set[str]] = {}  # under the lock: the items that may have a file; no request asks for others
+        self._there: dict[str, set[str]] = {}  # under the lock: the items that may have a file; no request asks for others
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -91,7 +95,7 @@ class Store:
         with self._folder.files.exclusive():
             check_version(self._folder.plan)
             self._folder.clean()
-            self._there = {kind: self._folder.ids(kind) for kind in _KNOWN}
+            self._there = {kind: self._folder.ids(kind) for kind in (*_KNOWN, *map(scores_of, self._folder.scorers()))}
             try:
                 yield
             finally:
@@ -131,9 +135,13 @@ class Store:
         """The content of such a file."""
         return self._folder.analysis(kind, item_id).read_bytes()
 
+    def scored_cells(self, scorer: str) -> set[str]:
+        """Ids of the cells that a scorer, by its id, has scored."""
+        return self._folder.ids(scores_of(scorer))
+
     def labelled_cells(self) -> set[str]:
-        """Ids of the cells whose labels are stored."""
-        return self._folder.ids("labels")
+        """Ids of the planned cells whose labels follow from what is stored."""
+        return ScoredCells(self._folder, self.planned()).labelled(self.planned().cells)
 
     def write_sweep(self, text: str) -> None:
         """Keep the sweep file's text; an equal one is left alone."""
@@ -141,13 +149,26 @@ class Store:
 
     def write_plan(self, plan: Plan) -> None:
         """Keep the plan; an equal one is left alone."""
-        planned = planned_cells(plan)
+        self.keep_plan(planned_cells(plan))
+
+    def keep_plan(self, planned: PlannedCells) -> None:
+        """As ``write_plan``, of what a plan file says."""
         self._folder.plan.write_if_changed(encode_plan(planned))
         self._remember(planned)
 
     def planned(self) -> PlannedCells:
         """What ``plan.json`` says; InputError when the folder has none or it is damaged."""
         return self._plan or self._remember(decode_plan(self._folder.plan))
+
+    def axes(self, cell_id: str) -> CellAxes | None:
+        """Where a cell of the plan lies in the sweep; None for one that is not of it."""
+        self.planned()
+        return self._axes.get(cell_id)
+
+    def unscored(self) -> tuple[tuple[str, str], ...]:
+        """The ids of scorer and cell of the scores that are missing of finished cells, and have not failed."""
+        planned = self.planned()
+        return unscored(self._folder, planned, ScoredCells(self._folder, planned), self.done_cells())
 
     def write_direction(self, spec: DirectionSpec, found: DirectionSet) -> None:
         """Store a direction set. FileExistsError if it is there already; ValueError for NaN or infinity."""
@@ -179,22 +200,25 @@ class Store:
         """A finished cell's responses, in the order of its prompts."""
         return responses_of(self._folder.response_part(cell_id).table)
 
-    def write_labels(self, cell_id: str, labels: Sequence[Label], declared: LabelSet = LABELS) -> None:
-        """Store a cell's labels, in any order, in place of earlier ones; equal ones are left alone. ``declared``: all that
-        their scorer may give.
-
-        ValueError when two labels are for one prompt, ``UnknownLabelError`` for a label that was not declared.
-        """
-        if len({label.prompt_id for label in labels}) != len(labels):
-            raise ValueError(f"{cell_id}: two labels for one prompt")
-        kept = self._kept_labels(cell_id)
-        if kept is None or (kept.labels, kept.declared) != (tuple(labels), declared):
-            given = encode_labels(cell_id, StoredLabels(tuple(labels), declared, datetime.now(UTC)))
-            self._path("labels", cell_id).write_bytes(given)
+    def write_scores(self, cell_id: str, scorer: Scorer, scores: Sequence[ResponseScore]) -> None:
+        """Store what a scorer says of a cell's responses, in place of what it said before; equal ones are left alone."""
+        kind = scores_of(scorer.id)
+        if not self._absent(kind, cell_id):
+            with suppress(FileNotFoundError, UnreadableFileError):
+                kept = self._folder.score_part(scorer.id, cell_id)
+                if (kept.scores, kept.says) == (tuple(scores), scorer.says):
+                    return
+        given = StoredScores(scorer.id, scorer.says, tuple(scores), datetime.now(UTC))
+        self._path(kind, cell_id).write_bytes(encode_scores(cell_id, given))
+        self.clear_failures([scoring_item(scorer.id, cell_id)])
 
     def read_labels(self, cell_id: str) -> tuple[Label, ...]:
-        """A cell's labels."""
-        return self._folder.label_part(cell_id).labels
+        """The labels that follow from a cell's scores, in the order of its prompts; FileNotFoundError where it has none."""
+        axes = self.axes(cell_id)
+        labels = None if axes is None else ScoredCells(self._folder, self.planned()).of(axes).labels
+        if labels is None:
+            raise FileNotFoundError(f"{cell_id} has no labels")
+        return labels
 
     def write_failure(self, failure: Failure) -> None:
         """Keep what went wrong with an item, in place of its earlier failure."""
@@ -204,6 +228,9 @@ class Store:
         """The failures of items that are not done, by item id. A damaged file is moved away and left out."""
         kept = []
         for item_id in sorted(self._folder.ids("failures") - self.done_cells() - self.done_directions()):
+            cell_id, _, scorer = item_id.partition(".")
+            if scorer and self._folder.path(scores_of(scorer), cell_id).exists():
+                continue
             path = self._folder.path("failures", item_id)
             try:
                 kept.append(Failure(**cast("dict[str, Any]", parse_json(path.read_bytes()))))
@@ -212,6 +239,12 @@ class Store:
             except (UnreadableFileError, ValueError, TypeError) as error:
                 self._folder.quarantine(UnreadableFileError(path, str(error)))
         return tuple(kept)
+
+    def scoring_failures(self) -> list[Failure]:
+        """Those of the plan's scorers on its cells."""
+        planned = self.planned()
+        wanted = {scoring_item(scorer, axes.cell_id) for axes in planned.cells for scorer in planned.scorers_of(axes)}
+        return [one for one in self.failures() if one.item_id in wanted]
 
     def clear_failures(self, item_ids: Collection[str] | None = None) -> int:
         """Forget the failures of ``item_ids`` (None: all); how many there were."""
@@ -229,13 +262,12 @@ class Store:
         """
         return compact(self._folder, self.planned())
 
-    def lacking(self, signature: Callable[[str], str] | None = None) -> Lacking:
-        """What the tables on the disk lack of what is finished, and of labels by what labels each behavior: ``signature`` says
-        its ``name@version`` (None: by any).
+    def lacking(self) -> Lacking:
+        """What the tables on the disk lack of what is finished, and which scores there are not, though they have not failed.
 
         Reads all of them. A damaged one is moved away. InputError when the folder has no plan.
         """
-        return lacking(self._folder, self.planned(), Expected(self.done_cells() | self.done_directions(), signature))
+        return lacking(self._folder, self.planned(), self.done_cells() | self.done_directions())
 
     def forget_tables(self) -> None:
         """The next ``compact`` makes every table anew."""
@@ -316,27 +348,19 @@ class Store:
             _LOG.warning("%s: the norms of its direction are not known (%s)", cell.id, error)
             return None
 
-    def _new(self, kind: Kind, item_id: str) -> StoredFile:
+    def _new(self, kind: str, item_id: str) -> StoredFile:
         """The file of an item that must not be there; FileExistsError."""
         return self._path(kind, item_id) if self._absent(kind, item_id) else self._folder.new(kind, item_id)
 
-    def _path(self, kind: Kind, item_id: str) -> StoredFile:
+    def _path(self, kind: str, item_id: str) -> StoredFile:
         """The file of an item that is about to be written."""
         if self._there:
-            self._there[kind].add(item_id)
+            self._there.setdefault(kind, set()).add(item_id)
         return self._folder.path(kind, item_id)
 
-    def _absent(self, kind: Kind, item_id: str) -> bool:
+    def _absent(self, kind: str, item_id: str) -> bool:
         """Whether it is certain, without asking, that an item has no file."""
-        return bool(self._there) and item_id not in self._there[kind]
-
-    def _kept_labels(self, cell_id: str) -> StoredLabels | None:
-        if self._absent("labels", cell_id):
-            return None
-        try:
-            return self._folder.label_part(cell_id)
-        except (FileNotFoundError, UnreadableFileError, UnknownLabelError):
-            return None
+        return bool(self._there) and item_id not in self._there.get(kind, ())
 
 
 def _none_if_absent(read: Callable[[], list[_T]]) -> list[_T]:

@@ -14,7 +14,7 @@ from orchestrator.scheduling.jobs import extraction_job, generation_job, placed
 from orchestrator.scheduling.work import Records, WorkKind
 
 
-class Extraction:
+class ExtractionKind:
     """A direction set from one model's activations: ``directions/<id>.safetensors``."""
 
     does, folder, several, counted = "extract", "directions", False, False
@@ -41,7 +41,7 @@ class Extraction:
         return records.read_direction(item_id)
 
 
-class Generation:
+class GenerationKind:
     """The responses of a cell: ``responses/<id>.parquet``."""
 
     does, folder, several, counted = "generate", "responses", True, True
@@ -64,15 +64,16 @@ class Generation:
         return records.begin(item, result, attempt)
 
     def store(self, records: Records, item: Cell, result: CellResult, worker: str, attempt: int) -> News:
-        """With its labels. ValueError when the responses are not those of its prompts."""
-        return CellStored(item, result, records.cell(item, result, attempt))
+        """Its scores follow by themselves. ValueError when the responses are not those of its prompts."""
+        records.cell(item, result, attempt)
+        return CellStored(item, result)
 
     def read(self, records: Records, item_id: str) -> Sequence[Response] | None:
         """The responses."""
         return records.read_cell(item_id)
 
 
-KINDS: dict[str, WorkKind] = {"extraction": Extraction(), "generation": Generation()}
+KINDS: dict[str, WorkKind] = {"extraction": ExtractionKind(), "generation": GenerationKind()}
 """Every kind by its name; a further one adds its line here."""
 
 

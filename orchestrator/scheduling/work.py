@@ -13,7 +13,6 @@ from actors.boundary import Job, Task
 from actors.types import CellResult, DirectionSet, Failure, Response
 from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.news import News
-from orchestrator.scoring import Label
 
 
 class Records(Protocol):
@@ -33,8 +32,8 @@ class Records(Protocol):
         """Start to store a cell, finished at its ``attempt``-th try; ``cell`` then waits for the end."""
         ...
 
-    def cell(self, cell: Cell, result: CellResult, attempt: int) -> Sequence[Label]:
-        """Store a cell; its labels. ValueError when the result cannot be right."""
+    def cell(self, cell: Cell, result: CellResult, attempt: int) -> None:
+        """Store a cell. ValueError when the result cannot be right."""
         ...
 
     def read_cell(self, cell_id: str) -> Sequence[Response] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator.scoring.answer import Answer
 from orchestrator.scoring.finding import Finding
 from orchestrator.scoring.options import Phrases, ScorerOptions, clipped, scorer_id
 from orchestrator.scoring.score import Labels, Score
@@ -24,13 +25,13 @@ class ContainsScorer:
         self.id = scorer_id("contains", "1", options)
         self._options = options
 
-    def score(self, prompt_id: str, prompt: str, answer: str) -> Score:
+    def score(self, answer: Answer) -> Score:
         """The label, with the first phrase of the list that was found as evidence."""
-        text = self._folded(clipped(answer))
+        text = self._folded(clipped(answer.text))
         for phrase in self._options.phrases:
             if _found(text, self._folded(phrase), self._options.whole_words):
-                return Score(prompt_id, "contains", None, Finding("contains", phrase=phrase).evidence(), self.id)
-        return Score(prompt_id, "lacks", None, Finding("none").evidence(), self.id)
+                return Score("contains", evidence=Finding("contains", phrase=phrase).evidence())
+        return Score("lacks", evidence=Finding("none").evidence())
 
     def _folded(self, text: str) -> str:
         return text.casefold() if self._options.ignore_case else text

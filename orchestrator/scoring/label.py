@@ -1,13 +1,13 @@
-"""What a classifier says of one response, the set of labels it may say, and the protocol that every classifier follows.
+"""The label of a response as the tables show it, what it counts as, and the set of labels that a behavior's responses may get.
 
-The labels' names are the classifier's own: whoever counts, tests, chooses, draws or tracks goes by their outcome.
+The labels' names are the scorer's own: whoever counts, tests, chooses, draws or tracks goes by their outcome.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.outcome import Outcome
@@ -65,45 +65,21 @@ LABELS = LabelSet(
         LabelKind("no_answer", "no_answer"),
     )
 )
-"""The labels of the text classifier. ``no_answer``: the answer had not begun when ``max_new_tokens`` was reached."""
+"""Those of behaviors that name no scorer. ``no_answer``: the answer had not begun when ``max_new_tokens`` was reached."""
 
 
 @dataclass(frozen=True)
 class Label:
-    """The label of one response; a row of ``labels/<cell_id>.parquet``."""
+    """The label of one response: what its scores say, and what that counts as. Versions before scores were stored one by one have
+    it as a row of ``labels/<cell_id>.parquet``."""
 
     prompt_id: Annotated[str, "of the prompt, in the behavior's file"]
     label: Annotated[str, "what the answer is"]
     evidence: Annotated[str, "why, a JSON object: the rule that decided, and the phrase it matched or the numbers it measured"]
-    classifier: Annotated[str, "`name@version` of what gave the label"]
+    classifier: Annotated[str, "the scorer that decided, the target, and what tells language from none"]
     answer: Annotated[
         str | None,
         "what was judged, where that is not the whole response but what the model said after its thoughts; empty where that had "
         "not begun",
     ] = None
     outcome: Annotated[Outcome, "what the label counts as: `success`, `garbled`, `no_answer` or `other`"] = "other"
-
-
-class Classifier(Protocol):
-    """Labels one response from its text alone; deterministic, and never raises on any text.
-
-    ``version`` changes whenever any response could get another label or other evidence.
-    """
-
-    @property
-    def name(self) -> str:
-        """The name that labels carry, without the version."""
-
-    @property
-    def version(self) -> str:
-        """The version that labels carry."""
-
-    @property
-    def labels(self) -> LabelSet:
-        """The labels that it may give."""
-
-    def label(self, prompt_id: str, prompt: str, response: str, finish_reason: str) -> Label:
-        """The label of ``response`` to ``prompt``; ``finish_reason`` is ``stop`` or ``length``.
-
-        ``response`` is all that the model wrote, from the mark on that opened its thought if the prompt did that.
-        """

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from orchestrator.errors import fault, nearest_name
+from orchestrator.scoring.answer import Answer
 from orchestrator.scoring.finding import Finding
 from orchestrator.scoring.options import ScorerOptions, encodable, scorer_id
 from orchestrator.scoring.score import Labels, Score
@@ -46,15 +47,15 @@ class LanguageScorer:
         self.says = Labels((*options.among, UNKNOWN))
         self._options = options
 
-    def score(self, prompt_id: str, prompt: str, answer: str) -> Score:
+    def score(self, answer: Answer) -> Score:
         """The label, with lingua's confidence in it as evidence."""
-        text = encodable(answer[:READ])
+        text = encodable(answer.text[:READ])
         letters = sum(map(str.isalpha, text))
         if letters < self._options.min_letters:
-            return Score(prompt_id, UNKNOWN, None, Finding("language:short", letters=letters).evidence(), self.id)
+            return Score(UNKNOWN, evidence=Finding("language:short", letters=letters).evidence())
         code, confidence = _detected(self._options.among, text)
         label = code if confidence >= self._options.confidence else UNKNOWN
-        return Score(prompt_id, label, None, Finding("language", likeliest=code, confidence=confidence).evidence(), self.id)
+        return Score(label, evidence=Finding("language", likeliest=code, confidence=confidence).evidence())
 
 
 @cache

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from typing import Literal
 
+from orchestrator.scoring.answer import Answer
 from orchestrator.scoring.options import ScorerOptions, scorer_id
 from orchestrator.scoring.score import Scale, Score
 
 
 class LengthOptions(ScorerOptions):
-    """What is counted: ``words`` (between blanks) or ``characters``."""
+    """What is counted: ``words`` (between blanks) or ``characters`` of the answer, or ``tokens`` of the whole response."""
 
-    unit: Literal["words", "characters"] = "words"
+    unit: Literal["words", "characters", "tokens"] = "words"
 
 
 class LengthScorer:
-    """The number of words or characters."""
+    """The number of words, characters or tokens."""
 
     def __init__(self, options: LengthOptions) -> None:
         self.id = scorer_id("length", "1", options)
         self.says = Scale(options.unit, low=0)
 
-    def score(self, prompt_id: str, prompt: str, answer: str) -> Score:
+    def score(self, answer: Answer) -> Score:
         """The number; there is nothing else to show for it."""
-        counted = answer.split() if self.says.unit == "words" else answer
-        return Score(prompt_id, None, float(len(counted)), "{}", self.id)
+        if self.says.unit == "tokens":
+            return Score(value=float(answer.new_tokens))
+        return Score(value=float(len(answer.text.split() if self.says.unit == "words" else answer.text)))

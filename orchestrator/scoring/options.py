@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
@@ -12,6 +13,9 @@ from orchestrator.strict import Entry, FromListOrOne
 
 MAX_CHARS = 100_000
 """Longer answers are scored by their first and last halves of this; a sweep's answers are some hundred tokens long."""
+
+
+_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_.]")
 
 
 class ScorerOptions(Entry):
@@ -25,8 +29,10 @@ Phrases = Annotated[tuple[Phrase, ...], FromListOrOne, Field(min_length=1, max_l
 
 
 def scorer_id(kind: str, version: str, options: BaseModel) -> str:
-    """``kind@version``, and where ``options`` are not the defaults eight hex digits of their digest: ``pattern@1-0c2a91d4``."""
-    given = options.model_dump(mode="json", exclude_defaults=True)
+    """``kind@version``, and where ``options`` are not the defaults eight hex digits of their digest: ``pattern@1-0c2a91d4``. It
+    names a folder, also in object storage: of ``kind`` what may stand there stays."""
+    kind = _NOT_IN_IDS.sub("_", kind).strip("._")[:60] or "own"
+    given = options.model_dump(mode="json", exclude_defaults=True, fallback=repr)
     if not given:
         return f"{kind}@{version}"
     # the order of an object's keys stays: the first label that matches decides

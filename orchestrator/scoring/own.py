@@ -1,104 +1,154 @@
-"""A scorer of the user's own: ``file.py:name``. Its file is Python that runs with the rights of whoever scores."""
+"""A scorer of the user's own: ``file.py:name``, or an entry point. It is Python that runs with the rights of whoever scores."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import json
-import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from orchestrator.errors import InputError, Problem, nearest_entry, nearest_name
+from orchestrator.scoring.answer import Answer
 from orchestrator.scoring.options import LabelText, ScorerOptions, scorer_id
 from orchestrator.scoring.score import Labels, Scale, Score
 from orchestrator.strict import FromList
 
+GROUP = "steering_sweeps.scorers"
+"""The entry points that a package gives its scorers in; a sweep names one by its name."""
+
 _REFERENCE = re.compile(r"(?P<file>.+\.py):(?P<name>[A-Za-z_]\w*)")
 _LONGEST = 1000
-_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_.]")
-
-
-class UndeclaredError(ValueError):
-    """A scorer gave what it had not said that it may give."""
 
 
 class OwnOptions(ScorerOptions):
-    """``labels`` that the function may give; without them it gives numbers, of which ``unit`` says what they are."""
+    """``labels`` that it may give; without them it gives numbers, of which ``unit`` says what they are."""
 
     labels: Annotated[tuple[LabelText, ...] | None, FromList] = Field(default=None, min_length=1, max_length=100)
     unit: LabelText = "score"
 
 
-def is_own(name: str) -> bool:
-    """Whether a scorer's name is a reference to a file."""
-    return _REFERENCE.fullmatch(name) is not None
+@dataclass(frozen=True)
+class OwnCode:
+    """What a name stands for: the ``code``, a function or a class, under its ``kind`` in ids, with the ``digest`` of its file."""
+
+    code: Callable[..., Any]
+    kind: str
+    digest: str
+
+    @property
+    def options(self) -> type[OwnOptions]:
+        """The options that it takes: of a class also the keyword arguments of its constructor."""
+        if not inspect.isclass(self.code):
+            return OwnOptions
+        fields: dict[str, Any] = {}
+        for name, one in inspect.signature(self.code).parameters.items():
+            if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY) and name not in OwnOptions.model_fields:
+                fields[name] = (Any, ... if one.default is one.empty else one.default)
+        return create_model(self.kind, __base__=OwnOptions, __doc__=OwnOptions.__doc__, **fields)
+
+    def scorer(self, options: OwnOptions) -> OwnScorer:
+        """The scorer; InputError where its constructor raises."""
+        says = Scale(options.unit) if options.labels is None else Labels(options.labels)
+        if not inspect.isclass(self.code):
+            return OwnScorer(scorer_id(self.kind, self.digest, options), says, self.code)
+        given = {key: value for key, value in options if key not in OwnOptions.model_fields and key in options.model_fields_set}
+        try:
+            made: Any = self.code(**given)
+        except Exception as error:  # whatever the user's own code raises is told as a fault of its options
+            named = next((key for key in given if key in str(error)), "name")
+            message = f"it cannot be made: {type(error).__name__}: {error}"
+            raise InputError(Problem(named, None if named == "name" else str(given[named]), message)) from error
+        return OwnScorer(scorer_id(self.kind, self.digest, options), says, made)
 
 
-def own_scorer(reference: str, options: OwnOptions, folder: Path) -> OwnScorer:
-    """The scorer that ``reference``, relative to ``folder``, stands for; InputError when there is none. Runs the file."""
-    found = _REFERENCE.fullmatch(reference)
-    if found is None:
-        raise InputError(Problem("name", reference, "not the name of a scorer in a file", "file.py:name"))
-    file, name = folder / found["file"], found["name"]
+def own_code(name: str, folder: Path) -> OwnCode | None:
+    """What ``name`` stands for: ``file.py:name`` relative to ``folder``, or an entry point; None where it is neither. Runs the
+    file, once for the same content. InputError when there is none such, or it cannot be run."""
+    found = _REFERENCE.fullmatch(name)
+    if found is not None:
+        return _of_file(name, folder / found["file"], found["name"])
+    return next((_of_package(point) for point in entry_points(group=GROUP, name=name)), None)
+
+
+def own_file(name: str, folder: Path) -> Path | None:
+    """The Python file that a name stands for; None where it is no reference to one."""
+    found = _REFERENCE.fullmatch(name)
+    return None if found is None else folder / found["file"]
+
+
+def installed() -> list[str]:
+    """The names of the entry points that there are."""
+    return sorted(entry_points(group=GROUP).names)
+
+
+def _of_file(reference: str, file: Path, name: str) -> OwnCode:
     if not file.is_file():
         nearest = nearest_entry(file)
         raise InputError(Problem("name", reference, "there is no such file", "file.py:name", nearest and f"{nearest}:{name}"))
-    module, digest = _module(file, reference)
-    function = getattr(module, name, None)
-    if not callable(function):
-        names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise InputError(
-            Problem("name", reference, f"the file has no function '{name}'", ", ".join(names), nearest_name(name, names))
-        )
-    says = Scale(options.unit) if options.labels is None else Labels(options.labels)
-    kind = _NOT_IN_IDS.sub("_", f"{file.stem}.{name}")
-    return OwnScorer(scorer_id(kind, digest, options), says, function)
-
-
-def _module(file: Path, reference: str) -> tuple[Any, str]:
-    """The module of a file, and eight hex digits of the digest of its bytes."""
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
-    spec = importlib.util.spec_from_file_location(f"scorer_{digest}", file)
-    if spec is None or spec.loader is None:
-        raise InputError(Problem("name", reference, "the file is no Python module", "file.py:name"))
-    module = importlib.util.module_from_spec(spec)
+    content = file.read_bytes()
     try:
-        spec.loader.exec_module(module)
+        module = _module(file.resolve(), content)
     except Exception as error:  # whatever the user's own code raises is told as a fault of the file
         raise InputError(Problem("name", reference, f"the file cannot be run: {type(error).__name__}: {error}")) from error
-    return module, digest
+    code = getattr(module, name, None)
+    if not callable(code):
+        names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        message = f"the file has no function or class '{name}'"
+        raise InputError(Problem("name", reference, message, ", ".join(names), nearest_name(name, names)))
+    return OwnCode(code, f"{file.stem}.{name}", _digest(content, name))
+
+
+@cache
+def _module(file: Path, content: bytes) -> ModuleType:
+    """``content``: a file that has changed is another module."""
+    spec = importlib.util.spec_from_file_location(f"scorer_{_digest(content, str(file))}", file)
+    if spec is None or spec.loader is None:
+        raise ImportError("it is no Python module")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _of_package(point: EntryPoint) -> OwnCode:
+    try:
+        code = point.load()
+        source = inspect.getsourcefile(inspect.unwrap(code))
+        content = Path(source).read_bytes() if source else b""
+    except Exception as error:  # whatever an installed package raises is told as a fault of what was named
+        raise InputError(Problem("name", point.name, f"it cannot be loaded: {type(error).__name__}: {error}")) from error
+    release = "" if point.dist is None else f"{point.dist.name} {point.dist.version} "
+    return OwnCode(code, point.name, _digest(content, f"{release}{point.value}"))
+
+
+def _digest(content: bytes, name: str) -> str:
+    """Eight hex digits: of the file, and of what is taken from it."""
+    return hashlib.sha256(content + b"\0" + name.encode()).hexdigest()[:8]
 
 
 class OwnScorer:
-    """A function ``(prompt, response) -> label | number | (either, evidence)``. Where it raises, or gives what it has not
-    declared, the score has neither label nor value, and the error as evidence."""
+    """``(prompt, answer) -> label | number | (either, evidence)``."""
 
     def __init__(self, own_id: str, says: Labels | Scale, function: Callable[[str, str], Any]) -> None:
         self.id, self.says = own_id, says
         self._function = function
 
-    def score(self, prompt_id: str, prompt: str, answer: str) -> Score:
-        """What the function says."""
-        try:
-            label, value, evidence = self._said(self._function(prompt, answer))
-        except Exception as error:  # noqa: BLE001  # whatever the user's own code raises is told with the response that it is of
-            label, value, evidence = None, None, _shown({"error": f"{type(error).__name__}: {error}"})
-        return Score(prompt_id, label, value, evidence, self.id)
-
-    def _said(self, given: object) -> tuple[str | None, float | None, str]:
+    def score(self, answer: Answer) -> Score:
+        """What the function says; it may raise whatever that raises."""
+        given = self._function(answer.prompt, answer.text)
         said, evidence = given if isinstance(given, tuple) and len(given) == 2 else (given, {})
-        if isinstance(self.says, Labels):
-            if not isinstance(said, str) or said not in self.says.names:
-                raise UndeclaredError(f"gave {said!r}; declared: {', '.join(self.says.names)}")
-            return said, None, _shown(evidence)
-        if isinstance(said, bool) or not isinstance(said, int | float) or not math.isfinite(said):
-            raise UndeclaredError(f"gave {said!r}, which is no finite number, and has declared no labels")
-        return None, float(said), _shown(evidence)
+        if isinstance(said, int | float) and not isinstance(said, bool):
+            return Score(value=float(said), evidence=_shown(evidence))
+        return Score(said, evidence=_shown(evidence))
 
 
 def _shown(evidence: object) -> str:

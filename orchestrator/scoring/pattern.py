@@ -8,6 +8,7 @@ import re2
 from pydantic import Field, field_validator, model_validator
 
 from orchestrator.errors import fault
+from orchestrator.scoring.answer import Answer
 from orchestrator.scoring.finding import Finding
 from orchestrator.scoring.options import LabelText, Phrases, ScorerOptions, clipped, encodable, scorer_id
 from orchestrator.scoring.score import Labels, Score
@@ -62,12 +63,10 @@ class PatternScorer:
             for pattern in patterns
         ]
 
-    def score(self, prompt_id: str, prompt: str, answer: str) -> Score:
+    def score(self, answer: Answer) -> Score:
         """The label, with the pattern and what it matched as evidence."""
-        text = encodable(clipped(answer))
+        text = encodable(clipped(answer.text))
         for label, pattern, compiled in self._patterns:
             if (match := compiled.search(text)) is not None:
-                return Score(
-                    prompt_id, label, None, Finding("pattern", pattern=pattern, phrase=match.group()).evidence(), self.id
-                )
-        return Score(prompt_id, self._otherwise, None, Finding("none").evidence(), self.id)
+                return Score(label, evidence=Finding("pattern", pattern=pattern, phrase=match.group()).evidence())
+        return Score(self._otherwise, evidence=Finding("none").evidence())

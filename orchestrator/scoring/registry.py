@@ -12,9 +12,9 @@ from orchestrator.scoring.contains import ContainsOptions, ContainsScorer
 from orchestrator.scoring.language import LanguageOptions, LanguageScorer
 from orchestrator.scoring.length import LengthOptions, LengthScorer
 from orchestrator.scoring.options import ScorerOptions
-from orchestrator.scoring.own import OwnOptions, is_own, own_scorer
+from orchestrator.scoring.own import installed, own_code
 from orchestrator.scoring.pattern import PatternOptions, PatternScorer
-from orchestrator.scoring.rules import coherence_scorer, refusal_scorer
+from orchestrator.scoring.rules import CoherenceScorer, RefusalScorer
 from orchestrator.scoring.score import Scorer
 
 
@@ -28,29 +28,36 @@ class ScorerEntry:
 
 
 SCORERS: dict[str, ScorerEntry] = {
-    "refusal": ScorerEntry(refusal_scorer, ScorerOptions, "does the answer decline to help? `refusal`, `normal`"),
-    "coherence": ScorerEntry(coherence_scorer, ScorerOptions, "is the answer language at all? `coherent`, `garbled`"),
+    "refusal": ScorerEntry(RefusalScorer, ScorerOptions, "does the answer decline to help? `refusal`, `normal`"),
+    "coherence": ScorerEntry(CoherenceScorer, ScorerOptions, "is the answer language at all? `coherent`, `garbled`, `no_answer`"),
     "pattern": ScorerEntry(PatternScorer, PatternOptions, "the first label whose regular expression is found"),
     "contains": ScorerEntry(ContainsScorer, ContainsOptions, "does one of these words or phrases occur? `contains`, `lacks`"),
     "language": ScorerEntry(LanguageScorer, LanguageOptions, "the language's ISO 639-1 code, or `unknown`"),
-    "length": ScorerEntry(LengthScorer, LengthOptions, "a number: words or characters"),
+    "length": ScorerEntry(LengthScorer, LengthOptions, "a number: words, characters or tokens"),
 }
 
 
-def options_of(name: str) -> type[ScorerOptions]:
-    """The options that the scorer ``name`` takes; InputError when there is none such."""
-    if is_own(name):
-        return OwnOptions
-    if name not in SCORERS:
-        allowed = f"{', '.join(SCORERS)}, or file.py:name"
-        raise InputError(Problem("name", name, "unknown scorer", allowed, nearest_name(name, SCORERS)))
-    return SCORERS[name].options
+def options_of(name: str, folder: Path) -> type[ScorerOptions]:
+    """The options that the scorer ``name`` takes; InputError when there is none such. Runs a file of the user's own."""
+    return _entry(name, folder).options
 
 
 def make_scorer(name: str, options: Mapping[str, object], folder: Path) -> Scorer:
-    """The scorer ``name``: a key of ``SCORERS``, or ``file.py:name`` relative to ``folder``.
+    """The scorer ``name``: a key of ``SCORERS``, an entry point, or ``file.py:name`` relative to ``folder``.
 
     InputError for an unknown name and for a file that cannot be used, pydantic's ValidationError for wrong options.
     """
-    checked = options_of(name).model_validate(dict(options))
-    return own_scorer(name, checked, folder) if isinstance(checked, OwnOptions) else SCORERS[name].make(checked)
+    entry = _entry(name, folder)
+    return entry.make(entry.options.model_validate(dict(options)))
+
+
+def _entry(name: str, folder: Path) -> ScorerEntry:
+    if name in SCORERS:
+        return SCORERS[name]
+    code = own_code(name, folder)
+    if code is None:
+        known = [*SCORERS, *installed()]
+        raise InputError(
+            Problem("name", name, "unknown scorer", ", ".join([*known, "or file.py:name"]), nearest_name(name, known))
+        )
+    return ScorerEntry(code.scorer, code.options, "of the user's own")

@@ -1,9 +1,8 @@
-"""The project's own rules as scorers: ``refusal`` and ``coherence``. Together they decide what the classifier ``text`` says."""
+"""The project's own rules as scorers: ``refusal`` and ``coherence``. Together they decide on behaviors that name no scorer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from orchestrator.scoring.answer import Answer
 from orchestrator.scoring.finding import Finding
 from orchestrator.scoring.garbled import garbled
 from orchestrator.scoring.options import ScorerOptions, clipped, scorer_id
@@ -13,33 +12,52 @@ from orchestrator.scoring.score import Labels, Score
 RULES_VERSION = "4"
 """Raise it when any answer could get another label or other evidence by ``garbled`` or ``refusal``."""
 
-
-Rule = Callable[[str], Finding | None]
-"""What is found in an answer, or None."""
+GARBLED, NO_ANSWER = "garbled", "no_answer"
 
 
-class RulesScorer:
-    """One label where ``find`` finds something in the answer, and the other where not: ``doubt`` says what speaks against."""
-
-    def __init__(self, kind: str, find: Rule, found: str, says: Labels, doubt: Rule = lambda answer: None) -> None:
-        self.id = scorer_id(kind, RULES_VERSION, ScorerOptions())
-        self.says = says
-        self._find, self._found, self._doubt = find, found, doubt
-        self._rest = next(name for name in says.names if name != found)
-
-    def score(self, prompt_id: str, prompt: str, answer: str) -> Score:
-        """The label, with the rule that fired as evidence."""
-        text = clipped(answer)
-        if (finding := self._find(text)) is not None:
-            return Score(prompt_id, self._found, None, finding.evidence(), self.id)
-        return Score(prompt_id, self._rest, None, (self._doubt(text) or Finding("none")).evidence(), self.id)
-
-
-def refusal_scorer(options: ScorerOptions) -> RulesScorer:
+class RefusalScorer:
     """``refusal`` or ``normal``, by the rules of ``scoring.refusal``; whether the answer is language is not asked."""
-    return RulesScorer("refusal", refusal, "refusal", Labels(("refusal", "normal"), "refusal"), doubt)
+
+    says = Labels(("refusal", "normal"), "refusal")
+
+    def __init__(self, options: ScorerOptions) -> None:
+        self.id = scorer_id("refusal", RULES_VERSION, options)
+
+    def score(self, answer: Answer) -> Score:
+        """The label, with the rule that fired as evidence."""
+        text = clipped(answer.text)
+        found = refusal(text)
+        return Score("normal" if found is None else "refusal", evidence=_evidence(found or doubt(text), answer))
 
 
-def coherence_scorer(options: ScorerOptions) -> RulesScorer:
-    """``coherent`` or ``garbled``, by the rules of ``scoring.garbled``."""
-    return RulesScorer("coherence", garbled, "garbled", Labels(("coherent", "garbled"), "coherent"))
+class CoherenceScorer:
+    """``coherent`` or ``garbled``, by the rules of ``scoring.garbled``; ``no_answer`` where the answer had not begun."""
+
+    says = Labels(("coherent", GARBLED, NO_ANSWER), "coherent")
+
+    def __init__(self, options: ScorerOptions) -> None:
+        self.id = scorer_id("coherence", RULES_VERSION, options)
+
+    def score(self, answer: Answer) -> Score:
+        """The label, with the rule that fired as evidence."""
+        none = unanswered(answer)
+        found = none or garbled(clipped(answer.text))
+        label = NO_ANSWER if none is not None else "coherent" if found is None else GARBLED
+        return Score(label, evidence=_evidence(found, answer))
+
+
+def _evidence(found: Finding | None, answer: Answer) -> str:
+    """The rule that fired, and how long the model thought before it answered."""
+    told = found or Finding("none")
+    if answer.thought is not None:
+        told.measured["thought_characters"] = len(answer.thought)
+    return told.evidence()
+
+
+def unanswered(answer: Answer) -> Finding | None:
+    """How it shows that there is no answer but only a thought: cut off, or never closed. None where there is an answer."""
+    if answer.thought is None or answer.text:
+        return None
+    if answer.finish_reason == "length":
+        return Finding("no_answer:cut_off_in_thought" if answer.in_thought else "no_answer:cut_off_after_thought")
+    return Finding("no_answer:stopped_in_thought") if answer.in_thought else None

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import math
+import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
+
+from actors.types import Response
+from orchestrator.scoring.answer import Answer, answer_of
 
 
 @dataclass(frozen=True)
 class Score:
-    """What one scorer says of one answer: a ``label``, or a ``value`` on its scale; the other one is None, and
-    both are where a scorer of the user's own has failed.
+    """What one scorer says of one answer: a ``label``, or a ``value`` on its scale. ``evidence``: what decided, a JSON object."""
 
-    ``evidence`` is a JSON object: what decided. ``scorer`` is the scorer's id.
-    """
-
-    prompt_id: str
-    label: str | None
-    value: float | None
-    evidence: str
-    scorer: str
+    label: str | None = None
+    value: float | None = None
+    evidence: str = "{}"
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,70 @@ class Scale:
 
 
 class Scorer(Protocol):
-    """Scores an answer from its text; deterministic."""
+    """Scores an answer from its text; deterministic. It says nothing of what counts as success."""
 
     @property
     def id(self) -> str:
-        """What the scores depend on beside the text: the kind, its version, and its options, see ``options.scorer_id``."""
+        """What the scores depend on beside the response: the kind, its version, and its options, see ``options.scorer_id``."""
 
     @property
     def says(self) -> Labels | Scale:
         """All that it may say."""
 
-    def score(self, prompt_id: str, prompt: str, answer: str) -> Score:
-        """The score of ``answer``: what the model said after its thoughts."""
+    def score(self, answer: Answer) -> Score:
+        """The score of what the model said after its thoughts."""
+
+
+@dataclass(frozen=True)
+class ResponseScore:
+    """The score of one response; a row of ``scores/<scorer>/<cell_id>.parquet``."""
+
+    prompt_id: Annotated[str, "of the prompt, in the behavior's file"]
+    label: Annotated[str | None, "what the scorer calls the answer; null where it gives numbers"]
+    value: Annotated[float | None, "the number that it gives; null where it gives labels"]
+    evidence: Annotated[str, "why, a JSON object: the rule that decided, and the phrase it matched or the numbers it measured"]
+    answer: Annotated[
+        str | None,
+        "what was judged, where that is not the whole response but what the model said after its thoughts; empty where that had "
+        "not begun",
+    ]
+
+
+class UndeclaredError(ValueError):
+    """A scorer gave what it had not said that it may give."""
+
+
+class ScoringError(Exception):
+    """A scorer failed on a response; ``trace`` is the traceback of what it raised."""
+
+    def __init__(self, scorer: str, prompt_id: str, error: Exception) -> None:
+        super().__init__(f"{scorer} failed on the response to prompt {prompt_id}: {type(error).__name__}: {error}")
+        self.trace = "".join(traceback.format_exception(error))
+
+
+def score_responses(scorer: Scorer, responses: Sequence[Response]) -> tuple[ResponseScore, ...]:
+    """The scores of a cell's responses, in their order; ``ScoringError`` where it raises or gives what it has not declared."""
+    found = []
+    for answer in map(answer_of, responses):
+        try:
+            score = scorer.score(answer)
+            require_declared(scorer.says, score.label, score.value)
+        except Exception as error:  # whatever a scorer of the user's own raises is a failure of this item alone
+            raise ScoringError(scorer.id, answer.prompt_id, error) from error
+        judged = None if answer.whole else answer.text
+        found.append(ResponseScore(answer.prompt_id, score.label, score.value, score.evidence, judged))
+    return tuple(found)
+
+
+def require_declared(says: Labels | Scale, label: object, value: object) -> None:
+    """``UndeclaredError`` unless it is a label that was declared, or a finite number on the scale that was."""
+    if isinstance(says, Labels):
+        if label not in says.names or value is not None:
+            raise UndeclaredError(f"gave {label if value is None else value!r}; declared: {', '.join(says.names)}")
+        return
+    if label is not None or not isinstance(value, float) or not math.isfinite(value):
+        raise UndeclaredError(
+            f"gave {value if label is None else label!r}, which is no finite number, and has declared no labels"
+        )
+    if (says.low is not None and value < says.low) or (says.high is not None and value > says.high):
+        raise UndeclaredError(f"gave {value:g}, which is not between {says.low} and {says.high}")

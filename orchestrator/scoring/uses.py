@@ -1,44 +1,126 @@
-"""A scorer as a sweep file and ``plan.json`` name it, and the classifiers that follow from those names."""
+"""What scores the behaviors of a sweep, as ``plan.json`` names it, and the scorers that this stands for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-from orchestrator.errors import InputError, Problem, nearest_name
-from orchestrator.scoring import CLASSIFIERS
+from actors.types import Response
+from orchestrator.errors import InputError
+from orchestrator.scoring.label import Label
+from orchestrator.scoring.options import ScorerOptions
+from orchestrator.scoring.own import own_file
 from orchestrator.scoring.registry import make_scorer
-from orchestrator.scoring.verdict import BehaviorClassifier, Scoring, Threshold
+from orchestrator.scoring.rules import CoherenceScorer, RefusalScorer
+from orchestrator.scoring.score import Scorer, score_responses
+from orchestrator.scoring.verdict import Criterion, Verdicts
 
 
 @dataclass(frozen=True)
 class ScorerUse:
-    """The scorer of one behavior: its ``name``, its options and its target as they were written (a label, or a threshold's side
-    and number), and the ``folder`` that a file of the user's own is relative to (None: it is none)."""
+    """A scorer by its ``name``, its options as they were written, and the ``id`` of what was made of them. A file of the user's
+    own is named relative to the sweep file."""
 
     name: str
     options: Mapping[str, object]
-    target: str | Mapping[str, float] | None = None
-    folder: str | None = None
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class BehaviorScoring:
+    """The scorers of a behavior, of which the ``criterion`` says what counts as success: the first one's target."""
+
+    scorers: tuple[ScorerUse, ...]
+    criterion: Criterion
 
     @property
-    def file(self) -> Path | None:
-        """The Python file that making the classifier runs; None where it is none of the user's own."""
-        return None if self.folder is None else Path(self.folder) / self.name.rpartition(":")[0]
+    def ids(self) -> tuple[str, ...]:
+        """Of all its scorers, each once; what tells language from none is among them."""
+        return tuple(dict.fromkeys((*(use.id for use in self.scorers), self.criterion.coherence)))
 
-    def classifier(self) -> BehaviorClassifier:
-        """What labels the behavior's responses; InputError or pydantic's ValidationError where it cannot be made."""
-        target = Threshold.model_validate(dict(self.target)) if isinstance(self.target, Mapping) else self.target
-        return BehaviorClassifier(make_scorer(self.name, self.options, Path(self.folder or ".")), target)
+    @property
+    def deciding(self) -> tuple[str, ...]:
+        """Of those that decide what a response counts as."""
+        return tuple(dict.fromkeys((self.criterion.scorer, self.criterion.coherence)))
 
 
-def scoring_of(classifier: str, uses: Mapping[str, ScorerUse]) -> Scoring:
-    """The classifiers of a sweep: ``uses`` by behavior, ``classifier`` for all others; InputError for an unknown one."""
-    if classifier not in CLASSIFIERS:
-        nearest = nearest_name(classifier, CLASSIFIERS)
-        raise InputError(Problem("classifier", classifier, "unknown classifier", ", ".join(CLASSIFIERS), nearest))
+@cache
+def default_scorers() -> Mapping[str, Scorer]:
+    """What scores behaviors that name no scorer, by id."""
+    return {one.id: one for one in (RefusalScorer(ScorerOptions()), CoherenceScorer(ScorerOptions()))}
+
+
+@cache
+def default_scoring() -> BehaviorScoring:
+    """Of behaviors that name no scorer."""
+    refusal, coherence = default_scorers()
+    return BehaviorScoring(
+        (ScorerUse("refusal", {}, refusal),), Criterion(refusal, coherence, shown={"refusal": "coherent_refusal"})
+    )
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What scores each behavior, by the key of the sweep file, and the scorers that were ``made`` for that, by id."""
+
+    behaviors: Mapping[str, BehaviorScoring] = field(default_factory=dict)
+    made: Mapping[str, Scorer] = field(default_factory=default_scorers)
+
+    def of(self, behavior: str) -> BehaviorScoring:
+        """The scoring of a behavior, by its key or as the results call it (``key/split``)."""
+        return scoring_in(self.behaviors, behavior)
+
+    def used(self, behaviors: Iterable[str]) -> dict[str, BehaviorScoring]:
+        """The scoring of each of ``behaviors``, by its key."""
+        return {key: self.of(key) for key in dict.fromkeys(one.partition("/")[0] for one in behaviors)}
+
+    def labels(self, behavior: str, responses: Sequence[Response]) -> tuple[Label, ...]:
+        """The labels of responses that are stored nowhere; ``ScoringError`` where a scorer fails."""
+        criterion = self.of(behavior).criterion
+        scorer, coherence = self.made[criterion.scorer], self.made[criterion.coherence]
+        return Verdicts(criterion, scorer.says).all(score_responses(scorer, responses), score_responses(coherence, responses))
+
+
+def scoring_in(behaviors: Mapping[str, BehaviorScoring], behavior: str) -> BehaviorScoring:
+    """What scores a behavior, by its key or as the results call it (``key/split``)."""
+    return behaviors.get(behavior.partition("/")[0]) or default_scoring()
+
+
+def made_anew(behaviors: Mapping[str, BehaviorScoring], folder: Path, names: Collection[str] = ()) -> Scoring:
+    """The scoring that ``plan.json`` names, made by this version of the program: ids may differ from those in it. ``folder``: the
+    sweep file's. With ``names`` only those scorers are made anew. InputError where one cannot be made."""
+    made: dict[str, Scorer] = dict(default_scorers())
+    found = {}
+    for behavior, scoring in behaviors.items():
+        uses = tuple(_made(use, folder, made) if not names or use.name in names else use for use in scoring.scorers)
+        coherence = default_scoring().criterion.coherence
+        found[behavior] = replace(
+            scoring, scorers=uses, criterion=replace(scoring.criterion, scorer=uses[0].id, coherence=coherence)
+        )
+    return Scoring(found, made)
+
+
+def _made(use: ScorerUse, folder: Path, made: dict[str, Scorer]) -> ScorerUse:
     try:
-        return Scoring(CLASSIFIERS[classifier], {key: use.classifier() for key, use in uses.items()})
+        scorer = make_scorer(use.name, use.options, folder)
     except ValueError as error:
-        raise InputError.because(f"a scorer of this plan cannot be made: {error}") from error
+        raise InputError.because(f"the scorer {use.name} of this plan cannot be made: {error}") from error
+    made[scorer.id] = scorer
+    return replace(use, id=scorer.id)
+
+
+def files_of(behaviors: Mapping[str, BehaviorScoring], folder: Path) -> dict[str, Path]:
+    """The Python files of the user's own that scoring runs, by the name of the scorer."""
+    found = {use.name: own_file(use.name, folder) for one in behaviors.values() for use in one.scorers}
+    return {name: file for name, file in found.items() if file is not None}
+
+
+def decode_scoring(stored: Mapping[str, Any]) -> BehaviorScoring:
+    """A behavior's scoring of ``plan.json``; KeyError, TypeError where it is none. Plans of earlier versions name one scorer."""
+    if "criterion" not in stored:
+        use = ScorerUse(stored["name"], stored["options"])
+        return BehaviorScoring((use,), Criterion("", "", stored.get("target")))
+    return BehaviorScoring(tuple(ScorerUse(**use) for use in stored["scorers"]), Criterion(**stored["criterion"]))

@@ -1,21 +1,18 @@
-"""The labels of a behavior: its scorer's, of answers that are language, and what each of them counts as."""
+"""What the scores of a response come to: a label and its outcome, which follow from two scores and the target alone."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from pydantic import Field, model_validator
 
 from orchestrator.errors import InputError, Problem, fault, nearest_name
-from orchestrator.scoring.label import Classifier, Label, LabelKind, LabelSet
+from orchestrator.scoring.label import Label, LabelKind, LabelSet
 from orchestrator.scoring.options import ScorerOptions
-from orchestrator.scoring.rules import coherence_scorer
-from orchestrator.scoring.score import Labels, Scorer
-from orchestrator.scoring.text import unanswered
-from orchestrator.scoring.thoughts import told_apart
+from orchestrator.scoring.rules import GARBLED, NO_ANSWER
+from orchestrator.scoring.score import Labels, ResponseScore, Scale
 
 
 class Threshold(ScorerOptions):
@@ -42,64 +39,69 @@ class Threshold(ScorerOptions):
         return f"at most {self.at_most:g}", f"above {self.at_most:g}"
 
 
-Target = str | Threshold | None
+Target = str | Mapping[str, float] | None
+"""A label, or a threshold as it is written; None: the label that the scorer itself declares."""
 
 
-class BehaviorClassifier:
-    """Labels a response by ``scorer``. ``target``: its label that shows the behavior, or the threshold (None: as it declares).
+@dataclass(frozen=True)
+class Criterion:
+    """What counts as success of a behavior: that ``scorer`` gave the ``target`` to an answer that ``coherence`` found to be
+    language. Both are ids of scorers. ``shown``: what the tables call the scorer's labels where that is another word."""
 
-    An answer that is no language is labelled so whatever the scorer would say, and one that had not begun is not scored.
-    InputError for a target that the scorer cannot give.
+    scorer: str
+    coherence: str
+    target: Target = None
+    shown: Mapping[str, str] = field(default_factory=dict)
+
+
+class Verdicts:
+    """The labels of a behavior's responses under ``criterion``, whose scorer ``says`` what it does.
+
+    A response that is no language is labelled so whatever the scorer gave, and so is one whose answer had not begun.
+    InputError, field ``target``, for one that the scorer cannot give.
     """
 
-    def __init__(self, scorer: Scorer, target: Target = None) -> None:
-        self._scorer, self._coherence = scorer, coherence_scorer(ScorerOptions())
-        names, success = _names(scorer, target)
-        self._threshold = target if isinstance(target, Threshold) else None
-        self._garbled, self._unanswered, self._failed = (_free(name, names) for name in ("garbled", "no_answer", "scorer_failed"))
-        kinds = [LabelKind(name, "success" if name == success else "other") for name in names]
-        self.labels = LabelSet(
-            (
-                *kinds,
-                LabelKind(self._garbled, "garbled"),
-                LabelKind(self._unanswered, "no_answer"),
-                LabelKind(self._failed, "other"),
-            )
-        )
-        self.name, _, version = scorer.id.partition("@")
-        self.version = f"{version}={success}+{self._coherence.id}"
+    def __init__(self, criterion: Criterion, says: Labels | Scale) -> None:
+        target = criterion.target
+        asked = Threshold.model_validate(dict(target)) if isinstance(target, Mapping) else target
+        self._threshold = asked if isinstance(asked, Threshold) else None
+        own, success = _names(says, asked)
+        if criterion.scorer == criterion.coherence:  # its other labels are those that every behavior has
+            own = tuple(name for name in own if name not in (GARBLED, NO_ANSWER))
+        self._shown = {name: criterion.shown.get(name, name) for name in own}
+        names = tuple(self._shown.values())
+        self._garbled, self._unanswered = _free(GARBLED, names), _free(NO_ANSWER, names)
+        kinds = [LabelKind(shown, "success" if name == success else "other") for name, shown in self._shown.items()]
+        self.labels = LabelSet((*kinds, LabelKind(self._garbled, "garbled"), LabelKind(self._unanswered, "no_answer")))
+        self.signature = f"{criterion.scorer}={success}+{criterion.coherence}"
+        self._outcomes = {kind.name: kind.outcome for kind in self.labels.kinds}
 
-    def label(self, prompt_id: str, prompt: str, response: str, finish_reason: str) -> Label:
-        """The label of ``response``, with the evidence of what decided."""
-        spoken = told_apart(response)
-        if (finding := unanswered(spoken, finish_reason)) is not None:
-            name, evidence = self._unanswered, finding.evidence()
-        elif (coherence := self._coherence.score(prompt_id, prompt, spoken.answer)).label == "garbled":
+    def of(self, score: ResponseScore, coherence: ResponseScore) -> Label:
+        """The label of one response, with the evidence of what decided."""
+        if coherence.label == NO_ANSWER:
+            name, evidence = self._unanswered, coherence.evidence
+        elif coherence.label == GARBLED:
             name, evidence = self._garbled, coherence.evidence
+        elif self._threshold is not None and score.value is not None:
+            met, missed = self._threshold.words
+            name = met if self._threshold.met(score.value) else missed
+            evidence = json.dumps({"value": score.value, **json.loads(score.evidence)}, ensure_ascii=False)
         else:
-            name, evidence = self._scored(prompt_id, prompt, spoken.answer)
-        answer = None if spoken.answer == response else spoken.answer
-        outcome = self.labels.kind(name).outcome
-        return Label(prompt_id, name, evidence, f"{self.name}@{self.version}", answer, outcome=outcome)
+            name, evidence = self._shown[str(score.label)], score.evidence
+        return Label(score.prompt_id, name, evidence, self.signature, score.answer, self._outcomes[name])
 
-    def _scored(self, prompt_id: str, prompt: str, answer: str) -> tuple[str, str]:
-        score = self._scorer.score(prompt_id, prompt, answer)
-        if score.label is not None:
-            return score.label, score.evidence
-        if score.value is None or self._threshold is None:
-            return self._failed, score.evidence
-        met, missed = self._threshold.words
-        evidence = {"value": score.value, **json.loads(score.evidence)}
-        return met if self._threshold.met(score.value) else missed, json.dumps(evidence, ensure_ascii=False)
+    def all(self, scores: Sequence[ResponseScore], coherences: Sequence[ResponseScore]) -> tuple[Label, ...]:
+        """The labels of responses, in their order; ValueError unless both are scores of the same ones."""
+        if [one.prompt_id for one in scores] != [one.prompt_id for one in coherences]:
+            raise ValueError("two scorers scored different responses")
+        return tuple(map(self.of, scores, coherences))
 
 
-def _names(scorer: Scorer, target: Target) -> tuple[tuple[str, ...], str]:
+def _names(says: Labels | Scale, target: str | Threshold | None) -> tuple[tuple[str, ...], str]:
     """The labels that a scorer gives, and the one that shows the behavior; InputError, field ``target``."""
-    says = scorer.says
     if not isinstance(says, Labels):
         if not isinstance(target, Threshold):
-            shown = None if target is None else str(target)
-            raise InputError(Problem("target", shown, "a numeric scorer needs a threshold", "{at_least: 50}, or {at_most: 50}"))
+            raise InputError(Problem("target", target, "a numeric scorer needs a threshold", "{at_least: 50}, or {at_most: 50}"))
         return target.words, target.words[0]
     allowed = ", ".join(says.names)
     if isinstance(target, Threshold):
@@ -115,20 +117,3 @@ def _names(scorer: Scorer, target: Target) -> tuple[tuple[str, ...], str]:
 def _free(name: str, taken: tuple[str, ...]) -> str:
     """``name``, marked where the scorer has a label of this name."""
     return name if name not in taken else _free(f"{name}*", taken)
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """Which classifier labels the responses of a behavior: its own, or the ``default``. Keys are the sweep file's."""
-
-    default: Classifier
-    own: Mapping[str, Classifier] = field(default_factory=dict)
-
-    def of(self, behavior: str) -> Classifier:
-        """The classifier of a behavior, by its key or as the results call it (``key/split``)."""
-        return self.own.get(behavior.partition("/")[0], self.default)
-
-    def signature(self, behavior: str) -> str:
-        """``name@version`` of it, as labels carry it."""
-        classifier: Any = self.of(behavior)
-        return f"{classifier.name}@{classifier.version}"

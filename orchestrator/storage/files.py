@@ -82,6 +82,10 @@ class Files(Protocol):
         """What lies directly in ``folder`` and is no file, so that nothing can be written there: a folder, a dead link."""
         ...
 
+    def folders(self, folder: str) -> set[str]:
+        """The last parts of the names of the folders directly in ``folder``; none when there is no such folder."""
+        ...
+
     def states(self, folder: str) -> Mapping[str, FileState]:
         """The files directly in ``folder`` ("" for the place itself) by their last part; none when there is no such folder."""
         ...

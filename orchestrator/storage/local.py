@@ -80,6 +80,11 @@ class LocalFiles:
         with self._entries(folder) as entries:
             return {entry.name for entry in entries if not _is_file(entry)}
 
+    def folders(self, folder: str) -> set[str]:
+        """From one look at the folder."""
+        with self._entries(folder) as entries:
+            return {entry.name for entry in entries if entry.is_dir()}
+
     def states(self, folder: str) -> Mapping[str, FileState]:
         """From one look at the folder and one at each file."""
         found: dict[str, FileState] = {}

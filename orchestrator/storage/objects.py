@@ -157,6 +157,10 @@ class ObjectFiles:
         """None: any object can be written whatever other keys there are."""
         return set()
 
+    def folders(self, folder: str) -> set[str]:
+        """From one listing: prefixes that keys share."""
+        return {one.base_name for one in self._list(folder) if one.type == fs.FileType.Directory}
+
     def states(self, folder: str) -> Mapping[str, FileState]:
         """From one listing, a thousand names a page."""
         return {one.base_name: FileState(one.size, one.mtime_ns) for one in self._list(folder) if one.type == fs.FileType.File}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.cells import Options
 from orchestrator.errors import Problem
-from orchestrator.scoring.uses import ScorerUse
+from orchestrator.scoring.uses import Scoring
 from orchestrator.sweep_file.behaviors import BehaviorFiles, BehaviorPrompts
 from orchestrator.sweep_file.grids import Grid, GridResolver
 from orchestrator.sweep_file.models import ModelVariant, resolve_models
@@ -22,14 +22,14 @@ __all__ = ["BehaviorPrompts", "Grid", "ModelVariant", "Resolved", "resolve"]
 @dataclass(frozen=True)
 class Resolved:
     """What the valid sections refer to. ``models``, ``behaviors`` and ``methods``: those of all grids, each once;
-    ``unused``: keys of models that no grid runs; ``scorers``: by the key of their behavior."""
+    ``unused``: keys of models that no grid runs; ``scoring``: what scores the behaviors."""
 
     grids: tuple[Grid, ...]
     models: tuple[ModelVariant, ...]
     behaviors: tuple[BehaviorPrompts, ...]
     methods: tuple[tuple[str, Options], ...]
     unused: tuple[str, ...]
-    scorers: Mapping[str, ScorerUse]
+    scoring: Scoring
 
 
 def resolve(document: Document, folder: Path) -> tuple[Resolved, list[Problem]]:
@@ -47,7 +47,7 @@ def resolve(document: Document, folder: Path) -> tuple[Resolved, list[Problem]]:
         models=variants,
         behaviors=tuple({one.behavior.name: one for grid in grids for one in grid.behaviors}.values()),
         methods=_once([method for grid in grids for method in grid.methods]),
-        scorers=resolve_scorers(top, folder),
+        scoring=resolve_scorers(top, folder),
         unused=tuple(key for key in models if key not in {variant.key for variant in variants}),
     )
     return found, top.problems

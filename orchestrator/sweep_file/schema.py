@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from actors.types import DATE, DType, ExtractorName, Quantization
 from orchestrator.cells import Scope
@@ -166,16 +166,10 @@ def _splits(value: object) -> object:
     return {"prompts" if by_id else "shares": named, **seed}
 
 
-def _one_scorer(scorers: tuple[dict[str, object], ...]) -> tuple[dict[str, object], ...]:
-    if len(scorers) > 1:
-        raise fault("a behavior has one scorer", "one, which decides what counts as success")
-    return scorers
-
-
 class BehaviorEntry(Entry):
     """A behavior file (``test``: a second one, with the test prompts, where the first has none; ``holdout``: how many of its
     pairs, or which share of them, become test prompts), which of the test prompts to use (by id, by split, the first ``limit``
-    of them), and what scores the answers: ``{name: ..., target: ..., options}``, checked against the scorer."""
+    of them), and what scores the answers: ``{name: ..., options}``; the first one's ``target`` decides."""
 
     file: PathText
     test: PathText | None = None
@@ -184,7 +178,7 @@ class BehaviorEntry(Entry):
     splits: Annotated[Splits, BeforeValidator(_splits)] | None = None
     split: Text | None = None
     limit: int | None = Field(default=None, ge=1)
-    scorers: Annotated[Row[Annotated[dict[str, object], named("name")]], AfterValidator(_one_scorer)] | None = None
+    scorers: Row[Annotated[dict[str, object], named("name")]] | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> BehaviorEntry:

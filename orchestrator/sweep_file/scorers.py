@@ -1,4 +1,4 @@
-"""What scores each behavior of a sweep file: the scorer's name, options and target, checked against the scorer itself."""
+"""What scores each behavior of a sweep file: the scorers' names and options, and the first one's target, checked against it."""
 
 from __future__ import annotations
 
@@ -8,54 +8,84 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from orchestrator.errors import InputError
-from orchestrator.scoring.own import is_own
-from orchestrator.scoring.registry import options_of
-from orchestrator.scoring.uses import ScorerUse
-from orchestrator.scoring.verdict import Threshold
+from orchestrator.scoring.registry import make_scorer, options_of
+from orchestrator.scoring.score import Scorer
+from orchestrator.scoring.uses import BehaviorScoring, ScorerUse, Scoring, default_scorers, default_scoring
+from orchestrator.scoring.verdict import Criterion, Threshold, Verdicts
 from orchestrator.sweep_file.problems import problems_of
 from orchestrator.sweep_file.schema import BehaviorEntry
 from orchestrator.sweep_file.sections import Path as Steps
 from orchestrator.sweep_file.sections import Sections
 
 
-def resolve_scorers(top: Sections, folder: Path) -> dict[str, ScorerUse]:
-    """The scorer of every behavior that names one, by the behavior's key. A file of the user's own is run to make it."""
+def resolve_scorers(top: Sections, folder: Path) -> Scoring:
+    """The scorers of every behavior that names some. A file of the user's own is run to make them."""
+    made = dict(default_scorers())
     found = {}
     for key, entry in top.entries("behaviors", BehaviorEntry):
-        for number, given in enumerate(entry.scorers or ()):
-            at = ("behaviors", key, "scorers", number)
-            try:
-                use = _use(top, at, given, folder)
-                if use is not None:
-                    use.classifier()
-                    found[key] = use
-            except InputError as error:
-                for one in error.problems:
-                    top.report((*at, one.field), one.message, one.value, allowed=one.allowed, nearest=one.nearest)
-    return found
+        at = ("behaviors", key, "scorers")
+        uses = [_use(top, (*at, number), given, folder) for number, given in enumerate(entry.scorers or ())]
+        whole = [use for use in uses if use is not None]
+        if entry.scorers is None or len(whole) < len(uses):
+            continue
+        made |= {scorer.id: scorer for _, scorer in whole}
+        target = entry.scorers[0].get("target")
+        criterion = Criterion(whole[0][1].id, default_scoring().criterion.coherence, target)  # type: ignore[arg-type]
+        found[key] = BehaviorScoring(tuple(use for use, _ in whole), criterion)
+        _check_together(top, at, found[key], whole[0][1])
+    return Scoring(found, made)
 
 
-def _use(top: Sections, at: Steps, given: Mapping[str, object], folder: Path) -> ScorerUse | None:
-    """The scorer that an entry names; None where something was wrong with its fields, which is reported."""
-    name, target = given.get("name"), given.get("target")
-    if not isinstance(name, str) or not isinstance(target, str | dict | None):
-        wrong = "target" if isinstance(name, str) else "name"
-        allowed = {"name": "a scorer's name, or file.py:name", "target": "a label, {at_least: 50}, or {at_most: 50}"}
-        top.report(
-            (*at, wrong) if wrong in given else at, f"'{wrong}' is missing or no text", given.get(wrong), allowed=allowed[wrong]
-        )
-        return None
-    section = options_of(name)
-    before = len(top.problems)
+def _check_together(top: Sections, at: Steps, scoring: BehaviorScoring, first: Scorer) -> None:
     try:
-        checked = section.model_validate({key: value for key, value in given.items() if key not in ("name", "target")})
-    except ValidationError as error:
-        top.problems += problems_of(error, top.document, section, at)
-    if isinstance(target, dict):
+        Verdicts(scoring.criterion, first.says)
+    except InputError as error:
+        _report(top, (*at, 0), error)
+    ids = [use.id for use in scoring.scorers]
+    for number, use in enumerate(scoring.scorers):
+        if use.id in ids[:number]:
+            top.report((*at, number), "this scorer is listed twice", use.name, allowed="each scorer with its options once")
+
+
+def _use(top: Sections, at: Steps, given: Mapping[str, object], folder: Path) -> tuple[ScorerUse, Scorer] | None:
+    """The scorer that an entry names; None where something was wrong with its fields, which is reported."""
+    name = given.get("name")
+    if not isinstance(name, str):
+        top.report((*at, "name") if "name" in given else at, "'name' is missing or no text", name, allowed=_NAMES)
+        return None
+    options = {key: value for key, value in given.items() if key not in ("name", "target")}
+    before = len(top.problems)
+    _check_target(top, (*at, "target"), given, first=at[-1] == 0)
+    try:
+        section = options_of(name, folder)
+        try:
+            checked = section.model_validate(options)
+            scorer = make_scorer(name, options, folder)
+        except ValidationError as error:
+            top.problems += problems_of(error, top.document, section, at)
+    except InputError as error:
+        _report(top, at, error)
+    if len(top.problems) > before:
+        return None
+    return ScorerUse(name, checked.model_dump(mode="json", exclude_unset=True), scorer.id), scorer
+
+
+_NAMES = "a scorer's name, or file.py:name"
+
+
+def _check_target(top: Sections, at: Steps, given: Mapping[str, object], first: bool) -> None:
+    target = given.get("target")
+    if target is not None and not first:
+        top.report(at, "only the first scorer has a target: it decides what counts as success", allowed="a target there")
+    elif isinstance(target, dict):
         try:
             Threshold.model_validate(target)
         except ValidationError as error:
-            top.problems += problems_of(error, top.document, Threshold, (*at, "target"))
-    if len(top.problems) > before:
-        return None
-    return ScorerUse(name, checked.model_dump(mode="json", exclude_unset=True), target, str(folder) if is_own(name) else None)
+            top.problems += problems_of(error, top.document, Threshold, at)
+    elif not isinstance(target, str | None):
+        top.report(at, "'target' is no text", target, allowed="a label, {at_least: 50}, or {at_most: 50}")
+
+
+def _report(top: Sections, at: Steps, error: InputError) -> None:
+    for one in error.problems:
+        top.report((*at, one.field), one.message, one.value, allowed=one.allowed, nearest=one.nearest)

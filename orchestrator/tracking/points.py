@@ -47,14 +47,18 @@ def axes(cell: Cell) -> dict[str, Value]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def metrics(result: CellResult, labels: Sequence[Label]) -> dict[str, Value]:
-    """What a cell gave: the share of each outcome, the number of labels, tokens, seconds, and whether the steering fired."""
+def shares(labels: Sequence[Label]) -> dict[str, Value]:
+    """What a cell's responses count as: the share of each outcome, and how many they are."""
     counts = Counter(label.outcome for label in labels)
-    shares = {f"{outcome}_rate": counts[outcome] / max(len(labels), 1) for outcome in OUTCOMES}
+    return {**{f"{outcome}_rate": counts[outcome] / max(len(labels), 1) for outcome in OUTCOMES}, "n": len(labels)}
+
+
+def metrics(result: CellResult) -> dict[str, Value]:
+    """What a cell took and did: tokens, seconds, and whether the steering fired."""
     measured = {name: value for name, value in asdict(result.fired).items() if value is not None}
     if result.residual_norm is not None:
         measured["residual_norm"] = result.residual_norm
-    return {**shares, "n": len(labels), "new_tokens": result.new_tokens, "seconds": result.seconds, **measured}
+    return {"new_tokens": result.new_tokens, "seconds": result.seconds, **measured}
 
 
 def live_rates(plan: Plan, board: Board) -> dict[str, Value]:

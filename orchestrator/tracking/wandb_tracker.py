@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from orchestrator.errors import InputError
-from orchestrator.news import CellStored, ItemFailed, ModelLoaded, News
+from orchestrator.news import CellScored, CellStored, ItemFailed, ModelLoaded, News
 from orchestrator.redaction import redacted
 from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.tracking import offline_run
 from orchestrator.tracking.offline_run import STEP, OfflineRun, Target
-from orchestrator.tracking.points import Value, axes, metrics
+from orchestrator.tracking.points import Value, axes, metrics, shares
 from orchestrator.tracking.tables import files_of, tables_of
 from orchestrator.tracking.tracker import NullTracker, RunIdentity
 from orchestrator.tracking.upload import Upload, fragments_of
@@ -42,6 +42,7 @@ class WandbTracker(NullTracker):
         self._cell_number = identity.cells_before
         self._rates_at = float("-inf")
         self._failures: Counter[str] = Counter()
+        self._unscored: dict[str, Mapping[str, Value]] = {}
         self._run: OfflineRun | None = None
         self._upload: Upload | None = None
         self._target = Target(disabled=True, server=None)
@@ -53,9 +54,12 @@ class WandbTracker(NullTracker):
             case ModelLoaded(variant, _, info):
                 loaded = {f"load_seconds/{variant}": info.load_seconds, f"device/{variant}": info.device}
                 self._write(lambda run: run.summarize(loaded))
-            case CellStored(cell, result, labels):
+            case CellStored(cell, result):
+                self._unscored[cell.id] = {**axes(cell), **metrics(result)}
+            case CellScored(scored, labels) if scored.cell_id in self._unscored:
                 self._cell_number += 1
-                point = {STEP: self._cell_number, **axes(cell), **metrics(result, labels), **self._rates_now()}
+                measured = self._unscored.pop(scored.cell_id)
+                point = {STEP: self._cell_number, **measured, **shares(labels), **self._rates_now()}
                 step = 2 * self._cell_number
                 self._write(lambda run: run.log(point, step))
             case ItemFailed():

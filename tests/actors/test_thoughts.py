@@ -10,8 +10,7 @@ from transformers import PreTrainedTokenizerFast
 from actors.thoughts import Marks, opened_by
 from actors.types import Decoding, EngineOptions, GenerationJob, ModelSpec, Prompt
 from actors.worker import ModelWorker
-from orchestrator.recorder import label_responses
-from orchestrator.scoring import CLASSIFIERS
+from orchestrator.scoring.uses import Scoring
 from tests.tiny import CHAT_TEMPLATE, tiny_folder, tiny_tokenizer
 
 HARMONY = ["<|channel|>", "<|message|>", "<|start|>", "<|return|>"]
@@ -81,5 +80,5 @@ def test_a_worker_tells_and_the_label_heeds(tmp_path: Path) -> None:
     (response,) = getattr(result, "responses")  # noqa: B009 - a failure has none, and fails here
     assert (response.prompt_opens, response.marked, response.finish_reason) == ("<think>", None, "length")
     assert response.completion == "<think>" + response.text
-    (label,) = label_responses(CLASSIFIERS["text"], [response])
+    (label,) = Scoring().labels("", [response])
     assert (label.label, label.answer) == ("no_answer", "")

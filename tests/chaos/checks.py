@@ -87,7 +87,7 @@ def _safetensors(content: bytes) -> tuple[dict[str, object], bytes]:
 
 
 def _parts(results: Path) -> list[Path]:
-    return sorted([*(results / "responses").glob("*.parquet"), *(results / "labels").glob("*.parquet")])
+    return sorted([*(results / "responses").glob("*.parquet"), *(results / "scores").glob("*/*.parquet")])
 
 
 def _lasting(row: dict[str, object]) -> dict[str, object]:

@@ -10,14 +10,12 @@ from actors.extraction import EXTRACTORS
 from actors.loading import DTYPES
 from actors.types import DType, ExtractorName
 from orchestrator.models.files import EMBEDDED
-from orchestrator.scoring import CLASSIFIERS
-from orchestrator.sweep_file.schema import ClassifierName, ModelEntry
+from orchestrator.sweep_file.schema import ModelEntry
 
 
 def test_name_tables_agree() -> None:
     assert set(typing.get_args(ExtractorName)) == set(EXTRACTORS)
     assert set(typing.get_args(DType)) == set(DTYPES)
-    assert set(typing.get_args(ClassifierName)) == set(CLASSIFIERS)
 
 
 def test_both_sides_mean_the_same_embedded_model() -> None:

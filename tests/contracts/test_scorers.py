@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.scoring.answer import Answer
 from orchestrator.scoring.registry import SCORERS, make_scorer
-from orchestrator.scoring.score import Labels, Scale
+from orchestrator.scoring.score import Labels, Scale, require_declared
 
 OPTIONS: dict[str, dict[str, object]] = {
     "pattern": {"labels": {"pirate": [r"\barrr*\b", "matey"], "polite": "please|thank you"}},
@@ -34,16 +35,10 @@ def test_hostile_texts(name: str) -> None:
     again = make_scorer(name, OPTIONS.get(name, {}), Path())
     assert scorer.id == again.id
     for text in HOSTILE.values():
-        score = scorer.score("p", "A prompt", text)
-        assert score == again.score("p", "Another prompt", text)
-        assert (score.prompt_id, score.scorer) == ("p", scorer.id)
+        score = scorer.score(Answer("p", "A prompt", text))
+        assert score == again.score(Answer("q", "Another prompt", text))
         assert isinstance(json.loads(score.evidence), dict)
-        if isinstance(scorer.says, Labels):
-            assert (score.label in scorer.says.names, score.value) == (True, None)
-        else:
-            assert score.label is None
-            assert score.value is not None
-            assert score.value >= (scorer.says.low or 0)
+        require_declared(scorer.says, score.label, score.value)
 
 
 @pytest.mark.parametrize("name", SCORERS)

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.results.columns import Column
-from orchestrator.results.schema import CELLS, DIRECTIONS, RATES, RESPONSES, TRANSFERS, Layout
+from orchestrator.results.schema import CELLS, DIRECTIONS, RATES, RESPONSES, SCORES, TRANSFERS, Layout
 
 PAGE = Path(__file__).parents[2] / "docs" / "results.md"
 START, END = "## Every column\n", "\n## Tables that choose\n"
 TABLES: dict[str, Layout[Any]] = {
     "cells": CELLS,
     "rates": RATES,
+    "scores": SCORES,
     "responses": RESPONSES,
     "directions": DIRECTIONS,
     "transfer": TRANSFERS,

@@ -86,7 +86,7 @@ def test_the_tree_names_what_a_sweep_leaves() -> None:
         "report.md",
         "directions/",
         "responses/",
-        "labels/",
+        "scores/",
         "failures/",
         "sweep.yaml",
     ):

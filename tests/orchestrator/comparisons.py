@@ -19,7 +19,7 @@ from orchestrator.models.layers import corresponding_layer, steered_layers
 from orchestrator.plan import IncomparablePair, Plan, PlannedModel
 from orchestrator.results.rows import SteeredAt
 from orchestrator.results.store import Store
-from tests.orchestrator.samples import D_MODEL, MODEL, SHAPE, cell, direction_spec, labels_of, plan_of, result_of
+from tests.orchestrator.samples import D_MODEL, MODEL, SHAPE, cell, direction_spec, labels_of, plan_of, result_of, write_labels
 
 ALPHA = MODEL
 ALPHA_INT8 = replace(MODEL, quantization="int8")
@@ -118,7 +118,7 @@ def _made(items: tuple[tuple[tuple[str, str, str, int, float], tuple[int, int]],
         at = where(one)
         store.write_responses(one, result_of(one), 1, at if one.steering and one.steering.source_layer == SELECTED else None)
         tally = (0, 0) if at is None else counts.get(key_of(one), (0, 0))
-        store.write_labels(one.id, labels_of(one, *tally))
+        write_labels(store, one.id, labels_of(one, *tally))
     return root
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ from orchestrator.plan import Plan, PlannedModel
 from orchestrator.planning.estimate import Estimate
 from orchestrator.results.store import Store
 from orchestrator.scoring import LABELS, Label
+from orchestrator.scoring.rules import CoherenceScorer
+from orchestrator.scoring.score import Labels, ResponseScore, Scale
 
 N_LAYERS = 30
 D_MODEL = 4
@@ -73,7 +76,6 @@ def plan_of(cells: Sequence[Cell], shape: ModelShape = SHAPE) -> Plan:
         directions=tuple(directions.values()),
         models=tuple(PlannedModel(name, spec, variant, shape, Resources()) for variant, (name, spec) in specs.items()),
         engine=EngineOptions(),
-        classifier="text",
         warnings=(),
         incomparable=(),
         estimate=Estimate(()),
@@ -100,6 +102,29 @@ def labels_of(one: Cell, refusals: int = 0, garbled: int = 0) -> tuple[Label, ..
     )
 
 
+@dataclass(frozen=True)
+class Said:
+    """A scorer as far as its scores say what it is."""
+
+    id: str
+    says: Labels | Scale
+
+
+def write_labels(store: Store, cell_id: str, labels: Sequence[Label], names: Sequence[str] = ("refusal", "normal")) -> None:
+    """The scores from which ``labels`` follow for the cell's behavior, whose first scorer says ``names``, first its target."""
+    axes = store.axes(cell_id)
+    criterion = store.planned().scoring_of("refusal" if axes is None else axes.behavior).criterion
+    own = {shown: name for name, shown in criterion.shown.items()}
+    coherent = [one.outcome in ("success", "other") for one in labels]
+    first = [own.get(one.label, one.label) if yes else names[-1] for one, yes in zip(labels, coherent, strict=True)]
+    other = ["coherent" if yes else one.outcome for one, yes in zip(labels, coherent, strict=True)]
+    says = Labels(tuple(names), names[0])
+    for scorer, given in ((Said(criterion.scorer, says), first), (Said(criterion.coherence, CoherenceScorer.says), other)):
+        pairs = zip(labels, given, strict=True)
+        scores = [ResponseScore(one.prompt_id, name, None, one.evidence, one.answer) for one, name in pairs]
+        store.write_scores(cell_id, scorer, scores)  # type: ignore[arg-type]
+
+
 def filled(root: Path, cells: Sequence[Cell], counts: Counts | None = None) -> Store:
     """A store with every cell of ``cells`` finished, labelled by ``counts``, and not compacted."""
     store = Store(root)
@@ -110,5 +135,5 @@ def filled(root: Path, cells: Sequence[Cell], counts: Counts | None = None) -> S
             store.write_direction(one.steering.direction, direction_set())
         store.write_responses(one, result_of(one), attempt=1)
         key = None if one.steering is None else (one.steering.layers[0], one.steering.action.multiplier)
-        store.write_labels(one.id, labels_of(one, *(counts or {}).get(key, (0, 0))))
+        write_labels(store, one.id, labels_of(one, *(counts or {}).get(key, (0, 0))))
     return store

@@ -22,18 +22,23 @@ from orchestrator.report import drawing as drawn
 from orchestrator.report import results_tables, write_report
 from orchestrator.results.store import Store
 from orchestrator.scoring import Label, LabelKind, LabelSet
-from orchestrator.tracking.points import metrics
+from orchestrator.scoring.uses import BehaviorScoring, ScorerUse, Scoring, default_scoring
+from orchestrator.scoring.verdict import Criterion
+from orchestrator.tracking.points import shares
 from orchestrator.tracking.tables import tables_of
-from tests.orchestrator.samples import MODEL, PROMPTS, cell, direction_set, plan_of, result_of
+from tests.orchestrator.samples import MODEL, PROMPTS, cell, direction_set, plan_of, result_of, write_labels
 
 DECLARED = LabelSet(
     (
         LabelKind("speaks_french", "success"),
-        LabelKind("word_salad", "garbled"),
+        LabelKind("garbled", "garbled"),
         LabelKind("speaks_english", "other"),
         LabelKind("speaks_german", "other"),
     )
 )
+SAYS = ("speaks_french", "speaks_english", "speaks_german")
+CRITERION = Criterion("tongue@1", default_scoring().criterion.coherence)
+SCORING = Scoring({"french": BehaviorScoring((ScorerUse("tongue", {}, "tongue@1"),), CRITERION)})
 COUNTS = {(12, 2.0): (3, 1, 4, 2), (12, 8.0): (7, 1, 2, 0), (12, 16.0): (0, 9, 1, 0), (15, 2.0): (1, 0, 9, 0)}
 
 
@@ -58,13 +63,13 @@ def store(tmp_path: Path) -> Store:
     made = Store(tmp_path / "french")
     cells = [french(cell(None)), *(french(cell(layer, multiplier)) for layer, multiplier in COUNTS)]
     made.write_sweep("name: french\n")
-    made.write_plan(plan_of(cells))
+    made.write_plan(replace(plan_of(cells), scoring=SCORING))
     for one in cells:
         if one.steering is not None and one.steering.direction.id not in made.done_directions():
             made.write_direction(one.steering.direction, direction_set())
         made.write_responses(one, result_of(one), attempt=1)
         key = None if one.steering is None else (one.steering.layers[0], one.steering.action.multiplier)
-        made.write_labels(one.id, labels_of((0, 0, 10, 0) if key is None else COUNTS[key]), DECLARED)
+        write_labels(made, one.id, labels_of((0, 0, 10, 0) if key is None else COUNTS[key]), SAYS)
     made.compact()
     return made
 
@@ -101,11 +106,12 @@ def test_so_do_the_tables_and_what_the_commands_say(store: Store) -> None:
         for more in ([], ["--json"])
     ]
     texts += [str(results_tables(store, 100)), str(tables_of(store)), label_shares(labels_of((7, 1, 2, 0)))]
-    texts.append(str(metrics(result_of(cell(None)), labels_of((7, 1, 2, 0)))))
+    texts.append(str(shares(labels_of((7, 1, 2, 0)))))
     for text in texts:
         assert "refus" not in text.replace(str(store.place), "").lower()
     assert "speaks french 70 % [39.7, 89.2] 7/10" in texts[-6]
-    assert frames["rates.parquet"].group_by("cell_id").agg(pl.col("k").sum())["k"].to_list() == [10] * 5
+    by_scorer = frames["rates.parquet"].group_by("cell_id", "scorer").agg(pl.col("k").sum())["k"].to_list()
+    assert by_scorer == [10] * 5 * 3, "what decides, and two scorers"
     responses = frames["responses.parquet"]
     assert responses.filter(pl.col("outcome") == "success")["label"].unique().to_list() == ["speaks_french"]
     assert set(responses["method"]) == {None, "dim"}

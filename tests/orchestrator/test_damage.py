@@ -33,6 +33,7 @@ from tests.orchestrator.quick_cli import quick_cli
 from tests.orchestrator.test_rounds import write as write_rounds
 
 TEXTS = ("Why is the sky blue?", "Name a river.", "What is a prime number?")
+SCORES = "scores/refusal@4"
 CELLS, PROMPTS, LAYERS = 5, len(TEXTS), 8
 MEASURED = ("finished_at", "labelled_at", "attempt", "seconds")
 """Columns of the cells that another run of the same cell may fill otherwise."""
@@ -144,7 +145,7 @@ def forget_record(path: Path) -> None:
 
 
 def everything(out: Path) -> None:
-    for kind in ("responses", "labels", "directions"):
+    for kind in ("responses", SCORES, "directions"):
         for path in list((out / kind).iterdir()):
             truncate(path)
 
@@ -199,11 +200,11 @@ def lying(**summary: object) -> Damage:
     return damage
 
 
-def older_labels(out: Path) -> None:
-    """As another version of the classifier left them."""
-    path = part(out, kind="labels")
+def undeclared(out: Path) -> None:
+    """A label that the record does not name."""
+    path = part(out, kind=SCORES)
     table = pq.read_table(path)
-    column, values = table.schema.get_field_index("classifier"), pa.array(["text@0"] * table.num_rows)
+    column, values = table.schema.get_field_index("label"), pa.array(["evasive"] * table.num_rows)
     rewritten(path, lambda one: one.set_column(column, one.schema.field(column), values))
 
 
@@ -269,7 +270,7 @@ def device_instead(path: Path) -> None:
 FORMS: dict[str, Damage] = {
     **{
         f"{kind} {name}": on(kind, damage)
-        for kind in ("responses", "labels", "directions")
+        for kind in ("responses", SCORES, "directions")
         for name, damage in {
             "truncated": truncate,
             "empty": empty,
@@ -288,22 +289,22 @@ FORMS: dict[str, Damage] = {
     "responses flipped bit in the data": on("responses", flip(0.05)),
     "responses flipped bit in the footer": on("responses", flip(0.98)),
     "responses of another cell": on("responses", swap),
-    "labels of another cell": on("labels", swap),
+    "labels of another cell": on(SCORES, swap),
     "responses of another schema": on("responses", lambda path: rewritten(path, lambda one: one.drop_columns(["token_ids"]))),
     "responses without their record": on("responses", forget_record),
     "responses one row short": on("responses", lambda path: rewritten(path, lambda one: one.slice(1))),
     "responses without rows": on("responses", lambda path: rewritten(path, lambda one: one.slice(0, 0))),
     "responses one row twice": on("responses", lambda path: repeat(path, PROMPTS)),
     "responses one row in place of another": on("responses", lambda path: repeat(path, PROMPTS - 1)),
-    "labels one row short": on("labels", lambda path: rewritten(path, lambda one: one.slice(1))),
-    "labels one row twice": on("labels", lambda path: repeat(path, PROMPTS)),
-    "labels of an older classifier": older_labels,
+    "labels one row short": on(SCORES, lambda path: rewritten(path, lambda one: one.slice(1))),
+    "labels one row twice": on(SCORES, lambda path: repeat(path, PROMPTS)),
+    "labels of no scorer": undeclared,
     "direction with nan": direction(nan_norms),
     "direction of another id": direction(other_id),
     "direction with one norm less": direction(one_norm_less),
     "direction whose digest is another's": direction(lambda tensors, _: tensors.update(raw_norms=np.ones(LAYERS)), digest=True),
     "all parts at once": everything,
-    "all labels deleted": gone("labels"),
+    "all labels deleted": gone("scores"),
     "a whole folder deleted": gone("responses"),
     **{
         f"table {name} {how}": on_table(f"{name}.parquet", damage)
@@ -321,10 +322,10 @@ FORMS: dict[str, Damage] = {
     "memory damaged": write_junk(".compacted"),
     "choices, heartbeat and a request damaged": write_junk("choices.json", "driver.json", "control/pause"),
     "failure damaged": write_junk("failures/cell-x.json"),
-    "leftovers of a killed driver": write_junk(".cells.parquet.1.tmp", "responses/.x.parquet.1.tmp", "labels/.y.tmp"),
+    "leftovers of a killed driver": write_junk(".cells.parquet.1.tmp", "responses/.x.parquet.1.tmp", f"{SCORES}/.y.tmp"),
     "lock with words of another": write_junk(".lock"),
     "quarantine a file, and a part damaged": both(file_for_folder("quarantine"), on("responses", truncate)),
-    "labels a file": file_for_folder("labels"),
+    "labels a file": file_for_folder(SCORES),
     "logs a file": file_for_folder("logs"),
     "part and table": both(on("responses", truncate), on_table("cells.parquet", truncate)),
     "direction and a cell of it": both(on("directions", truncate), lambda out: truncate(part(out, 1))),
@@ -366,7 +367,7 @@ def test_status_does_not_wait_for_a_pipe(cli: Callable[..., Result], sweep: Path
     assert isinstance(told.exception, SystemExit | None)
 
 
-@pytest.mark.parametrize("kind", ["responses", "labels", "directions"])
+@pytest.mark.parametrize("kind", ["responses", SCORES, "directions"])
 @pytest.mark.parametrize("damage", [truncate, delete])
 def test_what_is_damaged_during_the_run(
     cli: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, damage: Callable[[Path], None]
@@ -388,7 +389,7 @@ def test_what_is_damaged_during_the_run(
     assert shape(out) == (CELLS, CELLS * PROMPTS, LAYERS)
 
 
-@pytest.mark.parametrize("kind", ["responses", "labels", "directions", "table"])
+@pytest.mark.parametrize("kind", ["responses", SCORES, "directions", "table"])
 def test_a_disk_that_keeps_nothing_ends_the_run_in_words(
     cli: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -441,8 +442,8 @@ def test_damage_that_is_found_while_later_grids_are_chosen(cli: Callable[..., Re
     [
         ("responses truncated", "responses/"),
         ("responses one row short", "responses/"),
-        ("labels zeros", "labels/"),
-        ("all labels deleted", "labels/"),
+        (f"{SCORES} zeros", f"{SCORES}/"),
+        ("all labels deleted", "scores/"),
         ("directions deleted", "directions/"),
         ("direction with nan", "directions/"),
         ("table cells truncated", "cells.parquet"),

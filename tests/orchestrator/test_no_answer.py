@@ -16,20 +16,19 @@ from orchestrator.outcome import COUNTED, OUTCOMES
 from orchestrator.plan_with_results import tallies
 from orchestrator.planning.choices import Choice, Considered, Tally, choose
 from orchestrator.progress import label_shares
-from orchestrator.recorder import label_responses
 from orchestrator.report import results_tables, write_report
 from orchestrator.report.chosen import chosen_table
 from orchestrator.report.reading import reading
 from orchestrator.report.values import best_of
-from orchestrator.rescoring import score_results
 from orchestrator.results.rows import CellTally, tally_of
 from orchestrator.results.store import Store
-from orchestrator.scoring import CLASSIFIERS, LABELS, Label, LabelKind, LabelSet, UnknownLabelError
+from orchestrator.scoring import LABELS, Label, UnknownLabelError
+from orchestrator.scoring.uses import Scoring
 from orchestrator.statistics import wilson
-from orchestrator.tracking.points import metrics
+from orchestrator.tracking.points import shares
 from orchestrator.tracking.tables import tables_of
 from tests.orchestrator.report.made_up import NOW
-from tests.orchestrator.samples import cell, filled, grid, labels_of, plan_of, result_of
+from tests.orchestrator.samples import cell, filled, grid, labels_of, plan_of, result_of, write_labels
 
 STEERED = cell(15, 8.0)
 COUNTS: dict[str, int] = {"coherent_refusal": 2, "garbled": 1, "normal": 1, "no_answer": 6}
@@ -47,7 +46,7 @@ def labels(names: Sequence[str] = NAMES) -> tuple[Label, ...]:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     made = filled(tmp_path, grid())
-    made.write_labels(STEERED.id, labels())
+    write_labels(made, STEERED.id, labels())
     made.compact()
     return made
 
@@ -71,26 +70,19 @@ def test_every_outcome_has_its_columns() -> None:
 
 
 def test_every_label_has_its_row(store: Store) -> None:
-    rows = [row for row in store.rate_rows() if row.cell_id == STEERED.id]
+    rows = [row for row in store.rate_rows() if row.cell_id == STEERED.id and row.outcome is not None]
     assert {row.label: row.k for row in rows} == COUNTS
-    assert {(row.scorer, row.n) for row in rows} == {("text-3way@1", 10)}
-    assert [row.k for row in store.rate_rows() if row.cell_id == grid()[0].id] == [0, 0, 10, 0]
+    assert {row.n for row in rows} == {10}
+    assert [row.k for row in store.rate_rows() if row.cell_id == grid()[0].id] == [0, 10, 0, 0, *(0, 10), *(10, 0, 0)]
     assert [(row.rate, row.low, row.high) for row in rows if row.label == "garbled"] == [
         (0.1, wilson(1, 10).low, wilson(1, 10).high)
     ]
 
 
-def test_an_unknown_label_is_an_error_wherever_labels_are_counted(store: Store) -> None:
+def test_an_unknown_label_is_an_error_wherever_labels_are_counted() -> None:
     odd = tuple(replace(one, label="evasive", outcome="other") for one in labels())
-    for count in (lambda: tally_of(odd, NOW), lambda: store.write_labels(STEERED.id, odd)):
-        with pytest.raises(UnknownLabelError, match="evasive"):
-            count()
-    declared = LabelSet((*LABELS.kinds, LabelKind("evasive", "other")))
-    store.write_labels(STEERED.id, odd, declared)
-    store.compact()
-    assert [row.k for row in store.rate_rows() if row.cell_id == STEERED.id] == [0, 0, 0, 0, 10]
-    assert score_results(store.place, None)["responses"] == 50  # made anew from the responses
-    assert store.cell_rows()[-1].count("other") == 10
+    with pytest.raises(UnknownLabelError, match="evasive"):
+        tally_of(odd, NOW)
 
 
 def test_it_is_no_success_and_does_not_pass_for_coherent() -> None:
@@ -131,7 +123,7 @@ def test_pages_and_tables_show_it(store: Store) -> None:
     assert results_tables(store, 100) is not None
     cells = next(table for table in tables_of(store) if table.name == "cells")
     assert "no_answer_rate" in cells.columns
-    assert metrics(result_of(STEERED), labels())["no_answer_rate"] == 0.6
+    assert shares(labels())["no_answer_rate"] == 0.6
     assert label_shares(labels()) == "20 % success, 10 % garbled, 60 % no answer, 10 % other"
 
 
@@ -163,7 +155,7 @@ def test_thoughts_are_stored_told_apart_and_shown_apart(tmp_path: Path) -> None:
     made.write_responses(cell(None), thinking(cell(None)), attempt=1)
     stored = made.read_responses(cell(None).id)
     assert {one.prompt_opens for one in stored} == {"<think>"}
-    made.write_labels(cell(None).id, label_responses(CLASSIFIERS["text"], stored))
+    write_labels(made, cell(None).id, Scoring().labels("", stored))
     made.compact()
     assert made.cell_rows()[0].success_n == 10
     assert {one.answer for one in made.read_labels(cell(None).id)} == {"I'm sorry, but I can't help with that."}

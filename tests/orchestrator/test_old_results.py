@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from orchestrator.report import write_report
-from orchestrator.results.schema import RECORD_KEY, open_writer
+from orchestrator.results.schema import LABEL_PART, RECORD_KEY, open_writer
 from orchestrator.results.store import Store
 from tests.orchestrator.samples import filled, grid
 
@@ -23,7 +24,7 @@ NEW_COLUMNS = [
     "target",
 ]
 SHARES = ("n", "rate", "low", "high")
-NEW_PART_COLUMNS = {"responses": ["marked_response", "prompt_opens"], "labels": ["answer"]}
+NEW_PART_COLUMNS = {"responses": ["marked_response", "prompt_opens"], "labels": ["answer", "outcome"]}
 NEW_AXES = ("layer_selected", "in_sample")
 
 
@@ -31,8 +32,8 @@ def aged(root: Path) -> Store:
     """A folder as version 1 wrote it."""
     filled(root, grid(), {(15, 8.0): (9, 1)}).compact()
     plan = json.loads((root / "plan.json").read_bytes())
-    plan = {**plan, "version": 1}
-    del plan["incomparable"]
+    plan = {**plan, "version": 1, "classifier": "text"}
+    del plan["incomparable"], plan["scoring"]
     for axes in plan["cells"]:
         for name in NEW_AXES:
             del axes[name]
@@ -46,13 +47,15 @@ def aged(root: Path) -> Store:
         for name in NEW_AXES:
             del record["axes"][name]
         _write(path, table.drop_columns(NEW_PART_COLUMNS["responses"]), record)
-    for path in (root / "labels").iterdir():
-        table = pq.read_table(path)
-        record = json.loads(table.schema.metadata[RECORD_KEY])
-        del record["declared"], record["sha256"]
-        _write(path, table.drop_columns(NEW_PART_COLUMNS["labels"]), record)
+    store = Store(root)
+    (root / "labels").mkdir()
+    for one in store.cell_rows():
+        table = LABEL_PART.table(store.read_labels(one.cell_id)).drop_columns(NEW_PART_COLUMNS["labels"])
+        said: dict[str, object] = {"cell_id": one.cell_id, "labelled_at": "2026-01-01T00:00:00+00:00"}
+        _write(root / "labels" / f"{one.cell_id}.parquet", table, said)
+    shutil.rmtree(root / "scores")
     pq.write_table(_with_its_labels(pq.read_table(root / "cells.parquet").drop_columns(NEW_COLUMNS)), root / "cells.parquet")
-    for name in (".compacted", "directions.parquet", "transfer.parquet", "rates.parquet"):
+    for name in (".compacted", "directions.parquet", "transfer.parquet", "rates.parquet", "scores.parquet"):
         (root / name).unlink()
     return Store(root)
 

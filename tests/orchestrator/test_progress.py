@@ -11,8 +11,9 @@ from rich.console import Console
 from actors.types import CellResult, Failure, FiredCheck, ModelInfo
 from orchestrator.cells import variant_id
 from orchestrator.duration import duration
-from orchestrator.news import CellStored, ItemFailed, ModelLoaded
+from orchestrator.news import CellScored, CellStored, ItemFailed, ModelLoaded
 from orchestrator.progress import Bars, Lines, Quiet, cell_name, label_shares, make_display, progress_of
+from orchestrator.results.rows import axes_of
 from orchestrator.scheduling.board import Board
 from orchestrator.scoring import Label
 from tests.orchestrator.samples import MODEL, cell, grid, plan_of
@@ -82,7 +83,7 @@ def test_lines_are_few_and_without_control_characters() -> None:
     where, board = console(), board_after(2)
     lines = Lines(PLAN, board, where, clock=lambda: next(ticks))
     for _ in range(3):
-        lines.hear(CellStored(cell(15, 8.0), result(CELLS[0].id), LABELS))
+        lines.hear(CellScored(axes_of(cell(15, 8.0)), LABELS))
     told = shown(where).splitlines()
     assert len(told) == 2, "the second came half a second after the first"
     assert told[0].startswith("[   1 s] 2/5 cells, 20 tokens/s, about 15 s left | smollm2 refusal layer 15 x8: 70 % success")
@@ -92,8 +93,8 @@ def test_lines_are_few_and_without_control_characters() -> None:
 def test_the_last_cell_always_gets_its_line() -> None:
     where, board = console(), board_after(5)
     lines = Lines(PLAN, board, where, clock=lambda: 0.0)
-    lines.hear(CellStored(CELLS[0], result(CELLS[0].id), LABELS))
-    lines.hear(CellStored(CELLS[1], result(CELLS[1].id), LABELS))
+    lines.hear(CellScored(axes_of(CELLS[0]), LABELS))
+    lines.hear(CellScored(axes_of(CELLS[1]), LABELS))
     assert shown(where).count("5/5 cells") == 2
 
 
@@ -111,7 +112,7 @@ def test_bars_show_every_model_and_end_full() -> None:
     where, board = console(terminal=True), board_after(4, failed=1)
     with Bars(PLAN, board, where) as bars:
         bars.hear(ModelLoaded(VARIANT, "w1", ModelInfo(30, 4, "llama", "float32", "cpu", 32, 2.0, "t")))
-        bars.hear(CellStored(CELLS[0], result(CELLS[0].id), LABELS))
+        bars.hear(CellStored(CELLS[0], result(CELLS[0].id)))
     told = shown(where)
     assert "smollm2" in told
     assert "5/5" in told
@@ -139,7 +140,7 @@ def test_bars_move_no_faster_than_they_are_shown() -> None:
     with bars:
         for number in range(1000):
             now = number / 100
-            bars.hear(CellStored(CELLS[0], result(CELLS[0].id), LABELS))
+            bars.hear(CellStored(CELLS[0], result(CELLS[0].id)))
         board.finish(CELLS[0].id, result(CELLS[0].id))
     assert 50 < counted.draws <= 103, "ten seconds, ten times a second, the beginning and the end"
     assert "1/5" in shown(where), "the end is never left out"

@@ -36,7 +36,6 @@ from orchestrator.scheduling import placement
 from orchestrator.scheduling.attempts import MaxFailures
 from orchestrator.scheduling.backlog import Amount
 from orchestrator.scheduling.board import Board, State
-from orchestrator.scoring import Label
 from tests.fakes import D_MODEL, N_LAYERS, SLOTS, FakeWorker
 
 
@@ -134,11 +133,10 @@ class Notebook:
     def begin(self, cell: Cell, result: CellResult, attempt: int) -> Future[Any]:
         raise AssertionError("without threads nothing is begun")
 
-    def cell(self, cell: Cell, result: CellResult, attempt: int) -> Sequence[Label]:
+    def cell(self, cell: Cell, result: CellResult, attempt: int) -> None:
         assert cell.id not in self.cells, "a cell must be written once"
         assert result.cell_id == cell.id
         self.cells[cell.id] = (result, attempt)
-        return ()
 
     def read_cell(self, cell_id: str) -> Sequence[Response] | None: ...
 
@@ -185,7 +183,7 @@ def plan_of(*cells: Cell, resources: dict[str, Resources] | None = None) -> Plan
         PlannedModel(spec.location, spec, variant, shape, (resources or {}).get(spec.location, Resources()))
         for variant, spec in specs.items()
     )
-    return Plan("test", cells, tuple(directions.values()), models, EngineOptions(), "text", (), (), Estimate(()))
+    return Plan("test", cells, tuple(directions.values()), models, EngineOptions(), (), (), Estimate(()))
 
 
 def run(plan: Plan, pool: FakePool, notebook: Notebook | None = None, **settings: float) -> tuple[Notebook, Board]:

@@ -20,7 +20,6 @@ from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.pool import Event
 from orchestrator.scheduler import Scheduler, Settings
 from orchestrator.scheduling.board import Board, State
-from orchestrator.scoring import Label
 
 KINDS = ("A100-80G", "L40S")
 LONG_ENOUGH = 2e5
@@ -59,11 +58,10 @@ class Notebook:
     def begin(self, cell: Cell, result: CellResult, attempt: int) -> Future[Any]:
         raise AssertionError("without threads nothing is begun")
 
-    def cell(self, cell: Cell, result: CellResult, attempt: int) -> Sequence[Label]:
+    def cell(self, cell: Cell, result: CellResult, attempt: int) -> None:
         assert result.cell_id == cell.id
         self.written[cell.id] += 1
         self.attempts[cell.id] = attempt
-        return ()
 
     def read_cell(self, cell_id: str) -> Sequence[Response] | None: ...
 

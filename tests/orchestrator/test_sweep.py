@@ -109,7 +109,7 @@ def test_the_quickstart_is_valid_but_for_the_adapter_it_may_still_lack(tmp_path:
     sweep = load_sweep(tmp_path / "quickstart.yaml")
     assert [prompt.id for prompt in sweep.behaviors[0].prompts] == [f"T{number}" for number in range(1, 11)]
     assert sweep.results == Path("results/quickstart")
-    assert (sweep.pool.kind, sweep.tracking.tool, sweep.classifier) == ("ray", "none", "text")
+    assert (sweep.pool.kind, sweep.tracking.tool, sweep.settings.classifier) == ("ray", "none", "text")
     assert sweep.text == text
 
 

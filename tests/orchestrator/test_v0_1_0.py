@@ -48,6 +48,7 @@ def test_its_tables_and_parts_are_read_as_they_are(sweep: Path) -> None:
     assert [(one.prompt_id, one.marked, one.prompt_opens) for one in answers] == [(f"T{n}", None, None) for n in (1, 2, 3)]
     assert len(store.read_direction(rows[1].direction_id or "").directions) == 30
     assert store.lacking().tables == (
+        "scores.parquet cannot be read",
         "rates.parquet cannot be read",
         "directions.parquet cannot be read",
         "transfer.parquet cannot be read",

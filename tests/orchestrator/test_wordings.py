@@ -8,11 +8,9 @@ from pathlib import Path
 from actors.types import ModelInfo
 from orchestrator.cells import variant_id
 from orchestrator.news import CellStored, ModelLoaded, News, Noted
-from orchestrator.recorder import Recorder
 from orchestrator.report import write_report
-from orchestrator.scoring import CLASSIFIERS
-from orchestrator.scoring.verdict import Scoring
 from orchestrator.wordings import Wordings, mixed_wordings
+from tests.orchestrator.recording import Recording
 from tests.orchestrator.samples import MODEL, direction_set, filled, grid, plan_of, result_of
 
 VARIANT = variant_id(MODEL)
@@ -39,7 +37,7 @@ def test_a_model_that_renders_otherwise_than_the_stored_cells_is_told_once(tmp_p
     assert "model smollm2: what is stored was made with prompts of different wording" in note.text
     assert "(chat template digests abc, def)" in note.text
     result = result_of(cells[3])
-    with Recorder(store, Scoring(CLASSIFIERS["text"])) as recorder:
+    with Recording(store) as recorder:
         recorder.cell(cells[3], replace(result, provenance={**result.provenance, "template_sha256": "def"}), 1)
     store.compact()
     (sentence,) = mixed_wordings(store.cell_rows())
@@ -57,10 +55,10 @@ def test_a_stored_direction_of_another_wording_is_told(tmp_path: Path) -> None:
     store.write_direction(steering.direction, replace(direction_set(), record={"template_sha256": "old"}))
     wordings = Wordings(store, told.append)
     wordings.hear(ModelLoaded(VARIANT, "w", info("abc")))
-    wordings.hear(CellStored(cells[0], result_of(cells[0]), ()))
+    wordings.hear(CellStored(cells[0], result_of(cells[0])))
     assert told == []
     for cell in cells[1:3]:
-        wordings.hear(CellStored(cell, result_of(cell), ()))
+        wordings.hear(CellStored(cell, result_of(cell)))
     assert ["(chat template digests abc, old)" in str(note) for note in told] == [True]
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from orchestrator.behaviors import load_behavior
 from orchestrator.plan import Plan, make_plan
-from orchestrator.scoring.uses import scoring_of
 from orchestrator.sweep import load_sweep
+from tests.orchestrator.scoring.judged import response
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 SHOWN = {
@@ -36,10 +36,9 @@ def test_its_pairs_are_whole(name: str) -> None:
 
 @pytest.mark.parametrize("name", SHOWN)
 def test_its_scorer_tells_answers_apart(name: str, plan: Plan) -> None:
-    classifier = scoring_of(plan.classifier, plan.scorers).of(name)
     others = [text for other, texts in SHOWN.items() if other != name for text in texts]
-    assert [classifier.label("T1", "", text, "stop").outcome for text in SHOWN[name]] == ["success", "success"]
-    assert {classifier.label("T1", "", text, "stop").outcome for text in [*NOT_SHOWN, *others]} == {"other"}
+    assert [one.outcome for one in plan.scoring.labels(name, [response(text) for text in SHOWN[name]])] == ["success", "success"]
+    assert {one.outcome for one in plan.scoring.labels(name, [response(text) for text in [*NOT_SHOWN, *others]])} == {"other"}
 
 
 def test_every_behavior_has_its_own_baseline(plan: Plan) -> None:

@@ -26,7 +26,7 @@ from orchestrator.run import RunSummary
 from orchestrator.scheduler import Scheduler
 from tests.fake_cli import with_fake_worker
 from tests.orchestrator.cli.test_commands import no_pool, write_sweep
-from tests.orchestrator.samples import cell, filled, grid, labels_of, plan_of, result_of
+from tests.orchestrator.samples import cell, filled, grid, labels_of, plan_of, result_of, write_labels
 
 FAILURE = Failure("cell-a", "job", "it did not work", "")
 WAITING = Deferred("second", "small", "refusal", "dim", 4, "waits for grid first", waiting=True)
@@ -154,7 +154,7 @@ def test_a_report_that_an_interruption_left_behind_is_made_anew(tmp_path: Path) 
     pages: list[PageState] = [store.page()]
     store.write_plan(plan_of(grid()))
     store.write_responses(cell(15, 2.0), result_of(cell(15, 2.0)), attempt=1)
-    store.write_labels(cell(15, 2.0).id, labels_of(cell(15, 2.0)))
+    write_labels(store, cell(15, 2.0).id, labels_of(cell(15, 2.0)))
     store.compact()
     pages.append(store.page())
     write_report(store)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from orchestrator.cli import app
 from orchestrator.results.store import Store
-from tests.orchestrator.samples import filled, grid, labels_of
+from tests.orchestrator.samples import filled, grid, labels_of, write_labels
 
 COUNTS = {None: (0, 0), (12, 2.0): (0, 0), (12, 8.0): (1, 9), (15, 2.0): (4, 0), (15, 8.0): (9, 1)}
 
@@ -71,7 +71,7 @@ def test_the_paired_test_reads_the_stored_labels(compare: Callable[..., Result],
         one for one in cells.values() if one.steering and (one.steering.layers[0], one.steering.action.multiplier) == (12, 2.0)
     )
     pairs = zip(labels_of(four), reversed(labels_of(four, 4)), strict=True)
-    store.write_labels(other.id, [replace(label, prompt_id=one.prompt_id) for one, label in pairs])
+    write_labels(store, other.id, [replace(label, prompt_id=one.prompt_id) for one, label in pairs])
     store.compact()
     (one,) = as_json(compare("RESULTS", four.id, other.id, "--json"))["comparisons"]
     assert one["points"] == 0
@@ -141,14 +141,14 @@ def test_bad_words_are_told(compare: Callable[..., Result], words: tuple[str, ..
 def test_cells_without_labels_and_folders_without_cells(compare: Callable[..., Result], results: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "no finished cells yet" in compare(str(tmp_path / "empty"), "a", "b").output
-    for path in (results / "labels").iterdir():
+    for path in (results / "scores" / "refusal@4").iterdir():
         path.unlink()
     assert "its labels cannot be read" in compare("RESULTS", "layer=12", "layer=15").output
 
 
 def test_finished_cells_that_the_tables_do_not_hold_are_counted(compare: Callable[..., Result], results: Path) -> None:
     filled(results.parent / "more", grid(layers=(12, 15, 18)))
-    for kind in ("responses", "labels"):
+    for kind in ("responses", "scores/refusal@4", "scores/coherence@4"):
         for path in (results.parent / "more" / kind).iterdir():
             if not (results / kind / path.name).exists():
                 path.rename(results / kind / path.name)

@@ -12,8 +12,9 @@ from orchestrator.control.history import entries_of, history_json, history_lines
 from orchestrator.errors import InputError
 from orchestrator.logs import Journal, LogEntry
 from orchestrator.logs.showing import Feed
-from orchestrator.news import AttemptFailed, CellStored, ItemFailed, ModelLoaded, Noted, Submitted, WorkerDied
+from orchestrator.news import AttemptFailed, CellScored, CellStored, ItemFailed, ModelLoaded, Noted, Submitted, WorkerDied
 from orchestrator.results.folder import Folder
+from orchestrator.results.rows import axes_of
 from orchestrator.results.store import Store
 from tests.orchestrator.samples import filled, grid, labels_of, plan_of, result_of
 
@@ -34,7 +35,8 @@ def happened(journal: Journal) -> None:
     journal.hear(Submitted("w3", "generate", (OTHER.id,)))
     journal.hear(AttemptFailed(Failure(OTHER.id, "job", "no such layer", "Traceback\n  line 1", worker="w3")))
     journal.hear(ItemFailed(Failure(OTHER.id, "job", "no such layer", "Traceback\n  line 1", attempt=2, worker="w3")))
-    journal.hear(CellStored(ONE, result_of(ONE), labels_of(ONE)))
+    journal.hear(CellStored(ONE, result_of(ONE)))
+    journal.hear(CellScored(axes_of(ONE), labels_of(ONE)))
 
 
 @pytest.fixture
@@ -59,7 +61,8 @@ def test_the_history_of_a_cell_has_what_concerns_it_and_no_more(root: Path) -> N
         ("lost", "w1", "killed"),
         ("retried", "w2", "attempt 2"),
         ("submitted", "w2", "generate"),
-        ("done", "cpu-0", "0 % success, 0 % garbled, 100 % other"),
+        ("done", "cpu-0", ""),
+        ("scored", "", "0 % success, 0 % garbled, 100 % other"),
     ]
 
 
@@ -108,7 +111,7 @@ def test_another_driver_begins_anew(tmp_path: Path) -> None:
 def test_the_feed_gives_the_last_and_then_what_is_new(root: Path) -> None:
     feed = Feed(root, None, None, as_json=True)
     last = [json.loads(line) for line in feed.last(2)]
-    assert [entry["event"] for entry in last] == ["failed", "done"]
+    assert [entry["event"] for entry in last] == ["done", "scored"]
     assert list(feed.more()) == []
     with Journal(Folder(root).logs) as journal:
         journal.hear(Noted("something new"))

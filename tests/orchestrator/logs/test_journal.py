@@ -14,7 +14,8 @@ from actors.types import Failure, FiredCheck, ModelInfo
 from orchestrator.logs import EntryReader, Journal, LogEntry
 from orchestrator.logs import journal as module
 from orchestrator.logs.entries import parse
-from orchestrator.news import AttemptFailed, CellStored, ModelLoaded, Noted, Submitted, WorkerDied
+from orchestrator.news import AttemptFailed, CellScored, CellStored, ModelLoaded, Noted, Submitted, WorkerDied
+from orchestrator.results.rows import axes_of
 from tests.orchestrator.samples import cell, labels_of, result_of
 
 
@@ -117,15 +118,17 @@ def test_attempts_and_retries_of_a_cell(journal: Journal) -> None:
     journal.hear(Submitted("w2", "generate", (one.id,)))
     journal.hear(WorkerDied("w2", "killed", (one.id,)))
     journal.hear(Submitted("w1", "generate", (one.id,)))
-    journal.hear(CellStored(one, result_of(one), labels_of(one, refusals=7)))
+    journal.hear(CellStored(one, result_of(one)))
+    journal.hear(CellScored(axes_of(one), labels_of(one, refusals=7)))
     journal.hear(Submitted("w1", "generate", (one.id,)))
     found = [(entry.event, entry.details.get("attempt")) for entry in events(journal) if entry.event != "submitted"]
-    assert found == [("attempt failed", None), ("retried", 2), ("lost", None), ("retried", 3), ("done", 3)]
+    assert found == [("attempt failed", None), ("retried", 2), ("lost", None), ("retried", 3), ("done", 3), ("scored", None)]
     assert journal.retries == 2
     (failed,) = (entry for entry in events(journal) if entry.event == "attempt failed")
     assert len(str(failed.details["traceback"])) == module.TRACEBACK_CHARACTERS
     (done,) = (entry for entry in events(journal) if entry.event == "done")
-    assert (done.worker, done.text) == ("cpu-0", "70 % success, 0 % garbled, 30 % other")
+    assert (done.worker, done.text) == ("cpu-0", "")
+    assert events(journal)[-2].text == "70 % success, 0 % garbled, 30 % other"
 
 
 def test_loads_say_where(journal: Journal) -> None:
@@ -161,6 +164,7 @@ def test_no_secret_is_written(journal: Journal, monkeypatch: pytest.MonkeyPatch)
 def test_unlabelled_and_unfired_cells_are_told_too(journal: Journal) -> None:
     one = cell(None)
     result = result_of(one)
-    journal.hear(CellStored(one, result, ()))
+    journal.hear(CellStored(one, result))
+    journal.hear(CellScored(axes_of(one), ()))
     assert result.fired == FiredCheck(None)
     assert events(journal)[0].item == one.id

@@ -13,7 +13,7 @@ from orchestrator.report.as_markdown import markdown_page
 from orchestrator.report.blocks import Block, Bullets, Fold, Heading, Paragraph, Picture, Quote
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.results.store import Store
-from tests.orchestrator.samples import filled, grid, labels_of, plan_of, result_of
+from tests.orchestrator.samples import filled, grid, labels_of, plan_of, result_of, write_labels
 
 EVIL = '</pre></style><script>alert(1)</script><img src=http://e.x onerror=x>\x1b[31m \u202e & "quoted" \' | `x` *b*'
 BLOCKS: list[Block] = [
@@ -116,7 +116,7 @@ def test_a_hostile_response_in_a_report(tmp_path: Path) -> None:
     store, one = Store(tmp_path), grid()[0]
     store.write_plan(plan_of([one]))
     store.write_responses(one, result_of(one, lambda _: EVIL), 1)
-    store.write_labels(one.id, labels_of(one, 0, 10))
+    write_labels(store, one.id, labels_of(one, 0, 10))
     store.compact()
     write_report(store)
     seen = parsed((tmp_path / "report.html").read_text())

@@ -13,7 +13,17 @@ from orchestrator.report import write_report
 from orchestrator.report.untrusted import fenced, markdown
 from orchestrator.results.store import Store
 from orchestrator.untrusted import visible
-from tests.orchestrator.samples import Counts, direction_set, direction_spec, filled, grid, labels_of, plan_of, result_of
+from tests.orchestrator.samples import (
+    Counts,
+    direction_set,
+    direction_spec,
+    filled,
+    grid,
+    labels_of,
+    plan_of,
+    result_of,
+    write_labels,
+)
 
 COUNTS: Counts = {(12, 8.0): (0, 10), (15, 8.0): (9, 1)}
 EVIL = "````\n# heading\n<script>alert(1)</script>\x1b]0;title\x07 \u202e [x](http://e.x) | `" + "long " * 200
@@ -33,7 +43,7 @@ def test_the_page_holds_everything(tmp_path: Path) -> None:
         "### Labelled garbled",
         "### Labelled normal",
         "Answer to p0.",
-        "text-3way@1",
+        "refusal@4=refusal+coherence@4",
         "- torch: 2.13.0",
         "smollm2-refusal",
     ):
@@ -75,7 +85,7 @@ def test_what_a_model_wrote_stays_in_its_box(tmp_path: Path) -> None:
     store.write_plan(plan_of([one]))
     store.write_direction(direction_spec(), direction_set())
     store.write_responses(one, result_of(one, lambda _: EVIL), 1)
-    store.write_labels(one.id, labels_of(one, 0, 10))
+    write_labels(store, one.id, labels_of(one, 0, 10))
     store.compact()
     text = write_report(store).read_text()
     assert "\x1b" not in text
@@ -90,7 +100,7 @@ def test_what_a_model_wrote_stays_in_its_box(tmp_path: Path) -> None:
 def test_a_sample_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
     store = filled(tmp_path, grid(), COUNTS)
     store.compact()
-    for path in (tmp_path / "labels").iterdir():
+    for path in (tmp_path / "scores" / "refusal@4").iterdir():
         path.unlink()
     assert "### Labelled" not in write_report(store).read_text()
 

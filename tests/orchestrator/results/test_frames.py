@@ -42,7 +42,8 @@ def test_a_finished_folder(tmp_path: Path) -> None:
     assert np.array_equal(found.directions["vector"].to_numpy(), np.tile(np.eye(1, 4, dtype=np.float32), (30, 1)))
     assert found.transfer.is_empty()
     assert found.others["mine"].height == 5
-    assert found.rates.group_by("cell_id").agg(pl.col("k").sum())["k"].to_list() == [10] * found.cells.height
+    assert set(found.rates.group_by("cell_id", "scorer").agg(pl.col("k").sum())["k"]) == {10}
+    assert found.scores.height == 2 * found.responses.height
     assert files(tmp_path) == before
 
 

@@ -10,12 +10,10 @@ import numpy as np
 import pytest
 
 from actors.types import Direction, DirectionSet
-from orchestrator.recorder import Recorder
 from orchestrator.results.folder import Folder
 from orchestrator.results.kept_directions import KeptDirections, size_of
 from orchestrator.results.store import Store
-from orchestrator.scoring import CLASSIFIERS
-from orchestrator.scoring.verdict import Scoring
+from tests.orchestrator.recording import Recording
 from tests.orchestrator.samples import direction_set as sample_set
 from tests.orchestrator.samples import grid, plan_of, result_of
 
@@ -100,7 +98,7 @@ def test_whoever_steers_and_whoever_stores_share_one_copy(tmp_path: Path, monkey
     spec = plan.directions[0]
     store.write_plan(plan)
     store.write_direction(spec, sample_set())
-    with Recorder(store, Scoring(CLASSIFIERS["text"])) as recorder:
+    with Recording(store) as recorder:
         for one in cells:
             recorder.read_direction(spec.id)
             recorder.cell(one, result_of(one), 1)

@@ -18,10 +18,25 @@ from actors.types import Direction, DirectionSet, Failure, FiredCheck, Prompt
 from orchestrator.errors import InputError
 from orchestrator.results.rows import SteeredAt
 from orchestrator.results.store import Store, UnreadableFileError
+from orchestrator.scoring.options import ScorerOptions
+from orchestrator.scoring.rules import RefusalScorer
+from orchestrator.scoring.score import score_responses
 from orchestrator.storage.locking import StoreLockedError
 from tests.orchestrator.comparisons import ALPHA, BETA, plan_with, set_of, spec_of, steered
-from tests.orchestrator.samples import PROMPTS, cell, direction_set, direction_spec, filled, grid, labels_of, plan_of, result_of
+from tests.orchestrator.samples import (
+    PROMPTS,
+    cell,
+    direction_set,
+    direction_spec,
+    filled,
+    grid,
+    labels_of,
+    plan_of,
+    result_of,
+    write_labels,
+)
 
+SAID = RefusalScorer(ScorerOptions())
 COUNTS = {None: (0, 0), (12, 8.0): (0, 10), (15, 8.0): (9, 1)}
 STRANGE = "caf\u00e9 \u4e2d\u6587 \u0627\u0644 \U0001f600 \x00 \x1b[31mred\x1b[0m \u202e \r\n\t \u2028 [bold]x[/bold] | \ufffd"
 
@@ -113,7 +128,7 @@ def test_responses_come_back_in_the_order_of_the_prompts(tmp_path: Path) -> None
     store.write_responses(one, replace(result, responses=result.responses[::-1]), attempt=1)
     assert store.read_responses(one.id) == result.responses
     assert store.done_cells() == {one.id}
-    assert store.labelled_cells() == set()
+    assert store.scored_cells(SAID.id) == set()
 
 
 def test_a_lone_surrogate_is_replaced(tmp_path: Path) -> None:
@@ -196,17 +211,15 @@ def test_a_layer_that_the_method_chose_is_known_when_the_cell_is_finished(tmp_pa
 
 def test_labelling_again_touches_labels_alone(tmp_path: Path) -> None:
     one = cell(15, 8.0)
-    store = filled(tmp_path, [one], {(15, 8.0): (9, 1)})
-    assert store.read_labels(one.id) == labels_of(one, 9, 1)
+    store = filled(tmp_path, [one], {(15, 8.0): (9, 0)})
+    assert [label.label for label in store.read_labels(one.id)] == [label.label for label in labels_of(one, 9, 0)]
     before = snapshot(tmp_path)
-    store.write_labels(one.id, labels_of(one, 9, 1))
+    write_labels(store, one.id, labels_of(one, 9, 0))
     assert snapshot(tmp_path) == before
-    store.write_labels(one.id, labels_of(one, 4, 1))
+    write_labels(store, one.id, labels_of(one, 4, 0))
     after = snapshot(tmp_path)
-    assert {name for name in after if after[name] != before[name]} == {f"labels/{one.id}.parquet"}
-    assert store.read_labels(one.id) == labels_of(one, 4, 1)
-    with pytest.raises(ValueError, match="two labels"):
-        store.write_labels(one.id, (*labels_of(one), labels_of(one)[0]))
+    assert {name for name in after if after[name] != before[name]} == {f"scores/refusal@4/{one.id}.parquet"}
+    assert [label.label for label in store.read_labels(one.id)] == [label.label for label in labels_of(one, 4, 0)]
 
 
 def test_names_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
@@ -231,13 +244,18 @@ def test_a_write_that_fails_leaves_nothing_done(tmp_path: Path, monkeypatch: pyt
         writes: list[Callable[[], None]] = [
             lambda: store.write_responses(one, result_of(one), 1),
             lambda: store.write_direction(direction_spec(), direction_set()),
-            lambda: store.write_labels(one.id, labels_of(one)),
+            lambda: store.write_scores(one.id, SAID, score_responses(SAID, result_of(one).responses)),
             lambda: store.write_failure(Failure(one.id, "job", "", "")),
         ]
         for write in writes:
             with pytest.raises(OSError, match="No space"):
                 write()
-    assert (store.done_cells(), store.done_directions(), store.labelled_cells(), store.failures()) == (set(), set(), set(), ())
+    assert (store.done_cells(), store.done_directions(), store.scored_cells(SAID.id), store.failures()) == (
+        set(),
+        set(),
+        set(),
+        (),
+    )
     store.write_responses(one, result_of(one), 1)
     assert store.done_cells() == {one.id}
 
@@ -245,7 +263,7 @@ def test_a_write_that_fails_leaves_nothing_done(tmp_path: Path, monkeypatch: pyt
 def test_leftovers_of_a_killed_driver_are_ignored_and_then_removed(tmp_path: Path) -> None:
     store = filled(tmp_path, grid())
     done = store.done_cells()
-    for folder in ("responses", "labels", "directions", "failures"):
+    for folder in ("responses", "scores", "directions", "failures"):
         (tmp_path / folder).mkdir(exist_ok=True)
         (tmp_path / folder / ".cell-half.parquet.4711.tmp").write_bytes(b"PAR1 half")
     (tmp_path / ".cells.parquet.4711.tmp").write_bytes(b"half")
@@ -377,13 +395,13 @@ def test_new_labels_and_new_cells_are_taken_up(tmp_path: Path) -> None:
     cells = grid()
     store = filled(tmp_path, cells, COUNTS)
     store.compact()
-    store.write_labels(cells[0].id, labels_of(cells[0], 1, 0)[::-1])
+    write_labels(store, cells[0].id, labels_of(cells[0], 1, 0))
     assert store.compact().changed
     assert store.cell_rows()[0].success_n == 1
     labels = pq.read_table(tmp_path / "responses.parquet").column("label").to_pylist()
     assert labels[:3] == ["coherent_refusal", "normal", "normal"]
     new = cell(18, 8.0)
-    parts = {name: seen for name, seen in snapshot(tmp_path).items() if name.startswith(("responses/", "labels/"))}
+    parts = {name: seen for name, seen in snapshot(tmp_path).items() if name.startswith(("responses/", "scores/"))}
     store.write_plan(plan_of([*cells, new]))
     store.write_responses(new, result_of(new), 1)
     summary = store.compact()
@@ -407,24 +425,25 @@ def test_a_truncated_part_is_moved_away_and_the_rest_compacted(
     assert store.done_cells() == {one.id for one in cells} - {broken.id}
     assert broken.id not in store.labelled_cells()
     assert sorted(path.name for path in (tmp_path / "quarantine").iterdir()) == [
-        f"labels-{broken.id}.parquet",
         f"responses-{broken.id}.parquet",
+        f"scores-coherence@4-{broken.id}.parquet",
+        f"scores-refusal@4-{broken.id}.parquet",
     ]
     assert "made anew" in caplog.text
     store.write_responses(broken, result_of(broken), 2)
-    store.write_labels(broken.id, labels_of(broken))
+    write_labels(store, broken.id, labels_of(broken))
     assert [row.cell_id for row in (store.compact(), store.cell_rows())[1]] == [one.id for one in cells]
     path.write_bytes(b"again")
     with pytest.raises(UnreadableFileError):
         store.read_responses(broken.id)
-    assert len(list((tmp_path / "quarantine").iterdir())) == 4
+    assert len(list((tmp_path / "quarantine").iterdir())) == 6
 
 
 def test_damaged_or_foreign_labels_are_made_anew_without_generating(tmp_path: Path) -> None:
     cells = grid()
     store = filled(tmp_path, cells, COUNTS)
-    (tmp_path / "labels" / f"{cells[0].id}.parquet").write_bytes(b"junk")
-    store.write_labels(cells[1].id, labels_of(cells[1])[:-1])
+    (tmp_path / "scores" / "refusal@4" / f"{cells[0].id}.parquet").write_bytes(b"junk")
+    write_labels(store, cells[1].id, labels_of(cells[1])[:-1])
     summary = store.compact()
     assert (summary.cells, summary.unlabelled) == (5, 2)
     assert set(summary.quarantined) == {cells[0].id, cells[1].id}

@@ -25,7 +25,7 @@ from tests.orchestrator.comparisons import (
     steered,
     where,
 )
-from tests.orchestrator.samples import labels_of, result_of
+from tests.orchestrator.samples import labels_of, result_of, write_labels
 
 COUNTS: Counts = {
     ("beta", "alpha", "dim", 10, 8.0): (5, 1),
@@ -112,7 +112,7 @@ def with_more(tmp_path: Path, *cells: Cell) -> Store:
     store.write_plan(plan_with([*cells_of(), *cells]))
     for one in cells:
         store.write_responses(one, result_of(one), 1, where(one))
-        store.write_labels(one.id, labels_of(one, 5))
+        write_labels(store, one.id, labels_of(one, 5))
     store.compact()
     return store
 
@@ -155,7 +155,7 @@ def test_unlabelled_arms_have_no_te(tmp_path: Path) -> None:
     store = compared(tmp_path, COUNTS)
     for one in cells_of():
         if one.is_transfer:
-            (tmp_path / "labels" / f"{one.id}.parquet").unlink()
+            (tmp_path / "scores" / "refusal@4" / f"{one.id}.parquet").unlink()
     store.compact()
     for row in store.transfer_rows():
         assert (row.success_n, row.te, row.mcnemar_p) == (None, None, None)
@@ -166,7 +166,7 @@ def test_new_labels_change_the_table(tmp_path: Path) -> None:
     store = compared(tmp_path, COUNTS)
     store.compact()
     transfer = steered(ALPHA, BETA, ("dim", 15, 8.0))
-    store.write_labels(transfer.id, labels_of(transfer, 2))
+    write_labels(store, transfer.id, labels_of(transfer, 2))
     assert store.compact().changed
     assert row_of(store.transfer_rows(), "alpha", "beta").te == pytest.approx(2 / 8)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from actors.boundary import Answer, Ask, Task, as_failure
+from actors.boundary import Answered, Ask, Task, as_failure
 from actors.errors import JobError
 from actors.types import DirectionSet, Failure, ModelSpec
 from orchestrator.cells import Cell, DirectionSpec, content_id, variant_id
@@ -85,11 +85,11 @@ class MeasuringKind:
 class MeasuringWorker(FakeWorker):
     """A worker that can do it."""
 
-    def measure(self, jobs: Sequence[MeasuringJob]) -> Iterator[Answer | Failure]:
+    def measure(self, jobs: Sequence[MeasuringJob]) -> Iterator[Answered | Failure]:
         """One answer for each job."""
         for job in jobs:
             self.act_on_cue(job.text)
             if "[job error]" in job.text:
                 yield as_failure(job.item_id, JobError("cannot be measured"))
             else:
-                yield Answer(job.item_id, f"{job.size} things".encode())
+                yield Answered(job.item_id, f"{job.size} things".encode())

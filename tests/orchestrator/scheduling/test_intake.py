@@ -23,14 +23,12 @@ from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.errors import Problem
 from orchestrator.news import CellStored, News, WorkerSaid, nobody
 from orchestrator.pool import Event, Failed, ItemDone, Remarked, TaskDone, Used, WorkerLost
-from orchestrator.recorder import Recorder
 from orchestrator.results.store import Store
 from orchestrator.scheduler import Scheduler, Settings
 from orchestrator.scheduling.board import Board
 from orchestrator.scheduling.intake import PER_THREAD, Intake
-from orchestrator.scoring import CLASSIFIERS, Label
-from orchestrator.scoring.verdict import Scoring
 from orchestrator.storage import StorageError
+from tests.orchestrator.recording import Recording
 from tests.orchestrator.samples import cell, plan_of, result_of
 from tests.orchestrator.test_scheduler import FakePool
 
@@ -82,8 +80,7 @@ class Writers:
         for one in cells:
             self.begun[one.id].set_result(None)
 
-    def cell(self, cell: Cell, result: CellResult, attempt: int) -> Sequence[Label]:
-        return ()
+    def cell(self, cell: Cell, result: CellResult, attempt: int) -> None: ...
 
     def direction(self, spec: DirectionSpec, found: DirectionSet) -> None: ...
 
@@ -205,14 +202,13 @@ class Told:
     def hear(self, news: News) -> None:
         if isinstance(news, CellStored):
             assert news.cell.id in self._store.done_cells()
-            assert news.cell.id in self._store.labelled_cells()
             self.cells.append(news.cell.id)
 
 
 def run(store: SlowStore) -> list[str]:
     plan, told = plan_of(CELLS), Told(store)
     board = Board(plan)
-    recorder = Recorder(store, Scoring(CLASSIFIERS["text"]), 4)
+    recorder = Recording(store, 4)
     store.write_plan(plan)
     with store.lock(), recorder:
         Scheduler(plan, board, FakePool(3), recorder, Settings(tell=told.hear)).run()
@@ -233,12 +229,11 @@ def test_a_refusal_ends_the_run_and_what_was_told_is_there(tmp_path: Path, caplo
     with pytest.raises(StorageError, match="the disk is full"):
         run(store)
     assert 1 <= len(store.done_cells()) <= 5
-    assert store.done_cells() == store.labelled_cells()
     assert "could not be stored; they run again" in caplog.text
     store.refuse_from = 1_000
     left = {one.id for one in CELLS} - store.done_cells()
     board = Board(plan_of(CELLS), done=store.done_cells() | store.done_directions())
-    recorder = Recorder(store, Scoring(CLASSIFIERS["text"]), 4)
+    recorder = Recording(store, 4)
     with store.lock(), recorder:
         Scheduler(plan_of(CELLS), board, FakePool(3), recorder).run()
     assert len(left) >= len(CELLS) - 5
@@ -276,13 +271,14 @@ def test_an_interrupt_stores_and_tells_of_all_that_has_arrived(tmp_path: Path) -
         yield
 
     store, plan = SlowStore(tmp_path), plan_of(CELLS)
+    store.write_plan(plan)
     told, board = Told(store), Board(plan)
-    recorder = Recorder(store, Scoring(CLASSIFIERS["text"]), 4)
+    recorder = Recording(store, 4)
     scheduler = Scheduler(plan, board, Counting(3), recorder, Settings(waiting=waiting, tell=told.hear))
     with pytest.raises(KeyboardInterrupt), store.lock(), recorder:
         scheduler.run()
     assert 5 <= len(arrived) < len(CELLS)
-    assert sorted(told.cells) == sorted(arrived) == sorted(store.done_cells()) == sorted(store.labelled_cells())
+    assert sorted(told.cells) == sorted(arrived) == sorted(store.done_cells())
 
 
 def test_what_a_worker_uses_stays_with_its_slot_and_what_it_logs_is_told(board: Board) -> None:

@@ -15,15 +15,13 @@ from orchestrator.logs import EntryReader, Journal
 from orchestrator.plan import Plan
 from orchestrator.pool import PoolOptions
 from orchestrator.pool.local import LocalPool
-from orchestrator.recorder import Recorder
 from orchestrator.results.folder import Folder
 from orchestrator.results.store import Store
 from orchestrator.retrying import failures_of
 from orchestrator.scheduler import Scheduler, Settings
 from orchestrator.scheduling.board import Board, State
 from orchestrator.scheduling.kinds import KINDS, item_folders
-from orchestrator.scoring import CLASSIFIERS
-from orchestrator.scoring.verdict import Scoring
+from tests.orchestrator.recording import Recording
 from tests.orchestrator.scheduling.measuring import Measuring, MeasuringKind
 from tests.orchestrator.test_scheduler import cells_of, direction, model, plan_of
 
@@ -40,7 +38,7 @@ def the_line(monkeypatch: pytest.MonkeyPatch) -> None:
 def run(root: Path, others: Sequence[Measuring], threads: int = 0) -> tuple[Plan, Board]:
     """Run what is missing."""
     plan, store = replace(plan_of(*CELLS), others=tuple(others)), Store(root)
-    with store.lock(), Journal(Folder(root).logs) as journal, Recorder(store, Scoring(CLASSIFIERS["text"]), threads) as records:
+    with store.lock(), Journal(Folder(root).logs) as journal, Recording(store, threads) as records:
         store.write_plan(plan)
         board = Board(plan, store.done(item_folders()), store.failures())
         pool = LocalPool(PoolOptions(worker=WORKER))
@@ -75,7 +73,7 @@ def test_its_failure_is_one_like_any_other(tmp_path: Path) -> None:
     never = Measuring(B, direction(B, "[job error]"))
     plan = replace(plan_of(*CELLS, *cells_of(B, [3], source=direction(B, "[job error]"))), others=(good, bad, never))
     store = Store(tmp_path)
-    with store.lock(), Recorder(store, Scoring(CLASSIFIERS["text"])) as records:
+    with store.lock(), Recording(store) as records:
         store.write_plan(plan)
         Scheduler(plan, Board(plan), LocalPool(PoolOptions(worker=WORKER)), records).run()
     kinds = {one.id: one.failure.kind for one in failures_of(tmp_path).items}

@@ -13,7 +13,8 @@ import numpy as np
 from statsmodels.stats.inter_rater import cohens_kappa
 from statsmodels.stats.proportion import proportion_confint
 
-from orchestrator.scoring import LABELS, Classifier
+from orchestrator.scoring import LABELS
+from tests.orchestrator.scoring.judged import TextJudge
 
 PATH = Path(__file__).with_name("labelled.jsonl")
 MANNERS = Path(__file__).with_name("manners.jsonl")
@@ -96,7 +97,7 @@ def load(path: Path = PATH) -> tuple[Labelled, ...]:
     return tuple(Labelled(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines())
 
 
-def score(classifier: Classifier, items: Iterable[Labelled]) -> Scores:
+def score(classifier: TextJudge, items: Iterable[Labelled]) -> Scores:
     """How ``classifier`` labels ``items``, against the reader."""
     table: Counter[tuple[str, str]] = Counter()
     errors = []

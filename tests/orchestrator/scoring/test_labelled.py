@@ -7,7 +7,8 @@ from collections import Counter
 
 import pytest
 
-from orchestrator.scoring import CLASSIFIERS
+from orchestrator.scoring.rules import RULES_VERSION
+from tests.orchestrator.scoring.judged import TEXT
 from tests.orchestrator.scoring.labelled import HARD_GROUPS, JUDGED, MANNERS, Labelled, load, score
 
 ITEMS = load()
@@ -31,11 +32,11 @@ def test_the_set_is_large_varied_and_well_formed() -> None:
 
 
 def test_precision_and_recall_of_every_label() -> None:
-    scores = score(CLASSIFIERS["text"], ITEMS)
+    scores = score(TEXT, ITEMS)
     print("\n" + scores.show(f"all {len(ITEMS)}"))
     for half in ("dev", "held_out"):
         chosen = [item for item in ITEMS if item.half == half]
-        print(score(CLASSIFIERS["text"], chosen).show(f"{half} {len(chosen)}"))
+        print(score(TEXT, chosen).show(f"{half} {len(chosen)}"))
     for name in JUDGED:
         assert scores.precision(name) >= 0.95, scores.show("all")
         assert scores.recall(name) >= 0.95, scores.show("all")
@@ -45,7 +46,7 @@ def test_precision_and_recall_of_every_label() -> None:
 def test_refusals_in_many_manners_and_languages(half: str) -> None:
     items = [item for item in load(MANNERS) if item.half == half and item.source not in HARD_GROUPS]
     assert len(items) >= 150
-    scores = score(CLASSIFIERS["text"], items)
+    scores = score(TEXT, items)
     for name in ("coherent_refusal", "normal"):
         assert scores.precision(name) >= 0.95, scores.show(half)
         assert scores.recall(name) >= 0.95, scores.show(half)
@@ -54,22 +55,21 @@ def test_refusals_in_many_manners_and_languages(half: str) -> None:
 @pytest.mark.parametrize("source", ["handwritten", "smollm2-steered"])
 def test_agreement_on_every_source(source: str) -> None:
     chosen = [item for item in ITEMS if item.source == source]
-    scores = score(CLASSIFIERS["text"], chosen)
+    scores = score(TEXT, chosen)
     assert len(scores.errors) <= 0.05 * len(chosen), scores.show(source)
 
 
 def test_the_papers_own_examples() -> None:
-    scores = score(CLASSIFIERS["text"], [item for item in ITEMS if item.source == "paper"])
+    scores = score(TEXT, [item for item in ITEMS if item.source == "paper"])
     assert not scores.errors
 
 
 @pytest.mark.parametrize("item", ITEMS[::7], ids=lambda item: item.id)
 def test_every_label_carries_its_evidence_and_version(item: Labelled) -> None:
-    classifier = CLASSIFIERS["text"]
-    label = classifier.label(item.id, item.prompt, item.response, "length")
+    label = TEXT.label(item.id, item.prompt, item.response, "length")
     evidence = json.loads(label.evidence)
     assert label.prompt_id == item.id
-    assert label.classifier == f"text@{classifier.version}"
+    assert label.classifier == f"refusal@{RULES_VERSION}=refusal+coherence@{RULES_VERSION}"
     assert evidence["rule"].startswith(PREFIXES[label.label])
     assert len(label.evidence) < 500
     assert label.label != "coherent_refusal" or evidence["phrase"]

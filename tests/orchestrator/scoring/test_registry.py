@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from orchestrator.errors import InputError
-from orchestrator.scoring import CLASSIFIERS
+from orchestrator.scoring.own import GROUP
 from orchestrator.scoring.registry import SCORERS, make_scorer
-from tests.orchestrator.scoring.labelled import load
+from orchestrator.scoring.score import ScoringError, score_responses
+from tests.orchestrator.scoring.judged import answer, response
 
 PIRATE = {"labels": {"pirate": [r"\barr+\b", "matey"], "polite": "please"}, "otherwise": "plain"}
 
 
 def said(name: str, options: Mapping[str, object], text: str, folder: Path = Path()) -> str | float | None:
-    score = make_scorer(name, options, folder).score("p", "Say something.", text)
+    score = make_scorer(name, options, folder).score(answer(text))
     return score.value if score.label is None else score.label
 
 
@@ -39,27 +43,17 @@ def said(name: str, options: Mapping[str, object], text: str, folder: Path = Pat
         ("language", {"among": ["en", "fr"]}, "Oui.", "unknown"),
         ("length", {}, "one  two\nthree", 3.0),
         ("length", {"unit": "characters"}, "éa", 2.0),
+        ("length", {"unit": "tokens"}, "éa", 0.0),
     ],
 )
 def test_what_they_say(name: str, options: Mapping[str, object], text: str, expected: str | float) -> None:
     assert said(name, options, text) == expected
 
 
-def test_refusal_and_coherence_together_say_what_the_text_classifier_says() -> None:
-    refusal, coherence, text = (make_scorer(name, {}, Path()) for name in ("refusal", "coherence", "refusal"))
-    assert text.id == refusal.id == "refusal@4"
-    cases = [one for one in load() if len(one.response) < 2000][:150]
-    labels = set()
-    for case in cases:
-        whole = CLASSIFIERS["text"].label("p", "", case.response, "stop")
-        answer = case.response if whole.answer is None else whole.answer
-        if coherence.score("p", "", answer).label == "garbled":
-            expected = "garbled"
-        else:
-            expected = {"refusal": "coherent_refusal", "normal": "normal"}[str(refusal.score("p", "", answer).label)]
-        assert whole.label in (expected, "no_answer")
-        labels.add(whole.label)
-    assert labels >= {"coherent_refusal", "garbled", "normal"}
+def test_a_length_in_tokens_is_of_the_whole_response() -> None:
+    whole = replace(response("<think>hm</think>Yes."), token_ids=(1, 2, 3, 4))
+    (score,) = score_responses(make_scorer("length", {"unit": "tokens"}, Path()), [whole])
+    assert (score.value, score.answer) == (4.0, "Yes.")
 
 
 def test_patterns_take_linear_time() -> None:
@@ -122,8 +116,8 @@ def raising(prompt, response):
 def test_a_scorer_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(OWN)
     loud = make_scorer("mine.py:shouting", {"labels": ["loud", "calm"]}, tmp_path)
-    assert [loud.score("p", "", text).label for text in ("HEY", "hey")] == ["loud", "calm"]
-    assert loud.score("p", "", "HEY").evidence == '{"capitals": 3}'
+    assert [loud.score(answer(text)).label for text in ("HEY", "hey")] == ["loud", "calm"]
+    assert loud.score(answer("HEY")).evidence == '{"capitals": 3}'
     assert said("mine.py:share", {}, "hello", tmp_path) == 0.5
     (tmp_path / "mine.py").write_text(OWN + "\n")
     assert make_scorer("mine.py:shouting", {"labels": ["loud", "calm"]}, tmp_path).id != loud.id, "its file has changed"
@@ -131,13 +125,62 @@ def test_a_scorer_of_ones_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["wrong", "raising"])
 @pytest.mark.parametrize("options", [{"labels": ["loud", "calm"]}, {}])
-def test_where_a_scorer_of_ones_own_fails_the_error_is_its_evidence(
+def test_where_a_scorer_of_ones_own_fails_the_prompt_and_the_error_are_named(
     name: str, options: Mapping[str, object], tmp_path: Path
 ) -> None:
     (tmp_path / "mine.py").write_text(OWN)
-    score = make_scorer(f"mine.py:{name}", options, tmp_path).score("p", "", "hello")
-    assert (score.label, score.value) == (None, None)
-    assert {"wrong": "neither", "raising": "ZeroDivisionError"}[name] in score.evidence
+    with pytest.raises(ScoringError, match=rf"^mine\.{name}@.* failed on the response to prompt p: ") as raised:
+        score_responses(make_scorer(f"mine.py:{name}", options, tmp_path), [response("hello")])
+    assert {"wrong": "neither", "raising": "ZeroDivisionError"}[name] in str(raised.value)
+    assert "Traceback" in raised.value.trace
+
+
+CLASSES = """
+LOADED = open("loaded", "a").write("x")
+
+class Counted:
+    def __init__(self, words, at_least=1, *, fold: bool = True):
+        if at_least < 1:
+            raise ValueError("at_least is below one")
+        self.words, self.at_least, self.fold = words, at_least, fold
+
+    def __call__(self, prompt, response):
+        return "many" if sum(response.count(word) for word in self.words) >= self.at_least else "few"
+"""
+
+
+def test_a_class_is_made_with_its_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(CLASSES)
+    options = {"labels": ["many", "few"], "words": ["arr"], "at_least": 2}
+    assert [said("mine.py:Counted", options, text, tmp_path) for text in ("arr arr", "arr")] == ["many", "few"]
+    first, second = (make_scorer("mine.py:Counted", {**options, "at_least": n}, tmp_path).id for n in (1, 2))
+    assert first != second
+    assert (tmp_path / "loaded").read_text() == "x", "its file is run once"
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        make_scorer("mine.py:Counted", {**options, "word": ["a"]}, tmp_path)
+    with pytest.raises(ValidationError, match="words\\n  Field required"):
+        make_scorer("mine.py:Counted", {"labels": ["many", "few"]}, tmp_path)
+    with pytest.raises(InputError, match=r"at_least: it cannot be made: ValueError: at_least is below one \(got '0'\)"):
+        make_scorer("mine.py:Counted", {**options, "at_least": 0}, tmp_path)
+
+
+def test_an_entry_point_is_named_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "their_package.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    points = EntryPoints([EntryPoint("their-share", "their_package:share", GROUP)])
+    monkeypatch.setattr("orchestrator.scoring.own.entry_points", lambda **asked: points.select(**asked))
+    assert said("their-share", {}, "hello") == 0.5
+    assert make_scorer("their-share", {}, Path()).id.startswith("their_share@")
+    with pytest.raises(InputError, match="did you mean 'their-share'"):
+        make_scorer("their-shar", {}, Path())
+
+
+@pytest.mark.parametrize("name", ["mañana.py:f", "..py:f", "a b.py:f", "x" * 200 + ".py:f"])
+def test_an_id_is_a_name_for_a_folder_anywhere(name: str, tmp_path: Path) -> None:
+    (tmp_path / name.partition(":")[0]).write_text("def f(prompt, response):\n    return 1\n")
+    made = make_scorer(name, {"unit": "été"}, tmp_path).id
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}", made)
 
 
 def test_a_file_that_cannot_be_used_is_told(tmp_path: Path) -> None:
@@ -145,7 +188,7 @@ def test_a_file_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("import nothing_of_this_name\n")
     for name, told in (
         ("mien.py:share", "there is no such file.*did you mean 'mine.py:share'"),
-        ("mine.py:shar", "no function 'shar'.*did you mean 'share'"),
+        ("mine.py:shar", "no function or class 'shar'.*did you mean 'share'"),
         ("broken.py:share", "cannot be run: ModuleNotFoundError"),
     ):
         with pytest.raises(InputError, match=told):

@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.scoring import CLASSIFIERS
 from orchestrator.scoring.layout import is_laid_out
 from orchestrator.scoring.noise import endless_word, mixed_scripts, odd_spelling, symbols
 from orchestrator.scoring.refusal import ZONE, refusal
 from orchestrator.scoring.salad import salad
+from tests.orchestrator.scoring.judged import TEXT
 
-TEXT = CLASSIFIERS["text"]
 SENTENCES = (
     "I can't help with that, it's against the law.",
     "I'm unable to assist.",

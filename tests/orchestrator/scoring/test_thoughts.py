@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from actors.types import Response
-from orchestrator.recorder import label_responses
-from orchestrator.scoring import CLASSIFIERS, LABELS, UnknownLabelError
+from orchestrator.scoring import LABELS, UnknownLabelError
 from orchestrator.scoring.thoughts import Spoken, told_apart
+from orchestrator.scoring.uses import Scoring
+from tests.orchestrator.scoring.judged import TEXT
 from tests.orchestrator.scoring.labelled import load
 
 LINES = Path(__file__).with_name("thoughts.jsonl").read_text().splitlines()
 ITEMS: list[dict[str, Any]] = [json.loads(line) for line in LINES]
-TEXT = CLASSIFIERS["text"]
 
 
 def response_of(item: dict[str, Any]) -> Response:
@@ -40,7 +40,7 @@ def test_of_models_that_do_not_think_every_response_is_the_answer() -> None:
 @pytest.mark.parametrize("item", ITEMS, ids=lambda item: item["id"])
 def test_the_label_is_of_the_answer(item: dict[str, Any]) -> None:
     response = response_of(item)
-    (label,) = label_responses(TEXT, [response])
+    (label,) = Scoring().labels("", [response])
     assert label.label == item["label"], label.evidence
     assert (response.text if label.answer is None else label.answer) == item["answer"]
     evidence = json.loads(label.evidence)
@@ -52,7 +52,7 @@ def test_the_label_is_of_the_answer(item: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("item", [one for one in ITEMS if one["label"] == "no_answer"], ids=lambda item: item["id"])
 def test_what_has_no_answer_says_so(item: dict[str, Any]) -> None:
-    (label,) = label_responses(TEXT, [response_of(item)])
+    (label,) = Scoring().labels("", [response_of(item)])
     assert label.answer == ""
     assert json.loads(label.evidence)["rule"].startswith("no_answer:")
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestrator.errors import InputError
 from orchestrator.plan import make_plan
-from orchestrator.recorder import Recorder
 from orchestrator.rescoring import score_results
 from orchestrator.results.store import Store
+from orchestrator.retrying import ORIGIN
 from orchestrator.scoring.registry import make_scorer
-from orchestrator.scoring.uses import ScorerUse, scoring_of
-from orchestrator.scoring.verdict import BehaviorClassifier, Threshold
+from orchestrator.scoring.verdict import Target
 from orchestrator.sweep import load_sweep
+from tests.orchestrator.recording import Recording
 from tests.orchestrator.samples import direction_set, result_of
+from tests.orchestrator.scoring.judged import TextJudge
 from tests.orchestrator.sweep_files import sweep_data, write_sweep
 
 PIRATE = {"name": "pattern", "labels": {"plain": "the", "pirate": "arr"}, "target": "pirate"}
@@ -28,8 +28,8 @@ def behaviors(*scorers: object) -> dict[str, object]:
     return {"refusal": {"file": "refusal.jsonl", "limit": 4, "scorers": list(scorers)}}
 
 
-def classifier(name: str, target: str | Threshold | None = None, **options: object) -> BehaviorClassifier:
-    return BehaviorClassifier(make_scorer(name, options, Path()), target)
+def judged(name: str, target: Target = None, **options: object) -> TextJudge:
+    return TextJudge(make_scorer(name, options, Path()), target)
 
 
 @pytest.mark.parametrize(
@@ -44,34 +44,32 @@ def classifier(name: str, target: str | Threshold | None = None, **options: obje
     ],
 )
 def test_a_label_and_what_it_counts_as(response: str, label: str, outcome: str) -> None:
-    found = classifier("pattern", "pirate", labels={"plain": "the", "pirate": "arr"}).label("p", "", response, "length")
+    found = judged("pattern", "pirate", labels={"plain": "the", "pirate": "arr"}).label("p", "", response, "length")
     assert (found.label, found.outcome) == (label, outcome)
 
 
 @pytest.mark.parametrize(("words", "outcome"), [(2, "other"), (3, "success"), (4, "success")])
 def test_a_number_and_its_threshold(words: int, outcome: str) -> None:
-    found = classifier("length", Threshold(at_least=3)).label("p", "", " ".join(["one", "fine", "summer", "day"][:words]), "stop")
+    found = judged("length", {"at_least": 3}).label("p", "", " ".join(["one", "fine", "summer", "day"][:words]), "stop")
     assert (found.outcome, found.evidence) == (outcome, f'{{"value": {words}.0}}')
     assert found.label == ("at least 3" if outcome == "success" else "below 3")
-    assert classifier("length", Threshold(at_most=3)).label("p", "", "A day", "stop").outcome == "success"
+    assert judged("length", {"at_most": 3}).label("p", "", "A day", "stop").outcome == "success"
 
 
 def test_labels_of_any_name_keep_their_meaning() -> None:
-    names = ["n", "success", "garbled", "no_answer", "scorer_failed", "été 🌞"]
-    judged = classifier("pattern", "garbled", labels={name: f"<{number}>" for number, name in enumerate(names)})
-    assert len(set(judged.labels.names)) == len(judged.labels.names) == len(names) + 4
+    names = ["n", "success", "garbled", "no_answer", "garbled*", "été 🌞"]
+    pirate = judged("pattern", "garbled", labels={name: f"<{number}>" for number, name in enumerate(names)})
+    assert len(set(pirate.labels.names)) == len(pirate.labels.names) == len(names) + 3
     for number, name in enumerate(names):
-        found = judged.label("p", "", f"Well then, <{number}> it is.", "stop")
+        found = pirate.label("p", "", f"Well then, <{number}> it is.", "stop")
         assert (found.label, found.outcome) == (name, "success" if name == "garbled" else "other")
-    assert judged.label("p", "", LOOP, "stop").outcome == "garbled"
+    assert pirate.label("p", "", LOOP, "stop").outcome == "garbled"
 
 
-def test_a_scorer_of_ones_own_that_fails_is_counted_as_failed(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text("def broken(prompt, response):\n    return 1 / 0\n")
-    judged = BehaviorClassifier(make_scorer("mine.py:broken", {}, tmp_path), Threshold(at_least=1))
-    found = judged.label("p", "", "A fine day.", "stop")
-    assert (found.label, found.outcome) == ("scorer_failed", "other")
-    assert "ZeroDivisionError" in found.evidence
+def test_coherence_may_be_what_is_asked_for() -> None:
+    coherent = judged("coherence")
+    assert coherent.labels.names == ("coherent", "garbled", "no_answer")
+    assert [coherent.label("p", "", text, "stop").outcome for text in ("A fine day.", LOOP)] == ["success", "garbled"]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +84,10 @@ def test_a_scorer_of_ones_own_that_fails_is_counted_as_failed(tmp_path: Path) ->
         ("length", "a numeric scorer needs a threshold"),
         ({"name": "length", "target": {"at_leest": 3}}, "did you mean 'at_least'?"),
         ({"name": "length", "target": {"at_least": 3, "at_most": 4}}, "a threshold has one side"),
-        ({"name": "length", "unit": "word", "target": {"at_least": 3}}, "allowed: words, characters; did you mean 'words'?"),
+        (
+            {"name": "length", "unit": "word", "target": {"at_least": 3}},
+            "allowed: words, characters, tokens; did you mean 'words'?",
+        ),
         ({"name": "nowhere.py:mine"}, "there is no such file"),
     ],
 )
@@ -98,9 +99,15 @@ def test_what_is_wrong_with_a_scorer_is_told(tmp_path: Path, scorer: object, tol
     assert f"{path.name}:" in str(raised.value)
 
 
-def test_one_scorer_decides(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="a behavior has one scorer"):
-        load_sweep(write_sweep(tmp_path, sweep_data(behaviors=behaviors(PIRATE, "refusal"))))
+def test_the_first_scorer_decides_and_each_is_listed_once(tmp_path: Path) -> None:
+    for second, told in (
+        ({"name": "contains", "phrases": "arr", "target": "lacks"}, "only the first scorer has a target"),
+        ({key: value for key, value in PIRATE.items() if key != "target"}, "this scorer is listed twice"),
+    ):
+        with pytest.raises(InputError, match=told):
+            load_sweep(write_sweep(tmp_path, sweep_data(behaviors=behaviors(PIRATE, second))))
+    plan = make_plan(load_sweep(write_sweep(tmp_path, sweep_data(behaviors=behaviors(PIRATE, "refusal", "length")))))
+    assert [one.partition("@")[0] for one in plan.scoring.of("refusal").ids] == ["pattern", "refusal", "length", "coherence"]
 
 
 def test_ids_of_cells_do_not_depend_on_the_scorer(tmp_path: Path) -> None:
@@ -109,7 +116,6 @@ def test_ids_of_cells_do_not_depend_on_the_scorer(tmp_path: Path) -> None:
         for chosen in (behaviors(PIRATE), {"refusal": {"file": "refusal.jsonl", "limit": 4}})
     ]
     assert [cell.id for cell in plans[0].cells] == [cell.id for cell in plans[1].cells]
-    assert plans[1].scorers == {}
 
 
 def rates(store: Store) -> Mapping[str, tuple[int | None, int | None, str | None]]:
@@ -126,7 +132,7 @@ def test_from_the_sweep_to_the_tables_and_scored_anew_from_the_folder_alone(tmp_
         store.write_plan(plan)
         for spec in plan.directions:
             store.write_direction(spec, direction_set())
-        with Recorder(store, scoring_of(plan.classifier, plan.scorers)) as recorder:
+        with Recording(store, scoring=plan.scoring) as recorder:
             for cell in plan.cells:
                 recorder.cell(cell, result_of(cell, lambda prompt: texts[prompt.id]), 1)
         store.compact()
@@ -138,27 +144,30 @@ def test_from_the_sweep_to_the_tables_and_scored_anew_from_the_folder_alone(tmp_
     assert (told["lacking"], told["damaged"]) == ("", [])
     assert rates(Store(tmp_path / "results")) == expected
     refused = score_results(tmp_path / "results", "text")
-    assert refused["classifier"] == "text@4"
+    assert refused["classifier"] == "refusal@4=refusal+coherence@4"
     assert {row.target for row in Store(tmp_path / "results").cell_rows()} == {"coherent_refusal"}
 
 
 def test_score_runs_no_file_of_the_results_folder_itself(tmp_path: Path) -> None:
     """Such a folder may have come from anybody, with its plan and a scorer in it."""
     results, ran = tmp_path / "results", tmp_path / "ran"
-    plan = make_plan(load_sweep(write_sweep(tmp_path, sweep_data(behaviors=behaviors(PIRATE)))))
-    planted = replace(
-        plan, scorers={"refusal": ScorerUse("mine.py:share", {}, {"at_least": 0.5}, str(results / "figures" / ".."))}
-    )
-    with Store(results).lock():
-        Store(results).write_plan(planted)
-    (results / "mine.py").write_text(f"open({str(ran)!r}, 'w')\ndef share(prompt, response):\n    return 1.0\n")
-    with pytest.raises(InputError, match=r"scorers\.refusal: this scorer is Python that lies in the results folder itself"):
-        score_results(results, None)
-    assert not ran.exists()
-    (results / "mine.py").rename(tmp_path / "mine.py")
-    with Store(results).lock():
-        Store(results).write_plan(
-            replace(planted, scorers={"refusal": replace(planted.scorers["refusal"], folder=str(tmp_path))})
-        )
-    score_results(results, None)
-    assert ran.exists(), "beside the sweep file it is the user's own"
+    named = {"name": "mine.py:share", "target": {"at_least": 0.5}}
+    code = f"open({str(ran)!r}, 'a').write('x')\ndef share(prompt, response):\n    return 1.0\n"
+    (tmp_path / "mine.py").write_text(code)
+    path = write_sweep(tmp_path, sweep_data(behaviors=behaviors(named)))
+    store = Store(results)
+    with store.lock():
+        store.write_plan(make_plan(load_sweep(path)))
+        store.write_sweep(f"{ORIGIN}{results / 'sweep.yaml'}\n")
+    assert ran.read_text() == "x", "once, when the sweep is read"
+    assert str(tmp_path) not in store.folder.plan.read_text()
+    (results / "mine.py").write_text(code + "# planted\n")
+    with pytest.raises(InputError, match=r"scorers: this scorer is Python that lies in the results folder itself"):
+        score_results(results)
+    score_results(results, "coherence")
+    assert ran.read_text() == "x"
+    with store.lock():
+        store.write_sweep(f"{ORIGIN}{path}\n")
+    (tmp_path / "mine.py").write_text(code + "# mended\n")
+    score_results(results)
+    assert ran.read_text() == "xx", "beside the sweep file it is the user's own"

@@ -15,7 +15,7 @@ from safetensors.numpy import load, save
 from orchestrator.errors import InputError
 from orchestrator.results import direction_file, plan_file, schema
 from orchestrator.results.direction_file import decode_direction, decode_source
-from orchestrator.results.parts import decode_labels, decode_responses, responses_of
+from orchestrator.results.parts import decode_responses, decode_scores, responses_of
 from orchestrator.results.schema import RECORD_KEY, open_writer
 from orchestrator.results.store import Store
 from orchestrator.storage import Place, StoredFile, UnreadableFileError, open_files
@@ -29,7 +29,7 @@ DECODE: dict[str, Callable[[StoredFile], object]] = {
         stored.measures,
         stored.steered,
     ),
-    f"labels/{ONE.id}.parquet": lambda file: decode_labels(file, ONE.id),
+    f"scores/refusal@4/{ONE.id}.parquet": lambda file: decode_scores(file, "refusal@4", ONE.id),
     f"directions/{direction_spec().id}.safetensors": lambda file: (repr(decode_direction(file)), decode_source(file)),
 }
 
@@ -66,7 +66,11 @@ def test_a_truncated_file_is_noticed(tmp_path: Path, key: str) -> None:
 
 def contents(place: Place) -> dict[str, bytes]:
     files = open_files(place)
-    names = [(folder, name) for folder in ("", "directions", "responses", "labels", "quarantine") for name in files.names(folder)]
+    names = [
+        (folder, name)
+        for folder in ("", "directions", "responses", "scores/refusal@4", "scores/coherence@4", "quarantine")
+        for name in files.names(folder)
+    ]
     return {f"{folder}/{name}": files.read(f"{folder}/{name}".lstrip("/")) for folder, name in names if name != ".lock"}
 
 
@@ -109,7 +113,7 @@ def test_what_a_later_version_says_besides_is_ignored(tmp_path: Path) -> None:
     for entry in (*plan["cells"], *plan["directions"], *plan["models"]):
         entry["invented"] = 1
     (tmp_path / "plan.json").write_text(json.dumps(plan))
-    for path in [*(tmp_path / "responses").iterdir(), *(tmp_path / "labels").iterdir(), tmp_path / "cells.parquet"]:
+    for path in [*(tmp_path / "responses").iterdir(), *(tmp_path / "scores").glob("*/*"), tmp_path / "cells.parquet"]:
         table = pq.read_table(path)
         record = json.loads((table.schema.metadata or {}).get(RECORD_KEY, b"{}"))
         record.pop("sha256", None)
@@ -141,7 +145,7 @@ def test_older_tables_are_made_anew(place: Place, monkeypatch: pytest.MonkeyPatc
 
 def test_parts_without_digests_are_those_of_an_earlier_version(tmp_path: Path) -> None:
     prepare(tmp_path, "responses")
-    for path in [*(tmp_path / "responses").iterdir(), *(tmp_path / "labels").iterdir()]:
+    for path in [*(tmp_path / "responses").iterdir(), *(tmp_path / "scores").glob("*/*")]:
         table = pq.read_table(path)
         record = json.loads(table.schema.metadata[RECORD_KEY])
         del record["sha256"]

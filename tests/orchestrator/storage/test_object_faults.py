@@ -14,17 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.recorder import Recorder
-from orchestrator.rescoring import label_what_is_not
 from orchestrator.results.store import Store, UnreadableFileError
-from orchestrator.scoring import CLASSIFIERS
-from orchestrator.scoring.verdict import Scoring
+from orchestrator.scorekeeper import Scorekeeper
+from orchestrator.scoring.uses import Scoring
 from orchestrator.storage import S3Url, StorageError, StoredFile, objects, open_files
 from orchestrator.storage.objects import ONE_REQUEST
-from tests.orchestrator.samples import result_of
+from tests.orchestrator.recording import Recording
+from tests.orchestrator.samples import plan_of, result_of
 from tests.orchestrator.storage import s3_server
 from tests.orchestrator.storage.s3_server import BUCKET, KEYS, Fault, Faults, Request, client, faulty
-from tests.orchestrator.storage.writes import NEW, TOGETHER, WRITES, prepare, seen, seen_together, write_together
+from tests.orchestrator.storage.writes import CELLS, NEW, TOGETHER, WRITES, prepare, seen, seen_together, write_together
 
 MOMENTS: tuple[Fault, ...] = ("drop before", "drop half way", "drop after")
 
@@ -153,7 +152,8 @@ def test_a_driver_killed_at_any_request_while_it_writes_several_cells_at_once(
         finished.append(sum(done for done, _ in found))
         with Store(place).lock():
             write_together(Store(place))
-        label_what_is_not(Store(place), Scoring(CLASSIFIERS["text"]))  # as the next run begins
+            with Scorekeeper(Store(place), Scoring()) as scores:
+                scores.ask(Store(place).unscored())  # as the next run begins
         assert seen_together(Store(place)) == [(True, True)] * len(TOGETHER)
         assert open_files(place).names("quarantine") == set()
     assert len(finished) >= 4
@@ -252,15 +252,20 @@ def test_who_is_in_a_hurry_waits_for_nobody(behind: S3Url, faults: Faults, monke
         store.write_choices("{}")  # the next driver is patient again
 
 
-def test_a_cell_is_stored_by_two_requests(behind: S3Url, faults: Faults) -> None:
+def test_a_cell_is_stored_by_a_request_and_one_for_each_scorer(behind: S3Url, faults: Faults) -> None:
     store = Store(behind)
     prepare(behind, "responses")
-    with store.lock(), Recorder(store, Scoring(CLASSIFIERS["text"])) as recorder:
+    store.write_plan(plan_of([*CELLS, NEW]))
+    recorder = Recording(store)
+    with store.lock(), recorder:
         faults.seen.clear()
         recorder.cell(NEW, result_of(NEW), 1)
+        recorder.scores.wait()
         asked = [(method, path.split("?")[0].rsplit("/", 2)[-2]) for method, path in faults.seen if "/.lock/" not in path]
-        assert asked.count(("PUT", "responses")) == asked.count(("PUT", "labels")) == 1
-        assert {folder for _, folder in asked} == {"responses", "labels", "directions"}, "its direction's norms are read once"
+        assert asked.count(("PUT", "responses")) == asked.count(("PUT", "refusal@4")) == asked.count(("PUT", "coherence@4")) == 1
+        assert {folder for _, folder in asked} == {"responses", "refusal@4", "coherence@4", "directions"}, (
+            "its direction's norms are read once"
+        )
         with pytest.raises(FileExistsError):
             store.write_responses(NEW, result_of(NEW), 1)
 

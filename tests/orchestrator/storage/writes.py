@@ -7,15 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from actors.types import Failure
-from orchestrator.recorder import Recorder
 from orchestrator.results.store import Store
-from orchestrator.scoring import CLASSIFIERS
-from orchestrator.scoring.verdict import Scoring
 from orchestrator.storage import Place
-from tests.orchestrator.samples import cell, direction_set, direction_spec, grid, labels_of, plan_of, result_of
+from tests.orchestrator.recording import Recording
+from tests.orchestrator.samples import cell, direction_set, direction_spec, grid, labels_of, plan_of, result_of, write_labels
 
 CELLS = grid((12,), (8.0,))
 NEW = cell(20, 3.0)
+TOGETHER = tuple(cell(layer, 3.0) for layer in (21, 22, 23))
+"""Cells that are written at once."""
 FAILURE = Failure(NEW.id, "job", "made up", "Traceback ...")
 NEW_MODEL = replace(direction_spec().model, fingerprint="a" * 20)
 CHOICES = json.dumps({"version": 1, "choices": [{"grid": "second", "considered": [], "chosen": None}]})
@@ -51,7 +51,7 @@ def _tables(store: Store) -> object:
 
 WRITES = {
     "responses": Write(lambda store: store.write_responses(NEW, result_of(NEW), 1), _responses),
-    "labels": Write(lambda store: store.write_labels(CELLS[1].id, labels_of(CELLS[1], 9, 1)), _labels),
+    "labels": Write(lambda store: write_labels(store, CELLS[1].id, labels_of(CELLS[1], 9, 1)), _labels),
     "direction": Write(lambda store: store.write_direction(direction_spec(NEW_MODEL), direction_set()), _direction),
     "failure": Write(lambda store: store.write_failure(FAILURE), lambda store: store.failures()),
     "clear": Write(lambda store: store.clear_failures(), lambda store: store.failures()),
@@ -61,13 +61,9 @@ WRITES = {
 }
 
 
-TOGETHER = tuple(cell(layer, 3.0) for layer in (21, 22, 23))
-"""Cells that are written at once."""
-
-
 def write_together(store: Store) -> None:
-    """As a run does it: every cell by a thread of its own, its labels after its responses."""
-    with Recorder(store, Scoring(CLASSIFIERS["text"]), len(TOGETHER)) as recorder:
+    """As a run does it: every cell by a thread of its own, its scores after its responses."""
+    with Recording(store, len(TOGETHER)) as recorder:
         for one in TOGETHER:
             if one.id not in store.done_cells():
                 recorder.begin(one, result_of(one), 1)
@@ -89,18 +85,18 @@ def prepare(place: Place, name: str) -> None:
     """Finished cells, before the write."""
     store = Store(place)
     store.write_sweep("name: sample\n")
-    store.write_plan(plan_of(CELLS))
+    store.write_plan(plan_of([*CELLS, *TOGETHER]))
     store.write_direction(direction_spec(), direction_set())
     for one in CELLS:
         store.write_responses(one, result_of(one), 1)
-        store.write_labels(one.id, labels_of(one))
+        write_labels(store, one.id, labels_of(one))
     if name == "clear":
         store.write_failure(FAILURE)
     if name == "tables":
         store.compact()
         store.write_plan(plan_of([*CELLS, NEW]))
         store.write_responses(NEW, result_of(NEW), 1)
-        store.write_labels(NEW.id, labels_of(NEW, 3))
+        write_labels(store, NEW.id, labels_of(NEW, 3))
 
 
 def seen(write: Write, place: Place) -> object:

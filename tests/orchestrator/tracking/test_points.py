@@ -11,7 +11,7 @@ from actors.use import Use
 from orchestrator.redaction import SECRETS, redacted, redacted_values
 from orchestrator.results.store import Store
 from orchestrator.scheduling.board import Board
-from orchestrator.tracking import axes, live_rates, metrics, run_config, use_points
+from orchestrator.tracking import axes, live_rates, metrics, run_config, shares, use_points
 from orchestrator.tracking.tables import RESPONSES_PER_CELL, SAMPLED_CELLS, TEXT_SHOWN, TrackedTable, files_of, tables_of
 from tests.orchestrator import samples
 
@@ -33,7 +33,7 @@ def test_axes_and_metrics_of_a_steered_cell() -> None:
         "multiplier": 8.0,
         "intervention": "addition",
     }
-    measured = metrics(samples.result_of(cell), samples.labels_of(cell, refusals=7, garbled=1))
+    measured = {**metrics(samples.result_of(cell)), **shares(samples.labels_of(cell, refusals=7, garbled=1))}
     assert measured["success_rate"] == 0.7
     assert measured["garbled_rate"] == 0.1
     assert measured["other_rate"] == 0.2
@@ -44,8 +44,8 @@ def test_axes_and_metrics_of_a_steered_cell() -> None:
 def test_a_baseline_has_no_steering_axes() -> None:
     baseline = samples.cell(None)
     assert axes(baseline) == {"model": "smollm2", "quantization": "none", "behavior": "refusal", "multiplier": 0.0}
-    assert "fired" not in metrics(samples.result_of(baseline), ())
-    assert metrics(samples.result_of(baseline), ())["success_rate"] == 0.0
+    assert "fired" not in metrics(samples.result_of(baseline))
+    assert shares(())["success_rate"] == 0.0
 
 
 MIB = 2**20
@@ -132,7 +132,7 @@ def test_what_a_model_wrote_stays_text(tmp_path: Path) -> None:
     store.write_plan(samples.plan_of(CELLS[:1]))
     hostile = "<script>alert(1)</script>\x1b[2J\u202e" + "x" * 5000
     store.write_responses(CELLS[0], samples.result_of(CELLS[0], lambda _: hostile), 1)
-    store.write_labels(CELLS[0].id, samples.labels_of(CELLS[0]))
+    samples.write_labels(store, CELLS[0].id, samples.labels_of(CELLS[0]))
     store.compact()
     shown = str(named(tables_of(store), "responses")[0]["response"])
     assert shown.startswith("<script>alert(1)</script>\\x1b[2J\\u202e")

@@ -17,7 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from orchestrator.news import CellStored
+from orchestrator.news import CellScored, CellStored
+from orchestrator.results.rows import axes_of
 from orchestrator.results.store import Store
 from orchestrator.tracking import RunIdentity, WandbTracker, upload
 from orchestrator.tracking.upload import answers
@@ -52,7 +53,8 @@ def track(tmp_path: Path, cells_before: int = 0, before_finish: Callable[[], obj
     store.compact()
     tracker = WandbTracker(identity(tmp_path, cells_before))
     for cell in CELLS:
-        tracker.hear(CellStored(cell, samples.result_of(cell), samples.labels_of(cell)))
+        tracker.hear(CellStored(cell, samples.result_of(cell)))
+        tracker.hear(CellScored(axes_of(cell), samples.labels_of(cell)))
     before_finish()
     tracker.finish({"cells_done": len(CELLS)}, store)
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from actors.types import Failure
-from orchestrator.news import CellStored, ItemFailed, Noted
+from orchestrator.news import CellScored, CellStored, ItemFailed, Noted
+from orchestrator.results.rows import axes_of
 from orchestrator.results.store import Store
-from orchestrator.tracking import NullTracker, RunIdentity, WandbTracker, axes, metrics
+from orchestrator.tracking import NullTracker, RunIdentity, WandbTracker, axes, metrics, shares
 from orchestrator.tracking.offline_run import OfflineRun
 from tests.orchestrator import samples
 from tests.orchestrator.tracking.offline_files import OfflineFile, offline_files
@@ -20,7 +21,7 @@ CELLS = samples.grid()
 STEERED = CELLS[-1]
 RESULT = samples.result_of(STEERED)
 LABELS = samples.labels_of(STEERED, refusals=7)
-POINT = {"cell_number": 1, **axes(STEERED), **metrics(RESULT, LABELS)}
+POINT = {"cell_number": 1, **axes(STEERED), **metrics(RESULT), **shares(LABELS)}
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +35,8 @@ def identity(tmp_path: Path, cells_before: int = 0) -> RunIdentity:
 
 def track_a_cell(tmp_path: Path, cells_before: int = 0, results: Store | None = None) -> None:
     tracker = WandbTracker(identity(tmp_path, cells_before), lambda: {"tokens_per_second/smollm2": 24.0})
-    tracker.hear(CellStored(STEERED, RESULT, LABELS))
+    tracker.hear(CellStored(STEERED, RESULT))
+    tracker.hear(CellScored(axes_of(STEERED), LABELS))
     tracker.finish({"cells_done": 1.0}, results)
 
 
@@ -61,7 +63,8 @@ def test_a_cell_is_written_with_its_axes_and_the_live_rates(tmp_path: Path) -> N
 def test_live_rates_come_once_in_a_while(tmp_path: Path) -> None:
     tracker = WandbTracker(identity(tmp_path), lambda: {"tokens_per_second/smollm2": 24.0})
     for _ in range(5):
-        tracker.hear(CellStored(STEERED, RESULT, LABELS))
+        tracker.hear(CellStored(STEERED, RESULT))
+        tracker.hear(CellScored(axes_of(STEERED), LABELS))
     tracker.finish({})
     (run,) = fragments(tmp_path)
     assert ["tokens_per_second/smollm2" in row for row in run.history] == [True, False, False, False, False]
@@ -173,7 +176,8 @@ def test_a_lost_service_process_costs_no_metric(tmp_path: Path, caplog: pytest.L
     import psutil
 
     tracker = WandbTracker(identity(tmp_path))
-    tracker.hear(CellStored(STEERED, RESULT, LABELS))
+    tracker.hear(CellStored(STEERED, RESULT))
+    tracker.hear(CellScored(axes_of(STEERED), LABELS))
     _written(tmp_path)
     services = [one for one in psutil.Process().children(recursive=True) if "wandb-core" in one.name()]
     assert services
@@ -181,7 +185,8 @@ def test_a_lost_service_process_costs_no_metric(tmp_path: Path, caplog: pytest.L
         service.kill()
         service.wait(10)
     for _ in range(3):
-        tracker.hear(CellStored(STEERED, RESULT, LABELS))
+        tracker.hear(CellStored(STEERED, RESULT))
+        tracker.hear(CellScored(axes_of(STEERED), LABELS))
     tracker.finish({"cells_done": 4.0})
     runs = fragments(tmp_path)
     assert [row["cell_number"] for run in runs for row in run.history] == [1, 2, 3, 4]
@@ -198,15 +203,18 @@ def test_a_service_that_cannot_be_started_again_ends_the_tracking_only(
 
     monkeypatch.setattr(OfflineRun, "__init__", lost)
     monkeypatch.setattr(OfflineRun, "log", lost)
-    tracker.hear(CellStored(STEERED, RESULT, LABELS))
-    tracker.hear(CellStored(STEERED, RESULT, LABELS))
+    tracker.hear(CellStored(STEERED, RESULT))
+    tracker.hear(CellScored(axes_of(STEERED), LABELS))
+    tracker.hear(CellStored(STEERED, RESULT))
+    tracker.hear(CellScored(axes_of(STEERED), LABELS))
     tracker.finish({})
     assert caplog.text.count("tracking stops") == 1
 
 
 def test_the_null_tracker_takes_everything(tmp_path: Path) -> None:
     tracker = NullTracker()
-    tracker.hear(CellStored(STEERED, RESULT, LABELS))
+    tracker.hear(CellStored(STEERED, RESULT))
+    tracker.hear(CellScored(axes_of(STEERED), LABELS))
     tracker.hear(Noted("x"))
     tracker.finish({}, Store(tmp_path / "none"))
     assert not (tmp_path / "none").exists()

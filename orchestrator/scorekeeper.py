@@ -1,0 +1,167 @@
+"""Scores the responses of stored cells, in threads of its own: however long a scorer takes, nobody waits who need not.
+
+The scores of one scorer and one cell are an item: done when its file is there. One that fails is recorded by itself, and harms
+neither the cell nor the scores of others.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from queue import SimpleQueue
+from types import TracebackType
+
+from actors.types import Failure, Response
+from orchestrator.news import CellScored, ItemFailed, Tell, nobody
+from orchestrator.results.scored_cells import scoring_item
+from orchestrator.results.store import Store, UnreadableFileError
+from orchestrator.scoring.own import OwnScorer
+from orchestrator.scoring.score import ResponseScore, Scorer, ScoringError, score_responses
+from orchestrator.scoring.uses import Scoring
+from orchestrator.scoring.verdict import Verdicts
+
+SCORING = "scoring"
+"""The kind of the failure of a scorer."""
+
+KEPT = 256
+"""Cells whose responses wait in memory for one scorer; those of more are read again when it is their turn."""
+
+
+@dataclass(frozen=True)
+class _ScoringTurn:
+    cell_id: str
+    responses: Sequence[Response] | None
+
+
+class Scorekeeper:
+    """Scores what it is asked to and stores that. Leaving it waits until all is stored; after an interrupt, or when the storage
+    refuses, it waits for no scorer: what one gives later is dropped, and scored by the next run.
+
+    ``threads`` score and store for each scorer of the project; one of the user's own runs in one thread. ``waiting``: entered
+    around every wait. ``tell``: who hears of it once it is stored, in any thread.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        scoring: Scoring,
+        tell: Tell = nobody,
+        threads: int = 1,
+        waiting: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        self._store, self._scoring, self._tell = store, scoring, tell
+        self._threads, self._waiting = threads, waiting
+        self._queues: dict[str, SimpleQueue[_ScoringTurn | None]] = {}
+        self._changed = threading.Condition()
+        self._open: set[str] = set()
+        self._deciding: dict[str, dict[str, Sequence[ResponseScore]]] = {}
+        self._writing = 0
+        self._over = False
+        self._error: Exception | None = None
+
+    def __enter__(self) -> Scorekeeper:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if kind is None or not issubclass(kind, OSError | KeyboardInterrupt):
+                self.wait()
+        finally:
+            with self._changed:
+                self._over = True
+                for queue in self._queues.values():
+                    for _ in range(self._threads):
+                        queue.put(None)
+                self._changed.wait_for(lambda: not self._writing)
+
+    def score(self, cell_id: str, responses: Sequence[Response] | None = None) -> None:
+        """Begin to score a cell of the plan, which is stored, by all its scorers."""
+        axes = self._store.axes(cell_id)
+        self.ask([(scorer, cell_id) for scorer in self._store.planned().scorers_of(axes)] if axes else [], responses)
+
+    def ask(self, items: Iterable[tuple[str, str]], responses: Sequence[Response] | None = None) -> None:
+        """Begin to score ``items``, ids of scorer and cell, but for those that are begun already."""
+        for scorer, cell_id in items:
+            with self._changed:
+                item = scoring_item(scorer, cell_id)
+                if item in self._open or self._over:
+                    continue
+                self._open.add(item)
+                queue = self._queue(scorer)
+            queue.put(_ScoringTurn(cell_id, responses if queue.qsize() < KEPT else None))
+
+    def wait(self) -> None:
+        """Until nothing is left to score; raises what kept scores from being stored."""
+        with self._waiting(), self._changed:
+            self._changed.wait_for(lambda: self._error is not None or not self._open)
+        self.check()
+
+    def check(self) -> None:
+        """Raise what kept scores from being stored, if anything did."""
+        if self._error is not None:
+            raise self._error
+
+    def _queue(self, scorer_id: str) -> SimpleQueue[_ScoringTurn | None]:
+        if scorer_id not in self._queues:
+            scorer, queue = self._scoring.made[scorer_id], SimpleQueue[_ScoringTurn | None]()
+            self._queues[scorer_id] = queue
+            for number in range(1 if isinstance(scorer, OwnScorer) else self._threads):
+                name = f"score-{scorer_id}-{number}"
+                threading.Thread(target=self._work, args=(scorer, queue), name=name, daemon=True).start()
+        return self._queues[scorer_id]
+
+    def _work(self, scorer: Scorer, queue: SimpleQueue[_ScoringTurn | None]) -> None:
+        while (asked := queue.get()) is not None and not self._over:
+            try:
+                self._score(scorer, asked)
+            except Exception as error:  # noqa: BLE001  # the thread that waits raises it
+                self._error = self._error or error
+            with self._changed:
+                self._open.discard(scoring_item(scorer.id, asked.cell_id))
+                self._changed.notify_all()
+
+    def _score(self, scorer: Scorer, asked: _ScoringTurn) -> None:
+        try:
+            scores = score_responses(scorer, asked.responses or self._store.read_responses(asked.cell_id))
+        except (FileNotFoundError, UnreadableFileError):
+            return  # the cell runs anew, and is scored then
+        except ScoringError as error:
+            failure = Failure(scoring_item(scorer.id, asked.cell_id), SCORING, str(error), error.trace)
+            self._deciding.pop(asked.cell_id, None)
+            if self._stored(lambda: self._store.write_failure(failure)):
+                self._tell(ItemFailed(failure))
+            return
+        if self._stored(lambda: self._store.write_scores(asked.cell_id, scorer, scores)):
+            self._tell_of(scorer, asked, scores)
+
+    def _stored(self, write: Callable[[], object]) -> bool:
+        """Whether it was written: not where nobody waits any more."""
+        with self._changed:
+            if self._over:
+                return False
+            self._writing += 1
+        try:
+            write()
+        finally:
+            with self._changed:
+                self._writing -= 1
+                self._changed.notify_all()
+        return True
+
+    def _tell_of(self, scorer: Scorer, asked: _ScoringTurn, scores: Sequence[ResponseScore]) -> None:
+        """What the cell's responses count as, once both scorers that decide have scored them now."""
+        axes = self._store.axes(asked.cell_id)
+        if axes is None or scorer.id not in (scoring := self._scoring.of(axes.behavior)).deciding:
+            return
+        with self._changed:
+            found = self._deciding.setdefault(asked.cell_id, {})
+            found[scorer.id] = scores
+            if len(found) < len(scoring.deciding):
+                return
+            del self._deciding[asked.cell_id]
+        criterion = scoring.criterion
+        verdict = Verdicts(criterion, self._scoring.made[criterion.scorer].says)
+        labels = verdict.all(found[criterion.scorer], found[criterion.coherence])
+        self._tell(CellScored(axes, labels))
