@@ -100,7 +100,7 @@ SECTIONS: dict[str, Section] = {
     "Quantization": Section(lambda found: quantization_table(found.rows, found.directions)),
     "Transfer": Section(
         _transfer_table,
-        lambda found: matrix_drawings(found.transfers, found.planned.incomparable),
+        lambda found: matrix_drawings(found.transfers, found.planned.incomparable, found.rows),
     ),
 }
 """By heading, in the order of the page."""
