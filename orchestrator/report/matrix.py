@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.cells import IncomparablePair
 from orchestrator.report.drawing import Drawing, new_figure, png_of
-from orchestrator.report.method_text import options_text
+from orchestrator.report.series import kind_words
 from orchestrator.report.transfer import missing_text
 from orchestrator.report.values import IN_SAMPLE
+from orchestrator.results.columns import Axis
 from orchestrator.results.comparison_rows import TransferRow
+from orchestrator.results.conditions import SETTING, condition
+from orchestrator.results.rows import CellRow
 
 TOP = 1.5
 """The end of the colour scale; a larger TE has its colour, and its number."""
@@ -32,21 +35,29 @@ class Matrix:
     absent: dict[tuple[str, str], str]
 
 
-def matrices(transfers: Sequence[TransferRow], incomparable: Sequence[IncomparablePair]) -> list[Matrix]:
-    """One matrix per behavior, method and kind of steering. A pair run at several places or strengths shows the one at which
-    the target's self-control succeeds most: a choice that the transferred direction has no part in."""
-    kinds: dict[tuple[str, ...], list[TransferRow]] = {}
-    for row in transfers:
-        options = options_text(row.method, row.method_options)
-        kind = (row.behavior, row.method, options, (row.scope or "").replace("_", " "), row.intervention)
-        kinds.setdefault(kind, []).append(row)
-    return [_matrix(kind, rows, incomparable) for kind, rows in kinds.items()]
+_WITHIN = SETTING | {Axis.VARIANT, Axis.MODEL, Axis.QUANTIZATION, Axis.ORIGIN}
+"""What the cells of one matrix differ in."""
 
 
-def matrix_drawings(transfers: Sequence[TransferRow], incomparable: Sequence[IncomparablePair]) -> Iterator[Drawing]:
+def matrices(transfers: Sequence[TransferRow], incomparable: Sequence[IncomparablePair], rows: Iterable[CellRow]) -> list[Matrix]:
+    """One matrix per behavior, method and kind of steering; ``rows``: the transfers' cells. A pair run at several places or
+    strengths shows the one at which the target's self-control succeeds most: a choice that the transferred direction has no
+    part in."""
+    cells = {row.cell_id: row for row in rows if row.is_transfer}
+    kinds: dict[tuple[object, ...], list[TransferRow]] = {}
+    for transfer in transfers:
+        kinds.setdefault(condition(cells[transfer.cell_id], _WITHIN), []).append(transfer)
+    firsts = [cells[kind[0].cell_id] for kind in kinds.values()]
+    titles = [" · ".join(filter(None, ["Transfer: " + one.behavior, *kind_words(one, firsts)])) for one in firsts]
+    return [_matrix(title, kind, incomparable) for title, kind in zip(titles, kinds.values(), strict=True)]
+
+
+def matrix_drawings(
+    transfers: Sequence[TransferRow], incomparable: Sequence[IncomparablePair], rows: Iterable[CellRow]
+) -> Iterator[Drawing]:
     """The figure of every matrix that can be drawn."""
     shown = "TE of every source in every target; grey: undefined, not run or not comparable (both widths)"
-    for number, matrix in enumerate(matrices(transfers, incomparable), start=1):
+    for number, matrix in enumerate(matrices(transfers, incomparable, rows), start=1):
         png = matrix_figure(matrix)
         if png is not None:
             yield Drawing(f"transfer-{number:02d}", png, f"{matrix.title}: {shown}")
@@ -78,7 +89,7 @@ def matrix_figure(matrix: Matrix) -> bytes | None:
     return png_of(figure)
 
 
-def _matrix(kind: tuple[str, ...], rows: Sequence[TransferRow], incomparable: Sequence[IncomparablePair]) -> Matrix:
+def _matrix(title: str, rows: Sequence[TransferRow], incomparable: Sequence[IncomparablePair]) -> Matrix:
     shown: dict[tuple[str, str], TransferRow] = {}
     for row in rows:
         kept = shown.get((row.source, row.target))
@@ -92,7 +103,6 @@ def _matrix(kind: tuple[str, ...], rows: Sequence[TransferRow], incomparable: Se
     sources = tuple(dict.fromkeys(source for source, _ in names))
     targets = tuple(dict.fromkeys(target for _, target in names))
     both = [name for name in sources if name in targets]
-    title = "Transfer: " + " · ".join(word for word in kind if word)
     ordered = (*both, *(name for name in sources if name not in both)), (*both, *(name for name in targets if name not in both))
     return Matrix(title, *ordered, {pair: row for pair, row in shown.items() if row.te is not None}, absent)
 

@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from orchestrator.report.chosen import chosen_table
 from orchestrator.report.curves import curves
 from orchestrator.report.doubts import doubts_table
 from orchestrator.report.drawing import Drawing
 from orchestrator.report.matrix import matrix_drawings
-from orchestrator.report.methods import methods_table
+from orchestrator.report.methods import Cosine, methods_table
 from orchestrator.report.quantization import quantization_table
 from orchestrator.report.report_table import ReportTable, shortened
-from orchestrator.report.series import Series, series_of
+from orchestrator.report.series import series_of
 from orchestrator.report.tables import best_table
 from orchestrator.report.transfer import transfer_table
 from orchestrator.results.comparison_rows import DirectionRow, TransferRow
-from orchestrator.results.directions_table import StoredDirections
-from orchestrator.results.plan_file import PlannedCells
-from orchestrator.results.rows import CellRow
 from orchestrator.results.store import Store
 
 TRANSFERS_SHOWN = 500
@@ -29,48 +25,27 @@ TRANSFERS_SHOWN = 500
 
 
 class SweepFindings:
-    """What a sweep found, from its compacted tables; each is read when it is asked for, once."""
+    """What a sweep found: the finished cells of ``store`` and their series; other tables are read when they are asked for."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
-
-    @cached_property
-    def planned(self) -> PlannedCells:
-        """What the plan says."""
-        return self._store.planned()
-
-    @cached_property
-    def rows(self) -> Sequence[CellRow]:
-        """The finished cells."""
-        return self._store.cell_rows()
-
-    @cached_property
-    def series(self) -> Sequence[Series]:
-        """Their series."""
-        return series_of(self.rows)
-
-    @cached_property
-    def choices(self) -> Sequence[dict[str, Any]]:
-        """The settings that the sweep chose."""
-        return self._store.choices()
+        self.store, self.rows = store, store.cell_rows()
+        self.series = series_of(self.rows)
 
     @cached_property
     def directions(self) -> Sequence[DirectionRow]:
         """The stored directions, a row per layer."""
-        return self._store.direction_rows()
+        return self.store.direction_rows()
 
     @cached_property
     def transfers(self) -> Sequence[TransferRow]:
         """The finished transfer cells."""
-        return self._store.transfer_rows()
+        return self.store.transfer_rows()
 
     @cached_property
-    def _stored(self) -> StoredDirections:
-        return self._store.directions()
-
-    def cosine(self, one: CellRow, other: CellRow) -> float | None:
+    def cosine(self) -> Cosine:
         """Between the directions that steered two cells; None when one is not stored."""
-        return self._stored.cosine((one.direction_id, one.direction_layer), (other.direction_id, other.direction_layer))
+        read = self.store.directions().cosine
+        return lambda one, other: read((one.direction_id, one.direction_layer), (other.direction_id, other.direction_layer))
 
 
 @dataclass(frozen=True)
@@ -84,7 +59,7 @@ class Section:
 
 
 def _transfer_table(found: SweepFindings) -> ReportTable | None:
-    table = transfer_table(found.transfers, found.planned.incomparable)
+    table = transfer_table(found.transfers, found.store.planned().incomparable)
     return table and shortened(table, TRANSFERS_SHOWN, "transfer.parquet")
 
 
@@ -94,13 +69,13 @@ SECTIONS: dict[str, Section] = {
         lambda found: curves(found.series, found.rows),
         terminal=False,
     ),
-    "Chosen settings": Section(lambda found: chosen_table(found.choices)),
+    "Chosen settings": Section(lambda found: chosen_table(found.store.choices())),
     "Methods": Section(lambda found: methods_table(found.rows, found.cosine)),
     "Doubtful directions": Section(lambda found: doubts_table(found.directions)),
     "Quantization": Section(lambda found: quantization_table(found.rows, found.directions)),
     "Transfer": Section(
         _transfer_table,
-        lambda found: matrix_drawings(found.transfers, found.planned.incomparable),
+        lambda found: matrix_drawings(found.transfers, found.store.planned().incomparable, found.rows),
     ),
 }
 """By heading, in the order of the page."""

@@ -42,14 +42,28 @@ def _worded(column: str) -> _Part:
     return words
 
 
+def _read_by(row: CellRow) -> str:
+    return f"read by {row.extractor}"
+
+
+def _new_tokens(row: CellRow) -> str:
+    return f"{row.max_new_tokens} new tokens"
+
+
 _PARTS: tuple[_Part, ...] = (
     lambda row: f"direction from {row.source_model}" if row.is_transfer else "",
     lambda row: row.method or "",
     lambda row: options_text(row.method, row.method_options),
-    lambda row: f"read by {row.extractor}",
+    _read_by,
     *(_worded(column) for column, axis in AXES.items() if axis is Axis.STEERING),
-    lambda row: f"{row.max_new_tokens} new tokens",
+    _new_tokens,
 )
+
+
+def kind_words(row: CellRow, among: Sequence[CellRow]) -> list[str]:
+    """How a cell is steered but for whose direction it is, where and how strongly; some of it only where it differs ``among``
+    rows."""
+    return [part(row) for part in _PARTS[1:] if part not in (_read_by, _new_tokens) or _tells(part, among)]
 
 
 def series_of(rows: Iterable[CellRow]) -> list[Series]:

@@ -112,7 +112,7 @@ def test_many_lines_are_cut_to_the_highest() -> None:
 
 def test_the_matrix_shows_the_place_where_the_targets_own_direction_works_best(store: Store) -> None:
     pairs = (IncomparablePair("alpha", "wide", 4, 5120, "width"), IncomparablePair("deep", "beta", 4, 4, "layers"))
-    (matrix,) = matrices(store.transfer_rows(), pairs)
+    (matrix,) = matrices(store.transfer_rows(), pairs, store.cell_rows())
     assert matrix.sources == ("alpha", "beta", "deep")
     assert matrix.targets == ("alpha", "beta", "wide")
     shown = matrix.shown["alpha", "beta"]
@@ -124,8 +124,16 @@ def test_the_matrix_shows_the_place_where_the_targets_own_direction_works_best(s
     assert np.isnan(values).sum() == 8
 
 
+def test_directions_that_two_tools_read_have_a_matrix_each(store: Store) -> None:
+    rows, transfers = store.cell_rows(), store.transfer_rows()
+    rows += [replace(row, cell_id=f"other-{row.cell_id}", extractor="other") for row in rows]
+    transfers += [replace(row, cell_id=f"other-{row.cell_id}") for row in transfers]
+    titles = [matrix.title for matrix in matrices(transfers, (), rows)]
+    assert ["read by other" in title for title in titles] == [False, True]
+
+
 def test_the_matrix_as_a_picture(store: Store) -> None:
-    (matrix,) = matrices(store.transfer_rows(), store.planned().incomparable)
+    (matrix,) = matrices(store.transfer_rows(), store.planned().incomparable, store.cell_rows())
     png = matrix_figure(matrix)
     assert png is not None
     assert png == matrix_figure(matrix)
@@ -133,7 +141,7 @@ def test_the_matrix_as_a_picture(store: Store) -> None:
     assert matrix_figure(other) != png
     assert matrix_figure(replace(matrix, shown={})) is None
     assert matrix_figure(replace(matrix, sources=tuple(map(str, range(99))))) is None
-    assert matrices((), ()) == []
+    assert matrices((), (), ()) == []
 
 
 def test_pictures_lie_beside_the_page_and_in_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
