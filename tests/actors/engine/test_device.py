@@ -10,7 +10,7 @@ import copy
 import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
@@ -143,7 +143,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every time that Python looks at a tensor's numbers, by the function that did."""
     found: list[str] = []
     for name in ("tolist", "item", "__float__", "__int__", "__bool__", "__index__", "numpy", "cpu", "nonzero"):
-        monkeypatch.setattr(Tensor, name, _noting(getattr(Tensor, name), lambda name=name: found.append(name)))
+        monkeypatch.setattr(Tensor, name, _noting(getattr(Tensor, name), partial(found.append, name)))
     return found
 
 
