@@ -242,8 +242,8 @@ def test_a_slot_is_clean_for_the_row_after_one_that_is_not_finite(tiny_worker: L
     worker = tiny_worker("llama", slots=16)
     assert worker._engine is not None
     worker._engine._loaded = dataclasses.replace(worker._engine._loaded, batch_dependence="as on CUDA")
-    prompts = PROMPTS[:5]
-    job = GenerationJob("good", prompts, Decoding(6))
+    prompts = tuple(Prompt(f"p{number}", f"Question {number:02}") for number in range(16))  # of one length, so in one batch
+    job = GenerationJob("good", prompts[:5], Decoding(6))
     spoiled = GenerationJob("spoiled", prompts, Decoding(6))
     expected = run(worker, [job])["good"].responses
     step = SlotBatch.step
@@ -258,8 +258,8 @@ def test_a_slot_is_clean_for_the_row_after_one_that_is_not_finite(tiny_worker: L
         return tokens, finite & ~broken
 
     monkeypatch.setattr(SlotBatch, "step", breaks_once)
-    jobs = [dataclasses.replace(spoiled, prompts=PROMPTS[:5] * 3), job]  # the sixteen slots are refilled
-    outcomes = {getattr(one, "item_id", getattr(one, "cell_id", "")): one for one in worker.generate(jobs)}
+    # All sixteen slots are refilled.
+    outcomes = {getattr(one, "item_id", getattr(one, "cell_id", "")): one for one in worker.generate([spoiled, job])}
     assert isinstance(outcomes["spoiled"], Failure)
     good = outcomes["good"]
     assert isinstance(good, CellResult), good
