@@ -118,7 +118,7 @@ class ModelWorker:
         self._loaded = self._engine = self._captures = self._probe = None
         gc.collect()
         return_freed_memory()
-        if torch.cuda.is_available():
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call] # its allocator refuses to reset anything before that
             torch.cuda.empty_cache()
             for number in range(torch.cuda.device_count()):  # what the next model takes is told of it alone
                 torch.cuda.reset_peak_memory_stats(number)

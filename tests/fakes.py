@@ -1,7 +1,8 @@
 """A worker without a model: deterministic answers, and failures on cue.
 
 Cues are in the data, so that they work in another process too. A location ``broken`` cannot be loaded. A prompt text
-with ``[job error]`` fails its cell alone, ``[raise]`` ends the whole task, ``[memory]`` ends it as out of memory,
+with ``[job error]`` fails its cell alone, ``[raise]`` ends the whole task, ``[memory]`` ends it as out of memory, ``[device]`` as
+a device whose context is dead,
 ``[die]`` ends the process, ``[die once PATH]`` does so only when it can create PATH; ``[slow]`` takes 0.2 s;
 ``[kill once PATH]`` kills it as the kernel does when memory is short, ``[hog once PATH]`` asks for more memory than it may
 have; ``[wait PATH]`` waits until PATH exists; ``[warn TEXT]`` logs TEXT as a warning; ``[first machine fails PATH]`` says that
@@ -98,6 +99,8 @@ class FakeWorker:
             raise ZeroDivisionError("raised on cue")
         if "[memory]" in text:
             raise OutOfMemoryError("out of memory on cue")
+        if "[device]" in text:
+            raise RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasGemmEx( handle, opa, opb)`")
         word = once[1] if once and _create(Path(once[2])) else ""
         if word == "kill":
             os.kill(os.getpid(), signal.SIGKILL)

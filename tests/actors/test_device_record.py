@@ -78,8 +78,10 @@ def test_a_load_sets_full_precision_and_forgets_what_the_model_before_took(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", forgotten.append)
-    ModelWorker().unload()
-    assert forgotten == [0, 1]
+    for initialized, expected in ((False, []), (True, [0, 1])):
+        monkeypatch.setattr(torch.cuda, "is_initialized", lambda initialized=initialized: initialized)
+        ModelWorker().unload()
+        assert forgotten == expected, "the allocator raises before its first use"
 
 
 def loaded(folder: Path) -> ModelInfo:

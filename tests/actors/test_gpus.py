@@ -99,7 +99,7 @@ def test_a_gpu_with_less_memory_than_asked_for_is_refused_before_anything_is_ope
     held = SimpleNamespace(name="A100-SXM4-40GB", total_memory=int(gib * 2**30))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: held)
-    monkeypatch.setattr(ModelWorker, "unload", lambda self: None)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda share: None)
     failure = loaded("no such folder", Resources(gpus=1, gpu_memory=80))
     assert isinstance(failure, Failure)
     assert said in failure.message

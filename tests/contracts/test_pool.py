@@ -26,6 +26,7 @@ from orchestrator.pool import (
     Load,
     Loaded,
     Pool,
+    PoolLostError,
     PoolOptions,
     Remarked,
     Task,
@@ -241,6 +242,30 @@ def test_ray_tells_of_a_dead_worker_and_starts_another(ray_pool: Callable[[PoolO
     assert isinstance(first, Loaded)
     assert isinstance(second, Loaded)
     assert first.info.provenance["pid"] != second.info.provenance["pid"]
+
+
+@pytest.mark.ray
+def test_ray_ends_a_worker_whose_device_is_dead_and_says_where(ray_pool: Callable[[PoolOptions], Pool]) -> None:
+    pool = ray_pool(OPTIONS)
+    first = run(pool, load())[0]
+    assert isinstance(first, Loaded)
+    process = psutil.Process(int(first.info.provenance["pid"]))
+    done, lost = run(pool, Generate((job("a"), job("b", "[device]"), job("c"))))
+    assert isinstance(done, ItemDone)
+    assert isinstance(lost, WorkerLost)
+    assert "CUBLAS_STATUS_EXECUTION_FAILED" in lost.message
+    assert (lost.machine, bool(lost.device_on), lost.host) == ("", True, socket.gethostname())
+    assert psutil.wait_procs([process], timeout=10)[0], "the process has ended"
+    assert isinstance(run(pool, load())[0], Loaded)
+
+
+def test_local_says_why_nothing_more_can_be_run() -> None:
+    pool = POOLS["local"](OPTIONS)
+    run(pool, load())
+    pool.submit("local", Generate((job("a"), job("b", "[device]"))))
+    assert isinstance(pool.next_event(None), ItemDone)
+    with pytest.raises(PoolLostError, match="CUBLAS_STATUS_EXECUTION_FAILED"):
+        until_done(pool)
 
 
 @pytest.mark.ray

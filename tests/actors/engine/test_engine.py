@@ -180,7 +180,18 @@ def test_same_cells_twice_in_fixed_shape_are_identical(tiny_worker: Loader) -> N
         assert [r.token_ids for r in result.responses] == [r.token_ids for r in second[cell].responses]
 
 
-def test_out_of_memory_halves_and_loses_nothing(tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("simulated"),
+        torch.AcceleratorError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+    ids=["allocator", "driver", "cuBLAS"],
+)
+def test_out_of_memory_halves_and_loses_nothing(
+    error: RuntimeError, tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
     worker = tiny_worker("llama", slots=64)
     jobs = jobs_of(worker)
     expected = run(worker, jobs)
@@ -190,7 +201,7 @@ def test_out_of_memory_halves_and_loses_nothing(tiny_worker: Loader, monkeypatch
     def short_of_memory(self: SlotBatch, hooks: SteeringHooks) -> tuple[Tensor, Tensor]:
         sizes.append(self.shape.slots)
         if self.shape.slots > 16:
-            raise torch.OutOfMemoryError("simulated")
+            raise error
         return real_step(self, hooks)
 
     monkeypatch.setattr(SlotBatch, "step", short_of_memory)
