@@ -31,6 +31,7 @@ class Item:
     ``workers``: who runs it, or ran it last. ``queued``: its variant's backlog has it in a queue.
     """
 
+    id: str
     spec: WorkItem
     variant: str
     rows: int
@@ -49,11 +50,6 @@ class Item:
     failure: Failure | None = None
 
     @property
-    def id(self) -> str:
-        """The content id."""
-        return self.spec.id
-
-    @property
     def suspect(self) -> bool:
         """True after an attempt that failed and may have been its fault: it then runs in small company or alone, so that it takes
         few others with it."""
@@ -69,4 +65,4 @@ def items_of(plan: Plan) -> Iterator[Item]:
     """The items of a plan, in its order."""
     for order, spec in enumerate(plan.items):
         kind = KINDS[spec.kind]
-        yield Item(spec, spec.variant, spec.rows, spec.budget, order, spec.needs, kind.several, kind.counted)
+        yield Item(spec.id, spec, spec.variant, spec.rows, spec.budget, order, spec.needs, kind.several, kind.counted)

@@ -45,7 +45,7 @@ class Ledger:
 
     def is_ready(self, item: Item) -> bool:
         """Whether an item can run now."""
-        return item.state is State.PENDING and all(self.items[one].state is State.DONE for one in item.needs)
+        return item.state is State.PENDING and self._waits_for(item) is None
 
     def move(self, item: Item, state: State) -> None:
         """The only way from one state to another. What waits for an item changes its standing with it."""
@@ -79,10 +79,17 @@ class Ledger:
 
     def _amount_of(self, item: Item, backlog: Backlog) -> Amount:
         """Which sum of its backlog a pending item belongs to."""
+        needed = self._waits_for(item)
+        if needed is None:
+            return backlog.ready
+        return backlog.needs_own if needed.variant == item.variant else backlog.needs_other
+
+    def _waits_for(self, item: Item) -> Item | None:
+        """The first of what an item needs that is not done."""
         for one in item.needs:
             if self.items[one].state is not State.DONE:
-                return backlog.needs_own if self.items[one].variant == item.variant else backlog.needs_other
-        return backlog.ready
+                return self.items[one]
+        return None
 
     def _count_needed(self, item: Item, sign: int) -> None:
         fed = self._feeds[item.id]

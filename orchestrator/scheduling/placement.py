@@ -201,4 +201,5 @@ class Placement:
 
     def to_avoid(self, variant: str) -> frozenset[str]:
         """The machines that are unfit for ``variant``, as long as there are others for it."""
-        return self._fleet.unfit_machines(variant) if self.has_machine(variant) else frozenset()
+        unfit = self._fleet.unfit_machines(variant)
+        return unfit if unfit and self.has_machine(variant) else frozenset()
