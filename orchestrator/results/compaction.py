@@ -6,11 +6,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, BinaryIO, cast
 
 from orchestrator.json_text import parse_json
 from orchestrator.results import schema
+from orchestrator.results.columns import row_of
 from orchestrator.results.directions_table import StoredDirections, direction_rows, with_cosines
 from orchestrator.results.folder import LABELS_OF_OLD, Folder, scores_of
 from orchestrator.results.parts import StoredCell
@@ -18,7 +19,6 @@ from orchestrator.results.plan_file import PlannedCells
 from orchestrator.results.rows import (
     CellAxes,
     CellGeometry,
-    CellPrompts,
     CellRow,
     CellTally,
     RateRow,
@@ -121,11 +121,15 @@ def _scores(found: CellScores) -> dict[str, Table]:
     return {scorer: one.table for scorer, one in found.by_scorer.items() if one.table is not None}
 
 
+_NO_GEOMETRY = vars(CellGeometry())
+
+
 def _row(axes: CellAxes, stored: StoredCell, tally: CellTally) -> CellRow:
     at = stored.steered
     placed = axes if at is None else replace(axes, layers=at.layers, source_layer=at.source_layer)
-    parts = (placed, stored.measures, tally, CellPrompts(prompts_sha256=stored.prompts_sha256), CellGeometry())
-    return CellRow(**{field.name: getattr(part, field.name) for part in parts for field in fields(part)})
+    return row_of(
+        CellRow, {**vars(placed), **vars(stored.measures), **vars(tally), "prompts_sha256": stored.prompts_sha256, **_NO_GEOMETRY}
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,19 +188,22 @@ def _write_table(file: StoredFile, table: Table) -> bool:
 
 def _batches(finished: Iterable[_Finished], found: _Gathered) -> Iterator[tuple[Table, Table]]:
     """Tables of ``ROWS_PER_GROUP`` responses or a cell more, and of their scores; ``found`` takes up the cells on the way."""
-    batch: list[Table] = []
-    scores: list[Table] = [schema.SCORES.table(())]
+    batch: list[_Finished] = []
     held = 0
     for cell in finished:
         found.take(cell)
-        batch.append(schema.responses_table(cell.row, cell.responses, cell.labels))
-        scores += [schema.scores_table(cell.row.cell_id, scorer, table) for scorer, table in cell.scores.items()]
-        held += batch[-1].num_rows
+        batch.append(cell)
+        held += cell.responses.num_rows
         if held >= ROWS_PER_GROUP:
-            yield schema.concatenated(batch), schema.concatenated(scores)
-            batch, scores, held = [], scores[:1], 0
+            yield _tabled(batch)
+            batch, held = [], 0
     if batch:
-        yield schema.concatenated(batch), schema.concatenated(scores)
+        yield _tabled(batch)
+
+
+def _tabled(batch: Sequence[_Finished]) -> tuple[Table, Table]:
+    scores = [(cell.row.cell_id, scorer, table) for cell in batch for scorer, table in cell.scores.items()]
+    return schema.responses_table([(cell.row, cell.responses, cell.labels) for cell in batch]), schema.scores_table(scores)
 
 
 _Inputs = Mapping[str, FileState]

@@ -6,13 +6,14 @@ Everything is computed from what is stored, so it does not matter which model wa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
 
 from actors.types import Direction, DirectionSet, FloatArray
+from orchestrator.results.columns import row_of
 from orchestrator.results.comparison_rows import DirectionRow
 from orchestrator.results.direction_file import DirectionSource
 from orchestrator.results.folder import Folder
@@ -115,10 +116,13 @@ def with_cosines(
         (one.direction_id, one.layer): one.full_precision_cosine for one in directions
     }
     return [
-        replace(
-            row,
-            direction_cosine_to_full_precision=to_full.get((row.direction_id, row.direction_layer)),
-            cross_cosine=cross(row) if row.is_transfer else None,
+        row_of(
+            CellRow,
+            {
+                **vars(row),
+                "direction_cosine_to_full_precision": to_full.get((row.direction_id, row.direction_layer)),
+                "cross_cosine": cross(row) if row.is_transfer else None,
+            },
         )
         if row.steered
         else row

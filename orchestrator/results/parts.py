@@ -133,7 +133,8 @@ def decode_labels(path: Readable, cell_id: str) -> StoredLabels:
     try:
         declared = _declared(record.get("declared"))
         outcomes = {name: declared.kind(name).outcome for name in dict.fromkeys(table.column("label").to_pylist())}
-        labels = tuple(replace(label, outcome=outcomes[label.label]) for label in LABEL_PART.typed(table))
+        typed = LABEL_PART.typed(table)
+        labels = tuple(one if one.outcome == outcomes[one.label] else replace(one, outcome=outcomes[one.label]) for one in typed)
         if len({label.prompt_id for label in labels}) != len(labels):
             raise ValueError("it labels a response twice")
         return StoredLabels(labels, declared, datetime.fromisoformat(str(record["labelled_at"])))

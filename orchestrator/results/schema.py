@@ -15,6 +15,7 @@ import errno
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from operator import attrgetter
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -237,23 +238,26 @@ def _storable(values: Iterable[object]) -> list[object]:
     ]
 
 
-def responses_table(row: CellRow, part: Table, labels: Sequence[Label] | None) -> Table:
-    """The rows of one cell in ``RESPONSES``: its ``RESPONSE_PART`` table, its labels (None: nulls), its main axes."""
-    n = part.num_rows
-    columns: dict[str, object] = {name: [getattr(row, name)] * n for name in RESPONSE_AXES}
-    columns |= {name: part.column(name) for name in RESPONSE_PART.schema.names}
+def responses_table(cells: Sequence[tuple[CellRow, Table, Sequence[Label] | None]]) -> Table:
+    """The rows of ``cells`` in ``RESPONSES``: of each its main axes, its ``RESPONSE_PART`` table, its labels (None: nulls)."""
+    parts = pa.concat_tables([part for _, part, _ in cells]).combine_chunks()
+    columns: dict[str, object] = {
+        name: [value for row, part, _ in cells for value in repeat(getattr(row, name), part.num_rows)] for name in RESPONSE_AXES
+    }
+    columns |= {name: parts.column(name) for name in RESPONSE_PART.schema.names}
+    labels = [label for _, part, given in cells for label in (repeat(None, part.num_rows) if given is None else given)]
     for one in _LABELS:
-        columns[one.name] = [None] * n if labels is None else [getattr(label, one.name) for label in labels]
+        columns[one.name] = [None if label is None else getattr(label, one.name) for label in labels]
     return pa.table(columns, schema=RESPONSES.schema)
 
 
-def scores_table(cell_id: str, scorer: str, part: Table) -> Table:
-    """The rows of one cell and scorer in ``SCORES``."""
-    n = part.num_rows
-    columns = {name: part.column(name) for name in SCORE_PART.schema.names[:-1]}
-    return pa.table({"cell_id": [cell_id] * n, "scorer": [scorer] * n, **columns}, schema=SCORES.schema)
-
-
-def concatenated(tables: Sequence[Table]) -> Table:
-    """``tables`` under each other, as one chunk per column."""
-    return pa.concat_tables(tables).combine_chunks()
+def scores_table(parts: Sequence[tuple[str, str, Table]]) -> Table:
+    """The rows in ``SCORES`` of ``parts``: each a cell, a scorer and the ``SCORE_PART`` table that this gave to it."""
+    kept = SCORE_PART.schema.names[:-1]
+    scores = pa.concat_tables([SCORE_PART.schema.empty_table(), *(part for _, _, part in parts)]).combine_chunks().select(kept)
+    columns: dict[str, object] = {
+        "cell_id": [cell_id for cell_id, _, part in parts for _ in range(part.num_rows)],
+        "scorer": [scorer for _, scorer, part in parts for _ in range(part.num_rows)],
+        **dict(zip(kept, scores.columns, strict=True)),
+    }
+    return pa.table(columns, schema=SCORES.schema)

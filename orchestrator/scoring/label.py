@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated
 
 from orchestrator.errors import InputError, Problem, nearest_name
@@ -31,6 +32,10 @@ class LabelSet:
 
     kinds: tuple[LabelKind, ...]
 
+    @cached_property
+    def _by_name(self) -> dict[str, LabelKind]:
+        return {kind.name: kind for kind in self.kinds}
+
     @property
     def names(self) -> tuple[str, ...]:
         """The names, in order."""
@@ -43,7 +48,7 @@ class LabelSet:
 
     def kind(self, name: str) -> LabelKind:
         """The label of this name; ``UnknownLabelError`` when there is none."""
-        found = next((kind for kind in self.kinds if kind.name == name), None)
+        found = self._by_name.get(name)
         if found is None:
             allowed = ", ".join(self.names)
             raise UnknownLabelError(Problem("label", name, "unknown label", allowed, nearest_name(name, self.names)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -29,6 +28,7 @@ from orchestrator.results.store import Store
 from orchestrator.scoring import LABELS, Label
 from orchestrator.scoring.rules import CoherenceScorer
 from orchestrator.scoring.score import Labels, ResponseScore, Scale
+from orchestrator.storage import Place
 
 N_LAYERS = 30
 D_MODEL = 4
@@ -125,7 +125,7 @@ def write_labels(store: Store, cell_id: str, labels: Sequence[Label], names: Seq
         store.write_scores(cell_id, scorer, scores)  # type: ignore[arg-type]
 
 
-def filled(root: Path, cells: Sequence[Cell], counts: Counts | None = None) -> Store:
+def filled(root: Place, cells: Sequence[Cell], counts: Counts | None = None) -> Store:
     """A store with every cell of ``cells`` finished, labelled by ``counts``, and not compacted."""
     store = Store(root)
     store.write_sweep("name: sample\n")

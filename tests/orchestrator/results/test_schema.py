@@ -137,12 +137,12 @@ def test_responses_without_labels_have_nulls_of_type_string() -> None:
             "prompt_opens": [""] * 10,
         }
     )
-    table = responses_table(row(15), part, None)
+    table = responses_table([(row(15), part, None)])
     assert table.schema.equals(RESPONSES.schema)
     assert table.column("label").null_count == 10
     assert set(table.column("cell_id").to_pylist()) == {one.id}
-    labelled = responses_table(row(15), part, labels_of(one, 9, 1))
-    assert labelled.column("label").to_pylist() == ["coherent_refusal"] * 9 + ["garbled"]
+    both = responses_table([(row(15), part, None), (row(15), part, labels_of(one, 9, 1))])
+    assert both.column("label").to_pylist() == [None] * 10 + ["coherent_refusal"] * 9 + ["garbled"]
 
 
 def test_a_part_comes_back_with_its_record(tmp_path: Path) -> None:

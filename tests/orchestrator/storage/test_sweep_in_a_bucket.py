@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
+from orchestrator import load_results
 from orchestrator.cli import app
 from orchestrator.pool import POOLS
 from orchestrator.results.store import Store
@@ -25,6 +26,7 @@ from orchestrator.sweep import load_sweep
 from orchestrator.tracking.tables import files_of
 from tests.fake_cli import with_fake_worker
 from tests.orchestrator.cli.test_commands import ROOT, SLOW, no_pool, write_sweep
+from tests.orchestrator.samples import filled, grid
 from tests.orchestrator.storage.s3_server import BUCKET, KEYS, client, objects
 
 
@@ -83,6 +85,22 @@ def test_the_same_as_in_a_folder(cli: Callable[..., Result], sweep: Path, bucket
         assert there.read_labels(cell) == here.read_labels(cell)
     assert [row.cell_id for row in there.cell_rows()] == [row.cell_id for row in here.cell_rows()]
     assert not (tmp_path / "s3:").exists()
+
+
+def test_load_results_reads_a_bucket_and_writes_nothing_there(bucket: S3Url, server: str, tmp_path: Path) -> None:
+    counts = {(15, 8.0): (9, 1)}
+    here, there = filled(tmp_path, grid(), counts), filled(bucket, grid(), counts)
+    before = objects(server, bucket.prefix)
+    behind = load_results(str(bucket))
+    assert objects(server, bucket.prefix) == before
+    here.compact()
+    there.compact()
+    wanted, found = load_results(tmp_path), load_results(str(bucket))
+    for frames in (behind, found):
+        assert frames.responses.equals(wanted.responses)
+        assert frames.rates.equals(wanted.rates)
+        assert frames.directions.equals(wanted.directions)
+        assert frames.cells["success_n"].to_list() == wanted.cells["success_n"].to_list()
 
 
 def test_failures_are_kept_and_retried(cli: Callable[..., Result], tmp_path: Path, bucket: S3Url) -> None:
