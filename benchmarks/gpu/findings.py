@@ -23,6 +23,11 @@ class Finding:
     numbers: dict[str, float | str]
     at: float
 
+    @property
+    def shown(self) -> str:
+        """The numbers in words."""
+        return " ".join(f"{key}={value}" for key, value in self.numbers.items())
+
 
 @dataclass
 class Findings:
@@ -57,13 +62,15 @@ class Findings:
         path.write_text(json.dumps([asdict(one) for one in self.all], indent=1) + "\n")
 
     def summary(self) -> str:
-        """Counts, and the checks that failed."""
-        counts = {verdict: sum(one.verdict == verdict for one in self.all) for verdict in ("PASS", "FAIL", "INFO")}
-        lines = [", ".join(f"{count} {verdict}" for verdict, count in counts.items())]
-        return "\n".join(lines + [f"FAIL {one.name}: {one.text}" for one in self.all if one.verdict == "FAIL"])
+        """One table of all findings, what failed first, and counts."""
+        order: list[Verdict] = ["FAIL", "INFO", "PASS"]
+        ordered = sorted(self.all, key=lambda found: order.index(found.verdict))
+        lines = ["| | check | |", "|---|---|---|"]
+        lines += [f"| {one.verdict} | {one.name} | {f'{one.text} {one.shown}'.strip().replace('|', '/')} |" for one in ordered]
+        counts = {verdict: sum(one.verdict == verdict for one in self.all) for verdict in reversed(order)}
+        return "\n".join([*lines, "", ", ".join(f"{count} {verdict}" for verdict, count in counts.items())])
 
     def _add(self, verdict: Verdict, name: str, text: str, numbers: dict[str, float | str]) -> None:
         finding = Finding(verdict, name, text, numbers, round(time.monotonic() - self._started, 1))
         self.all.append(finding)
-        shown = " ".join(f"{key}={value}" for key, value in numbers.items())
-        print(f"{finding.at:7.1f}s {verdict} {name}: {text} {shown}".rstrip(), flush=True)
+        print(f"{finding.at:7.1f}s {verdict} {name}: {text} {finding.shown}".rstrip(), flush=True)

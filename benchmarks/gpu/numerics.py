@@ -95,10 +95,15 @@ def failed_recording(machine: Machine, found: Findings) -> None:
         counter.add_(1)
         float(counter.sum())
 
-    outcome = recorded(reads_on_the_host, [counter], lambda: [counter], CudaStepGraph)
-    found.check("a step that reads on the host stays eager", outcome.replay is None, outcome.mode)
-    found.check("... and leaves the stream", torch.cuda.current_stream() == before)
-    torch.cuda.empty_cache()
+    def waits_for_the_device() -> None:
+        counter.add_(1)
+        torch.cuda.synchronize()  # not seen before the capture, which it ends
+
+    for step in (reads_on_the_host, waits_for_the_device):
+        outcome = recorded(step, [counter], lambda: [counter], CudaStepGraph)
+        found.check(f"a step that {step.__name__.replace('_', ' ')} stays eager", outcome.replay is None, outcome.mode)
+        found.check("... and leaves the stream", torch.cuda.current_stream() == before)
+        torch.cuda.empty_cache()
 
     def plain() -> None:
         counter.add_(1)

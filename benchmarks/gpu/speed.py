@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import torch
 from actors.engine import engine as engine_module
 from actors.engine.decode import SlotBatch
 from actors.engine.engine import Engine
-from actors.engine.memory import slot_bytes
+from actors.engine.memory import slot_bytes, take_share
 from actors.engine.segments import SegmentRunner
 from benchmarks.gpu.findings import Findings
 from benchmarks.gpu.machine import Answered, Machine, Work, answered, qwen_7b, qwen_32b, qwen_tiny, steerings
@@ -28,13 +29,15 @@ CARD_BYTES = int(79.1 * 2**30)
 
 @dataclass(frozen=True)
 class Setting:
-    """One timed run: rows, slots, distinct configurations, and whether steps may be recorded."""
+    """One timed run: rows, slots at most, distinct configurations, whether steps may be recorded, and whether the slots follow
+    the rows at hand."""
 
     name: str
     rows: int
     slots: int
     configurations: int = 1
     graphs: bool = True
+    by_rows: bool = True
 
 
 SETTINGS = (
@@ -43,8 +46,8 @@ SETTINGS = (
     Setting("K=256", 1024, 1024, configurations=256),
     Setting("K=1 eager", 1024, 1024, graphs=False),
     Setting("K=1 in 256 slots", 1024, 256),
-    Setting("25 rows in 1024 slots", 25, 1024),
-    Setting("25 rows in 32 slots", 25, 32),
+    Setting("one cell of 25 rows", 25, 1024),
+    Setting("25 rows in 1024 slots", 25, 1024, by_rows=False),
 )
 
 
@@ -60,21 +63,22 @@ def seven_billion(machine: Machine, found: Findings) -> None:
         steered = steerings(setting.configurations, loaded)
         rows = Work(setting.rows, 100 if machine.full else 4, length=30).rows(steered, config.vocab_size)
         engine = Engine(loaded, setting.slots)
-        engine.graphs = setting.graphs
+        engine.graphs, engine.by_rows = setting.graphs, setting.by_rows
         if machine.cuda:
             torch.cuda.reset_peak_memory_stats()
         with phases(machine) as spent:
             run = kept[setting.name] = answered(machine, loaded, rows, steered, engine)
         tokens = sum(len(one) for one in run.tokens.values())
-        decoding = spent["decode"] - spent["recording"]
+        decoding = sum(spent["decode"]) - sum(spent["recording"])
         found.tell(
             setting.name,
             run.decoding,
+            slots=rows[0].slots,
             tokens_per_s=round(tokens / run.seconds),
             decoding_tokens_per_s=round(tokens / decoding),
             decoding_share_of_cube=round(2 * products * tokens / decoding / 1e12 / cube, 3),
             seconds=round(run.seconds, 2),
-            **{f"s_{phase}": round(seconds, 2) for phase, seconds in spent.items()},
+            **{f"s_{phase}": round(sum(seconds), 2) for phase, seconds in spent.items()},
             peak_gib=round(torch.cuda.max_memory_allocated() / 2**30, 1) if machine.cuda else 0.0,
         )
     found.check("7B: the same run twice", not kept["K=1"].differing(kept["K=1 again"]))
@@ -114,19 +118,49 @@ def thirty_two_billion(machine: Machine, found: Findings) -> None:
             machine.clear()
             engine = Engine(loaded, None if machine.full else 32)
             slots = engine.slots(160)
-            rows = Work(slots + 64 if machine.full else 40, 24, length=40).rows(steerings(10, loaded), config.vocab_size)
-            run = answered(machine, loaded, rows, steerings(10, loaded), engine)
+            steered = steerings(10, loaded)
+            rows = Work(slots + 64 if machine.full else 40, 24, length=40).rows(steered, config.vocab_size)
+            run = answered(machine, loaded, rows, steered, engine)
+            after = engine.slots(160)
+            with phases(machine) as spent:
+                again = answered(machine, loaded, rows, steered, engine)
     finally:
         logging.getLogger("actors").removeHandler(handler)
     halved = [text for text in warnings if "out of memory" in text]
     numbers = {"slots": slots, "tokens_per_s": round(24 * len(rows) / run.seconds), "halved": len(halved)}
     found.check("32B on 80 GB: the slots fit", not halved and not run.broken, run.decoding, **numbers)
+    found.check("... and are the same when a run is resumed", after == slots and not run.differing(again), after=after)
+    found.check("... and its recording is used again", not spent["recording"], s_recording=round(sum(spent["recording"]), 2))
+
+
+def waiting(machine: Machine, found: Findings) -> None:
+    """How often the host waits for the device: twice per chunk of prefill (tokens, firing) and once per block of steps."""
+    if not machine.cuda:
+        found.tell("waiting for the device", "needs CUDA")
+        return
+    config = qwen_tiny()
+    loaded = machine.model(config, torch.bfloat16)
+    steered = steerings(3, loaded)
+    rows = Work(64, 40).rows(steered, config.vocab_size)
+    engine = Engine(loaded, 32)
+    answered(machine, loaded, rows, steered, engine)  # the recording is there
+    with phases(Machine(torch.device("cpu"), machine.quick)) as times, warnings.catch_warnings(record=True) as waits:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            answered(machine, loaded, rows, steered, engine)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    seen = sum("synchroniz" in str(one.message) for one in waits)
+    most = 2 * len(times["firing"]) + len(times["decode"])
+    found.check("waiting for the device", seen <= most, "times the host waited", waits=seen, expected=most)
 
 
 @contextmanager
-def phases(machine: Machine) -> Iterator[dict[str, float]]:
-    """Seconds by phase of what runs in the ``with`` block. Each phase waits for the device, so their sum is a little too long."""
-    spent: dict[str, float] = defaultdict(float)
+def phases(machine: Machine) -> Iterator[dict[str, list[float]]]:
+    """Seconds of each call by phase of what runs in the ``with`` block. Each waits for the device, so their sum is a little too
+    long."""
+    spent: dict[str, list[float]] = defaultdict(list)
     timed = [
         (engine_module, "record_firing", "firing"),
         (SlotBatch, "admit", "admission"),
@@ -144,7 +178,7 @@ def phases(machine: Machine) -> Iterator[dict[str, float]]:
             setattr(owner, name, original)
 
 
-def _timed(call: Callable[..., Any], phase: str, spent: dict[str, float], machine: Machine) -> Callable[..., Any]:
+def _timed(call: Callable[..., Any], phase: str, spent: dict[str, list[float]], machine: Machine) -> Callable[..., Any]:
     @wraps(call)
     def timing(*args: Any, **options: Any) -> Any:
         machine.wait()
@@ -153,23 +187,19 @@ def _timed(call: Callable[..., Any], phase: str, spent: dict[str, float], machin
             return call(*args, **options)
         finally:
             machine.wait()
-            spent[phase] += time.perf_counter() - started
+            spent[phase].append(time.perf_counter() - started)
 
     return timing
 
 
 @contextmanager
 def limited(allowed: int) -> Iterator[None]:
-    """The card holds ``allowed`` bytes for this process: the allocator refuses more, and free memory is told accordingly."""
-    total = torch.cuda.get_device_properties(0).total_memory
-    real = torch.cuda.mem_get_info
-    torch.cuda.set_per_process_memory_fraction(min(1.0, allowed / total))
-    torch.cuda.mem_get_info = lambda device=None: (max(0, allowed - torch.cuda.memory_reserved()), allowed)
+    """This process takes ``allowed`` bytes of the card, as a worker does that shares it: the allocator refuses more."""
+    take_share(min(1.0, allowed / torch.cuda.get_device_properties(0).total_memory))
     try:
         yield
     finally:
-        torch.cuda.mem_get_info = real
-        torch.cuda.set_per_process_memory_fraction(1.0)
+        take_share(1.0)
 
 
 @contextmanager
@@ -197,6 +227,7 @@ def _small(setting: Setting) -> Setting:
 
 CHECKS: dict[str, Callable[[Machine, Findings], None]] = {
     "memory": out_of_memory,
+    "waiting": waiting,
     "7B": seven_billion,
     "32B": thirty_two_billion,
 }
