@@ -88,7 +88,7 @@ def test_the_same_as_in_a_folder(cli: Callable[..., Result], sweep: Path, bucket
 
 
 def test_load_results_reads_a_bucket_and_writes_nothing_there(bucket: S3Url, server: str, tmp_path: Path) -> None:
-    counts = {(15, 8.0): (9, 1)}
+    counts: dict[tuple[int, float] | None, tuple[int, int]] = {(15, 8.0): (9, 1)}
     here, there = filled(tmp_path, grid(), counts), filled(bucket, grid(), counts)
     before = objects(server, bucket.prefix)
     behind = load_results(str(bucket))
