@@ -114,13 +114,14 @@ def cells_per_second(place: Place, count: int, threads: int) -> tuple[float, flo
     with (
         store.lock(),
         Scorekeeper(store, Scoring(), threads=threads or 1) as scores,
-        Recorder(store, scores, threads) as recorder,
+        Recorder(store, threads) as recorder,
     ):
         board.start(board.of(None), "worker-0")
         intake = Intake(FinishedPool(cells), board, recorder, nobody)
         begun, used, attempts = time.monotonic(), time.process_time(), {cell.id: cell for cell in cells}
         while isinstance(event := intake.next(0), ItemDone):
             recorder.cell(attempts[event.result.cell_id], event.result, 1)
+            scores.score(event.result.cell_id, event.result.responses)
             board.finish(event.result.cell_id, event.result)
         scores.wait()
         seconds, used = time.monotonic() - begun, time.process_time() - used

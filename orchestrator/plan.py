@@ -101,6 +101,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[str, Tally] | None = None, costs: C
         *_unpinned(variants),
         *_remarks(variants),
         *_same_prompts(sweep),
+        *_shared(sweep, found.cells),
         *(text for used in sweep.behaviors for text in used.warnings),
     ]
     return Plan(
@@ -174,6 +175,23 @@ def _same_prompts(sweep: Sweep) -> list[str]:
         if first != name:
             warnings.append(f"behaviors {first} and {name} have the same prompts: they run once, as {first}")
     return warnings
+
+
+def _shared(sweep: Sweep, cells: Sequence[Cell]) -> list[str]:
+    """A warning for every two behaviors whose cells are in part the same ones, and are not scored alike: what they were asked and
+    steered by is equal, so they run once, and count for the first."""
+    first: dict[str, str] = {}
+    shared: Counter[tuple[str, str]] = Counter()
+    for cell in {(one.id, one.labels.behavior): one for one in cells}.values():
+        name = cell.labels.behavior
+        if first.setdefault(cell.id, name) != name and sweep.scoring.of(first[cell.id]) != sweep.scoring.of(name):
+            shared[first[cell.id], name] += 1
+    why = "have equal test prompts, so that some cells are the same"
+    return [
+        f"behaviors {one} and {other} share {count} of their cells: they {why}, and these are scored as {one} alone; "
+        f"give {other} test prompts of its own to score them too"
+        for (one, other), count in shared.items()
+    ]
 
 
 def _memory_problems(sweep: Sweep, variants: Sequence[ModelVariant]) -> list[Problem]:

@@ -1,4 +1,4 @@
-"""Writes what the workers return; what was stored is scored beside that (``scorekeeper``).
+"""Writes what the workers return.
 
 Where writing takes long, threads write: ``begin`` starts to store a cell, and ``cell`` waits for it.
 """
@@ -17,7 +17,6 @@ from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.results.rows import SteeredAt
 from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.scheduling.jobs import located
-from orchestrator.scorekeeper import Scorekeeper
 from orchestrator.storage import StorageError
 
 _T = TypeVar("_T")
@@ -29,8 +28,8 @@ class Recorder:
     interrupt, or when the storage refuses, until what is under way has ended. ``threads``: how many store what was begun; 0: what
     is not begun, ``cell`` stores itself."""
 
-    def __init__(self, store: Store, scores: Scorekeeper, threads: int = 0) -> None:
-        self._store, self._scores, self.threads = store, scores, threads
+    def __init__(self, store: Store, threads: int = 0) -> None:
+        self._store, self.threads = store, threads
         self._pool = ThreadPoolExecutor(max(1, threads), "store")
         self._begun: dict[str, Future[None]] = {}
 
@@ -60,8 +59,7 @@ class Recorder:
         return _unless_lost(self._store.read_responses, cell_id)
 
     def cell(self, cell: Cell, result: CellResult, attempt: int) -> None:
-        """Store a cell; ValueError when the result is not one of this cell's prompts. Its scores follow by themselves."""
-        self._scores.check()
+        """Store a cell; ValueError when the result is not one of this cell's prompts."""
         begun = self._begun.get(cell.id)
         if begun is None:
             self._write(cell, result, attempt)
@@ -76,7 +74,6 @@ class Recorder:
 
     def _write(self, cell: Cell, result: CellResult, attempt: int) -> None:
         self._store.write_responses(cell, result, attempt, steered=self._steered_at(cell))
-        self._scores.score(cell.id, result.responses)
 
     def _steered_at(self, cell: Cell) -> SteeredAt | None:
         """Where a cell was steered whose layer its method selected; None where the plan itself says it."""

@@ -218,8 +218,8 @@ def _run(prepared: Prepared, session: _Session) -> tuple[Ended, str, Progress]:
             if board.unfinished() or progress.grow():
                 tracker = _tracker(prepared, progress, session.driver)
                 session.ending.callback(lambda: tracker.finish(_totals(progress.board), store))
-                listeners += [tracker, Wordings(store, tell)]
-                _run_items(prepared, progress, session, _Around(display, tell, scores))
+                listeners += [tracker, Wordings(store, tell), scores]
+                _run_items(prepared, progress, session, display, tell)
             if short := progress.shortfall():
                 ended, message = "damaged", f"not whole: {short}; see whether the disk is well, then run the same command again"
     except KeyboardInterrupt:
@@ -231,28 +231,19 @@ def _run(prepared: Prepared, session: _Session) -> tuple[Ended, str, Progress]:
     return ended, message, progress
 
 
-@dataclass(frozen=True)
-class _Around:
-    """Who shows, who is told, and who scores what happens."""
-
-    display: Display
-    tell: Tell
-    scores: Scorekeeper
-
-
-def _run_items(prepared: Prepared, progress: Progress, session: _Session, around: _Around) -> None:
-    """Run what the board has, and what it grows by."""
+def _run_items(prepared: Prepared, progress: Progress, session: _Session, display: Display, tell: Tell) -> None:
+    """Run what the board has, and what it grows by; ``tell``: who hears of it."""
     plan, store, options = prepared.plan, prepared.store, session.options
     if not options.quiet:
         session.console.print(f"starting workers ({options.pool or prepared.sweep.pool.kind})")
     pool = _open_pool(prepared, session)
-    with Recorder(store, around.scores, store.writers) as recorder, closing(pool), around.display:
-        session.driver.watch(progress, around.display.hear)
+    with Recorder(store, store.writers) as recorder, closing(pool), display:
+        session.driver.watch(progress, display.hear)
         settings = Settings(
             MaxFailures(prepared.sweep.max_failures),
             session.interrupts.waiting,
             paused=session.driver.paused,
-            tell=around.tell,
+            tell=tell,
             commits=Commits(commits_in(plan, store)),
         )
         scheduler = Scheduler(plan, progress.board, pool, recorder, settings)

@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from types import TracebackType
 
 from actors.types import Failure, Response
-from orchestrator.news import CellScored, ItemFailed, Tell, nobody
+from orchestrator.news import CellScored, CellStored, ItemFailed, News, Tell, nobody
 from orchestrator.results.scored_cells import scoring_item
 from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.scoring.own import OwnScorer
@@ -75,6 +75,12 @@ class Scorekeeper:
                     for _ in range(self._threads):
                         queue.put(None)
                 self._changed.wait_for(lambda: not self._writing)
+
+    def hear(self, news: News) -> None:
+        """A listener: what is stored is scored. Raises what kept scores from being stored."""
+        if isinstance(news, CellStored):
+            self.check()
+            self.score(news.cell.id, news.result.responses)
 
     def score(self, cell_id: str, responses: Sequence[Response] | None = None) -> None:
         """Begin to score a cell of the plan, which is stored, by all its scorers."""

@@ -182,7 +182,7 @@ def test_follow_goes_on_with_what_happens(tmp_path: Path, cli: Callable[..., Res
     told = [json.loads(follow.stdout.readline())["event"]]
     while told[-1] != "ended":
         told.append(json.loads(follow.stdout.readline())["event"])
-    assert told == ["started", "submitted", "loaded", "submitted", "done", "ended"]
+    assert told == ["started", "submitted", "loaded", "submitted", "done", "scored", "ended"]
     os.killpg(follow.pid, signal.SIGINT)
     follow.communicate(timeout=PATIENCE)
     assert follow.returncode == 0

@@ -170,7 +170,7 @@ def test_a_file_on_a_bad_sector_is_moved_away(tmp_path: Path, monkeypatch: pytes
         store.read_responses(CELLS[0].id)
     assert store.done_cells() == {one.id for one in CELLS[1:]}
     moved = sorted(entry.name for entry in (tmp_path / "quarantine").iterdir())
-    assert moved == [f"labels-{CELLS[0].id}.parquet", f"responses-{CELLS[0].id}.parquet"]
+    assert moved == [f"{kind}-{CELLS[0].id}.parquet" for kind in ("responses", "scores-coherence@4", "scores-refusal@4")]
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.ESTALE, errno.ETIMEDOUT])
@@ -185,7 +185,7 @@ def test_a_disk_that_refuses_is_no_damage(tmp_path: Path, monkeypatch: pytest.Mo
     assert not (tmp_path / "quarantine").exists()
 
 
-def test_a_kill_while_a_damaged_cell_is_moved_away_leaves_no_labels_of_gone_responses(
+def test_a_kill_while_a_damaged_cell_is_moved_away_leaves_no_scores_of_gone_responses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare(tmp_path, "responses")

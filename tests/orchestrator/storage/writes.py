@@ -51,7 +51,7 @@ def _tables(store: Store) -> object:
 
 WRITES = {
     "responses": Write(lambda store: store.write_responses(NEW, result_of(NEW), 1), _responses),
-    "labels": Write(lambda store: write_labels(store, CELLS[1].id, labels_of(CELLS[1], 9, 1)), _labels),
+    "labels": Write(lambda store: write_labels(store, CELLS[1].id, labels_of(CELLS[1], 9)), _labels),
     "direction": Write(lambda store: store.write_direction(direction_spec(NEW_MODEL), direction_set()), _direction),
     "failure": Write(lambda store: store.write_failure(FAILURE), lambda store: store.failures()),
     "clear": Write(lambda store: store.clear_failures(), lambda store: store.failures()),
