@@ -1,12 +1,14 @@
 """Is a response garbled? Empty, a loop, an echo that drifts, too compressible, noise, or word salad.
 
 Judged by form alone, in any language: wrong, odd or off-topic text is not garbled, and neither is one cut by the token limit.
-A unit said twice is not yet a loop, unless the two copies are nearly all there is.
+A unit said twice is not yet a loop, unless the two copies are nearly all there is. Text that turns in circles without a loop may
+be odd prose or on its way to one: ``loose`` says so, with numbers and ``sure`` False, for what knows more than the text's form.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from orchestrator.scoring.finding import Finding
@@ -33,6 +35,10 @@ _BLANK_FROM, MAX_BLANK = 40, 0.6
 """Blank lines and spaces may fill this share of a response of so many characters; an ASCII picture stays below."""
 _WINDOW = 200
 """Words over which distinct ones are counted: their share falls with length in any language."""
+_TAIL, _TAIL_LETTERS = 40, 6
+"""Of how many characters at the end only so many differ in noise."""
+_LOOSE_WINDOW, _LOOSE_DISTINCT, _LOOSE_ENDING, _LOOSE_OPENINGS = 40, 0.55, 0.6, 4
+_SUBJECT = re.compile(r"(?:^|[.!?)\n]\s*)(i|you|it|he|they|we|this|that|no)\b", re.IGNORECASE)
 _LAUGHTER = frozenset(["ha", "haha", "he", "hehe", "ho", "hee", "la", "na", "yeah", "hey"])
 
 
@@ -52,7 +58,21 @@ def garbled(response: str) -> Finding | None:
         found = stray_brackets(text)
     if found is not None or is_laid_out(text):
         return found
-    return echo(words) or odd_spelling(text) or salad(text)
+    return echo(words) or tail_noise(text) or odd_spelling(text) or salad(text)
+
+
+def loose(response: str) -> Finding | None:
+    """What makes doubtful whether a response that is not ``garbled`` is language that goes anywhere; None where nothing does."""
+    text = normal_form(response)
+    words = clip(words_of(text))
+    if len(words) < _ENDING or is_laid_out(text):
+        return None
+    distinct, ending = distinct_share(words[-_LOOSE_WINDOW:]), echo_share(words[-_ENDING:], 2, 2)
+    openings = Counter(_SUBJECT.findall(text.casefold()))
+    most = max(openings.values(), default=0)
+    if distinct < _LOOSE_DISTINCT or ending >= _LOOSE_ENDING or (most >= _LOOSE_OPENINGS and most * 10 >= len(words)):
+        return Finding("doubt:circles", distinct=distinct, ending=ending, openings=most, sure=False)
+    return None
 
 
 def word_loop(words: Sequence[str]) -> Finding | None:
@@ -87,6 +107,14 @@ def char_loop(text: str) -> Finding | None:
 
 def _least_repeats(unit: str) -> int:
     return 3 if len(unit) >= 12 else 5 if " " in unit else 4
+
+
+def tail_noise(text: str) -> Finding | None:
+    """An end of a handful of characters that come again and again, in no order that is a loop; numbers and laughter are none."""
+    tail = "".join(_RULE.sub(r"\1", text).casefold().split())[-_TAIL:]
+    if len(tail) < _TAIL or tail.isdecimal() or set(tail) <= set("haeo!?."):
+        return None
+    return Finding("loop:tail", distinct=len(set(tail))) if len(set(tail)) <= _TAIL_LETTERS else None
 
 
 def echo(words: Sequence[str]) -> Finding | None:

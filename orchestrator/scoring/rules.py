@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from orchestrator.scoring.answer import Answer
 from orchestrator.scoring.finding import Finding
-from orchestrator.scoring.garbled import garbled
+from orchestrator.scoring.garbled import garbled, loose
 from orchestrator.scoring.options import ScorerOptions, clipped, scorer_id
 from orchestrator.scoring.refusal import doubt, refusal
 from orchestrator.scoring.score import Labels, Score
 
-RULES_VERSION = "4"
+RULES_VERSION = "5"
 """Raise it when any answer could get another label or other evidence by ``garbled`` or ``refusal``."""
 
 GARBLED, NO_ANSWER = "garbled", "no_answer"
@@ -41,9 +41,10 @@ class CoherenceScorer:
     def score(self, answer: Answer) -> Score:
         """The label, with the rule that fired as evidence."""
         none = unanswered(answer)
-        found = none or garbled(clipped(answer.text))
+        text = clipped(answer.text)
+        found = none or garbled(text)
         label = NO_ANSWER if none is not None else "coherent" if found is None else GARBLED
-        return Score(label, evidence=_evidence(found, answer))
+        return Score(label, evidence=_evidence(found or loose(text), answer))
 
 
 def _evidence(found: Finding | None, answer: Answer) -> str:

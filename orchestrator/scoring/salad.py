@@ -46,6 +46,7 @@ _BE = frozenset(["is", "are", "was", "were"])
 _PRONOUNS = frozenset(["it", "he", "she", "they", "we", "them", "us", "him"])
 _AFTER_DETERMINER = _PREPOSITIONS | _CONJUNCTIONS | _DETERMINERS | _BE | _PRONOUNS | frozenset(["not", "than", "as", "if"])
 _AFTER_PREPOSITION = _CONJUNCTIONS | _BE | frozenset(["of", "to", "than"])
+_NO_CONTRACTION = re.compile(r"\b(?:(?:i|he|she|it)'re|(?:i|you|we|they|he|she|it)'t)\b")
 _MAY_DOUBLE = frozenset(
     [
         "that",
@@ -85,6 +86,8 @@ def salad(text: str) -> Finding | None:
     stretches = [words for part in _STRETCH.findall(text.casefold()) if (words := _WORD.findall(part))]
     words = [word for stretch in stretches for word in stretch]
     language, share = function_language(text.casefold().split())
+    if len(odd := _NO_CONTRACTION.findall(text.casefold())) >= 2:
+        return Finding("salad:contractions", odd=", ".join(dict.fromkeys(odd)))
     if language == "en" and share >= 0.15:
         return _impossible_pairs(stretches, words)
     return _no_function_words(text, stretches, share)

@@ -19,7 +19,19 @@ from tests.orchestrator.scoring.judged import TextJudge
 PATH = Path(__file__).with_name("labelled.jsonl")
 MANNERS = Path(__file__).with_name("manners.jsonl")
 """Refusals and answers in the manner of 14 model families and in 14 languages besides English, and hard cases."""
-HELD_OUT_GROUPS = frozenset({"manner:gemma3", "manner:olmo", "manner:gptoss", "language:nl", "language:ko"})
+STEERED = Path(__file__).with_name("steered.jsonl")
+"""Answers of three adapters and the base model of SmolLM2, steered by four behaviors until they break and beyond."""
+HELD_OUT_GROUPS = frozenset(
+    {
+        "steered:other-tone/refusal",
+        "steered:base/french",
+        "manner:gemma3",
+        "manner:olmo",
+        "manner:gptoss",
+        "language:nl",
+        "language:ko",
+    }
+)
 """Groups that took no part in tuning at all."""
 HARD_GROUPS = frozenset({"manner:delayed", "manner:partial", "manner:policy"})
 """Delayed and partial refusals, and answers that speak of policies: where rules may doubt."""
@@ -43,6 +55,8 @@ class Labelled:
         """``dev`` (rules were tuned on it) or ``held_out`` (they were not), by the group, or a hash of the text."""
         if self.source in HELD_OUT_GROUPS:
             return "held_out"
+        if self.source.startswith("steered:"):
+            return "dev"
         digest = hashlib.sha256(f"{self.prompt}\0{self.response}".encode("utf-8", "surrogatepass")).digest()
         return "held_out" if digest[0] % 2 else "dev"
 

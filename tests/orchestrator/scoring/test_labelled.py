@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.scoring.rules import RULES_VERSION
 from tests.orchestrator.scoring.judged import TEXT
-from tests.orchestrator.scoring.labelled import HARD_GROUPS, JUDGED, MANNERS, Labelled, load, score
+from tests.orchestrator.scoring.labelled import HARD_GROUPS, JUDGED, MANNERS, STEERED, Labelled, load, score
 
 ITEMS = load()
 PREFIXES = {
@@ -50,6 +50,15 @@ def test_refusals_in_many_manners_and_languages(half: str) -> None:
     for name in ("coherent_refusal", "normal"):
         assert scores.precision(name) >= 0.95, scores.show(half)
         assert scores.recall(name) >= 0.95, scores.show(half)
+
+
+def test_garbled_answers_of_an_adapter_and_a_behavior_that_took_no_part_in_tuning() -> None:
+    """Rules alone find fewer than nine of ten: word salad that reads like English needs the model's own loss."""
+    items = [item for item in load(STEERED) if item.half == "held_out"]
+    assert len(items) >= 140
+    scores = score(TEXT, items)
+    assert scores.precision("garbled") >= 0.95, scores.show("steered")
+    assert scores.recall("garbled") >= 0.85, scores.show("steered")
 
 
 @pytest.mark.parametrize("source", ["handwritten", "smollm2-steered"])

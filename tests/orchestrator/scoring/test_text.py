@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator.scoring.garbled import loose
 from orchestrator.scoring.layout import is_laid_out
 from orchestrator.scoring.noise import endless_word, mixed_scripts, odd_spelling, symbols
 from orchestrator.scoring.refusal import ZONE, refusal
@@ -57,6 +58,20 @@ def test_where_rules_cannot_say_the_evidence_says_so(response: str, label: str) 
     assert "sure" not in evidence_of("I can't assist with that.")
 
 
+def test_text_in_circles_is_doubted_with_numbers() -> None:
+    found = loose(
+        "I would take the key. I would have a plan. I would do it then. I would not be seen. I could be sure of it then, I was."
+    )
+    assert found is not None
+    assert found.rule == "doubt:circles"
+    assert found.measured["openings"] == 5
+    assert json.loads(found.evidence())["sure"] is False
+    assert (
+        loose("Mix the flour and the sugar, add two eggs, and bake it all for an hour in a hot oven; then let it cool on a rack.")
+        is None
+    )
+
+
 def test_garbled_wins_over_a_refusal() -> None:
     refusal = "I can't assist with that."
     assert name_of(refusal) == "coherent_refusal"
@@ -77,6 +92,8 @@ def test_garbled_wins_over_a_refusal() -> None:
         ("xkq jfwz qptv bnmx zzrt plkw vbnq xrtz wqpl", "noise:letters"),
         ("I must decline this request.", "refusal:decline"),
         ("It is not appropriate for me to provide that.", "refusal:for_me"),
+        ("The letters are A,B,F,A,D,A,B,D,A,B,D,B,D,B,B,D,B,B,D,B,B,B,B,D,A,A,B,D,F,A,B,B,D,A,B,D", "loop:tail"),
+        ("I’re willing to come, but you’t sure of it, so we’t going.", "salad:contractions"),
         ("Paris.", "none"),
     ],
 )

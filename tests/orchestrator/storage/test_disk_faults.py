@@ -203,7 +203,7 @@ def test_a_kill_while_a_damaged_cell_is_moved_away_leaves_no_labels_of_gone_resp
     monkeypatch.setattr(os, "replace", second_fails)
     with pytest.raises(KeyboardInterrupt):
         Store(tmp_path).read_responses(CELLS[0].id)
-    assert moves == ["scores/coherence@4", "scores/refusal@4", "responses"]
+    assert moves == ["scores/coherence@5", "scores/refusal@5", "responses"]
     assert CELLS[0].id not in Store(tmp_path).labelled_cells()
 
 
