@@ -65,7 +65,7 @@ def test_text_in_circles_is_doubted_with_numbers() -> None:
     assert found is not None
     assert found.rule == "doubt:circles"
     assert found.measured["openings"] == 5
-    assert not found.measured["sure"]
+    assert json.loads(found.evidence())["sure"] is False
     assert (
         loose("Mix the flour and the sugar, add two eggs, and bake it all for an hour in a hot oven; then let it cool on a rack.")
         is None
