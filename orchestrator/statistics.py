@@ -134,6 +134,11 @@ def rogan_gladen(k: int, n: int, sensitivity: Known, specificity: Known, confide
     return CorrectedRate(min(1.0, max(0.0, value)), low, high)
 
 
+def rate_text(k: int, n: int) -> str:
+    """``k`` of ``n`` with its 95 % Wilson interval in percent, ``9/10 [59.6, 98.2]``; ``0/0`` has none."""
+    return f"{k}/{n} {interval_text(k, n)}".rstrip()
+
+
 def interval_text(k: int, n: int) -> str:
     """The 95 % Wilson interval in percent, ``[59.6, 98.2]``; empty without trials."""
     if n == 0:
