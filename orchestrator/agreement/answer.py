@@ -5,26 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Literal
 
 from orchestrator.agreement.correction import CorrectedCell, JudgeErrors, corrected_cell, errors_of, strata_of
-from orchestrator.agreement.judgements import SWEEP, Judged, judgements_of, named_scorer, shared
-from orchestrator.agreement.measures import Agreement, agreement
+from orchestrator.agreement.judgements import SWEEP, Judged, judged, named_scorer, scorer_names, shared
+from orchestrator.agreement.measures import Agreement, Coefficient, agreement, rank_correlation
 from orchestrator.errors import InputError
-from orchestrator.results.folder import Folder
 from orchestrator.results.frames import load_results
 from orchestrator.results.ratings import ResponseKey
 from orchestrator.storage import Place
 
+Basis = Literal["label", "outcome", "rank"]
+"""What of two scorers is compared: their labels where those are the same ones, else what the labels count as; of two that give
+numbers, their order."""
+
 
 @dataclass(frozen=True)
 class ScorerPair:
-    """Two scorers, and what they say of the responses that both judge. ``by``: their labels where those are the same ones, else
-    what the labels count as."""
+    """Two scorers, and what they say of the responses that both judge. ``found``: None of numbers, which have ``ranks``, of ``n``
+    responses."""
 
     first: str
     second: str
-    by: str
-    found: Agreement
+    by: Basis
+    n: int
+    found: Agreement | None = None
+    ranks: Coefficient | None = None
 
 
 @dataclass(frozen=True)
@@ -40,49 +46,66 @@ class CorrectedBehavior:
 
 @dataclass(frozen=True)
 class AgreementAnswer:
-    """The pairs that were asked for, those that share no response, and the corrected rates."""
+    """The pairs that were asked for, those that cannot be compared with the reason in words, and the corrected rates."""
 
     pairs: Sequence[ScorerPair]
-    apart: Sequence[tuple[str, str]]
+    apart: Sequence[tuple[str, str, str]]
     corrected: Sequence[CorrectedBehavior]
 
 
 def agreement_of(place: Place, names: Sequence[str], correct: bool = False) -> AgreementAnswer:
     """The scorers of ``names``, or of all pairs when there are none. ``correct``: take the second for true, and correct the
-    first's rates. InputError for a wrong name, for another number of names than two, and where there is nobody to compare."""
+    first's rates. InputError for a wrong name, for another number of names than two, and for what cannot be corrected."""
     results = load_results(str(place))
-    found = judgements_of(Folder(place), results)
+    known = scorer_names(results)
     if names and len(names) != 2:
-        raise InputError.because("two scorers are compared, or all without any", "SCORER", " ".join(names), ", ".join(found))
-    if len(found) < 2:
-        raise InputError.because(f"only one scorer has judged: {SWEEP}", "RESULTS", None, "a folder with raters: see `label`")
-    asked = list(combinations([named_scorer(found, name) for name in names] or found.values(), 2))
-    pairs = [(one, other, shared(one, other)) for one, other in asked]
-    if correct and len(pairs) > 1:
-        raise InputError.because(
-            "of several pairs none is the judge", "--correct", None, "two scorers: the judge, then who is right"
-        )
+        raise InputError.because("two scorers are compared, or all without any", "SCORER", " ".join(names), ", ".join(known))
+    found = [named_scorer(results, name) for name in names] or [judged(results, name) for name in known]
+    if correct and len(found) != 2:
+        raise InputError.because("of several pairs none is the judge", "--correct", None, "the judge, then who is right")
     columns = ("cell_id", "behavior", "model", "method", "layers", "multiplier")
-    conditions = {
-        cell_id: (behavior, _condition(*axes)) for cell_id, behavior, *axes in results.cells.select(columns).iter_rows()
-    }
+    cells = results.cells.select(columns).iter_rows()
+    conditions = {cell_id: (behavior, _condition(*axes)) for cell_id, behavior, *axes in cells}
+    pairs = [_compared(one, other, conditions) for one, other in combinations(found, 2)]
     return AgreementAnswer(
-        pairs=[_compared(one, other, keys) for one, other, keys in pairs if keys],
-        apart=[(one.scorer, other.scorer) for one, other, keys in pairs if not keys],
-        corrected=_corrected(*asked[0], conditions) if correct else [],
+        pairs=[pair for pair in pairs if isinstance(pair, ScorerPair)],
+        apart=[pair for pair in pairs if not isinstance(pair, ScorerPair)],
+        corrected=_corrected(found[0], found[1], conditions) if correct else [],
     )
 
 
-def _compared(one: Judged, other: Judged, keys: Sequence[ResponseKey]) -> ScorerPair:
-    mine, theirs = [one.said[key] for key in keys], [other.said[key] for key in keys]
-    own, foreign = {said.label for said in mine}, {said.label for said in theirs}
-    by = "label" if own <= {*other.order} or foreign <= {*one.order} else "outcome"
-    first, second = ([str(getattr(said, by)) for said in side] for side in (mine, theirs))
-    return ScorerPair(one.scorer, other.scorer, by, agreement(first, second, [prompt for _, prompt in keys], one.order))
+Conditions = Mapping[str, tuple[str, str]]
+"""Cell id -> its behavior, and how it was steered."""
 
 
-def _corrected(judge: Judged, reference: Judged, conditions: Mapping[str, tuple[str, str]]) -> list[CorrectedBehavior]:
-    """``conditions``: cell id -> its behavior, and how it was steered."""
+def _compared(one: Judged, other: Judged, conditions: Conditions) -> ScorerPair | tuple[str, str, str]:
+    keys = shared(one, other)
+    by = _basis(one, other, keys)
+    if not keys or by is None:
+        return one.scorer, other.scorer, "share no response" if not keys else "say different things: neither labels nor outcomes"
+    if by == "rank":
+        ranks = rank_correlation([one.values[key] for key in keys], [other.values[key] for key in keys])
+        return ScorerPair(one.scorer, other.scorer, by, len(keys), ranks=ranks)
+    first, second = ([str(getattr(side.said[key], by)) for key in keys] for side in (one, other))
+    prompts = [f"{conditions[cell_id][0].partition('/')[0]} {prompt}" for cell_id, prompt in keys]
+    return ScorerPair(one.scorer, other.scorer, by, len(keys), agreement(first, second, prompts, one.order))
+
+
+def _basis(one: Judged, other: Judged, keys: Sequence[ResponseKey]) -> Basis | None:
+    if one.values and other.values:
+        return "rank"
+    if one.values or other.values:
+        return None
+    used, theirs = ([side.said[key] for key in keys] for side in (one, other))
+    if {said.label for said in used} <= {*other.order} or {said.label for said in theirs} <= {*one.order}:
+        return "label"
+    return "outcome" if all(said.outcome for said in (*used, *theirs)) else None
+
+
+def _corrected(judge: Judged, reference: Judged, conditions: Conditions) -> list[CorrectedBehavior]:
+    for side in (judge, reference):
+        if not any(said.outcome for said in side.said.values()):
+            raise InputError.because("it does not say what counts as success", "--correct", side.scorer, f"{SWEEP}, or a rater")
     behaviors: dict[str, dict[str, list[ResponseKey]]] = {}
     for key in judge.said:
         behaviors.setdefault(conditions[key[0]][0], {}).setdefault(key[0], []).append(key)

@@ -49,7 +49,7 @@ def strata_of(judge: Judged, reference: Judged, among: Collection[ResponseKey]) 
             continue
         count, success[said.label] = counts.setdefault(said.label, [0, 0, 0]), said.outcome == "success"
         count[0] += 1
-        if (truth := reference.said.get(key)) is not None:
+        if (truth := reference.said.get(key)) is not None and truth.outcome is not None:
             count[1] += 1
             count[2] += truth.outcome == "success"
     return [Stratum(count[0], success[label], count[1], count[2]) for label, count in counts.items()]

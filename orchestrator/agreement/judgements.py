@@ -1,70 +1,82 @@
-"""What every scorer of a results folder says of every response: the sweep's own, those beside it, and people."""
+"""What a scorer of a results folder says of every response: the sweep's own, those beside it, and people."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.outcome import Outcome
-from orchestrator.results.folder import Folder
 from orchestrator.results.frames import Results
-from orchestrator.results.ratings import ResponseKey, rater_scorer, ratings_of
-from orchestrator.results.rows import digest_of
+from orchestrator.results.ratings import ResponseKey, is_rater
 
 SWEEP = "sweep"
-"""The name here of what labels the responses in all tables: the scorer of each behavior."""
+"""The name here of what labels the responses in all tables: what decides on each behavior."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What one scorer says of one response, and what it counts as."""
+    """What one scorer says of one response, and what that counts as (None: it is none of the labels of what decides)."""
 
     label: str
-    outcome: Outcome
+    outcome: Outcome | None
 
 
 @dataclass(frozen=True)
 class Judged:
-    """All that ``scorer`` says. ``order``: its labels, as they are shown."""
+    """All that ``scorer`` says: labels, or of one that gives numbers ``values``. ``order``: labels, as they are shown."""
 
     scorer: str
-    said: Mapping[ResponseKey, Judgement]
+    said: Mapping[ResponseKey, Judgement] = field(default_factory=dict)
+    values: Mapping[ResponseKey, float] = field(default_factory=dict)
     order: tuple[str, ...] = ()
 
-
-def judgements_of(folder: Folder, results: Results) -> dict[str, Judged]:
-    """By the scorer's name: ``sweep``, then the raters."""
-    columns = ("cell_id", "prompt_id", "label", "outcome", "response", "classifier")
-    said: dict[ResponseKey, Judgement] = {}
-    texts: dict[ResponseKey, tuple[str, str]] = {}
-    for cell_id, prompt_id, label, outcome, response, classifier in results.responses.select(columns).iter_rows():
-        if label is not None:
-            said[cell_id, prompt_id] = Judgement(label, outcome)
-            texts[cell_id, prompt_id] = response, classifier
-    rates = results.rates.drop_nulls("outcome")  # of what decides
-    order = tuple(rates["label"].unique(maintain_order=True))
-    outcomes = {(scorer, label): outcome for scorer, label, outcome in rates.select("scorer", "label", "outcome").iter_rows()}
-    found = {SWEEP: Judged(SWEEP, said, order)}
-    for rater, ratings in ratings_of(folder).items():
-        current: dict[ResponseKey, Judgement] = {}
-        for key, one in ratings.items():
-            response, classifier = texts.get(key, ("", ""))
-            outcome = outcomes.get((classifier, one.label))
-            if one.label is not None and outcome is not None and digest_of(response) == one.response_sha256:
-                current[key] = Judgement(one.label, outcome)
-        found[rater_scorer(rater)] = Judged(rater_scorer(rater), current, order)
-    return found
+    @property
+    def keys(self) -> Sequence[ResponseKey]:
+        """The responses that it judges."""
+        return list(self.said or self.values)
 
 
-def named_scorer(found: Mapping[str, Judged], name: str) -> Judged:
+def scorer_names(results: Results) -> list[str]:
+    """All that have judged: ``sweep``, the scorers by id, then the raters."""
+    return [SWEEP, *sorted(results.scores["scorer"].unique(), key=lambda one: (is_rater(one), one))]
+
+
+def named_scorer(results: Results, name: str) -> Judged:
     """The scorer of this name, or whose name alone begins so; InputError."""
-    begun = [one for one in found if one.startswith(name)]
-    if name in found or len(begun) == 1:
-        return found[name if name in found else begun[0]]
-    raise InputError(Problem("scorer", name, "no scorer of this folder", ", ".join(found), nearest_name(name, found)))
+    known = scorer_names(results)
+    begun = [one for one in known if one.startswith(name)]
+    if name in known or len(begun) == 1:
+        return judged(results, name if name in known else begun[0])
+    raise InputError(Problem("scorer", name, "no scorer of this folder", ", ".join(known), nearest_name(name, known)))
+
+
+def judged(results: Results, scorer: str) -> Judged:
+    """All that the scorer of this very name says. A rater's labels count as what decides on the behavior says of them."""
+    order = tuple(results.rates.filter(results.rates["outcome"].is_not_null())["label"].unique(maintain_order=True))
+    if scorer == SWEEP:
+        rows = results.responses.select("cell_id", "prompt_id", "label", "outcome").drop_nulls("label").iter_rows()
+        return Judged(SWEEP, {(cell, prompt): Judgement(label, outcome) for cell, prompt, label, outcome in rows}, order=order)
+    scores = results.scores.filter(results.scores["scorer"] == scorer).select("cell_id", "prompt_id", "label", "value")
+    values = {(cell, prompt): value for cell, prompt, label, value in scores.iter_rows() if label is None}
+    outcomes = _outcomes(results) if is_rater(scorer) else {}
+    labels = scores.drop_nulls("label").iter_rows()
+    said = {(cell, prompt): Judgement(label, outcomes.get((cell, label))) for cell, prompt, label, _ in labels}
+    own = (
+        order
+        if is_rater(scorer)
+        else tuple(results.rates.filter(scorer=scorer)["label"].drop_nulls().unique(maintain_order=True))
+    )
+    return Judged(scorer, said, values, own)
+
+
+def _outcomes(results: Results) -> dict[tuple[str, str], Outcome]:
+    """What a label of what decides on a cell counts as, by cell and label."""
+    rows = results.rates.drop_nulls("outcome").select("cell_id", "label", "outcome").iter_rows()
+    return {(cell_id, label): outcome for cell_id, label, outcome in rows}
 
 
 def shared(first: Judged, second: Judged) -> Sequence[ResponseKey]:
     """The responses that both judge, in the first's order."""
-    return [key for key in first.said if key in second.said]
+    there = set(second.keys)
+    return [key for key in first.keys if key in there]

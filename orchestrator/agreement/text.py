@@ -12,7 +12,7 @@ from rich.text import Text
 
 from orchestrator.agreement.answer import AgreementAnswer, CorrectedBehavior, ScorerPair
 from orchestrator.agreement.correction import CorrectedCell
-from orchestrator.agreement.measures import Coefficient, LabelAgreement
+from orchestrator.agreement.measures import Agreement, Coefficient, LabelAgreement
 from orchestrator.statistics import Known, interval_text, percent_text
 from orchestrator.untrusted import visible
 
@@ -20,7 +20,10 @@ KAPPA_NOTE = (
     "agree: with its 95 % Wilson interval. kappa: Cohen's (statsmodels; its interval takes the responses as independent). "
     "alpha: Krippendorff's, for labels without an order (its interval draws whole prompts)."
 )
-OUTCOME_NOTE = "by outcome: their labels are not the same ones, so what these count as is compared."
+BASIS_NOTES = {
+    "outcome": "by outcome: their labels are not the same ones, so what these count as is compared.",
+    "rank": "by rank: both give numbers; Spearman's rho, its interval (Bonett and Wright) takes the responses as independent.",
+}
 CORRECTED_NOTE = (
     "corrected: not counted but estimated, without the errors of {judge}, {reference} being right (Rogan and Gladen; interval "
     "of Lang and Reiczigel), as if it erred alike in every cell."
@@ -31,7 +34,7 @@ def agreement_json(answer: AgreementAnswer) -> dict[str, object]:
     """All of it; rates are shares (0 to 1)."""
     return {
         "pairs": [_pair_json(pair) for pair in answer.pairs],
-        "share_no_response": [list(pair) for pair in answer.apart],
+        "not_compared": [{"first": first, "second": second, "why": why} for first, second, why in answer.apart],
         "corrected": [_corrected_json(one) for one in answer.corrected],
     }
 
@@ -40,14 +43,15 @@ def render_agreement(answer: AgreementAnswer) -> Iterator[RenderableType]:
     """A line per pair; of a single pair what it says label by label, too."""
     if answer.pairs:
         yield _pairs_table(answer.pairs)
-        if len(answer.pairs) == 1:
-            yield _confusion(answer.pairs[0])
-            yield _by_label(answer.pairs[0])
+        if len(answer.pairs) == 1 and (found := answer.pairs[0].found) is not None:
+            yield _confusion(answer.pairs[0], found)
+            yield _by_label(answer.pairs[0], found)
         yield Text(KAPPA_NOTE, style="dim")
-        if any(pair.by == "outcome" for pair in answer.pairs):
-            yield Text(OUTCOME_NOTE, style="dim")
-    for first, second in answer.apart:
-        yield Text(f"{visible(first)} and {visible(second)} share no response", style="yellow")
+        for basis, note in BASIS_NOTES.items():
+            if any(pair.by == basis for pair in answer.pairs):
+                yield Text(note, style="dim")
+    for first, second, why in answer.apart:
+        yield Text(f"not compared: {visible(first)} and {visible(second)} {why}", style="yellow")
     for one in answer.corrected:
         yield _corrected_table(one)
         note = CORRECTED_NOTE.format(judge=one.judge, reference=one.reference)
@@ -74,22 +78,24 @@ def _rows(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Ta
 
 
 def _pairs_table(pairs: Sequence[ScorerPair]) -> Table:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for pair in pairs:
-        found = pair.found
+        names, found = f"{pair.first} / {pair.second}", pair.found
+        if found is None:
+            rows.append((names, pair.by, "", str(pair.n), "", f"rho {coefficient_text(pair.ranks or Coefficient())}"))
+            continue
         agree = f"{percent_text(found.agreed, found.n)} {interval_text(found.agreed, found.n)} {found.agreed}/{found.n}"
-        names = f"{pair.first} / {pair.second}"
         rows.append((names, pair.by, str(found.prompts), agree, *map(coefficient_text, (found.kappa, found.alpha))))
     return _rows("Agreement", ("scorers", "by", "prompts", "agree %", "kappa", "alpha"), rows)
 
 
-def _confusion(pair: ScorerPair) -> Table:
-    rows = [(label, *map(str, counts)) for label, counts in zip(pair.found.labels, pair.found.table, strict=True)]
-    return _rows(f"Rows: {pair.first}; columns: {pair.second}", ("", *pair.found.labels), rows)
+def _confusion(pair: ScorerPair, found: Agreement) -> Table:
+    rows = [(label, *map(str, counts)) for label, counts in zip(found.labels, found.table, strict=True)]
+    return _rows(f"Rows: {pair.first}; columns: {pair.second}", ("", *found.labels), rows)
 
 
-def _by_label(pair: ScorerPair) -> Table:
-    rows = [(one.label, _share(one.both, one.first), _share(one.both, one.second)) for one in pair.found.by_label]
+def _by_label(pair: ScorerPair, found: Agreement) -> Table:
+    rows = [(one.label, _share(one.both, one.first), _share(one.both, one.second)) for one in found.by_label]
     return _rows(f"{pair.first}, {pair.second} being right", ("", "precision %", "recall %"), rows)
 
 
@@ -117,11 +123,11 @@ def _corrected_rate(row: CorrectedCell) -> str:
 
 def _pair_json(pair: ScorerPair) -> dict[str, object]:
     found = pair.found
+    about = {"first": pair.first, "second": pair.second, "by": pair.by, "n": pair.n}
+    if found is None:
+        return {**about, "rho": asdict(pair.ranks or Coefficient())}
     return {
-        "first": pair.first,
-        "second": pair.second,
-        "by": pair.by,
-        "n": found.n,
+        **about,
         "prompts": found.prompts,
         "agreed": found.agreed,
         "kappa": asdict(found.kappa),

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from orchestrator.agreement.judgements import SWEEP, named_scorer
 from orchestrator.errors import InputError
 from orchestrator.labelling.sample import Draw, kept_sample
 from orchestrator.labelling.session import AskedResponse
@@ -46,10 +47,13 @@ def label_sets(results: Results) -> Mapping[str, LabelSet]:
     return {scorer: LabelSet(tuple(found)) for scorer, found in kinds.items()}
 
 
-def _labelled(results: Results, scorer: str | None) -> list[tuple[tuple[str, str], str]]:
-    """Every response that has a label, with it and its behavior."""
-    labelled = results.responses.select("cell_id", "prompt_id", "behavior", "label").drop_nulls("label")
-    return [((cell_id, prompt_id), f"{behavior} {label}") for cell_id, prompt_id, behavior, label in labelled.iter_rows()]
+def _labelled(results: Results, scorer: str | None) -> list[tuple[ResponseKey, str]]:
+    """Every response that has a label of ``scorer``, with it and its behavior."""
+    found = named_scorer(results, scorer or SWEEP)
+    if found.values:
+        raise InputError.because("it gives numbers, not labels to draw evenly over", "--scorer", scorer)
+    behaviors = dict(results.cells.select("cell_id", "behavior").iter_rows())
+    return [(key, f"{behaviors[key[0]]} {said.label}") for key, said in found.said.items()]
 
 
 def _reading(row: Mapping[str, Any], labels: LabelSet) -> AskedResponse:

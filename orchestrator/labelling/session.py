@@ -46,7 +46,7 @@ class RaterSession:
 
     def __init__(self, folder: Folder, rater: str, readings: Sequence[AskedResponse]) -> None:
         self.rater = rater
-        self._folder, self._readings = folder, readings
+        self._folder, self.readings = folder, readings
         self._guard = threading.Lock()
         self._asked = asked = {one.key: one for one in readings}
         said = read_ratings(folder, rater).values()
@@ -56,7 +56,7 @@ class RaterSession:
     @property
     def total(self) -> int:
         """Responses in the sample."""
-        return len(self._readings)
+        return len(self.readings)
 
     @property
     def done(self) -> int:
@@ -95,13 +95,13 @@ class RaterSession:
     def _reading(self, item: int) -> AskedResponse:
         if not 0 <= item < self.total:
             raise InputError.because("there is no such response", "item", item, f"0 to {self.total - 1}")
-        return self._readings[item]
+        return self.readings[item]
 
     def _state(self) -> dict[str, object]:
-        left = [number for number, one in enumerate(self._readings) if one.key not in self._said]
-        item = next((number for number in left if self._readings[number].key == self._taken_back), next(iter(left), None))
+        left = [number for number, one in enumerate(self.readings) if one.key not in self._said]
+        item = next((number for number in left if self.readings[number].key == self._taken_back), next(iter(left), None))
         about = {"rater": self.rater, "done": self.done, "total": self.total, "item": item}
-        return about if item is None else {**about, **self._readings[item].shown()}
+        return about if item is None else {**about, **self.readings[item].shown()}
 
 
 def _same(rating: Rating, reading: AskedResponse) -> bool:

@@ -14,8 +14,9 @@ from orchestrator.results import schema
 from orchestrator.results.columns import row_of
 from orchestrator.results.directions_table import StoredDirections, direction_rows, with_cosines
 from orchestrator.results.folder import LABELS_OF_OLD, Folder, scores_of
-from orchestrator.results.parts import StoredCell
+from orchestrator.results.parts import StoredCell, StoredScores
 from orchestrator.results.plan_file import PlannedCells
+from orchestrator.results.ratings import RatedCells
 from orchestrator.results.rows import (
     CellAxes,
     CellGeometry,
@@ -87,7 +88,7 @@ def is_current(folder: Folder, planned: PlannedCells) -> bool:
 
 
 def _finished(folder: Folder, planned: PlannedCells, quarantined: list[str]) -> Iterator[_Finished]:
-    done, scored = folder.ids("responses"), ScoredCells(folder, planned)
+    done, scored, rated = folder.ids("responses"), ScoredCells(folder, planned), RatedCells(folder)
     for axes in planned.cells:
         if axes.cell_id not in done:
             continue
@@ -99,9 +100,9 @@ def _finished(folder: Folder, planned: PlannedCells, quarantined: list[str]) -> 
         found = scored.of(axes, stored.table.column("prompt_id").to_pylist())
         if found.damaged:
             quarantined.append(axes.cell_id)
-        yield _Finished(
-            _row(axes, stored, _tally(found)), stored.table, found.labels, _rates(axes.cell_id, found), _scores(found)
-        )
+        scores = {**found.by_scorer, **rated.of(axes.cell_id, stored.table, found.declared)}
+        rates = _rates(axes.cell_id, found, scores)
+        yield _Finished(_row(axes, stored, _tally(found)), stored.table, found.labels, rates, _tables_of(scores))
 
 
 def _tally(found: CellScores) -> CellTally:
@@ -110,15 +111,15 @@ def _tally(found: CellScores) -> CellTally:
     return tally_of(found.labels, found.labelled_at, found.declared)
 
 
-def _rates(cell_id: str, found: CellScores) -> list[RateRow]:
+def _rates(cell_id: str, found: CellScores, scores: Mapping[str, StoredScores]) -> list[RateRow]:
     rows = [] if found.labels is None else rate_rows(cell_id, found.labels, found.declared)
-    for scorer, one in found.by_scorer.items():
+    for scorer, one in scores.items():
         rows += scorer_rate_rows(cell_id, scorer, one.says, one.scores)
     return rows
 
 
-def _scores(found: CellScores) -> dict[str, Table]:
-    return {scorer: one.table for scorer, one in found.by_scorer.items() if one.table is not None}
+def _tables_of(scores: Mapping[str, StoredScores]) -> dict[str, Table]:
+    return {scorer: one.table for scorer, one in scores.items() if one.table is not None}
 
 
 _NO_GEOMETRY = vars(CellGeometry())
@@ -212,7 +213,7 @@ _Inputs = Mapping[str, FileState]
 def _inputs(folder: Folder, planned: PlannedCells) -> _Inputs:
     """All parts that the tables follow from, without opening any."""
     wanted = {axes.cell_id for axes in planned.cells}
-    found = {f"directions {direction_id}": state for direction_id, state in folder.states("directions").items()}
+    found = {f"{kind} {name}": state for kind in ("directions", "ratings") for name, state in folder.states(kind).items()}
     scorers = {scorer for axes in planned.cells for scorer in planned.scorers_of(axes)}
     for kind in (*PART_KINDS, *map(scores_of, sorted(scorers))):
         found |= {f"{kind} {cell_id}": state for cell_id, state in folder.states(kind).items() if cell_id in wanted}

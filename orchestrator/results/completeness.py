@@ -10,6 +10,7 @@ from typing import TypeVar
 from orchestrator.results import schema
 from orchestrator.results.folder import Folder
 from orchestrator.results.plan_file import PlannedCells
+from orchestrator.results.ratings import is_rater
 from orchestrator.results.scored_cells import ScoredCells, scoring_item
 from orchestrator.storage import StoredFile, UnreadableFileError
 
@@ -70,7 +71,7 @@ def unscored(
 
 
 def _scores(folder: Folder, planned: PlannedCells, scored: ScoredCells, wanted: Mapping[str, int]) -> str:
-    found = _read(lambda: len(_cells_in(folder, folder.scores)))
+    found = _read(lambda: sum(not is_rater(one) for one in _cells_in(folder, folder.scores, "scorer")))
     expected = sum(
         axes.n * sum(axes.cell_id in scored.have(scorer) for scorer in planned.scorers_of(axes))
         for axes in planned.cells
@@ -98,9 +99,9 @@ def _rates(folder: Folder, labelled: Sequence[str]) -> str:
     return _told(folder.rates, None if found is None else len(found & set(labelled)), len(labelled), "labelled cells")
 
 
-def _cells_in(folder: Folder, table: StoredFile) -> list[str]:
+def _cells_in(folder: Folder, table: StoredFile, column: str = "cell_id") -> list[str]:
     with folder.quarantining():
-        return schema.cell_ids(table)
+        return schema.texts_of(table, column)
 
 
 def _told(table: StoredFile, found: int | None, wanted: int, what: str) -> str:

@@ -5,17 +5,25 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, cast
 
 from orchestrator.errors import InputError, Problem
 from orchestrator.json_text import parse_json
 from orchestrator.results.folder import Folder
+from orchestrator.results.parts import StoredScores
+from orchestrator.results.rows import digest_of
+from orchestrator.results.schema import SCORE_PART, Table
+from orchestrator.scoring import LabelSet
+from orchestrator.scoring.score import Labels, ResponseScore
 
 ResponseKey = tuple[str, str]
 """The cell's id and the prompt's: which response."""
 
+_PERSON = "rater:"  # no id of a scorer has a colon: it names a folder
 _RATER = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _LOG = logging.getLogger(__name__)
 
@@ -51,7 +59,12 @@ def checked_rater(name: str) -> str:
 
 def rater_scorer(rater: str) -> str:
     """A rater as a scorer is named."""
-    return f"rater:{rater}"
+    return f"{_PERSON}{rater}"
+
+
+def is_rater(scorer: str) -> bool:
+    """Whether a scorer is a person."""
+    return scorer.startswith(_PERSON)
 
 
 def read_ratings(folder: Folder, rater: str) -> dict[ResponseKey, Rating]:
@@ -67,6 +80,7 @@ def read_ratings(folder: Folder, rater: str) -> dict[ResponseKey, Rating]:
     for line in filter(None, lines):
         try:
             rating = Rating(**cast("dict[str, Any]", parse_json(line)))
+            datetime.fromisoformat(rating.rated_at)
             found.pop(rating.key, None)
             if rating.label is not None:
                 found[rating.key] = rating
@@ -84,6 +98,38 @@ def add_ratings(folder: Folder, rater: str, ratings: Sequence[Rating]) -> None:
         folder.path("ratings", rater).append(lines.encode())
 
 
-def ratings_of(folder: Folder) -> Mapping[str, Mapping[ResponseKey, Rating]]:
-    """Every rater's."""
-    return {rater: read_ratings(folder, rater) for rater in sorted(folder.ids("ratings")) if _RATER.fullmatch(rater)}
+class RatedCells:
+    """Every rater's ratings, as the scores of a scorer that scored some of a cell's responses. All are read at once."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._cells: defaultdict[str, dict[str, dict[str, Rating]]] = defaultdict(dict)
+        for rater in sorted(filter(_RATER.fullmatch, folder.ids("ratings"))):
+            for (cell_id, prompt_id), rating in read_ratings(folder, rater).items():
+                self._cells[cell_id].setdefault(rater_scorer(rater), {})[prompt_id] = rating
+
+    def of(self, cell_id: str, responses: Table, declared: LabelSet) -> dict[str, StoredScores]:
+        """Those of a cell, by the raters' names as scorers. Those of another text than it holds now are left out; a label that is
+        none of those ``declared`` any more stays."""
+        said = self._cells.get(cell_id)
+        if said is None:
+            return {}
+        names = zip(responses.column("prompt_id").to_pylist(), responses.column("response").to_pylist(), strict=True)
+        digests = {prompt_id: digest_of(text) for prompt_id, text in names}
+        current = {
+            scorer: [said_of[one] for one, digest in digests.items() if one in said_of and said_of[one].response_sha256 == digest]
+            for scorer, said_of in said.items()
+        }
+        return {scorer: _as_scores(scorer, found, declared) for scorer, found in current.items() if found}
+
+
+def _as_scores(scorer: str, ratings: Sequence[Rating], declared: LabelSet) -> StoredScores:
+    given = [str(one.label) for one in ratings]
+    scores = tuple(ResponseScore(one.prompt_id, one.label, None, _evidence(one), None) for one in ratings)
+    says = Labels(tuple(dict.fromkeys((*declared.names, *given))))
+    at = max(datetime.fromisoformat(one.rated_at) for one in ratings)
+    return StoredScores(scorer, says, scores, at, SCORE_PART.table(scores))
+
+
+def _evidence(rating: Rating) -> str:
+    about = {"rated_at": rating.rated_at, "comment": rating.comment}
+    return json.dumps({name: value for name, value in about.items() if value is not None}, ensure_ascii=False)

@@ -325,7 +325,7 @@ class RateRow:
     outcome: Annotated[
         str | None, "what a label of what decides counts as: `success`, `garbled`, `no_answer` or `other`; else null"
     ]
-    n: Annotated[int, "responses of the cell"]
+    n: Annotated[int, "responses of the cell; of a rater those that the rater labelled"]
     k: Annotated[int | None, "those with the label; over the labels of a scorer they add up to `n`"]
     rate: Annotated[float | None, _RATE]
     low: Annotated[float | None, _RATE]

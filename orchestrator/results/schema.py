@@ -202,14 +202,14 @@ def read_table(path: Readable) -> Table:
         raise UnreadableFileError(path, str(error)) from error
 
 
-def cell_ids(file: StoredFile) -> list[str]:
-    """The column ``cell_id`` of a table, from a disk read piece by piece. Every page is verified; errors as ``read_table``."""
+def texts_of(file: StoredFile, column: str = "cell_id") -> list[str]:
+    """A column of names of a table, from a disk read piece by piece. Every page is verified; errors as ``read_table``."""
     path = file.path
     try:
         with pa.BufferReader(file.read_bytes()) if path is None else path.open("rb") as source:
             table = pq.ParquetFile(source, page_checksum_verification=True)
             batches = table.iter_batches(use_threads=False)
-            return [one for batch in batches for one in batch.column("cell_id").to_pylist()]
+            return [one for batch in batches for one in batch.column(column).to_pylist()]
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -14,7 +15,11 @@ from orchestrator.cli import app
 from orchestrator.labelling.desk import desk
 from orchestrator.labelling.sample import Draw
 from orchestrator.results.frames import load_results
+from orchestrator.results.store import Store
+from orchestrator.scoring.score import ResponseScore, Scale
+from orchestrator.scoring.uses import ScorerUse, default_scoring
 from tests.orchestrator.labelling.made_up import to_label
+from tests.orchestrator.samples import Said
 
 LABELS = ("coherent_refusal", "normal", "garbled")
 
@@ -27,7 +32,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     random = Random(0)
     for rater, every in (("anna", 10), ("bob", 5)):
         with desk(found, rater, Draw(50)) as server:
-            for number, reading in enumerate(server.session._readings):
+            for number, reading in enumerate(server.session.readings):
                 wrong = [one for one in LABELS if one != labels[reading.key]]
                 server.session.rate(number, labels[reading.key] if number % every else random.choice(wrong))
     return found
@@ -93,10 +98,34 @@ def test_what_cannot_be_compared_is_bad_input(place: Path, words: list[str], tol
     assert told in found.stderr
 
 
-def test_without_raters_there_is_nothing_to_compare(tmp_path: Path) -> None:
+def test_without_raters_only_scorers_are_there_and_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
     found = agreement(to_label(tmp_path / "out"))
-    assert found.exit_code == 2
-    assert "only one scorer has judged" in found.stderr
+    assert found.exit_code == 0
+    assert "not compared: coherence@" in found.output
+
+
+def test_numbers_are_compared_by_rank_and_not_with_labels(tmp_path: Path) -> None:
+    place = to_label(tmp_path / "out")
+    store = Store(place)
+    uses = tuple(ScorerUse("length", {}, name) for name in ("words@1", "characters@1"))
+    default = default_scoring()
+    scoring = {"refusal": replace(default, scorers=(*default.scorers, *uses))}
+    store.keep_plan(replace(store.planned(), scoring=scoring))
+    random = Random(1)
+    for cell_id in store.done_cells():
+        values = [random.random() for _ in store.read_responses(cell_id)]
+        for use, power in zip(uses, (1, 3), strict=True):
+            rows = zip(store.read_responses(cell_id), values, strict=True)
+            scores = [ResponseScore(one.prompt_id, None, value**power, "{}", None) for one, value in rows]
+            store.write_scores(cell_id, Said(use.id, Scale("of length")), scores)  # type: ignore[arg-type]
+    told = json.loads(agreement(place, "words", "characters", "--json").stdout)
+    assert told["pairs"][0]["by"] == "rank"
+    assert told["pairs"][0]["rho"]["value"] == pytest.approx(1.0)
+    assert "rho 1.00" in agreement(place, "words", "characters").output
+    (apart,) = json.loads(agreement(place, "sweep", "words", "--json").stdout)["not_compared"]
+    assert "neither labels nor outcomes" in apart["why"]
+    assert agreement(place, "words", "sweep", "--correct").exit_code == 2
+    assert CliRunner().invoke(app, ["label", str(place), "--scorer", "words"]).exit_code == 2
 
 
 def test_a_rating_of_another_text_does_not_count(place: Path, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_keys_label_and_undo(browser: Browser, place: Path) -> None:
         browser.value("document.querySelectorAll('#labels button')[1].click()")
         browser.until("document.getElementById('count').textContent === '4 of 4'")
     said = list(read_ratings(Folder(place), "keys").values())
-    assert [one.label for one in said] == ["coherent_refusal", "normal", "garbled", "garbled"]
+    assert [one.label for one in said] == ["coherent_refusal", "garbled", "normal", "normal"]
     assert said[-1].comment == "1u"
 
 

@@ -22,7 +22,7 @@ from orchestrator.labelling.desk import desk
 from orchestrator.labelling.sample import Draw
 from orchestrator.labelling.session import RaterSession
 from orchestrator.results.folder import Folder
-from orchestrator.results.ratings import ratings_of, read_ratings
+from orchestrator.results.ratings import read_ratings
 from orchestrator.storage import StorageError
 from tests.orchestrator.labelling.made_up import Client, serving, to_label
 
@@ -51,7 +51,7 @@ def rated(place: Path, rater: str) -> list[str | None]:
 def test_a_person_labels_all_of_a_sample(place: Path) -> None:
     with serving(place, "all", Draw(12)) as client:
         _, state = client.ask("state")
-        assert state["labels"] == ["coherent_refusal", "garbled", "normal", "no_answer"]
+        assert state["labels"] == ["coherent_refusal", "normal", "garbled", "no_answer"]
         assert (state["rater"], state["done"], state["total"], state["behavior"]) == ("all", 0, 12, "refusal")
         for number in range(12):
             assert (state["item"], state["done"]) == (number, number)
@@ -60,7 +60,7 @@ def test_a_person_labels_all_of_a_sample(place: Path) -> None:
             assert status == 200
         assert state == {"rater": "all", "done": 12, "total": 12, "item": None}
     kept = list(read_ratings(Folder(place), "all").values())
-    assert [one.label for one in kept] == ["coherent_refusal", "garbled", "normal", "no_answer"] * 3
+    assert [one.label for one in kept] == ["coherent_refusal", "normal", "garbled", "no_answer"] * 3
     assert {one.comment for one in kept} == {"hm"}
 
 
@@ -189,8 +189,7 @@ def test_two_raters_at_once_read_the_same_and_do_not_see_each_other(place: Path)
             assert cleo.ask("rate", {"item": item, "label": "garbled"})[0] == 200
         assert bob.url != cleo.url
         assert cleo.ask(f"/{bob.url.split('/')[-2]}/state")[0] == 403
-    said = ratings_of(Folder(place))
-    assert list(said["bob"]) == list(said["cleo"])
+    assert list(read_ratings(Folder(place), "bob")) == list(read_ratings(Folder(place), "cleo"))
     assert (set(rated(place, "bob")), set(rated(place, "cleo"))) == ({"normal"}, {"garbled"})
 
 
@@ -274,7 +273,7 @@ def test_half_a_line_costs_that_line_only(place: Path, caplog: pytest.LogCapture
 def test_texts_that_would_deceive_the_eye_are_written_out(place: Path) -> None:
     with desk(place, "gil", Draw(3)) as server:
         session: RaterSession = server.session
-        reading = replace(session._readings[0], answer="a\u202eb\x1b[31m\nc", prompt="<script>1</script>")
+        reading = replace(session.readings[0], answer="a\u202eb\x1b[31m\nc", prompt="<script>1</script>")
         shown = reading.shown()
     assert shown["answer"] == "a\\u202eb\\x1b[31m\nc"
     assert shown["prompt"] == "<script>1</script>"
