@@ -82,7 +82,7 @@ def _compared(one: Judged, other: Judged, conditions: Conditions) -> ScorerPair 
     keys = shared(one, other)
     by = _basis(one, other, keys)
     if not keys or by is None:
-        return one.scorer, other.scorer, "share no response" if not keys else "say different things: neither labels nor outcomes"
+        return one.scorer, other.scorer, "share no response" if not keys else "have neither labels nor outcomes in common"
     if by == "rank":
         ranks = rank_correlation([one.values[key] for key in keys], [other.values[key] for key in keys])
         return ScorerPair(one.scorer, other.scorer, by, len(keys), ranks=ranks)

@@ -101,7 +101,7 @@ def test_what_cannot_be_compared_is_bad_input(place: Path, words: list[str], tol
 def test_without_raters_only_scorers_are_there_and_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
     found = agreement(to_label(tmp_path / "out"))
     assert found.exit_code == 0
-    assert "not compared: coherence@" in found.output
+    assert "not compared, for they have neither labels nor outcomes in common: sweep / coherence@" in found.output
 
 
 def test_numbers_are_compared_by_rank_and_not_with_labels(tmp_path: Path) -> None:
