@@ -60,6 +60,8 @@ def agreement_of(place: Place, names: Sequence[str], correct: bool = False) -> A
     known = scorer_names(results)
     if names and len(names) != 2:
         raise InputError.because("two scorers are compared, or all without any", "SCORER", " ".join(names), ", ".join(known))
+    if len(known) < 2:
+        raise InputError.because(f"only one scorer has judged: {SWEEP}", "RESULTS", None, "a folder with raters: see `label`")
     found = [named_scorer(results, name) for name in names] or [judged(results, name) for name in known]
     if correct and len(found) != 2:
         raise InputError.because("of several pairs none is the judge", "--correct", None, "the judge, then who is right")
