@@ -60,6 +60,8 @@ def agreement_of(place: Place, names: Sequence[str], correct: bool = False) -> A
     known = scorer_names(results)
     if names and len(names) != 2:
         raise InputError.because("two scorers are compared, or all without any", "SCORER", " ".join(names), ", ".join(known))
+    if len(known) < 2:
+        raise InputError.because(f"only one scorer has judged: {SWEEP}", "RESULTS", None, "a folder with raters: see `label`")
     found = [named_scorer(results, name) for name in names] or [judged(results, name) for name in known]
     if correct and len(found) != 2:
         raise InputError.because("of several pairs none is the judge", "--correct", None, "the judge, then who is right")
@@ -82,7 +84,7 @@ def _compared(one: Judged, other: Judged, conditions: Conditions) -> ScorerPair 
     keys = shared(one, other)
     by = _basis(one, other, keys)
     if not keys or by is None:
-        return one.scorer, other.scorer, "share no response" if not keys else "say different things: neither labels nor outcomes"
+        return one.scorer, other.scorer, "share no response" if not keys else "have neither labels nor outcomes in common"
     if by == "rank":
         ranks = rank_correlation([one.values[key] for key in keys], [other.values[key] for key in keys])
         return ScorerPair(one.scorer, other.scorer, by, len(keys), ranks=ranks)

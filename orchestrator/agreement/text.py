@@ -50,8 +50,9 @@ def render_agreement(answer: AgreementAnswer) -> Iterator[RenderableType]:
         for basis, note in BASIS_NOTES.items():
             if any(pair.by == basis for pair in answer.pairs):
                 yield Text(note, style="dim")
-    for first, second, why in answer.apart:
-        yield Text(f"not compared: {visible(first)} and {visible(second)} {why}", style="yellow")
+    for why in dict.fromkeys(why for _, _, why in answer.apart):
+        apart = ", ".join(f"{first} / {second}" for first, second, reason in answer.apart if reason == why)
+        yield Text(visible(f"not compared, for they {why}: {apart}"), style="dim")
     for one in answer.corrected:
         yield _corrected_table(one)
         note = CORRECTED_NOTE.format(judge=one.judge, reference=one.reference)

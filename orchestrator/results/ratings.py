@@ -19,6 +19,7 @@ from orchestrator.results.rows import digest_of
 from orchestrator.results.schema import SCORE_PART, Table
 from orchestrator.scoring import LabelSet
 from orchestrator.scoring.score import Labels, ResponseScore
+from orchestrator.storage import StorageError, UnreadableFileError
 
 ResponseKey = tuple[str, str]
 """The cell's id and the prompt's: which response."""
@@ -104,7 +105,7 @@ class RatedCells:
     def __init__(self, folder: Folder) -> None:
         self._cells: defaultdict[str, dict[str, dict[str, Rating]]] = defaultdict(dict)
         for rater in sorted(filter(_RATER.fullmatch, folder.ids("ratings"))):
-            for (cell_id, prompt_id), rating in read_ratings(folder, rater).items():
+            for (cell_id, prompt_id), rating in _readable(folder, rater).items():
                 self._cells[cell_id].setdefault(rater_scorer(rater), {})[prompt_id] = rating
 
     def of(self, cell_id: str, responses: Table, declared: LabelSet) -> dict[str, StoredScores]:
@@ -120,6 +121,19 @@ class RatedCells:
             for scorer, said_of in said.items()
         }
         return {scorer: _as_scores(scorer, found, declared) for scorer, found in current.items() if found}
+
+
+def _readable(folder: Folder, rater: str) -> dict[ResponseKey, Rating]:
+    """As ``read_ratings``; none, with a warning, where the disk or its owner does not give the file: no sweep ends for that."""
+    try:
+        return read_ratings(folder, rater)
+    except UnreadableFileError as error:
+        _LOG.warning("left out of the tables: %s", error)
+    except StorageError as error:
+        if not isinstance(error.__cause__, PermissionError):
+            raise
+        _LOG.warning("left out of the tables: the ratings of %s: %s", rater, error.__cause__.strerror)
+    return {}
 
 
 def _as_scores(scorer: str, ratings: Sequence[Rating], declared: LabelSet) -> StoredScores:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -21,6 +22,7 @@ from orchestrator.scoring.uses import ScorerUse, default_scoring
 from tests.orchestrator.labelling.made_up import to_label
 from tests.orchestrator.samples import Said
 
+OLD = Path(__file__).parents[1] / "v0_1_0" / "out"
 LABELS = ("coherent_refusal", "normal", "garbled")
 
 
@@ -101,7 +103,18 @@ def test_what_cannot_be_compared_is_bad_input(place: Path, words: list[str], tol
 def test_without_raters_only_scorers_are_there_and_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
     found = agreement(to_label(tmp_path / "out"))
     assert found.exit_code == 0
-    assert "not compared: coherence@" in found.output
+    assert "not compared, for they have neither labels nor outcomes in common: sweep / coherence@" in found.output
+
+
+def test_a_folder_of_an_earlier_version_has_one_scorer_until_a_person_labels(tmp_path: Path) -> None:
+    shutil.copytree(OLD, tmp_path / "out")
+    found = agreement(tmp_path / "out")
+    assert found.exit_code == 2
+    assert "only one scorer has judged" in found.stderr
+    with desk(tmp_path / "out", "anna", Draw(2)) as server:
+        for number, reading in enumerate(server.session.readings):
+            server.session.rate(number, reading.labels.names[0])
+    assert json.loads(agreement(tmp_path / "out", "--json").stdout)["pairs"][0]["n"] == 2
 
 
 def test_numbers_are_compared_by_rank_and_not_with_labels(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,6 +85,24 @@ def test_lines_that_are_no_ratings_cost_only_themselves(tmp_path: Path, line: st
     file.write_text("\n".join([line, json.dumps({**good, "rated_at": "soon"}), json.dumps(good), line]))
     (place / "ratings" / "NOT A RATER.jsonl").write_text(json.dumps(good))
     assert load_results(place).scores.filter(scorer="rater:anna").height == 1
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "Input/output error")])
+def test_a_file_that_cannot_be_read_ends_no_sweep_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: OSError
+) -> None:
+    place = to_label(tmp_path / "out")
+    rated(place, "anna", "normal")
+    opened = Path.open
+
+    def refused(path: Path, *arguments: Any, **more: Any) -> Any:
+        if path.name == "anna.jsonl":
+            raise error
+        return opened(path, *arguments, **more)
+
+    monkeypatch.setattr(Path, "open", refused)
+    assert Store(place).compact().cells == 5
+    assert "left out of the tables" in caplog.text
 
 
 def test_no_scorer_has_a_raters_name() -> None:
