@@ -108,26 +108,18 @@ def direction_rows(stored: StoredDirections, planned: PlannedCells) -> list[Dire
     return rows
 
 
-def with_cosines(
-    rows: Iterable[CellRow], directions: Iterable[DirectionRow], cross: Callable[[CellRow], float | None]
-) -> list[CellRow]:
-    """``rows`` with the cosine of their direction to full precision, and the transfer cells with ``cross`` of them."""
+def add_cosines(rows: list[CellRow], directions: Iterable[DirectionRow], cross: Callable[[CellRow], float | None]) -> None:
+    """Give ``rows`` the cosine of their direction to full precision, and the transfer cells ``cross`` of them."""
     to_full: dict[tuple[str | None, int | None], float | None] = {
         (one.direction_id, one.layer): one.full_precision_cosine for one in directions
     }
-    return [
-        row_of(
-            CellRow,
-            {
-                **vars(row),
+    for place, row in enumerate(rows):
+        if row.steered:
+            cosines = {
                 "direction_cosine_to_full_precision": to_full.get((row.direction_id, row.direction_layer)),
                 "cross_cosine": cross(row) if row.is_transfer else None,
-            },
-        )
-        if row.steered
-        else row
-        for row in rows
-    ]
+            }
+            rows[place] = row_of(CellRow, {**vars(row), **cosines})
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -61,6 +62,9 @@ __all__ = ["CompactSummary", "Lacking", "PlannedCells", "Store", "StoreLockedErr
 
 _KNOWN = ("directions", "responses", "failures")
 _T = TypeVar("_T")
+
+MOST_READERS = 4
+"""Processes that read parts at once."""
 
 PageState = Literal["none", "behind", "current"]
 """Whether there is a report, and whether it shows what the tables hold."""
@@ -260,7 +264,7 @@ class Store:
         Opens nothing when no file changed since the last time. The cell of a damaged part is left out. InputError when
         the folder has no plan, or when a part was written by a newer version.
         """
-        return compact(self._folder, self.planned())
+        return compact(self._folder, self.planned(), min(os.cpu_count() or 1, MOST_READERS))
 
     def lacking(self) -> Lacking:
         """What the tables on the disk lack of what is finished, and which scores there are not, though they have not failed.
