@@ -26,6 +26,12 @@ ANNOTATED = 20
 NAMED = 48
 """Columns up to which each has its name and a gap beside it; of more, every n-th is named: a name takes milliseconds to draw."""
 
+INCHES_PER_LETTER = 0.085
+"""Of a layer's name, at most."""
+
+SCALE_INCHES = 0.55
+"""Beside a panel, for the numbers of its scale of colours."""
+
 _COLOURS: dict[Outcome, str] = {"success": "Blues", "garbled": "Oranges", "no_answer": "Greys"}
 """Of the panel of each outcome."""
 
@@ -44,12 +50,16 @@ def heat_map(series: Series) -> bytes | None:
         return None
     columns, rows = len(grid.multipliers), len(grid.layers)
     width = min(24.0, max(8.0, 2.6 + 1.1 * columns))
-    figure = new_figure(width, 2.3 + 0.42 * rows)
+    height = 2.3 + 0.42 * rows
+    figure = new_figure(width, height, "none")
     title = textwrap.fill(series.title, int(11 * width))
     note = f"; {IN_SAMPLE} in-sample" if any(row.in_sample for row in grid.cells.values()) else ""
     figure.suptitle(f"{title}\n{_baseline(series.baseline)}{note}", fontsize=11, parse_math=False)
     titles = _titles(grid)
     axes = figure.subplots(1, len(titles), sharey=True)
+    left, top = 0.6 + INCHES_PER_LETTER * max(map(len, grid.layers)), 0.75 + 0.19 * title.count("\n")
+    wide = (width - left - SCALE_INCHES - SCALE_INCHES * (len(titles) - 1)) / len(titles)
+    figure.subplots_adjust(left / width, 0.6 / height, 1 - SCALE_INCHES / width, 1 - top / height, wspace=SCALE_INCHES / wide)
     for panel, outcome in zip(axes, titles, strict=True):
         _panel(figure, panel, grid, outcome, f"{titles[outcome]} (%)")
     axes[0].set_ylabel("steered layer (depth)")
@@ -81,7 +91,7 @@ def _panel(figure: Any, axes: Any, grid: _HeatCells, outcome: Outcome, title: st
     axes.tick_params(which="both", length=0)
     if len(grid.multipliers) <= ANNOTATED:
         _annotate(axes, grid, outcome)
-    figure.colorbar(image, ax=axes, ticks=[0, 25, 50, 75, 100])
+    figure.colorbar(image, ax=axes, ticks=[0, 25, 50, 75, 100], fraction=0.05, pad=0.03)
 
 
 def _annotate(axes: Any, grid: _HeatCells, outcome: Outcome) -> None:
