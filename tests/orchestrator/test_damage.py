@@ -118,6 +118,14 @@ def flip(place: float) -> Callable[[Path], None]:
     return damage
 
 
+def flip_in_data(path: Path) -> None:
+    """A bit of what the pages of the second column hold, not of their headers."""
+    column = pq.ParquetFile(path).metadata.row_group(0).column(1)
+    content = bytearray(path.read_bytes())
+    content[column.data_page_offset + column.total_compressed_size - 8] ^= 4
+    path.write_bytes(content)
+
+
 def swap(path: Path) -> None:
     """Another cell's part under this name."""
     other = next(one for one in sorted(path.parent.iterdir()) if one != path)
@@ -286,7 +294,7 @@ FORMS: dict[str, Damage] = {
         for name in ("plan.json", ".compacted", "cells.parquet")
         for thing, damage in {"pipe": pipe_instead, "link to a device": device_instead}.items()
     },
-    "responses flipped bit in the data": on("responses", flip(0.05)),
+    "responses flipped bit in the data": on("responses", flip_in_data),
     "responses flipped bit in the footer": on("responses", flip(0.98)),
     "responses of another cell": on("responses", swap),
     "labels of another cell": on(SCORES, swap),

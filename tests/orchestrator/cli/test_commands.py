@@ -361,7 +361,7 @@ def test_no_ray_worker_outlives_its_driver(tmp_path: Path, number: signal.Signal
     if number != signal.SIGKILL:
         assert process.returncode == 130
     before = files_of(tmp_path / "out")
-    assert len(before) >= 6
+    assert sum(name.startswith("responses") for name in before) >= 3
 
     sweep.write_text(sweep.read_text().replace(SLOW, "[1.0, 1.1, 9]"))
     again = start("run", sweep, "--json")

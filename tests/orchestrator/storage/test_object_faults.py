@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -261,7 +262,9 @@ def test_a_cell_is_stored_by_a_request_and_one_for_each_scorer(behind: S3Url, fa
         faults.seen.clear()
         recorder.cell(NEW, result_of(NEW), 1)
         recorder.scores.wait()
-        asked = [(method, path.split("?")[0].rsplit("/", 2)[-2]) for method, path in faults.seen if "/.lock/" not in path]
+        asked = [
+            (method, unquote(path.split("?")[0]).rsplit("/", 2)[-2]) for method, path in faults.seen if "/.lock/" not in path
+        ]
         assert asked.count(("PUT", "responses")) == asked.count(("PUT", "refusal@5")) == asked.count(("PUT", "coherence@5")) == 1
         assert {folder for _, folder in asked} == {"responses", "refusal@5", "coherence@5", "directions"}, (
             "its direction's norms are read once"
