@@ -59,7 +59,7 @@ class Scorekeeper:
         self._deciding: dict[str, dict[str, Sequence[ResponseScore]]] = {}
         self._writing = 0
         self._over = False
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
 
     def __enter__(self) -> Scorekeeper:
         return self
@@ -122,7 +122,7 @@ class Scorekeeper:
         while (asked := queue.get()) is not None and not self._over:
             try:
                 self._score(scorer, asked)
-            except Exception as error:  # noqa: BLE001  # the thread that waits raises it
+            except BaseException as error:  # noqa: BLE001  # the thread that waits raises it
                 self._error = self._error or error
             with self._changed:
                 self._open.discard(scoring_item(scorer.id, asked.cell_id))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import inspect
 import json
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from numbers import Real
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
@@ -19,8 +20,8 @@ from pydantic import Field, create_model
 
 from orchestrator.errors import InputError, Problem, nearest_entry, nearest_name
 from orchestrator.scoring.answer import Answer
-from orchestrator.scoring.options import LabelText, ScorerOptions, scorer_id
-from orchestrator.scoring.score import Labels, Scale, Score
+from orchestrator.scoring.options import LabelText, ScorerOptions, encodable, scorer_id
+from orchestrator.scoring.score import Labels, Scale, Score, is_own, raised
 from orchestrator.strict import FromList
 
 GROUP = "steering_sweeps.scorers"
@@ -64,9 +65,12 @@ class OwnCode:
         given = {key: value for key, value in options if key not in OwnOptions.model_fields and key in options.model_fields_set}
         try:
             made: Any = self.code(**given)
-        except Exception as error:  # whatever the user's own code raises is told as a fault of its options
-            named = next((key for key in given if key in str(error)), "name")
-            message = f"it cannot be made: {type(error).__name__}: {error}"
+        except BaseException as error:  # whatever the user's own code raises is told as a fault of its options
+            if not is_own(error):
+                raise
+            told = raised(error)
+            named = next((key for key in given if key in told), "name")
+            message = f"it cannot be made: {told}"
             raise InputError(Problem(named, None if named == "name" else str(given[named]), message)) from error
         return OwnScorer(scorer_id(self.kind, self.digest, options), says, made)
 
@@ -98,8 +102,10 @@ def _of_file(reference: str, file: Path, name: str) -> OwnCode:
     content = file.read_bytes()
     try:
         module = _module(file.resolve(), content)
-    except Exception as error:  # whatever the user's own code raises is told as a fault of the file
-        raise InputError(Problem("name", reference, f"the file cannot be run: {type(error).__name__}: {error}")) from error
+    except BaseException as error:  # whatever the user's own code raises is told as a fault of the file
+        if not is_own(error):
+            raise
+        raise InputError(Problem("name", reference, f"the file cannot be run: {raised(error)}")) from error
     code = getattr(module, name, None)
     if not callable(code):
         names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
@@ -111,11 +117,10 @@ def _of_file(reference: str, file: Path, name: str) -> OwnCode:
 @cache
 def _module(file: Path, content: bytes) -> ModuleType:
     """``content``: a file that has changed is another module."""
-    spec = importlib.util.spec_from_file_location(f"scorer_{_digest(content, str(file))}", file)
-    if spec is None or spec.loader is None:
-        raise ImportError("it is no Python module")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = ModuleType(f"scorer_{_digest(content, str(file))}")
+    module.__file__ = str(file)
+    sys.modules[module.__name__] = module  # where dataclasses, pickle and annotations look a module up
+    exec(compile(content, file, "exec"), vars(module))  # these bytes, which the id is of, and no cached ones
     return module
 
 
@@ -124,8 +129,10 @@ def _of_package(point: EntryPoint) -> OwnCode:
         code = point.load()
         source = inspect.getsourcefile(inspect.unwrap(code))
         content = Path(source).read_bytes() if source else b""
-    except Exception as error:  # whatever an installed package raises is told as a fault of what was named
-        raise InputError(Problem("name", point.name, f"it cannot be loaded: {type(error).__name__}: {error}")) from error
+    except BaseException as error:  # whatever an installed package raises is told as a fault of what was named
+        if not is_own(error):
+            raise
+        raise InputError(Problem("name", point.name, f"it cannot be loaded: {raised(error)}")) from error
     release = "" if point.dist is None else f"{point.dist.name} {point.dist.version} "
     return OwnCode(code, point.name, _digest(content, f"{release}{point.value}"))
 
@@ -146,12 +153,14 @@ class OwnScorer:
         """What the function says; it may raise whatever that raises."""
         given = self._function(answer.prompt, answer.text)
         said, evidence = given if isinstance(given, tuple) and len(given) == 2 else (given, {})
-        if isinstance(said, int | float) and not isinstance(said, bool):
+        if isinstance(said, Real) and type(said) is not bool:  # those of numpy are too
             return Score(value=float(said), evidence=_shown(evidence))
-        return Score(said, evidence=_shown(evidence))
+        return Score(str.__str__(said) if isinstance(said, str) else said, evidence=_shown(evidence))
 
 
 def _shown(evidence: object) -> str:
     """Evidence as a JSON object of at most ``_LONGEST`` characters."""
-    told = json.dumps(evidence if isinstance(evidence, dict) else {"evidence": evidence}, ensure_ascii=False, default=str)
+    told = encodable(
+        json.dumps(evidence if isinstance(evidence, dict) else {"evidence": evidence}, ensure_ascii=False, default=str)
+    )
     return told if len(told) <= _LONGEST else json.dumps({"evidence": told[:_LONGEST]}, ensure_ascii=False)

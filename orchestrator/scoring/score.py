@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+import threading
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Protocol
 
+from actors.boundary import TRACEBACK_CHARACTERS
 from actors.types import Response
 from orchestrator.scoring.answer import Answer, answer_of
+
+_LONGEST = 1000
+"""Characters of what a scorer says that are told of."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +79,24 @@ class UndeclaredError(ValueError):
 
 
 class ScoringError(Exception):
-    """A scorer failed on a response; ``trace`` is the traceback of what it raised."""
+    """A scorer failed on a response; ``trace`` is the traceback of what it raised. Both are of bounded length."""
 
-    def __init__(self, scorer: str, prompt_id: str, error: Exception) -> None:
-        super().__init__(f"{scorer} failed on the response to prompt {prompt_id}: {type(error).__name__}: {error}")
-        self.trace = "".join(traceback.format_exception(error))
+    def __init__(self, scorer: str, prompt_id: str, error: BaseException) -> None:
+        super().__init__(f"{scorer} failed on the response to prompt {prompt_id}: {raised(error)}")
+        self.trace = "".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:]
+
+
+def raised(error: BaseException) -> str:
+    """``ValueError: what it says`` of what a user's own code raised, which may be of any length, or raise once more."""
+    try:
+        return f"{type(error).__name__}: {str(error)[:_LONGEST]}"
+    except Exception:  # noqa: BLE001  # an error that cannot say what it is
+        return type(error).__name__
+
+
+def is_own(error: BaseException) -> bool:
+    """Whether the code that was called raised it (``sys.exit`` included), and not a signal, which the main thread alone gets."""
+    return not isinstance(error, KeyboardInterrupt) or threading.current_thread() is not threading.main_thread()
 
 
 def score_responses(scorer: Scorer, responses: Sequence[Response]) -> tuple[ResponseScore, ...]:
@@ -88,7 +106,9 @@ def score_responses(scorer: Scorer, responses: Sequence[Response]) -> tuple[Resp
         try:
             score = scorer.score(answer)
             require_declared(scorer.says, score.label, score.value)
-        except Exception as error:  # whatever a scorer of the user's own raises is a failure of this item alone
+        except BaseException as error:  # whatever a scorer of the user's own raises is a failure of this item alone
+            if not is_own(error):
+                raise
             raise ScoringError(scorer.id, answer.prompt_id, error) from error
         judged = None if answer.whole else answer.text
         found.append(ResponseScore(answer.prompt_id, score.label, score.value, score.evidence, judged))

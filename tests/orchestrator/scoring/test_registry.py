@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -135,6 +136,79 @@ def test_where_a_scorer_of_ones_own_fails_the_prompt_and_the_error_are_named(
     assert "Traceback" in raised.value.trace
 
 
+GIVEN = """
+from __future__ import annotations
+from dataclasses import dataclass
+from enum import Enum
+import sys
+import numpy as np
+
+@dataclass
+class Found:
+    said: Kind
+
+class Kind(str, Enum):
+    LOUD = "loud"
+
+class Speechless(Exception):
+    def __str__(self):
+        raise ValueError
+
+def kind(prompt, response):
+    return Found(Kind.LOUD).said, {"lone": chr(0xD800)}
+
+def small(prompt, response):
+    return np.float32(2)
+
+def whole(prompt, response):
+    return np.int64(2)
+
+def leaving(prompt, response):
+    sys.exit(3)
+
+def ending(prompt, response):
+    raise GeneratorExit
+
+def speechless(prompt, response):
+    raise Speechless
+
+def endless(prompt, response):
+    raise ValueError("x" * 1_000_000)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "given"), [("kind", {"labels": ["loud", "calm"]}, "loud"), ("small", {}, 2.0), ("whole", {}, 2.0)]
+)
+def test_labels_and_numbers_of_other_types_are_taken_as_what_they_are(
+    name: str, options: Mapping[str, object], given: str | float, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(GIVEN)
+    (score,) = score_responses(make_scorer(f"mine.py:{name}", options, tmp_path), [response("hello")])
+    assert repr(score.value if score.label is None else score.label) == repr(given)
+    assert score.evidence.encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("leaving", "SystemExit: 3"), ("ending", "GeneratorExit: "), ("speechless", "Speechless"), ("endless", "ValueError: xxx")],
+)
+def test_whatever_a_scorer_of_ones_own_raises_fails_its_item_in_few_words(name: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(GIVEN)
+    with pytest.raises(ScoringError, match=f"prompt p: {told}") as raised:
+        score_responses(make_scorer(f"mine.py:{name}", {}, tmp_path), [response("hello")])
+    assert len(str(raised.value)) < 2000
+    assert len(raised.value.trace) <= 20_000
+
+
+def test_the_file_that_the_id_names_is_the_one_that_runs(tmp_path: Path) -> None:
+    file, times = tmp_path / "mine.py", (1_000_000_000, 1_000_000_000)
+    for number in (1.0, 2.0):  # of one size and one time, as edits within a second are
+        file.write_text(f"def f(prompt, response):\n    return {number}\n")
+        os.utime(file, times)
+        assert said("mine.py:f", {}, "hello", tmp_path) == number
+
+
 CLASSES = """
 LOADED = open("loaded", "a").write("x")
 
@@ -186,10 +260,12 @@ def test_an_id_is_a_name_for_a_folder_anywhere(name: str, tmp_path: Path) -> Non
 def test_a_file_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(OWN)
     (tmp_path / "broken.py").write_text("import nothing_of_this_name\n")
+    (tmp_path / "leaves.py").write_text("import sys\nsys.exit()\n")
     for name, told in (
         ("mien.py:share", "there is no such file.*did you mean 'mine.py:share'"),
         ("mine.py:shar", "no function or class 'shar'.*did you mean 'share'"),
         ("broken.py:share", "cannot be run: ModuleNotFoundError"),
+        ("leaves.py:share", "cannot be run: SystemExit"),
     ):
         with pytest.raises(InputError, match=told):
             make_scorer(name, {}, tmp_path)
