@@ -74,10 +74,11 @@ class UndeclaredError(ValueError):
 
 
 class ScoringError(Exception):
-    """A scorer failed on a response; ``trace`` is the traceback of what it raised."""
+    """A scorer failed on a response; told with the notes of what it raised, of which ``trace`` is the traceback."""
 
     def __init__(self, scorer: str, prompt_id: str, error: Exception) -> None:
-        super().__init__(f"{scorer} failed on the response to prompt {prompt_id}: {type(error).__name__}: {error}")
+        at = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+        super().__init__(f"{scorer} failed on the response to prompt {prompt_id}: {type(error).__name__}: {error}{at}")
         self.trace = "".join(traceback.format_exception(error))
 
 
