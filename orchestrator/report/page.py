@@ -132,4 +132,4 @@ def _environment(rows: Sequence[CellRow]) -> dict[str, list[str]]:
     for provenance in {row.provenance for row in rows}:
         for name, value in json.loads(provenance).items():
             found.setdefault(name, set()).add(str(value))
-    return {name: sorted(values) for name, values in sorted(found.items()) if name != "template_sha256"}
+    return {name: sorted(values) for name, values in sorted(found.items()) if name != "template_sha256" and values != {""}}

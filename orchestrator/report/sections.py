@@ -12,16 +12,20 @@ from orchestrator.report.doubts import doubts_table
 from orchestrator.report.drawing import Drawing
 from orchestrator.report.matrix import matrix_drawings
 from orchestrator.report.methods import Cosine, methods_table
+from orchestrator.report.others import others_of, others_table
 from orchestrator.report.quantization import quantization_table
 from orchestrator.report.report_table import ReportTable, shortened
 from orchestrator.report.series import series_of
 from orchestrator.report.tables import best_table
 from orchestrator.report.transfer import transfer_table
 from orchestrator.results.comparison_rows import DirectionRow, TransferRow
+from orchestrator.results.rows import RateRow
 from orchestrator.results.store import Store
 
 TRANSFERS_SHOWN = 500
 """Transfer cells in the table; the matrices are of all."""
+OTHERS_SHOWN = 500
+"""Cells and scorers in the table of those that do not decide."""
 
 
 class SweepFindings:
@@ -30,6 +34,11 @@ class SweepFindings:
     def __init__(self, store: Store) -> None:
         self.store, self.rows = store, store.cell_rows()
         self.series = series_of(self.rows)
+
+    @cached_property
+    def rates(self) -> Sequence[RateRow]:
+        """How many responses of a cell have a label, of every scorer."""
+        return self.store.rate_rows()
 
     @cached_property
     def directions(self) -> Sequence[DirectionRow]:
@@ -63,6 +72,12 @@ def _transfer_table(found: SweepFindings) -> ReportTable | None:
     return table and shortened(table, TRANSFERS_SHOWN, "transfer.parquet")
 
 
+def _others_table(found: SweepFindings) -> ReportTable | None:
+    scorers = {row.behavior: others_of(found.store.planned().scoring_of(row.behavior)) for row in found.rows}
+    table = others_table(found.series, scorers, found.rates) if any(scorers.values()) else None
+    return table and shortened(table, OTHERS_SHOWN, "rates.parquet")
+
+
 SECTIONS: dict[str, Section] = {
     "Overview": Section(
         lambda found: best_table(found.series) if len(found.series) > 1 else None,
@@ -70,6 +85,7 @@ SECTIONS: dict[str, Section] = {
         terminal=False,
     ),
     "Chosen settings": Section(lambda found: chosen_table(found.store.choices())),
+    "Other scorers": Section(_others_table),
     "Methods": Section(lambda found: methods_table(found.rows, found.cosine)),
     "Doubtful directions": Section(lambda found: doubts_table(found.directions)),
     "Quantization": Section(lambda found: quantization_table(found.rows, found.directions)),

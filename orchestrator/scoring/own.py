@@ -7,6 +7,7 @@ import inspect
 import json
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -150,12 +151,25 @@ class OwnScorer:
         self._function = function
 
     def score(self, answer: Answer) -> Score:
-        """What the function says; it may raise whatever that raises."""
-        given = self._function(answer.prompt, answer.text)
+        """What the function says; it may raise whatever that raises, with a note of the line."""
+        try:
+            given = self._function(answer.prompt, answer.text)
+        except Exception as error:
+            _note_line(error)
+            raise
         said, evidence = given if isinstance(given, tuple) and len(given) == 2 else (given, {})
         if isinstance(said, Real) and type(said) is not bool:  # those of numpy are too
             return Score(value=float(said), evidence=_shown(evidence))
         return Score(str.__str__(said) if isinstance(said, str) else said, evidence=_shown(evidence))
+
+
+def _note_line(error: Exception) -> None:
+    """Notes ``mine.py, line 8``: the innermost line, of the file that was called, that an error came from; nothing where the
+    call itself failed."""
+    _, *frames = traceback.extract_tb(error.__traceback__)
+    lines = [one.lineno for one in frames if one.filename == frames[0].filename]
+    if lines:
+        error.add_note(f"{Path(frames[0].filename).name}, line {lines[-1]}")
 
 
 def _shown(evidence: object) -> str:

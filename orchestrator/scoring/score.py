@@ -79,10 +79,12 @@ class UndeclaredError(ValueError):
 
 
 class ScoringError(Exception):
-    """A scorer failed on a response; ``trace`` is the traceback of what it raised. Both are of bounded length."""
+    """A scorer failed on a response; told with the notes of what it raised, of which ``trace`` is the traceback. Both are of
+    bounded length."""
 
     def __init__(self, scorer: str, prompt_id: str, error: BaseException) -> None:
-        super().__init__(f"{scorer} failed on the response to prompt {prompt_id}: {raised(error)}")
+        at = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))[:_LONGEST]
+        super().__init__(f"{scorer} failed on the response to prompt {prompt_id}: {raised(error)}{at}")
         self.trace = "".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from typer.testing import CliRunner
 
+from actors.types import Response
 from orchestrator.cli import app
 from orchestrator.sweep import load_sweep
 
@@ -42,8 +43,14 @@ def test_ci_runs_the_readmes_test_command() -> None:
     assert re.search(r"^make test\b", (ROOT / ".ci" / "run").read_text(), flags=re.M)
 
 
-def test_the_sweep_is_valid(tmp_path: Path) -> None:
-    (block,) = blocks("yaml")
+def test_the_sweeps_are_valid(tmp_path: Path) -> None:
+    own, block = blocks("yaml")
+    (tmp_path / "lists.jsonl").write_text(blocks("jsonl")[0], encoding="utf-8")
+    (tmp_path / "lists.yaml").write_text(own, encoding="utf-8")
+    sweep = load_sweep(tmp_path / "lists.yaml")
+    assert sweep.name == "lists"
+    said = Response("T1", "", "Here:\n1. Ask the guests what they like to eat.", (), 9, "stop")
+    assert [one.outcome for one in sweep.scoring.labels("lists", [said])] == ["success"]
     (tmp_path / "behaviors").mkdir()
     (tmp_path / "behaviors" / "refusal.jsonl").write_bytes((ROOT / "sweeps" / "behaviors" / "refusal.jsonl").read_bytes())
     path = tmp_path / "sweep.yaml"
@@ -66,8 +73,14 @@ def test_the_method_in_one_file_keeps_every_methods_contract() -> None:
 
 def test_the_behavior_is_one(tmp_path: Path) -> None:
     (block,) = blocks("jsonl")
-    (tmp_path / "french.jsonl").write_text(block, encoding="utf-8")
-    assert CliRunner().invoke(app, ["behavior", "check", str(tmp_path / "french.jsonl")]).exit_code == 0
+    (tmp_path / "lists.jsonl").write_text(block, encoding="utf-8")
+    assert CliRunner().invoke(app, ["behavior", "check", str(tmp_path / "lists.jsonl")]).exit_code == 0
+
+
+def test_the_first_screen_says_how_to_start_a_behavior() -> None:
+    screen = "\n".join(README.splitlines()[:45])
+    for needed in ("Your own behavior", "```jsonl", "```yaml", "python -m orchestrator run lists.yaml"):
+        assert needed in screen
 
 
 def test_the_python_version_is_the_one_required() -> None:

@@ -132,7 +132,10 @@ def test_where_a_scorer_of_ones_own_fails_the_prompt_and_the_error_are_named(
     (tmp_path / "mine.py").write_text(OWN)
     with pytest.raises(ScoringError, match=rf"^mine\.{name}@.* failed on the response to prompt p: ") as raised:
         score_responses(make_scorer(f"mine.py:{name}", options, tmp_path), [response("hello")])
-    assert {"wrong": "neither", "raising": "ZeroDivisionError"}[name] in str(raised.value)
+    line = next(number for number, text in enumerate(OWN.splitlines(), start=1) if "/ 0" in text)
+    assert {"wrong": "neither", "raising": f"ZeroDivisionError: division by zero (mine.py, line {line})"}[name] in str(
+        raised.value
+    )
     assert "Traceback" in raised.value.trace
 
 

@@ -1,0 +1,69 @@
+"""What the scorers say that do not decide: those that a behavior names after its first one."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from orchestrator.report.report_table import ReportColumn, ReportTable, Value
+from orchestrator.report.series import Series, multiplier_text
+from orchestrator.report.values import number, where_text
+from orchestrator.results.rows import RateRow
+from orchestrator.scoring.uses import BehaviorScoring
+from orchestrator.statistics import interval_text
+
+_COLUMNS = (
+    ReportColumn("series", left=True),
+    ReportColumn("layer", left=True),
+    ReportColumn("multiplier", "mult."),
+    ReportColumn("scorer", left=True),
+    ReportColumn("says", left=True),
+)
+_NOTE = "How many responses have a label, with the 95 % Wilson interval in percent; of numbers the mean with its 95 % t interval."
+
+
+def others_of(scoring: BehaviorScoring) -> dict[str, str]:
+    """The scorers of a behavior that do not decide: id -> name, which is the id where several share a name."""
+    others = [use for use in scoring.scorers if use.id not in scoring.deciding]
+    names = Counter(use.name for use in others)
+    return {use.id: use.name if names[use.name] == 1 else use.id for use in others}
+
+
+def others_table(
+    series: Sequence[Series], scorers: Mapping[str, Mapping[str, str]], rates: Iterable[RateRow]
+) -> ReportTable | None:
+    """A row per cell and scorer; ``scorers``: of each behavior, id -> name. None where there are none."""
+    found: dict[tuple[str, str], list[RateRow]] = defaultdict(list)
+    for rate in rates:
+        found[rate.cell_id, rate.scorer].append(rate)
+    rows = tuple(
+        (
+            Value(one.title),
+            number(where_text(row)),
+            number(multiplier_text(row)),
+            Value(name),
+            _said(found[row.cell_id, scorer]),
+        )
+        for one in series
+        for row in one.rows
+        for scorer, name in scorers[row.behavior].items()
+    )
+    return ReportTable("Other scorers", _COLUMNS, rows, (_NOTE,)) if rows else None
+
+
+def _said(rates: Sequence[RateRow]) -> Value:
+    """The labels that a response has, or the mean."""
+    if not rates:
+        return Value("not scored", tone="faint")
+    if rates[0].label is None:
+        return number(_mean(rates[0]))
+    had = [(rate, rate.k) for rate in rates if rate.k]
+    whole = ", ".join(f"{rate.label} {k}/{rate.n} {interval_text(k, rate.n)}" for rate, k in had)
+    return Value(whole, short=", ".join(f"{rate.label} {k}/{rate.n}" for rate, k in had))
+
+
+def _mean(rate: RateRow) -> str:
+    if rate.mean is None:
+        return "-"
+    ends = "" if rate.mean_low is None or rate.mean_high is None else f" [{rate.mean_low:.3g}, {rate.mean_high:.3g}]"
+    return f"mean {rate.mean:.3g}{ends}"

@@ -1,0 +1,186 @@
+"""Finished cells from their parts, in batches: what of each goes into the tables. Many are read by several processes at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing.connection import wait
+
+from orchestrator.results import schema
+from orchestrator.results.columns import row_of
+from orchestrator.results.folder import Folder
+from orchestrator.results.parts import StoredCell, StoredScores
+from orchestrator.results.plan_file import PlannedCells
+from orchestrator.results.ratings import RatedCells
+from orchestrator.results.rows import (
+    CellAxes,
+    CellGeometry,
+    CellRow,
+    CellTally,
+    RateRow,
+    rate_rows,
+    scorer_rate_rows,
+    tally_of,
+)
+from orchestrator.results.schema import Table
+from orchestrator.results.scored_cells import CellScores, ScoredCells
+from orchestrator.scoring import Label
+from orchestrator.storage import Place, UnreadableFileError
+
+ROWS_PER_GROUP = 8192
+"""Responses of a batch, or a cell more: they are written as one Parquet row group."""
+
+WORTH_PROCESSES = 2000
+"""Cells from which on it takes longer to read them than to start processes."""
+
+
+@dataclass(frozen=True, eq=False)
+class CellBatch:
+    """Finished cells in the plan's order: their rows, their responses, scores and rates as tables, and for steered ones which
+    responses were a success. ``damaged``: cells of which a file is damaged."""
+
+    rows: list[CellRow]
+    responses: Table
+    scores: Table
+    rates: Table
+    succeeded: dict[str, tuple[bool, ...]]
+    damaged: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Finished:
+    row: CellRow
+    responses: Table
+    labels: Sequence[Label] | None
+    rates: Sequence[RateRow]
+    scores: Mapping[str, Table]
+
+
+class FinishedCells:
+    """Reads the cells of a plan that are finished. Files that are damaged are moved away, their cells left out."""
+
+    def __init__(self, folder: Folder, planned: PlannedCells) -> None:
+        self._folder, self._planned = folder, planned
+        self._done, self._scored, self._rated = folder.ids("responses"), ScoredCells(folder, planned), RatedCells(folder)
+
+    def batches(self, processes: int = 1) -> Iterator[CellBatch]:
+        """All of them; ``processes``: how many read at once, where there are many cells on a disk."""
+        pieces = self._pieces()
+        few = len(self._done) < WORTH_PROCESSES
+        if few or processes < 2 or self._folder.place != self._folder.local:
+            yield from map(self.batch, pieces)
+            return
+        start = (self._folder.place, self._planned)
+        spawned = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(processes, mp_context=spawned, initializer=_begin, initargs=start) as pool:
+            ahead = deque((piece, pool.submit(_read, piece)) for piece in pieces[: processes + 1])
+            for number in range(len(pieces)):
+                piece, found = ahead.popleft()
+                batch = found.result()
+                if number + processes + 1 < len(pieces):
+                    later = pieces[number + processes + 1]
+                    ahead.append((later, pool.submit(_read, later)))
+                yield self.batch(piece) if batch.damaged else batch  # only this process moves files away
+
+    def batch(self, piece: Sequence[CellAxes]) -> CellBatch:
+        """Those of ``piece`` that are whole."""
+        damaged: list[str] = []
+        cells = [cell for axes in piece if (cell := self._read(axes, damaged)) is not None]
+        scores = [(cell.row.cell_id, scorer, table) for cell in cells for scorer, table in cell.scores.items()]
+        return CellBatch(
+            [cell.row for cell in cells],
+            schema.responses_table([(cell.row, cell.responses, cell.labels) for cell in cells]),
+            schema.scores_table(scores),
+            schema.RATES.table([row for cell in cells for row in cell.rates]),
+            {cell.row.cell_id: _successes(cell.labels) for cell in cells if cell.labels is not None and cell.row.steered},
+            tuple(damaged),
+        )
+
+    def _pieces(self) -> list[list[CellAxes]]:
+        pieces: list[list[CellAxes]] = []
+        held = ROWS_PER_GROUP
+        for axes in self._planned.cells:
+            if axes.cell_id in self._done:
+                if held >= ROWS_PER_GROUP:
+                    pieces.append([])
+                    held = 0
+                pieces[-1].append(axes)
+                held += axes.n
+        return pieces
+
+    def _read(self, axes: CellAxes, damaged: list[str]) -> _Finished | None:
+        try:
+            stored = self._folder.response_part(axes.cell_id)
+        except UnreadableFileError:
+            damaged.append(axes.cell_id)
+            return None
+        found = self._scored.of(axes, stored.table.column("prompt_id").to_pylist())
+        if found.damaged:
+            damaged.append(axes.cell_id)
+        scores = {**found.by_scorer, **self._rated.of(axes.cell_id, stored.table, found.declared)}
+        rates = _rates(axes.cell_id, found, scores)
+        tables = {scorer: one.table for scorer, one in scores.items() if one.table is not None}
+        return _Finished(_row(axes, stored, _tally(found)), stored.table, found.labels, rates, tables)
+
+
+class _Untouched(Folder):
+    """Moves no damaged file away: that is for the process that has the lock."""
+
+    def quarantine(self, error: UnreadableFileError) -> None:
+        pass
+
+
+_here: list[FinishedCells] = []
+"""In a process that reads: what it reads."""
+
+
+def _begin(place: Place, planned: PlannedCells) -> None:
+    """In a process that reads: it ends with the one that started it, which alone heeds Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _here.append(FinishedCells(_Untouched(place), planned))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _read(piece: Sequence[CellAxes]) -> CellBatch:
+    return _here[0].batch(piece)
+
+
+def _successes(labels: Sequence[Label]) -> tuple[bool, ...]:
+    return tuple(label.outcome == "success" for label in labels)
+
+
+def _tally(found: CellScores) -> CellTally:
+    if found.labels is None or found.labelled_at is None:
+        return CellTally()
+    return tally_of(found.labels, found.labelled_at, found.declared)
+
+
+def _rates(cell_id: str, found: CellScores, scores: Mapping[str, StoredScores]) -> list[RateRow]:
+    rows = [] if found.labels is None else rate_rows(cell_id, found.labels, found.declared)
+    for scorer, one in scores.items():
+        rows += scorer_rate_rows(cell_id, scorer, one.says, one.scores)
+    return rows
+
+
+_NO_GEOMETRY = vars(CellGeometry())
+
+
+def _row(axes: CellAxes, stored: StoredCell, tally: CellTally) -> CellRow:
+    at = stored.steered
+    placed = axes if at is None else replace(axes, layers=at.layers, source_layer=at.source_layer)
+    return row_of(
+        CellRow, {**vars(placed), **vars(stored.measures), **vars(tally), "prompts_sha256": stored.prompts_sha256, **_NO_GEOMETRY}
+    )
