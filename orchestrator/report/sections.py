@@ -10,6 +10,7 @@ from orchestrator.report.chosen import chosen_table
 from orchestrator.report.curves import curves
 from orchestrator.report.doubts import doubts_table
 from orchestrator.report.drawing import Drawing
+from orchestrator.report.judges import judges_table
 from orchestrator.report.matrix import matrix_drawings
 from orchestrator.report.methods import Cosine, methods_table
 from orchestrator.report.quantization import quantization_table
@@ -18,6 +19,7 @@ from orchestrator.report.series import series_of
 from orchestrator.report.tables import best_table
 from orchestrator.report.transfer import transfer_table
 from orchestrator.results.comparison_rows import DirectionRow, TransferRow
+from orchestrator.results.judgements import usages
 from orchestrator.results.store import Store
 
 TRANSFERS_SHOWN = 500
@@ -72,6 +74,7 @@ SECTIONS: dict[str, Section] = {
     "Chosen settings": Section(lambda found: chosen_table(found.store.choices())),
     "Methods": Section(lambda found: methods_table(found.rows, found.cosine)),
     "Doubtful directions": Section(lambda found: doubts_table(found.directions)),
+    "Judges": Section(lambda found: judges_table(usages(found.store.folder, found.store.planned()))),
     "Quantization": Section(lambda found: quantization_table(found.rows, found.directions)),
     "Transfer": Section(
         _transfer_table,
