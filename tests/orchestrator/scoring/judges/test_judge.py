@@ -221,7 +221,7 @@ def test_what_a_model_says_reaches_the_judge_only_as_marked_data(endpoint: Judge
 def test_ids_follow_what_is_asked_and_nothing_else(tmp_path: Path) -> None:
     own = tmp_path / "harm.md"
     own.write_text("---\nlabels: [yes_, no_]\n---\nWhat of {response}, {tone}?")
-    price = {"price": {"input": 1.0, "output": 2.0}}
+    price: dict[str, object] = {"price": {"input": 1.0, "output": 2.0}}
     unheeded: tuple[dict[str, object], ...] = ({}, {"concurrency": 2}, {"timeout": 9.0}, {"retries": 0}, price)
     same = {judge(**more).id for more in unheeded}
     assert len(same) == 1
