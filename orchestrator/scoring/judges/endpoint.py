@@ -33,12 +33,13 @@ class UnreachableError(EndpointError):
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model replied to one question, how many tokens that took, and which model it said that it is."""
+    """What a model replied to one question, how many tokens that took, which model it said that it is, and why it ended."""
 
     text: str
     prompt_tokens: int
     reply_tokens: int
     model: str
+    finish_reason: str
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Endpoint:
             raise UnreachableError(f"{url_env} is no URL: {_told(error)}") from None
 
     async def ask(self, client: AsyncOpenAI, question: str, tiny: bool = False) -> Reply:
-        """One question; ``EndpointError`` where it gets no whole reply. An endpoint that knows no schemas is asked without."""
+        """One question; ``EndpointError`` where it gets no reply. An endpoint that knows no schemas is asked without."""
         from openai import APIConnectionError, APIStatusError, BadRequestError, OpenAIError
 
         shape: dict[str, Any] = {"name": "verdict", "schema": self.schema, "strict": True}
@@ -100,7 +101,7 @@ class Endpoint:
             raise UnreachableError(f"it cannot be reached: {_told(error.__cause__ or error)}") from None
         except (OpenAIError, ValueError) as error:  # no JSON, or none of the form
             raise EndpointError(f"it sent no reply that can be read: {_told(error)}") from None
-        return self._reply(given, tiny)
+        return self._reply(given)
 
     async def _create(self, client: AsyncOpenAI, question: str, asked: dict[str, Any], tiny: bool) -> Any:
         return await client.chat.completions.create(
@@ -111,18 +112,16 @@ class Endpoint:
             **asked,
         )
 
-    def _reply(self, given: Any, tiny: bool) -> Reply:
+    def _reply(self, given: Any) -> Reply:
         """The client checks nothing of what an endpoint sends."""
         try:
             choice, usage = given.choices[0], given.usage
-            text, reason = choice.message.content or "", choice.finish_reason
+            text, reason = str(choice.message.content or ""), str(choice.finish_reason or "stop")
             tokens = (0, 0) if usage is None else (int(usage.prompt_tokens), int(usage.completion_tokens))
             model = str(given.model or "")
         except (AttributeError, IndexError, TypeError, ValueError) as error:
             raise EndpointError(f"it sent something that is no chat completion: {_told(error)}") from None
-        if reason not in ("stop", None) and not tiny:
-            raise EndpointError(f"its reply was cut off ({visible(str(reason), 40)}) after {tokens[1]} tokens; see max_tokens")
-        return Reply(str(text), *tokens, visible(model, 100))
+        return Reply(text, *tokens, visible(model, 100), visible(reason, 40))
 
 
 def _told(error: BaseException) -> str:

@@ -123,7 +123,11 @@ class JudgeScorer:
             async with places:
                 if away:
                     raise away[0]
-                return await self._endpoint.ask(client, question)
+                try:
+                    return await self._endpoint.ask(client, question)
+                except UnreachableError as error:
+                    away.append(error)
+                    raise
 
         try:
             client = self._endpoint.client()
@@ -140,7 +144,6 @@ class JudgeScorer:
                         replies[question] = task.result()
                     except EndpointError as error:
                         found[question] = error
-                        away += [error] if isinstance(error, UnreachableError) else []
                 kept.update({_key(question): asdict(reply) for question, reply in replies.items()})
                 found |= {question: self._verdict(reply) for question, reply in replies.items()}
         return found
@@ -152,6 +155,8 @@ class JudgeScorer:
             return error
 
     def _score(self, reply: Reply) -> Score:
+        if reply.finish_reason != "stop":
+            raise UnreadableReplyError(f"it ended by {reply.finish_reason} after {reply.reply_tokens} tokens; see max_tokens")
         score = self._rubric.read(reply.text)
         told = {**json.loads(score.evidence), "model": reply.model, "tokens": [reply.prompt_tokens, reply.reply_tokens]}
         return replace(score, evidence=json.dumps(told, ensure_ascii=False))

@@ -169,6 +169,12 @@ def test_one_that_is_away_is_not_asked_for_the_rest(monkeypatch: pytest.MonkeyPa
     assert labels(judge(), answers("a")) == ["UnreachableError"]
 
 
+def test_one_that_refuses_the_key_is_asked_once(endpoint: JudgeEndpoint) -> None:
+    endpoint.answer = lambda request, number: broken("401", request)
+    assert set(labels(judge(concurrency=1), answers(*"abc"))) == {"UnreachableError"}
+    assert sum(endpoint.asked.values()) == 1
+
+
 def test_an_endpoint_that_knows_no_schemas_is_asked_without(endpoint: JudgeEndpoint) -> None:
     told = {"reason": "r", "speaks_of_being_an_ai": False, "echoes_the_prompt": True, "educational": False, "label": "comply"}
     fenced = f"```json\n{json.dumps(told)}\n```"
