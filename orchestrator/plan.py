@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 from actors.types import EngineOptions, ModelSpec, Resources
 from orchestrator.cells import Cell, DirectionSpec, IncomparablePair, variant_id
@@ -18,6 +19,7 @@ from orchestrator.planning.choices import Choice, Tally
 from orchestrator.planning.costs import DEFAULT_COSTS, Costs
 from orchestrator.planning.estimate import Estimate, VariantCost, estimate_plan, memory_limit, weight_bytes
 from orchestrator.planning.grids import Deferred, GridsPlan, plan_grids
+from orchestrator.scoring.score import CellScorer, Usage
 from orchestrator.scoring.uses import Scoring
 from orchestrator.sweep import Sweep
 from orchestrator.sweep_file.resolve import ModelVariant
@@ -71,6 +73,17 @@ class Plan:
     def items(self) -> tuple[WorkItem, ...]:
         """All that is to be done: directions, cells, then work of other kinds."""
         return (*self.directions, *self.cells, *self.others)
+
+    def judged(self) -> dict[str, Usage]:
+        """About what every scorer that asks a model will take for the cells of the plan, at most, by its id."""
+        found = {}
+        for scorer in self.scoring.made.values():
+            if isinstance(scorer, CellScorer):
+                cells = [cell for cell in self.cells if scorer.id in self.scoring.of(cell.labels.behavior).ids]
+                each = [scorer.estimate([one.text for one in cell.prompts], cell.decoding.max_new_tokens) for cell in cells]
+                if each:
+                    found[scorer.id] = reduce(Usage.plus, each)
+        return found
 
     def model(self, variant: str) -> PlannedModel:
         """The planned model of a variant id; KeyError when the plan has none such."""

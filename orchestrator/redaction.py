@@ -6,20 +6,20 @@ import os
 import re
 
 SECRETS = (
-    "WANDB_API_KEY",
     "HF_TOKEN",
     "HUGGING_FACE_HUB_TOKEN",
     "RAY_AUTH_TOKEN",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
 )
-"""Variables whose values must not leave this process."""
+"""Variables whose values must not leave this process, beside those whose names end with ``API_KEY``."""
 
 SHORTEST = 8
 """Shorter values are no secrets and would blank out ordinary words."""
 
 _PATTERNS = (
     (re.compile(r"\bhf_[A-Za-z0-9]{8,}"), "[HF_TOKEN]"),
+    (re.compile(r"\bsk-[A-Za-z0-9_-]{16,}"), "[API_KEY]"),
     (re.compile(r"(?i)(api[_-]?key\W{0,8}(?:is\W{0,3})?)[0-9a-f]{40}\b"), r"\1[API_KEY]"),
     (re.compile(r"(?i)(authorization\W{1,8}(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}"), r"\1[TOKEN]"),
     (re.compile(r"(\w+://[^/\s:@]+:)[^/\s@]+(@)"), r"\1[PASSWORD]\2"),
@@ -28,8 +28,8 @@ _PATTERNS = (
 
 
 def redacted(text: str) -> str:
-    """``text`` with the value of every variable in ``SECRETS`` replaced by the variable's name, and what looks like a key too."""
-    for name in SECRETS:
+    """``text`` with the value of every such variable replaced by the variable's name, and what looks like a key too."""
+    for name in (*SECRETS, *(name for name in os.environ if name.endswith("API_KEY"))):
         value = os.environ.get(name, "").strip()
         if len(value) >= SHORTEST:
             text = text.replace(value, f"[{name}]")

@@ -40,7 +40,7 @@ from orchestrator.scheduler import Scheduler, Settings, TooManyFailuresError
 from orchestrator.scheduling.attempts import MaxFailures
 from orchestrator.scheduling.board import Board, State
 from orchestrator.scheduling.kinds import item_folders
-from orchestrator.scorekeeper import Scorekeeper
+from orchestrator.scorekeeper import Scorekeeper, require_scorers
 from orchestrator.storage import Place
 from orchestrator.storage.errors import EXIT_STORAGE
 from orchestrator.sweep import Sweep, load_sweep
@@ -144,6 +144,7 @@ def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunS
     started = time.monotonic()
     store = prepared.store
     with store.lock(), ExitStack() as ending:
+        require_scorers(store, prepared.plan.scoring, prepared.plan.cells)
         session = _session(prepared, options, console, ending)
         store.write_sweep(f"{ORIGIN}{prepared.path.absolute()}\n{prepared.sweep.text}")
         store.write_plan(prepared.plan)

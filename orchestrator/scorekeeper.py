@@ -14,11 +14,14 @@ from queue import SimpleQueue
 from types import TracebackType
 
 from actors.types import Failure, Response
+from orchestrator.cells import Cell
 from orchestrator.news import CellScored, CellStored, ItemFailed, News, Tell, nobody
+from orchestrator.redaction import redacted
+from orchestrator.results.judgements import Judgements
 from orchestrator.results.scored_cells import scoring_item
 from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.scoring.own import OwnScorer
-from orchestrator.scoring.score import ResponseScore, Scorer, ScoringError, score_responses
+from orchestrator.scoring.score import CellScorer, ResponseScore, Scorer, ScoringError, score_responses
 from orchestrator.scoring.uses import Scoring
 from orchestrator.scoring.verdict import Verdicts
 
@@ -27,6 +30,18 @@ SCORING = "scoring"
 
 KEPT = 256
 """Cells whose responses wait in memory for one scorer; those of more are read again when it is their turn."""
+
+
+def require_scorers(store: Store, scoring: Scoring, cells: Iterable[Cell]) -> None:
+    """InputError where a scorer that has yet to score any of ``cells`` cannot: its endpoint is away, say."""
+    asked = [one for one in scoring.made.values() if isinstance(one, CellScorer)]
+    if not asked:
+        return
+    done, failed = store.done_cells(), {one.item_id for one in store.failures()}
+    for scorer in asked:
+        ids = {cell.id for cell in cells if scorer.id in scoring.of(cell.labels.behavior).ids} - store.scored_cells(scorer.id)
+        if any((scoring_item(scorer.id, one) if one in done else one) not in failed for one in ids):
+            scorer.check()
 
 
 @dataclass(frozen=True)
@@ -39,7 +54,8 @@ class Scorekeeper:
     """Scores what it is asked to and stores that. Leaving it waits until all is stored; after an interrupt, or when the storage
     refuses, it waits for no scorer: what one gives later is dropped, and scored by the next run.
 
-    ``threads`` score and store for each scorer of the project; one of the user's own runs in one thread. ``waiting``: entered
+    ``threads`` score and store for each scorer of the project; one of the user's own runs in one thread, and
+    so does one that takes whole cells. ``waiting``: entered
     around every wait. ``tell``: who hears of it once it is stored, in any thread.
     """
 
@@ -113,28 +129,29 @@ class Scorekeeper:
         if scorer_id not in self._queues:
             scorer, queue = self._scoring.made[scorer_id], SimpleQueue[_ScoringTurn | None]()
             self._queues[scorer_id] = queue
-            for number in range(1 if isinstance(scorer, OwnScorer) else self._threads):
+            for number in range(1 if isinstance(scorer, OwnScorer | CellScorer) else self._threads):
                 name = f"score-{scorer_id}-{number}"
                 threading.Thread(target=self._work, args=(scorer, queue), name=name, daemon=True).start()
         return self._queues[scorer_id]
 
     def _work(self, scorer: Scorer, queue: SimpleQueue[_ScoringTurn | None]) -> None:
+        kept = Judgements(self._store.folder, scorer.id)
         while (asked := queue.get()) is not None and not self._over:
             try:
-                self._score(scorer, asked)
+                self._score(scorer, asked, kept)
             except BaseException as error:  # noqa: BLE001  # the thread that waits raises it
                 self._error = self._error or error
             with self._changed:
                 self._open.discard(scoring_item(scorer.id, asked.cell_id))
                 self._changed.notify_all()
 
-    def _score(self, scorer: Scorer, asked: _ScoringTurn) -> None:
+    def _score(self, scorer: Scorer, asked: _ScoringTurn, kept: Judgements) -> None:
         try:
-            scores = score_responses(scorer, asked.responses or self._store.read_responses(asked.cell_id))
+            scores = score_responses(scorer, asked.responses or self._store.read_responses(asked.cell_id), kept)
         except (FileNotFoundError, UnreadableFileError):
             return  # the cell runs anew, and is scored then
         except ScoringError as error:
-            failure = Failure(scoring_item(scorer.id, asked.cell_id), SCORING, str(error), error.trace)
+            failure = Failure(scoring_item(scorer.id, asked.cell_id), SCORING, redacted(str(error)), redacted(error.trace))
             self._deciding.pop(asked.cell_id, None)
             if self._stored(lambda: self._store.write_failure(failure)):
                 self._tell(ItemFailed(failure))

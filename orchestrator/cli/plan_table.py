@@ -42,7 +42,8 @@ def render_plan(plan: Plan) -> RenderableType:
     cells = Counter(variant_id(cell.target) for cell in plan.cells)
     for model, cost in zip(plan.models, plan.estimate.models, strict=True):
         table.add_row(Text(plain(model.name)), f"{cells[model.variant]:,}", *_numbers(cost), cost.device)
-    notes = [Text(f"warning: {plain(warning)}", style="yellow") for warning in plan.warnings]
+    notes = [Text(plain(line)) for line in judge_lines(plan)]
+    notes += [Text(f"warning: {plain(warning)}", style="yellow") for warning in plan.warnings]
     notes += [Text(plain(line), style="yellow") for line in incomparable_lines(plan.incomparable)]
     notes += [Text(plain(line)) for line in deferred_lines(plan.deferred)]
     return Group(table, Text(_summary(plan)), *(Text(line) for line in cluster_lines(plan)), *notes)
@@ -53,6 +54,18 @@ def cluster_lines(plan: Plan) -> list[str]:
     found = plan.estimate.clusters
     parts = [f"{one.gpus}: {_time(one.seconds)}, {one.gpu_seconds / 3600:.1f} GPU-hours, {one.loads} loads" for one in found]
     return [f"On {plan.estimate.cluster_device} GPUs, about: " + "; ".join(parts)] if parts else []
+
+
+def judge_lines(plan: Plan) -> list[str]:
+    """What every judge of the plan is asked, at most: calls, tokens, cost."""
+    names = {use.id: use for one in plan.scoring.behaviors.values() for use in one.scorers}
+    lines = []
+    for scorer, one in plan.judged().items():
+        who = f"{names[scorer].options['model']}, {names[scorer].options['rubric']}"
+        cost = "" if one.cost is None else f", cost {one.cost:,.2f}"
+        tokens = f"about {one.prompt_tokens:,} tokens to read and {one.reply_tokens:,} to write{cost}"
+        lines.append(f"Judge {who} ({scorer}): at most {one.calls:,} calls, {tokens}.")
+    return lines
 
 
 def incomparable_lines(pairs: Sequence[IncomparablePair]) -> list[str]:
@@ -97,6 +110,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
 
     ``version``, ``name``, ``classifier`` (``text``: what the scorers of behaviors that name none are called together).
     ``scorers``: by behavior the ids of its scorers, of which the first decides.
+    ``judges``: by the scorer's id ``calls``, ``prompt_tokens``, ``reply_tokens``, ``cost`` (null: no price), at most.
     ``totals``: ``cells``, ``baselines``, ``transfers``, ``directions`` (sets), ``rows``, ``prompt_tokens``, ``new_tokens``,
     ``loads``, ``seconds``.
     ``clusters``: ``device``, ``gpus``, ``seconds`` (wall time), ``gpu_hours``, ``loads``; empty when no model needs a GPU.
@@ -118,6 +132,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
         "name": plan.name,
         "classifier": "text",
         "scorers": {key: list(one.ids) for key, one in plan.scoring.used(cell.labels.behavior for cell in plan.cells).items()},
+        "judges": {key: asdict(one) for key, one in plan.judged().items()},
         "totals": {
             "cells": len(plan.cells),
             "baselines": sum(cell.steering is None for cell in plan.cells),

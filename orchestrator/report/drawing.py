@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import Any, Literal
 
 DPI = 150
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D1F")
@@ -24,8 +24,8 @@ class Drawing:
     about: str
 
 
-def new_figure(width: float, height: float, layout: str = "constrained") -> Any:
-    """A matplotlib figure of ``width`` x ``height`` inches that needs no display. ``layout`` ``none``: whoever draws gives the
+def new_figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Any:
+    """A matplotlib figure of ``width`` x ``height`` inches that needs no display. ``layout`` None: whoever draws gives the
     margins, which takes half the time."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -51,7 +51,7 @@ def heat_map(series: Series) -> bytes | None:
     columns, rows = len(grid.multipliers), len(grid.layers)
     width = min(24.0, max(8.0, 2.6 + 1.1 * columns))
     height = 2.3 + 0.42 * rows
-    figure = new_figure(width, height, "none")
+    figure = new_figure(width, height, None)
     title = textwrap.fill(series.title, int(11 * width))
     note = f"; {IN_SAMPLE} in-sample" if any(row.in_sample for row in grid.cells.values()) else ""
     figure.suptitle(f"{title}\n{_baseline(series.baseline)}{note}", fontsize=11, parse_math=False)

@@ -10,6 +10,7 @@ from orchestrator.report.chosen import chosen_table
 from orchestrator.report.curves import curves
 from orchestrator.report.doubts import doubts_table
 from orchestrator.report.drawing import Drawing
+from orchestrator.report.judges import judges_table
 from orchestrator.report.matrix import matrix_drawings
 from orchestrator.report.methods import Cosine, methods_table
 from orchestrator.report.others import others_of, others_table
@@ -19,6 +20,7 @@ from orchestrator.report.series import series_of
 from orchestrator.report.tables import best_table
 from orchestrator.report.transfer import transfer_table
 from orchestrator.results.comparison_rows import DirectionRow, TransferRow
+from orchestrator.results.judgements import usages
 from orchestrator.results.rows import RateRow
 from orchestrator.results.store import Store
 
@@ -88,6 +90,7 @@ SECTIONS: dict[str, Section] = {
     "Other scorers": Section(_others_table),
     "Methods": Section(lambda found: methods_table(found.rows, found.cosine)),
     "Doubtful directions": Section(lambda found: doubts_table(found.directions)),
+    "Judges": Section(lambda found: judges_table(usages(found.store.folder, found.store.planned()))),
     "Quantization": Section(lambda found: quantization_table(found.rows, found.directions)),
     "Transfer": Section(
         _transfer_table,

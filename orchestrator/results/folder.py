@@ -27,6 +27,7 @@ ENDINGS = {
     "responses": ".parquet",
     LABELS_OF_OLD: ".parquet",
     "scores": ".parquet",
+    "judgements": ".jsonl",
     "failures": ".json",
     "figures": ".png",
     "ratings": ".jsonl",
@@ -222,6 +223,11 @@ class Folder:
 def scores_of(scorer: str) -> str:
     """The subfolder of a scorer's scores."""
     return f"scores/{scorer}"
+
+
+def judgements_of(scorer: str) -> str:
+    """The subfolder of what a judge replied."""
+    return f"judgements/{scorer}"
 
 
 def _ending(kind: str) -> str:

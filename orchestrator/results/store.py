@@ -9,6 +9,7 @@
       responses/<cell_id>.parquet        a finished cell with all that was measured, never rewritten
       scores/<scorer>/<cell_id>.parquet  what one scorer says of a cell, by the scorer's id
       labels/<cell_id>.parquet           of earlier versions, in place of scores
+      judgements/<scorer>/*.jsonl        what a judge replied, appended as it comes
       ratings/<rater>.jsonl              what people said, appended by ``label`` without the lock; ratings/sample-*.json
       analyses/<kind>/<item_id>          what an item of another kind leaves
       failures/<item_id>.json            what went wrong last, until it succeeds or is cleared

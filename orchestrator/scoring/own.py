@@ -157,8 +157,10 @@ class OwnScorer:
         except Exception as error:
             _note_line(error)
             raise
+        said: Any
+        evidence: object
         said, evidence = given if isinstance(given, tuple) and len(given) == 2 else (given, {})
-        if isinstance(said, Real) and type(said) is not bool:  # those of numpy are too
+        if not isinstance(said, bool) and isinstance(said, Real):  # those of numpy are too
             return Score(value=float(said), evidence=_shown(evidence))
         return Score(str.__str__(said) if isinstance(said, str) else said, evidence=_shown(evidence))
 

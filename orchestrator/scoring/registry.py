@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.scoring.contains import ContainsOptions, ContainsScorer
+from orchestrator.scoring.judges.judge import JudgeOptions, JudgeScorer
 from orchestrator.scoring.language import LanguageOptions, LanguageScorer
 from orchestrator.scoring.length import LengthOptions, LengthScorer
 from orchestrator.scoring.options import ScorerOptions
@@ -20,20 +21,31 @@ from orchestrator.scoring.score import Scorer
 
 @dataclass(frozen=True)
 class ScorerEntry:
-    """A kind of scorer: how it is made of its ``options``, and the line on it in the documentation."""
+    """A kind of scorer: how it is made of its ``options`` and of the sweep file's folder, and the line on it in the
+    documentation."""
 
-    make: Callable[[Any], Scorer]
+    make: Callable[[Any, Path], Scorer]
     options: type[ScorerOptions]
     docs: str
 
 
+def _of(make: Callable[[Any], Scorer]) -> Callable[[Any, Path], Scorer]:
+    """Of a kind that needs no file."""
+    return lambda options, _folder: make(options)
+
+
 SCORERS: dict[str, ScorerEntry] = {
-    "refusal": ScorerEntry(RefusalScorer, ScorerOptions, "does the answer decline to help? `refusal`, `normal`"),
-    "coherence": ScorerEntry(CoherenceScorer, ScorerOptions, "is the answer language at all? `coherent`, `garbled`, `no_answer`"),
-    "pattern": ScorerEntry(PatternScorer, PatternOptions, "the first label whose regular expression is found"),
-    "contains": ScorerEntry(ContainsScorer, ContainsOptions, "does one of these words or phrases occur? `contains`, `lacks`"),
-    "language": ScorerEntry(LanguageScorer, LanguageOptions, "the language's ISO 639-1 code, or `unknown`"),
-    "length": ScorerEntry(LengthScorer, LengthOptions, "a number: words, characters or tokens"),
+    "refusal": ScorerEntry(_of(RefusalScorer), ScorerOptions, "does the answer decline to help? `refusal`, `normal`"),
+    "coherence": ScorerEntry(
+        _of(CoherenceScorer), ScorerOptions, "is the answer language at all? `coherent`, `garbled`, `no_answer`"
+    ),
+    "pattern": ScorerEntry(_of(PatternScorer), PatternOptions, "the first label whose regular expression is found"),
+    "contains": ScorerEntry(
+        _of(ContainsScorer), ContainsOptions, "does one of these words or phrases occur? `contains`, `lacks`"
+    ),
+    "language": ScorerEntry(_of(LanguageScorer), LanguageOptions, "the language's ISO 639-1 code, or `unknown`"),
+    "length": ScorerEntry(_of(LengthScorer), LengthOptions, "a number: words, characters or tokens"),
+    "judge": ScorerEntry(JudgeScorer, JudgeOptions, "what a model at an endpoint says by a rubric: its labels, or a number"),
 }
 
 
@@ -48,7 +60,7 @@ def make_scorer(name: str, options: Mapping[str, object], folder: Path) -> Score
     InputError for an unknown name and for a file that cannot be used, pydantic's ValidationError for wrong options.
     """
     entry = _entry(name, folder)
-    return entry.make(entry.options.model_validate(dict(options)))
+    return entry.make(entry.options.model_validate(dict(options)), folder)
 
 
 def _entry(name: str, folder: Path) -> ScorerEntry:
@@ -60,4 +72,4 @@ def _entry(name: str, folder: Path) -> ScorerEntry:
         raise InputError(
             Problem("name", name, "unknown scorer", ", ".join([*known, "or file.py:name"]), nearest_name(name, known))
         )
-    return ScorerEntry(code.scorer, code.options, "of the user's own")
+    return ScorerEntry(_of(code.scorer), code.options, "of the user's own")

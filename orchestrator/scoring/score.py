@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 from actors.boundary import TRACEBACK_CHARACTERS
 from actors.types import Response
@@ -60,6 +60,52 @@ class Scorer(Protocol):
 
 
 @dataclass(frozen=True)
+class Usage:
+    """How often a model is asked for scores, the tokens that this takes, and what they cost (None: no price is given)."""
+
+    calls: int
+    prompt_tokens: int
+    reply_tokens: int
+    cost: float | None
+
+    @classmethod
+    def priced(cls, calls: int, tokens: tuple[int, int], price: Mapping[str, float] | None) -> Usage:
+        """At a ``price`` for a million tokens of ``input`` and of ``output``."""
+        cost = None if price is None else (tokens[0] * price["input"] + tokens[1] * price["output"]) / 1e6
+        return cls(calls, *tokens, cost)
+
+    def plus(self, other: Usage) -> Usage:
+        """Both; with a cost only where both have one."""
+        cost = None if self.cost is None or other.cost is None else self.cost + other.cost
+        read, written = self.prompt_tokens + other.prompt_tokens, self.reply_tokens + other.reply_tokens
+        return Usage(self.calls + other.calls, read, written, cost)
+
+
+class Kept(Protocol):
+    """What a scorer has found out, by keys of its own, and need not find out again; a ``dict`` is one that forgets at the end."""
+
+    def get(self, key: str, /) -> Mapping[str, Any] | None:
+        """What was kept under ``key``; None where nothing was."""
+
+    def update(self, found: Mapping[str, Mapping[str, Any]], /) -> None:
+        """Keep ``found``, JSON objects by their keys, before this returns."""
+
+
+@runtime_checkable
+class CellScorer(Scorer, Protocol):
+    """A scorer that takes the answers of a cell at once, and needs something that may be away."""
+
+    def check(self) -> None:
+        """InputError, in words, unless it can score now."""
+
+    def estimate(self, prompts: Sequence[str], new_tokens: int) -> Usage:
+        """About what answers of at most ``new_tokens`` to ``prompts`` take, at most."""
+
+    def score_all(self, answers: Sequence[Answer], kept: Kept) -> Sequence[Score | Exception]:
+        """A score of each answer, or why there is none."""
+
+
+@dataclass(frozen=True)
 class ResponseScore:
     """The score of one response; a row of ``scores/<scorer>/<cell_id>.parquet``."""
 
@@ -101,12 +147,16 @@ def is_own(error: BaseException) -> bool:
     return not isinstance(error, KeyboardInterrupt) or threading.current_thread() is not threading.main_thread()
 
 
-def score_responses(scorer: Scorer, responses: Sequence[Response]) -> tuple[ResponseScore, ...]:
+def score_responses(scorer: Scorer, responses: Sequence[Response], kept: Kept | None = None) -> tuple[ResponseScore, ...]:
     """The scores of a cell's responses, in their order; ``ScoringError`` where it raises or gives what it has not declared."""
+    answers = [answer_of(response) for response in responses]
+    whole = scorer.score_all(answers, {} if kept is None else kept) if isinstance(scorer, CellScorer) else [None] * len(answers)
     found = []
-    for answer in map(answer_of, responses):
+    for answer, given in zip(answers, whole, strict=True):
         try:
-            score = scorer.score(answer)
+            score = scorer.score(answer) if given is None else given
+            if isinstance(score, Exception):
+                raise score
             require_declared(scorer.says, score.label, score.value)
         except BaseException as error:  # whatever a scorer of the user's own raises is a failure of this item alone
             if not is_own(error):

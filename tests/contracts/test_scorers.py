@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,13 @@ import pytest
 from orchestrator.scoring.answer import Answer
 from orchestrator.scoring.registry import SCORERS, make_scorer
 from orchestrator.scoring.score import Labels, Scale, require_declared
+from tests.judge_endpoint import JudgeEndpoint
 
 OPTIONS: dict[str, dict[str, object]] = {
     "pattern": {"labels": {"pirate": [r"\barrr*\b", "matey"], "polite": "please|thank you"}},
     "contains": {"phrases": ["Straße", "\u202e", "matey"]},
     "language": {"among": ["en", "fr"]},
+    "judge": {"rubric": "sycophancy", "model": "some/judge"},
 }
 HOSTILE = {
     "empty": "",
@@ -27,6 +30,14 @@ HOSTILE = {
     "combining": "e" + "\u0301" * 5_000,
     "backtracking": "a" * 5_000 + "!",
 }
+
+
+@pytest.fixture(autouse=True)
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with JudgeEndpoint() as found:
+        for name, value in found.environment().items():
+            monkeypatch.setenv(name, value)
+        yield
 
 
 @pytest.mark.parametrize("name", SCORERS)

@@ -18,6 +18,7 @@ HEX = "0123456789abcdef0123456789abcdef01234567"
         f"api-key is {HEX}",
         f"wandb: api_key = '{HEX}' is wrong",
         "Authorization: Bearer abcdefghijklmnop",
+        "wrong key: sk-proj-abcdefghijklmnop",
         "{'authorization': 'Bearer abcdefghijklmnop'}",
         "https://user:pa55word@host.example/path",
     ],
@@ -37,5 +38,7 @@ def test_what_is_no_key_stays(text: str) -> None:
 
 
 def test_values_of_the_environment_go_wherever_they_are_nested(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_JUDGES_API_KEY", "of-no-known-form")
+    assert redacted("it is of-no-known-form") == "it is [MY_JUDGES_API_KEY]"
     monkeypatch.setenv("HF_TOKEN", "not-of-the-usual-form")
     assert redacted_values({"a": ["x not-of-the-usual-form y", 1]}) == {"a": ["x [HF_TOKEN] y", 1]}

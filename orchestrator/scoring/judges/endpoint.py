@@ -1,0 +1,128 @@
+"""An OpenAI-compatible endpoint: where it is, whether it answers, and one question put to it. Knows nothing of rubrics.
+
+The URL and the key come from the environment alone. Retries, their backoff with jitter and ``Retry-After`` are the ``openai``
+client's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import InputError, Problem
+from orchestrator.redaction import redacted
+from orchestrator.untrusted import visible
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+_KEY = "_API_KEY"
+_SHOWN = 300
+
+
+class EndpointError(Exception):
+    """The endpoint gave no reply, in words."""
+
+
+class UnreachableError(EndpointError):
+    """Nor will it answer the next question: it is away, or refuses the key."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a model replied to one question, how many tokens that took, which model it said that it is, and why it ended."""
+
+    text: str
+    prompt_tokens: int
+    reply_tokens: int
+    model: str
+    finish_reason: str
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """How to ask one model. ``api_key_env`` names the variable with the key, and the URL's is called alike (``_BASE_URL``);
+    ``schema`` is the JSON schema of replies, for endpoints that hold a model to one."""
+
+    model: str
+    api_key_env: str
+    temperature: float
+    max_tokens: int
+    timeout: float
+    retries: int
+    schema: dict[str, Any]
+
+    def check(self) -> None:
+        """Ask for next to nothing; InputError, in words, unless the endpoint answers."""
+        try:
+            asyncio.run(self._check())
+        except EndpointError as error:
+            raise InputError(Problem("judge", self.model, str(error))) from None
+
+    async def _check(self) -> None:
+        async with self.client() as client:
+            await self.ask(client, "Reply with the word yes.", tiny=True)
+
+    def client(self) -> AsyncOpenAI:
+        """A client of it; ``UnreachableError`` where the package, the key or the URL is missing."""
+        if find_spec("openai") is None:
+            raise UnreachableError("the package openai is not installed: pip install 'activation-steering-sweeps[judges]'")
+        from openai import AsyncOpenAI, OpenAIError  # takes a second to import
+
+        url_env = f"{self.api_key_env.removesuffix(_KEY)}_BASE_URL"
+        url, key = os.environ.get(url_env), os.environ.get(self.api_key_env)
+        if not (url or key):
+            raise UnreachableError(f"the environment has neither {url_env} nor {self.api_key_env}")
+        try:  # a server of one's own asks for no key, the client for some
+            return AsyncOpenAI(api_key=key or "none", base_url=url, timeout=self.timeout, max_retries=self.retries)
+        except (OpenAIError, ValueError) as error:
+            raise UnreachableError(f"{url_env} is no URL: {_told(error)}") from None
+
+    async def ask(self, client: AsyncOpenAI, question: str, tiny: bool = False) -> Reply:
+        """One question; ``EndpointError`` where it gets no reply. An endpoint that knows no schemas is asked without."""
+        from openai import APIConnectionError, APIStatusError, BadRequestError, OpenAIError
+
+        shape: dict[str, Any] = {"name": "verdict", "schema": self.schema, "strict": True}
+        asked: dict[str, Any] = {} if tiny else {"response_format": {"type": "json_schema", "json_schema": shape}}
+        try:
+            try:
+                given = await self._create(client, question, asked, tiny)
+            except BadRequestError as error:
+                if tiny or not any(word in str(error) for word in ("response_format", "json_schema", "schema")):
+                    raise
+                given = await self._create(client, question, {}, tiny)
+        except APIStatusError as error:
+            kind = UnreachableError if error.status_code in (401, 403, 404) else EndpointError
+            raise kind(f"it refused with status {error.status_code}: {_told(error)}") from None
+        except APIConnectionError as error:
+            raise UnreachableError(f"it cannot be reached: {_told(error.__cause__ or error)}") from None
+        except (OpenAIError, ValueError) as error:  # no JSON, or none of the form
+            raise EndpointError(f"it sent no reply that can be read: {_told(error)}") from None
+        return self._reply(given)
+
+    async def _create(self, client: AsyncOpenAI, question: str, asked: dict[str, Any], tiny: bool) -> Any:
+        return await client.chat.completions.create(
+            model=self.model,
+            messages=[{"role": "user", "content": question}],
+            temperature=self.temperature,
+            max_tokens=1 if tiny else self.max_tokens,
+            **asked,
+        )
+
+    def _reply(self, given: Any) -> Reply:
+        """The client checks nothing of what an endpoint sends."""
+        try:
+            choice, usage = given.choices[0], given.usage
+            text, reason = str(choice.message.content or ""), str(choice.finish_reason or "stop")
+            tokens = (0, 0) if usage is None else (int(usage.prompt_tokens), int(usage.completion_tokens))
+            model = str(given.model or "")
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            raise EndpointError(f"it sent something that is no chat completion: {_told(error)}") from None
+        return Reply(text, *tokens, visible(model, 100), visible(reason, 40))
+
+
+def _told(error: BaseException) -> str:
+    return visible(redacted(" ".join(str(error).split())) or type(error).__name__, _SHOWN)
