@@ -153,9 +153,12 @@ class OwnScorer:
         """What the function says; it may raise whatever that raises."""
         given = self._function(answer.prompt, answer.text)
         said, evidence = given if isinstance(given, tuple) and len(given) == 2 else (given, {})
-        if isinstance(said, Real) and type(said) is not bool:  # those of numpy are too
-            return Score(value=float(said), evidence=_shown(evidence))
-        return Score(str.__str__(said) if isinstance(said, str) else said, evidence=_shown(evidence))
+        if isinstance(said, str):
+            return Score(str.__str__(said), evidence=_shown(evidence))
+        number = None if isinstance(said, bool) else said
+        if isinstance(number, Real):  # those of numpy are, too
+            return Score(value=float(number), evidence=_shown(evidence))
+        return Score(said, evidence=_shown(evidence))
 
 
 def _shown(evidence: object) -> str:
