@@ -157,12 +157,13 @@ class OwnScorer:
         except Exception as error:
             _note_line(error)
             raise
-        said: Any
-        evidence: object
         said, evidence = given if isinstance(given, tuple) and len(given) == 2 else (given, {})
-        if not isinstance(said, bool) and isinstance(said, Real):  # those of numpy are too
-            return Score(value=float(said), evidence=_shown(evidence))
-        return Score(str.__str__(said) if isinstance(said, str) else said, evidence=_shown(evidence))
+        if isinstance(said, str):
+            return Score(str.__str__(said), evidence=_shown(evidence))
+        number = None if isinstance(said, bool) else said
+        if isinstance(number, Real):  # those of numpy are, too
+            return Score(value=float(number), evidence=_shown(evidence))
+        return Score(said, evidence=_shown(evidence))
 
 
 def _note_line(error: Exception) -> None:
