@@ -120,7 +120,8 @@ def _inputs(folder: Folder, planned: PlannedCells) -> _Inputs:
     """All parts that the tables follow from, without opening any."""
     wanted = {axes.cell_id for axes in planned.cells}
     found = {f"{kind} {name}": state for kind in ("directions", "ratings") for name, state in folder.states(kind).items()}
-    scorers = {scorer for axes in planned.cells for scorer in planned.scorers_of(axes)}
+    behaviors = {axes.behavior: axes for axes in planned.cells}
+    scorers = {scorer for axes in behaviors.values() for scorer in planned.scorers_of(axes)}
     for kind in (*PART_KINDS, *map(scores_of, sorted(scorers))):
         found |= {f"{kind} {cell_id}": state for cell_id, state in folder.states(kind).items() if cell_id in wanted}
     return found

@@ -82,7 +82,9 @@ class Folder:
 
     def ids(self, kind: str) -> set[str]:
         """The items that have a file, from the names alone; temporary files are none."""
-        return {name.removesuffix(_ending(kind)) for name in self.files.names(kind) if _is_item(name, kind)}
+        ending = _ending(kind)
+        names = self.files.names(kind)
+        return {name.removesuffix(ending) for name in names if name.endswith(ending) and not name.startswith(".")}
 
     def done(self, folder: str) -> set[str]:
         """The items whose files lie in ``folder``: those of a kind in ``ENDINGS``, or of another in ``analyses/<kind>``."""
@@ -97,8 +99,12 @@ class Folder:
 
     def states(self, kind: str) -> dict[str, FileState]:
         """The same with each file's state."""
-        found = self.files.states(kind)
-        return {name.removesuffix(_ending(kind)): state for name, state in found.items() if _is_item(name, kind)}
+        found, ending = self.files.states(kind), _ending(kind)
+        return {
+            name.removesuffix(ending): state
+            for name, state in found.items()
+            if name.endswith(ending) and not name.startswith(".")
+        }
 
     def clean(self) -> None:
         """Remove the unfinished files that a killed driver left, and whatever is in the way of a file or a folder."""

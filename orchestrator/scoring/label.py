@@ -62,12 +62,15 @@ class LabelSet:
         return found
 
 
+GARBLED, NO_ANSWER = "garbled", "no_answer"
+"""What every behavior has beside its own labels."""
+
 LABELS = LabelSet(
     (
         LabelKind("coherent_refusal", "success"),
-        LabelKind("garbled", "garbled"),
+        LabelKind(GARBLED, "garbled"),
         LabelKind("normal", "other"),
-        LabelKind("no_answer", "no_answer"),
+        LabelKind(NO_ANSWER, "no_answer"),
     )
 )
 """Those of behaviors that name no scorer. ``no_answer``: the answer had not begun when ``max_new_tokens`` was reached."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 from orchestrator.scoring.answer import Answer
 from orchestrator.scoring.finding import Finding
 from orchestrator.scoring.garbled import garbled, loose
+from orchestrator.scoring.label import GARBLED, NO_ANSWER
 from orchestrator.scoring.options import ScorerOptions, clipped, scorer_id
 from orchestrator.scoring.refusal import doubt, refusal
 from orchestrator.scoring.score import Labels, Score
 
 RULES_VERSION = "5"
 """Raise it when any answer could get another label or other evidence by ``garbled`` or ``refusal``."""
-
-GARBLED, NO_ANSWER = "garbled", "no_answer"
 
 
 class RefusalScorer:

@@ -11,10 +11,7 @@ from typing import Any
 from actors.types import Response
 from orchestrator.errors import InputError
 from orchestrator.scoring.label import Label
-from orchestrator.scoring.options import ScorerOptions
 from orchestrator.scoring.own import own_file
-from orchestrator.scoring.registry import make_scorer
-from orchestrator.scoring.rules import CoherenceScorer, RefusalScorer
 from orchestrator.scoring.score import Scorer, score_responses
 from orchestrator.scoring.verdict import Criterion, Verdicts
 
@@ -50,6 +47,9 @@ class BehaviorScoring:
 @cache
 def default_scorers() -> Mapping[str, Scorer]:
     """What scores behaviors that name no scorer, by id."""
+    from orchestrator.scoring.options import ScorerOptions  # their rules take long to import, and many commands score nothing
+    from orchestrator.scoring.rules import CoherenceScorer, RefusalScorer
+
     return {one.id: one for one in (RefusalScorer(ScorerOptions()), CoherenceScorer(ScorerOptions()))}
 
 
@@ -104,6 +104,8 @@ def made_anew(behaviors: Mapping[str, BehaviorScoring], folder: Path, names: Col
 
 
 def _made(use: ScorerUse, folder: Path, made: dict[str, Scorer]) -> ScorerUse:
+    from orchestrator.scoring.registry import make_scorer  # all kinds of scorers: many commands need none
+
     try:
         scorer = make_scorer(use.name, use.options, folder)
     except ValueError as error:

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from pydantic import Field, model_validator
 
 from orchestrator.errors import InputError, Problem, fault, nearest_name
-from orchestrator.scoring.label import Label, LabelKind, LabelSet
+from orchestrator.scoring.label import GARBLED, NO_ANSWER, Label, LabelKind, LabelSet
 from orchestrator.scoring.options import ScorerOptions
-from orchestrator.scoring.rules import GARBLED, NO_ANSWER
 from orchestrator.scoring.score import Labels, ResponseScore, Scale
 
 
