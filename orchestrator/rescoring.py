@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from actors.types import Failure
 from orchestrator.errors import InputError, Problem, nearest_name
+from orchestrator.news import ItemFailed, News
 from orchestrator.report import write_report
 from orchestrator.results.plan_file import PlannedCells
 from orchestrator.results.scored_cells import scoring_item
@@ -25,9 +27,10 @@ def score_results(results: Place, name: str | None = None) -> dict[str, object]:
     """Score every finished cell of the plan in ``results`` anew, by the scorer ``name`` (None: by all; ``text``: by those of a
     behavior that names none, in place of its own) and rebuild the tables and the page. Returns what was done, for programs.
 
-    ``damaged``: the items whose files were moved away, so that a `run` has to make them anew; ``failed``: the scores that could
-    not be made, ``lacking``: what the tables lack of all others, in words, empty when they are whole. InputError where the plan
-    names a Python file that lies in ``results`` itself, which may come from anybody: it is not run.
+    ``damaged``: the items whose files were moved away, so that a `run` has to make them anew; ``failed``: the scores that
+    could not be made (those that the scorer gave before are kept), ``lacking``: what the tables lack of all others, in
+    words, empty when they are whole. InputError where the plan names a Python file that lies in ``results`` itself, which
+    may come from anybody: it is not run.
     """
     store = Store(results)
     planned = store.planned()
@@ -39,9 +42,9 @@ def score_results(results: Place, name: str | None = None) -> dict[str, object]:
         cells = [cell for cell in planned.cells if cell.cell_id in done]
         chosen = _chosen(scoring, name)
         items = [(one, cell.cell_id) for cell in cells for one in planned.scorers_of(cell) if one in chosen]
-        short = _score(store, scoring, items)
+        short, failures = _score(store, scoring, items)
         summary = store.compact()
-        failed = store.scoring_failures()
+        failed = list({one.item_id: one for one in (*store.scoring_failures(), *failures)}.values())
         lost = sorted(done - store.done_cells() - store.done_directions())
         write_report(store)
     counts = Counter[str]()
@@ -63,10 +66,16 @@ def score_results(results: Place, name: str | None = None) -> dict[str, object]:
     }
 
 
-def _score(store: Store, scoring: Scoring, items: Sequence[tuple[str, str]]) -> Lacking:
-    """Score ``items``, then what is not there after all; what the tables still lack."""
+def _score(store: Store, scoring: Scoring, items: Sequence[tuple[str, str]]) -> tuple[Lacking, list[Failure]]:
+    """Score ``items``, then what is not there after all; what the tables still lack, and what failed."""
+    failures: list[Failure] = []
+
+    def tell(news: News) -> None:
+        if isinstance(news, ItemFailed):
+            failures.append(news.failure)
+
     store.clear_failures([scoring_item(scorer, cell_id) for scorer, cell_id in items])
-    with Scorekeeper(store, scoring, threads=store.writers or 1) as scores:
+    with Scorekeeper(store, scoring, tell, store.writers or 1) as scores:
         scores.ask(items)
         scores.wait()
         store.compact()
@@ -77,7 +86,7 @@ def _score(store: Store, scoring: Scoring, items: Sequence[tuple[str, str]]) -> 
             store.forget_tables()
             store.compact()
             short = store.lacking()
-    return short
+    return short, failures
 
 
 def _scoring(store: Store, planned: PlannedCells, name: str | None) -> Scoring:

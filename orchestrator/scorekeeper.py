@@ -153,7 +153,7 @@ class Scorekeeper:
         except ScoringError as error:
             failure = Failure(scoring_item(scorer.id, asked.cell_id), SCORING, redacted(str(error)), redacted(error.trace))
             self._deciding.pop(asked.cell_id, None)
-            if self._stored(lambda: self._store.write_failure(failure)):
+            if self._stored(lambda: self._store.write_scoring_failure(failure)):
                 self._tell(ItemFailed(failure))
             return
         if self._stored(lambda: self._store.write_scores(asked.cell_id, scorer, scores)):

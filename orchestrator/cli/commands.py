@@ -25,6 +25,7 @@ from orchestrator.cli.terminal import (
     print_json,
     print_lines,
     show,
+    stdout_kept,
 )
 from orchestrator.outlets import hurry, spare
 from orchestrator.program import run_program
@@ -138,7 +139,8 @@ def plan(sweep: SweepFile, results: ResultsOption = None, costs: CostsFile = Non
     from orchestrator.run import prepare
 
     with input_errors_told():
-        prepared = prepare(sweep, results, DEFAULT_COSTS if costs is None else load_costs(costs))
+        with stdout_kept(as_json):
+            prepared = prepare(sweep, results, DEFAULT_COSTS if costs is None else load_costs(costs))
         if as_json:
             print_json(plan_object(prepared))
             return
@@ -167,11 +169,13 @@ def retry(
 
     with input_errors_told():
         if only_list:
-            found = failures_of(target if target.is_dir() else load_sweep(target).results, filters or (), kind)
+            with stdout_kept(as_json):
+                found = failures_of(target if target.is_dir() else load_sweep(target).results, filters or (), kind)
             show(list_json(found), list_lines(found), as_json)
             return
         sweep, results = sweep_of(target)
-        cleared = clear_failures(sweep, results, filters or (), kind)
+        with stdout_kept(as_json):
+            cleared = clear_failures(sweep, results, filters or (), kind)
         if not quiet:
             print_lines(console_for(as_json), list_lines(cleared, "cleared"))
         _run(sweep, results, RunOptions(pool, workers, quiet), as_json)
@@ -198,7 +202,8 @@ def score(
     spare()
     with input_errors_told():
         take_in(results, labels, rater, as_json)
-        found = score_results(results, scorer)
+        with stdout_kept(as_json):
+            found = score_results(results, scorer)
         show(found, score_lines(results, found), as_json)
         if found["damaged"] or found["lacking"] or found["failed"]:
             raise typer.Exit(1)
@@ -281,7 +286,8 @@ def _detach(sweep: Path, results: Place | None, options: RunOptions, as_json: bo
     from orchestrator.run import prepare
 
     spare()
-    prepared = prepare(sweep, results)
+    with stdout_kept(as_json):
+        prepared = prepare(sweep, results)
     if not options.quiet:
         print_lines(console_for(as_json), banner_lines(prepared))
     chosen = {"--results": results, "--pool": options.pool, "--workers": options.workers}
@@ -296,10 +302,11 @@ def _run(sweep: Path, results: Place | None, options: RunOptions, as_json: bool)
 
     hurry()
     console = console_for(as_json)
-    prepared = prepare(sweep, results)
-    if not options.quiet:
-        print_lines(console, banner_lines(prepared))
-    summary = run_sweep(prepared, options, console)
+    with stdout_kept(as_json):
+        prepared = prepare(sweep, results)
+        if not options.quiet:
+            print_lines(console, banner_lines(prepared))
+        summary = run_sweep(prepared, options, console)
     if not options.quiet:
         _show_results(console, prepared.store, summary.failed)
     print_lines(console, ending_lines(summary))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,6 +85,13 @@ def print_lines(console: Console, lines: Sequence[str]) -> None:
 def print_json(content: dict[str, object], indent: int | None = 1) -> None:
     """On stdout; without indent it is one line."""
     print(json.dumps(content, indent=indent), flush=True)
+
+
+@contextmanager
+def stdout_kept(as_json: bool) -> Iterator[None]:
+    """Around whatever may run a user's own code or a library: where stdout is for JSON, what these print goes to stderr."""
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        yield
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from orchestrator.results.directions_table import StoredDirections
 from orchestrator.results.folder import Folder
 from orchestrator.results.plan_file import decode_plan
 from orchestrator.storage import Place, StoredFile, UnreadableFileError, place_of
+
+signal.siginterrupt(signal.SIGINT, True)  # polars takes the signal, and has ctrl-C end no wait any more
 
 _LAYOUTS: Mapping[str, schema.Layout[Any]] = {
     "cells.parquet": schema.CELLS,

@@ -229,12 +229,20 @@ class Store:
         """Keep what went wrong with an item, in place of its earlier failure."""
         self._path("failures", failure.item_id).write_bytes(json.dumps(asdict(failure), indent=1).encode())
 
+    def write_scoring_failure(self, failure: Failure) -> None:
+        """Keep why a cell was not scored; where it was before, its scores stand, and nothing is kept."""
+        if not self._is_scored(failure.item_id):
+            self.write_failure(failure)
+
+    def _is_scored(self, item_id: str) -> bool:
+        cell_id, _, scorer = item_id.partition(".")
+        return bool(scorer) and self._folder.path(scores_of(scorer), cell_id).exists()
+
     def failures(self) -> tuple[Failure, ...]:
         """The failures of items that are not done, by item id. A damaged file is moved away and left out."""
         kept = []
         for item_id in sorted(self._folder.ids("failures") - self.done_cells() - self.done_directions()):
-            cell_id, _, scorer = item_id.partition(".")
-            if scorer and self._folder.path(scores_of(scorer), cell_id).exists():
+            if self._is_scored(item_id):
                 continue
             path = self._folder.path("failures", item_id)
             try:

@@ -99,7 +99,8 @@ def installed() -> list[str]:
 def _of_file(reference: str, file: Path, name: str) -> OwnCode:
     if not file.is_file():
         nearest = nearest_entry(file)
-        raise InputError(Problem("name", reference, "there is no such file", "file.py:name", nearest and f"{nearest}:{name}"))
+        message = f"there is no such file in {file.parent}"
+        raise InputError(Problem("name", reference, message, "file.py:name", nearest and f"{nearest}:{name}"))
     content = file.read_bytes()
     try:
         module = _module(file.resolve(), content)

@@ -38,9 +38,14 @@ def resolve_scorers(top: Sections, folder: Path) -> Scoring:
 
 def _check_together(top: Sections, at: Steps, scoring: BehaviorScoring, first: Scorer) -> None:
     try:
-        Verdicts(scoring.criterion, first.says)
+        labels = Verdicts(scoring.criterion, first.says).labels
     except InputError as error:
         _report(top, (*at, 0), error)
+    else:
+        if labels.target is None:
+            told = "an answer of this label is no language, or none: it never counts as success"
+            allowed = ", ".join(kind.name for kind in labels.kinds if kind.outcome == "other")
+            top.report((*at, 0, "target"), told, scoring.criterion.target, allowed=allowed)
     ids = [use.id for use in scoring.scorers]
     for number, use in enumerate(scoring.scorers):
         if use.id in ids[:number]:

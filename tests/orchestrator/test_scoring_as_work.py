@@ -143,6 +143,34 @@ def test_score_makes_one_scorer_s_scores_anew(cli: Callable[..., Result], tmp_pa
     assert scored(tmp_path) == {"refusal": 3, "coherence": 3, "length": 3}
 
 
+OUTER = """
+print("made")
+
+def judged(prompt, response):
+    print("scored")
+    return open("said").read()
+"""
+
+
+def test_scores_that_cannot_be_made_anew_are_told_and_stay(cli: Callable[..., Result], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (tmp_path / "said").write_text("long")
+    own = "[{name: 'mine.py:judged', labels: [long, short], target: long}]"
+    told = cli("run", write(tmp_path, own, OUTER), "--json")
+    assert json.loads(told.stdout)["exit_code"] == 0, "what a scorer prints goes elsewhere"
+    assert "scored" in told.stderr
+    (tmp_path / "said").write_text("neither")
+    told = cli("score", out, "--json")
+    summary = json.loads(told.stdout)
+    assert (told.exit_code, len(summary["failed"]), summary["labels"]) == (1, 3, {"long": 6})
+    assert "gave 'neither'; declared: long, short" in summary["failures"][0]
+    assert json.loads(cli("status", out, "--json").stdout)["failures"] == []
+    assert json.loads(cli("errors", out, "--json").stdout)["failures"] == [], "what is scored has not failed"
+    (tmp_path / "said").write_text("short")
+    assert cli("score", out).exit_code == 0
+    assert [row.success_n for row in Store(out).cell_rows()] == [0, 0, 0]
+
+
 class Blocking:
     """A function of the user's own that answers nothing until it may."""
 

@@ -106,3 +106,20 @@ def test_importing_the_package_imports_no_polars() -> None:
         "import sys, orchestrator; assert 'polars' not in sys.modules; orchestrator.load_results; assert 'polars' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+WAITING = """
+import os, signal, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from orchestrator.results import frames
+threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+ended = threading.Timer(5, os._exit, (9,))
+ended.daemon = True
+ended.start()
+threading.Event().wait()
+"""
+
+
+def test_ctrl_c_ends_a_wait_after_polars_was_imported() -> None:
+    ended = subprocess.run([sys.executable, "-c", WAITING], stderr=subprocess.PIPE, text=True, check=False)
+    assert "KeyboardInterrupt" in ended.stderr

@@ -82,6 +82,8 @@ def test_coherence_may_be_what_is_asked_for() -> None:
         ({**PIRATE, "labels": {"pirate": "(?=a)"}}, "is not valid: invalid perl operator: (?="),
         ({**PIRATE, "target": {"at_least": 3}}, "a threshold goes with a numeric scorer"),
         ("length", "a numeric scorer needs a threshold"),
+        ({"name": "coherence", "target": "garbled"}, "it never counts as success (got 'garbled'); allowed: coherent"),
+        ({"name": "coherence", "target": "no_answer"}, "it never counts as success (got 'no_answer'); allowed: coherent"),
         ({"name": "length", "target": {"at_leest": 3}}, "did you mean 'at_least'?"),
         ({"name": "length", "target": {"at_least": 3, "at_most": 4}}, "a threshold has one side"),
         (
