@@ -144,7 +144,7 @@ def test_warnings_name_unpinned_revisions_and_near_duplicates(tmp_path: Path) ->
     unpinned = hub("b", revision="main")
     plan = plan_of(tmp_path, models={"b": {**unpinned, "quantizations": ["none", "nf4"]}})
     assert sum("model b: revision not pinned" in warning for warning in plan.warnings) == 1
-    assert sum("nearly repeats" in warning for warning in plan.warnings) == 2
+    assert sum("test prompts nearly repeat an extraction prompt: " in warning for warning in plan.warnings) == 1
     assert not any("pinned" in warning for warning in plan_of(tmp_path / "x", models={"b": hub("b")}).warnings)
 
 
