@@ -87,6 +87,7 @@ def test_a_scorer_that_raises_fails_its_own_items_until_it_is_mended(
     assert {one["item_id"].partition(".")[0] for one in summary["failures"]} == set(cells)
     assert "response to prompt" in told.stderr
     assert "AssertionError: rivers are too deep" in told.stderr
+    assert "failed: cell-" not in told.stderr, "its cell is told in words"
     assert {(row.success_n, row.labelled, row.n) for row in cells.values()} == {(None, False, 2)}
     assert scored(tmp_path) == {"length": 3, "coherence": 3}
     assert {row.mean for row in Store(out).rate_rows() if row.scorer.startswith("length")} != {None}
