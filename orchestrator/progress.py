@@ -221,8 +221,9 @@ def label_shares(labels: Sequence[Label]) -> str:
 
 
 def failure_line(board: Board, failure: Failure) -> str:
-    """``failed: smollm2 french layer 15 x8: not_fired: ...``, the first line of the message only."""
-    item = board.items.get(failure.item_id)
+    """``failed: smollm2 french layer 15 x8: not_fired: ...``, the first line of the message only; of scores that failed, their
+    cell."""
+    item = board.items.get(failure.item_id.partition(".")[0])
     name = cell_name(item.spec) if item is not None and isinstance(item.spec, Cell) else failure.item_id
     message = failure.message.strip().splitlines() or [""]
     return f"failed: {name}: {failure.kind}: {message[0][:200]}"

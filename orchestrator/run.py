@@ -6,6 +6,7 @@ The parts know nothing of each other; this is where they meet.
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -77,9 +78,9 @@ class Prepared:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a run left behind. ``ran``: cells finished by this run; ``done`` and ``failed``: cells of the plan, now;
-    ``page``: how the report stands to the tables. ``ended``: ``damaged`` when the results on the disk are not what was written
-    there, however often."""
+    """What a run left behind. ``ran``: cells finished by this run; ``scored``: others that it gave scores which they lacked;
+    ``done`` and ``failed``: cells of the plan, now; ``page``: how the report stands to the tables. ``ended``: ``damaged`` when
+    the results on the disk are not what was written there, however often."""
 
     sweep: str
     results: Place
@@ -94,6 +95,7 @@ class RunSummary:
     choices: tuple[Choice, ...] = ()
     deferred: tuple[Deferred, ...] = ()
     page: PageState = "current"
+    scored: int = 0
 
     @property
     def exit_code(self) -> int:
@@ -110,6 +112,7 @@ class RunSummary:
             "ended": self.ended,
             "exit_code": self.exit_code,
             "cells": {"planned": self.planned, "done": self.done, "failed": self.failed, "ran": self.ran},
+            "scored": self.scored,
             "seconds": round(self.seconds, 3),
             "failures": [{key: value for key, value in asdict(one).items() if key != "traceback"} for one in self.failures],
             "choices": [asdict(one) for one in self.choices],
@@ -148,6 +151,7 @@ def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunS
         session = _session(prepared, options, console, ending)
         store.write_sweep(f"{ORIGIN}{prepared.path.absolute()}\n{prepared.sweep.text}")
         store.write_plan(prepared.plan)
+        behind = store.unscored()
         ended, message, progress = _run(prepared, session)
         session.driver.ended(ended, message)
         if ended != "interrupted":
@@ -176,7 +180,14 @@ def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunS
         choices=plan.choices,
         deferred=plan.deferred,
         page=page,
+        scored=_scored(store, behind),
     )
+
+
+def _scored(store: Store, behind: Collection[tuple[str, str]]) -> int:
+    """The cells of ``behind``, ids of scorer and cell that lacked scores, which have them now."""
+    there = {scorer: store.scored_cells(scorer) for scorer in {scorer for scorer, _ in behind}}
+    return len({cell_id for scorer, cell_id in behind if cell_id in there[scorer]})
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from orchestrator.cells import Cell, IncomparablePair, variant_id
 from orchestrator.errors import plain
 from orchestrator.plan import Plan
 from orchestrator.planning.grids import Deferred
+from orchestrator.scoring.verdict import Verdicts
 
 if TYPE_CHECKING:
     from orchestrator.planning.estimate import Estimate, ModelEstimate
@@ -46,7 +47,19 @@ def render_plan(plan: Plan) -> RenderableType:
     notes += [Text(f"warning: {plain(warning)}", style="yellow") for warning in plan.warnings]
     notes += [Text(plain(line), style="yellow") for line in incomparable_lines(plan.incomparable)]
     notes += [Text(plain(line)) for line in deferred_lines(plan.deferred)]
-    return Group(table, Text(_summary(plan)), *(Text(line) for line in cluster_lines(plan)), *notes)
+    facts = (Text(plain(line)) for line in (*success_lines(plan), *cluster_lines(plan)))
+    return Group(table, Text(_summary(plan)), *facts, *notes)
+
+
+def success_lines(plan: Plan) -> list[str]:
+    """What counts as success: the label and the scorer that gives it, with the behaviors of which that holds."""
+    behaviors: dict[str, list[str]] = {}
+    for name, scoring in plan.scoring.used(cell.labels.behavior for cell in plan.cells).items():
+        criterion = scoring.criterion
+        kinds = Verdicts(criterion, plan.scoring.made[criterion.scorer].says).labels.kinds
+        label = next(kind.name for kind in kinds if kind.outcome == "success")
+        behaviors.setdefault(f"Success is '{label}', by the scorer {scoring.scorers[0].name}", []).append(name)
+    return [f"{success}: {', '.join(names)}" for success, names in behaviors.items()]
 
 
 def cluster_lines(plan: Plan) -> list[str]:

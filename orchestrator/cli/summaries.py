@@ -39,7 +39,7 @@ def ending_lines(summary: RunSummary) -> list[str]:
         kept = "finished cells are kept" if summary.done else "no cell is finished yet"
         lines.append(f"interrupted; {kept}: to continue run the same command")
     elif summary.failures:
-        lines.append(f"to run the failed cells again: python -m orchestrator retry {summary.results}")
+        lines.append(f"to try again what failed: python -m orchestrator retry {summary.results}")
     return [*lines, _files(summary)]
 
 
@@ -49,7 +49,7 @@ def _ran(summary: RunSummary) -> str:
         return f"{summary.ran} ran now, in {duration(summary.seconds)}"
     waiting = any(one.waiting for one in summary.deferred)
     if summary.ended == "finished" and summary.done == summary.planned and not summary.failures and not waiting:
-        return "nothing had to be run"
+        return f"nothing had to be generated, {summary.scored} scored now" if summary.scored else "nothing had to be run"
     return f"no cell was finished now, in {duration(summary.seconds)}"
 
 

@@ -6,16 +6,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
-from orchestrator.report.series import Series, multiplier_text
-from orchestrator.report.values import number, where_text
+from orchestrator.report.series import Series, cell_text
+from orchestrator.report.values import number
 from orchestrator.results.rows import RateRow
 from orchestrator.scoring.uses import BehaviorScoring
 from orchestrator.statistics import interval_text
 
 _COLUMNS = (
     ReportColumn("series", left=True),
-    ReportColumn("layer", left=True),
-    ReportColumn("multiplier", "mult."),
+    ReportColumn("cell", left=True),
     ReportColumn("scorer", left=True),
     ReportColumn("says", left=True),
 )
@@ -39,8 +38,7 @@ def others_table(
     rows = tuple(
         (
             Value(one.title),
-            number(where_text(row)),
-            number(multiplier_text(row)),
+            number(cell_text(row) if row.steered else "unsteered"),
             Value(name),
             _said(found[row.cell_id, scorer]),
         )
@@ -48,7 +46,8 @@ def others_table(
         for row in one.rows
         for scorer, name in scorers[row.behavior].items()
     )
-    return ReportTable("Other scorers", _COLUMNS, rows, (_NOTE,)) if rows else None
+    table = ReportTable("Other scorers", _COLUMNS, rows, (_NOTE,))
+    return (table if len(series) > 1 else table.without(_COLUMNS[0])) if rows else None
 
 
 def _said(rates: Sequence[RateRow]) -> Value:

@@ -89,7 +89,8 @@ def _sample(sample: Sample) -> list[Block]:
         Paragraph(f"{where}, prompt {sample.response.prompt_id}:"),
         Quote(sample.response.prompt, PROMPT_SHOWN),
         *_answer(sample),
-        Paragraph(f"Evidence: {sample.label.evidence}"),
+        Paragraph("Evidence:"),
+        Quote(sample.label.evidence, RESPONSE_SHOWN),
     ]
 
 

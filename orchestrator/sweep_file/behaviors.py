@@ -18,7 +18,7 @@ from orchestrator.sweep_file.sections import Path as Steps
 from orchestrator.sweep_file.sections import Sections
 
 WARNED = 5
-"""Near duplicates of one behavior that are told one by one."""
+"""Near duplicates of one behavior that are named; `behavior check` has them all."""
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,14 @@ class BehaviorFiles:
 
 
 def _near_duplicates(key: str, behavior: Behavior) -> tuple[str, ...]:
-    found = behavior.near_duplicates()
-    told = [f"behavior {key}: test prompt {test} nearly repeats extraction prompt {one}" for one, test in found[:WARNED]]
-    more = f"behavior {key}: {len(found) - WARNED} more such pairs; `behavior check FILE --json` lists them"
-    return (*told, more) if len(found) > WARNED else tuple(told)
+    repeated: dict[str, str] = {}
+    for one, test in behavior.near_duplicates():
+        repeated.setdefault(test, one)
+    if not repeated:
+        return ()
+    named = ", ".join(f"{test} repeats {one}" for test, one in list(repeated.items())[:WARNED])
+    told = f"behavior {key}: {len(repeated)} of {len(behavior.test)} test prompts nearly repeat an extraction prompt: {named}"
+    return (f"{told}, ..." if len(repeated) > WARNED else told,)
 
 
 def dealt(test: Sequence[TestPrompt], splits: Splits) -> tuple[TestPrompt, ...]:

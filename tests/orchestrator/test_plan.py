@@ -16,7 +16,7 @@ from rich.console import Console
 
 from actors.types import ModelSpec, Prompt
 from orchestrator.cells import Cell, DirectionSpec, content_id, model_identity, variant_id
-from orchestrator.cli.plan_table import plan_json, render_plan
+from orchestrator.cli.plan_table import plan_json, render_plan, success_lines
 from orchestrator.errors import InputError
 from orchestrator.models.layers import layer_at, places
 from orchestrator.plan import Plan, make_plan
@@ -144,7 +144,7 @@ def test_warnings_name_unpinned_revisions_and_near_duplicates(tmp_path: Path) ->
     unpinned = hub("b", revision="main")
     plan = plan_of(tmp_path, models={"b": {**unpinned, "quantizations": ["none", "nf4"]}})
     assert sum("model b: revision not pinned" in warning for warning in plan.warnings) == 1
-    assert sum("nearly repeats" in warning for warning in plan.warnings) == 2
+    assert sum("test prompts nearly repeat an extraction prompt: " in warning for warning in plan.warnings) == 1
     assert not any("pinned" in warning for warning in plan_of(tmp_path / "x", models={"b": hub("b")}).warnings)
 
 
@@ -437,6 +437,25 @@ def test_the_table_shows_everything_in_a_terminal(tmp_path: Path, width: int) ->
     for part in ("model", "cells", "rows", "tokens", "loads", "time", "memory", "A100-80G", "not comparable", "estimates", "GiB"):
         assert part in " ".join(text.split())
     assert "6 cells: 2 unsteered, 4 steered, 2 direction sets" in text
+
+
+def test_the_plan_says_what_counts_as_success(tmp_path: Path) -> None:
+    file, lists, short = (
+        "refusal.jsonl",
+        {"name": "pattern", "labels": {"list": "^1"}},
+        {"name": "length", "target": {"at_most": 5}},
+    )
+    behaviors = {
+        "a": {"file": file, "limit": 1},
+        "b": {"file": file, "limit": 2, "scorers": [lists, {"name": "length"}]},
+        "c": {"file": file, "limit": 3, "scorers": [short]},
+    }
+    plan = plan_of(tmp_path, behaviors=behaviors)
+    assert success_lines(plan) == [
+        "Success is 'coherent_refusal', by the scorer refusal: a",
+        "Success is 'list', by the scorer pattern: b",
+        "Success is 'at most 5', by the scorer length: c",
+    ]
 
 
 def test_a_warning_is_shown_as_text_and_not_as_markup(tmp_path: Path) -> None:

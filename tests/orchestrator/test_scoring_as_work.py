@@ -87,6 +87,7 @@ def test_a_scorer_that_raises_fails_its_own_items_until_it_is_mended(
     assert {one["item_id"].partition(".")[0] for one in summary["failures"]} == set(cells)
     assert "response to prompt" in told.stderr
     assert "AssertionError: rivers are too deep" in told.stderr
+    assert "failed: cell-" not in told.stderr, "its cell is told in words"
     assert {(row.success_n, row.labelled, row.n) for row in cells.values()} == {(None, False, 2)}
     assert scored(tmp_path) == {"length": 3, "coherence": 3}
     assert {row.mean for row in Store(out).rate_rows() if row.scorer.startswith("length")} != {None}
@@ -111,12 +112,17 @@ def test_a_scorer_that_is_added_scores_what_is_there_and_one_that_is_left_out_ke
     cli("run", write(tmp_path, "[{name: refusal}]"))
     before = {path: path.stat().st_mtime_ns for kind in ("responses", "scores") for path in (out / kind).rglob("*.parquet")}
     monkeypatch.setitem(POOLS, "local", no_pool)
-    assert cli("run", write(tmp_path, "[{name: refusal}, {name: length}]")).exit_code == 0
+    added = cli("run", write(tmp_path, "[{name: refusal}, {name: length}]"))
+    assert added.exit_code == 0
+    assert "3 of 3 cells done; nothing had to be generated, 3 scored now" in added.output
+    assert "Other scorers" in added.output
     assert scored(tmp_path) == {"refusal": 3, "coherence": 3, "length": 3}
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert {row.scorer.partition("@")[0] for row in Store(out).rate_rows()} == {"refusal", "coherence", "length"}
     targets = [row.success_n for row in Store(out).cell_rows()]
-    assert cli("run", write(tmp_path, "[{name: refusal, target: normal}]")).exit_code == 0
+    other = cli("run", write(tmp_path, "[{name: refusal, target: normal}]"))
+    assert other.exit_code == 0
+    assert "3 of 3 cells done; nothing had to be run" in other.output
     assert [row.success_n for row in Store(out).cell_rows()] != targets
     assert scored(tmp_path) == {"refusal": 3, "coherence": 3, "length": 3}
     assert {row.scorer.partition("@")[0] for row in Store(out).rate_rows()} == {"refusal", "coherence"}

@@ -189,8 +189,8 @@ def test_prompts_are_selected_by_id_in_the_files_order_by_split_and_by_limit(tmp
 
 
 def test_near_duplicates_of_the_selected_prompts_are_warnings(tmp_path: Path) -> None:
-    whole = load(tmp_path / "a").behaviors[0].warnings
-    assert [("T7" in text and "L4" in text, "T30" in text and "L5" in text) for text in whole] == [(True, False), (False, True)]
+    (whole,) = load(tmp_path / "a").behaviors[0].warnings
+    assert whole.endswith(" 2 of 30 test prompts nearly repeat an extraction prompt: T7 repeats L4, T30 repeats L5")
     assert load(tmp_path / "b", behaviors={"r": {"file": "refusal.jsonl", "limit": 6}}).behaviors[0].warnings == ()
 
 
@@ -332,13 +332,13 @@ def test_a_control_character_in_a_name_does_not_reach_the_terminal(tmp_path: Pat
     assert "\x1b" not in refused_text(tmp_path, text)
 
 
-def test_many_near_duplicates_are_told_in_few_lines(tmp_path: Path) -> None:
+def test_many_near_duplicates_are_told_in_one_line(tmp_path: Path) -> None:
     path = write_sweep(tmp_path, sweep_data(behaviors={"b": {"file": "b.csv", "test": "t.jsonl"}}))
     (tmp_path / "b.csv").write_text("positive,negative\nWho likes red wine?,Who likes tea?\n")
     (tmp_path / "t.jsonl").write_text("\n".join(f'{{"input": "Who likes red wine {n}?"}}' for n in range(9)))
     (used,) = load_sweep(path).behaviors
-    assert used.warnings[0] == "behavior b: test prompt t1 nearly repeats extraction prompt p1"
-    assert used.warnings[5:] == ("behavior b: 4 more such pairs; `behavior check FILE --json` lists them",)
+    named = ", ".join(f"t{n} repeats p1" for n in range(1, 6))
+    assert used.warnings == (f"behavior b: 9 of 9 test prompts nearly repeat an extraction prompt: {named}, ...",)
 
 
 def test_test_prompts_may_lie_in_a_file_of_their_own(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def test_a_row_per_cell_and_scorer() -> None:
     ends = [binomtest(k, 10).proportion_ci(method="wilson") for k in (7, 3)]
     few, none = (f"[{100 * one.low:.1f}, {100 * one.high:.1f}]" for one in ends)
     assert [one.text for one in said] == [f"few 7/10 {few}, none 3/10 {none}", "mean 5.5 [3.33, 7.67]", "not scored"]
+    assert [one.head for one in table.columns] == ["cell", "scorer", "says"], "one series needs no name"
     assert said[0].short == "few 7/10, none 3/10"
 
 
