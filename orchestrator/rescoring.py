@@ -14,7 +14,7 @@ from orchestrator.results.plan_file import PlannedCells
 from orchestrator.results.scored_cells import scoring_item
 from orchestrator.results.store import Lacking, Store
 from orchestrator.retrying import origin_of
-from orchestrator.scorekeeper import Scorekeeper
+from orchestrator.scorekeeper import Scorekeeper, require_scorers
 from orchestrator.scoring.uses import Scoring, files_of, made_anew
 from orchestrator.storage import Place
 
@@ -42,6 +42,7 @@ def score_results(results: Place, name: str | None = None) -> dict[str, object]:
         cells = [cell for cell in planned.cells if cell.cell_id in done]
         chosen = _chosen(scoring, name)
         items = [(one, cell.cell_id) for cell in cells for one in planned.scorers_of(cell) if one in chosen]
+        require_scorers(store, scoring, {cell.cell_id: cell.behavior for cell in cells}, again=True)
         short, failures = _score(store, scoring, items)
         summary = store.compact()
         failed = list({one.item_id: one for one in (*store.scoring_failures(), *failures)}.values())

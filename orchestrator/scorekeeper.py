@@ -7,14 +7,13 @@ neither the cell nor the scores of others.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from queue import SimpleQueue
 from types import TracebackType
 
 from actors.types import Failure, Response
-from orchestrator.cells import Cell
 from orchestrator.news import CellScored, CellStored, ItemFailed, News, Tell, nobody
 from orchestrator.redaction import redacted
 from orchestrator.results.judgements import Judgements
@@ -32,14 +31,15 @@ KEPT = 256
 """Cells whose responses wait in memory for one scorer; those of more are read again when it is their turn."""
 
 
-def require_scorers(store: Store, scoring: Scoring, cells: Iterable[Cell]) -> None:
-    """InputError where a scorer that has yet to score any of ``cells`` cannot: its endpoint is away, say."""
+def require_scorers(store: Store, scoring: Scoring, cells: Mapping[str, str], again: bool = False) -> None:
+    """InputError where a scorer that has yet to score any of ``cells`` (their behaviors by their ids) cannot: its endpoint is
+    away, say. ``again``: what has failed is tried again."""
     asked = [one for one in scoring.made.values() if isinstance(one, CellScorer)]
     if not asked:
         return
-    done, failed = store.done_cells(), {one.item_id for one in store.failures()}
+    done, failed = store.done_cells(), set() if again else {one.item_id for one in store.failures()}
     for scorer in asked:
-        ids = {cell.id for cell in cells if scorer.id in scoring.of(cell.labels.behavior).ids} - store.scored_cells(scorer.id)
+        ids = {one for one, behavior in cells.items() if scorer.id in scoring.of(behavior).ids} - store.scored_cells(scorer.id)
         if any((scoring_item(scorer.id, one) if one in done else one) not in failed for one in ids):
             scorer.check()
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+CHECK = "Reply with the word yes."
+"""The question that shows that it answers."""
 KEY = "sk-secret-of-the-judge-0123456789"
 
 
@@ -93,7 +95,7 @@ class JudgeEndpoint:
         """What is said to ``request``, which is counted."""
         question = request["messages"][0]["content"]
         with self._lock:
-            if request["max_tokens"] == 1:
+            if question == CHECK:
                 self.checks += 1
                 self._now += 1
                 return Answered("yes", finish_reason="length")

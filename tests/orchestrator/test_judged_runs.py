@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
+from orchestrator import rescoring
 from orchestrator.pool import POOLS
+from orchestrator.report.sections import SECTIONS, SweepFindings
 from orchestrator.results.store import Store
+from orchestrator.run import prepare
 from tests.judge_endpoint import KEY, Answered, JudgeEndpoint, fenced_in, verdict
 from tests.orchestrator.cli.test_commands import no_pool, prompts
 from tests.orchestrator.quick_cli import quick_cli
@@ -38,6 +41,7 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[JudgeEndpoint]:
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(rescoring, "write_report", lambda store: None)
     return quick_cli(monkeypatch)
 
 
@@ -81,9 +85,16 @@ def test_a_run_asks_once_fails_what_has_no_verdict_and_retry_asks_for_that_alone
     asked = dict(endpoint.asked)
     assert cli("run", sweep).exit_code == cli("score", out).exit_code == 0
     assert (endpoint.asked, endpoint.checks) == (asked, 2), "everything is scored: nobody is asked"
+    next((out / "scores" / judge).glob("*.parquet")).unlink()
+    assert cli("run", sweep).exit_code == 0
+    assert (endpoint.asked, endpoint.checks) == (asked, 3), "its replies are kept"
     assert not [path for path in out.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
-    page = (out / "report.md").read_text()
-    assert f"{sum(asked.values())} |" in page.split("Judges")[1]
+    table = SECTIONS["Judges"].table(SweepFindings(Store(out)))
+    assert table is not None
+    calls = sum(asked.values())
+    cost = f"{calls * (100 + 2 * 10) / 1e6:.4f}"
+    row = ["some/judge", "refusal", str(calls), f"{calls * 100:,}", str(calls * 10), cost, judge]
+    assert [[value.text for value in one] for one in table.rows] == [row]
 
 
 def test_a_judge_that_is_away_stops_a_run_before_it_starts(
@@ -96,6 +107,13 @@ def test_a_judge_that_is_away_stops_a_run_before_it_starts(
     assert (told.exit_code, "judge: it cannot be reached" in told.output) == (2, True), told.output
     assert "Traceback" not in told.output
     assert not (tmp_path / "out" / "responses").exists()
+    (tmp_path / "sweep.yaml").write_text(SWEEP.replace("SCORERS", "[{name: length, target: {at_least: 1}}]"))
+    assert cli("run", tmp_path / "sweep.yaml").exit_code == 0
+    sweep = write(tmp_path)
+    Store(tmp_path / "out").write_plan(prepare(sweep).plan)
+    for words in (("run", sweep), ("score", tmp_path / "out")):
+        told = cli(*words)
+        assert (told.exit_code, "judge: it cannot be reached" in told.output) == (2, True), told.output
 
 
 def test_a_driver_killed_in_the_middle_of_a_cell_asks_nothing_twice_and_loses_nothing(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 _KEY = "_API_KEY"
 _SHOWN = 300
+TINY = 16
+"""Tokens of the reply that shows that an endpoint answers; some refuse fewer."""
+_UNKNOWN = {"max_tokens": ("max_completion_tokens",), "response_format": ("response_format", "schema")}
+"""Fields that not every endpoint knows, and the words in which it says so."""
 
 
 class EndpointError(Exception):
@@ -45,7 +49,8 @@ class Reply:
 @dataclass(frozen=True)
 class Endpoint:
     """How to ask one model. ``api_key_env`` names the variable with the key, and the URL's is called alike (``_BASE_URL``);
-    ``schema`` is the JSON schema of replies, for endpoints that hold a model to one."""
+    ``schema`` is the JSON schema of replies, for endpoints that hold a model to one. ``unknown``: fields of a request that it was
+    found not to know."""
 
     model: str
     api_key_env: str
@@ -54,6 +59,7 @@ class Endpoint:
     timeout: float
     retries: int
     schema: dict[str, Any]
+    unknown: set[str] = field(default_factory=set)
 
     def check(self) -> None:
         """Ask for next to nothing; InputError, in words, unless the endpoint answers."""
@@ -66,8 +72,8 @@ class Endpoint:
         async with self.client() as client:
             await self.ask(client, "Reply with the word yes.", tiny=True)
 
-    def client(self) -> AsyncOpenAI:
-        """A client of it; ``UnreachableError`` where the package, the key or the URL is missing."""
+    def client(self, patient: bool = True) -> AsyncOpenAI:
+        """A client of it, which tries again if ``patient``; ``UnreachableError`` where package, key or URL is missing."""
         if find_spec("openai") is None:
             raise UnreachableError("the package openai is not installed: pip install 'activation-steering-sweeps[judges]'")
         from openai import AsyncOpenAI, OpenAIError  # takes a second to import
@@ -76,24 +82,18 @@ class Endpoint:
         url, key = os.environ.get(url_env), os.environ.get(self.api_key_env)
         if not (url or key):
             raise UnreachableError(f"the environment has neither {url_env} nor {self.api_key_env}")
+        retries = self.retries if patient else 0
         try:  # a server of one's own asks for no key, the client for some
-            return AsyncOpenAI(api_key=key or "none", base_url=url, timeout=self.timeout, max_retries=self.retries)
+            return AsyncOpenAI(api_key=key or "none", base_url=url, timeout=self.timeout, max_retries=retries)
         except (OpenAIError, ValueError) as error:
             raise UnreachableError(f"{url_env} is no URL: {_told(error)}") from None
 
     async def ask(self, client: AsyncOpenAI, question: str, tiny: bool = False) -> Reply:
-        """One question; ``EndpointError`` where it gets no reply. An endpoint that knows no schemas is asked without."""
-        from openai import APIConnectionError, APIStatusError, BadRequestError, OpenAIError
+        """One question; ``EndpointError`` where it gets no reply."""
+        from openai import APIConnectionError, APIStatusError, OpenAIError
 
-        shape: dict[str, Any] = {"name": "verdict", "schema": self.schema, "strict": True}
-        asked: dict[str, Any] = {} if tiny else {"response_format": {"type": "json_schema", "json_schema": shape}}
         try:
-            try:
-                given = await self._create(client, question, asked, tiny)
-            except BadRequestError as error:
-                if tiny or not any(word in str(error) for word in ("response_format", "json_schema", "schema")):
-                    raise
-                given = await self._create(client, question, {}, tiny)
+            given = await self._create(client, question, tiny)
         except APIStatusError as error:
             kind = UnreachableError if error.status_code in (401, 403, 404) else EndpointError
             raise kind(f"it refused with status {error.status_code}: {_told(error)}") from None
@@ -103,14 +103,33 @@ class Endpoint:
             raise EndpointError(f"it sent no reply that can be read: {_told(error)}") from None
         return self._reply(given)
 
-    async def _create(self, client: AsyncOpenAI, question: str, asked: dict[str, Any], tiny: bool) -> Any:
-        return await client.chat.completions.create(
-            model=self.model,
-            messages=[{"role": "user", "content": question}],
-            temperature=self.temperature,
-            max_tokens=1 if tiny else self.max_tokens,
-            **asked,
-        )
+    async def _create(self, client: AsyncOpenAI, question: str, tiny: bool) -> Any:
+        """Once more, and from then on, without what the endpoint says that it does not know."""
+        from openai import BadRequestError
+
+        chat: Any = [{"role": "user", "content": question}]
+        while True:
+            fields = self._fields(tiny)
+            try:
+                return await client.chat.completions.create(
+                    model=self.model, messages=chat, temperature=self.temperature, **fields
+                )
+            except BadRequestError as error:
+                refused = {
+                    field for field, words in _UNKNOWN.items() if field in fields and any(one in str(error) for one in words)
+                }
+                if not refused:
+                    raise
+                self.unknown.update(refused)
+
+    def _fields(self, tiny: bool) -> dict[str, Any]:
+        """What not every endpoint knows: how long a reply may be, by its older name or its newer one, and its form."""
+        name = "max_completion_tokens" if "max_tokens" in self.unknown else "max_tokens"
+        length: dict[str, Any] = {name: TINY if tiny else self.max_tokens}
+        if tiny or "response_format" in self.unknown:
+            return length
+        shape = {"name": "verdict", "schema": self.schema, "strict": True}
+        return {**length, "response_format": {"type": "json_schema", "json_schema": shape}}
 
     def _reply(self, given: Any) -> Reply:
         """The client checks nothing of what an endpoint sends."""

@@ -67,6 +67,7 @@ class JudgeScorer:
     def __init__(self, options: JudgeOptions, folder: Path) -> None:
         self._rubric = load_rubric(options.rubric, options.slots, folder)
         self._options, self.says = options, self._rubric.says
+        self._away = False  # found so by the last cell: the next one tries each question once
         identity = _Identity(
             rubric=self._rubric.digest, model=options.model, temperature=options.temperature, max_tokens=options.max_tokens
         )
@@ -130,7 +131,7 @@ class JudgeScorer:
                     raise
 
         try:
-            client = self._endpoint.client()
+            client = self._endpoint.client(patient=not self._away)
         except UnreachableError as error:
             return dict.fromkeys(questions, error)
         async with client:
@@ -146,6 +147,7 @@ class JudgeScorer:
                         found[question] = error
                 kept.update({_key(question): asdict(reply) for question, reply in replies.items()})
                 found |= {question: self._verdict(reply) for question, reply in replies.items()}
+        self._away = bool(away)
         return found
 
     def _verdict(self, reply: Reply) -> Score | Exception:
