@@ -36,9 +36,8 @@ def score_results(results: Place, name: str | None = None) -> dict[str, object]:
         planned = replace(planned, scoring=scoring.behaviors)
         store.keep_plan(planned)
         done = store.done_cells() | store.done_directions()
-        cells = [cell for cell in planned.cells if cell.cell_id in done]
         chosen = _chosen(scoring, name)
-        items = [(one, cell.cell_id) for cell in cells for one in planned.scorers_of(cell) if one in chosen]
+        items = [(scorer, cell_id) for scorer, cell_id in planned.scorings() if cell_id in done and scorer in chosen]
         short = _score(store, scoring, items)
         summary = store.compact()
         failed = store.scoring_failures()
@@ -52,7 +51,7 @@ def score_results(results: Place, name: str | None = None) -> dict[str, object]:
         "results": str(results),
         "classifier": ", ".join(sorted({row.classifier for row in store.cell_rows() if row.classifier})),
         "scorers": sorted(chosen),
-        "planned": len(planned.cells),
+        "planned": len(planned.generated),
         "cells": summary.cells,
         "responses": counts.total(),
         "labels": {label: counts[label] for label in sorted(counts) if counts[label]},

@@ -144,7 +144,7 @@ def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunS
     started = time.monotonic()
     store = prepared.store
     with store.lock(), ExitStack() as ending:
-        require_scorers(store, prepared.plan.scoring, prepared.plan.cells)
+        require_scorers(store, prepared.plan.scoring, prepared.plan.counted)
         session = _session(prepared, options, console, ending)
         store.write_sweep(f"{ORIGIN}{prepared.path.absolute()}\n{prepared.sweep.text}")
         store.write_plan(prepared.plan)

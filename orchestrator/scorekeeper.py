@@ -14,10 +14,11 @@ from queue import SimpleQueue
 from types import TracebackType
 
 from actors.types import Failure, Response
-from orchestrator.cells import Cell
+from orchestrator.cells import Cell, CellKey
 from orchestrator.news import CellScored, CellStored, ItemFailed, News, Tell, nobody
 from orchestrator.redaction import redacted
 from orchestrator.results.judgements import Judgements
+from orchestrator.results.rows import CellAxes
 from orchestrator.results.scored_cells import scoring_item
 from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.scoring.own import OwnScorer
@@ -72,7 +73,7 @@ class Scorekeeper:
         self._queues: dict[str, SimpleQueue[_ScoringTurn | None]] = {}
         self._changed = threading.Condition()
         self._open: set[str] = set()
-        self._deciding: dict[str, dict[str, Sequence[ResponseScore]]] = {}
+        self._deciding: dict[CellKey, dict[str, Sequence[ResponseScore]]] = {}
         self._writing = 0
         self._over = False
         self._error: BaseException | None = None
@@ -100,8 +101,9 @@ class Scorekeeper:
 
     def score(self, cell_id: str, responses: Sequence[Response] | None = None) -> None:
         """Begin to score a cell of the plan, which is stored, by all its scorers."""
-        axes = self._store.axes(cell_id)
-        self.ask([(scorer, cell_id) for scorer in self._store.planned().scorers_of(axes)] if axes else [], responses)
+        planned = self._store.planned()
+        asked = [(scorer, cell_id) for axes in self._store.axes(cell_id) for scorer in planned.scorers_of(axes)]
+        self.ask(dict.fromkeys(asked), responses)
 
     def ask(self, items: Iterable[tuple[str, str]], responses: Sequence[Response] | None = None) -> None:
         """Begin to score ``items``, ids of scorer and cell, but for those that are begun already."""
@@ -152,12 +154,14 @@ class Scorekeeper:
             return  # the cell runs anew, and is scored then
         except ScoringError as error:
             failure = Failure(scoring_item(scorer.id, asked.cell_id), SCORING, redacted(str(error)), redacted(error.trace))
-            self._deciding.pop(asked.cell_id, None)
+            for axes in self._decides(scorer, asked.cell_id):
+                self._deciding.pop(axes.key, None)
             if self._stored(lambda: self._store.write_failure(failure)):
                 self._tell(ItemFailed(failure))
             return
         if self._stored(lambda: self._store.write_scores(asked.cell_id, scorer, scores)):
-            self._tell_of(scorer, asked, scores)
+            for axes in self._decides(scorer, asked.cell_id):
+                self._tell_of(axes, scorer, scores)
 
     def _stored(self, write: Callable[[], object]) -> bool:
         """Whether it was written: not where nobody waits any more."""
@@ -173,17 +177,19 @@ class Scorekeeper:
                 self._changed.notify_all()
         return True
 
-    def _tell_of(self, scorer: Scorer, asked: _ScoringTurn, scores: Sequence[ResponseScore]) -> None:
+    def _decides(self, scorer: Scorer, cell_id: str) -> list[CellAxes]:
+        """The cell for each behavior whose labels the scorer has a part in."""
+        return [one for one in self._store.axes(cell_id) if scorer.id in self._scoring.of(one.behavior).deciding]
+
+    def _tell_of(self, axes: CellAxes, scorer: Scorer, scores: Sequence[ResponseScore]) -> None:
         """What the cell's responses count as, once both scorers that decide have scored them now."""
-        axes = self._store.axes(asked.cell_id)
-        if axes is None or scorer.id not in (scoring := self._scoring.of(axes.behavior)).deciding:
-            return
+        scoring = self._scoring.of(axes.behavior)
         with self._changed:
-            found = self._deciding.setdefault(asked.cell_id, {})
+            found = self._deciding.setdefault(axes.key, {})
             found[scorer.id] = scores
             if len(found) < len(scoring.deciding):
                 return
-            del self._deciding[asked.cell_id]
+            del self._deciding[axes.key]
         criterion = scoring.criterion
         verdict = Verdicts(criterion, self._scoring.made[criterion.scorer].says)
         labels = verdict.all(found[criterion.scorer], found[criterion.coherence])
