@@ -29,6 +29,9 @@ CONTRAST_KEYS = ("harmful", "harmless")
 
 SourceLayer = int | Literal["selected"] | None
 
+CellKey = tuple[str, str]
+"""A cell's id, which says nothing of the behavior, and the behavior: several that ask the same share a cell."""
+
 
 def content_id(kind: str, content: Mapping[str, object]) -> str:
     """The id of ``content``: kind, a dash, 20 hex digits of a SHA-256 over its canonical JSON and ``ID_VERSION``."""
@@ -245,6 +248,11 @@ class Cell:
             "version": str(ID_VERSION),
         }
         return _named("cell", "{" + ", ".join(f'"{name}": {part}' for name, part in parts.items()) + "}")
+
+    @property
+    def key(self) -> CellKey:
+        """As the behavior of its labels counts it."""
+        return self.id, self.labels.behavior
 
     @property
     def is_transfer(self) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 
 from actors.types import EngineOptions, ModelSpec, Resources
-from orchestrator.cells import Cell, DirectionSpec, IncomparablePair, variant_id
+from orchestrator.cells import Cell, CellKey, DirectionSpec, IncomparablePair, variant_id
 from orchestrator.errors import InputError, Problem
 from orchestrator.models.files import ModelShape, is_pinned
 from orchestrator.planning.choices import Choice, Tally
@@ -47,11 +47,12 @@ class Plan:
     """A sweep, worked out.
 
     ``cells``: unique ids, model-major in the order of ``models``, baseline first within a model and behavior.
+    ``also``: those of them that further behaviors ask for, by id, with the labels of these.
     ``directions``: unique ids, model-major; every ``cell.steering.direction`` is among them.
     ``models``: one per variant. ``warnings``: one sentence each. ``incomparable``: transfer pairs that are not run.
     ``choices``: the settings taken from finished cells; ``deferred``: what cannot be planned (yet), with the reason.
-    ``in_sample``: cell id -> is its rate measured on the prompts that choose a setting? Cells that have no part in a choice
-    are not in it. ``estimate`` covers the cells and at most those that may follow.
+    ``in_sample``: is a cell's rate measured on the prompts that choose a setting? Cells that have no part in a choice are
+    not in it. ``estimate`` covers the cells and at most those that may follow.
     ``scoring``: what scores the behaviors. ``others``: work of other kinds.
     """
 
@@ -65,9 +66,15 @@ class Plan:
     estimate: Estimate
     choices: tuple[Choice, ...] = ()
     deferred: tuple[Deferred, ...] = ()
-    in_sample: Mapping[str, bool] = field(default_factory=dict)
+    in_sample: Mapping[CellKey, bool] = field(default_factory=dict)
     scoring: Scoring = field(default_factory=Scoring)
     others: tuple[WorkItem, ...] = ()
+    also: Mapping[str, tuple[Cell, ...]] = field(default_factory=dict)
+
+    @property
+    def counted(self) -> tuple[Cell, ...]:
+        """Every cell once for each behavior that asks for it."""
+        return tuple(one for cell in self.cells for one in (cell, *self.also.get(cell.id, ())))
 
     @property
     def items(self) -> tuple[WorkItem, ...]:
@@ -79,8 +86,10 @@ class Plan:
         found = {}
         for scorer in self.scoring.made.values():
             if isinstance(scorer, CellScorer):
-                cells = [cell for cell in self.cells if scorer.id in self.scoring.of(cell.labels.behavior).ids]
-                each = [scorer.estimate([one.text for one in cell.prompts], cell.decoding.max_new_tokens) for cell in cells]
+                cells = {cell.id: cell for cell in self.counted if scorer.id in self.scoring.of(cell.labels.behavior).ids}
+                each = [
+                    scorer.estimate([one.text for one in cell.prompts], cell.decoding.max_new_tokens) for cell in cells.values()
+                ]
                 if each:
                     found[scorer.id] = reduce(Usage.plus, each)
         return found
@@ -93,8 +102,8 @@ class Plan:
         raise KeyError(f"no model {variant} in plan {self.name}")
 
 
-def make_plan(sweep: Sweep, tallies: Mapping[str, Tally] | None = None, costs: Costs = DEFAULT_COSTS) -> Plan:
-    """Work out a sweep; ``tallies``: how the finished cells were labelled, by cell id; ``costs``: what its estimate is made from.
+def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, costs: Costs = DEFAULT_COSTS) -> Plan:
+    """Work out a sweep; ``tallies``: how the finished cells were labelled; ``costs``: what its estimate is made from.
 
     Raises :class:`InputError` for weights that cannot fit their GPUs and for a sweep without cells.
     """
@@ -114,7 +123,6 @@ def make_plan(sweep: Sweep, tallies: Mapping[str, Tally] | None = None, costs: C
         *_unpinned(variants),
         *_remarks(variants),
         *_same_prompts(sweep),
-        *_shared(sweep, found.cells),
         *(text for used in sweep.behaviors for text in used.warnings),
     ]
     return Plan(
@@ -130,6 +138,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[str, Tally] | None = None, costs: C
         deferred=found.deferred,
         in_sample=found.in_sample,
         scoring=sweep.scoring,
+        also=_also(cells, found.cells),
     )
 
 
@@ -186,25 +195,8 @@ def _same_prompts(sweep: Sweep) -> list[str]:
         name, prompts = used.behavior.name, (used.behavior.positive, used.behavior.negative, used.prompts)
         first = found.setdefault(prompts, name)
         if first != name:
-            warnings.append(f"behaviors {first} and {name} have the same prompts: they run once, as {first}")
+            warnings.append(f"behaviors {first} and {name} have the same prompts: their cells run once, and count for each")
     return warnings
-
-
-def _shared(sweep: Sweep, cells: Sequence[Cell]) -> list[str]:
-    """A warning for every two behaviors whose cells are in part the same ones, and are not scored alike: what they were asked and
-    steered by is equal, so they run once, and count for the first."""
-    first: dict[str, str] = {}
-    shared: Counter[tuple[str, str]] = Counter()
-    for cell in {(one.id, one.labels.behavior): one for one in cells}.values():
-        name = cell.labels.behavior
-        if first.setdefault(cell.id, name) != name and sweep.scoring.of(first[cell.id]) != sweep.scoring.of(name):
-            shared[first[cell.id], name] += 1
-    why = "have equal test prompts, so that some cells are the same"
-    return [
-        f"behaviors {one} and {other} share {count} of their cells: they {why}, and these are scored as {one} alone; "
-        f"give {other} test prompts of its own to score them too"
-        for (one, other), count in shared.items()
-    ]
 
 
 def _memory_problems(sweep: Sweep, variants: Sequence[ModelVariant]) -> list[Problem]:
@@ -236,6 +228,16 @@ def _model_major(variants: Sequence[ModelVariant], cells: Sequence[Cell]) -> tup
             key=lambda cell: (order[variant_id(cell.target)], behaviors[cell.labels.behavior], cell.steering is not None),
         )
     )
+
+
+def _also(planned: Sequence[Cell], cells: Sequence[Cell]) -> dict[str, tuple[Cell, ...]]:
+    """Of the ``cells`` those that are ``planned`` for another behavior, once for each further one."""
+    first = {cell.id: cell.labels.behavior for cell in planned}
+    found: dict[str, dict[str, Cell]] = {}
+    for cell in cells:
+        if cell.labels.behavior != first[cell.id]:
+            found.setdefault(cell.id, {}).setdefault(cell.labels.behavior, cell)
+    return {cell_id: tuple(further.values()) for cell_id, further in found.items()}
 
 
 def _directions(models: Sequence[PlannedModel], cells: Sequence[Cell]) -> tuple[DirectionSpec, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from orchestrator.cells import CellKey
 from orchestrator.outcome import COUNTED
 from orchestrator.plan import Plan, make_plan
 from orchestrator.planning.choices import Tally
@@ -17,6 +18,6 @@ def plan_with_results(sweep: Sweep, store: Store, costs: Costs = DEFAULT_COSTS) 
     return make_plan(sweep, tallies(store) if sweep.chooses else None, costs)
 
 
-def tallies(store: Store) -> Mapping[str, Tally]:
-    """What the responses of the labelled cells of the results folder count as, by cell id."""
-    return {row.cell_id: Tally(row.n, *map(row.count, COUNTED)) for row in store.cell_rows() if row.labelled}
+def tallies(store: Store) -> Mapping[CellKey, Tally]:
+    """What the responses of the labelled cells of the results folder count as."""
+    return {row.key: Tally(row.n, *map(row.count, COUNTED)) for row in store.cell_rows() if row.labelled}

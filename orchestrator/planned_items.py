@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
 from orchestrator.errors import InputError, Problem, nearest_name
@@ -21,7 +21,7 @@ _SHOWN = 8
 @dataclass(frozen=True, kw_only=True)
 class PlannedItem:
     """An item of a plan, or the scores that ``scorer`` gives a cell; ``model`` is its name in the sweep, ``kind`` that of an item
-    that is neither a cell nor a direction."""
+    that is neither a cell nor a direction. ``also``: the cell as further behaviors ask for it."""
 
     id: str
     model: str
@@ -29,6 +29,7 @@ class PlannedItem:
     direction: PlannedDirection | None = None
     kind: str = ""
     scorer: str = ""
+    also: tuple[CellAxes, ...] = ()
 
     @property
     def name(self) -> str:
@@ -49,7 +50,8 @@ def planned_items(planned: PlannedCells) -> list[PlannedItem]:
     """Every direction, then every cell, then every other item, in the plan's order."""
     names = {model.variant: model.name for model in planned.models}
     directions = [PlannedItem(id=one.id, model=names.get(one.variant, ""), direction=one) for one in planned.directions]
-    cells = [PlannedItem(id=one.cell_id, model=one.model, cell=one) for one in planned.cells]
+    asked = planned.by_id().items()
+    cells = [PlannedItem(id=cell_id, model=one.model, cell=one, also=tuple(also)) for cell_id, (one, *also) in asked]
     others = [PlannedItem(id=one.id, model=names.get(one.variant, ""), kind=one.kind) for one in planned.others]
     return [*directions, *cells, *others]
 
@@ -58,10 +60,11 @@ def scoring_items(planned: PlannedCells, ids: Collection[str]) -> Iterator[Plann
     """Those of ``ids`` that are scores of the plan's cells by its scorers."""
     if not any("." in one for one in ids):
         return
-    for cell in planned.cells:
-        for scorer in planned.scorers_of(cell):
-            if (item := scoring_item(scorer, cell.cell_id)) in ids:
-                yield PlannedItem(id=item, model=cell.model, cell=cell, scorer=scorer)
+    cells = planned.by_id()
+    for (scorer, cell_id), cell in planned.scorings().items():
+        if (item := scoring_item(scorer, cell_id)) in ids:
+            also = tuple(one for one in cells[cell_id] if one is not cell and scorer in planned.scorers_of(one))
+            yield PlannedItem(id=item, model=cell.model, cell=cell, scorer=scorer, also=also)
 
 
 def axes_name(axes: CellAxes) -> str:
@@ -88,9 +91,11 @@ def chosen(items: Sequence[_T], filters: Sequence[str], field: str, own: Sequenc
     """
     known: Filters[_T] = Filters((*own, *_COLUMNS), _ALIASES, _value, ", ".join((*own, _ALLOWED)))
     wanted = known.wanted((part for text in filters for part in text.split(",")), field)
-    if items:
-        known.check(items, wanted, field)
-    return known.chosen(items, wanted)
+    asked = [one for item in items for one in (item, *(replace(item, cell=cell) for cell in item.also))]
+    if asked:
+        known.check(asked, wanted, field)
+    found = {one.id for one in known.chosen(asked, wanted)}
+    return [one for one in items if one.id in found]
 
 
 def item_named(items: Sequence[_T], word: str, field: str = "cell") -> _T:

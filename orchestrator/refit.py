@@ -101,7 +101,7 @@ def refit(measured: Sequence[VariantSample]) -> Fit:
 def measured_cells(plan: Plan, store: Store) -> list[VariantSample]:
     """What the finished cells of ``plan`` took, by model variant."""
     costs: dict[str, list[CellCost]] = {}
-    for row in store.cell_rows():
+    for row in {row.cell_id: row for row in store.cell_rows()}.values():
         told: Mapping[str, str] = json.loads(row.provenance)
         load, slots = told.get("load_seconds"), told.get("slots")
         prompt = sum(response.prompt_tokens for response in store.read_responses(row.cell_id))

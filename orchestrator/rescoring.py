@@ -39,10 +39,10 @@ def score_results(results: Place, name: str | None = None) -> dict[str, object]:
         planned = replace(planned, scoring=scoring.behaviors)
         store.keep_plan(planned)
         done = store.done_cells() | store.done_directions()
-        cells = [cell for cell in planned.cells if cell.cell_id in done]
         chosen = _chosen(scoring, name)
-        items = [(one, cell.cell_id) for cell in cells for one in planned.scorers_of(cell) if one in chosen]
-        require_scorers(store, scoring, {cell.cell_id: cell.behavior for cell in cells}, again=True)
+        items = [(scorer, cell_id) for scorer, cell_id in planned.scorings() if cell_id in done and scorer in chosen]
+        there = [(cell.cell_id, cell.behavior) for cell in planned.cells if cell.cell_id in done]
+        require_scorers(store, scoring, there, again=True)
         short, failures = _score(store, scoring, items)
         summary = store.compact()
         failed = list({one.item_id: one for one in (*store.scoring_failures(), *failures)}.values())
@@ -56,7 +56,7 @@ def score_results(results: Place, name: str | None = None) -> dict[str, object]:
         "results": str(results),
         "classifier": ", ".join(sorted({row.classifier for row in store.cell_rows() if row.classifier})),
         "scorers": sorted(chosen),
-        "planned": len(planned.cells),
+        "planned": len(planned.generated),
         "cells": summary.cells,
         "responses": counts.total(),
         "labels": {label: counts[label] for label in sorted(counts) if counts[label]},

@@ -147,7 +147,8 @@ def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunS
     started = time.monotonic()
     store = prepared.store
     with store.lock(), ExitStack() as ending:
-        require_scorers(store, prepared.plan.scoring, {cell.id: cell.labels.behavior for cell in prepared.plan.cells})
+        counted = [(cell.id, cell.labels.behavior) for cell in prepared.plan.counted]
+        require_scorers(store, prepared.plan.scoring, counted)
         session = _session(prepared, options, console, ending)
         store.write_sweep(f"{ORIGIN}{prepared.path.absolute()}\n{prepared.sweep.text}")
         store.write_plan(prepared.plan)

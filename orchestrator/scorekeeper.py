@@ -7,16 +7,18 @@ neither the cell nor the scores of others.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from queue import SimpleQueue
 from types import TracebackType
 
 from actors.types import Failure, Response
+from orchestrator.cells import CellKey
 from orchestrator.news import CellScored, CellStored, ItemFailed, News, Tell, nobody
 from orchestrator.redaction import redacted
 from orchestrator.results.judgements import Judgements
+from orchestrator.results.rows import CellAxes
 from orchestrator.results.scored_cells import scoring_item
 from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.scoring.own import OwnScorer
@@ -31,15 +33,15 @@ KEPT = 256
 """Cells whose responses wait in memory for one scorer; those of more are read again when it is their turn."""
 
 
-def require_scorers(store: Store, scoring: Scoring, cells: Mapping[str, str], again: bool = False) -> None:
-    """InputError where a scorer that has yet to score any of ``cells`` (their behaviors by their ids) cannot: its endpoint is
+def require_scorers(store: Store, scoring: Scoring, cells: Sequence[tuple[str, str]], again: bool = False) -> None:
+    """InputError where a scorer that has yet to score any of ``cells`` (each an id and a behavior) cannot: its endpoint is
     away, say. ``again``: what has failed is tried again."""
     asked = [one for one in scoring.made.values() if isinstance(one, CellScorer)]
     if not asked:
         return
     done, failed = store.done_cells(), set() if again else {one.item_id for one in store.failures()}
     for scorer in asked:
-        ids = {one for one, behavior in cells.items() if scorer.id in scoring.of(behavior).ids} - store.scored_cells(scorer.id)
+        ids = {one for one, behavior in cells if scorer.id in scoring.of(behavior).ids} - store.scored_cells(scorer.id)
         if any((scoring_item(scorer.id, one) if one in done else one) not in failed for one in ids):
             scorer.check()
 
@@ -72,7 +74,7 @@ class Scorekeeper:
         self._queues: dict[str, SimpleQueue[_ScoringTurn | None]] = {}
         self._changed = threading.Condition()
         self._open: set[str] = set()
-        self._deciding: dict[str, dict[str, Sequence[ResponseScore]]] = {}
+        self._deciding: dict[CellKey, dict[str, Sequence[ResponseScore]]] = {}
         self._writing = 0
         self._over = False
         self._error: BaseException | None = None
@@ -100,8 +102,9 @@ class Scorekeeper:
 
     def score(self, cell_id: str, responses: Sequence[Response] | None = None) -> None:
         """Begin to score a cell of the plan, which is stored, by all its scorers."""
-        axes = self._store.axes(cell_id)
-        self.ask([(scorer, cell_id) for scorer in self._store.planned().scorers_of(axes)] if axes else [], responses)
+        planned = self._store.planned()
+        asked = [(scorer, cell_id) for axes in self._store.axes(cell_id) for scorer in planned.scorers_of(axes)]
+        self.ask(dict.fromkeys(asked), responses)
 
     def ask(self, items: Iterable[tuple[str, str]], responses: Sequence[Response] | None = None) -> None:
         """Begin to score ``items``, ids of scorer and cell, but for those that are begun already."""
@@ -152,12 +155,14 @@ class Scorekeeper:
             return  # the cell runs anew, and is scored then
         except ScoringError as error:
             failure = Failure(scoring_item(scorer.id, asked.cell_id), SCORING, redacted(str(error)), redacted(error.trace))
-            self._deciding.pop(asked.cell_id, None)
+            for axes in self._decides(scorer, asked.cell_id):
+                self._deciding.pop(axes.key, None)
             if self._stored(lambda: self._store.write_scoring_failure(failure)):
                 self._tell(ItemFailed(failure))
             return
         if self._stored(lambda: self._store.write_scores(asked.cell_id, scorer, scores)):
-            self._tell_of(scorer, asked, scores)
+            for axes in self._decides(scorer, asked.cell_id):
+                self._tell_of(axes, scorer, scores)
 
     def _stored(self, write: Callable[[], object]) -> bool:
         """Whether it was written: not where nobody waits any more."""
@@ -173,17 +178,19 @@ class Scorekeeper:
                 self._changed.notify_all()
         return True
 
-    def _tell_of(self, scorer: Scorer, asked: _ScoringTurn, scores: Sequence[ResponseScore]) -> None:
+    def _decides(self, scorer: Scorer, cell_id: str) -> list[CellAxes]:
+        """The cell for each behavior whose labels the scorer has a part in."""
+        return [one for one in self._store.axes(cell_id) if scorer.id in self._scoring.of(one.behavior).deciding]
+
+    def _tell_of(self, axes: CellAxes, scorer: Scorer, scores: Sequence[ResponseScore]) -> None:
         """What the cell's responses count as, once both scorers that decide have scored them now."""
-        axes = self._store.axes(asked.cell_id)
-        if axes is None or scorer.id not in (scoring := self._scoring.of(axes.behavior)).deciding:
-            return
+        scoring = self._scoring.of(axes.behavior)
         with self._changed:
-            found = self._deciding.setdefault(asked.cell_id, {})
+            found = self._deciding.setdefault(axes.key, {})
             found[scorer.id] = scores
             if len(found) < len(scoring.deciding):
                 return
-            del self._deciding[asked.cell_id]
+            del self._deciding[axes.key]
         criterion = scoring.criterion
         verdict = Verdicts(criterion, self._scoring.made[criterion.scorer].says)
         labels = verdict.all(found[criterion.scorer], found[criterion.coherence])

@@ -11,7 +11,7 @@ from orchestrator.agreement.correction import CorrectedCell, JudgeErrors, correc
 from orchestrator.agreement.judgements import SWEEP, Judged, judged, named_scorer, scorer_names, shared
 from orchestrator.agreement.measures import Agreement, Coefficient, agreement, rank_correlation
 from orchestrator.errors import InputError
-from orchestrator.results.frames import load_results
+from orchestrator.results.frames import asked_once, load_results
 from orchestrator.results.ratings import ResponseKey
 from orchestrator.storage import Place
 
@@ -66,7 +66,7 @@ def agreement_of(place: Place, names: Sequence[str], correct: bool = False) -> A
     if correct and len(found) != 2:
         raise InputError.because("of several pairs none is the judge", "--correct", None, "the judge, then who is right")
     columns = ("cell_id", "behavior", "model", "method", "layers", "multiplier")
-    cells = results.cells.select(columns).iter_rows()
+    cells = asked_once(results.cells).select(columns).iter_rows()
     conditions = {cell_id: (behavior, _condition(*axes)) for cell_id, behavior, *axes in cells}
     pairs = [_compared(one, other, conditions) for one, other in combinations(found, 2)]
     return AgreementAnswer(

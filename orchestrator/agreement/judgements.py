@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.outcome import Outcome
-from orchestrator.results.frames import Results
+from orchestrator.results.frames import Results, asked_once
 from orchestrator.results.ratings import ResponseKey, is_rater
 
 SWEEP = "sweep"
@@ -55,7 +55,8 @@ def judged(results: Results, scorer: str) -> Judged:
     """All that the scorer of this very name says. A rater's labels count as what decides on the behavior says of them."""
     order = tuple(results.rates.filter(results.rates["outcome"].is_not_null())["label"].unique(maintain_order=True))
     if scorer == SWEEP:
-        rows = results.responses.select("cell_id", "prompt_id", "label", "outcome").drop_nulls("label").iter_rows()
+        columns = ("cell_id", "prompt_id", "label", "outcome")
+        rows = asked_once(results.responses).select(columns).drop_nulls("label").iter_rows()
         return Judged(SWEEP, {(cell, prompt): Judgement(label, outcome) for cell, prompt, label, outcome in rows}, order=order)
     scores = results.scores.filter(results.scores["scorer"] == scorer).select("cell_id", "prompt_id", "label", "value")
     values = {(cell, prompt): value for cell, prompt, label, value in scores.iter_rows() if label is None}
@@ -72,7 +73,7 @@ def judged(results: Results, scorer: str) -> Judged:
 
 def _outcomes(results: Results) -> dict[tuple[str, str], Outcome]:
     """What a label of what decides on a cell counts as, by cell and label."""
-    rows = results.rates.drop_nulls("outcome").select("cell_id", "label", "outcome").iter_rows()
+    rows = asked_once(results.rates).drop_nulls("outcome").select("cell_id", "label", "outcome").iter_rows()
     return {(cell_id, label): outcome for cell_id, label, outcome in rows}
 
 

@@ -144,7 +144,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
         "version": JSON_VERSION,
         "name": plan.name,
         "classifier": "text",
-        "scorers": {key: list(one.ids) for key, one in plan.scoring.used(cell.labels.behavior for cell in plan.cells).items()},
+        "scorers": {key: list(one.ids) for key, one in plan.scoring.used(cell.labels.behavior for cell in plan.counted).items()},
         "judges": {key: asdict(one) for key, one in plan.judged().items()},
         "totals": {
             "cells": len(plan.cells),
@@ -186,7 +186,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
             }
             for model, cost in zip(plan.models, plan.estimate.models, strict=True)
         ],
-        "cells": [_cell_json(cell) for cell in plan.cells],
+        "cells": [_cell_json(cell) for cell in plan.counted],
         "directions": [
             {"id": spec.id, "variant": variant_id(spec.model), "method": spec.method, "extractor": spec.extractor}
             for spec in plan.directions

@@ -82,7 +82,7 @@ def reader(store: Store, question: Question) -> Reader:
 
     def read(row: CellRow) -> Outcomes:
         try:
-            return {label.prompt_id: question.counts(label) for label in store.read_labels(row.cell_id)}
+            return {label.prompt_id: question.counts(label) for label in store.read_labels(*row.key)}
         except (FileNotFoundError, UnreadableFileError):
             raise InputError.because("its labels cannot be read: run `score`", row.cell_id) from None
 

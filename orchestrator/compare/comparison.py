@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -133,7 +134,13 @@ class Question:
 
 
 def side_of(name: str, rows: Sequence[CellRow], question: Question, read: Reader) -> Side:
-    """The cells of ``rows`` taken together. InputError for cells without labels or without responses."""
+    """The cells of ``rows`` taken together. InputError for cells without labels or without responses, and for one that is
+    there for several behaviors: its responses would count twice."""
+    twice = [cell_id for cell_id, count in Counter(row.cell_id for row in rows).items() if count > 1]
+    if twice:
+        behaviors = ", ".join(sorted({row.behavior for row in rows if row.cell_id in twice}))
+        message = f"{len(twice)} cells are shared by several behaviors, and their responses would count twice"
+        raise InputError.because(message, name, allowed=f"--where behavior=NAME, one of {behaviors}")
     unlabelled = [row.cell_id for row in rows if not row.labelled]
     if unlabelled:
         raise InputError.because(f"{len(unlabelled)} cells have no labels yet ({unlabelled[0]}): run `score`", name)

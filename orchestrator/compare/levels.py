@@ -99,7 +99,7 @@ def _pooled(found: Sequence[Matched]) -> list[Matched]:
 
 
 def _once(rows: Iterable[CellRow]) -> tuple[CellRow, ...]:
-    return tuple({row.cell_id: row for row in rows}.values())
+    return tuple({row.key: row for row in rows}.values())
 
 
 def _told_apart(found: Sequence[Matched]) -> list[Matched]:

@@ -56,6 +56,9 @@ def _cell(rows: Sequence[CellRow], text: str, field: str) -> CellRow:
         raise InputError(
             Problem(field, text, "no finished cell has this id", None, nearest_name(start, [r.cell_id for r in rows]))
         )
+    if len({row.cell_id for row in found}) == 1 < len(found):
+        behaviors = ", ".join(row.behavior for row in found)
+        raise InputError.because("several behaviors share this cell", field, text, f"--where behavior=NAME, one of {behaviors}")
     if len(found) > 1:
         several = ", ".join(row.cell_id for row in found[:4])
         raise InputError.because(f"{len(found)} cells begin so", field, text, f"one of {several}")

@@ -135,7 +135,7 @@ def _models(
     planned: PlannedCells, done: set[str], failures: Sequence[FailedItem], rates: Mapping[str, Rate]
 ) -> tuple[ModelStatus, ...]:
     failed = {one.id for one in failures}
-    counts = Counter((cell.variant, cell.cell_id in done, cell.cell_id in failed) for cell in planned.cells)
+    counts = Counter((cell.variant, cell.cell_id in done, cell.cell_id in failed) for cell in planned.generated)
     rows = []
     for model in planned.models:
         total = sum(counts[model.variant, is_done, has_failed] for is_done in (True, False) for has_failed in (True, False))

@@ -11,7 +11,7 @@ from orchestrator.errors import InputError
 from orchestrator.labelling.sample import Draw, kept_sample
 from orchestrator.labelling.session import AskedResponse
 from orchestrator.results.folder import Folder
-from orchestrator.results.frames import Results
+from orchestrator.results.frames import Results, asked_once
 from orchestrator.results.ratings import ResponseKey
 from orchestrator.results.rows import digest_of
 from orchestrator.scoring import LabelKind, LabelSet
@@ -32,7 +32,8 @@ def readings_of(folder: Folder, results: Results, draw: Draw) -> list[AskedRespo
 def found_readings(results: Results, keys: Collection[ResponseKey]) -> dict[ResponseKey, AskedResponse]:
     """Those of the responses ``keys`` that have been labelled."""
     cells = sorted({cell_id for cell_id, _ in keys})
-    rows = results.responses.filter(results.responses["cell_id"].is_in(cells)).select(_COLUMNS).iter_rows(named=True)
+    found = asked_once(results.responses.filter(results.responses["cell_id"].is_in(cells)))
+    rows = found.select(_COLUMNS).iter_rows(named=True)
     labels = label_sets(results)
     wanted = (row for row in rows if (row["cell_id"], row["prompt_id"]) in keys and row["classifier"] in labels)
     return {(row["cell_id"], row["prompt_id"]): _reading(row, labels[row["classifier"]]) for row in wanted}
@@ -52,7 +53,7 @@ def _labelled(results: Results, scorer: str | None) -> list[tuple[ResponseKey, s
     found = named_scorer(results, scorer or SWEEP)
     if found.values:
         raise InputError.because("it gives numbers, not labels to draw evenly over", "--scorer", scorer)
-    behaviors = dict(results.cells.select("cell_id", "behavior").iter_rows())
+    behaviors = dict(asked_once(results.cells).select("cell_id", "behavior").iter_rows())
     return [(key, f"{behaviors[key[0]]} {said.label}") for key, said in found.said.items()]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
-from orchestrator.cells import variant_id
+from orchestrator.cells import CellKey, variant_id
 from orchestrator.json_text import parse_json
 from orchestrator.planning.grid import Group, SteeredCell
 from orchestrator.sweep_file.grids import Grid
@@ -101,7 +101,7 @@ def choose(tried: Sequence[Considered], max_garbled: float) -> Considered | None
 class Chooser:
     """Collects the own cells of every grid, and decides what later grids take from them."""
 
-    def __init__(self, tallies: Mapping[str, Tally]) -> None:
+    def __init__(self, tallies: Mapping[CellKey, Tally]) -> None:
         self._tallies = tallies
         self._tried: dict[tuple[str, ...], list[SteeredCell]] = {}
         self._decided: dict[tuple[str, ...], tuple[Choice, SteeredCell | None]] = {}
@@ -128,7 +128,7 @@ class Chooser:
         key, _ = _keys(grid.name, group)
         if key not in self._decided:
             tried = self.tried(grid, group)
-            left = [one for one in tried if one.cell.id not in self._tallies]
+            left = [one for one in tried if one.cell.key not in self._tallies]
             if left or not tried:
                 number = f"{len(left)} of its {len(tried)} cells are not finished" if tried else "its own cells are not known"
                 return Unsettled(f"waits for grid {grid.choose.origin}: {number}", waiting=True)
@@ -155,7 +155,7 @@ class Chooser:
 
     def _considered(self, one: SteeredCell) -> Considered:
         place, cell = one.place, one.cell
-        tally = self._tallies[cell.id]
+        tally = self._tallies[cell.key]
         layer, depth = (None, None) if place is None else (place.layer, float(place.depth))
         return Considered(cell.id, layer, depth, one.multiplier, tally.n, tally.success, tally.garbled, tally.no_answer)
 

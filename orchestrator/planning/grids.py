@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from actors.methods import METHODS, Asked
-from orchestrator.cells import Cell, IncomparablePair
+from orchestrator.cells import Cell, CellKey, IncomparablePair
 from orchestrator.models.layers import places
 from orchestrator.planning.choices import Choice, Chooser, Tally, Unsettled, scaled
 from orchestrator.planning.grid import (
@@ -49,7 +49,7 @@ class GridsPlan:
     choices: tuple[Choice, ...]
     deferred: tuple[Deferred, ...]
     incomparable: tuple[IncomparablePair, ...]
-    in_sample: Mapping[str, bool]
+    in_sample: Mapping[CellKey, bool]
 
 
 @dataclass
@@ -59,11 +59,11 @@ class _GridWork:
     provisional: list[Cell] = field(default_factory=list)
     deferred: list[Deferred] = field(default_factory=list)
     incomparable: dict[tuple[str, str, str], IncomparablePair] = field(default_factory=dict)
-    in_sample: dict[str, bool] = field(default_factory=dict)
+    in_sample: dict[CellKey, bool] = field(default_factory=dict)
 
 
-def plan_grids(grids: Sequence[Grid], tallies: Mapping[str, Tally]) -> GridsPlan:
-    """The cells of all grids in their order, as far as ``tallies`` (by cell id) lets them be known."""
+def plan_grids(grids: Sequence[Grid], tallies: Mapping[CellKey, Tally]) -> GridsPlan:
+    """The cells of all grids in their order, as far as ``tallies`` lets them be known."""
     work = _GridWork(Chooser(tallies))
     for grid in grids:
         work.cells += baselines(grid)
@@ -149,7 +149,7 @@ def _defer(work: _GridWork, grid: Grid, group: Group, why: Unsettled) -> None:
 def _mark(work: _GridWork, tried: Sequence[SteeredCell], steered: Sequence[SteeredCell]) -> None:
     """Whether the rates are measured on prompts that chose the setting; those of the cells that chose are so by definition."""
     selecting = {prompt.text for prompt in tried[0].cell.prompts} if tried else set()
-    work.in_sample |= {one.cell.id: True for one in tried}
+    work.in_sample |= {one.cell.key: True for one in tried}
     for one in steered:
         shared = any(prompt.text in selecting for prompt in one.cell.prompts)
-        work.in_sample[one.cell.id] = work.in_sample.get(one.cell.id, False) or shared
+        work.in_sample[one.cell.key] = work.in_sample.get(one.cell.key, False) or shared

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Group
 
 from actors.types import Response
+from orchestrator.cells import CellKey
 from orchestrator.report.as_html import html_page
 from orchestrator.report.as_markdown import markdown_page
 from orchestrator.report.blocks import Block, Picture
@@ -21,7 +22,7 @@ from orchestrator.report.sections import SECTIONS, Section, SweepFindings
 from orchestrator.report.series import Series
 from orchestrator.report.tables import best_table, cells_table
 from orchestrator.report.values import most_successful
-from orchestrator.results.rows import RateRow
+from orchestrator.results.rows import CellRow, RateRow
 from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.scoring import Label
 from orchestrator.storage import StoredFile
@@ -79,10 +80,10 @@ def _part(store: Store, number: int, series: Series, counts: Counts) -> SeriesPa
     about = "Heat maps, layer by multiplier: " + " and ".join(heat_map_titles(series))
     figure = None if png is None else _picture(store, Drawing(_figure_name(number, series), png, about))
 
-    def read(cell_id: str) -> Sequence[tuple[Response, Label]]:
+    def read(row: CellRow) -> Sequence[tuple[Response, Label]]:
         try:
-            labels = {label.prompt_id: label for label in store.read_labels(cell_id)}
-            return [(response, labels[response.prompt_id]) for response in store.read_responses(cell_id)]
+            labels = {label.prompt_id: label for label in store.read_labels(*row.key)}
+            return [(response, labels[response.prompt_id]) for response in store.read_responses(row.cell_id)]
         except (FileNotFoundError, UnreadableFileError):
             return []
 
@@ -90,10 +91,10 @@ def _part(store: Store, number: int, series: Series, counts: Counts) -> SeriesPa
 
 
 def _label_counts(rates: Iterable[RateRow]) -> Counts:
-    counts: dict[str, dict[str, int]] = {}
+    counts: dict[CellKey, dict[str, int]] = {}
     for row in rates:
         if row.outcome is not None and row.label is not None:
-            counts.setdefault(row.cell_id, {})[row.label] = row.k or 0
+            counts.setdefault(row.key, {})[row.label] = row.k or 0
     return counts
 
 

@@ -43,11 +43,11 @@ def matrices(transfers: Sequence[TransferRow], incomparable: Sequence[Incomparab
     """One matrix per behavior, method and kind of steering; ``rows``: the transfers' cells. A pair run at several places or
     strengths shows the one at which the target's self-control succeeds most: a choice that the transferred direction has no
     part in."""
-    cells = {row.cell_id: row for row in rows if row.is_transfer}
+    cells = {row.key: row for row in rows if row.is_transfer}
     kinds: dict[tuple[object, ...], list[TransferRow]] = {}
     for transfer in transfers:
-        kinds.setdefault(condition(cells[transfer.cell_id], _WITHIN), []).append(transfer)
-    firsts = [cells[kind[0].cell_id] for kind in kinds.values()]
+        kinds.setdefault(condition(cells[transfer.key], _WITHIN), []).append(transfer)
+    firsts = [cells[kind[0].key] for kind in kinds.values()]
     titles = [" · ".join(filter(None, ["Transfer: " + one.behavior, *kind_words(one, firsts)])) for one in firsts]
     return [_matrix(title, kind, incomparable) for title, kind in zip(titles, kinds.values(), strict=True)]
 

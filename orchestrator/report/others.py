@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from orchestrator.cells import CellKey
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.report.series import Series, cell_text
 from orchestrator.report.values import number
@@ -32,15 +33,15 @@ def others_table(
     series: Sequence[Series], scorers: Mapping[str, Mapping[str, str]], rates: Iterable[RateRow]
 ) -> ReportTable | None:
     """A row per cell and scorer; ``scorers``: of each behavior, id -> name. None where there are none."""
-    found: dict[tuple[str, str], list[RateRow]] = defaultdict(list)
+    found: dict[tuple[CellKey, str], list[RateRow]] = defaultdict(list)
     for rate in rates:
-        found[rate.cell_id, rate.scorer].append(rate)
+        found[rate.key, rate.scorer].append(rate)
     rows = tuple(
         (
             Value(one.title),
             number(cell_text(row) if row.steered else "unsteered"),
             Value(name),
-            _said(found[row.cell_id, scorer]),
+            _said(found[row.key, scorer]),
         )
         for one in series
         for row in one.rows

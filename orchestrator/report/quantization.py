@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from orchestrator.cells import CellKey
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.report.series import multiplier_text
 from orchestrator.report.values import BEST_NOTE, best_of, decimals, main_outcomes, number, rate_columns, rate_values, where_text
@@ -50,7 +51,7 @@ def quantization_table(rows: Sequence[CellRow], directions: Iterable[DirectionRo
         for row in group.forms:
             marked = row.in_sample is True or (group.chosen and row is group.forms[0])
             direction = norms.get((row.direction_id or "", row.direction_layer or 0))
-            lines.append(_line(rate_values(row, outcomes, marked), row, direction, p.get(row.cell_id)))
+            lines.append(_line(rate_values(row, outcomes, marked), row, direction, p.get(row.key)))
     marked = any(group.chosen or any(row.in_sample for row in group.forms) for group in groups)
     columns = (*_COLUMNS, *rate_columns(shown, outcomes), *_LAST)
     return ReportTable("Quantization", columns, tuple(lines), (*_NOTES, BEST_NOTE) if marked else _NOTES)
@@ -83,13 +84,13 @@ def _groups(rows: Sequence[CellRow]) -> list[_ModelForms]:
     return found
 
 
-def _adjusted(groups: Sequence[_ModelForms]) -> dict[str, float]:
-    """Cell id -> p against the unquantized form, adjusted over all of ``groups``."""
+def _adjusted(groups: Sequence[_ModelForms]) -> dict[CellKey, float]:
+    """Cell -> p against the unquantized form, adjusted over all of ``groups``."""
     pairs = [
         (row, group.forms[0]) for group in groups if group.forms[0].quantization == "none" for row in group.forms[1:] if row.n
     ]
     p = [fisher(row.count("success"), row.n, full.count("success"), full.n) for row, full in pairs]
-    return {row.cell_id: adjusted for (row, _), adjusted in zip(pairs, holm(p), strict=True)}
+    return {row.key: adjusted for (row, _), adjusted in zip(pairs, holm(p), strict=True)}
 
 
 def _line(rates: Sequence[Value], row: CellRow, direction: DirectionRow | None, p: float | None) -> tuple[Value, ...]:

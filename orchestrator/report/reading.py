@@ -23,11 +23,11 @@ def reading(
     the weakest multiplier; it is the best of several on the very prompts that its rate is of.
     """
     found = series_of(rows)
-    total = planned if isinstance(planned, int) else len(rows if planned is None else planned)
+    total = planned if isinstance(planned, int) else len({one.cell_id for one in (rows if planned is None else planned)})
     lines = [_line(series, _progress(series, rows, planned)) for series in found[:limit]]
     if len(found) > len(lines):
         lines.append(f"and {len(found) - len(lines)} more series")
-    missing = max(0, total - len(rows) - failed)
+    missing = max(0, total - len({row.cell_id for row in rows}) - failed)
     absent = [f"{_cells(count)} {text}" for count, text in ((failed, "failed"), (missing, "not run yet")) if count]
     if not rows:
         absent.insert(0, "no finished cells")

@@ -77,8 +77,8 @@ def series_of(rows: Iterable[CellRow]) -> list[Series]:
     used = {_target(found[0]) for found in places.values()}
     groups = [(baselines.get(_target(found[0])), sorted(found, key=_place)) for found in places.values()]
     groups += [(row, []) for key, row in baselines.items() if key not in used]
-    order = {row.cell_id: number for number, row in reversed(list(enumerate(rows)))}
-    groups.sort(key=lambda group: min(order[row.cell_id] for row in (group[0], *group[1]) if row is not None))
+    order = {row.key: number for number, row in reversed(list(enumerate(rows)))}
+    groups.sort(key=lambda group: min(order[row.key] for row in (group[0], *group[1]) if row is not None))
     firsts = [first for baseline, found in groups if (first := found[0] if found else baseline) is not None]
     titles = _Titles(firsts)
     return [Series(titles.of(first), baseline, tuple(found)) for first, (baseline, found) in zip(firsts, groups, strict=True)]

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, BinaryIO, cast
 
+from orchestrator.cells import CellKey
 from orchestrator.json_text import parse_json
 from orchestrator.results import schema
 from orchestrator.results.directions_table import StoredDirections, add_cosines, direction_rows
@@ -25,8 +26,8 @@ PART_KINDS = ("responses", LABELS_OF_OLD)
 
 @dataclass(frozen=True)
 class CompactSummary:
-    """What the compacted tables hold. ``quarantined``: cells whose responses or scores, and direction sets that, were damaged and
-    moved away; ``changed``: a table was rewritten."""
+    """What the compacted tables hold; a cell that several behaviors ask for counts once. ``quarantined``: cells whose responses
+    or scores, and direction sets that, were damaged and moved away; ``changed``: a table was rewritten."""
 
     planned: int
     cells: int
@@ -64,7 +65,7 @@ def is_current(folder: Folder, planned: PlannedCells) -> bool:
 
 def _write_tables(folder: Folder, planned: PlannedCells, batches: Iterable[CellBatch]) -> CompactSummary:
     rows: list[CellRow] = []
-    succeeded: dict[str, tuple[bool, ...]] = {}
+    succeeded: dict[CellKey, tuple[bool, ...]] = {}
     damaged: list[str] = []
     written, changed = 0, False
 
@@ -101,8 +102,8 @@ def _write_tables(folder: Folder, planned: PlannedCells, batches: Iterable[CellB
     changed |= _write_table(folder.cells, schema.CELLS.table(rows))
     changed |= _write_table(folder.direction_table, schema.DIRECTIONS.table(directions))
     changed |= _write_table(folder.transfers, schema.TRANSFERS.table(transfers))
-    unlabelled = sum(not row.labelled for row in rows)
-    return CompactSummary(len(planned.cells), len(rows), unlabelled, written, (*damaged, *stored.damaged), changed)
+    cells, unlabelled = len({row.cell_id for row in rows}), len({row.cell_id for row in rows if not row.labelled})
+    return CompactSummary(len(planned.generated), cells, unlabelled, written, (*damaged, *stored.damaged), changed)
 
 
 def _write_table(file: StoredFile, table: Table) -> bool:

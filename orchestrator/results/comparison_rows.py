@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from orchestrator.cells import CellKey
+
 _TRANSFERRED = "successes with the transferred direction, their share of `n`, and its 95 % Wilson interval"
 _CONTROL = "the same of the control's own responses"
 _OTHERS = "its responses that are garbled, or whose answer had not begun"
@@ -94,3 +96,8 @@ class TransferRow:
     mcnemar_p: Annotated[float | None, "McNemar's exact test of the two arms, two-sided"]
     cross_cosine: Annotated[float | None, "between the two unit directions"]
     no_answer_n: Annotated[int | None, _OTHERS] = None
+
+    @property
+    def key(self) -> CellKey:
+        """The transfer cell as its behavior counts it."""
+        return self.cell_id, self.behavior

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence, Set
 from dataclasses import dataclass
 from typing import TypeVar
 
+from orchestrator.cells import CellKey
 from orchestrator.results import schema
 from orchestrator.results.folder import Folder
 from orchestrator.results.plan_file import PlannedCells
 from orchestrator.results.ratings import is_rater
+from orchestrator.results.rows import CellAxes
 from orchestrator.results.scored_cells import ScoredCells, scoring_item
 from orchestrator.storage import StoredFile, UnreadableFileError
 
@@ -39,21 +41,21 @@ class Lacking:
 def lacking(folder: Folder, planned: PlannedCells, finished: Collection[str]) -> Lacking:
     """What the tables in ``folder`` lack of all ``finished`` items. A damaged one is moved away."""
     rows = _read(lambda: folder.rows(folder.cells, schema.CELLS))
-    wanted = {axes.cell_id: axes.n for axes in planned.cells if axes.cell_id in finished}
+    wanted = [axes for axes in planned.cells if axes.cell_id in finished]
     sets = {one.id for one in planned.directions if one.id in finished}
     found = _read(lambda: {row.direction_id for row in folder.rows(folder.direction_table, schema.DIRECTIONS)})
     transfers = _read(lambda: len(folder.rows(folder.transfers, schema.TRANSFERS)))
     steered_by_others = sum(row.is_transfer and row.layer is not None for row in rows or ())
     scored = ScoredCells(folder, planned)
     told = (
-        _cells(folder.cells, None if rows is None else [row.cell_id for row in rows], list(wanted)),
+        _cells(folder.cells, None if rows is None else [row.key for row in rows], [axes.key for axes in wanted]),
         _responses(folder, wanted),
-        _scores(folder, planned, scored, wanted),
-        _rates(folder, [row.cell_id for row in rows or () if row.labelled]),
+        _scores(folder, planned, scored, finished),
+        _rates(folder, {row.key for row in rows or () if row.labelled}),
         _told(folder.direction_table, None if found is None else len(found & sets), len(sets), "direction sets"),
         _told(folder.transfers, transfers, steered_by_others, "transfer cells"),
     )
-    return Lacking(tuple(filter(None, told)), unscored(folder, planned, scored, wanted))
+    return Lacking(tuple(filter(None, told)), unscored(folder, planned, scored, finished))
 
 
 def unscored(
@@ -62,41 +64,40 @@ def unscored(
     """The ids of scorer and cell of every score of ``finished`` cells that there is not, though it has not failed."""
     failed = folder.ids("failures")
     return tuple(
-        (scorer, axes.cell_id)
-        for axes in planned.cells
-        if axes.cell_id in finished
-        for scorer in planned.scorers_of(axes)
-        if axes.cell_id not in scored.have(scorer) and scoring_item(scorer, axes.cell_id) not in failed
+        (scorer, cell_id)
+        for scorer, cell_id in planned.scorings()
+        if cell_id in finished and cell_id not in scored.have(scorer) and scoring_item(scorer, cell_id) not in failed
     )
 
 
-def _scores(folder: Folder, planned: PlannedCells, scored: ScoredCells, wanted: Mapping[str, int]) -> str:
+def _scores(folder: Folder, planned: PlannedCells, scored: ScoredCells, finished: Collection[str]) -> str:
     found = _read(lambda: sum(not is_rater(one) for one in _cells_in(folder, folder.scores, "scorer")))
-    expected = sum(
-        axes.n * sum(axes.cell_id in scored.have(scorer) for scorer in planned.scorers_of(axes))
-        for axes in planned.cells
-        if axes.cell_id in wanted
-    )
+    there = ((scorer, axes) for (scorer, _), axes in planned.scorings().items() if axes.cell_id in finished)
+    expected = sum(axes.n for scorer, axes in there if axes.cell_id in scored.have(scorer))
     return _told(folder.scores, found, expected, "scores")
 
 
-def _cells(table: StoredFile, found: Sequence[str] | None, wanted: Sequence[str]) -> str:
+def _cells(table: StoredFile, found: Sequence[CellKey] | None, wanted: Sequence[CellKey]) -> str:
     if found is None or found == wanted:
         return _told(table, None if found is None else len(found), len(wanted), "finished cells")
     return f"{table.name} holds {len(set(found) & set(wanted))} of {len(wanted)} finished cells, and {len(found)} rows"
 
 
-def _responses(folder: Folder, wanted: dict[str, int]) -> str:
+def _responses(folder: Folder, finished: Sequence[CellAxes]) -> str:
+    wanted = Counter[str]()
+    for axes in finished:
+        wanted[axes.cell_id] += axes.n
     counts = _read(lambda: Counter(_cells_in(folder, folder.responses)))
     whole = None if counts is None else sum(min(counts[cell_id], n) for cell_id, n in wanted.items())
     if counts is not None and counts.total() != whole:
         return f"{folder.responses.name} holds {counts.total() - (whole or 0)} responses that it should not"
-    return _told(folder.responses, whole, sum(wanted.values()), "responses")
+    return _told(folder.responses, whole, wanted.total(), "responses")
 
 
-def _rates(folder: Folder, labelled: Sequence[str]) -> str:
-    found = _read(lambda: set(_cells_in(folder, folder.rates)))
-    return _told(folder.rates, None if found is None else len(found & set(labelled)), len(labelled), "labelled cells")
+def _rates(folder: Folder, labelled: Set[CellKey]) -> str:
+    columns = ("cell_id", "behavior")
+    found = _read(lambda: set(zip(*(_cells_in(folder, folder.rates, one) for one in columns), strict=True)))
+    return _told(folder.rates, None if found is None else len(found & labelled), len(labelled), "labelled cells")
 
 
 def _cells_in(folder: Folder, table: StoredFile, column: str = "cell_id") -> list[str]:

@@ -86,7 +86,7 @@ def _missing(folder: Folder, planned: PlannedCells, done: Collection[str]) -> It
 def _tables(folder: Folder, planned: PlannedCells, done: Collection[str]) -> Iterator[Damage]:
     answers = sum(axes.n for axes in planned.cells if axes.cell_id in done)
     rows = {
-        folder.cells: (lambda: schema.read_table(folder.cells).num_rows, len(done)),
+        folder.cells: (lambda: schema.read_table(folder.cells).num_rows, sum(axes.cell_id in done for axes in planned.cells)),
         folder.responses: (lambda: len(schema.texts_of(folder.responses)), answers),
         folder.direction_table: (lambda: schema.read_table(folder.direction_table).num_rows, None),
         folder.transfers: (lambda: schema.read_table(folder.transfers).num_rows, None),

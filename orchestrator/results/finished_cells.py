@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 
+from orchestrator.cells import CellKey
 from orchestrator.results import schema
 from orchestrator.results.columns import row_of
 from orchestrator.results.folder import Folder
@@ -40,6 +41,10 @@ WORTH_PROCESSES = 2000
 """Cells from which on it takes longer to read them than to start processes."""
 
 
+_Asked = tuple[CellAxes, ...]
+"""A cell, for each behavior that asks for it."""
+
+
 @dataclass(frozen=True, eq=False)
 class CellBatch:
     """Finished cells in the plan's order: their rows, their responses, scores and rates as tables, and for steered ones which
@@ -49,7 +54,7 @@ class CellBatch:
     responses: Table
     scores: Table
     rates: Table
-    succeeded: dict[str, tuple[bool, ...]]
+    succeeded: dict[CellKey, tuple[bool, ...]]
     damaged: tuple[str, ...]
 
 
@@ -88,45 +93,53 @@ class FinishedCells:
                     ahead.append((later, pool.submit(_read, later)))
                 yield self.batch(piece) if batch.damaged else batch  # only this process moves files away
 
-    def batch(self, piece: Sequence[CellAxes]) -> CellBatch:
+    def batch(self, piece: Sequence[_Asked]) -> CellBatch:
         """Those of ``piece`` that are whole."""
         damaged: list[str] = []
-        cells = [cell for axes in piece if (cell := self._read(axes, damaged)) is not None]
+        cells = [cell for asked in piece for cell in self._read(asked, damaged)]
         scores = [(cell.row.cell_id, scorer, table) for cell in cells for scorer, table in cell.scores.items()]
         return CellBatch(
             [cell.row for cell in cells],
             schema.responses_table([(cell.row, cell.responses, cell.labels) for cell in cells]),
             schema.scores_table(scores),
             schema.RATES.table([row for cell in cells for row in cell.rates]),
-            {cell.row.cell_id: _successes(cell.labels) for cell in cells if cell.labels is not None and cell.row.steered},
+            {cell.row.key: _successes(cell.labels) for cell in cells if cell.labels is not None and cell.row.steered},
             tuple(damaged),
         )
 
-    def _pieces(self) -> list[list[CellAxes]]:
-        pieces: list[list[CellAxes]] = []
+    def _pieces(self) -> list[list[_Asked]]:
+        pieces: list[list[_Asked]] = []
         held = ROWS_PER_GROUP
-        for axes in self._planned.cells:
-            if axes.cell_id in self._done:
+        for cell_id, asked in self._planned.by_id().items():
+            if cell_id in self._done:
                 if held >= ROWS_PER_GROUP:
                     pieces.append([])
                     held = 0
-                pieces[-1].append(axes)
-                held += axes.n
+                pieces[-1].append(asked)
+                held += sum(axes.n for axes in asked)
         return pieces
 
-    def _read(self, axes: CellAxes, damaged: list[str]) -> _Finished | None:
+    def _read(self, asked: _Asked, damaged: list[str]) -> list[_Finished]:
+        cell_id = asked[0].cell_id
         try:
-            stored = self._folder.response_part(axes.cell_id)
+            stored = self._folder.response_part(cell_id)
         except UnreadableFileError:
-            damaged.append(axes.cell_id)
-            return None
-        found = self._scored.of(axes, stored.table.column("prompt_id").to_pylist())
-        if found.damaged:
-            damaged.append(axes.cell_id)
-        scores = {**found.by_scorer, **self._rated.of(axes.cell_id, stored.table, found.declared)}
-        rates = _rates(axes.cell_id, found, scores)
-        tables = {scorer: one.table for scorer, one in scores.items() if one.table is not None}
-        return _Finished(_row(axes, stored, _tally(found)), stored.table, found.labels, rates, tables)
+            damaged.append(cell_id)
+            return []
+        prompts = stored.table.column("prompt_id").to_pylist()
+        found = [self._scored.of(axes, prompts) for axes in asked]
+        if any(one.damaged for one in found):
+            damaged.append(cell_id)
+        tabled: set[str] = set()
+        cells = []
+        for axes, one in zip(asked, found, strict=True):
+            rated = self._rated.of(cell_id, stored.table, one.declared) if axes is asked[0] else {}
+            scores = {**one.by_scorer, **rated}
+            tables = {name: given.table for name, given in scores.items() if given.table is not None and name not in tabled}
+            tabled |= tables.keys()
+            rates = _rates(axes.key, one, scores)
+            cells.append(_Finished(_row(axes, stored, _tally(one)), stored.table, one.labels, rates, tables))
+        return cells
 
 
 class _Untouched(Folder):
@@ -154,7 +167,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _read(piece: Sequence[CellAxes]) -> CellBatch:
+def _read(piece: Sequence[_Asked]) -> CellBatch:
     return _here[0].batch(piece)
 
 
@@ -168,10 +181,10 @@ def _tally(found: CellScores) -> CellTally:
     return tally_of(found.labels, found.labelled_at, found.declared)
 
 
-def _rates(cell_id: str, found: CellScores, scores: Mapping[str, StoredScores]) -> list[RateRow]:
-    rows = [] if found.labels is None else rate_rows(cell_id, found.labels, found.declared)
+def _rates(cell: CellKey, found: CellScores, scores: Mapping[str, StoredScores]) -> list[RateRow]:
+    rows = [] if found.labels is None else rate_rows(cell, found.labels, found.declared)
     for scorer, one in scores.items():
-        rows += scorer_rate_rows(cell_id, scorer, one.says, one.scores)
+        rows += scorer_rate_rows(cell, scorer, one.says, one.scores)
     return rows
 
 

@@ -67,6 +67,12 @@ def load_results(folder: str | Path) -> Results:
         return _read(aside)
 
 
+def asked_once(table: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a table but for those of cells that an earlier behavior shares: every response is there once."""
+    first = table.select("cell_id", "behavior").unique("cell_id", keep="first", maintain_order=True)
+    return table.join(first, on=["cell_id", "behavior"], how="semi", nulls_equal=True, maintain_order="left")
+
+
 class _Aside(Folder):
     """A results folder whose tables are made in ``scratch``, and in which damaged files stay where they are."""
 

@@ -19,9 +19,10 @@ from orchestrator.storage import Readable, UnreadableFileError
 if TYPE_CHECKING:
     from orchestrator.plan import Plan
 
-PLAN_VERSION = 3
+PLAN_VERSION = 4
 """Raise it when the meaning of what a plan says changes; names that a reader does not know are no reason, for it ignores them.
 
+4: ``cells`` has one that several behaviors ask for once for each.
 3: ``scoring`` has several scorers per behavior, each with its id; versions 1 and 2 had ``scorers``, and no ids in it.
 Version 1 had no ``incomparable``, no digests of contrast prompts, and said of no cell whether its method chose the layer.
 """
@@ -60,8 +61,8 @@ class PlannedVariant:
 
 @dataclass(frozen=True)
 class PlannedCells:
-    """What ``plan.json`` says. ``cells`` stand in the plan's order, which is the order of every results table. ``scoring``: by
-    the key of the behavior."""
+    """What ``plan.json`` says. ``cells`` stand in the plan's order, which is the order of every results table, each once for
+    every behavior that asks for it. ``scoring``: by the key of the behavior."""
 
     name: str
     cells: tuple[CellAxes, ...]
@@ -71,6 +72,18 @@ class PlannedCells:
     incomparable: tuple[IncomparablePair, ...] = ()
     scoring: Mapping[str, BehaviorScoring] = field(default_factory=dict)
     others: tuple[PlannedOther, ...] = ()
+
+    @property
+    def generated(self) -> tuple[CellAxes, ...]:
+        """Every cell once, as the first behavior asks for it."""
+        return tuple(found[0] for found in self.by_id().values())
+
+    def by_id(self) -> dict[str, tuple[CellAxes, ...]]:
+        """The cells by id, each with all behaviors that ask for it."""
+        found: dict[str, tuple[CellAxes, ...]] = {}
+        for axes in self.cells:
+            found[axes.cell_id] = (*found.get(axes.cell_id, ()), axes)
+        return found
 
     def named(self, variant: str) -> str:
         """The name of a model variant; its id when the plan has none such."""
@@ -84,13 +97,21 @@ class PlannedCells:
         """The ids of all scorers of a cell, each once; none where the plan is of a version that did not name them."""
         return tuple(filter(None, self.scoring_of(axes.behavior).ids))
 
+    def scorings(self) -> dict[tuple[str, str], CellAxes]:
+        """Every scorer with every cell that it scores, by their ids: the cell as the first behavior that needs it asks for it."""
+        found: dict[tuple[str, str], CellAxes] = {}
+        for axes in self.cells:
+            for scorer in self.scorers_of(axes):
+                found.setdefault((scorer, axes.cell_id), axes)
+        return found
+
 
 def planned_cells(plan: Plan) -> PlannedCells:
     """What of ``plan`` is kept."""
     shapes = {model.variant: model.shape for model in plan.models}
     return PlannedCells(
         name=plan.name,
-        cells=tuple(axes_of(cell, shapes.get(variant_id(cell.target)), plan.in_sample.get(cell.id)) for cell in plan.cells),
+        cells=tuple(axes_of(cell, shapes.get(variant_id(cell.target)), plan.in_sample.get(cell.key)) for cell in plan.counted),
         directions=tuple(
             PlannedDirection(spec.id, variant_id(spec.model), spec.method, spec.extractor, contrast_digest(spec))
             for spec in plan.directions
@@ -101,7 +122,7 @@ def planned_cells(plan: Plan) -> PlannedCells:
         ),
         warnings=tuple(plan.warnings),
         incomparable=plan.incomparable,
-        scoring=plan.scoring.used(cell.labels.behavior for cell in plan.cells),
+        scoring=plan.scoring.used(cell.labels.behavior for cell in plan.counted),
         others=tuple(PlannedOther(one.id, one.kind, one.variant) for one in plan.others),
     )
 

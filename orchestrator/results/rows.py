@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from actors.types import Action, CellResult, DirectionSet, ModelSpec
-from orchestrator.cells import Cell, SteeringSpec, variant_id
+from orchestrator.cells import Cell, CellKey, SteeringSpec, variant_id
 from orchestrator.outcome import COUNTED, Outcome
 from orchestrator.results.columns import Axis, Int16
 from orchestrator.scoring import LABELS, Label, LabelSet
@@ -90,6 +90,11 @@ class CellAxes:
         "true where the rate is of the prompts that chose the setting (tables and figures mark it with †), false on held-out "
         "prompts, null where the sweep chooses nothing",
     ] = None
+
+    @property
+    def key(self) -> CellKey:
+        """The cell as its behavior counts it."""
+        return self.cell_id, self.behavior
 
     @property
     def origin(self) -> Annotated[str | None, Axis.ORIGIN]:
@@ -333,22 +338,31 @@ class RateRow:
     mean: Annotated[float | None, _MEAN] = None
     mean_low: Annotated[float | None, _MEAN] = None
     mean_high: Annotated[float | None, _MEAN] = None
+    behavior: Annotated[
+        str | None, "the behavior that the cell is scored for; null in tables of earlier versions, where a cell has one"
+    ] = None
+
+    @property
+    def key(self) -> CellKey:
+        """The cell as its behavior counts it."""
+        return self.cell_id, self.behavior or ""
 
 
-def rate_rows(cell_id: str, labels: Sequence[Label], declared: LabelSet) -> list[RateRow]:
+def rate_rows(cell: CellKey, labels: Sequence[Label], declared: LabelSet) -> list[RateRow]:
     """A row for every label of ``declared``, in its order; ``UnknownLabelError`` for one that is not in it."""
     counts = declared.counts(label.label for label in labels)
     outcomes = {kind.name: kind.outcome for kind in declared.kinds}
-    return _rate_rows(cell_id, _classifier_of(labels) or "", counts, outcomes)
+    return _rate_rows(cell, _classifier_of(labels) or "", counts, outcomes)
 
 
-def scorer_rate_rows(cell_id: str, scorer: str, says: Labels | Scale, scores: Sequence[ResponseScore]) -> list[RateRow]:
+def scorer_rate_rows(cell: CellKey, scorer: str, says: Labels | Scale, scores: Sequence[ResponseScore]) -> list[RateRow]:
     """A row for every label that a scorer may give, in its order; of one that gives numbers a row with their mean."""
     if isinstance(says, Labels):
         found = Counter(score.label for score in scores)
-        return _rate_rows(cell_id, scorer, {name: found[name] for name in says.names}, {})
+        return _rate_rows(cell, scorer, {name: found[name] for name in says.names}, {})
     values = [score.value for score in scores if score.value is not None]
     mean = mean_of(values)
+    cell_id, behavior = cell
     row = RateRow(
         cell_id=cell_id,
         scorer=scorer,
@@ -362,14 +376,24 @@ def scorer_rate_rows(cell_id: str, scorer: str, says: Labels | Scale, scores: Se
         mean=mean.value,
         mean_low=mean.low,
         mean_high=mean.high,
+        behavior=behavior,
     )
     return [row]
 
 
-def _rate_rows(cell_id: str, scorer: str, counts: Mapping[str, int], outcomes: Mapping[str, str]) -> list[RateRow]:
-    n = sum(counts.values())
+def _rate_rows(cell: CellKey, scorer: str, counts: Mapping[str, int], outcomes: Mapping[str, str]) -> list[RateRow]:
+    (cell_id, behavior), n = cell, sum(counts.values())
     return [
-        RateRow(cell_id=cell_id, scorer=scorer, label=name, outcome=outcomes.get(name), n=n, k=k, **_share("", k, n))
+        RateRow(
+            cell_id=cell_id,
+            scorer=scorer,
+            label=name,
+            outcome=outcomes.get(name),
+            n=n,
+            k=k,
+            behavior=behavior,
+            **_share("", k, n),
+        )
         for name, k in counts.items()
     ]
 

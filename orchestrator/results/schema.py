@@ -40,7 +40,7 @@ no reason: readers that do not know it ignore it, and where it is lacking it rea
 know, which those of versions 1 and 2 would take for damage.
 """
 
-TABLES_VERSION = 5
+TABLES_VERSION = 6
 """Raise it when the compacted tables change: they are then made anew from the parts."""
 
 RECORD_KEY = b"steering_sweep"
@@ -125,10 +125,10 @@ SCORE_PART = layout_of(ResponseScore)
 """``scores/<scorer>/<cell_id>.parquet``: one row per response, in the same order."""
 
 CELLS = layout_of(CellRow)
-"""``cells.parquet``: one row per finished cell of the plan, in the plan's order."""
+"""``cells.parquet``: one row per finished cell of the plan and behavior that asks for it, in the plan's order."""
 
 RATES = layout_of(RateRow)
-"""``rates.parquet``: one row per scored cell, scorer and label, cells in the plan's order."""
+"""``rates.parquet``: one row per scored cell, behavior, scorer and label, cells in the plan's order."""
 
 SCORES: Layout[dict[str, Any]] = Layout((*columns_of(RateRow, ("cell_id", "scorer")), *SCORE_PART.columns[:-1]), dict)
 """``scores.parquet``: one row per response and scorer, cells in the plan's order."""
@@ -137,7 +137,7 @@ DIRECTIONS = layout_of(DirectionRow)
 """``directions.parquet``: one row per direction set of the plan and layer."""
 
 TRANSFERS = layout_of(TransferRow)
-"""``transfer.parquet``: one row per finished transfer cell, in the plan's order."""
+"""``transfer.parquet``: one row per finished transfer cell and behavior, in the plan's order."""
 
 RESPONSE_AXES = ("cell_id", "model", "quantization", "behavior", "method", "scope", "layer", "intervention", "multiplier")
 """What ``responses.parquet`` repeats of a ``CellRow`` beside each of its responses."""
@@ -145,7 +145,8 @@ RESPONSE_AXES = ("cell_id", "model", "quantization", "behavior", "method", "scop
 _LABELS = tuple(one.or_null() for one in LABEL_PART.columns if one.name != "prompt_id")
 
 RESPONSES: Layout[dict[str, Any]] = Layout((*columns_of(CellRow, RESPONSE_AXES), *RESPONSE_PART.columns, *_LABELS), dict)
-"""``responses.parquet``: one row per response, cells in the plan's order; the columns of labels are null where there are none."""
+"""``responses.parquet``: one row per response and behavior, cells in the plan's order; the columns of labels are null where there
+are none."""
 
 
 class NewerSchemaError(InputError):

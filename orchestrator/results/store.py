@@ -16,7 +16,7 @@
       quarantine/                        damaged files, moved out of the way: their items run anew
       cells.parquet  responses.parquet   compacted from the parts by ``compact``
       scores.parquet                     a row per response and scorer
-      rates.parquet                      a row per cell, scorer and label
+      rates.parquet                      a row per cell, behavior, scorer and label
       directions.parquet                 a row per direction set and layer, with what quantization does to it
       transfer.parquet                   a row per transfer cell, beside its self-control
       report.html  report.md  figures/*  written by ``report``
@@ -88,7 +88,7 @@ class Store:
         self.root = self.folder.local
         self._kept_directions = KeptDirections(self.read_direction)
         self._plan: PlannedCells | None = None
-        self._axes: dict[str, CellAxes] = {}
+        self._axes: dict[str, tuple[CellAxes, ...]] = {}
         self._there: dict[str, set[str]] = {}  # under the lock: the items that may have a file; no request asks for others
 
     @contextmanager
@@ -165,10 +165,10 @@ class Store:
         """What ``plan.json`` says; InputError when the folder has none or it is damaged."""
         return self._plan or self._remember(decode_plan(self._folder.plan))
 
-    def axes(self, cell_id: str) -> CellAxes | None:
-        """Where a cell of the plan lies in the sweep; None for one that is not of it."""
+    def axes(self, cell_id: str) -> tuple[CellAxes, ...]:
+        """Where a cell of the plan lies in the sweep, for each behavior that asks for it; none for one that is not of it."""
         self.planned()
-        return self._axes.get(cell_id)
+        return self._axes.get(cell_id, ())
 
     def unscored(self) -> tuple[tuple[str, str], ...]:
         """The ids of scorer and cell of the scores that are missing of finished cells, and have not failed."""
@@ -195,7 +195,7 @@ class Store:
         when the responses are not exactly those of the cell's prompts.
         """
         file = self._new("responses", cell.id)
-        axes = self._axes.get(cell.id) or axes_of(cell)
+        axes, *_ = self._axes.get(cell.id) or (axes_of(cell),)
         at = steered or planned_at(cell.steering)
         measures = measures_of(cell, result, Steered(self._direction_of(cell), at), attempt, datetime.now(UTC))
         file.write_bytes(encode_responses(axes, at, measures, in_order(cell, result)))
@@ -217,9 +217,10 @@ class Store:
         self._path(kind, cell_id).write_bytes(encode_scores(cell_id, given))
         self.clear_failures([scoring_item(scorer.id, cell_id)])
 
-    def read_labels(self, cell_id: str) -> tuple[Label, ...]:
-        """The labels that follow from a cell's scores, in the order of its prompts; FileNotFoundError where it has none."""
-        axes = self.axes(cell_id)
+    def read_labels(self, cell_id: str, behavior: str | None = None) -> tuple[Label, ...]:
+        """The labels that follow from a cell's scores, in the order of its prompts, for ``behavior`` (None: the first that asks
+        for it); FileNotFoundError where it has none."""
+        axes = next((one for one in self.axes(cell_id) if behavior in (None, one.behavior)), None)
         labels = None if axes is None else ScoredCells(self._folder, self.planned()).of(axes).labels
         if labels is None:
             raise FileNotFoundError(f"{cell_id} has no labels")
@@ -255,8 +256,7 @@ class Store:
 
     def scoring_failures(self) -> list[Failure]:
         """Those of the plan's scorers on its cells."""
-        planned = self.planned()
-        wanted = {scoring_item(scorer, axes.cell_id) for axes in planned.cells for scorer in planned.scorers_of(axes)}
+        wanted = {scoring_item(*one) for one in self.planned().scorings()}
         return [one for one in self.failures() if one.item_id in wanted]
 
     def clear_failures(self, item_ids: Collection[str] | None = None) -> int:
@@ -349,7 +349,7 @@ class Store:
 
     def _remember(self, planned: PlannedCells) -> PlannedCells:
         self._plan = planned
-        self._axes = {axes.cell_id: axes for axes in planned.cells}
+        self._axes = planned.by_id()
         return planned
 
     def _direction_of(self, cell: Cell) -> DirectionSet | None:

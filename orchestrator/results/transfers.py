@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+from orchestrator.cells import CellKey
 from orchestrator.results.comparison_rows import DirectionRow, TransferRow
 from orchestrator.results.conditions import SAME_CONTROL, condition
 from orchestrator.results.directions_table import StoredDirections
@@ -16,8 +17,8 @@ from orchestrator.results.plan_file import PlannedCells
 from orchestrator.results.rows import CellRow
 from orchestrator.statistics import mcnemar, transfer_effectiveness
 
-Succeeded = Mapping[str, Sequence[bool]]
-"""Cell id -> whether each response counts as success, in the order of the cell's prompts; labelled cells only."""
+Succeeded = Mapping[CellKey, Sequence[bool]]
+"""Whether each response counts as success, in the order of the cell's prompts; labelled cells only."""
 
 
 class Controls:
@@ -86,14 +87,13 @@ _OF_THE_CELL = tuple(name for name in _NAMES if hasattr(CellRow, name) or name i
 
 def _row(row: CellRow, control: CellRow | None, succeeded: Succeeded, **told: str | float | None) -> TransferRow:
     """``told``: what stands in neither of the two rows."""
-    control_id = None if control is None else control.cell_id
     content: dict[str, Any] = {
         **{name: getattr(row, name) for name in _OF_THE_CELL},
         **{name: None if control is None else getattr(control, name.removeprefix(_CONTROL)) for name in _OF_THE_CONTROL},
-        **_effect(succeeded.get(row.cell_id), succeeded.get(control_id or "")),
+        **_effect(succeeded.get(row.key), None if control is None else succeeded.get(control.key)),
         **told,
     }
-    return TransferRow(**content, control_id=control_id)
+    return TransferRow(**content, control_id=None if control is None else control.cell_id)
 
 
 def _effect(transferred: Sequence[bool] | None, control: Sequence[bool] | None) -> dict[str, float | None]:

@@ -71,7 +71,7 @@ def _sampled_responses(store: Store, rows: Sequence[CellRow]) -> Iterator[list[o
     """The same cells and prompts whatever the order in which they were finished: those whose ids have the smallest digests."""
     for row in sorted(rows, key=lambda row: _rank(row.cell_id))[:SAMPLED_CELLS]:
         try:
-            labels = {label.prompt_id: label for label in store.read_labels(row.cell_id)}
+            labels = {label.prompt_id: label for label in store.read_labels(*row.key)}
             responses = store.read_responses(row.cell_id)
         except (FileNotFoundError, UnreadableFileError):
             continue

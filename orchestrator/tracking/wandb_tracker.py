@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+from orchestrator.cells import CellKey
 from orchestrator.errors import InputError
 from orchestrator.news import CellScored, CellStored, ItemFailed, ModelLoaded, News
 from orchestrator.redaction import redacted
@@ -42,7 +43,7 @@ class WandbTracker(NullTracker):
         self._cell_number = identity.cells_before
         self._rates_at = float("-inf")
         self._failures: Counter[str] = Counter()
-        self._unscored: dict[str, Mapping[str, Value]] = {}
+        self._unscored: dict[CellKey, Mapping[str, Value]] = {}
         self._run: OfflineRun | None = None
         self._upload: Upload | None = None
         self._target = Target(disabled=True, server=None)
@@ -55,10 +56,10 @@ class WandbTracker(NullTracker):
                 loaded = {f"load_seconds/{variant}": info.load_seconds, f"device/{variant}": info.device}
                 self._write(lambda run: run.summarize(loaded))
             case CellStored(cell, result):
-                self._unscored[cell.id] = {**axes(cell), **metrics(result)}
-            case CellScored(scored, labels) if scored.cell_id in self._unscored:
+                self._unscored[cell.key] = {**axes(cell), **metrics(result)}
+            case CellScored(scored, labels) if scored.key in self._unscored:
                 self._cell_number += 1
-                measured = self._unscored.pop(scored.cell_id)
+                measured = self._unscored.pop(scored.key)
                 point = {STEP: self._cell_number, **measured, **shares(labels), **self._rates_now()}
                 step = 2 * self._cell_number
                 self._write(lambda run: run.log(point, step))

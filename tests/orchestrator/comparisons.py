@@ -13,7 +13,7 @@ from uuid import uuid4
 import numpy as np
 
 from actors.types import Action, Direction, DirectionSet, ModelSpec
-from orchestrator.cells import SELECTED, Cell, DirectionSpec, LayerSpan, SteeringSpec
+from orchestrator.cells import SELECTED, Cell, CellKey, DirectionSpec, LayerSpan, SteeringSpec
 from orchestrator.models.files import ModelShape
 from orchestrator.models.layers import corresponding_layer, steered_layers
 from orchestrator.plan import IncomparablePair, Plan, PlannedModel
@@ -87,7 +87,7 @@ def cells_of() -> list[Cell]:
     return cells
 
 
-def plan_with(cells: Sequence[Cell], in_sample: Mapping[str, bool] | None = None) -> Plan:
+def plan_with(cells: Sequence[Cell], in_sample: Mapping[CellKey, bool] | None = None) -> Plan:
     """A plan of ``cells`` with its models' names and sizes, and a pair that is not comparable."""
     plan = plan_of(cells)
     models = tuple(_named(model) for model in plan.models)

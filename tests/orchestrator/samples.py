@@ -112,8 +112,8 @@ class Said:
 
 def write_labels(store: Store, cell_id: str, labels: Sequence[Label], names: Sequence[str] = ("refusal", "normal")) -> None:
     """The scores from which ``labels`` follow for the cell's behavior, whose first scorer says ``names``, first its target."""
-    axes = store.axes(cell_id)
-    criterion = store.planned().scoring_of("refusal" if axes is None else axes.behavior).criterion
+    behaviors = [axes.behavior for axes in store.axes(cell_id)]
+    criterion = store.planned().scoring_of(next(iter(behaviors), "refusal")).criterion
     own = {shown: name for name, shown in criterion.shown.items()}
     coherent = [one.outcome in ("success", "other") for one in labels]
     first = [own.get(one.label, one.label) if yes else names[-1] for one, yes in zip(labels, coherent, strict=True)]

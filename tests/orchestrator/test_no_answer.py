@@ -55,7 +55,7 @@ def test_n_is_the_number_of_responses(store: Store) -> None:
     row = next(row for row in store.cell_rows() if row.cell_id == STEERED.id)
     assert [row.count(outcome) for outcome in OUTCOMES] == [2, 1, 6, 1]
     assert (row.n, row.success_rate, row.no_answer_rate) == (10, 0.2, 0.6)
-    assert tallies(store)[STEERED.id] == Tally(n=10, success=2, garbled=1, no_answer=6)
+    assert tallies(store)[STEERED.key] == Tally(n=10, success=2, garbled=1, no_answer=6)
 
 
 def test_every_outcome_has_its_columns() -> None:

@@ -221,7 +221,7 @@ def test_template_options_and_the_date_change_every_id_and_the_date_of_earlier_v
 def test_behaviors_with_the_same_prompts_are_told(tmp_path: Path) -> None:
     same = {"file": "refusal.jsonl", "limit": 3}
     plan = plan_of(tmp_path, behaviors={"b": same, "B": same, "c": {**same, "limit": 2}})
-    assert "behaviors b and B have the same prompts: they run once, as b" in plan.warnings
+    assert "behaviors b and B have the same prompts: their cells run once, and count for each" in plan.warnings
     assert {cell.labels.behavior for cell in plan.cells} == {"b", "c"}
 
 

@@ -13,7 +13,6 @@ import pytest
 from typer.testing import Result
 
 from orchestrator.news import CellScored, ItemFailed, News
-from orchestrator.plan import make_plan
 from orchestrator.pool import POOLS
 from orchestrator.results.store import Store
 from orchestrator.scheduler import Scheduler
@@ -24,7 +23,6 @@ from orchestrator.scoring.own import OwnScorer
 from orchestrator.scoring.score import Labels
 from orchestrator.scoring.uses import BehaviorScoring, ScorerUse, Scoring, default_scorers, default_scoring
 from orchestrator.scoring.verdict import Criterion
-from orchestrator.sweep import load_sweep
 from tests.orchestrator.cli.test_commands import no_pool, prompts
 from tests.orchestrator.quick_cli import quick_cli
 from tests.orchestrator.recording import Recording
@@ -127,13 +125,6 @@ def test_a_scorer_that_is_added_scores_what_is_there_and_one_that_is_left_out_ke
     assert scored(tmp_path) == {"refusal": 3, "coherence": 3, "length": 3}
     assert {row.scorer.partition("@")[0] for row in Store(out).rate_rows()} == {"refusal", "coherence"}
     assert {path: path.stat().st_mtime_ns for path in before} == before
-
-
-def test_behaviors_that_share_cells_are_named(tmp_path: Path) -> None:
-    path = write(tmp_path, "[{name: refusal}], }\n  long: {file: refusal.jsonl, scorers: [{name: length, target: {at_least: 3}}]")
-    (told,) = (one for one in make_plan(load_sweep(path)).warnings if "share" in one)
-    assert told.startswith("behaviors refusal and long share 3 of their cells: ")
-    assert "these are scored as refusal alone" in told
 
 
 def test_score_makes_one_scorer_s_scores_anew(cli: Callable[..., Result], tmp_path: Path) -> None:

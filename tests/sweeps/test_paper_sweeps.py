@@ -172,8 +172,8 @@ def test_the_full_sweep_tells_its_cost_and_what_follows() -> None:
     for one in plan.deferred:
         waiting[one.grid] += one.cells
     assert waiting == {"local": 60, "report": 12, "control": 12, "transfer-matrix": 36}
-    selecting = {cell.id for cell in plan.cells if cell.labels.behavior == "refusal-50/select" and cell.steering is not None}
-    assert {cell_id for cell_id, inside in plan.in_sample.items() if inside} == selecting
+    selecting = {cell.key for cell in plan.cells if cell.labels.behavior == "refusal-50/select" and cell.steering is not None}
+    assert {key for key, inside in plan.in_sample.items() if inside} == selecting
 
 
 def test_planning_the_full_sweep_opens_no_connection(tmp_path: Path) -> None:

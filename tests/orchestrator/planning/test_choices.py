@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.behaviors import TestPrompt
-from orchestrator.cells import Cell
+from orchestrator.cells import Cell, CellKey
 from orchestrator.cli.plan_table import deferred_lines, plan_json
 from orchestrator.errors import InputError
 from orchestrator.plan import Plan, Tally, make_plan
@@ -32,9 +32,9 @@ def sweep_of(folder: Path, *grids: Mapping[str, object], **changes: object) -> S
     return load_sweep(write_sweep(folder, sweep_data(**data, grids=list(grids))))
 
 
-def tallies(plan: Plan, rates: Callable[[Cell], tuple[int, int]]) -> dict[str, Tally]:
+def tallies(plan: Plan, rates: Callable[[Cell], tuple[int, int]]) -> dict[CellKey, Tally]:
     """Every cell of ``plan`` finished: (coherent, garbled) of its prompts."""
-    return {cell.id: Tally(len(cell.prompts), *rates(cell)) for cell in plan.cells}
+    return {cell.key: Tally(len(cell.prompts), *rates(cell)) for cell in plan.cells}
 
 
 def place(cell: Cell) -> tuple[int, float]:
@@ -152,7 +152,7 @@ def test_an_unfinished_group_waits_while_others_go_on(tmp_path: Path) -> None:
     sweep = sweep_of(tmp_path, PILOT, {**FINAL, "choose": BEST}, models={"b": hub("b"), "c": hub("c", 36)})
     first = make_plan(sweep)
     known = tallies(first, by_place({}))
-    missing = next(cell.id for cell in first.cells if cell.labels.model == "c" and cell.steering is not None)
+    missing = next(cell.key for cell in first.cells if cell.labels.model == "c" and cell.steering is not None)
     del known[missing]
     plan = make_plan(sweep, known)
     assert {cell.labels.model for cell in followed(plan, first)} == {"b"}
@@ -199,7 +199,7 @@ def test_choices_follow_each_other(tmp_path: Path) -> None:
     known = tallies(first, by_place({(14, 10): (12, 0)}))
     second = make_plan(sweep, known)
     assert sorted(place(cell) for cell in followed(second, first)) == [(14, 8.0), (14, 12.0)], "14 x 10 ran in the pilot"
-    known |= {cell.id: Tally(15, 14 if place(cell)[1] == 12 else 1, 0) for cell in followed(second, first)}
+    known |= {cell.key: Tally(15, 14 if place(cell)[1] == 12 else 1, 0) for cell in followed(second, first)}
     third = make_plan(sweep, known)
     assert [place(cell) for cell in followed(third, second)] == [(14, 12.0)]
     assert [choice.grid for choice in third.choices] == ["local", "final"]
@@ -254,10 +254,10 @@ def test_rates_on_the_prompts_that_choose_are_in_sample(tmp_path: Path) -> None:
     same = {**FINAL, "name": "same", "behaviors": {"refusal": {"split": "select"}}, "choose": {**BEST, "around": [1.1]}}
     sweep = sweep_of(tmp_path, PILOT, {**FINAL, "choose": BEST}, same)
     first = make_plan(sweep)
-    chosen = {cell.id for cell in first.cells if cell.steering is not None}
+    chosen = {cell.key for cell in first.cells if cell.steering is not None}
     assert first.in_sample == dict.fromkeys(chosen, True), "they will choose"
     plan = make_plan(sweep, tallies(first, by_place({(14, 10): (15, 0)})))
-    new = {cell.labels.behavior: cell.id for cell in followed(plan, first)}
+    new = {cell.labels.behavior: cell.key for cell in followed(plan, first)}
     assert plan.in_sample == {**dict.fromkeys(chosen, True), new["refusal/report"]: False, new["refusal/select"]: True}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scipy.stats import binomtest
 
+from orchestrator.cells import CellKey
 from orchestrator.report.others import others_of, others_table
 from orchestrator.report.series import series_of
 from orchestrator.results.rows import RateRow, scorer_rate_rows
@@ -28,13 +29,13 @@ def scored(label: str | None, value: float | None = None) -> ResponseScore:
     return ResponseScore("T1", label, value, "{}", None)
 
 
-def rates_of(cell_id: str) -> list[RateRow]:
+def rates_of(cell: CellKey) -> list[RateRow]:
     """Of ten responses seven have few items; they are 1 to 10 words long."""
     labels = [scored("few")] * 7 + [scored("none")] * 3
     numbers = [scored(None, float(words)) for words in range(1, 11)]
     return [
-        *scorer_rate_rows(cell_id, "mine.items@1", Labels(("few", "many", "none")), labels),
-        *scorer_rate_rows(cell_id, "length@1-a", Scale("words"), numbers),
+        *scorer_rate_rows(cell, "mine.items@1", Labels(("few", "many", "none")), labels),
+        *scorer_rate_rows(cell, "length@1-a", Scale("words"), numbers),
     ]
 
 
@@ -44,7 +45,7 @@ def test_those_that_decide_are_left_out_and_a_name_that_is_shared_becomes_the_id
 
 def test_a_row_per_cell_and_scorer() -> None:
     rows = rows_of()
-    table = others_table(series_of(rows), {rows[0].behavior: others_of(SCORING)}, rates_of(rows[0].cell_id))
+    table = others_table(series_of(rows), {rows[0].behavior: others_of(SCORING)}, rates_of(rows[0].key))
     assert table is not None
     assert len(table.rows) == 3 * len(rows)
     said = [line[-1] for line in table.rows[:3]]
@@ -57,4 +58,4 @@ def test_a_row_per_cell_and_scorer() -> None:
 
 def test_without_others_there_is_no_table() -> None:
     rows = rows_of()
-    assert others_table(series_of(rows), {rows[0].behavior: {}}, rates_of(rows[0].cell_id)) is None
+    assert others_table(series_of(rows), {rows[0].behavior: {}}, rates_of(rows[0].key)) is None

@@ -194,7 +194,7 @@ def test_a_part_carries_the_whole_cell(tmp_path: Path) -> None:
 def test_a_layer_that_the_method_chose_is_known_when_the_cell_is_finished(tmp_path: Path) -> None:
     one = steered(ALPHA, BETA, ("cosmic", None, 8.0))
     store = Store(tmp_path)
-    store.write_plan(plan_with([one], {one.id: True}))
+    store.write_plan(plan_with([one], {one.key: True}))
     (planned,) = store.planned().cells
     assert (planned.layers, planned.source_layer, planned.layer_selected, planned.in_sample) == (None, None, True, True)
     store.write_direction(spec_of(ALPHA, "cosmic"), set_of(ALPHA, "cosmic"))
