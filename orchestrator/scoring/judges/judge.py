@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
+from orchestrator.errors import fault
 from orchestrator.scoring.answer import Answer
 from orchestrator.scoring.judges.endpoint import Endpoint, EndpointError, Reply, UnreachableError
 from orchestrator.scoring.judges.rubric import UnreadableReplyError, load_rubric
@@ -48,8 +49,15 @@ class JudgeOptions(ScorerOptions):
     concurrency: int = Field(default=8, ge=1, le=1000)
     timeout: float = Field(default=60.0, gt=0, le=3600, allow_inf_nan=False)
     retries: int = Field(default=5, ge=0, le=100)
-    api_key_env: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*_API_KEY$")] = "OPENAI_API_KEY"
+    api_key_env: str = "OPENAI_API_KEY"
     price: Price | None = None
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _names_a_key(cls, name: str) -> str:
+        if re.fullmatch(r"[A-Z][A-Z0-9_]*_API_KEY", name) is None:
+            raise fault("no variable that may hold a judge's key", "a name in capitals that ends in _API_KEY")
+        return name
 
 
 class _Identity(BaseModel):

@@ -197,7 +197,8 @@ def load_rubric(name: str, slots: Mapping[str, str], folder: Path) -> Rubric:
 
 
 def _read(name: str, file: Path) -> tuple[RubricHead, str]:
-    content = file.read_bytes()[: _MOST + 1]
+    with file.open("rb") as opened:
+        content = opened.read(_MOST + 1)
     found = _HEAD.fullmatch(content.decode("utf-8-sig", "replace").replace("\r\n", "\n"))
     if found is None or len(content) > _MOST:
         raise InputError(Problem("rubric", name, "no rubric", "Markdown of at most 100 kB that begins with YAML between two ---"))
