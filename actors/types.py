@@ -197,6 +197,12 @@ class Steering:
     intervention: str = "addition"
     references: tuple[float, ...] = ()
 
+    @classmethod
+    def from_layer_on(cls, direction: Direction, n_layers: int, multiplier: float) -> Steering:
+        """The paper's scope (eq. 2): ``direction`` acts at its own layer and at every later one of ``n_layers``."""
+        layers = tuple(range(direction.layer, n_layers))
+        return cls(layers, np.repeat(direction.vector[None], len(layers), axis=0), multiplier)
+
     def reference_at(self, index: int) -> float:
         """The reference of ``layers[index]``."""
         return self.references[index] if self.references else 0.0

@@ -7,6 +7,7 @@ neither the cell nor the scores of others.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from types import TracebackType
 
 from actors.types import Failure, Response
 from orchestrator.cells import CellKey
-from orchestrator.news import CellScored, CellStored, ItemFailed, News, Tell, nobody
+from orchestrator.news import CellScored, CellStored, ItemFailed, News, Noted, Tell, nobody
 from orchestrator.redaction import redacted
 from orchestrator.results.judgements import Judgements
 from orchestrator.results.rows import CellAxes
@@ -44,6 +45,10 @@ def require_scorers(store: Store, scoring: Scoring, cells: Sequence[tuple[str, s
         ids = {one for one, behavior in cells if scorer.id in scoring.of(behavior).ids} - store.scored_cells(scorer.id)
         if any((scoring_item(scorer.id, one) if one in done else one) not in failed for one in ids):
             scorer.check()
+
+
+PATIENCE_SECONDS = 10.0
+"""How long scores are waited for without a word."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +124,17 @@ class Scorekeeper:
 
     def wait(self) -> None:
         """Until nothing is left to score; raises what kept scores from being stored."""
-        with self._waiting(), self._changed:
-            self._changed.wait_for(lambda: self._error is not None or not self._open)
+        if not self._settled(PATIENCE_SECONDS):
+            with self._changed:
+                left = Counter(item.partition(".")[2] for item in self._open)
+            self._tell(Noted("waiting for scores: " + ", ".join(f"{left[one]} cells of {one}" for one in sorted(left))))
+            self._settled()
         self.check()
+
+    def _settled(self, seconds: float | None = None) -> bool:
+        """Wait, no longer than that; whether nothing is left to wait for."""
+        with self._waiting(), self._changed:
+            return self._changed.wait_for(lambda: self._error is not None or not self._open, seconds)
 
     def check(self) -> None:
         """Raise what kept scores from being stored, if anything did."""

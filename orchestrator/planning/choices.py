@@ -130,7 +130,8 @@ class Chooser:
             tried = self.tried(grid, group)
             left = [one for one in tried if one.cell.key not in self._tallies]
             if left or not tried:
-                number = f"{len(left)} of its {len(tried)} cells are not finished" if tried else "its own cells are not known"
+                some = f"{len(left)} of its {len(tried)} cells are not finished and scored"
+                number = some if tried else "its own cells are not known"
                 return Unsettled(f"waits for grid {grid.choose.origin}: {number}", waiting=True)
             self._decided[key] = self._decide(grid, grid.choose, group, tried)
         choice, chosen = self._decided[key]

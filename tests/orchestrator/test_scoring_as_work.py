@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from orchestrator.news import CellScored, ItemFailed, News
+from orchestrator.news import CellScored, ItemFailed, News, Noted
 from orchestrator.pool import POOLS
 from orchestrator.results.store import Store
 from orchestrator.scheduler import Scheduler
@@ -228,6 +228,25 @@ def test_an_interrupt_waits_for_no_scorer_and_the_next_run_scores_the_rest(tmp_p
     assert not any(isinstance(news, ItemFailed) for news in heard)
     assert store.unscored() == ()
     assert {len(news.labels) for news in heard if isinstance(news, CellScored)} <= {10}
+
+
+def test_a_long_wait_says_whom_it_waits_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.scorekeeper.PATIENCE_SECONDS", 0.05)
+    function, store, scoring = blocked(tmp_path)
+    plan = with_scoring(scoring)
+    store.write_plan(plan)
+    store.write_responses(plan.cells[0], result_of(plan.cells[0]), 1)
+    heard: list[News] = []
+
+    def tell(news: News) -> None:
+        heard.append(news)
+        if isinstance(news, Noted):
+            function.may.set()
+
+    with Scorekeeper(store, scoring, tell) as scores:
+        scores.ask([("slow@1", plan.cells[0].id)])
+        scores.wait()
+    assert Noted("waiting for scores: 1 cells of slow@1") in heard
 
 
 def test_an_error_of_the_disk_is_raised_where_scores_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

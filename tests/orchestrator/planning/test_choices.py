@@ -110,7 +110,7 @@ def test_a_chosen_grid_waits_and_says_for_what_and_how_much(tmp_path: Path) -> N
     assert len(plan.cells) == 2 + 6, "two baselines, and the pilot"
     (waiting,) = plan.deferred
     assert (waiting.grid, waiting.model, waiting.cells, waiting.waiting) == ("final", "b", 3, True)
-    assert waiting.reason == "waits for grid pilot: 6 of its 6 cells are not finished"
+    assert waiting.reason == "waits for grid pilot: 6 of its 6 cells are not finished and scored"
     assert plan.choices == ()
     (line,) = deferred_lines(plan.deferred)
     assert "grid final: at most 3 cells to follow of b (refusal/report, dim): waits for grid pilot" in line
@@ -157,7 +157,7 @@ def test_an_unfinished_group_waits_while_others_go_on(tmp_path: Path) -> None:
     plan = make_plan(sweep, known)
     assert {cell.labels.model for cell in followed(plan, first)} == {"b"}
     assert [(one.model, one.reason) for one in plan.deferred] == [
-        ("c", "waits for grid pilot: 1 of its 6 cells are not finished")
+        ("c", "waits for grid pilot: 1 of its 6 cells are not finished and scored")
     ]
 
 
