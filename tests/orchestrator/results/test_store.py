@@ -472,7 +472,7 @@ def test_a_plan_without_any_finished_cell(tmp_path: Path) -> None:
 
 
 def test_many_rows_become_few_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.results.compaction.ROWS_PER_GROUP", 25)
+    monkeypatch.setattr("orchestrator.results.finished_cells.ROWS_PER_GROUP", 25)
     store = filled(tmp_path, grid(multipliers=(1.0, 2.0, 3.0)))
     store.compact()
     file = pq.ParquetFile(tmp_path / "responses.parquet")
