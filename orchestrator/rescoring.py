@@ -34,6 +34,7 @@ def score_results(results: Place, name: str | None = None) -> dict[str, object]:
     """
     store = Store(results)
     planned = store.planned()
+    planned = replace(planned, scoring=Scoring(planned.scoring).used(axes.behavior for axes in planned.cells))
     scoring = _scoring(store, planned, name)
     with store.lock():
         planned = replace(planned, scoring=scoring.behaviors)

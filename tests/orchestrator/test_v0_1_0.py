@@ -75,6 +75,8 @@ def test_it_is_continued_and_nothing_is_run_again(sweep: Path, cli: Callable[...
 def test_it_is_scored_and_reported(sweep: Path, cli: Callable[..., Result]) -> None:
     out = sweep.parent / "out"
     before = parts(out)
+    told = cli("score", out, "--scorer", "refusal", "--json")
+    assert [one.partition("@")[0] for one in json.loads(told.stdout)["scorers"]] == ["refusal"], told.output
     assert cli("score", out).exit_code == 0
     store = Store(out)
     assert not store.lacking()
