@@ -28,18 +28,27 @@ class CellScores:
 
 
 class ScoredCells:
-    """The scores of the cells of a plan. Which there are is looked up once, their content when it is asked for."""
+    """The scores of the cells of a plan, or of ``only`` one. Which there are is looked up once, their content when it is asked
+    for."""
 
-    def __init__(self, folder: Folder, planned: PlannedCells) -> None:
-        self._folder, self._planned = folder, planned
+    def __init__(self, folder: Folder, planned: PlannedCells, only: str | None = None) -> None:
+        self._folder, self._planned, self._only = folder, planned, only
         self._there: dict[str, set[str]] = {}
-        self._old = folder.ids(LABELS_OF_OLD)
 
     def have(self, scorer: str) -> set[str]:
         """The cells that a scorer, by its id, has scored."""
-        if scorer not in self._there:
-            self._there[scorer] = self._folder.ids(scores_of(scorer))
-        return self._there[scorer]
+        return self._in(scores_of(scorer))
+
+    @property
+    def _old(self) -> set[str]:
+        return self._in(LABELS_OF_OLD)
+
+    def _in(self, kind: str) -> set[str]:
+        if kind not in self._there:
+            one = self._only
+            there = self._folder.ids(kind) if one is None else {one} if self._folder.path(kind, one).exists() else set()
+            self._there[kind] = there
+        return self._there[kind]
 
     def labelled(self, cells: Iterable[CellAxes]) -> set[str]:
         """Those of ``cells`` that have labels."""

@@ -221,7 +221,7 @@ class Store:
         """The labels that follow from a cell's scores, in the order of its prompts, for ``behavior`` (None: the first that asks
         for it); FileNotFoundError where it has none."""
         axes = next((one for one in self.axes(cell_id) if behavior in (None, one.behavior)), None)
-        labels = None if axes is None else ScoredCells(self._folder, self.planned()).of(axes).labels
+        labels = None if axes is None else ScoredCells(self._folder, self.planned(), cell_id).of(axes).labels
         if labels is None:
             raise FileNotFoundError(f"{cell_id} has no labels")
         return labels
