@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,6 +38,9 @@ from orchestrator.storage import Place, UnreadableFileError
 
 ROWS_PER_GROUP = 8192
 """Responses of a batch, or a cell more: they are written as one Parquet row group."""
+
+MOST_PROCESSES = 4
+PROGRAM = "orchestrator.__main__"
 
 WORTH_PROCESSES = 2000
 """Cells from which on it takes longer to read them than to start processes."""
@@ -142,6 +147,14 @@ class FinishedCells:
         return cells
 
 
+def useful_processes() -> int:
+    """How many processes may read at once. Only the program itself can start some: each begins by importing what started it,
+    and a script of somebody's own would run once more."""
+    main = sys.modules["__main__"]
+    named = getattr(getattr(main, "__spec__", None), "name", "")
+    return min(os.cpu_count() or 1, MOST_PROCESSES) if named == PROGRAM or not hasattr(main, "__file__") else 1
+
+
 class _Untouched(Folder):
     """Moves no damaged file away: that is for the process that has the lock."""
 
@@ -156,6 +169,7 @@ _here: list[FinishedCells] = []
 def _begin(place: Place, planned: PlannedCells) -> None:
     """In a process that reads: it ends with the one that started it, which alone heeds Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()  # it makes many objects, and none in circles
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _here.append(FinishedCells(_Untouched(place), planned))
 

@@ -241,7 +241,7 @@ def _storable(values: Iterable[object]) -> list[object]:
 
 def responses_table(cells: Sequence[tuple[CellRow, Table, Sequence[Label] | None]]) -> Table:
     """The rows of ``cells`` in ``RESPONSES``: of each its main axes, its ``RESPONSE_PART`` table, its labels (None: nulls)."""
-    parts = pa.concat_tables([part for _, part, _ in cells]).combine_chunks()
+    parts = pa.concat_tables([part for _, part, _ in cells] or [RESPONSE_PART.schema.empty_table()]).combine_chunks()
     columns: dict[str, object] = {
         name: [value for row, part, _ in cells for value in repeat(getattr(row, name), part.num_rows)] for name in RESPONSE_AXES
     }

@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -46,6 +45,7 @@ from orchestrator.results.comparison_rows import DirectionRow, TransferRow
 from orchestrator.results.completeness import Lacking, lacking, unscored
 from orchestrator.results.direction_file import encode_direction
 from orchestrator.results.directions_table import StoredDirections
+from orchestrator.results.finished_cells import useful_processes
 from orchestrator.results.folder import Folder, scores_of
 from orchestrator.results.kept_directions import KeptDirections
 from orchestrator.results.parts import StoredScores, encode_responses, encode_scores, in_order, responses_of
@@ -63,9 +63,6 @@ __all__ = ["CompactSummary", "Lacking", "PlannedCells", "Store", "StoreLockedErr
 
 _KNOWN = ("directions", "responses", "failures")
 _T = TypeVar("_T")
-
-MOST_READERS = 4
-"""Processes that read parts at once."""
 
 PageState = Literal["none", "behind", "current"]
 """Whether there is a report, and whether it shows what the tables hold."""
@@ -273,7 +270,7 @@ class Store:
         Opens nothing when no file changed since the last time. The cell of a damaged part is left out. InputError when
         the folder has no plan, or when a part was written by a newer version.
         """
-        return compact(self._folder, self.planned(), min(os.cpu_count() or 1, MOST_READERS))
+        return compact(self._folder, self.planned(), useful_processes())
 
     def lacking(self) -> Lacking:
         """What the tables on the disk lack of what is finished, and which scores there are not, though they have not failed.

@@ -11,7 +11,9 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from importlib.abc import SourceLoader
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import module_from_spec, spec_from_loader
 from numbers import Real
 from pathlib import Path
 from types import ModuleType
@@ -116,13 +118,27 @@ def _of_file(reference: str, file: Path, name: str) -> OwnCode:
     return OwnCode(code, f"{file.stem}.{name}", _digest(content, name))
 
 
+class _SourceBytes(SourceLoader):
+    """Loads a module from these bytes, which its id is of, and from no cached ones."""
+
+    def __init__(self, file: Path, content: bytes) -> None:
+        self._file, self._content = file, content
+
+    def get_filename(self, fullname: str) -> str:
+        return str(self._file)
+
+    def get_data(self, path: str | bytes) -> bytes:
+        return self._content
+
+
 @cache
 def _module(file: Path, content: bytes) -> ModuleType:
     """``content``: a file that has changed is another module."""
-    module = ModuleType(f"scorer_{_digest(content, str(file))}")
-    module.__file__ = str(file)
-    sys.modules[module.__name__] = module  # where dataclasses, pickle and annotations look a module up
-    exec(compile(content, file, "exec"), vars(module))  # these bytes, which the id is of, and no cached ones
+    name, loader = f"scorer_{_digest(content, str(file))}", _SourceBytes(file, content)
+    spec = spec_from_loader(name, loader)
+    assert spec is not None
+    module = sys.modules[name] = module_from_spec(spec)  # where dataclasses, pickle and annotations look a module up
+    loader.exec_module(module)
     return module
 
 
