@@ -51,10 +51,6 @@ class Progress:
             self._mend()  # what was planned is finished already: what follows from it may be known too
         return self.board.unfinished()
 
-    def score_what_is_not(self) -> None:
-        """Begin to score what is finished and has no scores of the sweep's scorers."""
-        self._scores.ask(self._store.unscored())
-
     def done(self) -> int:
         """Cells of the plan whose files are there, as the tables have them."""
         return len(self._store.done_cells() & {cell.id for cell in self.plan.cells})
@@ -82,7 +78,7 @@ class Progress:
             self._lacking = self._store.lacking()
             if not self._lacking:
                 break
-            self.score_what_is_not()
+            self._scores.ask(self._store.unscored())
             if self._lacking.tables:
                 _LOG.warning("tables are made anew: %s", self._lacking)
                 self._store.forget_tables()

@@ -51,8 +51,8 @@ def score_results(results: Place, name: str | None = None) -> dict[str, object]:
         write_report(store)
     counts = Counter[str]()
     for row in store.rate_rows():
-        if row.outcome is not None and row.label is not None:
-            counts[row.label] += row.k or 0
+        if row.decided is not None:
+            counts[row.decided] += row.k or 0
     return {
         "results": str(results),
         "classifier": ", ".join(sorted({row.classifier for row in store.cell_rows() if row.classifier})),

@@ -153,7 +153,7 @@ def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunS
         store.write_sweep(f"{ORIGIN}{prepared.path.absolute()}\n{prepared.sweep.text}")
         store.write_plan(prepared.plan)
         behind = store.unscored()
-        ended, message, progress = _run(prepared, session)
+        ended, message, progress = _run(prepared, session, behind)
         session.driver.ended(ended, message)
         if ended != "interrupted":
             session.interrupts.wait_no_more()
@@ -215,8 +215,9 @@ def _session(prepared: Prepared, options: RunOptions, console: Console, ending: 
     return _Session(options, console, ending, journal, interrupts, driver)
 
 
-def _run(prepared: Prepared, session: _Session) -> tuple[Ended, str, Progress]:
-    """Run and score what is ready, then what follows from its results, until nothing is left and all of it is on the disk."""
+def _run(prepared: Prepared, session: _Session, behind: Collection[tuple[str, str]]) -> tuple[Ended, str, Progress]:
+    """Score what is ``behind``, ids of scorer and cell, run and score what is ready, then what follows from its results, until
+    nothing is left and all of it is on the disk."""
     plan, store, board = prepared.plan, prepared.store, prepared.board()
     display = make_display(plan, board, session.console, session.options.quiet)
     listeners: list[Listener] = [session.journal, display]
@@ -227,7 +228,7 @@ def _run(prepared: Prepared, session: _Session) -> tuple[Ended, str, Progress]:
     message = ""
     try:
         with scores:
-            progress.score_what_is_not()
+            scores.ask(behind)
             if board.unfinished() or progress.grow():
                 tracker = _tracker(prepared, progress, session.driver)
                 session.ending.callback(lambda: tracker.finish(_totals(progress.board), store))

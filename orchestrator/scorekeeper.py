@@ -61,9 +61,8 @@ class Scorekeeper:
     """Scores what it is asked to and stores that. Leaving it waits until all is stored; after an interrupt, or when the storage
     refuses, it waits for no scorer: what one gives later is dropped, and scored by the next run.
 
-    ``threads`` score and store for each scorer of the project; one of the user's own runs in one thread, and
-    so does one that takes whole cells. ``waiting``: entered
-    around every wait. ``tell``: who hears of it once it is stored, in any thread.
+    ``threads`` score and store for each scorer of the project; one of the user's own runs in one thread, and so does one that
+    takes whole cells. ``waiting``: entered around every wait. ``tell``: who hears of it once it is stored, in any thread.
     """
 
     def __init__(

@@ -125,9 +125,7 @@ def _comparisons(request: Request, rows: Sequence[CellRow], read: Reader) -> lis
 def _check_counted(store: Store, counted: str) -> None:
     """InputError for what is neither an outcome nor a label of these results."""
     if counted not in OUTCOMES:
-        known = dict.fromkeys(
-            [*OUTCOMES, *(row.label for row in store.rate_rows() if row.outcome is not None and row.label is not None)]
-        )
+        known = dict.fromkeys([*OUTCOMES, *filter(None, (row.decided for row in store.rate_rows()))])
         if counted not in known:
             problem = Problem(
                 "--label", counted, "nothing here is called so", ", ".join(known), nearest_name(counted, list(known))

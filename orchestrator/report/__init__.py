@@ -93,8 +93,8 @@ def _part(store: Store, number: int, series: Series, counts: Counts) -> SeriesPa
 def _label_counts(rates: Iterable[RateRow]) -> Counts:
     counts: dict[CellKey, dict[str, int]] = {}
     for row in rates:
-        if row.outcome is not None and row.label is not None:
-            counts.setdefault(row.key, {})[row.label] = row.k or 0
+        if row.decided is not None:
+            counts.setdefault(row.key, {})[row.decided] = row.k or 0
     return counts
 
 

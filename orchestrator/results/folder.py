@@ -84,12 +84,12 @@ class Folder:
         """The items that have a file, from the names alone; temporary files are none."""
         ending = _ending(kind)
         names = self.files.names(kind)
-        return {name.removesuffix(ending) for name in names if name.endswith(ending) and not name.startswith(".")}
+        return {name.removesuffix(ending) for name in names if _is_item(name, ending)}
 
     def done(self, folder: str) -> set[str]:
         """The items whose files lie in ``folder``: those of a kind in ``ENDINGS``, or of another in ``analyses/<kind>``."""
-        names = (name for name in self.files.names(folder) if not name.startswith("."))
-        return {name.partition(".")[0] for name in names if folder not in ENDINGS or _is_item(name, folder)}
+        ending = ENDINGS.get(folder, "")
+        return {name.partition(".")[0] for name in self.files.names(folder) if _is_item(name, ending)}
 
     def analysis(self, kind: str, name: str) -> StoredFile:
         """The file of an item that is neither a direction nor a cell; ValueError when a name could lead out of the folder."""
@@ -100,11 +100,7 @@ class Folder:
     def states(self, kind: str) -> dict[str, FileState]:
         """The same with each file's state."""
         found, ending = self.files.states(kind), _ending(kind)
-        return {
-            name.removesuffix(ending): state
-            for name, state in found.items()
-            if name.endswith(ending) and not name.startswith(".")
-        }
+        return {name.removesuffix(ending): state for name, state in found.items() if _is_item(name, ending)}
 
     def clean(self) -> None:
         """Remove the unfinished files that a killed driver left, and whatever is in the way of a file or a folder."""
@@ -123,7 +119,7 @@ class Folder:
             self._move_away(name, f"{QUARANTINE}/tables-{name}")
         for kind in (*ENDINGS, *map(scores_of, self.scorers())):
             for name in sorted(self.files.misplaced(kind)):
-                if _is_item(name, kind):
+                if _is_item(name, _ending(kind)):
                     self._move_away(f"{kind}/{name}", f"{QUARANTINE}/{kind.replace('/', '-')}-{name}")
 
     def direction(self, direction_id: str) -> DirectionSet:
@@ -240,5 +236,6 @@ def _ending(kind: str) -> str:
     return ENDINGS[kind.partition("/")[0]]
 
 
-def _is_item(name: str, kind: str) -> bool:
-    return name.endswith(_ending(kind)) and not name.startswith(".")
+def _is_item(name: str, ending: str) -> bool:
+    """Whether a file is an item's, and no temporary one."""
+    return name.endswith(ending) and not name.startswith(".")

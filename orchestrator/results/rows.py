@@ -347,6 +347,11 @@ class RateRow:
         """The cell as its behavior counts it."""
         return self.cell_id, self.behavior or ""
 
+    @property
+    def decided(self) -> str | None:
+        """The label, if it is one of what decides; None for a label or mean of a single scorer."""
+        return None if self.outcome is None else self.label
+
 
 def rate_rows(cell: CellKey, labels: Sequence[Label], declared: LabelSet) -> list[RateRow]:
     """A row for every label of ``declared``, in its order; ``UnknownLabelError`` for one that is not in it."""
