@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from orchestrator.cli.answers import COMMANDS as ANSWERS
 from orchestrator.cli.behavior import behavior
 from orchestrator.cli.control import COMMANDS as CONTROL
 from orchestrator.cli.people import COMMANDS as PEOPLE
@@ -46,6 +47,8 @@ EPILOG = """Examples, for python -m orchestrator ...
   retry results/quickstart       run the failed cells again
 
   run sweeps/full.yaml --detach  in the background; then status --watch, logs, pause, resume, cancel
+
+  show results/quickstart --label garbled   read the answers, with labels and why
 
   score results/quickstart       score the stored responses anew
 
@@ -276,7 +279,7 @@ def refit(
 
 
 app.add_typer(behavior, name="behavior")
-for command, example in (*CONTROL, *PEOPLE):
+for command, example in (*ANSWERS, *CONTROL, *PEOPLE):
     app.command(epilog=f"Example:  python -m orchestrator {example}")(command)
 
 
