@@ -88,10 +88,27 @@ app = Program(
     help="Activation-steering sweeps: extract a direction, add it back at many layers and strengths, see what the model does.",
     epilog=EPILOG,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"activation-steering-sweeps {version('activation-steering-sweeps')}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="The version of this program, and no more.")
+    ] = False,
+) -> None:
+    """What stands before a command."""
+
 
 SweepFile = Annotated[Path, typer.Argument(help="The sweep file, a YAML.", metavar="SWEEP")]
 IsQuiet = Annotated[bool, typer.Option("--quiet", "-q", help="No banner, progress or table.")]
