@@ -1,4 +1,6 @@
-"""``python -m orchestrator``."""
+"""``python -m orchestrator``, and the console script ``steering-sweeps``."""
+
+from typing import NoReturn
 
 from orchestrator.program import run_program
 
@@ -10,5 +12,10 @@ def command_line() -> None:
     app()
 
 
-if __name__ == "__main__":
+def main() -> NoReturn:
+    """The whole program, to its exit code."""
     run_program(command_line)
+
+
+if __name__ == "__main__":
+    main()

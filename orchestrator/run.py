@@ -150,6 +150,8 @@ def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunS
         counted = [(cell.id, cell.labels.behavior) for cell in prepared.plan.counted]
         require_scorers(store, prepared.plan.scoring, counted)
         session = _session(prepared, options, console, ending)
+        if left_out := _left_out(store, prepared.plan):
+            console.print(left_out)
         store.write_sweep(f"{ORIGIN}{prepared.path.absolute()}\n{prepared.sweep.text}")
         store.write_plan(prepared.plan)
         behind = store.unscored()
@@ -183,6 +185,22 @@ def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunS
         page=page,
         scored=_scored(store, behind),
     )
+
+
+def _left_out(store: Store, plan: Plan) -> str:
+    """What to say of finished cells that the tables, which hold those of one plan, will lose; empty where there are none.
+    InputError where they are those of a sweep by another name."""
+    try:
+        there = store.planned()
+    except InputError:  # no plan, or a damaged one: the tables are no other sweep's
+        return ""
+    hidden = len(store.done_cells() & there.by_id().keys() - {cell.id for cell in plan.cells})
+    if hidden and there.name != plan.name:
+        message = f"it holds {hidden} finished cells of the sweep {there.name!r} that are not in the sweep {plan.name!r}"
+        allowed = "another folder (--results FOLDER), or in the sweep file the same `name`, to replace that sweep"
+        raise InputError.because(f"{message}: its tables would lose them", "results", str(store.place), allowed)
+    left = f"{hidden} finished cells of the folder are no longer in the sweep: they are kept, and the tables leave them out"
+    return left if hidden else ""
 
 
 def _scored(store: Store, behind: Collection[tuple[str, str]]) -> int:

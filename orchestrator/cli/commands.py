@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from orchestrator.cli.answers import COMMANDS as ANSWERS
 from orchestrator.cli.behavior import behavior
 from orchestrator.cli.control import COMMANDS as CONTROL
 from orchestrator.cli.people import COMMANDS as PEOPLE
@@ -46,6 +47,8 @@ EPILOG = """Examples, for python -m orchestrator ...
   retry results/quickstart       run the failed cells again
 
   run sweeps/full.yaml --detach  in the background; then status --watch, logs, pause, resume, cancel
+
+  show results/quickstart --label garbled   read the answers, with labels and why
 
   score results/quickstart       score the stored responses anew
 
@@ -85,10 +88,27 @@ app = Program(
     help="Activation-steering sweeps: extract a direction, add it back at many layers and strengths, see what the model does.",
     epilog=EPILOG,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"activation-steering-sweeps {version('activation-steering-sweeps')}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="The version of this program, and no more.")
+    ] = False,
+) -> None:
+    """What stands before a command."""
+
 
 SweepFile = Annotated[Path, typer.Argument(help="The sweep file, a YAML.", metavar="SWEEP")]
 IsQuiet = Annotated[bool, typer.Option("--quiet", "-q", help="No banner, progress or table.")]
@@ -276,7 +296,7 @@ def refit(
 
 
 app.add_typer(behavior, name="behavior")
-for command, example in (*CONTROL, *PEOPLE):
+for command, example in (*ANSWERS, *CONTROL, *PEOPLE):
     app.command(epilog=f"Example:  python -m orchestrator {example}")(command)
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -371,3 +372,26 @@ def test_no_ray_worker_outlives_its_driver(tmp_path: Path, number: signal.Signal
     after = files_of(tmp_path / "out")
     responses = {name: mtime for name, mtime in before.items() if name.startswith("responses")}
     assert {name: after[name] for name in responses} == responses
+
+
+def test_the_results_of_another_sweep_are_not_hidden(cli: Callable[..., Result], tmp_path: Path) -> None:
+    """Their cells would leave the tables: another name is refused, the same one is told what it leaves out."""
+    sweep = write_sweep(tmp_path, "[1, 4]")
+    assert cli("run", sweep).exit_code == 0
+    other = tmp_path / "other.yaml"
+    other.write_text(sweep.read_text().replace("name: tiny", "name: other").replace("[1, 4]", "[8]"))
+    told = cli("run", other)
+    assert told.exit_code == 2
+    assert "2 finished cells of the sweep 'tiny' that are not in the sweep 'other'" in told.output
+    assert len(Store(tmp_path / "out").cell_rows()) == 3
+    smaller = cli("run", write_sweep(tmp_path, "[4]"))
+    assert smaller.exit_code == 0
+    assert "1 finished cells of the folder are no longer in the sweep" in smaller.output
+    assert "no longer in the sweep" not in cli("run", write_sweep(tmp_path, "[1, 4, 8]")).output
+
+
+def test_the_program_says_its_version() -> None:
+    """As the console script runs it."""
+    words = [sys.executable, "-c", "from orchestrator.__main__ import main; main()", "--version"]
+    told = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["activation-steering-sweeps", version("activation-steering-sweeps")]
