@@ -21,7 +21,7 @@ from actors.engine.alone import AloneRunner
 from actors.engine.attention import slot_attention_in
 from actors.engine.cache import borrows
 from actors.engine.decode import BatchShape, SlotBatch, choose
-from actors.engine.engine import EngineModel
+from actors.engine.engine_model import EngineModel
 from actors.engine.prefill import Prefiller
 from actors.engine.rotary import Rotary
 from actors.engine.rows import CAPACITY_STEP, Row

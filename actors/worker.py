@@ -15,7 +15,8 @@ import torch
 
 from actors.boundary import as_failure
 from actors.device_record import device_record, full_precision, reserved_memory
-from actors.engine.engine import Engine, EngineModel, batch_dependence
+from actors.engine.engine import Engine, batch_dependence
+from actors.engine.engine_model import EngineModel
 from actors.engine.firing import check_of
 from actors.engine.memory import peak_bytes, return_freed_memory, take_share
 from actors.engine.packing import Packing, pack

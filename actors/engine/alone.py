@@ -62,7 +62,7 @@ class AloneRunner:
                 watch(logits)
             if self.hooks.witness is not None:  # the prompt's own forward
                 witness = gather(self.hooks.witness, self.device)
-                record_firing(Prefilled([row], logits, (), witness), self.bank)
+                record_firing(Prefilled([row], logits[:, None], (), witness), self.bank)
                 self.hooks.witness = None
             tokens, finite = choose(logits)
             if bool(finite):

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from actors.engine.alone import AloneRunner
-from actors.engine.engine import EngineModel
+from actors.engine.engine_model import EngineModel
 from actors.engine.everywhere import Everywhere
-from actors.engine.probe import divergence
+from actors.engine.forced import divergence
 from actors.engine.rows import Row
 from actors.methods.contrast import Reading, Trial
 from actors.prompts import Rendered

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,8 +17,10 @@ from transformers.pytorch_utils import Conv1D
 from actors.engine.alone import AloneRunner
 from actors.engine.attention import slot_attention_in
 from actors.engine.decode import BatchShape, SlotBatch, choose
+from actors.engine.engine_model import EngineModel
 from actors.engine.firing import record_firing
-from actors.engine.grain import COARSE, FINE, Grain, rounded_up
+from actors.engine.forced import Divergences, Forced, ForcedRow, Likelihoods, divergences, likelihoods
+from actors.engine.grain import COARSE, rounded_up
 from actors.engine.graphs import EAGER, CudaStepGraph, has_experts, refusal
 from actors.engine.lanes import lanes_for
 from actors.engine.memory import SHARED_PREFIX_SHARE, SLOT_STEP, free_bytes, keep_freed_memory, rung_up, slots_that_fit
@@ -33,7 +34,7 @@ from actors.engine.screening import screened_head, screening
 from actors.engine.segments import Forwards, SegmentRunner
 from actors.engine.stopwatch import Stopwatch
 from actors.errors import OutOfMemoryError
-from actors.families import Decoder, context_limit
+from actors.families import context_limit
 from actors.faults import is_out_of_memory
 from actors.steering import SteeringBank, SteeringHooks, steered
 from actors.types import Steering
@@ -44,31 +45,6 @@ FIXED_CPU_SLOTS = 32
 """Slots on a CPU where the batch must keep its shape: free slots cost as much as used ones."""
 REFILL_SHARE = 8
 """Waiting rows are admitted when a slot in this many is free: prefilling a single row costs almost a whole step."""
-
-
-@dataclass(frozen=True)
-class EngineModel:
-    """What the engine needs of a loaded model. ``batch_dependence``: see :func:`batch_dependence`. ``token_bytes``: what the keys
-    and values of a token take, where that was seen."""
-
-    model: Any
-    decoder: Decoder
-    device: torch.device
-    dtype: torch.dtype
-    d_model: int
-    stop_tokens: frozenset[int]
-    batch_dependence: str | None
-    packing: Packing = Packing(reason="not asked for")  # noqa: RUF009 - frozen, and empty
-    token_bytes: int | None = None
-
-    @property
-    def grain(self) -> Grain:
-        """What this model's batches and segments are rounded up to.
-
-        Bfloat16 stays coarse, packed or not: its attention products depend on odd sizes (seen with Gemma 2's softcap).
-        """
-        invariant = self.packing.complete and self.batch_dependence is None
-        return FINE if invariant and self.dtype == torch.float32 else COARSE
 
 
 class Engine:
@@ -89,6 +65,7 @@ class Engine:
         self._lanes = lanes_for(loaded.packing)
         self._head = screened_head(loaded.model, loaded.packing)
         self._rotary = Rotary.of(loaded.model)
+        self._forced = Forced(loaded, self._lanes, self._rotary, self._make_room)
         if not on_cuda(loaded.device):
             keep_freed_memory()
 
@@ -133,6 +110,14 @@ class Engine:
         with slot_attention_in(loaded.model), self._rotary.held(), loaded.packing.applied(), steered(loaded.decoder) as hooks:
             for capacity, group in by_capacity.items():
                 yield from self._run_group(group, capacity, bank, hooks)
+
+    def likelihoods(self, rows: Sequence[ForcedRow], steerings: Sequence[Steering]) -> list[Likelihoods]:
+        """How likely each row's continuation is under its steering, token by token, in order."""
+        return self._forced.run(rows, steerings, likelihoods)
+
+    def divergences(self, rows: Sequence[ForcedRow], steerings: Sequence[Steering]) -> list[Divergences]:
+        """KL(unsteered || steered) of the next token's distribution at each token of each row's continuation, in nats."""
+        return self._forced.run(rows, steerings, divergences)
 
     def _run_group(self, group: Sequence[Row], capacity: int, bank: SteeringBank, hooks: SteeringHooks) -> Iterator[Row]:
         slots = self.slots(capacity)

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 from torch import Tensor
 
-from actors.engine.engine import EngineModel
+from actors.engine.engine_model import EngineModel
 from actors.engine.residual import Edit, Places, TensorSite, places_of
 from actors.errors import JobError, UnsupportedModelError
 from actors.methods.contrast import Trial

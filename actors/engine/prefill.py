@@ -29,15 +29,22 @@ Span = tuple[Tensor, Sequence[KeyValue]]
 
 @dataclass(frozen=True)
 class Prefilled:
-    """Rows that ran their last prompt token together: ``logits`` ``[R, vocabulary]``, and what their slots must hold.
+    """Rows that ran their last prompt token together, and what their slots must hold. ``tail`` ``[R, keep, vocabulary]``: logits
+    after the last tokens; ``unsteered``: what each row's would be without its steering, ``[1, keep, vocabulary]``.
 
     ``spans``: (positions ``[R, T]`` with -1 at padding, keys and values per block), prefix first.
     """
 
     rows: Sequence[Row]
-    logits: Tensor
+    tail: Tensor
     spans: Sequence[Span]
     witness: Witness
+    unsteered: Sequence[Tensor] = ()
+
+    @property
+    def logits(self) -> Tensor:
+        """``[R, vocabulary]`` after the last token."""
+        return self.tail[:, -1]
 
 
 @dataclass(frozen=True)
@@ -51,22 +58,28 @@ class _Prefix:
 @dataclass(frozen=True)
 class _Trunk:
     """One prompt's unsteered run (left padded): keys and values ``[1, K, T, e]``, captured block outputs ``[1, T, d]``,
-    the logits after its last token ``[1, vocabulary]`` and its positions ``[1, T]``."""
+    the logits after its last tokens ``[1, keep, vocabulary]`` and its positions ``[1, T]``."""
 
     key_values: tuple[KeyValue, ...]
     hidden: dict[int, Tensor]
-    logits: Tensor
+    tail: Tensor
     positions: Tensor
 
 
 class Prefiller:
     """Prefills ``rows``, which :meth:`run` is given in any parts, keeping prefixes and trunks for those still to come, in
-    ``limit`` bytes (None: any)."""
+    ``limit`` bytes (None: any). ``keep``: last positions whose logits are wanted."""
 
     def __init__(
-        self, runner: SegmentRunner, bank: SteeringBank, rows: Sequence[Row], grain: Grain = COARSE, limit: int | None = None
+        self,
+        runner: SegmentRunner,
+        bank: SteeringBank,
+        rows: Sequence[Row],
+        grain: Grain = COARSE,
+        limit: int | None = None,
+        keep: int = 1,
     ) -> None:
-        self._runner, self._bank, self._device, self._grain = runner, bank, runner.device, grain
+        self._runner, self._bank, self._device, self._grain, self._keep = runner, bank, runner.device, grain, keep
         self._capture = frozenset(row.first_layer for row in rows if row.first_layer is not None)
         self._prefix_trunks: dict[Tokens, _Trunk] = {}
         share = None if limit is None else limit // 2
@@ -94,7 +107,7 @@ class Prefiller:
         """The template prefix, unsteered: one of the few that are always kept."""
         if prefix not in self._prefix_trunks:
             result = self._runner.run(Segment([prefix], capture=self._capture, grain=self._grain))
-            self._prefix_trunks[prefix] = _Trunk(_complete(result.key_values), result.captured, result.logits, result.positions)
+            self._prefix_trunks[prefix] = _Trunk(_complete(result.key_values), result.captured, result.tail, result.positions)
         return self._prefix_trunks[prefix]
 
     def _prefixes_of(self, prefix: Tokens, rows: Sequence[Row]) -> dict[int, _Prefix]:
@@ -132,16 +145,18 @@ class Prefiller:
         if missing:
             suffixes = [tokens[len(prefix) :] for tokens in missing]
             past = self._past(self._prefixes_of(prefix, ()), [0] * len(missing))
-            result = self._runner.run(Segment(suffixes, len(prefix), past, capture=self._capture, grain=self._grain))
+            result = self._runner.run(
+                Segment(suffixes, len(prefix), past, capture=self._capture, grain=self._grain, keep=self._keep)
+            )
             complete = _complete(result.key_values)
             made = {}
             for row, tokens in enumerate(missing):
                 one = slice(row, row + 1)
                 hidden = {layer: captured[one] for layer, captured in result.captured.items()}
                 key_values = tuple((keys[one], values[one]) for keys, values in complete)
-                made[tokens] = _Trunk(key_values, hidden, result.logits[one], result.positions[one])
+                made[tokens] = _Trunk(key_values, hidden, result.tail[one], result.positions[one])
             held = (one for kv in complete for one in kv)
-            self._trunks.keep(made, (*held, *result.captured.values(), result.logits, result.positions))
+            self._trunks.keep(made, (*held, *result.captured.values(), result.tail, result.positions))
             known |= made
         return [trunk for row in rows if (trunk := known[row.rendered.token_ids]) is not None]
 
@@ -149,7 +164,8 @@ class Prefiller:
         """An unsteered row is its trunk: nothing is left to compute."""
         key_values = [stack(trunk.key_values[block] for trunk in trunks) for block in range(len(trunks[0].key_values))]
         spans = self._spans(past, torch.cat([trunk.positions for trunk in trunks]), key_values)
-        return Prefilled(rows, torch.cat([trunk.logits for trunk in trunks]), spans, Witness())
+        tails = [trunk.tail for trunk in trunks]
+        return Prefilled(rows, torch.cat(tails), spans, Witness(), tails)
 
     def _steered(self, rows: Sequence[Row], trunks: Sequence[_Trunk], past: list[KeyValue] | None, layer: int) -> Prefilled:
         # A block that reads another's keys and values needs that block to run.
@@ -161,12 +177,14 @@ class Prefiller:
             self._bank.rows(torch.tensor([row.steering for row in rows], device=self._device)),
             None if whole else ForwardStart(layer, torch.cat([trunk.hidden[layer] for trunk in trunks])),
             grain=self._grain,
+            keep=self._keep,
         )
         result = self._runner.run(segment)
         below = 0 if whole else layer + 1
         shared = [stack(trunk.key_values[block] for trunk in trunks) for block in range(below)]
         key_values = _complete([*shared, *result.key_values[below:]])
-        return Prefilled(rows, result.logits, self._spans(past, result.positions, key_values), result.witness)
+        spans = self._spans(past, result.positions, key_values)
+        return Prefilled(rows, result.tail, spans, result.witness, [trunk.tail for trunk in trunks])
 
     def _spans(self, past: list[KeyValue] | None, positions: Tensor, suffix: Sequence[KeyValue]) -> list[Span]:
         if past is None:

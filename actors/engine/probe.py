@@ -20,8 +20,10 @@ from torch import Tensor, nn
 
 from actors.engine.attention import slot_attention_in
 from actors.engine.cache import KeyValue
-from actors.engine.engine import EngineModel, on_cuda
+from actors.engine.engine import on_cuda
+from actors.engine.engine_model import EngineModel
 from actors.engine.everywhere import Everywhere
+from actors.engine.forced import divergence
 from actors.engine.grain import Grain
 from actors.engine.segments import ForwardStart, Segment, SegmentResult, SegmentRunner
 from actors.errors import OutOfMemoryError
@@ -271,14 +273,6 @@ class EngineProbe:
             last = work.trunks[row.prompt].last
             layers = work.trials[row.trial].layers
             work.tallies[row.trial].total += torch.stack([last[layer] for layer in layers]).double().sum(dim=0)
-
-
-def divergence(base: Tensor, other: Tensor) -> Tensor:
-    """KL(base || other) of each row's distribution, in nats, ``[R]`` float64 from logits ``[R, vocabulary]``."""
-    p, q = (torch.log_softmax(logits.float(), dim=-1) for logits in (base, other))
-    # A token without probability in the base adds nothing, whatever the other says (0 * inf would be NaN).
-    terms = torch.where(p == -torch.inf, 0.0, p.exp() * (p - q))
-    return terms.sum(dim=-1, dtype=torch.float64).clamp(min=0.0)
 
 
 def _left_padded(rows: Sequence[Tensor]) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from actors.engine.alone_probe import AloneProbe
-from actors.engine.engine import EngineModel
+from actors.engine.engine_model import EngineModel
 from actors.engine.outliers import outlier_threshold
 from actors.engine.probe import EngineProbe
 from actors.engine.rotary import Rotary

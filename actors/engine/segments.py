@@ -37,7 +37,7 @@ class ForwardStart:
 class Segment:
     """What to run: ``tokens`` per row, after ``start`` cached tokens whose keys and values are ``past``.
 
-    Rows are padded to ``shortest`` tokens at least.
+    Rows are padded to ``shortest`` tokens at least. ``keep``: last positions whose logits are wanted.
     """
 
     tokens: Sequence[Sequence[int]]
@@ -48,6 +48,7 @@ class Segment:
     capture: frozenset[int] = frozenset()
     grain: Grain = COARSE
     shortest: int = 0
+    keep: int = 1
 
     @property
     def length(self) -> int:
@@ -76,21 +77,27 @@ class Segment:
 
 @dataclass(frozen=True)
 class SegmentResult:
-    """``logits`` ``[R, vocabulary]`` after the last token; ``key_values`` per block ``[R, K, T, e]`` (None below the entry).
+    """``tail`` ``[R, keep, vocabulary]``: logits after the last tokens; ``key_values`` per block ``[R, K, T, e]`` (None below the
+    entry).
 
     ``captured[l]``: unedited output of block l, ``[R, T, d]``. ``positions`` ``[R, T]``: token positions, -1 at padding.
     """
 
-    logits: Tensor
+    tail: Tensor
     key_values: list[KeyValue | None]
     captured: dict[int, Tensor]
     positions: Tensor
     witness: Witness
 
+    @property
+    def logits(self) -> Tensor:
+        """``[R, vocabulary]`` after the last token."""
+        return self.tail[:, -1]
+
     def take(self, rows: slice) -> SegmentResult:
         """Those of ``rows``."""
         return SegmentResult(
-            self.logits[rows],
+            self.tail[rows],
             _of_rows(self.key_values, rows),
             {layer: hidden[rows] for layer, hidden in self.captured.items()},
             self.positions[rows],
@@ -104,7 +111,7 @@ class SegmentResult:
             return parts[0]
         blocks = zip(*(part.key_values for part in parts), strict=True)
         return SegmentResult(
-            torch.cat([part.logits for part in parts]),
+            torch.cat([part.tail for part in parts]),
             [None if None in block else stack(block) for block in blocks],
             _joined([part.captured for part in parts]),
             torch.cat([part.positions for part in parts]),
@@ -158,6 +165,7 @@ class SegmentRunner:
         hooks = self._hooks
         hooks.table, hooks.witness, hooks.capture, hooks.captured = segment.table, Witness(), segment.capture, {}
         hooks.trunk = None if segment.entry is None else segment.entry.hidden
+        kept_positions = max(segment.grain.head, segment.keep)
         try:
             output = self._model(
                 input_ids=tokens,
@@ -166,10 +174,10 @@ class SegmentRunner:
                 past_key_values=cache,
                 use_cache=True,
                 # As a tensor: given a number, a model may leave all other positions out of its last blocks (Gemma 4).
-                logits_to_keep=torch.arange(max(0, tokens.shape[1] - segment.grain.head), tokens.shape[1], device=self._device),
+                logits_to_keep=torch.arange(max(0, tokens.shape[1] - kept_positions), tokens.shape[1], device=self._device),
             )
             kept = cache.new if segment.entry is not None else _whole(cache.new)
-            results[number] = SegmentResult(output.logits[:, -1], kept, hooks.captured, positions, hooks.witness)
+            results[number] = SegmentResult(output.logits[:, -segment.keep :], kept, hooks.captured, positions, hooks.witness)
         finally:
             hooks.table, hooks.witness, hooks.capture, hooks.captured = SteeringTable(), None, frozenset(), {}
             hooks.trunk = None

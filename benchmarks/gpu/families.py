@@ -15,7 +15,8 @@ import torch
 from transformers import BitsAndBytesConfig
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from actors.engine.engine import Engine, EngineModel
+from actors.engine.engine import Engine
+from actors.engine.engine_model import EngineModel
 from actors.engine.graphs import GRAPH
 from benchmarks.gpu.findings import Findings
 from benchmarks.gpu.machine import Machine, Work, answered, steerings

@@ -13,7 +13,8 @@ import torch
 from transformers import Qwen2Config
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from actors.engine.engine import Engine, EngineModel, batch_dependence
+from actors.engine.engine import Engine, batch_dependence
+from actors.engine.engine_model import EngineModel
 from actors.engine.packing import Packing
 from actors.engine.rows import Row
 from actors.families import decoder_of

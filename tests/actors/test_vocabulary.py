@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from actors.engine.engine import EngineModel
+from actors.engine.engine_model import EngineModel
 from actors.errors import JobError, ModelLoadError
 from actors.types import CellResult, Decoding, EngineOptions, ExtractionJob, Failure, GenerationJob, ModelSpec, Prompt
 from actors.worker import ModelWorker

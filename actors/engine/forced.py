@@ -1,0 +1,194 @@
+"""Teacher forcing: what a model, steered or not, says at every position of continuations that are given to it.
+
+A row runs as a prompt does that ends before its continuation's last token, so prefill's sharing serves here too: what rows begin
+with runs once per steering, each text runs unsteered once, and a steered row starts above its first steered layer. Numbers are
+reduced to what is asked for row by row: whole distributions leave nothing behind.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from actors.engine.attention import slot_attention_in
+from actors.engine.engine_model import EngineModel
+from actors.engine.grain import COARSE, rounded_up
+from actors.engine.lanes import Lanes
+from actors.engine.memory import SHARED_PREFIX_SHARE, free_bytes
+from actors.engine.prefill import Prefiller
+from actors.engine.rotary import Rotary
+from actors.engine.rows import Row
+from actors.engine.segments import Forwards, SegmentRunner
+from actors.engine.spread import FollowingTable
+from actors.errors import OutOfMemoryError
+from actors.faults import is_out_of_memory
+from actors.prompts import Rendered
+from actors.steering import SteeringBank, SteeringHooks, SteeringTable, steered
+from actors.types import FloatArray, Prompt, Steering
+
+logger = logging.getLogger(__name__)
+
+MAX_LOGITS = 2**26
+"""Logits that a forward of several rows may give at most."""
+Found = TypeVar("Found")
+Divergences = npt.NDArray[np.float64]
+Tokens = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ForcedRow:
+    """``continuation`` after ``prompt`` (token ids, neither empty) under the ``steering``-th steering of the call (0: unsteered).
+
+    ``prefix``: so many first tokens of the prompt, but not all, run once for all rows that share them.
+    """
+
+    prompt: Tokens
+    prefix: int
+    continuation: Tokens
+    steering: int = 0
+
+    @property
+    def text(self) -> Tokens:
+        """What the model reads: the continuation's last token is only foretold."""
+        return (*self.prompt, *self.continuation[:-1])
+
+
+@dataclass(frozen=True)
+class Likelihoods:
+    """Of each of a row's continuation's ``n`` tokens, given those before it: ``log_probs`` float32 ``[n]`` in nats (NaN where the
+    logits are not finite), and whether it is the likeliest one, ``greedy`` bool ``[n]``."""
+
+    log_probs: FloatArray
+    greedy: npt.NDArray[np.bool_]
+
+
+Reading = Callable[[ForcedRow, Tensor, Tensor], Found]
+"""What is wanted of a row, from its logits ``[n, vocabulary]`` and those of the unsteered model on the same text."""
+
+
+def likelihoods(row: ForcedRow, logits: Tensor, _unsteered: Tensor) -> Likelihoods:
+    """How likely the continuation is under the row's steering."""
+    tokens = torch.tensor(row.continuation, device=logits.device)
+    chosen = torch.log_softmax(logits.float(), dim=-1).gather(1, tokens[:, None])[:, 0]
+    return Likelihoods(chosen.cpu().numpy(), (logits.argmax(dim=-1) == tokens).cpu().numpy())
+
+
+def divergences(_row: ForcedRow, logits: Tensor, unsteered: Tensor) -> Divergences:
+    """KL(unsteered || steered) at each position ``[n]``, in nats."""
+    return divergence(unsteered, logits).cpu().numpy()
+
+
+def divergence(base: Tensor, other: Tensor) -> Tensor:
+    """KL(base || other) of each row's distribution, in nats, ``[R]`` float64 from logits ``[R, vocabulary]``."""
+    p, q = (torch.log_softmax(logits.float(), dim=-1) for logits in (base, other))
+    # A token without probability in the base adds nothing, whatever the other says (0 * inf would be NaN).
+    terms = torch.where(p == -torch.inf, 0.0, p.exp() * (p - q))
+    return terms.sum(dim=-1, dtype=torch.float64).clamp(min=0.0)
+
+
+@dataclass(frozen=True)
+class Forced:
+    """Runs forced rows on a loaded model; ``lanes`` and ``rotary`` as its engine has them. ``make_room`` gives memory back."""
+
+    loaded: EngineModel
+    lanes: Lanes
+    rotary: Rotary
+    make_room: Callable[[], None]
+
+    @torch.inference_mode()
+    def run(self, rows: Sequence[ForcedRow], steerings: Sequence[Steering], read: Reading[Found]) -> list[Found]:
+        """What ``read`` says of each row, in order.
+
+        Out of memory halves the rows of a forward; ``OutOfMemoryError`` at a single one.
+        """
+        loaded = self.loaded
+        work = _ForcedWork(self, rows, steerings, read)
+        batched = [not loaded.decoder.runs_alone and self.rotary.shares(len(row.text)) for row in rows]
+        with loaded.packing.applied(), steered(loaded.decoder) as hooks:
+            for number in sorted((n for n, shares in enumerate(batched) if not shares), key=lambda n: rows[n].text):
+                self.rotary.restore()
+                work.run_alone(number, hooks)
+        groups: dict[tuple[Tokens, int], list[int]] = defaultdict(list)
+        for number, row in enumerate(rows):
+            if batched[number]:
+                groups[row.prompt[: row.prefix], len(row.continuation).bit_length()].append(number)
+        if groups:
+            with slot_attention_in(loaded.model), self.rotary.held(), loaded.packing.applied(), steered(loaded.decoder) as hooks:
+                forwards = Forwards(loaded.batch_dependence is not None, self.lanes)
+                runner = SegmentRunner(loaded.model, loaded.decoder, hooks, loaded.device, forwards)
+                for numbers in groups.values():
+                    work.run_together(numbers, runner)
+        return [work.found[number] for number in range(len(rows))]
+
+
+class _ForcedWork(Generic[Found]):
+    """The rows of one call, by their numbers, and what has been ``found`` of them."""
+
+    def __init__(self, forced: Forced, rows: Sequence[ForcedRow], steerings: Sequence[Steering], read: Reading[Found]) -> None:
+        loaded = forced.loaded
+        self._loaded, self._make_room, self._rows, self._read = loaded, forced.make_room, rows, read
+        self._bank = SteeringBank(steerings, (loaded.decoder.n_layers, loaded.d_model), loaded.dtype, loaded.device)
+        self._entry = [None, *(min(steering.layers) for steering in steerings)]
+        self._base: tuple[tuple[Tokens, int], Tensor] = (((), 0), torch.empty(0))
+        self.found: dict[int, Found] = {}
+
+    def run_together(self, numbers: Sequence[int], runner: SegmentRunner) -> None:
+        """Rows that share a prefix, in as few forwards as memory allows; those of one text stand together."""
+        loaded = self._loaded
+        rows = [self._row(number) for number in numbers]
+        rows.sort(key=lambda row: (len(row.rendered.token_ids), row.rendered.token_ids))
+        keep = rounded_up(max(len(self._rows[number].continuation) for number in numbers), COARSE.head)
+        limit = int(free_bytes(loaded.device) * SHARED_PREFIX_SHARE)
+        prefiller = Prefiller(runner, self._bank, rows, loaded.grain, limit, keep)
+        at_once = max(1, MAX_LOGITS // (keep * int(loaded.model.config.get_text_config(decoder=True).vocab_size)))
+        while left := [row for row in rows if row.job not in self.found]:
+            try:
+                for prefilled in prefiller.run(left[:at_once]):
+                    for row, tail, unsteered in zip(prefilled.rows, prefilled.tail, prefilled.unsteered, strict=True):
+                        self._take(row.job, tail, unsteered[0])
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                at_once = min(at_once, len(left))
+                if at_once == 1:
+                    raise OutOfMemoryError(f"out of memory with a single continuation: {error}") from error
+                at_once //= 2
+                logger.warning("out of memory: going on with %d continuations at once", at_once)
+            else:
+                continue
+            self._make_room()  # not before the error is gone, whose frames hold the batch
+
+    def run_alone(self, number: int, hooks: SteeringHooks) -> None:
+        """One row in one forward, without padding, cache or neighbours; the last text's unsteered logits are kept."""
+        row = self._rows[number]
+        read = row.text, len(row.continuation)
+        if self._base[0] != read:
+            self._base = read, self._plain(row, 0, hooks)
+        self._take(number, self._plain(row, row.steering, hooks) if row.steering else self._base[1], self._base[1])
+
+    def _plain(self, row: ForcedRow, steering: int, hooks: SteeringHooks) -> Tensor:
+        device = self._loaded.device
+        hooks.table = FollowingTable.of(self._bank.rows(torch.tensor([steering], device=device)))
+        try:
+            logits: Tensor = self._loaded.model(input_ids=torch.tensor([row.text], device=device), use_cache=False).logits
+        finally:
+            hooks.table = SteeringTable()
+        return logits[0, -len(row.continuation) :].to(device)
+
+    def _row(self, number: int) -> Row:
+        row = self._rows[number]
+        rendered = Rendered(Prompt("", ""), "", row.text, row.prefix)
+        return Row(number, rendered, row.steering, self._entry[row.steering], 0)
+
+    def _take(self, number: int, logits: Tensor, unsteered: Tensor) -> None:
+        row = self._rows[number]
+        n = len(row.continuation)
+        self.found[number] = self._read(row, logits[-n:], unsteered[-n:])
