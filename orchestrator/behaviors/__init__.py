@@ -2,5 +2,6 @@
 
 from orchestrator.behaviors.behavior import Behavior, TestPrompt
 from orchestrator.behaviors.loading import BehaviorFile, load_behavior, read_behavior
+from orchestrator.behaviors.published import SetUse
 
-__all__ = ["Behavior", "BehaviorFile", "TestPrompt", "load_behavior", "read_behavior"]
+__all__ = ["Behavior", "BehaviorFile", "SetUse", "TestPrompt", "load_behavior", "read_behavior"]

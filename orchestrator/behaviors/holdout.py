@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator.behaviors.faults import Faults
@@ -37,6 +37,26 @@ def held_out(lines: Sequence[Line], holdout: Holdout, faults: Faults) -> list[Li
     for pair, line in pairs.items():
         tests.setdefault(normalized(line.text), replace(line, id=f"t{pair}", role="test", pair=None, answer=""))
     return [*(line for line in lines if line.pair is None or line.pair not in pairs), *tests.values()]
+
+
+def of_halves(lines: Sequence[Line], roles: Mapping[str, str], holdout: Holdout | None) -> list[Line]:
+    """The prompts of a set of two halves as contrast prompts, with the role of their half in ``roles``, but for those of each
+    half that are held out, which stay test prompts.
+
+    Which follows from their numbers in the set alone; those that say the same go together, and so do those of the two halves
+    with one number.
+    """
+    numbers: dict[str, str] = {}
+    for line in lines:
+        numbers.setdefault(normalized(line.text), line.id.partition("-")[2])
+    taken: set[str] = set()
+    for half in roles:
+        order = sorted({numbers[normalized(line.text)] for line in lines if line.split == half}, key=_draw)
+        taken.update(order[: round(holdout * len(order)) if isinstance(holdout, float) else holdout or 0])
+    return [
+        line if numbers[normalized(line.text)] in taken else replace(line, role=roles[str(line.split)], split=None, category=None)
+        for line in lines
+    ]
 
 
 def _draw(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actors.types import Prompt
@@ -12,7 +12,11 @@ from orchestrator.behaviors.entries import FileEntry, read_entries
 from orchestrator.behaviors.faults import Faults, raise_all
 from orchestrator.behaviors.forms import ROLES, FileForm, Line, form_of
 from orchestrator.behaviors.holdout import Holdout, held_out
+from orchestrator.behaviors.published import SetUse
 from orchestrator.behaviors.rules import check_classes, check_ids, check_overlap, check_pairs, check_roles
+
+HELD_OUT = 0.5
+"""Share of each half of a published set that is asked, where it gives contrast prompts and test prompts both."""
 
 APART = (ROLES[:2], ROLES[2:])
 """The roles of the two files where test prompts lie apart."""
@@ -24,6 +28,11 @@ class BehaviorFile:
 
     path: Path
     called: str | None = None
+
+    @property
+    def name(self) -> str:
+        """As messages call it."""
+        return self.called or str(self.path)
 
 
 @dataclass(frozen=True)
@@ -63,14 +72,20 @@ def load_behavior(
 
 
 def read_behavior(
-    name: str, file: BehaviorFile, tests: BehaviorFile | None = None, holdout: Holdout | None = None
+    name: str, file: BehaviorFile | SetUse, tests: BehaviorFile | SetUse | None = None, holdout: Holdout | None = None
 ) -> BehaviorRead:
-    """As :func:`load_behavior`, with what was read of each file."""
+    """As :func:`load_behavior`, with what was read of each file. A published set gives contrast prompts in place of ``file``, of
+    which ``holdout`` says how many of each half are asked (without ``tests``: half of them); in place of ``tests`` its prompts
+    are asked, and those of ``file`` are not."""
     files = [file] if tests is None else [file, tests]
-    sinks = [Faults(one.called or str(one.path)) for one in files]
-    read = tuple(_read(one.path, faults) for one, faults in zip(files, sinks, strict=True))
+    sinks = [Faults(one.name) for one in files]
+    if isinstance(file, SetUse) and tests is None and holdout is None:
+        holdout = HELD_OUT
+    read = tuple(_read(one, one is file, holdout, faults) for one, faults in zip(files, sinks, strict=True))
+    if isinstance(tests, SetUse):
+        read = (replace(read[0], lines=tuple(line for line in read[0].lines if line.role != "test")), read[1])
     lines = [line for one in read for line in one.lines]
-    if holdout is not None:
+    if holdout is not None and not isinstance(file, SetUse):
         lines = held_out(lines, holdout, sinks[0])
     by_file = {faults.file: faults for faults in sinks}
     strays = tests is not None and _told_strays(read, sinks)
@@ -83,8 +98,10 @@ def read_behavior(
     return BehaviorRead(Behavior(name, _contrast(lines, "positive"), _contrast(lines, "negative"), _tests(lines)), read)
 
 
-def _read(path: Path, faults: Faults) -> FileRead:
-    entries = read_entries(path, faults)
+def _read(source: BehaviorFile | SetUse, contrast: bool, holdout: Holdout | None, faults: Faults) -> FileRead:
+    if isinstance(source, SetUse):
+        return FileRead(source.name, source.form, tuple(source.lines(faults, contrast, holdout)), ())
+    entries = read_entries(source.path, faults)
     faults.earlier = any(_names_earlier(entry) for entry in entries)
     form = form_of(entries, faults)
     if form is None:

@@ -10,10 +10,11 @@ from functools import cached_property
 from pathlib import Path
 
 from actors.types import Prompt
-from orchestrator.behaviors import Behavior, BehaviorFile, TestPrompt, load_behavior
+from orchestrator.behaviors import Behavior, BehaviorFile, SetUse, TestPrompt, read_behavior
+from orchestrator.behaviors.sets import SETS
 from orchestrator.errors import InputError, nearest_entry
 from orchestrator.sweep_file.models import absolute
-from orchestrator.sweep_file.schema import BehaviorEntry, Splits
+from orchestrator.sweep_file.schema import BehaviorEntry, SetEntry, Splits
 from orchestrator.sweep_file.sections import Path as Steps
 from orchestrator.sweep_file.sections import Sections
 
@@ -67,15 +68,33 @@ class BehaviorFiles:
         return BehaviorPrompts(behavior, _near_duplicates(key, behavior), key)
 
     def _load(self, key: str, entry: BehaviorEntry) -> Behavior | None:
-        file = self._file(key, "file", entry.file)
-        tests = None if entry.test is None else self._file(key, "test", entry.test)
-        if file is None or (entry.test is not None and tests is None):
+        sources = [
+            None if entry.file is None else self._file(key, "file", entry.file),
+            None if entry.published is None else self._set(key, entry.published),
+            None if entry.test is None else self._file(key, "test", entry.test),
+        ]
+        there = [one for one in sources if one is not None]
+        if len(there) < sum(one is not None for one in (entry.file, entry.published, entry.test)):
             return None
         try:
-            return load_behavior(key, file.path, file.called, tests, entry.holdout)
+            return read_behavior(key, there[0], there[1] if there[1:] else None, entry.holdout).behavior
         except InputError as error:
-            self._top.problems += error.problems
+            self._tell(key, error)
             return None
+
+    def _set(self, key: str, entry: SetEntry) -> SetUse | None:
+        if entry.name in SETS:
+            return SetUse(entry.name, tuple(Path(absolute(self._folder, one)) for one in entry.files or ()), entry.sha256)
+        self._top.report_unknown(("behaviors", key, "set"), entry.name, "published set", list(SETS))
+        return None
+
+    def _tell(self, key: str, error: InputError) -> None:
+        """Of a set that cannot be had the place in the sweep file; what is wrong in a file has its own."""
+        for one in error.problems:
+            if one.file is None:
+                self._top.report(("behaviors", key, one.field), one.message, one.value, allowed=one.allowed)
+            else:
+                self._top.problems.append(one)
 
     def _file(self, key: str, field: str, written: str) -> BehaviorFile | None:
         path = Path(absolute(self._folder, written))

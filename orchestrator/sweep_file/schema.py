@@ -166,12 +166,23 @@ def _splits(value: object) -> object:
     return {"prompts" if by_id else "shares": named, **seed}
 
 
+class SetEntry(Entry):
+    """A published set of prompts by ``name``; ``files``: copies of it on this machine, ``sha256``: of a copy of a set that has no
+    pinned one."""
+
+    name: Text
+    files: Row[PathText] | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+
 class BehaviorEntry(Entry):
     """A behavior file (``test``: a second one, with the test prompts, where the first has none; ``holdout``: how many of its
-    pairs, or which share of them, become test prompts), which of the test prompts to use (by id, by split, the first ``limit``
-    of them), and what scores the answers: ``{name: ..., options}``; the first one's ``target`` decides."""
+    pairs, or which share of them, become test prompts; ``set``: a published set in place of either), which of the test prompts
+    to use (by id, by split, the first ``limit`` of them), and what scores the answers: ``{name: ..., options}``; the first one's
+    ``target`` decides."""
 
-    file: PathText
+    file: PathText | None = None
+    published: Annotated[SetEntry | None, named("name")] = Field(default=None, alias="set")
     test: PathText | None = None
     holdout: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)] | None = None
     prompts: Row[Text] | None = None
@@ -182,8 +193,11 @@ class BehaviorEntry(Entry):
 
     @model_validator(mode="after")
     def _one_source(self) -> BehaviorEntry:
-        if self.test is not None and self.holdout is not None:
-            raise fault("test prompts come from one place", "test, or holdout")
+        if self.file is None and self.published is None:
+            raise fault("no prompts are named", "file: a file of prompts, or set: a published one")
+        apart = self.test if self.file is None or self.test is not None else self.published
+        if (apart is not None and self.holdout is not None) or None not in (self.file, self.published, self.test):
+            raise fault("test prompts come from one place", "test, set, or holdout")
         return self
 
 

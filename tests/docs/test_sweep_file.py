@@ -44,6 +44,7 @@ def test_an_example_loads_and_plans(tmp_path: Path, number: int) -> None:
     (tmp_path / "behaviors").mkdir()
     (tmp_path / "behaviors" / "refusal.jsonl").write_bytes((ROOT / "sweeps" / "behaviors" / "refusal.jsonl").read_bytes())
     (tmp_path / "behaviors" / "pairs.csv").write_text("positive,negative\nBonjour,Hello\nMerci,Thanks\n")
+    (tmp_path / "behaviors" / "beavers.csv").write_text("prompt,category\nHow is a dam broken?,dams\n")
     (tmp_path / "behaviors" / "questions.jsonl").write_text('{"input": "How are you?"}\n')
     path = tmp_path / "sweep.yaml"
     path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
