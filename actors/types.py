@@ -8,7 +8,7 @@ block, where transformers has applied the final norm.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 import numpy as np
@@ -20,7 +20,8 @@ Source = Literal["embedded", "folder", "hub"]
 DType = Literal["float32", "float16", "bfloat16"]
 Quantization = Literal["none", "int8", "nf4", "nf4-double", "fp4", "fp4-double"]
 ExtractorName = Literal["nnsight", "hooks"]
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "thought"]
+"""The model stopped; or it used up its tokens: in its answer, or with ``max_thought_tokens`` in a thought."""
 
 DATE = "2024-07-26"
 """The day that chat templates write where a sweep gives no other: the one that Llama 3's own template has."""
@@ -76,9 +77,23 @@ class EngineOptions:
 
 @dataclass(frozen=True)
 class Decoding:
-    """Greedy decoding; ``max_new_tokens`` is part of a cell's identity."""
+    """Greedy decoding. ``max_new_tokens``: of a response, thoughts included; with ``max_thought_tokens`` of the answer alone, and
+    so many of its thoughts, their marks included."""
 
     max_new_tokens: int = 100
+    max_thought_tokens: int | None = None
+
+    @property
+    def content(self) -> dict[str, object]:
+        """What it contributes to an identity: of what a later version added only what is not the default."""
+        return {"max_new_tokens": self.max_new_tokens} | {
+            one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name) != one.default
+        }
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens of a response at most, thoughts included."""
+        return self.max_new_tokens + (self.max_thought_tokens or 0)
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,13 @@ from actors.generation import not_applied, sentence
 from actors.load_check import checked
 from actors.loading import LoadedModel, devices_of, load_model
 from actors.methods import METHODS, Contrast, Probe
+from actors.prompts import Rendered
 from actors.steering import check_steering
+from actors.thought_budget import ThoughtBudget
 from actors.thoughts import Marks, opened_by
 from actors.types import (
     CellResult,
+    Decoding,
     Direction,
     DirectionSet,
     EngineOptions,
@@ -211,10 +214,11 @@ class ModelWorker:
         rendered = [loaded.renderer.render(prompt) for prompt in job.prompts]
         limit = context_limit(loaded.model.config)
         for prompt in rendered:
-            if limit is not None and len(prompt.token_ids) + job.decoding.max_new_tokens > limit:
+            if limit is not None and len(prompt.token_ids) + job.decoding.most_tokens > limit:
+                budgets = ", ".join(f"{name} {value}" for name, value in job.decoding.content.items())
                 raise JobError(
-                    f"prompt {prompt.prompt.id!r} has {len(prompt.token_ids)} tokens; with max_new_tokens "
-                    f"{job.decoding.max_new_tokens} that passes the model's limit of {limit}"
+                    f"prompt {prompt.prompt.id!r} has {len(prompt.token_ids)} tokens; with {budgets} that "
+                    f"passes the model's limit of {limit}"
                 )
         steering_number, first_layer = 0, None
         if job.steering is not None:
@@ -222,7 +226,22 @@ class ModelWorker:
             check_steering(job.steering, loaded.decoder.n_layers, loaded.d_model)
             steerings.append(job.steering)
             steering_number, first_layer = len(steerings), min(job.steering.layers)
-        return [Row(number, prompt, steering_number, first_layer, job.decoding.max_new_tokens) for prompt in rendered]
+        return [
+            Row(number, prompt, steering_number, first_layer, job.decoding.most_tokens, self._budget(job.decoding, prompt))
+            for prompt in rendered
+        ]
+
+    def _budget(self, decoding: Decoding, prompt: Rendered) -> ThoughtBudget | None:
+        """What a row counts its thoughts' tokens with, where these have a budget of their own."""
+        if decoding.max_thought_tokens is None:
+            return None
+        return ThoughtBudget(decoding.max_thought_tokens, decoding.max_new_tokens, _opens(prompt), self._with_marks)
+
+    def _with_marks(self, token_ids: Sequence[int]) -> str:
+        """The text of generated tokens as the driver tells thoughts by it."""
+        assert self._marks is not None
+        marked = self._marks.text(token_ids)
+        return self._held().renderer.decode(token_ids) if marked is None else marked
 
     def _contrast(self, job: ExtractionJob, every_position: bool) -> Contrast:
         """The activations of the job's prompts, and the means to try steerings on this model."""
@@ -259,8 +278,12 @@ def _response(row: Row, loaded: LoadedModel, marks: Marks | None) -> Response:
     assert marks is not None
     prompt = row.rendered.prompt
     text, marked = loaded.renderer.decode(row.tokens), marks.text(row.tokens)
-    opens = opened_by(row.rendered.text, prompt.text)
-    return Response(prompt.id, prompt.text, text, tuple(row.tokens), len(row.rendered.token_ids), row.finish, marked, opens)
+    tokens, read = tuple(row.tokens), len(row.rendered.token_ids)
+    return Response(prompt.id, prompt.text, text, tokens, read, row.finish, marked, _opens(row.rendered))
+
+
+def _opens(prompt: Rendered) -> str:
+    return opened_by(prompt.text, prompt.prompt.text)
 
 
 def _check_range(steering: Steering, dtype: torch.dtype) -> None:

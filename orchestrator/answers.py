@@ -204,7 +204,7 @@ def _lines(one: ShownAnswer, limit: int | None) -> Iterator[str]:
 def _said(answer: StoredAnswer, limit: int | None) -> Iterator[str]:
     """The label with its evidence, then the text."""
     response = answer.response
-    cut = ", cut off" if response.finish_reason == "length" else ""
+    cut = {"stop": "", "length": ", cut off", "thought": ", cut off in its thought"}[response.finish_reason]
     why = "" if answer.label is None else f"  {visible(answer.label.evidence, 200)}"
     yield f"  [{in_words(answer.name)}]{why}  {len(response.token_ids)} tokens{cut}"
     yield from (f"  | {line}" for line in visible(response.text, limit, keep_lines=True).split("\n"))

@@ -75,7 +75,7 @@ def _model_json(model: ModelSpec) -> str:
 
 @lru_cache(maxsize=4096)
 def _decoding_json(decoding: Decoding) -> str:
-    return _canonical(asdict(decoding))
+    return _canonical(decoding.content)
 
 
 _KEPT = 1024
@@ -232,7 +232,7 @@ class Cell:
     @property
     def budget(self) -> int:
         """Tokens at most."""
-        return self.rows * self.decoding.max_new_tokens
+        return self.rows * self.decoding.most_tokens
 
     @cached_property
     def id(self) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
-from actors.types import EngineOptions, ModelSpec, Resources
+from actors.types import Decoding, EngineOptions, ModelSpec, Resources
 from orchestrator.cells import Cell, CellKey, DirectionSpec, IncomparablePair, variant_id
 from orchestrator.errors import InputError, Problem
 from orchestrator.models.files import ModelShape, is_pinned
@@ -19,6 +19,7 @@ from orchestrator.planning.choices import Choice, Tally
 from orchestrator.planning.costs import DEFAULT_COSTS, Costs
 from orchestrator.planning.estimate import Estimate, VariantCost, estimate_plan, memory_limit, weight_bytes
 from orchestrator.planning.grids import Deferred, GridsPlan, plan_grids
+from orchestrator.scoring.answer import Reads
 from orchestrator.scoring.score import CellScorer, Usage
 from orchestrator.scoring.uses import Scoring
 from orchestrator.sweep import Sweep
@@ -88,7 +89,8 @@ class Plan:
             if isinstance(scorer, CellScorer):
                 cells = {cell.id: cell for cell in self.counted if scorer.id in self.scoring.of(cell.labels.behavior).ids}
                 each = [
-                    scorer.estimate([one.text for one in cell.prompts], cell.decoding.max_new_tokens) for cell in cells.values()
+                    scorer.estimate([one.text for one in cell.prompts], _read_tokens(cell.decoding, scorer.reads))
+                    for cell in cells.values()
                 ]
                 if each:
                     found[scorer.id] = reduce(Usage.plus, each)
@@ -100,6 +102,11 @@ class Plan:
             if model.variant == variant:
                 return model
         raise KeyError(f"no model {variant} in plan {self.name}")
+
+
+def _read_tokens(decoding: Decoding, reads: Reads) -> int:
+    """Tokens of a response that are read, at most."""
+    return decoding.max_new_tokens if reads == "answer" else decoding.most_tokens
 
 
 def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, costs: Costs = DEFAULT_COSTS) -> Plan:

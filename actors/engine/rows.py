@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from actors.prompts import Rendered
+from actors.thought_budget import ThoughtBudget
 from actors.types import FinishReason
 
 CAPACITY_STEP = 32
@@ -15,8 +16,8 @@ CAPACITY_STEP = 32
 class Row:
     """One prompt of one job under steering number ``steering`` (0: unsteered), whose edits begin at ``first_layer``.
 
-    ``tokens`` grows during generation (stop token excluded); ``finish`` is set when the row has ended. ``slots``: of the batch
-    that it ran in.
+    ``tokens`` grows during generation (stop token excluded); ``finish`` is set when the row has ended. ``budget``: where
+    thought and answer have one each, which then make up ``max_new_tokens``. ``slots``: of the batch that it ran in.
     """
 
     job: int
@@ -24,6 +25,7 @@ class Row:
     steering: int
     first_layer: int | None
     max_new_tokens: int
+    budget: ThoughtBudget | None = None
     tokens: list[int] = field(default_factory=list)
     finish: FinishReason | None = None
     finite: bool = True
@@ -47,6 +49,8 @@ class Row:
         """Forget a partial answer (the batch it was in ran out of memory)."""
         self.tokens.clear()
         self.finish = None
+        if self.budget is not None:
+            self.budget.restart()
 
     def accept(self, token: int, stop_tokens: frozenset[int]) -> bool:
         """Take the next token; True when the row has ended."""
@@ -54,6 +58,8 @@ class Row:
             self.finish = "stop"
         else:
             self.tokens.append(token)
-            if len(self.tokens) >= self.max_new_tokens:
+            if self.budget is not None:
+                self.finish = self.budget.spent(self.tokens)
+            elif len(self.tokens) >= self.max_new_tokens:
                 self.finish = "length"
         return self.finish is not None

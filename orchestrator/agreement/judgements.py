@@ -59,7 +59,7 @@ def judged(results: Results, scorer: str) -> Judged:
         rows = asked_once(results.responses).select(columns).drop_nulls("label").iter_rows()
         return Judged(SWEEP, {(cell, prompt): Judgement(label, outcome) for cell, prompt, label, outcome in rows}, order=order)
     scores = results.scores.filter(results.scores["scorer"] == scorer).select("cell_id", "prompt_id", "label", "value")
-    values = {(cell, prompt): value for cell, prompt, label, value in scores.iter_rows() if label is None}
+    values = {(cell, prompt): value for cell, prompt, _, value in scores.drop_nulls("value").iter_rows()}
     outcomes = _outcomes(results) if is_rater(scorer) else {}
     labels = scores.drop_nulls("label").iter_rows()
     said = {(cell, prompt): Judgement(label, outcomes.get((cell, label))) for cell, prompt, label, _ in labels}

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from actors.spoken import told_apart
 from orchestrator.agreement.judgements import SWEEP, named_scorer
 from orchestrator.errors import InputError
 from orchestrator.labelling.sample import Draw, kept_sample
@@ -15,9 +16,18 @@ from orchestrator.results.frames import Results, asked_once
 from orchestrator.results.ratings import ResponseKey
 from orchestrator.results.rows import digest_of
 from orchestrator.scoring import LabelKind, LabelSet
-from orchestrator.scoring.thoughts import told_apart
 
-_COLUMNS = ("cell_id", "prompt_id", "behavior", "prompt", "response", "finish_reason", "classifier")
+_COLUMNS = (
+    "cell_id",
+    "prompt_id",
+    "behavior",
+    "prompt",
+    "response",
+    "marked_response",
+    "prompt_opens",
+    "finish_reason",
+    "classifier",
+)
 
 
 def readings_of(folder: Folder, results: Results, draw: Draw) -> list[AskedResponse]:
@@ -58,14 +68,14 @@ def _labelled(results: Results, scorer: str | None) -> list[tuple[ResponseKey, s
 
 
 def _reading(row: Mapping[str, Any], labels: LabelSet) -> AskedResponse:
-    spoken = told_apart(row["response"])
+    spoken = told_apart((row["prompt_opens"] or "") + (row["marked_response"] or row["response"]))
     return AskedResponse(
         key=(row["cell_id"], row["prompt_id"]),
         behavior=row["behavior"],
         prompt=row["prompt"],
         answer=spoken.answer,
         thought=spoken.thought,
-        cut=row["finish_reason"] == "length",
+        cut=row["finish_reason"] != "stop",
         labels=labels,
         response_sha256=digest_of(row["response"]),
     )

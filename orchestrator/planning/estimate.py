@@ -190,8 +190,8 @@ def _work(
         total, most = measured[id(cell.prompts)]
         rows += len(cell.prompts)
         prompt += total
-        new += len(cell.prompts) * cell.decoding.max_new_tokens
-        longest = max(longest, most + cell.decoding.max_new_tokens)
+        new += len(cell.prompts) * cell.decoding.most_tokens
+        longest = max(longest, most + cell.decoding.most_tokens)
     read, trials = 0, 0.0
     for spec in directions:
         lengths = [prompt_tokens(one, system, costs) for one in (*spec.positive, *spec.negative)]

@@ -10,7 +10,7 @@ from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.report.series import Series, cell_text
 from orchestrator.report.values import number
 from orchestrator.results.rows import RateRow
-from orchestrator.scoring.uses import BehaviorScoring
+from orchestrator.scoring.uses import BehaviorScoring, ScorerUse
 from orchestrator.statistics import interval_text
 
 _COLUMNS = (
@@ -23,10 +23,16 @@ _NOTE = "How many responses have a label, with the 95 % Wilson interval in perce
 
 
 def others_of(scoring: BehaviorScoring) -> dict[str, str]:
-    """The scorers of a behavior that do not decide: id -> name, which is the id where several share a name."""
-    others = [use for use in scoring.scorers if use.id not in scoring.deciding]
-    names = Counter(use.name for use in others)
-    return {use.id: use.name if names[use.name] == 1 else use.id for use in others}
+    """The scorers of a behavior that do not decide: id -> name, which is the id where several share a name. Of one that does not
+    read the answer the name says so."""
+    others = {use.id: _name(use) for use in scoring.scorers if use.id not in scoring.deciding}
+    names = Counter(others.values())
+    return {own_id: name if names[name] == 1 else own_id for own_id, name in others.items()}
+
+
+def _name(use: ScorerUse) -> str:
+    reads = use.options.get("reads", "answer")
+    return use.name if reads == "answer" else f"{use.name} of {'the thought' if reads == 'thought' else 'thought and answer'}"
 
 
 def others_table(

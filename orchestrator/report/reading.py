@@ -96,7 +96,7 @@ def _garbled(rows: Sequence[CellRow], so_far: str) -> str:
 
 def _unanswered(rows: Sequence[CellRow]) -> str:
     cut, n = sum(row.count("no_answer") for row in rows), sum(row.n for row in rows)
-    return f"{cut} of {n} responses without an answer, which had not begun within max_new_tokens" if cut else ""
+    return f"{cut} of {n} responses without an answer, which had not begun within the tokens that they may have" if cut else ""
 
 
 def _arrived(rows: Sequence[CellRow], so_far: str) -> str:

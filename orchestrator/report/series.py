@@ -47,7 +47,8 @@ def _read_by(row: CellRow) -> str:
 
 
 def _new_tokens(row: CellRow) -> str:
-    return f"{row.max_new_tokens} new tokens"
+    thought = "" if row.max_thought_tokens is None else f"{row.max_thought_tokens} thought and "
+    return f"{thought}{row.max_new_tokens} new tokens"
 
 
 _PARTS: tuple[_Part, ...] = (

@@ -70,7 +70,7 @@ class TransferRow:
     scope: Annotated[str | None, "which layers are steered, in the sweep's word"]
     intervention: Annotated[str, "what the direction does to the residual stream"]
     multiplier: Annotated[float, "what the unit direction is multiplied by"]
-    max_new_tokens: Annotated[int, "tokens that a response may have"]
+    max_new_tokens: Annotated[int, "tokens that a response may have, as in `cells.parquet`"]
     source_layer: Annotated[int | None, "layer of the source model whose direction acted"]
     layer: Annotated[int, "first steered layer of the target"]
     depth: Annotated[float | None, "that layer as a share of the depth"]
@@ -96,6 +96,7 @@ class TransferRow:
     mcnemar_p: Annotated[float | None, "McNemar's exact test of the two arms, two-sided"]
     cross_cosine: Annotated[float | None, "between the two unit directions"]
     no_answer_n: Annotated[int | None, _OTHERS] = None
+    max_thought_tokens: Annotated[int | None, "tokens that its thoughts may have, as in `cells.parquet`"] = None
 
     @property
     def key(self) -> CellKey:

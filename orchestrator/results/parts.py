@@ -118,7 +118,8 @@ def decode_scores(path: Readable, scorer: str, cell_id: str) -> StoredScores:
         found = Labels(tuple(says["labels"]), says["target"]) if "labels" in says else Scale(**says)
         scores = tuple(SCORE_PART.typed(table))
         for score in scores:
-            require_declared(found, score.label, score.value)
+            if not score.unread:
+                require_declared(found, score.label, score.value)
         if record["scorer"] != scorer or len({score.prompt_id for score in scores}) != len(scores):
             raise ValueError("it is of another scorer, or scores a response twice")
         return StoredScores(scorer, found, scores, datetime.fromisoformat(str(record["scored_at"])), table)

@@ -18,7 +18,10 @@ class ResponseRow:
     token_ids: Annotated[tuple[int, ...], "what the model wrote, without the token that stops"]
     prompt_tokens: Annotated[int, "tokens of the prompt as the chat template renders it"]
     new_tokens: Annotated[int, "tokens of the response"]
-    finish_reason: Annotated[str, "`stop`, or `length` where `max_new_tokens` was reached"]
+    finish_reason: Annotated[
+        str,
+        "`stop`, `length` where `max_new_tokens` was reached, or `thought` where `max_thought_tokens` was, inside a thought",
+    ]
     marked_response: Annotated[
         str | None, "the response with those special tokens in it that mark thoughts and channels; null where there are none"
     ] = None

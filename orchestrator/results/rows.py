@@ -68,7 +68,9 @@ class CellAxes:
     d_model: Annotated[int | None, "width of its residual stream"]
     behavior: Annotated[str, "the sweep's name of the behavior", Axis.TEST]
     n: Annotated[int, "test prompts, and so responses"]
-    max_new_tokens: Annotated[int, "tokens that a response may have", Axis.TEST]
+    max_new_tokens: Annotated[
+        int, "tokens that a response may have, or with `max_thought_tokens` its answer without its thoughts", Axis.TEST
+    ]
     method: Annotated[
         str | None,
         "how the direction was found ([methods.md](methods.md)); null for a baseline, as is all steering",
@@ -89,6 +91,11 @@ class CellAxes:
         bool | None,
         "true where the rate is of the prompts that chose the setting (tables and figures mark it with †), false on held-out "
         "prompts, null where the sweep chooses nothing",
+    ] = None
+    max_thought_tokens: Annotated[
+        int | None,
+        "tokens that its thoughts may have, their marks included; null where the answer's are counted with them",
+        Axis.TEST,
     ] = None
 
     @property
@@ -252,6 +259,7 @@ def axes_of(cell: Cell, shape: ModelShape | None = None, in_sample: bool | None 
         behavior=labels.behavior,
         n=len(cell.prompts),
         max_new_tokens=cell.decoding.max_new_tokens,
+        max_thought_tokens=cell.decoding.max_thought_tokens,
         source_model=None if steering is None else labels.source_model or labels.model,
         is_transfer=cell.is_transfer,
         scope=labels.scope,
@@ -321,8 +329,8 @@ def tally_of(labels: Sequence[Label], labelled_at: datetime, declared: LabelSet 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RateRow:
-    """One row of ``rates.parquet``: how many of a cell's responses have a label. There is one for every declared label, and one
-    for a scorer that gives numbers."""
+    """One row of ``rates.parquet``: how many of a cell's responses have a label. There is one for every declared label and for
+    those that stand for nothing to score, and one for a scorer that gives numbers."""
 
     cell_id: Annotated[str, "the cell"]
     scorer: Annotated[str, "its id; or what decides, as `classifier` of `cells.parquet`, with the labels that it comes to"]
@@ -330,7 +338,7 @@ class RateRow:
     outcome: Annotated[
         str | None, "what a label of what decides counts as: `success`, `garbled`, `no_answer` or `other`; else null"
     ]
-    n: Annotated[int, "responses of the cell; of a rater those that the rater labelled"]
+    n: Annotated[int, "responses of the cell; of a rater those that the rater labelled, of numbers those that have one"]
     k: Annotated[int | None, "those with the label; over the labels of a scorer they add up to `n`"]
     rate: Annotated[float | None, _RATE]
     low: Annotated[float | None, _RATE]
@@ -364,7 +372,7 @@ def scorer_rate_rows(cell: CellKey, scorer: str, says: Labels | Scale, scores: S
     """A row for every label that a scorer may give, in its order; of one that gives numbers a row with their mean."""
     if isinstance(says, Labels):
         found = Counter(score.label for score in scores)
-        return _rate_rows(cell, scorer, {name: found[name] for name in says.names}, {})
+        return _rate_rows(cell, scorer, {name: found[name] for name in dict.fromkeys((*says.names, *map(str, found)))}, {})
     values = [score.value for score in scores if score.value is not None]
     mean = mean_of(values)
     cell_id, behavior = cell

@@ -1,41 +1,58 @@
-"""What of a response is scored: what the model said after its thoughts, and all that a scorer may ask beside it."""
+"""What of a response is scored: its answer, its thought or both, and all that a scorer may ask beside it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from actors.types import Response
-from orchestrator.scoring.thoughts import told_apart
+from actors.spoken import Spoken, told_apart
+from actors.types import FinishReason, Response
+
+Reads = Literal["answer", "thought", "both"]
+"""What a scorer reads of a response: what the model said, what it thought before, or one after the other."""
+
+NO_ANSWER, NO_THOUGHT = "no_answer", "no_thought"
+"""What stands for the label of a response that has nothing of what is read."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The ``text`` that the model said to ``prompt`` after its ``thought`` (None: it has none, and the text is the ``whole``).
+    """The ``text`` that a scorer reads of a response to ``prompt``: what the model said after its ``thought`` (None: there is
+    none), or what the scorer asks for. ``whole``: it is the response as it is.
 
-    ``in_thought``: the response ends inside a thought. ``new_tokens`` are those of the whole response, thoughts included.
+    ``missing``: why there is nothing to score, ``no_answer:...`` or ``no_thought``; None where there is something. ``new_tokens``
+    are those of the whole response, thoughts included.
     """
 
     prompt_id: str
     prompt: str
     text: str
-    finish_reason: str = "stop"
     new_tokens: int = 0
     thought: str | None = None
-    in_thought: bool = False
+    missing: str | None = None
     whole: bool = True
 
 
-def answer_of(response: Response) -> Answer:
-    """The answer in ``response``. Never raises."""
+def answer_of(response: Response, reads: Reads = "answer") -> Answer:
+    """What a scorer that ``reads`` so gets of ``response``. Never raises."""
     completion = response.completion
     spoken = told_apart(completion)
+    thought = spoken.thought or ""
+    text = {"answer": spoken.answer, "thought": thought, "both": "\n\n".join(filter(None, (thought, spoken.answer)))}[reads]
     return Answer(
         prompt_id=response.prompt_id,
         prompt=response.prompt,
-        text=spoken.answer,
-        finish_reason=response.finish_reason,
+        text=text,
         new_tokens=len(response.token_ids),
         thought=spoken.thought,
-        in_thought=spoken.open,
-        whole=spoken.answer == completion,
+        missing=None if text else NO_THOUGHT if reads == "thought" else _unanswered(spoken, response.finish_reason),
+        whole=text == completion,
     )
+
+
+def _unanswered(spoken: Spoken, finish: FinishReason) -> str | None:
+    """How it shows that there is no answer but only a thought: cut off, or never closed. None: what was said is nothing."""
+    if spoken.thought is None or (finish == "stop" and not spoken.open):
+        return None
+    where = "in_thought" if spoken.open else "after_thought"
+    return f"{NO_ANSWER}:{'stopped' if finish == 'stop' else 'cut_off'}_{where}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.scoring.answer import Answer
+from orchestrator.scoring.answer import Answer, Reads
 from orchestrator.scoring.finding import Finding
 from orchestrator.scoring.options import Phrases, ScorerOptions, clipped, scorer_id
 from orchestrator.scoring.score import Labels, Score
@@ -23,6 +23,7 @@ class ContainsScorer:
 
     def __init__(self, options: ContainsOptions) -> None:
         self.id = scorer_id("contains", "1", options)
+        self.reads: Reads = options.reads
         self._options = options
 
     def score(self, answer: Answer) -> Score:

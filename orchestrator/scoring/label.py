@@ -12,6 +12,7 @@ from typing import Annotated
 
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.outcome import Outcome
+from orchestrator.scoring.answer import NO_ANSWER
 
 
 class UnknownLabelError(InputError):
@@ -62,8 +63,8 @@ class LabelSet:
         return found
 
 
-GARBLED, NO_ANSWER = "garbled", "no_answer"
-"""What every behavior has beside its own labels."""
+GARBLED = "garbled"
+"""What every behavior has beside its own labels and ``NO_ANSWER``."""
 
 LABELS = LabelSet(
     (

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from orchestrator.errors import fault, nearest_name
-from orchestrator.scoring.answer import Answer
+from orchestrator.scoring.answer import Answer, Reads
 from orchestrator.scoring.finding import Finding
 from orchestrator.scoring.options import ScorerOptions, encodable, scorer_id
 from orchestrator.scoring.score import Labels, Score
@@ -44,6 +44,7 @@ class LanguageScorer:
 
     def __init__(self, options: LanguageOptions) -> None:
         self.id = scorer_id("language", "1", options)
+        self.reads: Reads = options.reads
         self.says = Labels((*options.among, UNKNOWN))
         self._options = options
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from orchestrator.scoring.answer import Answer
+from pydantic import model_validator
+
+from orchestrator.errors import fault
+from orchestrator.scoring.answer import Answer, Reads
 from orchestrator.scoring.options import ScorerOptions, scorer_id
 from orchestrator.scoring.score import Scale, Score
 
@@ -14,12 +17,19 @@ class LengthOptions(ScorerOptions):
 
     unit: Literal["words", "characters", "tokens"] = "words"
 
+    @model_validator(mode="after")
+    def _countable(self) -> LengthOptions:
+        if self.unit == "tokens" and self.reads != "answer":
+            raise fault("tokens are those of the whole response, whatever is read", "words or characters beside reads")
+        return self
+
 
 class LengthScorer:
     """The number of words, characters or tokens."""
 
     def __init__(self, options: LengthOptions) -> None:
         self.id = scorer_id("length", "1", options)
+        self.reads: Reads = options.reads
         self.says = Scale(options.unit, low=0)
 
     def score(self, answer: Answer) -> Score:

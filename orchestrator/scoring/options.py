@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
 
+from orchestrator.scoring.answer import Reads
 from orchestrator.strict import Entry, FromListOrOne
 
 MAX_CHARS = 100_000
@@ -19,7 +20,9 @@ _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_.]")
 
 
 class ScorerOptions(Entry):
-    """Base of every scorer's options."""
+    """Base of every scorer's options. ``reads``: what of a response it scores."""
+
+    reads: Reads = "answer"
 
 
 LabelText = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]

@@ -22,7 +22,7 @@ from typing import Annotated, Any
 from pydantic import Field, create_model
 
 from orchestrator.errors import InputError, Problem, nearest_entry, nearest_name
-from orchestrator.scoring.answer import Answer
+from orchestrator.scoring.answer import Answer, Reads
 from orchestrator.scoring.options import LabelText, ScorerOptions, encodable, scorer_id
 from orchestrator.scoring.score import Labels, Scale, Score, is_own, raised
 from orchestrator.strict import FromList
@@ -64,7 +64,7 @@ class OwnCode:
         """The scorer; InputError where its constructor raises."""
         says = Scale(options.unit) if options.labels is None else Labels(options.labels)
         if not inspect.isclass(self.code):
-            return OwnScorer(scorer_id(self.kind, self.digest, options), says, self.code)
+            return OwnScorer(scorer_id(self.kind, self.digest, options), says, self.code, options.reads)
         given = {key: value for key, value in options if key not in OwnOptions.model_fields and key in options.model_fields_set}
         try:
             made: Any = self.code(**given)
@@ -75,7 +75,7 @@ class OwnCode:
             named = next((key for key in given if key in told), "name")
             message = f"it cannot be made: {told}"
             raise InputError(Problem(named, None if named == "name" else str(given[named]), message)) from error
-        return OwnScorer(scorer_id(self.kind, self.digest, options), says, made)
+        return OwnScorer(scorer_id(self.kind, self.digest, options), says, made, options.reads)
 
 
 def own_code(name: str, folder: Path) -> OwnCode | None:
@@ -163,8 +163,8 @@ def _digest(content: bytes, name: str) -> str:
 class OwnScorer:
     """``(prompt, answer) -> label | number | (either, evidence)``."""
 
-    def __init__(self, own_id: str, says: Labels | Scale, function: Callable[[str, str], Any]) -> None:
-        self.id, self.says = own_id, says
+    def __init__(self, own_id: str, says: Labels | Scale, function: Callable[[str, str], Any], reads: Reads = "answer") -> None:
+        self.id, self.says, self.reads = own_id, says, reads
         self._function = function
 
     def score(self, answer: Answer) -> Score:

@@ -8,7 +8,7 @@ import re2
 from pydantic import Field, field_validator, model_validator
 
 from orchestrator.errors import fault
-from orchestrator.scoring.answer import Answer
+from orchestrator.scoring.answer import Answer, Reads
 from orchestrator.scoring.finding import Finding
 from orchestrator.scoring.options import LabelText, Phrases, ScorerOptions, clipped, encodable, scorer_id
 from orchestrator.scoring.score import Labels, Score
@@ -55,6 +55,7 @@ class PatternScorer:
 
     def __init__(self, options: PatternOptions) -> None:
         self.id = scorer_id("pattern", "1", options)
+        self.reads: Reads = options.reads
         self.says = Labels((*options.labels, options.otherwise), next(iter(options.labels)))
         self._otherwise = options.otherwise
         self._patterns = [

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from orchestrator.scoring.answer import Answer
+from orchestrator.scoring.answer import NO_ANSWER, Answer, Reads
 from orchestrator.scoring.finding import Finding
 from orchestrator.scoring.garbled import garbled, loose
-from orchestrator.scoring.label import GARBLED, NO_ANSWER
+from orchestrator.scoring.label import GARBLED
 from orchestrator.scoring.options import ScorerOptions, clipped, scorer_id
 from orchestrator.scoring.refusal import doubt, refusal
 from orchestrator.scoring.score import Labels, Score
@@ -21,6 +21,7 @@ class RefusalScorer:
 
     def __init__(self, options: ScorerOptions) -> None:
         self.id = scorer_id("refusal", RULES_VERSION, options)
+        self.reads: Reads = options.reads
 
     def score(self, answer: Answer) -> Score:
         """The label, with the rule that fired as evidence."""
@@ -36,14 +37,13 @@ class CoherenceScorer:
 
     def __init__(self, options: ScorerOptions) -> None:
         self.id = scorer_id("coherence", RULES_VERSION, options)
+        self.reads: Reads = options.reads
 
     def score(self, answer: Answer) -> Score:
         """The label, with the rule that fired as evidence."""
-        none = unanswered(answer)
         text = clipped(answer.text)
-        found = none or garbled(text)
-        label = NO_ANSWER if none is not None else "coherent" if found is None else GARBLED
-        return Score(label, evidence=_evidence(found or loose(text), answer))
+        found = garbled(text)
+        return Score("coherent" if found is None else GARBLED, evidence=_evidence(found or loose(text), answer))
 
 
 def _evidence(found: Finding | None, answer: Answer) -> str:
@@ -52,12 +52,3 @@ def _evidence(found: Finding | None, answer: Answer) -> str:
     if answer.thought is not None:
         told.measured["thought_characters"] = len(answer.thought)
     return told.evidence()
-
-
-def unanswered(answer: Answer) -> Finding | None:
-    """How it shows that there is no answer but only a thought: cut off, or never closed. None where there is an answer."""
-    if answer.thought is None or answer.text:
-        return None
-    if answer.finish_reason == "length":
-        return Finding("no_answer:cut_off_in_thought" if answer.in_thought else "no_answer:cut_off_after_thought")
-    return Finding("no_answer:stopped_in_thought") if answer.in_thought else None

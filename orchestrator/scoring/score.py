@@ -11,7 +11,8 @@ from typing import Annotated, Any, Protocol, runtime_checkable
 
 from actors.boundary import TRACEBACK_CHARACTERS
 from actors.types import Response
-from orchestrator.scoring.answer import Answer, answer_of
+from orchestrator.scoring.answer import NO_ANSWER, NO_THOUGHT, Answer, Reads, answer_of
+from orchestrator.scoring.finding import Finding
 
 _LONGEST = 1000
 """Characters of what a scorer says that are told of."""
@@ -45,7 +46,8 @@ class Scale:
 
 
 class Scorer(Protocol):
-    """Scores an answer from its text; deterministic. It says nothing of what counts as success."""
+    """Scores an answer from its text; deterministic. It says nothing of what counts as success, and is not asked about a response
+    that has nothing of what it reads."""
 
     @property
     def id(self) -> str:
@@ -55,8 +57,12 @@ class Scorer(Protocol):
     def says(self) -> Labels | Scale:
         """All that it may say."""
 
+    @property
+    def reads(self) -> Reads:
+        """What of a response it is given."""
+
     def score(self, answer: Answer) -> Score:
-        """The score of what the model said after its thoughts."""
+        """The score of what it reads."""
 
 
 @dataclass(frozen=True)
@@ -110,14 +116,27 @@ class ResponseScore:
     """The score of one response; a row of ``scores/<scorer>/<cell_id>.parquet``."""
 
     prompt_id: Annotated[str, "of the prompt, in the behavior's file"]
-    label: Annotated[str | None, "what the scorer calls the answer; null where it gives numbers"]
-    value: Annotated[float | None, "the number that it gives; null where it gives labels"]
+    label: Annotated[
+        str | None,
+        "what the scorer calls the answer; `no_answer` or `no_thought` where there is none of what it reads; null where it gives "
+        "numbers",
+    ]
+    value: Annotated[float | None, "the number that it gives; null where it gives labels, and where there is nothing to read"]
     evidence: Annotated[str, "why, a JSON object: the rule that decided, and the phrase it matched or the numbers it measured"]
     answer: Annotated[
         str | None,
-        "what was judged, where that is not the whole response but what the model said after its thoughts; empty where that had "
-        "not begun",
+        "what was judged, where that is not the whole response but what the model said after its thoughts (or what the scorer "
+        "`reads`); empty where that had not begun",
     ]
+
+    @property
+    def unread(self) -> bool:
+        """Whether there was nothing to score."""
+        return self.value is None and self.label in UNREAD
+
+
+UNREAD = (NO_ANSWER, NO_THOUGHT, None)
+"""What stands for a label where there is nothing to score; of a scorer that gives numbers nothing does."""
 
 
 class UndeclaredError(ValueError):
@@ -149,12 +168,17 @@ def is_own(error: BaseException) -> bool:
 
 def score_responses(scorer: Scorer, responses: Sequence[Response], kept: Kept | None = None) -> tuple[ResponseScore, ...]:
     """The scores of a cell's responses, in their order; ``ScoringError`` where it raises or gives what it has not declared."""
-    answers = [answer_of(response) for response in responses]
-    whole = scorer.score_all(answers, {} if kept is None else kept) if isinstance(scorer, CellScorer) else [None] * len(answers)
+    answers = [answer_of(response, scorer.reads) for response in responses]
+    asked = [answer for answer in answers if answer.missing is None]
+    whole = scorer.score_all(asked, {} if kept is None else kept) if isinstance(scorer, CellScorer) else [None] * len(asked)
+    given = iter(whole)
     found = []
-    for answer, given in zip(answers, whole, strict=True):
+    for answer in answers:
+        if answer.missing is not None:
+            found.append(_unread(answer, answer.missing, scorer.says))
+            continue
         try:
-            score = scorer.score(answer) if given is None else given
+            score = next(given) or scorer.score(answer)
             if isinstance(score, Exception):
                 raise score
             require_declared(scorer.says, score.label, score.value)
@@ -165,6 +189,12 @@ def score_responses(scorer: Scorer, responses: Sequence[Response], kept: Kept | 
         judged = None if answer.whole else answer.text
         found.append(ResponseScore(answer.prompt_id, score.label, score.value, score.evidence, judged))
     return tuple(found)
+
+
+def _unread(answer: Answer, missing: str, says: Labels | Scale) -> ResponseScore:
+    told = {} if answer.thought is None else {"thought_characters": len(answer.thought)}
+    label = missing.partition(":")[0] if isinstance(says, Labels) else None
+    return ResponseScore(answer.prompt_id, label, None, Finding(missing, **told).evidence(), "")
 
 
 def require_declared(says: Labels | Scale, label: object, value: object) -> None:

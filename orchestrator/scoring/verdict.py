@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pydantic import Field, model_validator
 
 from orchestrator.errors import InputError, Problem, fault, nearest_name
-from orchestrator.scoring.label import GARBLED, NO_ANSWER, Label, LabelKind, LabelSet
-from orchestrator.scoring.options import ScorerOptions
+from orchestrator.scoring.answer import NO_ANSWER
+from orchestrator.scoring.label import GARBLED, Label, LabelKind, LabelSet
 from orchestrator.scoring.score import Labels, ResponseScore, Scale
+from orchestrator.strict import Entry
 
 
-class Threshold(ScorerOptions):
+class Threshold(Entry):
     """From which number on, or up to which, a numeric scorer's behavior is shown."""
 
     at_least: float | None = Field(default=None, allow_inf_nan=False)
@@ -86,7 +87,7 @@ class Verdicts:
             name = met if self._threshold.met(score.value) else missed
             evidence = json.dumps({"value": score.value, **json.loads(score.evidence)}, ensure_ascii=False)
         else:
-            name, evidence = self._shown[str(score.label)], score.evidence
+            name, evidence = self._shown.get(str(score.label), self._unanswered), score.evidence
         return Label(score.prompt_id, name, evidence, self.signature, score.answer, self._outcomes[name])
 
     def all(self, scores: Sequence[ResponseScore], coherences: Sequence[ResponseScore]) -> tuple[Label, ...]:

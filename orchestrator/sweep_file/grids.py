@@ -87,7 +87,7 @@ class GridResolver:
             scopes=tuple(dict.fromkeys(view.valid("scope") or ())),
             multipliers=multipliers,
             action=_action(view),
-            decoding=Decoding() if decoding is None else Decoding(decoding.max_new_tokens),
+            decoding=Decoding() if decoding is None else Decoding(**decoding.model_dump()),
             extractor=view.valid("extractor") or "nnsight",
             baseline=bool(view.valid("baseline")),
             transfer=view.valid("transfer") or Transfer(),

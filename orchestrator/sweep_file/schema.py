@@ -227,9 +227,11 @@ class Multipliers(Entry):
 
 
 class DecodingEntry(Entry):
-    """Greedy decoding."""
+    """Greedy decoding. With ``max_thought_tokens`` these are of what a model thinks, and ``max_new_tokens`` of what it answers;
+    without it those are of both."""
 
     max_new_tokens: int = Field(default=100, ge=1, le=32768)
+    max_thought_tokens: int | None = Field(default=None, ge=1, le=131072)
 
 
 class Pair(Entry):

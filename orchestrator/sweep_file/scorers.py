@@ -72,6 +72,10 @@ def _use(top: Sections, at: Steps, given: Mapping[str, object], folder: Path) ->
         _report(top, at, error)
     if len(top.problems) > before:
         return None
+    if scorer.reads == "thought" and at[-1] == 0:
+        told = "the first scorer decides, and that on what was said"
+        top.report((*at, "reads"), told, "thought", allowed="answer, both, or a scorer after the first")
+        return None
     return ScorerUse(name, checked.model_dump(mode="json", exclude_unset=True), scorer.id), scorer
 
 

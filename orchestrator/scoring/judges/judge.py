@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, Field, field_validator
 
 from orchestrator.errors import fault
-from orchestrator.scoring.answer import Answer
+from orchestrator.scoring.answer import Answer, Reads
 from orchestrator.scoring.judges.endpoint import Endpoint, EndpointError, Reply, UnreachableError
 from orchestrator.scoring.judges.rubric import UnreadableReplyError, load_rubric
 from orchestrator.scoring.options import LabelText, Phrase, ScorerOptions, scorer_id
@@ -67,6 +67,7 @@ class _Identity(BaseModel):
     model: str
     temperature: float
     max_tokens: int
+    reads: Reads = "answer"
 
 
 class JudgeScorer:
@@ -75,9 +76,14 @@ class JudgeScorer:
     def __init__(self, options: JudgeOptions, folder: Path) -> None:
         self._rubric = load_rubric(options.rubric, options.slots, folder)
         self._options, self.says = options, self._rubric.says
+        self.reads: Reads = options.reads
         self._away = False  # found so by the last cell: the next one tries each question once
         identity = _Identity(
-            rubric=self._rubric.digest, model=options.model, temperature=options.temperature, max_tokens=options.max_tokens
+            rubric=self._rubric.digest,
+            model=options.model,
+            temperature=options.temperature,
+            max_tokens=options.max_tokens,
+            reads=options.reads,
         )
         self.id = scorer_id("judge", VERSION, identity)
         self._endpoint = Endpoint(

@@ -17,12 +17,12 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, create_model, model_validator
 
+from actors.spoken import told_apart
 from orchestrator.errors import InputError, Problem, fault, nearest_entry, nearest_name
 from orchestrator.json_text import parse_json
 from orchestrator.scoring.judges.fence import RULE, fenced, mark_of
 from orchestrator.scoring.options import LabelText, encodable
 from orchestrator.scoring.score import Labels, Scale, Score
-from orchestrator.scoring.thoughts import told_apart
 from orchestrator.strict import Entry, FromList
 from orchestrator.untrusted import visible
 

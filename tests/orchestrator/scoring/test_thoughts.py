@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from actors.spoken import Spoken, told_apart
 from actors.types import Response
 from orchestrator.scoring import LABELS, UnknownLabelError
-from orchestrator.scoring.thoughts import Spoken, told_apart
 from orchestrator.scoring.uses import Scoring
 from tests.orchestrator.scoring.judged import TEXT
 from tests.orchestrator.scoring.labelled import load

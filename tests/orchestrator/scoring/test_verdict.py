@@ -77,7 +77,7 @@ def test_coherence_may_be_what_is_asked_for() -> None:
     [
         ("patern", "scorers[0]: unknown scorer (got 'patern'); allowed: refusal, coherence"),
         ({"target": "x"}, "'name' is missing or no text"),
-        ({**PIRATE, "label": {}}, "unknown key (got 'label'); allowed: labels, otherwise, ignore_case; did you mean 'labels'?"),
+        ({**PIRATE, "label": {}}, "(got 'label'); allowed: reads, labels, otherwise, ignore_case; did you mean 'labels'?"),
         ({**PIRATE, "target": "pirat"}, "the scorer has no such label (got 'pirat'); allowed: plain, pirate, other"),
         ({**PIRATE, "labels": {"pirate": "(?=a)"}}, "is not valid: invalid perl operator: (?="),
         ({**PIRATE, "target": {"at_least": 3}}, "a threshold goes with a numeric scorer"),

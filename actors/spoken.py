@@ -38,6 +38,13 @@ _TO_FINAL = re.compile(rf"assistantfinal{_BEGINS}")
 _PROCESS = re.compile(r"\s*here(?: is|'s|’s) my thought process:", re.IGNORECASE)
 _RESPONSE = re.compile(r"here(?: is|'s|’s) my response:", re.IGNORECASE)
 
+BORDERS = re.compile(
+    "|".join([*(re.escape(mark) for pair in PAIRS for mark in pair), re.escape(CHANNEL), re.escape(MESSAGE)])
+    + f"|{_PROCESS.pattern}|{_RESPONSE.pattern}",
+    re.IGNORECASE,
+)
+"""Where alone, in a text with its marks, a thought may begin or end."""
+
 
 @dataclass(frozen=True)
 class Spoken:
