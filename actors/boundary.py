@@ -10,9 +10,9 @@ import math
 import os
 import socket
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from actors.errors import DeviceLostError, JobError, ModelLoadError, NotHereError, OutOfMemoryError, WorkerError
 from actors.faults import Fault, fault_of
@@ -71,7 +71,7 @@ class Job(Protocol):
 @dataclass(frozen=True, eq=False)
 class Ask:
     """Anything else that a worker can do with the model that it holds: its method ``what`` takes the jobs and gives, for each, an
-    ``Answered`` or a ``Failure``."""
+    ``Answered`` with the bytes of its file, or a ``Failure``."""
 
     what: str
     jobs: tuple[Job, ...]
@@ -81,22 +81,14 @@ Task = Load | Extract | Generate | Ask
 
 
 @dataclass(frozen=True)
-class Extraction:
-    """What an ``Extract`` task gives: the direction set of job ``job_id``."""
-
-    job_id: str
-    found: DirectionSet
-
-
-@dataclass(frozen=True)
 class Answered:
-    """What a job of an ``Ask`` gives: what its item's file is to hold."""
+    """What a job gives to its item: a ``DirectionSet``, a ``CellResult``, or the bytes of another kind's file."""
 
     item_id: str
-    content: bytes
+    content: Any
 
 
-Result = ModelInfo | Extraction | CellResult | Answered | Failure
+Result = ModelInfo | Answered | Failure
 Outcome = Result | Remark | Use
 """What comes out of a task: one result for each of its items, and between them what the worker logged and what it uses."""
 
@@ -140,9 +132,12 @@ def item_ids(task: Task) -> tuple[str, ...]:
             return tuple(job.item_id for job in task.jobs)
 
 
-def perform(worker: Worker, task: Task, meter: UseMeter | None = None) -> Iterator[Outcome]:
+def perform(worker: Callable[[], Worker], task: Task, meter: UseMeter | None = None) -> Iterator[Outcome]:
     """Run ``task``, giving each result as soon as it is there: exactly one for each of ``item_ids(task)``. What the worker
     logged on the way comes as remarks before the result that it led to; what its process uses, by ``meter``, after a result.
+
+    ``worker`` gives the worker, which it makes when it is asked first: what keeps torch from being imported is told like
+    anything else that keeps a model from being loaded.
 
     An error that ends the whole task becomes a failure of every item still open. When there are several, nobody knows
     which one is to blame, so these failures are retryable: the scheduler runs each of them again alone.
@@ -158,11 +153,11 @@ def perform(worker: Worker, task: Task, meter: UseMeter | None = None) -> Iterat
         yield from remarks.taken()
 
 
-def _results(worker: Worker, task: Task) -> Iterator[Result]:
+def _results(worker: Callable[[], Worker], task: Task) -> Iterator[Result]:
     open_items = dict.fromkeys(item_ids(task))
     try:
-        for result in _raw_results(worker, task):
-            open_items.pop(_item_of(result, task), None)
+        for result in _raw_results(worker(), task):
+            open_items.pop(item_ids(task)[0] if isinstance(result, ModelInfo) else result.item_id, None)
             yield result
         if open_items:
             raise JobError(f"the worker returned without an outcome for {', '.join(open_items)}")
@@ -208,18 +203,9 @@ def _raw_results(worker: Worker, task: Task) -> Iterator[Result]:
             info = worker.load(task.spec, engine)
             yield replace(info, provenance={**here(), **info.provenance})
         case Extract():
-            yield Extraction(task.job.job_id, worker.extract(task.job))
+            yield Answered(task.job.job_id, worker.extract(task.job))
         case Generate():
-            yield from worker.generate(task.jobs)
+            for one in worker.generate(task.jobs):
+                yield one if isinstance(one, Failure) else Answered(one.cell_id, one)
         case Ask():
             yield from getattr(worker, task.what)(task.jobs)
-
-
-def _item_of(outcome: Result, task: Task) -> str:
-    match outcome:
-        case CellResult():
-            return outcome.cell_id
-        case Failure() | Answered():
-            return outcome.item_id
-        case _:
-            return item_ids(task)[0]

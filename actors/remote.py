@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any
 
 import ray
 import ray.exceptions
 
-from actors.boundary import Outcome, Task, Worker, make_worker, perform
-from actors.errors import JobError
-from actors.types import CellResult, DirectionSet, EngineOptions, ExtractionJob, Failure, GenerationJob, ModelInfo, ModelSpec
+from actors.boundary import Outcome, Task, make_worker, perform
 from actors.use import UseMeter
 
 
@@ -33,36 +32,8 @@ class Setup:
     environment: Mapping[str, str] = field(repr=False)
 
 
-class LateWorker:
-    """The worker at ``path``, made with its first load: an actor is there at once, and what keeps torch from being imported is
-    told like anything else that keeps a model from being loaded."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._worker: Worker | None = None
-
-    def load(self, spec: ModelSpec, engine: EngineOptions) -> ModelInfo:
-        """As the worker."""
-        if self._worker is None:
-            self._worker = make_worker(self._path)
-        return self._worker.load(spec, engine)
-
-    def extract(self, job: ExtractionJob) -> DirectionSet:
-        """As the worker."""
-        return self._made().extract(job)
-
-    def generate(self, jobs: Sequence[GenerationJob]) -> Iterator[CellResult | Failure]:
-        """As the worker."""
-        return self._made().generate(jobs)
-
-    def _made(self) -> Worker:
-        if self._worker is None:
-            raise JobError("the worker holds no model: load one first")
-        return self._worker
-
-
 class RemoteWorker:
-    """One actor, one process, at most one model."""
+    """One actor, one process, at most one model. It is there at once: its worker is made with the first task."""
 
     def __init__(self, setup: Setup) -> None:
         for name, value in setup.environment.items():
@@ -72,7 +43,7 @@ class RemoteWorker:
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         if not setup.gpu:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        self._worker, self._meter = LateWorker(setup.worker), UseMeter()
+        self._worker, self._meter = cache(partial(make_worker, setup.worker)), UseMeter()
 
     def machine(self) -> str:
         """Ray's id of the machine that the actor got: it has started."""

@@ -16,14 +16,14 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from actors.boundary import Task
+from actors.boundary import Answered, Task
 from actors.types import CellResult, Decoding, EngineOptions, FiredCheck, ModelSpec, Prompt, Resources, Response
 from orchestrator.cells import Cell, CellLabels, variant_id
 from orchestrator.models.files import ModelShape
 from orchestrator.news import nobody
 from orchestrator.plan import Plan, PlannedModel
 from orchestrator.planning.estimate import Estimate
-from orchestrator.pool import Event, ItemDone
+from orchestrator.pool import Event, WorkerGave
 from orchestrator.recorder import Recorder
 from orchestrator.results.store import Store
 from orchestrator.scheduling.board import Board
@@ -68,7 +68,7 @@ class FinishedPool:
         if not self._left:
             return None
         number, cell = self._left.pop()
-        return ItemDone(f"worker-{number % WORKERS}", cell.id, _result(cell))
+        return WorkerGave(f"worker-{number % WORKERS}", Answered(cell.id, _result(cell)))
 
     def release(self, worker: str) -> None:
         """Nothing is held."""
@@ -119,10 +119,11 @@ def cells_per_second(place: Place, count: int, threads: int) -> tuple[float, flo
         board.start(board.of(None), "worker-0")
         intake = Intake(FinishedPool(cells), board, recorder, nobody)
         begun, used, attempts = time.monotonic(), time.process_time(), {cell.id: cell for cell in cells}
-        while isinstance(event := intake.next(0), ItemDone):
-            recorder.cell(attempts[event.result.cell_id], event.result, 1)
-            scores.score(event.result.cell_id, event.result.responses)
-            board.finish(event.result.cell_id, event.result)
+        while isinstance(event := intake.next(0), WorkerGave) and isinstance(event.outcome, Answered):
+            cell_id, result = event.outcome.item_id, event.outcome.content
+            recorder.cell(attempts[cell_id], result, 1)
+            scores.score(cell_id, result.responses)
+            board.finish(cell_id, result)
         scores.wait()
         seconds, used = time.monotonic() - begun, time.process_time() - used
     assert len(Store(place).done_cells()) == len(Store(place).labelled_cells()) == count

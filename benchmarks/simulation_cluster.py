@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Literal
 
-from actors.boundary import Extract, Load, Task, as_failure
+from actors.boundary import Answered, Extract, Load, Task, as_failure
 from actors.errors import JobError, OutOfMemoryError
 from actors.types import CellResult, FiredCheck, Resources, Response
 from benchmarks.simulation_workload import Workload
-from orchestrator.pool import Event, Failed, ItemDone, Loaded, TaskDone, WorkerLost
+from orchestrator.pool import Event, TaskDone, WorkerGave, WorkerLost
 
 Fate = Literal["fails", "out of memory", "kills", "hangs once"]
 """What an item does when it runs: fail for good, fail in a way that may be tried again, take its worker along; or never end the
@@ -199,7 +199,7 @@ class SimulatedPool:
         worker.variant = task.variant
         seconds = self._workload.loads[task.variant] * worker.gpu.slowness
         info = self._workload.infos[task.variant]
-        self._tell(worker, seconds, lambda: Loaded(worker.name, info))
+        self._tell(worker, seconds, lambda: WorkerGave(worker.name, info))
         self._tell(worker, seconds, lambda: self._done(worker))
 
     def _run(self, worker: Worker, item_ids: list[str]) -> None:
@@ -221,11 +221,12 @@ class SimulatedPool:
             return self._lost(worker, "killed by what it ran")
         if fate in ("fails", "out of memory"):
             error = JobError("fails whenever it runs") if fate == "fails" else OutOfMemoryError("always too large")
-            return Failed(worker.name, as_failure(item_id, error))
+            return WorkerGave(worker.name, as_failure(item_id, error))
         if item_id.startswith("direction"):
-            return ItemDone(worker.name, item_id, self._workload.directions[item_id])
+            return WorkerGave(worker.name, Answered(item_id, self._workload.directions[item_id]))
         answer = Response("p", "", "x" * self._cluster.answer_bytes, (), 0, "length")
-        return ItemDone(worker.name, item_id, CellResult(item_id, (answer,), FiredCheck(None), None, took, 1))
+        result = CellResult(item_id, (answer,), FiredCheck(None), None, took, 1)
+        return WorkerGave(worker.name, Answered(item_id, result))
 
     def _done(self, worker: Worker) -> Event:
         worker.busy = False

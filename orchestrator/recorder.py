@@ -12,8 +12,8 @@ from functools import partial
 from types import TracebackType
 from typing import TypeVar
 
-from actors.types import CellResult, DirectionSet, Failure, Response
-from orchestrator.cells import Cell, DirectionSpec
+from actors.types import CellResult, DirectionSet, Response
+from orchestrator.cells import Cell
 from orchestrator.results.rows import SteeredAt
 from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.scheduling.jobs import located
@@ -30,6 +30,7 @@ class Recorder:
 
     def __init__(self, store: Store, threads: int = 0) -> None:
         self._store, self.threads = store, threads
+        self.direction, self.analysis, self.failure = store.write_direction, store.write_analysis, store.write_failure
         self._pool = ThreadPoolExecutor(max(1, threads), "store")
         self._begun: dict[str, Future[None]] = {}
 
@@ -45,10 +46,6 @@ class Recorder:
         lost = sum(one.cancelled() or isinstance(one.exception(), StorageError) for one in begun)
         if lost:
             _LOG.warning("%d cells that were generated could not be stored; they run again", lost)
-
-    def direction(self, spec: DirectionSpec, found: DirectionSet) -> None:
-        """Store a direction set; ValueError when it is not finite."""
-        self._store.write_direction(spec, found)
 
     def read_direction(self, direction_id: str) -> DirectionSet | None:
         """A stored direction set; None when its file is gone or damaged, so that it has to be extracted anew."""
@@ -82,17 +79,9 @@ class Recorder:
         found = self.read_direction(cell.steering.direction.id)
         return None if found is None else SteeredAt(*located(cell.steering, found))
 
-    def analysis(self, kind: str, item_id: str, content: bytes) -> None:
-        """Store the file of an item that is neither a direction nor a cell."""
-        self._store.write_analysis(kind, item_id, content)
-
     def read_analysis(self, kind: str, item_id: str) -> bytes | None:
         """The content of such a file; None when it is gone or damaged."""
         return _unless_lost(partial(self._store.read_analysis, kind), item_id)
-
-    def failure(self, failure: Failure) -> None:
-        """Store a failure."""
-        self._store.write_failure(failure)
 
 
 def _unless_lost(read: Callable[[str], _T], item_id: str) -> _T | None:

@@ -16,7 +16,7 @@ from actors.boundary import item_ids
 from orchestrator.branches import Commits
 from orchestrator.news import Submitted, Tell, nobody
 from orchestrator.plan import Plan
-from orchestrator.pool import Load, Loaded, Pool, PoolLostError, Task
+from orchestrator.pool import Load, Pool, PoolLostError, Task
 from orchestrator.scheduling.attempts import NEVER, MaxFailures
 from orchestrator.scheduling.board import Board, Item, State
 from orchestrator.scheduling.fleet import Fleet, WorkerSlot
@@ -65,10 +65,10 @@ class Scheduler:
         self._fleet, self._pace = Fleet(board.slots, needs.__getitem__, self._settings.clock), Pace(plan, board)
         self._placement = Placement(board, self._fleet, self._pace, needs.__getitem__, pool.capacity)
         self._stragglers = Stragglers(board, self._fleet, self._pace, self._placement.has_room)
-        self._intake = Intake(pool, board, records, tell)
-        self._outcomes = Outcomes(plan, Desk(board, self._fleet, self._pace, self._placement.has_machine, records, tell))
+        state, intake = (board, self._fleet, self._pace), Intake(pool, board, records, tell)
+        desk = Desk(*state, self._placement.has_machine, intake, records, tell, self._settings.commits)
+        self._outcomes = Outcomes(plan, desk)
         self._pieces = Pieces(board, records, self._outcomes)
-        self._freed: list[WorkerSlot] = []
         self._looked = self._asked = float("-inf")
         self._readied = -1
         self._cells = 0
@@ -85,7 +85,7 @@ class Scheduler:
             while self._board.unfinished():
                 if not self._settings.paused():
                     self._hand_out_work()
-                self._take_in(TICK_SECONDS)
+                self._outcomes.take_in(TICK_SECONDS, self._settings.waiting)
                 self._stop_when_hopeless()
         except (KeyboardInterrupt, PoolLostError):
             self._take_in_what_has_arrived()
@@ -94,7 +94,7 @@ class Scheduler:
     # ---- handing out -------------------------------------------------------------------------------------------
 
     def _hand_out_work(self) -> None:
-        slots, self._freed = self._freed, []
+        slots, self._outcomes.freed = self._outcomes.freed, []
         if self._time_to_look_around():
             self._look_around()
             slots = self._fleet.idle()
@@ -184,21 +184,9 @@ class Scheduler:
 
     # ---- taking in ---------------------------------------------------------------------------------------------
 
-    def _take_in(self, timeout: float) -> bool:
-        with self._settings.waiting():
-            event = self._intake.next(timeout)
-        if event is None:
-            return False
-        if isinstance(event, Loaded):
-            self._settings.commits.learn(self._plan.model(self._board.slots[event.worker].variant or "").spec, event.info)
-        freed = self._outcomes.handle(event)
-        if freed is not None:
-            self._freed.append(freed)
-        return True
-
     def _take_in_what_has_arrived(self) -> None:
-        while (event := self._intake.next(0)) is not None:
-            self._outcomes.handle(event)
+        while self._outcomes.take_in(0):
+            pass
 
     def _stop_when_hopeless(self) -> None:
         failed = self._board.cells(State.FAILED) - self._failed_before

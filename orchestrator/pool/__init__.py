@@ -6,78 +6,38 @@ A worker is a named place that holds at most one model. Every submitted task end
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
-from actors.boundary import Answered, Ask, Extract, Extraction, Generate, Load, Outcome, Task
-from actors.remarks import Remark
-from actors.types import CellResult, Failure, ModelInfo, Resources
-from actors.use import Use
+from actors.boundary import Ask, Extract, Generate, Load, Outcome, Task
+from actors.types import Resources
 
 __all__ = [
     "POOLS",
     "Ask",
     "Event",
     "Extract",
-    "Failed",
     "Generate",
-    "ItemDone",
     "Load",
-    "Loaded",
     "Pool",
     "PoolLostError",
     "PoolOptions",
-    "Remarked",
     "Task",
     "TaskDone",
-    "Used",
+    "WorkerGave",
     "WorkerLost",
-    "as_event",
 ]
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """The worker holds its new model."""
+class WorkerGave:
+    """One outcome of the worker's task, as it left ``actors.boundary.perform``. ``machine``: an id of the machine that the worker
+    is on, and ``host`` its name, where the pool knows of machines."""
 
     worker: str
-    info: ModelInfo
-
-
-@dataclass(frozen=True)
-class ItemDone:
-    """What one item was to give is there: a ``DirectionSet``, a ``CellResult``, or the bytes of another kind's file."""
-
-    worker: str
-    item_id: str
-    result: Any
-
-
-@dataclass(frozen=True)
-class Failed:
-    """One item of the task failed (a cell, a direction, or the model variant that was to be loaded). ``machine``: an id of the
-    machine that the worker is on, and ``host`` its name, where the pool knows of machines."""
-
-    worker: str
-    failure: Failure
+    outcome: Outcome
     machine: str = ""
     host: str = ""
-
-
-@dataclass(frozen=True)
-class Remarked:
-    """The worker logged something; its task goes on."""
-
-    worker: str
-    remark: Remark
-
-
-@dataclass(frozen=True)
-class Used:
-    """What the worker's process uses now; its task goes on."""
-
-    worker: str
-    use: Use
 
 
 @dataclass(frozen=True)
@@ -108,7 +68,7 @@ class PoolLostError(Exception):
     """No worker of the pool can be reached any more; says why. What has arrived is kept."""
 
 
-Event = Loaded | ItemDone | Failed | Remarked | Used | TaskDone | WorkerLost
+Event = WorkerGave | TaskDone | WorkerLost
 
 
 class Pool(Protocol):
@@ -158,25 +118,6 @@ class PoolOptions:
     resources: tuple[Resources, ...] = (Resources(),)
     worker: str = "actors.worker:ModelWorker"
     environment: tuple[str, ...] = ()
-
-
-def as_event(worker: str, outcome: Outcome) -> Event:
-    """The event that tells of one outcome of ``worker``."""
-    match outcome:
-        case ModelInfo():
-            return Loaded(worker, outcome)
-        case Extraction():
-            return ItemDone(worker, outcome.job_id, outcome.found)
-        case CellResult():
-            return ItemDone(worker, outcome.cell_id, outcome)
-        case Answered():
-            return ItemDone(worker, outcome.item_id, outcome.content)
-        case Failure():
-            return Failed(worker, replace(outcome, worker=worker))
-        case Remark():
-            return Remarked(worker, outcome)
-        case Use():
-            return Used(worker, outcome)
 
 
 def _ray(options: PoolOptions) -> Pool:

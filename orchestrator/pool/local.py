@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache, partial
 
-from actors.boundary import Outcome, Task, Worker, make_worker, perform
+from actors.boundary import Outcome, Task, make_worker, perform
 from actors.errors import DeviceLostError
 from actors.types import Resources
 from actors.use import UseMeter
-from orchestrator.pool import Event, PoolLostError, PoolOptions, TaskDone, as_event
+from orchestrator.pool import Event, PoolLostError, PoolOptions, TaskDone, WorkerGave
 
 NAME = "local"
 
@@ -27,8 +28,7 @@ class LocalPool:
 
     def __init__(self, options: PoolOptions) -> None:
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read by OpenMP when torch is imported
-        self._path = options.worker
-        self._worker: Worker | None = None
+        self._worker = cache(partial(make_worker, options.worker))
         self._meter = UseMeter()
         self._outcomes: Iterator[Outcome] | None = None
 
@@ -47,8 +47,6 @@ class LocalPool:
         """Note the task; it runs in ``next_event``."""
         if self._outcomes is not None:
             raise RuntimeError(f"worker {worker} is busy")
-        if self._worker is None:
-            self._worker = make_worker(self._path)
         self._outcomes = perform(self._worker, task, self._meter)
 
     def next_event(self, timeout: float | None) -> Event | None:
@@ -64,13 +62,13 @@ class LocalPool:
         if outcome is None:
             return TaskDone(NAME)
         self._outcomes = outcomes
-        return as_event(NAME, outcome)
+        return WorkerGave(NAME, outcome)
 
     def release(self, worker: str) -> None:
         """Forget the worker and its model."""
-        self._worker = None
+        self._worker.cache_clear()
 
     def close(self) -> None:
         """Forget the task, the worker and its model."""
         self._outcomes = None
-        self._worker = None
+        self._worker.cache_clear()

@@ -22,7 +22,7 @@ from actors.errors import DeviceLostError
 from actors.remote import Setup
 from actors.types import Resources
 from orchestrator.errors import InputError
-from orchestrator.pool import Event, Failed, PoolOptions, TaskDone, WorkerLost, as_event, ray_actor
+from orchestrator.pool import Event, PoolOptions, WorkerLost, ray_actor
 from orchestrator.pool.environment import handed_over
 from orchestrator.pool.ray_actor import RayWorker
 from orchestrator.pool.ray_demand import Demand
@@ -164,7 +164,7 @@ class RayPool:
 
     def _told(self, one: RayWorker) -> Event | None:
         try:
-            outcome = one.outcome()
+            return one.told(self._hosts)
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, DeviceLostError):
                 return self._lost(one, str(error.cause), device_on=one.where())
@@ -174,12 +174,6 @@ class RayPool:
             return None if one.may_be_unharmed(message) else self._lost(one, message)
         except ray.exceptions.RayError as error:
             return self._lost(one, _first_lines(str(error)))
-        event = TaskDone(one.name) if outcome is None else as_event(one.name, outcome)
-        return self._placed(event, one) if isinstance(event, Failed) else event
-
-    def _placed(self, event: Failed, one: RayWorker) -> Failed:
-        where = one.where()
-        return replace(event, machine=where, host=self._hosts.get(where, ""))
 
     def _noticed(self) -> WorkerLost | None:
         """What no stream tells: an actor that found no room, one whose machine is gone, one that cannot be reached."""

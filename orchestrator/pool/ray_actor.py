@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 import ray.exceptions
 
-from actors.boundary import Load, Outcome, Task
+from actors.boundary import Load, Task
 from actors.remote import Setup, start
+from orchestrator.pool import TaskDone, WorkerGave
 from orchestrator.pool.ray_nodes import Need
 
 START_SECONDS = 120.0
@@ -81,14 +82,16 @@ class RayWorker:
         self._loading = isinstance(task, Load)
         self.stream = self._actor.perform.options(num_returns="streaming").remote(task)
 
-    def outcome(self) -> Outcome | None:
-        """The next outcome, which ``ray.wait`` says is there; None when the task has ended. Raises Ray's errors."""
+    def told(self, hosts: Mapping[str, str]) -> WorkerGave | TaskDone:
+        """What its task gives next, which ``ray.wait`` says is there, or that it has ended. ``hosts``: the names of machines.
+        Raises Ray's errors."""
         try:
-            outcome: Outcome = ray.get(next(self.stream))
+            outcome = ray.get(next(self.stream))
         except StopIteration:
             self.stream = None
-            return None
-        return outcome
+            return TaskDone(self.name)
+        machine = self.where()
+        return WorkerGave(self.name, outcome, machine, hosts.get(machine, ""))
 
     def kill(self) -> None:
         """End the actor. What cannot be reached may yet hold a GPU, so it is told all the same."""

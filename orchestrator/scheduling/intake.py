@@ -12,9 +12,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from actors.boundary import Answered
+from actors.remarks import Remark
 from actors.types import CellResult, Failure
+from actors.use import Use
 from orchestrator.news import Tell, WorkerSaid
-from orchestrator.pool import Event, Failed, ItemDone, Pool, Remarked, Used, WorkerLost
+from orchestrator.pool import Event, Pool, WorkerGave, WorkerLost
 from orchestrator.redaction import redacted
 from orchestrator.scheduling.board import Board, State, WorkerSlot
 from orchestrator.scheduling.kinds import KINDS
@@ -72,27 +75,25 @@ class Intake:
     # ---- from the pool -----------------------------------------------------------------------------------------
 
     def _arrived(self, timeout: float | None) -> Event | None:
-        event = self._pool.next_event(timeout)
-        while isinstance(event, Remarked | Used):
-            self._note(event)
-            event = self._pool.next_event(timeout)
-        slot = None if event is None else self._board.slots.get(event.worker)
-        if slot is not None:
-            slot.heard = time.time()
-        match event:
-            case ItemDone(result=CellResult()):
-                return ItemDone(event.worker, event.item_id, _signed(event.result, event.worker, slot))
-            case Failed():
-                return replace(event, failure=_clean(event.failure, event.worker))
-            case WorkerLost():
-                return replace(event, message=redacted(event.message))
-        return event
-
-    def _note(self, event: Remarked | Used) -> None:
-        if isinstance(event, Remarked):
-            self._tell(WorkerSaid(event.worker, replace(event.remark, text=redacted(event.remark.text))))
-        elif event.worker in self._board.slots:
-            self._board.slots[event.worker].use = event.use
+        while (event := self._pool.next_event(timeout)) is not None:
+            slot = self._board.slots.get(event.worker)
+            if slot is not None:
+                slot.heard = time.time()
+            match event:
+                case WorkerGave(worker, Remark() as remark):
+                    self._tell(WorkerSaid(worker, replace(remark, text=redacted(remark.text))))
+                case WorkerGave(_, Use() as use):
+                    if slot is not None:
+                        slot.use = use
+                case WorkerGave(worker, Answered(item_id, CellResult() as result)):
+                    return WorkerGave(worker, Answered(item_id, _signed(result, worker, slot)))
+                case WorkerGave(worker, Failure() as failure):
+                    return replace(event, outcome=_clean(failure, worker))
+                case WorkerLost():
+                    return replace(event, message=redacted(event.message))
+                case _:
+                    return event
+        return None
 
     # ---- while threads store -----------------------------------------------------------------------------------
 
@@ -135,15 +136,16 @@ class Intake:
         return True
 
     def _begun(self, event: Event) -> Future[Any] | None:
-        if not isinstance(event, ItemDone):
+        if not (isinstance(event, WorkerGave) and isinstance(event.outcome, Answered)):
             return None
-        item = self._board[event.item_id]
+        item = self._board[event.outcome.item_id]
         if item.state is not State.RUNNING:
             return None  # another worker was first
         for one in self._held:
-            if isinstance(one.event, ItemDone) and one.event.item_id == item.id:
-                return one.stored  # the same
-        return KINDS[item.spec.kind].begin(self._records, item.spec, event.result, item.attempt + 1)
+            match one.event:
+                case WorkerGave(_, Answered(item_id, _)) if item_id == item.id:
+                    return one.stored  # the same
+        return KINDS[item.spec.kind].begin(self._records, item.spec, event.outcome.content, item.attempt + 1)
 
     def _wait(self, timeout: float | None) -> None:
         wait([held.stored for held in self._held if held.stored is not None and not held.ready], timeout, FIRST_COMPLETED)

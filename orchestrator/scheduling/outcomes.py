@@ -4,17 +4,20 @@ and whoever listens is told."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
-from actors.boundary import as_failure
+from actors.boundary import Answered, as_failure
 from actors.errors import MachineLostError, UnfitDeviceError, WorkerDiedError
 from actors.types import Failure, ModelInfo
+from orchestrator.branches import Commits
 from orchestrator.news import AttemptFailed, ItemFailed, ModelLoaded, Noted, Tell, WorkerDied
 from orchestrator.plan import Plan
-from orchestrator.pool import Event, Failed, ItemDone, Loaded, TaskDone, WorkerLost
+from orchestrator.pool import Event, TaskDone, WorkerGave, WorkerLost
 from orchestrator.scheduling.attempts import BAD_DEVICES, BAD_MACHINES, MAX_ATTEMPTS, attempts_allowed, may_be_the_machines
 from orchestrator.scheduling.board import Board, State
 from orchestrator.scheduling.fleet import Fleet, WorkerSlot
+from orchestrator.scheduling.intake import Intake
 from orchestrator.scheduling.kinds import KINDS
 from orchestrator.scheduling.pace import Pace
 from orchestrator.scheduling.work import Records
@@ -22,49 +25,59 @@ from orchestrator.scheduling.work import Records
 
 @dataclass(frozen=True)
 class Desk:
-    """Where a run's state lies: the items, the workers, what things take; who stores, and who is told. ``has_machine``: whether
-    there is a machine for a model besides those on which it could not be loaded."""
+    """Where a run's state lies: the items, the workers, what things take; where events come in, who stores, and who is told.
+    ``has_machine``: whether there is a machine for a model besides those on which it could not be loaded; ``commits``: at which
+    branches of the hub are loaded."""
 
     board: Board
     fleet: Fleet
     pace: Pace
     has_machine: Callable[[str], bool]
+    intake: Intake
     records: Records
     tell: Tell
+    commits: Commits
 
 
 class Outcomes:
-    """Handles one event at a time. ``causes``: failures recorded in this run, not counting those that followed from others."""
+    """Handles one event at a time. ``causes``: failures recorded in this run, not counting those that followed from others;
+    ``freed``: workers that have become free, for whoever gives them something new."""
 
     def __init__(self, plan: Plan, desk: Desk) -> None:
         self._plan, self._board, self._fleet, self._pace = plan, desk.board, desk.fleet, desk.pace
-        self._has_machine, self._records, self._tell = desk.has_machine, desk.records, desk.tell
+        self._has_machine, self._intake, self._commits = desk.has_machine, desk.intake, desk.commits
+        self._records, self._tell = desk.records, desk.tell
         self.causes = 0
+        self.freed: list[WorkerSlot] = []
 
-    def handle(self, event: Event) -> WorkerSlot | None:
-        """Take in what happened; returns the worker if it is free now."""
-        slot = self._fleet.slots.get(event.worker)
-        if slot is None:
-            return None  # the last word of a worker that was idle and has left
-        slot.since = self._fleet.now()
+    def take_in(self, timeout: float, waiting: Callable[[], AbstractContextManager[object]] = nullcontext) -> bool:
+        """Wait for what happens next, inside ``waiting``, and handle it; whether there was anything."""
+        with waiting():
+            event = self._intake.next(timeout)
+        slot = None if event is None else self._fleet.slots.get(event.worker)
+        if event is not None and slot is not None:  # else the last word of a worker that was idle and has left
+            slot.since = self._fleet.now()
+            self._handle(event, slot)
+        return event is not None
+
+    def _handle(self, event: Event, slot: WorkerSlot) -> None:
         match event:
-            case Loaded():
-                self._loaded(slot, event.info)
-            case ItemDone():
-                self._done(slot, event)
-            case Failed():
-                self._failed(slot, event)
+            case WorkerGave(outcome=ModelInfo() as info):
+                self._loaded(slot, info)
+            case WorkerGave(outcome=Answered() as answered):
+                self._done(slot, answered)
+            case WorkerGave(outcome=Failure() as failure):
+                self._failed(slot, failure, event.machine, event.host)
             case TaskDone():
                 self._fleet.free(slot)
-                return slot
+                self.freed.append(slot)
             case WorkerLost():
                 self._tell(WorkerDied(slot.name, event.message, slot.left))
                 if event.placed:
                     self._worker_lost(slot, event)
                 else:
                     self._no_room(slot, event.message)
-                return slot
-        return None
+                self.freed.append(slot)
 
     def item_failed(self, failure: Failure) -> None:
         """An attempt failed: note that there will be another, or record the failure and what follows from it."""
@@ -85,36 +98,33 @@ class Outcomes:
 
     def _loaded(self, slot: WorkerSlot, info: ModelInfo) -> None:
         assert slot.variant is not None
+        self._commits.learn(self._plan.model(slot.variant).spec, info)
         self._fleet.loaded(slot, info)
         self._pace.loaded(slot.variant, info.load_seconds)
         self._tell(ModelLoaded(slot.variant, slot.name, info))
 
-    def _done(self, slot: WorkerSlot, event: ItemDone) -> None:
-        item = self._board[event.item_id]
+    def _done(self, slot: WorkerSlot, answered: Answered) -> None:
+        item, result = self._board[answered.item_id], answered.content
         if item.state is not State.RUNNING:
             return  # another worker was first
         try:
-            news = KINDS[item.spec.kind].store(self._records, item.spec, event.result, slot.name, item.attempt + 1)
+            news = KINDS[item.spec.kind].store(self._records, item.spec, result, slot.name, item.attempt + 1)
         except ValueError as error:
             self.item_failed(replace(as_failure(item.id, error), worker=slot.name))
             return
         if item.counted:
-            self._pace.cell_done(item.variant, slot.name, item.budget, event.result.seconds)
-        self._board.finish(item.id, event.result if item.counted else None)
+            self._pace.cell_done(item.variant, slot.name, item.budget, result.seconds)
+        self._board.finish(item.id, result if item.counted else None)
         self._tell(news)
 
-    def _failed(self, slot: WorkerSlot, event: Failed) -> None:
-        self._tell(AttemptFailed(event.failure))
-        if slot.info is None:
-            self._load_failed_here(slot, event)
-        elif self._board[event.failure.item_id].state is State.RUNNING:
-            self.item_failed(event.failure)
-
-    def _load_failed_here(self, slot: WorkerSlot, event: Failed) -> None:
-        """A load failed by itself. Where the machine may be to blame, the model is loaded on another one first."""
-        failure = event.failure
-        if event.machine and may_be_the_machines(failure):
-            self._load_failed_on(slot, failure, event.machine, event.host)
+    def _failed(self, slot: WorkerSlot, failure: Failure, machine: str, host: str) -> None:
+        """Where the machine may be to blame for a load, the model is loaded on another one first."""
+        self._tell(AttemptFailed(failure))
+        if slot.info is not None:
+            if self._board[failure.item_id].state is State.RUNNING:
+                self.item_failed(failure)
+        elif machine and may_be_the_machines(failure):
+            self._load_failed_on(slot, failure, machine, host)
         else:
             self._load_failed(slot, failure)
 

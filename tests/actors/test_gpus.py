@@ -78,7 +78,7 @@ def test_the_build_is_read_as_torch_says_it_itself() -> None:
 
 
 def loaded(folder: str, resources: Resources) -> object:
-    (outcome,) = perform(ModelWorker(), Load("v", ModelSpec("folder", folder), EngineOptions(), resources))
+    (outcome,) = perform(ModelWorker, Load("v", ModelSpec("folder", folder), EngineOptions(), resources))
     return outcome
 
 

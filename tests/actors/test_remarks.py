@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import warnings
 
-from actors.boundary import Generate, Load, Outcome, perform
+from actors.boundary import Answered, Generate, Load, Outcome, perform
 from actors.remarks import KEPT, LOGGER, Remark, Remarks, every_warning
-from actors.types import CellResult, Decoding, EngineOptions, Failure, GenerationJob, ModelInfo, ModelSpec, Prompt, Resources
+from actors.types import Decoding, EngineOptions, Failure, GenerationJob, ModelInfo, ModelSpec, Prompt, Resources
 from tests.fakes import FakeWorker
 
 
@@ -27,23 +27,23 @@ def kinds(outcomes: list[Outcome]) -> list[str]:
 
 def test_a_warning_comes_before_the_result_that_it_led_to() -> None:
     jobs = (job("a", "[warn going on with 16 slots]"), job("b", "hello"), job("c", "[warn again]"))
-    outcomes = list(perform(worker(), Generate(jobs)))
-    assert kinds(outcomes) == ["going on with 16 slots", "CellResult", "CellResult", "again", "CellResult"]
+    outcomes = list(perform(worker, Generate(jobs)))
+    assert kinds(outcomes) == ["going on with 16 slots", "Answered", "Answered", "again", "Answered"]
     remark = outcomes[0]
     assert isinstance(remark, Remark)
     assert (remark.level, remark.source) == ("WARNING", "actors.fake")
 
 
 def test_a_warning_before_an_error_is_not_lost() -> None:
-    outcomes = list(perform(worker(), Generate((job("a", "[warn first][raise]"),))))
+    outcomes = list(perform(worker, Generate((job("a", "[warn first][raise]"),))))
     assert kinds(outcomes) == ["first", "Failure"]
     assert isinstance(outcomes[1], Failure)
 
 
 def test_the_handler_goes_even_when_the_task_is_dropped() -> None:
     before = list(logging.getLogger(LOGGER).handlers)
-    outcomes = perform(worker(), Generate((job("a", "hello"), job("b", "hello"))))
-    assert isinstance(next(outcomes), CellResult)
+    outcomes = perform(worker, Generate((job("a", "hello"), job("b", "hello"))))
+    assert isinstance(next(outcomes), Answered)
     assert len(logging.getLogger(LOGGER).handlers) == len(before) + 1
     del outcomes
     assert logging.getLogger(LOGGER).handlers == before
@@ -59,7 +59,7 @@ def test_a_flood_keeps_only_the_last() -> None:
 
 
 def test_a_loaded_model_says_where_it_is() -> None:
-    (loaded,) = perform(FakeWorker(), Load("v", ModelSpec("folder", "fake"), EngineOptions(), Resources()))
+    (loaded,) = perform(FakeWorker, Load("v", ModelSpec("folder", "fake"), EngineOptions(), Resources()))
     assert isinstance(loaded, ModelInfo)
     assert loaded.provenance["host"]
     assert loaded.provenance["pid"].isdigit()

@@ -111,16 +111,16 @@ def test_it_comes_between_results_and_over_tasks() -> None:
     clock, worker = Clock(), FakeWorker()
     meter = UseMeter(clock)
     load = Load("v", ModelSpec("folder", "f"), EngineOptions(), Resources())
-    kinds = [type(one).__name__ for one in perform(worker, load, meter)]
+    kinds = [type(one).__name__ for one in perform(lambda: worker, load, meter)]
     assert kinds == ["ModelInfo", "Use"]
     kinds = []
-    for outcome in perform(worker, GENERATE, meter):
+    for outcome in perform(lambda: worker, GENERATE, meter):
         kinds.append(type(outcome).__name__)
         clock.now += USE_SECONDS / 2
-    assert kinds == ["CellResult", "CellResult", "Use", "CellResult", "Use"], "five seconds after each other"
+    assert kinds == ["Answered", "Answered", "Use", "Answered", "Use"], "five seconds after each other"
 
 
 def test_without_a_meter_nothing_is_told() -> None:
     worker = FakeWorker()
     worker.load(ModelSpec("folder", "f"), EngineOptions())
-    assert not any(isinstance(one, Use) for one in perform(worker, GENERATE))
+    assert not any(isinstance(one, Use) for one in perform(lambda: worker, GENERATE))

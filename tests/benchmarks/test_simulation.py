@@ -15,7 +15,7 @@ from benchmarks.simulation_bound import path_bound, volume_bound, work_of
 from benchmarks.simulation_cluster import Cluster, SimulatedPool
 from benchmarks.simulation_workload import SIZES, Size, Workload, make_workload
 from orchestrator.cells import variant_id
-from orchestrator.pool import Extract, Load, Loaded, TaskDone, WorkerLost
+from orchestrator.pool import Extract, Load, TaskDone, WorkerGave, WorkerLost
 from orchestrator.scheduling.jobs import extraction_job
 
 SMALL = {one.name: one for one in scenarios(2000, 50)}
@@ -118,7 +118,8 @@ class TestCluster:
         assert pool.next_event(2.0) is None
         assert pool.now == 2.0
         pool.submit("worker-1", self.load(workload))
-        assert isinstance(pool.next_event(None), Loaded)
+        model = workload.plan.models[0].variant
+        assert pool.next_event(None) == WorkerGave("worker-1", workload.infos[model])
         assert pool.now == pytest.approx(2.0 + workload.loads[workload.plan.models[0].variant])
         assert pool.next_event(0) == TaskDone("worker-1")
         spec = workload.plan.directions[0]
@@ -135,8 +136,7 @@ class TestCluster:
         assert [None if event is None else event.worker for event in events] == ["worker-1", "worker-1", None]
         pool.release("worker-1")
         event = pool.next_event(500)
-        assert isinstance(event, Loaded)
-        assert event.worker == "worker-2"
+        assert event == WorkerGave("worker-2", workload.infos[workload.plan.models[1].variant])
 
     def test_a_dead_gpu_takes_its_task_along_and_is_replaced(self, workload: Workload) -> None:
         pool = SimulatedPool(workload, Cluster({"L40S": 1}, deaths_per_hour=1e6, replacement_seconds=50, slow_share=0), 0)

@@ -15,23 +15,32 @@ import numpy as np
 import psutil
 import pytest
 
-from actors.types import Decoding, EngineOptions, ExtractionJob, GenerationJob, ModelSpec, Prompt, Resources, Steering
+from actors.boundary import Answered, Outcome
+from actors.remarks import Remark
+from actors.types import (
+    Decoding,
+    EngineOptions,
+    ExtractionJob,
+    Failure,
+    GenerationJob,
+    ModelInfo,
+    ModelSpec,
+    Prompt,
+    Resources,
+    Steering,
+)
+from actors.use import Use
 from orchestrator.pool import (
     POOLS,
-    Event,
     Extract,
-    Failed,
     Generate,
-    ItemDone,
     Load,
-    Loaded,
     Pool,
     PoolLostError,
     PoolOptions,
-    Remarked,
     Task,
     TaskDone,
-    Used,
+    WorkerGave,
     WorkerLost,
 )
 from tests.fakes import D_MODEL
@@ -89,22 +98,23 @@ def job(cell_id: str, text: str = "hello", multiplier: float | None = None) -> G
     return GenerationJob(cell_id, (Prompt("p1", text), Prompt("p2", "again")), Decoding(8), steering)
 
 
-def until_done(pool: Pool) -> list[Event]:
-    """The events of the running task, its last one (TaskDone or WorkerLost) included, but for what its worker uses."""
-    return [event for event in all_until_done(pool) if not isinstance(event, Used)]
+def until_done(pool: Pool) -> list[Outcome | TaskDone | WorkerLost]:
+    """What the running task gives, and its end, but for what its worker uses."""
+    return [one for one in all_until_done(pool) if not isinstance(one, Use)]
 
 
-def all_until_done(pool: Pool) -> list[Event]:
-    """The same with what its worker uses, which may come at any time."""
-    events: list[Event] = []
-    while not events or not isinstance(events[-1], TaskDone | WorkerLost):
+def all_until_done(pool: Pool) -> list[Outcome | TaskDone | WorkerLost]:
+    """The same with what its worker uses, which may come at any time. All of it is of the first worker."""
+    told: list[Outcome | TaskDone | WorkerLost] = []
+    while not told or not isinstance(told[-1], TaskDone | WorkerLost):
         event = pool.next_event(60)
-        assert event is not None, f"the task ended without TaskDone: {events}"
-        events.append(event)
-    return events
+        assert event is not None, f"the task ended without TaskDone: {told}"
+        assert event.worker in ("local", "worker-1")
+        told.append(event.outcome if isinstance(event, WorkerGave) else event)
+    return told
 
 
-def run(pool: Pool, task: Task) -> list[Event]:
+def run(pool: Pool, task: Task) -> list[Outcome | TaskDone | WorkerLost]:
     pool.submit(pool.workers()[0], task)
     return until_done(pool)
 
@@ -112,18 +122,18 @@ def run(pool: Pool, task: Task) -> list[Event]:
 def test_load_extract_and_generate(pool: Pool) -> None:
     worker = pool.workers()[0]
     loaded, done = run(pool, load())
-    assert isinstance(loaded, Loaded)
-    assert (loaded.worker, loaded.info.d_model) == (worker, D_MODEL)
+    assert isinstance(loaded, ModelInfo)
+    assert loaded.d_model == D_MODEL
     assert done == TaskDone(worker)
 
     extracted, _ = run(pool, Extract(ExtractionJob("d1", (Prompt("h", "bad"),), (Prompt("g", "good"),), "dim")))
-    assert isinstance(extracted, ItemDone)
+    assert isinstance(extracted, Answered)
     assert extracted.item_id == "d1"
-    np.testing.assert_array_equal(extracted.result.at(3).vector, [1, 0, 0, 0])
+    np.testing.assert_array_equal(extracted.content.at(3).vector, [1, 0, 0, 0])
 
     *cells, _ = run(pool, Generate((job("a"), job("b", multiplier=4.0))))
-    assert [cell.result.cell_id for cell in cells if isinstance(cell, ItemDone)] == ["a", "b"]
-    texts = [cell.result.responses[0].text for cell in cells if isinstance(cell, ItemDone)]
+    assert [cell.content.cell_id for cell in cells if isinstance(cell, Answered)] == ["a", "b"]
+    texts = [cell.content.responses[0].text for cell in cells if isinstance(cell, Answered)]
     assert texts[0].startswith("Of course")
     assert texts[1].startswith("I'm sorry")
 
@@ -132,66 +142,65 @@ def test_a_worker_says_what_it_uses_when_it_has_loaded(pool: Pool) -> None:
     worker = pool.workers()[0]
     pool.submit(worker, load())
     loaded, used, done = all_until_done(pool)
-    assert isinstance(loaded, Loaded)
-    assert isinstance(used, Used)
-    assert (used.worker, done) == (worker, TaskDone(worker))
-    assert used.use.resident > 10 * 2**20, "an interpreter alone takes more"
+    assert isinstance(loaded, ModelInfo)
+    assert isinstance(used, Use)
+    assert done == TaskDone(worker)
+    assert used.resident > 10 * 2**20, "an interpreter alone takes more"
 
 
 def test_a_model_that_cannot_be_loaded_is_a_failure_of_its_variant(pool: Pool) -> None:
     failed, done = run(pool, load("broken"))
-    assert isinstance(failed, Failed)
-    assert (failed.failure.item_id, failed.failure.kind, failed.failure.retryable) == ("model-broken", "model_load", False)
-    assert "broken: no such model" in failed.failure.message
-    assert "ModelLoadError" in failed.failure.traceback
+    assert isinstance(failed, Failure)
+    assert (failed.item_id, failed.kind, failed.retryable) == ("model-broken", "model_load", False)
+    assert "broken: no such model" in failed.message
+    assert "ModelLoadError" in failed.traceback
     assert isinstance(done, TaskDone)
-    assert isinstance(run(pool, load())[0], Loaded), "the worker must still be usable"
+    assert isinstance(run(pool, load())[0], ModelInfo), "the worker must still be usable"
 
 
 def test_one_failing_cell_leaves_the_others_alone(pool: Pool) -> None:
     run(pool, load())
     first, second, third, _ = run(pool, Generate((job("a"), job("b", "[job error]"), job("c"))))
-    assert isinstance(first, ItemDone)
-    assert isinstance(third, ItemDone)
-    assert isinstance(second, Failed)
-    assert (second.failure.item_id, second.failure.kind, second.failure.retryable) == ("b", "job", False)
-    assert second.failure.worker == pool.workers()[0]
+    assert isinstance(first, Answered)
+    assert isinstance(third, Answered)
+    assert isinstance(second, Failure)
+    assert (second.item_id, second.kind, second.retryable) == ("b", "job", False)
 
 
 def test_an_error_that_ends_the_task_fails_what_is_open_and_may_be_retried(pool: Pool) -> None:
     run(pool, load())
     first, *failed, _ = run(pool, Generate((job("a"), job("b", "[raise]"), job("c"))))
-    assert isinstance(first, ItemDone)
-    failures = [event.failure for event in failed if isinstance(event, Failed)]
+    assert isinstance(first, Answered)
+    failures = [one for one in failed if isinstance(one, Failure)]
     assert [(one.item_id, one.kind, one.retryable) for one in failures] == [
         ("b", "ZeroDivisionError", True),
         ("c", "ZeroDivisionError", True),
     ]
     alone, _ = run(pool, Generate((job("b", "[raise]"),)))
-    assert isinstance(alone, Failed)
-    assert not alone.failure.retryable, "alone, it is known who is to blame"
-    assert "raised on cue" in alone.failure.traceback
+    assert isinstance(alone, Failure)
+    assert not alone.retryable, "alone, it is known who is to blame"
+    assert "raised on cue" in alone.traceback
 
 
 def test_what_a_worker_logs_comes_before_the_result_that_it_led_to(pool: Pool) -> None:
     run(pool, load())
     remarked, done, other, _ = run(pool, Generate((job("a", "[warn going on with 16 slots]"), job("b"))))
-    assert isinstance(remarked, Remarked)
-    assert (remarked.worker, remarked.remark.text) == (pool.workers()[0], "going on with 16 slots")
-    assert isinstance(done, ItemDone)
-    assert isinstance(other, ItemDone)
+    assert isinstance(remarked, Remark)
+    assert remarked.text == "going on with 16 slots"
+    assert isinstance(done, Answered)
+    assert isinstance(other, Answered)
 
 
 def test_a_loaded_model_says_where_it_is(pool: Pool) -> None:
     loaded, _ = run(pool, load())
-    assert isinstance(loaded, Loaded)
-    assert loaded.info.provenance["host"] == socket.gethostname()
+    assert isinstance(loaded, ModelInfo)
+    assert loaded.provenance["host"] == socket.gethostname()
 
 
 def test_a_release_gives_the_model_back_and_the_worker_loads_again(pool: Pool) -> None:
     run(pool, load())
     pool.release(pool.workers()[0])
-    assert isinstance(run(pool, load())[0], Loaded)
+    assert isinstance(run(pool, load())[0], ModelInfo)
 
 
 def test_a_demand_changes_nothing_that_is_there(pool: Pool) -> None:
@@ -200,7 +209,7 @@ def test_a_demand_changes_nothing_that_is_there(pool: Pool) -> None:
     pool.wants({Resources(): 100, Resources(gpus=8, accelerator="H200"): 5})
     pool.wants({})
     assert pool.workers() == before
-    assert isinstance(run(pool, Generate((job("a"),)))[0], ItemDone)
+    assert isinstance(run(pool, Generate((job("a"),)))[0], Answered)
 
 
 def test_nothing_runs_and_nothing_arrives_without_a_task(pool: Pool) -> None:
@@ -224,7 +233,7 @@ def test_local_stops_where_an_interrupt_comes_and_forgets_the_task() -> None:
     from orchestrator.pool.local import LocalPool
 
     pool = LocalPool(OPTIONS)
-    pool._worker = Interrupted()  # type: ignore[assignment]
+    pool._worker = Interrupted  # type: ignore[assignment]
     pool.submit("local", load())
     with pytest.raises(KeyboardInterrupt):
         pool.next_event(None)
@@ -236,34 +245,36 @@ def test_ray_tells_of_a_dead_worker_and_starts_another(ray_pool: Callable[[PoolO
     pool = ray_pool(OPTIONS)
     first = run(pool, load())[0]
     done, lost = run(pool, Generate((job("a"), job("b", "[die]"), job("c"))))
-    assert isinstance(done, ItemDone), "what was finished before the death still arrives"
+    assert isinstance(done, Answered), "what was finished before the death still arrives"
     assert isinstance(lost, WorkerLost)
     second = run(pool, load())[0]
-    assert isinstance(first, Loaded)
-    assert isinstance(second, Loaded)
-    assert first.info.provenance["pid"] != second.info.provenance["pid"]
+    assert isinstance(first, ModelInfo)
+    assert isinstance(second, ModelInfo)
+    assert first.provenance["pid"] != second.provenance["pid"]
 
 
 @pytest.mark.ray
 def test_ray_ends_a_worker_whose_device_is_dead_and_says_where(ray_pool: Callable[[PoolOptions], Pool]) -> None:
     pool = ray_pool(OPTIONS)
     first = run(pool, load())[0]
-    assert isinstance(first, Loaded)
-    process = psutil.Process(int(first.info.provenance["pid"]))
+    assert isinstance(first, ModelInfo)
+    process = psutil.Process(int(first.provenance["pid"]))
     done, lost = run(pool, Generate((job("a"), job("b", "[device]"), job("c"))))
-    assert isinstance(done, ItemDone)
+    assert isinstance(done, Answered)
     assert isinstance(lost, WorkerLost)
     assert "CUBLAS_STATUS_EXECUTION_FAILED" in lost.message
     assert (lost.machine, bool(lost.device_on), lost.host) == ("", True, socket.gethostname())
     assert psutil.wait_procs([process], timeout=10)[0], "the process has ended"
-    assert isinstance(run(pool, load())[0], Loaded)
+    assert isinstance(run(pool, load())[0], ModelInfo)
 
 
 def test_local_says_why_nothing_more_can_be_run() -> None:
     pool = POOLS["local"](OPTIONS)
     run(pool, load())
     pool.submit("local", Generate((job("a"), job("b", "[device]"))))
-    assert isinstance(pool.next_event(None), ItemDone)
+    first = pool.next_event(None)
+    assert isinstance(first, WorkerGave)
+    assert isinstance(first.outcome, Answered)
     with pytest.raises(PoolLostError, match="CUBLAS_STATUS_EXECUTION_FAILED"):
         until_done(pool)
 
@@ -274,7 +285,7 @@ def test_ray_tells_of_a_worker_that_dies_while_it_loads(ray_pool: Callable[[Pool
     (lost,) = run(pool, load("[die]"))
     assert isinstance(lost, WorkerLost)
     assert (lost.placed, lost.machine) == (True, ""), "it was there, and so is its machine"
-    assert isinstance(run(pool, load())[0], Loaded)
+    assert isinstance(run(pool, load())[0], ModelInfo)
 
 
 @pytest.mark.ray
@@ -283,8 +294,8 @@ def test_ray_gives_one_cpu_worker_all_cores_and_several_their_share(ray_pool: Ca
         pool = ray_pool(PoolOptions(workers=workers, worker=OPTIONS.worker))
         assert len(pool.workers()) == (workers or 1)
         loaded = run(pool, load())[0]
-        assert isinstance(loaded, Loaded)
-        assert (loaded.info.provenance["threads"], loaded.info.provenance["omp"]) == (threads, threads)
+        assert isinstance(loaded, ModelInfo)
+        assert (loaded.provenance["threads"], loaded.provenance["omp"]) == (threads, threads)
         pool.close()
 
 
@@ -328,12 +339,12 @@ def test_what_ray_starts_has_none_of_the_driver_s_secrets(
     monkeypatch.setenv("WANDB_API_KEY", SECRETS["WANDB_API_KEY"])
     pool = ray_pool(replace(OPTIONS, environment=("ALSO",)))
     loaded = run(pool, load())[0]
-    assert isinstance(loaded, Loaded)
-    inside = set(loaded.info.provenance["variables"].split())
+    assert isinstance(loaded, ModelInfo)
+    inside = set(loaded.provenance["variables"].split())
     assert inside & {*SECRETS, "ALSO", "WANTED"} == {"HF_TOKEN", "ALSO", "WANTED"}
     assert {"PATH", "HOME"} <= inside
     started = descendants()
-    assert int(loaded.info.provenance["pid"]) in {one.pid for one in started}
+    assert int(loaded.provenance["pid"]) in {one.pid for one in started}
     assert any(one.name() == "gcs_server" for one in started)
     for process in started:
         environment = Path(f"/proc/{process.pid}/environ").read_text()

@@ -12,7 +12,7 @@ from actors.boundary import Generate, Load, Task, as_failure
 from actors.errors import ModelLoadError, NotHereError, OutOfMemoryError, UnfitDeviceError, UnsupportedModelError
 from actors.types import Failure, Resources
 from orchestrator.cells import Cell
-from orchestrator.pool import Event, Failed, TaskDone, WorkerLost
+from orchestrator.pool import Event, TaskDone, WorkerGave, WorkerLost
 from orchestrator.scheduler import ASK_SECONDS, Scheduler, Settings
 from orchestrator.scheduling.attempts import MAX_ATTEMPTS, MAX_MACHINES
 from orchestrator.scheduling.board import Board
@@ -230,7 +230,7 @@ class PoolOfMachines(FakePool):
             if machine in self.bad:
                 del self._running[worker]
                 failure = replace(self.bad[machine], item_id=task.variant)
-                self._failing += [Failed(worker, failure, machine, f"host-{machine}"), TaskDone(worker)]
+                self._failing += [WorkerGave(worker, failure, machine, f"host-{machine}"), TaskDone(worker)]
 
     def next_event(self, timeout: float | None) -> Event | None:
         return self._failing.pop(0) if self._failing else super().next_event(timeout)

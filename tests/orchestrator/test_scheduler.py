@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from actors.boundary import Extract, Generate, Load, Outcome, Task, perform
+from actors.boundary import Answered, Extract, Generate, Load, Outcome, Task, perform
 from actors.types import (
     Action,
     CellResult,
@@ -30,7 +30,7 @@ from orchestrator.models.files import ModelShape
 from orchestrator.news import ModelLoaded, News, Noted
 from orchestrator.plan import Plan, PlannedModel
 from orchestrator.planning.estimate import Estimate
-from orchestrator.pool import Event, TaskDone, WorkerLost, as_event
+from orchestrator.pool import Event, TaskDone, WorkerGave, WorkerLost
 from orchestrator.scheduler import Scheduler, Settings, TooManyFailuresError
 from orchestrator.scheduling import placement
 from orchestrator.scheduling.attempts import MaxFailures
@@ -75,7 +75,8 @@ class FakePool:
     def submit(self, worker: str, task: Task) -> None:
         assert worker not in self._running, f"{worker} is busy"
         self.tasks.append((worker, task))
-        self._running[worker] = perform(self._workers.setdefault(worker, MortalWorker()), task)
+        made = self._workers.setdefault(worker, MortalWorker())
+        self._running[worker] = perform(lambda: made, task)
 
     def next_event(self, timeout: float | None) -> Event | None:
         if timeout == 0 or not self._running:
@@ -90,7 +91,7 @@ class FakePool:
         if outcome is None:
             return TaskDone(worker)
         self._running[worker] = outcomes  # to the end of the queue: workers take turns
-        return as_event(worker, outcome)
+        return WorkerGave(worker, outcome)
 
     def release(self, worker: str) -> None:
         self.released.append(worker)
@@ -555,7 +556,7 @@ def test_an_interrupt_leaves_finished_cells_written_and_nothing_half_done() -> N
 
     @contextmanager
     def interrupted_later() -> Iterator[None]:
-        if next(waits) == 6:  # after Loaded, TaskDone, ItemDone, TaskDone and two cells
+        if next(waits) == 6:  # after the model, TaskDone, a direction, TaskDone and two cells
             raise KeyboardInterrupt
         yield
 
@@ -577,7 +578,7 @@ def test_an_interrupt_still_writes_what_had_already_arrived() -> None:
     class Late(FakePool):
         """Everything stops in the second task; a result is then found in the queue."""
 
-        late = iter([as_event("w1", result), None])
+        late = iter([WorkerGave("w1", Answered(result.cell_id, result)), None])
 
         def next_event(self, timeout: float | None) -> Event | None:
             if timeout == 0:

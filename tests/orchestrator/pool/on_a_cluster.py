@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from actors.boundary import Generate, Load, Task
-from actors.types import Decoding, EngineOptions, GenerationJob, ModelSpec, Prompt, Resources
-from orchestrator.pool import Event, Failed, Loaded, Pool, PoolLostError, PoolOptions, TaskDone, Used, WorkerLost
+from actors.types import Decoding, EngineOptions, Failure, GenerationJob, ModelInfo, ModelSpec, Prompt, Resources
+from actors.use import Use
+from orchestrator.pool import Event, Pool, PoolLostError, PoolOptions, TaskDone, WorkerGave, WorkerLost
 
 QUICK_CHECKS = {
     "health_check_initial_delay_ms": 0,
@@ -84,12 +85,17 @@ def until_done(pool: Pool, *workers: str) -> dict[str, list[Event]]:
     ends = time.monotonic() + PATIENCE
     while running:
         event = pool.next_event(1.0)
-        if event is not None and not isinstance(event, Used):
+        if event is not None and not isinstance(_of(event), Use):
             events[event.worker].append(event)
         if isinstance(event, TaskDone | WorkerLost):
             running.discard(event.worker)
         assert time.monotonic() < ends, f"{running} did not end: {events}"
     return events
+
+
+def _of(event: Event) -> object:
+    """What the worker gave; of other events the event itself."""
+    return event.outcome if isinstance(event, WorkerGave) else event
 
 
 def run(pool: Pool, worker: str, task: Task) -> list[Event]:
@@ -195,15 +201,17 @@ def seen_on_the_way(quick: bool) -> dict[str, object]:
         for name, resources in zip(names, kinds, strict=True):
             pool.submit(name, load(resources))
         ended = until_done(pool, *names)
-        seen["all stand at once"] = [isinstance(ended[name][0], Loaded) for name in names]
+        seen["all stand at once"] = [isinstance(_of(ended[name][0]), ModelInfo) for name in names]
 
         for name in names[3:]:
             pool.release(name)
         failing = load(ON_CPUS, f"[first machine fails {os.environ['RAY_TMPDIR']}/full]")
         failed = run(pool, names[3], failing)[0]
-        assert isinstance(failed, Failed), failed
+        assert isinstance(failed, WorkerGave), failed
+        assert isinstance(failed.outcome, Failure), failed
         again = run(pool, names[3], replace(failing, avoid=frozenset({failed.machine})))[0]
-        seen["a load elsewhere"] = [bool(failed.machine), bool(failed.host), failed.failure.kind, isinstance(again, Loaded)]
+        elsewhere = isinstance(_of(again), ModelInfo)
+        seen["a load elsewhere"] = [bool(failed.machine), bool(failed.host), failed.outcome.kind, elsewhere]
         pool.release(names[3])
         for name in names[3:]:
             run(pool, name, load(ON_CPUS))

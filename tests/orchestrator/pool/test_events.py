@@ -11,7 +11,7 @@ import ray.exceptions
 from actors.remarks import Remark
 from actors.types import Failure, Resources
 from orchestrator.errors import InputError
-from orchestrator.pool import Failed, TaskDone, WorkerLost
+from orchestrator.pool import TaskDone, WorkerGave, WorkerLost
 from orchestrator.pool.ray_actor import DOUBT_SECONDS, START_SECONDS
 from tests.orchestrator.pool.fake_ray import FakeRay, fake, joining_pool, pool_of
 from tests.orchestrator.pool.on_a_cluster import A100, L4, generate, load
@@ -39,7 +39,7 @@ def test_each_worker_has_its_turn_however_much_one_has_to_tell(fake: FakeRay) ->
     for round_, start in enumerate(range(0, len(told), len(names))):
         events = told[start : start + len(names)]
         assert {event.worker for event in events if event is not None} == set(names), f"round {round_}"
-    assert all(isinstance(event, Failed) for event in told[: 3 * len(names)])
+    assert all(isinstance(event, WorkerGave) for event in told[: 3 * len(names)])
     assert all(isinstance(event, TaskDone) for event in told[-len(names) :])
     assert pool.next_event(0) is None
 
@@ -231,9 +231,9 @@ def test_what_a_worker_logs_is_told_like_the_rest(fake: FakeRay) -> None:
     pool = pool_of(**GPU)
     pool.submit("worker-1", load(A100))
     fake.actors[0].stream.answers = [Remark("WARNING", "actors", "hello", 0.0), failure("x")]
-    first, second = pool.next_event(1.0), pool.next_event(1.0)
-    assert first is not None
-    assert second == Failed("worker-1", replace(failure("x"), worker="worker-1"))
+    remark = Remark("WARNING", "actors", "hello", 0.0)
+    assert pool.next_event(1.0) == WorkerGave("worker-1", remark)
+    assert pool.next_event(1.0) == WorkerGave("worker-1", failure("x"))
 
 
 def test_a_failed_load_names_its_machine_and_the_next_starts_on_another(fake: FakeRay) -> None:
@@ -243,7 +243,7 @@ def test_a_failed_load_names_its_machine_and_the_next_starts_on_another(fake: Fa
     pool.submit("worker-1", load(A100))
     fake.actors[0].start_on("m1")
     fake.actors[0].stream.answers, fake.actors[0].stream.ended = [failure("x")], True
-    assert pool.next_event(1.0) == Failed("worker-1", replace(failure("x"), worker="worker-1"), "m1", "host-m1")
+    assert pool.next_event(1.0) == WorkerGave("worker-1", failure("x"), "m1", "host-m1")
     assert pool.next_event(1.0) == TaskDone("worker-1")
     pool.submit("worker-1", replace(load(A100), avoid=frozenset({"m1", "m0"})))
     assert fake.actors[0].killed, "it stands on a machine to avoid"

@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from actors.boundary import Task
+from actors.boundary import Answered, Task
 from actors.remarks import Remark
 from actors.types import CellResult, DirectionSet, Failure, Resources, Response
 from actors.use import Use
 from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.errors import Problem
 from orchestrator.news import CellStored, News, WorkerSaid, nobody
-from orchestrator.pool import Event, Failed, ItemDone, Remarked, TaskDone, Used, WorkerLost
+from orchestrator.pool import Event, TaskDone, WorkerGave, WorkerLost
 from orchestrator.results.store import Store
 from orchestrator.scheduler import Scheduler, Settings
 from orchestrator.scheduling.board import Board
@@ -102,9 +102,9 @@ def board() -> Board:
     return board
 
 
-def done(one: Cell, worker: str = "w1") -> ItemDone:
+def done(one: Cell, worker: str = "w1") -> WorkerGave:
     result = result_of(one)
-    return ItemDone(worker, one.id, replace(result, provenance={**result.provenance, "worker": worker}))
+    return WorkerGave(worker, Answered(one.id, replace(result, provenance={**result.provenance, "worker": worker})))
 
 
 def test_a_cell_is_given_when_it_is_stored_and_not_before(board: Board) -> None:
@@ -117,7 +117,7 @@ def test_a_cell_is_given_when_it_is_stored_and_not_before(board: Board) -> None:
     assert intake.next(0.05) is None
 
 
-FAILED = Failed("w1", Failure("x", "job", "no", "", worker="w1"))
+FAILED = WorkerGave("w1", Failure("x", "job", "no", "", worker="w1"))
 
 
 @pytest.mark.parametrize("last", [TaskDone("w1"), WorkerLost("w1", "killed"), FAILED])
@@ -261,7 +261,9 @@ def test_an_interrupt_stores_and_tells_of_all_that_has_arrived(tmp_path: Path) -
     class Counting(FakePool):
         def next_event(self, timeout: float | None) -> Event | None:
             event = super().next_event(timeout)
-            arrived.extend([event.item_id] if isinstance(event, ItemDone) and isinstance(event.result, CellResult) else [])
+            match event:
+                case WorkerGave(_, Answered(item_id, CellResult())):
+                    arrived.append(item_id)
             return event
 
     @contextmanager
@@ -283,7 +285,7 @@ def test_an_interrupt_stores_and_tells_of_all_that_has_arrived(tmp_path: Path) -
 
 def test_what_a_worker_uses_stays_with_its_slot_and_what_it_logs_is_told(board: Board) -> None:
     remark = Remark("WARNING", "actors.fake", "hf_AbCdEfGhIjKl", 1.0)
-    given = Given(Used("w1", Use(100)), Remarked("w1", remark), Used("w1", Use(200, gpu_allocated=7)), TaskDone("w1"))
+    given = Given(*(WorkerGave("w1", one) for one in (Use(100), remark, Use(200, gpu_allocated=7))), TaskDone("w1"))
     told: list[News] = []
     intake = Intake(given, board, Writers(0), told.append)
     assert intake.next(1) == TaskDone("w1")
@@ -295,6 +297,6 @@ def test_what_a_worker_uses_stays_with_its_slot_and_what_it_logs_is_told(board: 
 def test_no_failure_brings_a_secret_home(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "secret-of-the-node")
     failure = Failure(CELLS[0].id, "job", "no: secret-of-the-node", "Traceback: secret-of-the-node", worker="w1")
-    intake = Intake(Given(Failed("w1", failure), WorkerLost("w1", "killed: secret-of-the-node")), board, Writers(), nobody)
+    intake = Intake(Given(WorkerGave("w1", failure), WorkerLost("w1", "killed: secret-of-the-node")), board, Writers(), nobody)
     clean = replace(failure, message="no: [HF_TOKEN]", traceback="Traceback: [HF_TOKEN]")
-    assert [intake.next(1), intake.next(1)] == [Failed("w1", clean), WorkerLost("w1", "killed: [HF_TOKEN]")]
+    assert [intake.next(1), intake.next(1)] == [WorkerGave("w1", clean), WorkerLost("w1", "killed: [HF_TOKEN]")]
