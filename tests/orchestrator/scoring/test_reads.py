@@ -93,7 +93,7 @@ def test_a_response_without_an_answer_is_never_anything_else(folder: Path, name:
     else:
         assert sum(row.k or 0 for row in rows) == rows[0].n == len(RESPONSES)
         assert {row.label: row.k for row in rows}["no_answer"] == UNANSWERED
-        assert {row.label: row.k for row in rows}.get("normal", 0) <= len(RESPONSES) - UNANSWERED - 1
+        assert ({row.label: row.k for row in rows}.get("normal") or 0) <= len(RESPONSES) - UNANSWERED - 1
     stored = StoredScores(scorer.id, scorer.says, tuple(found.values()), NOW)
     file = folder / "scores.parquet"
     file.write_bytes(encode_scores("cell-a", stored))
