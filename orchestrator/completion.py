@@ -45,7 +45,14 @@ class Progress:
         return self._changed
 
     def grow(self) -> bool:
-        """Mend what was found damaged and plan what follows from the results; whether there is something to run."""
+        """Mend what was found damaged and plan what follows from the results; whether there is something to run.
+
+        What follows waits for no scores but those that decide; all others are waited for before a run is over.
+        """
+        if self._sweep.chooses and self._scores.wait(for_all=False):
+            self.compact()
+            if self._plan_more() and self.board.unfinished():
+                return True
         self._mend()
         while self._sweep.chooses and self._plan_more() and not self.board.unfinished():
             self._mend()  # what was planned is finished already: what follows from it may be known too

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -78,6 +78,7 @@ class Scorekeeper:
         self._queues: dict[str, SimpleQueue[_ScoringTurn | None]] = {}
         self._changed = threading.Condition()
         self._open: set[str] = set()
+        self._awaited: set[str] = set()  # those of them that decide
         self._deciding: dict[CellKey, dict[str, Sequence[ResponseScore]]] = {}
         self._writing = 0
         self._over = False
@@ -118,22 +119,27 @@ class Scorekeeper:
                 if item in self._open or self._over:
                     continue
                 self._open.add(item)
+                if self._decides(scorer, cell_id):
+                    self._awaited.add(item)
                 queue = self._queue(scorer)
             queue.put(_ScoringTurn(cell_id, responses if queue.qsize() < KEPT else None))
 
-    def wait(self) -> None:
-        """Until nothing is left to score; raises what kept scores from being stored."""
-        if not self._settled(PATIENCE_SECONDS):
+    def wait(self, for_all: bool = True) -> bool:
+        """Until nothing is left to score, or not ``for_all``: nothing that has a part in what a response counts as. Returns
+        whether other scores are left; raises what kept scores from being stored."""
+        waited = self._open if for_all else self._awaited
+        if not self._settled(waited, PATIENCE_SECONDS):
             with self._changed:
-                left = Counter(item.partition(".")[2] for item in self._open)
+                left = Counter(item.partition(".")[2] for item in waited)
             self._tell(Noted("waiting for scores: " + ", ".join(f"{left[one]} cells of {one}" for one in sorted(left))))
-            self._settled()
+            self._settled(waited)
         self.check()
+        return bool(self._open)
 
-    def _settled(self, seconds: float | None = None) -> bool:
-        """Wait, no longer than that; whether nothing is left to wait for."""
+    def _settled(self, waited: Collection[str], seconds: float | None = None) -> bool:
+        """Wait, no longer than that; whether nothing of ``waited`` is left."""
         with self._waiting(), self._changed:
-            return self._changed.wait_for(lambda: self._error is not None or not self._open, seconds)
+            return self._changed.wait_for(lambda: self._error is not None or not waited, seconds)
 
     def check(self) -> None:
         """Raise what kept scores from being stored, if anything did."""
@@ -157,7 +163,8 @@ class Scorekeeper:
             except BaseException as error:  # noqa: BLE001  # the thread that waits raises it
                 self._error = self._error or error
             with self._changed:
-                self._open.discard(scoring_item(scorer.id, asked.cell_id))
+                self._open.discard(item := scoring_item(scorer.id, asked.cell_id))
+                self._awaited.discard(item)
                 self._changed.notify_all()
 
     def _score(self, scorer: Scorer, asked: _ScoringTurn, kept: Judgements) -> None:
@@ -167,13 +174,13 @@ class Scorekeeper:
             return  # the cell runs anew, and is scored then
         except ScoringError as error:
             failure = Failure(scoring_item(scorer.id, asked.cell_id), SCORING, redacted(str(error)), redacted(error.trace))
-            for axes in self._decides(scorer, asked.cell_id):
+            for axes in self._decides(scorer.id, asked.cell_id):
                 self._deciding.pop(axes.key, None)
             if self._stored(lambda: self._store.write_scoring_failure(failure)):
                 self._tell(ItemFailed(failure))
             return
         if self._stored(lambda: self._store.write_scores(asked.cell_id, scorer, scores)):
-            for axes in self._decides(scorer, asked.cell_id):
+            for axes in self._decides(scorer.id, asked.cell_id):
                 self._tell_of(axes, scorer, scores)
 
     def _stored(self, write: Callable[[], object]) -> bool:
@@ -190,9 +197,9 @@ class Scorekeeper:
                 self._changed.notify_all()
         return True
 
-    def _decides(self, scorer: Scorer, cell_id: str) -> list[CellAxes]:
-        """The cell for each behavior whose labels the scorer has a part in."""
-        return [one for one in self._store.axes(cell_id) if scorer.id in self._scoring.of(one.behavior).deciding]
+    def _decides(self, scorer: str, cell_id: str) -> list[CellAxes]:
+        """The cell for each behavior whose labels the scorer, by its id, has a part in."""
+        return [one for one in self._store.axes(cell_id) if scorer in self._scoring.of(one.behavior).deciding]
 
     def _tell_of(self, axes: CellAxes, scorer: Scorer, scores: Sequence[ResponseScore]) -> None:
         """What the cell's responses count as, once both scorers that decide have scored them now."""

@@ -8,8 +8,8 @@ from itertools import combinations
 from typing import Literal
 
 from orchestrator.agreement.correction import CorrectedCell, JudgeErrors, corrected_cell, errors_of, strata_of
-from orchestrator.agreement.judgements import SWEEP, Judged, judged, named_scorer, scorer_names, shared
 from orchestrator.agreement.measures import Agreement, Coefficient, agreement, rank_correlation
+from orchestrator.agreement.opinions import SWEEP, Opinions, named_scorer, opinions_of, scorer_names, shared
 from orchestrator.errors import InputError
 from orchestrator.results.frames import asked_once, load_results
 from orchestrator.results.ratings import ResponseKey
@@ -62,7 +62,7 @@ def agreement_of(place: Place, names: Sequence[str], correct: bool = False) -> A
         raise InputError.because("two scorers are compared, or all without any", "SCORER", " ".join(names), ", ".join(known))
     if len(known) < 2:
         raise InputError.because(f"only one scorer has judged: {SWEEP}", "RESULTS", None, "a folder with raters: see `label`")
-    found = [named_scorer(results, name) for name in names] or [judged(results, name) for name in known]
+    found = [named_scorer(results, name) for name in names] or [opinions_of(results, name) for name in known]
     if correct and len(found) != 2:
         raise InputError.because("of several pairs none is the judge", "--correct", None, "the judge, then who is right")
     columns = ("cell_id", "behavior", "model", "method", "layers", "multiplier")
@@ -80,7 +80,7 @@ Conditions = Mapping[str, tuple[str, str]]
 """Cell id -> its behavior, and how it was steered."""
 
 
-def _compared(one: Judged, other: Judged, conditions: Conditions) -> ScorerPair | tuple[str, str, str]:
+def _compared(one: Opinions, other: Opinions, conditions: Conditions) -> ScorerPair | tuple[str, str, str]:
     keys = shared(one, other)
     by = _basis(one, other, keys)
     if not keys or by is None:
@@ -93,7 +93,7 @@ def _compared(one: Judged, other: Judged, conditions: Conditions) -> ScorerPair 
     return ScorerPair(one.scorer, other.scorer, by, len(keys), agreement(first, second, prompts, one.order))
 
 
-def _basis(one: Judged, other: Judged, keys: Sequence[ResponseKey]) -> Basis | None:
+def _basis(one: Opinions, other: Opinions, keys: Sequence[ResponseKey]) -> Basis | None:
     if one.values and other.values:
         return "rank"
     if one.values or other.values:
@@ -104,7 +104,7 @@ def _basis(one: Judged, other: Judged, keys: Sequence[ResponseKey]) -> Basis | N
     return "outcome" if all(said.outcome for said in (*used, *theirs)) else None
 
 
-def _corrected(judge: Judged, reference: Judged, conditions: Conditions) -> list[CorrectedBehavior]:
+def _corrected(judge: Opinions, reference: Opinions, conditions: Conditions) -> list[CorrectedBehavior]:
     for side in (judge, reference):
         if not any(said.outcome for said in side.said.values()):
             raise InputError.because("it does not say what counts as success", "--correct", side.scorer, f"{SWEEP}, or a rater")

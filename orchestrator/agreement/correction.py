@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from orchestrator.agreement.judgements import Judged
+from orchestrator.agreement.opinions import Opinions
 from orchestrator.results.ratings import ResponseKey
 from orchestrator.statistics import CorrectedRate, Known, rogan_gladen
 
@@ -39,7 +39,7 @@ class JudgeErrors:
         return rogan_gladen(k, n, self.sensitivity, self.specificity)
 
 
-def strata_of(judge: Judged, reference: Judged, among: Collection[ResponseKey]) -> list[Stratum]:
+def strata_of(judge: Opinions, reference: Opinions, among: Collection[ResponseKey]) -> list[Stratum]:
     """Of the responses ``among`` which the errors are the same."""
     counts: dict[str, list[int]] = {}
     success: dict[str, bool] = {}
@@ -119,7 +119,7 @@ class CorrectedCell:
     rate: CorrectedRate
 
 
-def corrected_cell(judge: Judged, errors: JudgeErrors, condition: str, keys: Sequence[ResponseKey]) -> CorrectedCell:
+def corrected_cell(judge: Opinions, errors: JudgeErrors, condition: str, keys: Sequence[ResponseKey]) -> CorrectedCell:
     """Of the cell whose responses are ``keys``."""
     k, n = sum(judge.said[key].outcome == "success" for key in keys), len(keys)
     return CorrectedCell(keys[0][0], condition, k, n, errors.correct(k, n))

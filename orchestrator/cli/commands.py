@@ -248,7 +248,7 @@ def compare(
         typer.Option(
             "--label",
             metavar="LABEL",
-            help="What is counted: success (default), garbled, no_answer, other, or a label.",
+            help="What is counted: success (default), garbled, no_answer, other, or a label; label:NAME where it is both.",
         ),
     ] = None,
     independent: Annotated[
@@ -265,7 +265,7 @@ def compare(
     from orchestrator.compare.comparison import Question
 
     with input_errors_told():
-        question = Question(label or "success", "independent" if independent else "joint")
+        question = Question(label or "outcome:success", "independent" if independent else "joint")
         content, shown = answer(Request(tuple(words or ()), by, against, where, pool, paper, audit, question))
         if as_json:
             print_json(content)

@@ -109,7 +109,7 @@ def _beside(request: Request, store: Store, rows: Sequence[CellRow]) -> Answer:
 
 
 def _compared(request: Request, store: Store, rows: Sequence[CellRow]) -> Answer:
-    _check_counted(store, request.question.counted)
+    _check_counted(store, request.question)
     comparisons = adjusted([*_comparisons(request, rows, reader(store, request.question))])
     return {"comparisons": [comparison_json(one) for one in comparisons]}, render_comparisons(comparisons)
 
@@ -122,15 +122,20 @@ def _comparisons(request: Request, rows: Sequence[CellRow], read: Reader) -> lis
     ]
 
 
-def _check_counted(store: Store, counted: str) -> None:
-    """InputError for what is neither an outcome nor a label of these results."""
-    if counted not in OUTCOMES:
-        known = dict.fromkeys([*OUTCOMES, *filter(None, (row.decided for row in store.rate_rows()))])
-        if counted not in known:
-            problem = Problem(
-                "--label", counted, "nothing here is called so", ", ".join(known), nearest_name(counted, list(known))
-            )
-            raise InputError(problem)
+def _check_counted(store: Store, question: Question) -> None:
+    """InputError for what is neither an outcome nor a label of these results, and for a name of both that are not the same."""
+    counted = question.counted
+    if question == Question(te_kind=question.te_kind):
+        return
+    rows = [row for row in store.rate_rows() if row.decided]
+    labels = dict.fromkeys(row.decided for row in rows)
+    known = dict.fromkeys(filter(None, [*OUTCOMES, *labels]))
+    if question.outcome is None and question.label not in labels:
+        nearest = nearest_name(question.label, list(known))
+        raise InputError(Problem("--label", counted, "nothing here is called so", ", ".join(known), nearest))
+    if counted in OUTCOMES and any(row.decided == counted and row.outcome != counted for row in rows):
+        message = "an outcome and a label that does not count as it are both called so"
+        raise InputError.because(message, "--label", counted, f"outcome:{counted}, label:{counted}")
 
 
 def _two(request: Request, rows: Sequence[CellRow]) -> list[_Pair]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.errors import InputError
-from orchestrator.outcome import OUTCOMES, in_words, success_in_words
+from orchestrator.outcome import OUTCOMES, Outcome, in_words, success_in_words
 from orchestrator.results.conditions import NAMED
 from orchestrator.results.rows import CellRow
 from orchestrator.scoring import Label
@@ -122,15 +122,30 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of every pair of sides: what is ``counted``, an outcome or a label by its own name (an outcome where it is
-    both), and which bootstrap TE shows."""
+    """What is asked of every pair of sides: what is ``counted``, an outcome or a label by its own name, and which bootstrap TE
+    shows. ``outcome:NAME`` and ``label:NAME`` say which of the two NAME is, where it is both; else it is the outcome."""
 
-    counted: str = "success"
+    counted: str = "outcome:success"
     te_kind: BootstrapKind = "joint"
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """The outcome that is counted; None: it is a label."""
+        return next((one for one in OUTCOMES if self.counted in (one, f"outcome:{one}")), None)
+
+    @property
+    def label(self) -> str:
+        """The label that is counted, where it is no outcome."""
+        return self.counted.removeprefix("label:")
+
+    @property
+    def name(self) -> str:
+        """What is counted, by its name alone unless that is the name of an outcome too."""
+        return self.outcome or (self.counted if self.label in OUTCOMES else self.label)
 
     def counts(self, label: Label) -> bool:
         """Whether a response with ``label`` counts."""
-        return self.counted == (label.outcome if self.counted in OUTCOMES else label.label)
+        return label.label == self.label if self.outcome is None else label.outcome == self.outcome
 
 
 def side_of(name: str, rows: Sequence[CellRow], question: Question, read: Reader) -> Side:
@@ -147,7 +162,7 @@ def side_of(name: str, rows: Sequence[CellRow], question: Question, read: Reader
     n = sum(row.n for row in rows)
     if n == 0:
         raise InputError.because("its cells have no responses", name)
-    outcome = next((one for one in OUTCOMES if one == question.counted), None)
+    outcome = question.outcome
     k = sum(sum(read(row).values()) if outcome is None else row.count(outcome) for row in rows)
     return Side(name, tuple(rows), k, n)
 
@@ -162,7 +177,7 @@ def compare(a: Side, b: Side, question: Question, read: Reader) -> Comparison:
     answers = _answers(a, read, digested), _answers(b, read, digested)
     paired = _paired(*answers)
     return Comparison(
-        counted=question.counted,
+        counted=question.name,
         a=a,
         b=b,
         points=100 * (a.rate - b.rate),
@@ -170,7 +185,7 @@ def compare(a: Side, b: Side, question: Question, read: Reader) -> Comparison:
         h=cohens_h(a.k, a.n, b.k, b.n),
         paired=None if isinstance(paired, str) else paired,
         te=_transfer(a, b, question.te_kind, lambda: _paired_outcomes(a, b, differs, read))
-        if question.counted == "success"
+        if question.outcome == "success"
         else None,
         differs=differs,
         notes=tuple(_notes(a, b, unpaired=paired if isinstance(paired, str) else "")),

@@ -13,9 +13,11 @@ from orchestrator.control.heartbeat import Beat, Condition, Rate, WorkerNow, age
 from orchestrator.duration import duration
 from orchestrator.failed import FailedItem, done_items, failed_items, group_lines, grouped
 from orchestrator.planned_items import axes_name
+from orchestrator.results.completeness import unscored
 from orchestrator.results.damage import Damage, damages
 from orchestrator.results.folder import Folder
 from orchestrator.results.plan_file import PlannedCells, decode_plan
+from orchestrator.results.scored_cells import ScoredCells
 from orchestrator.storage import FileState, Place, StoredFile
 
 RECENT = 5
@@ -43,7 +45,8 @@ class ModelStatus:
 class Status:
     """Everything that ``status`` tells. ``beat`` is None when no driver has run; ``at``: when it was read (epoch seconds).
 
-    ``damages`` are looked for where no driver runs: one that does finds and mends them itself.
+    ``unscored``: done cells that lack scores. ``damages`` are looked for where no driver runs: one that does finds and mends them
+    itself.
     """
 
     root: Place
@@ -53,6 +56,7 @@ class Status:
     beat: Beat | None
     at: float
     damages: tuple[Damage, ...] = ()
+    unscored: int = 0
 
     @property
     def condition(self) -> Condition:
@@ -90,7 +94,8 @@ def read_status(root: Place) -> Status:
     models = _models(planned, done, failures, rates)
     if beat is not None and beat.state == "finished" and (found or any(one.open for one in models)):
         beat = replace(beat, state="damaged", message="it had finished, and not all of it is there now: the same `run` mends it")
-    return Status(root, planned, models, failures, beat, at, found)
+    lack = {cell_id for _, cell_id in unscored(folder, planned, ScoredCells(folder, planned), done)}
+    return Status(root, planned, models, failures, beat, at, found, len(lack))
 
 
 def status_json(status: Status) -> dict[str, object]:
@@ -102,7 +107,13 @@ def status_json(status: Status) -> dict[str, object]:
         "sweep": status.planned.name,
         "results": str(status.root),
         "state": beat.state if beat is not None and status.condition in ("running", "ended") else status.condition,
-        "cells": {"planned": planned, "done": done, "failed": failed, "open": planned - done - failed},
+        "cells": {
+            "planned": planned,
+            "done": done,
+            "failed": failed,
+            "open": planned - done - failed,
+            "unscored": status.unscored,
+        },
         "models": [{**asdict(one), "open": one.open} for one in models],
         "seconds_left": None if live is None else live.seconds_left,
         "retries": 0 if beat is None else beat.retries,
@@ -160,7 +171,8 @@ def _model_lines(status: Status) -> list[str]:
 def _left_lines(status: Status) -> list[str]:
     live = status.live
     on_hold = " once it goes on" if live is not None and live.state in ("pausing", "paused") else ""
-    parts = [] if live is None or live.seconds_left is None else [f"about {duration(live.seconds_left)} left{on_hold}"]
+    parts = [f"{status.unscored} done cells are to be scored"] if status.unscored else []
+    parts += [] if live is None or live.seconds_left is None else [f"about {duration(live.seconds_left)} left{on_hold}"]
     if status.beat is not None and status.beat.retries:
         parts.append(f"{status.beat.retries} attempts repeated in {'the last' if live is None else 'this'} run")
     if live is not None and live.heard is not None and live.state in ("running", "pausing"):

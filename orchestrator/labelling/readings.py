@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from actors.spoken import told_apart
-from orchestrator.agreement.judgements import SWEEP, named_scorer
+from orchestrator.agreement.opinions import SWEEP, named_scorer
 from orchestrator.errors import InputError
 from orchestrator.labelling.sample import Draw, kept_sample
 from orchestrator.labelling.session import AskedResponse

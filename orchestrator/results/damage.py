@@ -36,12 +36,17 @@ class Damage:
 def damages(folder: Folder, planned: PlannedCells, failed: Collection[str], tables: bool) -> tuple[Damage, ...]:
     """The damaged and missing files of what is done in a folder where no driver runs; ``tables``: those too should be complete.
 
-    None in object storage, where an object is whole or not there. ``failed``: items that may well have no file.
+    None in object storage, where an object is whole or not there. ``failed``: items that may well have no file. A score is
+    missing only where the tables should be complete: else it is still to be made.
     """
     if folder.place != folder.local or is_current(folder, planned):
         return ()
     done = {axes.cell_id for axes in planned.cells} & folder.ids("responses")
-    return (*_parts(folder), *_missing(folder, planned, done - set(failed)), *(_tables(folder, planned, done) if tables else ()))
+    return (
+        *_parts(folder),
+        *_missing(folder, planned, done - set(failed), tables),
+        *(_tables(folder, planned, done) if tables else ()),
+    )
 
 
 def _parts(folder: Folder) -> Iterator[Damage]:
@@ -75,11 +80,12 @@ def _why_not(read: Callable[[], object]) -> str:
     return ""
 
 
-def _missing(folder: Folder, planned: PlannedCells, done: Collection[str]) -> Iterator[Damage]:
+def _missing(folder: Folder, planned: PlannedCells, done: Collection[str], scores: bool) -> Iterator[Damage]:
     used = {axes.direction_id for axes in planned.cells if axes.cell_id in done and axes.direction_id is not None}
     gone = [("directions", one) for one in sorted(used - folder.ids("directions"))]
-    without = set(done) - folder.ids(LABELS_OF_OLD)  # what earlier versions labelled is scored anew by the next run
-    gone += [(scores_of(scorer), one) for scorer, one in unscored(folder, planned, ScoredCells(folder, planned), without)]
+    if scores:
+        without = set(done) - folder.ids(LABELS_OF_OLD)  # what earlier versions labelled is scored anew by the next run
+        gone += [(scores_of(scorer), one) for scorer, one in unscored(folder, planned, ScoredCells(folder, planned), without)]
     yield from (Damage(folder.path(kind, item_id).key, "missing") for kind, item_id in gone)
 
 

@@ -100,8 +100,9 @@ class PlannedCells:
     def scorings(self) -> dict[tuple[str, str], CellAxes]:
         """Every scorer with every cell that it scores, by their ids: the cell as the first behavior that needs it asks for it."""
         found: dict[tuple[str, str], CellAxes] = {}
+        of_behavior = {axes.behavior: self.scorers_of(axes) for axes in self.cells}
         for axes in self.cells:
-            for scorer in self.scorers_of(axes):
+            for scorer in of_behavior[axes.behavior]:
                 found.setdefault((scorer, axes.cell_id), axes)
         return found
 

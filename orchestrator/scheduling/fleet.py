@@ -31,7 +31,7 @@ class Fleet:
         self._idle = {name: slot for name, slot in slots.items() if not slot.busy}
         self._of: dict[str, dict[str, WorkerSlot]] = defaultdict(dict)
         self._loading: dict[str, dict[str, WorkerSlot]] = defaultdict(dict)
-        self._taken: Counter[Resources] = Counter()
+        self._taken: defaultdict[tuple[bool, str | None], float] = defaultdict(float)
         self._failed_loads: Counter[str] = Counter()
         self._lost_machines: dict[str, set[str]] = defaultdict(set)
         self._failed_devices: Counter[str] = Counter()
@@ -80,13 +80,13 @@ class Fleet:
         if slot.variant is not None:
             del self._of[slot.variant][slot.name]
             self._loading[slot.variant].pop(slot.name, None)
-            self._taken[self._resources(slot.variant)] -= 1
+            self._count_devices(self._resources(slot.variant), -1)
         slot.variant, slot.info = variant, None
         slot.use = None if variant is None else slot.use
         if variant is not None:
             self._of[variant][slot.name] = slot
             self._loading[variant][slot.name] = slot
-            self._taken[self._resources(variant)] += 1
+            self._count_devices(self._resources(variant), 1)
 
     def loaded(self, slot: WorkerSlot, info: ModelInfo) -> None:
         """``slot`` holds its model."""
@@ -134,6 +134,8 @@ class Fleet:
 
     def unfit_machines(self, variant: str) -> frozenset[str]:
         """The machines, by their ids, on which ``variant`` could not be loaded or device after device fails."""
+        if not (self._bad_machines or self._failed_devices):
+            return frozenset()
         failing = (machine for machine, count in self._failed_devices.items() if count >= BAD_DEVICES)
         return frozenset(self._bad_machines[variant]).union(failing)
 
@@ -163,10 +165,18 @@ class Fleet:
 
     def taken(self, wanted: Resources, besides: WorkerSlot) -> float:
         """How many of the devices that ``wanted`` could use other workers than ``besides`` hold: GPUs, or workers without GPU."""
+        on_gpus, accelerator = bool(wanted.gpus), wanted.accelerator
+        taken = 0.0
+        for (gpus, kind), units in self._taken.items():
+            if gpus is on_gpus and accelerator in (None, kind):
+                taken += units
         own = None if besides.variant is None else self._resources(besides.variant)
-        return sum(
-            _units(held) * (count - (held == own)) for held, count in self._taken.items() if count and _same_devices(held, wanted)
-        )
+        if own is not None and bool(own.gpus) is on_gpus and accelerator in (None, own.accelerator):
+            taken -= _units(own)
+        return taken
+
+    def _count_devices(self, held: Resources, sign: int) -> None:
+        self._taken[bool(held.gpus), held.accelerator] += sign * _units(held)
 
     def loading(self) -> list[str]:
         """The variants that are being loaded."""
@@ -180,12 +190,6 @@ def room_for(wanted: Resources, capacity: int, taken: float) -> bool:
 
 def _units(resources: Resources) -> float:
     return resources.gpus or 1.0
-
-
-def _same_devices(held: Resources, wanted: Resources) -> bool:
-    if bool(held.gpus) != bool(wanted.gpus):
-        return False
-    return wanted.accelerator is None or held.accelerator == wanted.accelerator
 
 
 def takes_room_of(one: Resources, other: Resources) -> bool:

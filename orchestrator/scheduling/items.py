@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from actors.types import Failure
 from orchestrator.plan import Plan
@@ -12,7 +12,7 @@ from orchestrator.scheduling.kinds import KINDS
 from orchestrator.work import WorkItem
 
 
-class State(Enum):
+class State(StrEnum):
     """Where an item stands."""
 
     PENDING = "pending"

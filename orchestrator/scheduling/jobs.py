@@ -6,7 +6,7 @@ share one tuple of prompts, so a task carries each prompt once.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def generation_job(cell: Cell, at: Placed | None) -> GenerationJob:
     """The job of one cell; ``at`` is ``placed`` of its steering (None for a baseline)."""
     steering = None
     if cell.steering is not None and at is not None:
-        steering = Steering(at.layers, at.vectors, **asdict(cell.steering.action))
+        steering = Steering(at.layers, at.vectors, **vars(cell.steering.action))
     return GenerationJob(cell.id, cell.prompts, cell.decoding, steering)
 
 
@@ -47,9 +47,10 @@ def placed(spec: SteeringSpec, found: DirectionSet) -> Placed:
     layers, source_layer = located(spec, found)
     sources = layers if source_layer is None else (source_layer,) * len(layers)
     try:
-        vectors = np.stack([found.at(layer).vector for layer in sources]).astype(np.float32, copy=False)
+        vector_at = {layer: found.at(layer).vector for layer in dict.fromkeys(sources)}
     except KeyError as error:
         raise JobError(f"direction {spec.direction.id}: {error.args[0]}") from error
+    vectors = np.stack([vector_at[layer] for layer in sources]).astype(np.float32, copy=False)
     return Placed(layers, vectors, source_layer)
 
 

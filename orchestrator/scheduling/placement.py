@@ -189,8 +189,7 @@ class Placement:
     def has_room(self, slot: WorkerSlot, variant: str) -> bool:
         """Whether the machines hold one more worker with ``variant`` beside all but ``slot``."""
         wanted = self._resources(variant)
-        stands = slot.variant is not None and self._resources(slot.variant) == wanted
-        if self._fleet.is_crowded(wanted) and not stands:
+        if self._fleet.is_crowded(wanted) and (slot.variant is None or self._resources(slot.variant) != wanted):
             return False
         capacity = self._capacity(wanted, self.to_avoid(variant))
         return room_for(wanted, capacity, self._fleet.taken(wanted, besides=slot))

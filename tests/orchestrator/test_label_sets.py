@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from typer.testing import CliRunner, Result
 
+from orchestrator.cli import app
 from orchestrator.outcome import COUNTED, OUTCOMES
 from orchestrator.progress import label_shares
 from orchestrator.report import results_tables, write_report
@@ -111,3 +114,27 @@ def test_every_response_is_counted_once_in_every_table(found: Scored) -> None:
             assert label_shares(labels)
         assert results_tables(store, 100) is not None
         assert write_report(store).exists()
+
+
+def test_a_label_that_is_called_as_an_outcome_is_compared_by_a_name_of_its_own(tmp_path: Path) -> None:
+    """Here ``success`` is a label that is no success: ``--label success`` alone could mean either."""
+    count = len(PROMPTS)
+    own = Said("made-up-0@1", Labels(("success", "yes"), "yes"))
+    said = (("yes",) * count, ("success",) * (count - 1) + ("yes",))
+    given = tuple((row, ("coherent",) * count) for row in said)
+    store = stored(tmp_path / "results", Scored((own, Said(COHERENCE, CoherenceScorer.says)), "yes", given))
+    store.compact()
+
+    def compared(*words: str) -> Result:
+        return CliRunner().invoke(app, ["compare", str(store.root), "baseline", "steered", "--json", *words])
+
+    def counts(*words: str) -> tuple[str, int, int]:
+        (one,) = json.loads(compared(*words).stdout)["comparisons"]
+        return one["label"], one["a"]["k"], one["b"]["k"]
+
+    refused = compared("--label", "success")
+    assert refused.exit_code == 2
+    assert "allowed: outcome:success, label:success" in refused.output.replace("\n", " ")
+    assert counts() == counts("--label", "outcome:success") == ("success", count, 1)
+    assert counts("--label", "label:success") == ("label:success", 0, count - 1)
+    assert counts("--label", "yes") == counts("--label", "label:yes") == ("yes", count, 1)

@@ -137,3 +137,30 @@ def test_a_failed_cell_keeps_its_group_waiting(cli: Callable[..., Result], tmp_p
     assert waiting
     write(tmp_path, "[1, 4]")
     assert as_json(cli("run", sweep, "--json"))["deferred"] == []
+
+
+def test_a_choice_waits_for_no_scorer_that_has_no_part_in_it(cli: Callable[..., Result], tmp_path: Path) -> None:
+    """The scorer that does not decide waits until a cell of a later grid is there: for ever, were it waited for itself."""
+    sweep = write(tmp_path)
+    (tmp_path / "patient.py").write_text(PATIENT.format(responses=str(tmp_path / "out" / "responses"), planned=10))
+    sweep.write_text(sweep.read_text().replace("report: 0.5}}", "report: 0.5}, scorers: [refusal, 'patient.py:patient']}"))
+    told = cli("run", sweep)
+    assert told.exit_code == 0, told.output
+    assert "12 of 12 cells done" in told.output
+    scored = {path.parent.name for path in (tmp_path / "out" / "scores").glob("*/*.parquet")}
+    assert len(scored) == 3
+    assert not Store(tmp_path / "out").lacking()
+
+
+PATIENT = """
+import time
+from pathlib import Path
+
+
+def patient(prompt, response):
+    ends = time.monotonic() + 60
+    while len(list(Path({responses!r}).glob("*.parquet"))) <= {planned}:
+        assert time.monotonic() < ends, "no cell of a later grid has come"
+        time.sleep(0.01)
+    return 1.0
+"""

@@ -88,7 +88,7 @@ def test_a_shared_baseline_counts_for_every_behavior(
         assert {one.label for one in read} <= ({"coherent_refusal", "normal"} if row.behavior == "refusal" else {"long", "short"})
     check_sums(out)
     status = json.loads(cli("status", out, "--json").stdout)
-    assert status["cells"] == {"planned": 5, "done": 5, "failed": 0, "open": 0}
+    assert status["cells"] == {"planned": 5, "done": 5, "failed": 0, "open": 0, "unscored": 0}
     scored = json.loads(cli("score", out, "--json").stdout)
     assert (scored["planned"], scored["cells"], scored["lacking"]) == (5, 5, "")
     page = (out / "report.md").read_text()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from orchestrator.agreement.correction import Stratum, corrected_cell, errors_of, strata_of
-from orchestrator.agreement.judgements import Judged, Judgement
+from orchestrator.agreement.opinions import Opinion, Opinions
 from orchestrator.labelling.sample import drawn
 from orchestrator.results.ratings import ResponseKey
 
@@ -20,11 +20,13 @@ SENSITIVITY, SPECIFICITY = 0.85, 0.9
 RARE = {"c0": 0.02, "c1": 0.05, "c2": 0.1, "c3": 0.1}
 
 
-def simulated(seed: int, n: int = 100, rates: Mapping[str, float] = TRUTH) -> tuple[Judged, Judged, dict[str, list[ResponseKey]]]:
+def simulated(
+    seed: int, n: int = 100, rates: Mapping[str, float] = TRUTH
+) -> tuple[Opinions, Opinions, dict[str, list[ResponseKey]]]:
     """A judge of known errors over four cells, the truth, and the cells. A tenth of what it rejects it calls garbled."""
     rng = np.random.default_rng(seed)
-    judge: dict[ResponseKey, Judgement] = {}
-    truth: dict[ResponseKey, Judgement] = {}
+    judge: dict[ResponseKey, Opinion] = {}
+    truth: dict[ResponseKey, Opinion] = {}
     cells: dict[str, list[ResponseKey]] = {}
     for cell_id, rate in rates.items():
         for number in range(n):
@@ -32,16 +34,16 @@ def simulated(seed: int, n: int = 100, rates: Mapping[str, float] = TRUTH) -> tu
             positive = rng.random() < rate
             seen = rng.random() < (SENSITIVITY if positive else 1 - SPECIFICITY)
             label = "refusal" if seen else "garbled" if rng.random() < 0.1 else "normal"
-            judge[key] = Judgement(label, LABELS[label])  # type: ignore[arg-type]
-            truth[key] = Judgement("refusal", "success") if positive else Judgement("normal", "other")
+            judge[key] = Opinion(label, LABELS[label])  # type: ignore[arg-type]
+            truth[key] = Opinion("refusal", "success") if positive else Opinion("normal", "other")
             cells.setdefault(cell_id, []).append(key)
-    return Judged("judge", judge), Judged("rater:truth", truth), cells
+    return Opinions("judge", judge), Opinions("rater:truth", truth), cells
 
 
-def asked(judge: Judged, truth: Judged, n: int, seed: int) -> Judged:
+def asked(judge: Opinions, truth: Opinions, n: int, seed: int) -> Opinions:
     """The truth of those responses alone that a rater was given."""
     sample = drawn([(key, one.label) for key, one in judge.said.items()], n, seed)
-    return Judged(truth.scorer, {key: truth.said[key] for key in sample})
+    return Opinions(truth.scorer, {key: truth.said[key] for key in sample})
 
 
 def test_errors_out_of_an_unequal_sample_are_those_of_all_responses() -> None:

@@ -47,7 +47,7 @@ def files(root: Path) -> dict[str, tuple[int, bytes]]:
 
 def test_without_a_driver_the_files_tell(root: Path) -> None:
     found = status_json(read_status(root))
-    assert found["cells"] == {"planned": 5, "done": 2, "failed": 2, "open": 1}
+    assert found["cells"] == {"planned": 5, "done": 2, "failed": 2, "open": 1, "unscored": 0}
     assert (found["state"], found["driver"], found["workers"], found["seconds_left"]) == ("no driver", None, [], None)
     models: Any = found["models"]
     (model,) = models
@@ -58,6 +58,17 @@ def test_without_a_driver_the_files_tell(root: Path) -> None:
     assert lines[2].split() == ["model", "cells", "done", "failed", "open"]
     assert f"  2 x job: no such (smollm2 refusal layer 12 x8, {CELLS[2].id})" in lines
     assert any(line.endswith("ago  smollm2 refusal layer 15 x2: job: no such") for line in lines)
+
+
+@pytest.mark.parametrize("state", ["running", "interrupted"])
+def test_cells_that_are_still_to_be_scored_are_told_and_are_no_damage(root: Path, state: Any) -> None:
+    (scores,) = (root / "scores").glob("refusal@*")
+    (scores / f"{CELLS[1].id}.parquet").unlink()
+    Folder(root).driver.write_bytes(encode_beat(replace(BEAT, state=state)))
+    status = read_status(root)
+    assert (status.unscored, status.damages) == (1, ())
+    assert any("1 done cells are to be scored" in line for line in status_lines(status))
+    assert status_json(status)["cells"] == {"planned": 5, "done": 2, "failed": 2, "open": 1, "unscored": 1}
 
 
 def test_a_driver_that_runs_tells_rates_and_what_its_workers_do(root: Path) -> None:

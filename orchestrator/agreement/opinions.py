@@ -15,7 +15,7 @@ SWEEP = "sweep"
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Opinion:
     """What one scorer says of one response, and what that counts as (None: it is none of the labels of what decides)."""
 
     label: str
@@ -23,17 +23,17 @@ class Judgement:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Opinions:
     """All that ``scorer`` says: labels, or of one that gives numbers ``values``. ``order``: labels, as they are shown."""
 
     scorer: str
-    said: Mapping[ResponseKey, Judgement] = field(default_factory=dict)
+    said: Mapping[ResponseKey, Opinion] = field(default_factory=dict)
     values: Mapping[ResponseKey, float] = field(default_factory=dict)
     order: tuple[str, ...] = ()
 
     @property
     def keys(self) -> Sequence[ResponseKey]:
-        """The responses that it judges."""
+        """The responses that it speaks of."""
         return list(self.said or self.values)
 
 
@@ -42,33 +42,33 @@ def scorer_names(results: Results) -> list[str]:
     return [SWEEP, *sorted(results.scores["scorer"].unique(), key=lambda one: (is_rater(one), one))]
 
 
-def named_scorer(results: Results, name: str) -> Judged:
+def named_scorer(results: Results, name: str) -> Opinions:
     """The scorer of this name, or whose name alone begins so; InputError."""
     known = scorer_names(results)
     begun = [one for one in known if one.startswith(name)]
     if name in known or len(begun) == 1:
-        return judged(results, name if name in known else begun[0])
+        return opinions_of(results, name if name in known else begun[0])
     raise InputError(Problem("scorer", name, "no scorer of this folder", ", ".join(known), nearest_name(name, known)))
 
 
-def judged(results: Results, scorer: str) -> Judged:
+def opinions_of(results: Results, scorer: str) -> Opinions:
     """All that the scorer of this very name says. A rater's labels count as what decides on the behavior says of them."""
     order = tuple(results.rates.filter(results.rates["outcome"].is_not_null())["label"].unique(maintain_order=True))
     if scorer == SWEEP:
         columns = ("cell_id", "prompt_id", "label", "outcome")
         rows = asked_once(results.responses).select(columns).drop_nulls("label").iter_rows()
-        return Judged(SWEEP, {(cell, prompt): Judgement(label, outcome) for cell, prompt, label, outcome in rows}, order=order)
+        return Opinions(SWEEP, {(cell, prompt): Opinion(label, outcome) for cell, prompt, label, outcome in rows}, order=order)
     scores = results.scores.filter(results.scores["scorer"] == scorer).select("cell_id", "prompt_id", "label", "value")
     values = {(cell, prompt): value for cell, prompt, _, value in scores.drop_nulls("value").iter_rows()}
     outcomes = _outcomes(results) if is_rater(scorer) else {}
     labels = scores.drop_nulls("label").iter_rows()
-    said = {(cell, prompt): Judgement(label, outcomes.get((cell, label))) for cell, prompt, label, _ in labels}
+    said = {(cell, prompt): Opinion(label, outcomes.get((cell, label))) for cell, prompt, label, _ in labels}
     own = (
         order
         if is_rater(scorer)
         else tuple(results.rates.filter(scorer=scorer)["label"].drop_nulls().unique(maintain_order=True))
     )
-    return Judged(scorer, said, values, own)
+    return Opinions(scorer, said, values, own)
 
 
 def _outcomes(results: Results) -> dict[tuple[str, str], Outcome]:
@@ -77,7 +77,7 @@ def _outcomes(results: Results) -> dict[tuple[str, str], Outcome]:
     return {(cell_id, label): outcome for cell_id, label, outcome in rows}
 
 
-def shared(first: Judged, second: Judged) -> Sequence[ResponseKey]:
+def shared(first: Opinions, second: Opinions) -> Sequence[ResponseKey]:
     """The responses that both judge, in the first's order."""
     there = set(second.keys)
     return [key for key in first.keys if key in there]
