@@ -54,8 +54,8 @@ class PromptRenderer:
         self._date = date
         self.rows: int | None = None
         """Of the model's embedding table: so many token ids there are (None: not known)."""
-        self._prefix = _common_prefix([self._encode(self._wording.text(probe)) for probe in _PROBES])
-        self._suffix = _common_prefix([self._encode(self._wording.text(probe))[::-1] for probe in _ENDINGS])
+        self._prefix = common_prefix([self._encode(self._wording.text(probe)) for probe in _PROBES])
+        self._suffix = common_prefix([self._encode(self._wording.text(probe))[::-1] for probe in _ENDINGS])
 
     @property
     def template_sha256(self) -> str:
@@ -91,14 +91,19 @@ class PromptRenderer:
                 f"prompt {prompt.id!r} holds token {self._tokenizer.convert_ids_to_tokens(token)!r} with id {token}; the model "
                 f"embeds {self.rows} tokens, ids 0 to {self.rows - 1}: tokenizer and weights do not belong together"
             )
-        shared = len(_common_prefix([token_ids, self._prefix]))
+        shared = len(common_prefix([token_ids, self._prefix]))
         if shared >= len(token_ids):
             raise JobError(f"prompt {prompt.id!r} renders to nothing beyond the template")
         if prompt.answer:  # no template token follows the user's text up to the end
             return Rendered(prompt, text, tuple(token_ids), shared if shared == len(self._prefix) else 0)
         # A template that ends in plain text may melt into the last word of some prompt: count what this prompt has of it.
-        suffix = len(_common_prefix([token_ids[shared:][::-1], self._suffix]))
+        suffix = len(common_prefix([token_ids[shared:][::-1], self._suffix]))
         return Rendered(prompt, text, tuple(token_ids), shared if shared == len(self._prefix) else 0, max(1, suffix))
+
+    def with_answers(self, prompt: Prompt, answers: Sequence[str]) -> list[tuple[int, ...]]:
+        """The tokens of ``prompt`` as ``render`` gives them, with each of ``answers`` behind it."""
+        text = self.render(prompt).text
+        return [tuple(self._encode(text + answer)) for answer in answers]
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of generated tokens, special tokens left out."""
@@ -152,7 +157,8 @@ class _Clock:
         return self.when
 
 
-def _common_prefix(sequences: Sequence[Sequence[int]]) -> list[int]:
+def common_prefix(sequences: Sequence[Sequence[int]]) -> list[int]:
+    """What all of them begin with."""
     shared: list[int] = []
     for tokens in zip(*sequences, strict=False):
         if len(set(tokens)) > 1:

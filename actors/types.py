@@ -238,6 +238,16 @@ class GenerationJob:
         return self.cell_id
 
 
+@dataclass(frozen=True, eq=False)
+class JudgingJob:
+    """Questions to a model as judge, by their keys; ``replies``: of each thing that is asked the beginnings of replies that are
+    compared, none of which is the beginning of another one."""
+
+    item_id: str
+    questions: Mapping[str, str]
+    replies: tuple[tuple[str, ...], ...]
+
+
 @dataclass(frozen=True)
 class Response:
     """One prompt's answer. ``token_ids`` exclude the stop token; ``prompt_tokens`` counts the rendered prompt.

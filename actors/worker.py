@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from actors.boundary import as_failure
+from actors.boundary import Answered, as_failure
 from actors.device_record import device_record, full_precision, reserved_memory
 from actors.engine.engine import Engine, batch_dependence
 from actors.engine.engine_model import EngineModel
@@ -28,6 +28,7 @@ from actors.extraction.capture import CaptureKey, Captures
 from actors.families import context_limit
 from actors.faults import says_nothing_of_the_work
 from actors.generation import not_applied, sentence
+from actors.judging import judge
 from actors.load_check import checked
 from actors.loading import LoadedModel, devices_of, load_model
 from actors.methods import METHODS, Contrast, Probe
@@ -44,6 +45,7 @@ from actors.types import (
     ExtractionJob,
     Failure,
     GenerationJob,
+    JudgingJob,
     ModelInfo,
     ModelSpec,
     Response,
@@ -182,6 +184,12 @@ class ModelWorker:
             left[row.job] -= 1
             if left[row.job] == 0:
                 yield self._result(jobs[row.job], waiting.pop(row.job), loaded)
+
+    def judge(self, jobs: Sequence[JudgingJob]) -> Iterator[Answered | Failure]:
+        """How likely the replies are to this model that questions about other answers allow; see ``judging.judge``."""
+        loaded, engine = self._held(), self._engine
+        assert engine is not None
+        return judge(loaded, engine, jobs)
 
     def _result(self, job: GenerationJob, rows: list[Row], loaded: LoadedModel) -> CellResult | Failure:
         broken = [row.rendered.prompt.id for row in rows if not row.finite]

@@ -29,6 +29,7 @@ from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.pool import Event
 from orchestrator.scheduler import Scheduler, Settings
 from orchestrator.scheduling.board import Board
+from orchestrator.scoring.score import Kept
 
 SCHEMA_VERSION = 1
 MEBIBYTE = 2**20
@@ -180,6 +181,10 @@ class Notebook:
     def read_analysis(self, kind: str, item_id: str) -> bytes | None:
         """There are none."""
         return None
+
+    def judgements(self, scorer: str) -> Kept:
+        """There are none."""
+        return {}
 
     def failure(self, failure: Failure) -> None:
         """Keep it."""

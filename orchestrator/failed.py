@@ -63,13 +63,16 @@ def done_items(folder: Folder) -> set[str]:
 
 
 def chosen_failures(items: Sequence[FailedItem], filters: Sequence[str]) -> list[FailedItem]:
-    """Those that meet every filter; with a direction's failure those of the cells that needed it, and the other way round:
-    the one would not succeed without the other."""
+    """Those that meet every filter; with a direction's failure those of the cells that needed it, with a cell's those of
+    its judges, and the other way round: the one would not succeed without the other."""
     picked = {one.id for one in chosen(items, filters, "--filter", OWN_COLUMNS)}
     upstream = [one for one in items if one.failure.kind == UPSTREAM and one.cell is not None]
     causes = {one.cell.direction_id for one in upstream if one.cell is not None and one.id in picked}
     picked |= {one.id for one in items if one.id in causes}
     picked |= {one.id for one in upstream if one.cell is not None and one.cell.direction_id in picked}
+    judged = {one.id: one.id.partition(".")[0] for one in upstream if one.scorer}
+    picked |= {cell_id for item, cell_id in judged.items() if item in picked}
+    picked |= {item for item, cell_id in judged.items() if cell_id in picked}
     return [one for one in items if one.id in picked]
 
 

@@ -14,12 +14,14 @@ from functools import reduce
 from actors.types import Decoding, EngineOptions, ModelSpec, Resources
 from orchestrator.cells import Cell, CellKey, DirectionSpec, IncomparablePair, variant_id
 from orchestrator.errors import InputError, Problem
+from orchestrator.judging import judging_items
 from orchestrator.models.files import ModelShape, is_pinned
 from orchestrator.planning.choices import Choice, Tally
 from orchestrator.planning.costs import DEFAULT_COSTS, Costs
 from orchestrator.planning.estimate import Estimate, VariantCost, estimate_plan, memory_limit, weight_bytes
 from orchestrator.planning.grids import Deferred, GridsPlan, plan_grids
 from orchestrator.scoring.answer import Reads
+from orchestrator.scoring.judges.pool_judge import PoolJudge
 from orchestrator.scoring.score import CellScorer, Usage
 from orchestrator.scoring.uses import Scoring
 from orchestrator.sweep import Sweep
@@ -84,17 +86,7 @@ class Plan:
 
     def judged(self) -> dict[str, Usage]:
         """About what every scorer that asks a model will take for the cells of the plan, at most, by its id."""
-        found = {}
-        for scorer in self.scoring.made.values():
-            if isinstance(scorer, CellScorer):
-                cells = {cell.id: cell for cell in self.counted if scorer.id in self.scoring.of(cell.labels.behavior).ids}
-                each = [
-                    scorer.estimate([one.text for one in cell.prompts], _read_tokens(cell.decoding, scorer.reads))
-                    for cell in cells.values()
-                ]
-                if each:
-                    found[scorer.id] = reduce(Usage.plus, each)
-        return found
+        return _judged(self.counted, self.scoring)
 
     def model(self, variant: str) -> PlannedModel:
         """The planned model of a variant id; KeyError when the plan has none such."""
@@ -123,6 +115,9 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
     cells = _model_major(variants, found.cells)
     models = tuple(PlannedModel(one.name, one.spec, variant_id(one.spec), one.shape, one.resources) for one in variants)
     directions = _directions(models, cells)
+    also = _also(cells, found.cells)
+    counted = [one for cell in cells for one in (cell, *also.get(cell.id, ()))]
+    expected = (*cells, *found.provisional)
     if not cells:
         raise InputError.because("the sweep plans no cells: there is no baseline and nothing to steer")
     warnings += [
@@ -140,13 +135,34 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
         engine=sweep.engine,
         warnings=tuple(dict.fromkeys(warnings)),
         incomparable=found.incomparable,
-        estimate=_estimate(sweep, models, (*cells, *found.provisional), _rounds(sweep, found), costs),
+        estimate=estimate_plan(
+            _costs(models, expected, _rounds(sweep, found), _read(counted, sweep.scoring)),
+            expected,
+            _directions(models, expected),
+            sweep.engine,
+            costs,
+        ),
         choices=found.choices,
         deferred=found.deferred,
         in_sample=found.in_sample,
         scoring=sweep.scoring,
-        also=_also(cells, found.cells),
+        also=also,
+        others=judging_items(counted, sweep.scoring),
     )
+
+
+def _judged(counted: Sequence[Cell], scoring: Scoring) -> dict[str, Usage]:
+    found = {}
+    for scorer in scoring.made.values():
+        if isinstance(scorer, CellScorer):
+            cells = {cell.id: cell for cell in counted if scorer.id in scoring.of(cell.labels.behavior).ids}
+            each = [
+                scorer.estimate([one.text for one in cell.prompts], _read_tokens(cell.decoding, scorer.reads))
+                for cell in cells.values()
+            ]
+            if each:
+                found[scorer.id] = reduce(Usage.plus, each)
+    return found
 
 
 def _require_steered(sweep: Sweep, found: GridsPlan) -> None:
@@ -173,10 +189,14 @@ def _rounds(sweep: Sweep, found: GridsPlan) -> Mapping[str, int]:
     return Counter(name for name, _ in waiting)
 
 
-def _estimate(
-    sweep: Sweep, models: Sequence[PlannedModel], cells: Sequence[Cell], rounds: Mapping[str, int], costs: Costs
-) -> Estimate:
-    return estimate_plan(_costs(models, cells, rounds), cells, _directions(models, cells), sweep.engine, costs)
+def _read(counted: Sequence[Cell], scoring: Scoring) -> Mapping[str, int]:
+    """About how many tokens each variant reads as a judge."""
+    found = Counter[str]()
+    for scorer, usage in _judged(counted, scoring).items():
+        judge = scoring.made[scorer]
+        if isinstance(judge, PoolJudge):
+            found[judge.variant] += usage.prompt_tokens + usage.reply_tokens
+    return found
 
 
 def _unused(sweep: Sweep) -> list[str]:
@@ -269,9 +289,11 @@ def _remarks(variants: Sequence[ModelVariant]) -> list[str]:
     return [f"model {model.key}: {remark}" for model in variants for remark in model.remarks]
 
 
-def _costs(models: Sequence[PlannedModel], cells: Sequence[Cell], rounds: Mapping[str, int]) -> list[VariantCost]:
+def _costs(
+    models: Sequence[PlannedModel], cells: Sequence[Cell], rounds: Mapping[str, int], judged: Mapping[str, int]
+) -> list[VariantCost]:
     """Each variant loads once; once more on one worker when it waits for a direction of a model that comes after it, and for each
-    of its ``rounds`` where other models run between them."""
+    of its ``rounds`` where other models run between them. ``judged``: tokens that a variant reads as a judge."""
     order = {model.variant: number for number, model in enumerate(models)}
     late = {
         variant_id(cell.target)
@@ -287,6 +309,7 @@ def _costs(models: Sequence[PlannedModel], cells: Sequence[Cell], rounds: Mappin
             one.resources,
             loads=1 + (one.variant in late) + (rounds.get(one.name, 0) if len(models) > 1 else 0),
             downloads=one.spec.source == "hub" and files[number] not in files[:number],
+            judged=judged.get(one.variant, 0),
         )
         for number, one in enumerate(models)
     ]

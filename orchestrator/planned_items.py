@@ -10,7 +10,7 @@ from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.filters import Filters
 from orchestrator.results.plan_file import PlannedCells, PlannedDirection
 from orchestrator.results.rows import CellAxes
-from orchestrator.results.scored_cells import scoring_item
+from orchestrator.scoring.score import scoring_item
 
 _COLUMNS = ("item", *(one.name for one in fields(CellAxes)), "layer", "relative_depth", "transfer")
 _ALIASES = {"cell": "item", "cell_id": "item", "id": "item", "depth": "relative_depth", "quant": "quantization"}

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from actors.types import CellResult, DirectionSet, Response
 from orchestrator.cells import Cell
+from orchestrator.results.judgements import Judgements
 from orchestrator.results.rows import SteeredAt
 from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.scheduling.jobs import located
@@ -82,6 +83,10 @@ class Recorder:
     def read_analysis(self, kind: str, item_id: str) -> bytes | None:
         """The content of such a file; None when it is gone or damaged."""
         return _unless_lost(partial(self._store.read_analysis, kind), item_id)
+
+    def judgements(self, scorer: str) -> Judgements:
+        """What a judge replied so far."""
+        return self._store.judgements(scorer)
 
 
 def _unless_lost(read: Callable[[str], _T], item_id: str) -> _T | None:

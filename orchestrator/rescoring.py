@@ -11,10 +11,10 @@ from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.news import ItemFailed, News
 from orchestrator.report import write_report
 from orchestrator.results.plan_file import PlannedCells
-from orchestrator.results.scored_cells import scoring_item
 from orchestrator.results.store import Lacking, Store
 from orchestrator.retrying import origin_of
 from orchestrator.scorekeeper import Scorekeeper, require_scorers
+from orchestrator.scoring.score import scoring_item
 from orchestrator.scoring.uses import Scoring, files_of, made_anew
 from orchestrator.storage import Place
 

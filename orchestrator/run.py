@@ -178,7 +178,7 @@ def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunS
         ran=ran,
         seconds=time.monotonic() - started,
         ended=ended,
-        failures=(*board.failures(), *store.scoring_failures()),
+        failures=tuple({one.item_id: one for one in (*board.failures(), *store.scoring_failures())}.values()),
         message=message,
         choices=plan.choices,
         deferred=plan.deferred,

@@ -16,14 +16,14 @@ from types import TracebackType
 
 from actors.types import Failure, Response
 from orchestrator.cells import CellKey
-from orchestrator.news import CellScored, CellStored, ItemFailed, News, Noted, Tell, nobody
+from orchestrator.news import CellScored, CellStored, ItemFailed, ItemStored, News, Noted, Tell, nobody
 from orchestrator.redaction import redacted
 from orchestrator.results.judgements import Judgements
 from orchestrator.results.rows import CellAxes
-from orchestrator.results.scored_cells import scoring_item
 from orchestrator.results.store import Store, UnreadableFileError
+from orchestrator.scoring.judges.pool_judge import NotJudgedError, PoolJudge
 from orchestrator.scoring.own import OwnScorer
-from orchestrator.scoring.score import CellScorer, ResponseScore, Scorer, ScoringError, score_responses
+from orchestrator.scoring.score import CellScorer, ResponseScore, Scorer, ScoringError, score_responses, scoring_item
 from orchestrator.scoring.uses import Scoring
 from orchestrator.scoring.verdict import Verdicts
 
@@ -104,12 +104,14 @@ class Scorekeeper:
         if isinstance(news, CellStored):
             self.check()
             self.score(news.cell.id, news.result.responses)
+        elif isinstance(news, ItemStored) and (scorer := news.item_id.partition(".")[2]):
+            self.ask([(scorer, news.item_id.partition(".")[0])])
 
     def score(self, cell_id: str, responses: Sequence[Response] | None = None) -> None:
-        """Begin to score a cell of the plan, which is stored, by all its scorers."""
+        """Begin to score a cell of the plan, which is stored, by all its scorers but judges of the pool: they come later."""
         planned = self._store.planned()
-        asked = [(scorer, cell_id) for axes in self._store.axes(cell_id) for scorer in planned.scorers_of(axes)]
-        self.ask(dict.fromkeys(asked), responses)
+        asked = dict.fromkeys((scorer, cell_id) for axes in self._store.axes(cell_id) for scorer in planned.scorers_of(axes))
+        self.ask([one for one in asked if not isinstance(self._scoring.made.get(one[0]), PoolJudge)], responses)
 
     def ask(self, items: Iterable[tuple[str, str]], responses: Sequence[Response] | None = None) -> None:
         """Begin to score ``items``, ids of scorer and cell, but for those that are begun already."""
@@ -156,7 +158,7 @@ class Scorekeeper:
         return self._queues[scorer_id]
 
     def _work(self, scorer: Scorer, queue: SimpleQueue[_ScoringTurn | None]) -> None:
-        kept = Judgements(self._store.folder, scorer.id)
+        kept = self._store.judgements(scorer.id)
         while (asked := queue.get()) is not None and not self._over:
             try:
                 self._score(scorer, asked, kept)
@@ -173,6 +175,8 @@ class Scorekeeper:
         except (FileNotFoundError, UnreadableFileError):
             return  # the cell runs anew, and is scored then
         except ScoringError as error:
+            if isinstance(error.__cause__, NotJudgedError):
+                return  # a run asks its model first
             failure = Failure(scoring_item(scorer.id, asked.cell_id), SCORING, redacted(str(error)), redacted(error.trace))
             for axes in self._decides(scorer.id, asked.cell_id):
                 self._deciding.pop(axes.key, None)

@@ -12,6 +12,7 @@ the disk of the machine is full that first creates PATH.
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import re
@@ -23,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from actors.boundary import as_failure
+from actors.boundary import Answered, as_failure
 from actors.errors import JobError, ModelLoadError, OutOfMemoryError
 from actors.types import (
     CellResult,
@@ -34,6 +35,7 @@ from actors.types import (
     Failure,
     FiredCheck,
     GenerationJob,
+    JudgingJob,
     ModelInfo,
     ModelSpec,
     Prompt,
@@ -82,6 +84,30 @@ class FakeWorker:
                 yield as_failure(job.cell_id, JobError("this cell fails on cue"))
             else:
                 yield _result(job)
+
+    def judge(self, jobs: Sequence[JudgingJob]) -> Iterator[Answered | Failure]:
+        """Finds the reply that says ``refuse`` likelier than all others where the question holds a refusal, else the last one.
+
+        What was asked is written down in the file that the variable ``ASKED`` names.
+        """
+        assert self.spec is not None
+        once = set[str]()
+        for job in jobs:
+            found = {}
+            for key, question in job.questions.items():
+                if (dying := re.search(r"\[judge dies once (.+?)\]", question)) and _create(Path(dying[1])):
+                    self.die()
+                if (asked := os.environ.get("ASKED")) and key not in once:
+                    once.add(key)
+                    with Path(asked).open("a") as file:
+                        file.write(f"{key}\n")
+                wanted = "refuse" if "I can't help" in question else "nothing"
+                logs = [[0.0 if wanted in one else -1.0 - (one != replies[-1]) for one in replies] for replies in job.replies]
+                found[key] = {"log_likelihoods": logs, "prompt_tokens": 100, "reply_tokens": 10, "seconds": 0.5}
+            if any("[judge fails]" in question for question in job.questions.values()):
+                yield as_failure(job.item_id, JobError("this question is too long for the judge"))
+            else:
+                yield Answered(job.item_id, json.dumps(found).encode())
 
     def act_on_cue(self, text: str) -> None:
         """Do what the cue in ``text`` asks for."""

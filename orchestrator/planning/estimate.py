@@ -30,7 +30,7 @@ LINEAR_BYTES = {
 @dataclass(frozen=True)
 class VariantCost:
     """What the cost of one variant follows from: the model and its share of the plan. ``downloads``: its files come from the hub,
-    and for no variant before it."""
+    and for no variant before it. ``judged``: tokens that it reads as a judge."""
 
     name: str
     spec: ModelSpec
@@ -38,6 +38,7 @@ class VariantCost:
     resources: Resources
     loads: int
     downloads: bool = False
+    judged: int = 0
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ class Estimate:
 @dataclass(frozen=True)
 class VariantWork:
     """What one variant has to do: ``rows`` of prompts with ``prompt`` tokens, at most ``new`` ones to generate, ``slots`` rows at
-    once, the ``longest`` of so many tokens; ``read`` tokens to extract from, ``trials`` tokens of candidate directions."""
+    once, the ``longest`` of so many tokens; ``read`` tokens to extract from or to judge, ``trials`` tokens of candidate
+    directions."""
 
     rows: int
     prompt: int
@@ -192,7 +194,7 @@ def _work(
         prompt += total
         new += len(cell.prompts) * cell.decoding.most_tokens
         longest = max(longest, most + cell.decoding.most_tokens)
-    read, trials = 0, 0.0
+    read, trials = variant.judged, 0.0
     for spec in directions:
         lengths = [prompt_tokens(one, system, costs) for one in (*spec.positive, *spec.negative)]
         read += sum(lengths)

@@ -13,7 +13,8 @@ from orchestrator.results.folder import Folder
 from orchestrator.results.plan_file import PlannedCells
 from orchestrator.results.ratings import is_rater
 from orchestrator.results.rows import CellAxes
-from orchestrator.results.scored_cells import ScoredCells, scoring_item
+from orchestrator.results.scored_cells import ScoredCells
+from orchestrator.scoring.score import scoring_item
 from orchestrator.storage import StoredFile, UnreadableFileError
 
 _T = TypeVar("_T")

@@ -16,6 +16,7 @@ from orchestrator.results.direction_file import DirectionSource, decode_directio
 from orchestrator.results.earlier_tables import renamed
 from orchestrator.results.parts import StoredCell, StoredLabels, StoredScores, decode_labels, decode_responses, decode_scores
 from orchestrator.results.schema import Layout, read_table
+from orchestrator.scoring.score import scoring_item
 from orchestrator.storage import Files, FileState, Place, StoredFile, StoredFolder, UnreadableFileError, open_files
 from orchestrator.storage.atomic import write_bytes, write_if_changed
 
@@ -87,7 +88,11 @@ class Folder:
         return {name.removesuffix(ending) for name in names if _is_item(name, ending)}
 
     def done(self, folder: str) -> set[str]:
-        """The items whose files lie in ``folder``: those of a kind in ``ENDINGS``, or of another in ``analyses/<kind>``."""
+        """The items whose files lie in ``folder``: those of a kind in ``ENDINGS``, or of another in ``analyses/<kind>``; of
+        ``scores`` those that judges of the pool give."""
+        if folder == "scores":
+            judges = [one for one in self.scorers() if one.startswith("pool_judge@")]
+            return {scoring_item(judge, cell_id) for judge in judges for cell_id in self.ids(scores_of(judge))}
         ending = ENDINGS.get(folder, "")
         return {name.partition(".")[0] for name in self.files.names(folder) if _is_item(name, ending)}
 

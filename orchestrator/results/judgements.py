@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any, cast
@@ -37,30 +38,33 @@ def usages(folder: Folder, planned: PlannedCells) -> dict[str, tuple[ScorerUse, 
 
 
 class Judgements:
-    """The replies kept for a scorer, by its id; read when the first one is asked for. For one thread."""
+    """The replies kept for a scorer, by its id; read when the first one is asked for. May be used by several threads."""
 
     def __init__(self, folder: Folder, scorer: str) -> None:
         self._folder, self._kind = folder, judgements_of(scorer)
         self._known: dict[str, Mapping[str, Any]] | None = None
         self._segment, self._bytes = "", SEGMENT_BYTES
+        self._lock = threading.Lock()
 
     def get(self, key: str, /) -> Mapping[str, Any] | None:
         """What was replied last."""
-        if self._known is None:
-            self._known = {str(one["key"]): one["reply"] for one in self.lines()}
-        return self._known.get(key)
+        with self._lock:
+            if self._known is None:
+                self._known = {str(one["key"]): one["reply"] for one in self.lines()}
+            return self._known.get(key)
 
     def update(self, found: Mapping[str, Mapping[str, Any]], /) -> None:
         """Put replies behind the others; durable when this returns."""
         lines = "".join(json.dumps({"key": key, "reply": reply}, allow_nan=False) + "\n" for key, reply in found.items()).encode()
         if not lines:
             return
-        if self._bytes >= SEGMENT_BYTES:
-            self._segment, self._bytes = f"{time.time_ns()}-{secrets.token_hex(4)}", 0
-        self._folder.path(self._kind, self._segment).append(lines)
-        self._bytes += len(lines)
-        if self._known is not None:
-            self._known |= found
+        with self._lock:
+            if self._bytes >= SEGMENT_BYTES:
+                self._segment, self._bytes = f"{time.time_ns()}-{secrets.token_hex(4)}", 0
+            self._folder.path(self._kind, self._segment).append(lines)
+            self._bytes += len(lines)
+            if self._known is not None:
+                self._known |= found
 
     def lines(self) -> list[dict[str, Any]]:
         """Every reply that was kept, oldest first. A line that is none, as a kill in the middle of one leaves, is left out."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from orchestrator.cells import DirectionSpec, IncomparablePair, contrast_content, variant_id
 from orchestrator.errors import InputError
 from orchestrator.json_text import parse_json
+from orchestrator.judging import JudgingItem
 from orchestrator.results.columns import row_of
 from orchestrator.results.rows import CellAxes, axes_of, digest_of
 from orchestrator.scoring.uses import BehaviorScoring, decode_scoring, scoring_in
@@ -124,7 +125,7 @@ def planned_cells(plan: Plan) -> PlannedCells:
         warnings=tuple(plan.warnings),
         incomparable=plan.incomparable,
         scoring=plan.scoring.used(cell.labels.behavior for cell in plan.counted),
-        others=tuple(PlannedOther(one.id, one.kind, one.variant) for one in plan.others),
+        others=tuple(PlannedOther(one.id, one.kind, one.variant) for one in plan.others if one.kind != JudgingItem.kind),
     )
 
 

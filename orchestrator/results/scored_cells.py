@@ -81,11 +81,6 @@ class ScoredCells:
         return all(scorer and cell_id in self.have(scorer) for scorer in self._planned.scoring_of(behavior).deciding)
 
 
-def scoring_item(scorer: str, cell_id: str) -> str:
-    """The id of the item that one scorer's scores of one cell are; the cell's comes first."""
-    return f"{cell_id}.{scorer}"
-
-
 def _judged(criterion: Criterion, found: Mapping[str, StoredScores], damaged: bool) -> CellScores:
     first, coherence = found[criterion.scorer], found[criterion.coherence]
     verdict = Verdicts(criterion, first.says)

@@ -47,13 +47,14 @@ from orchestrator.results.direction_file import encode_direction
 from orchestrator.results.directions_table import StoredDirections
 from orchestrator.results.finished_cells import useful_processes
 from orchestrator.results.folder import Folder, scores_of
+from orchestrator.results.judgements import Judgements
 from orchestrator.results.kept_directions import KeptDirections
 from orchestrator.results.parts import StoredScores, encode_responses, encode_scores, in_order, responses_of
 from orchestrator.results.plan_file import PlannedCells, check_version, decode_plan, encode_plan, planned_cells
 from orchestrator.results.rows import CellAxes, CellRow, RateRow, Steered, SteeredAt, axes_of, measures_of, planned_at
-from orchestrator.results.scored_cells import ScoredCells, scoring_item
+from orchestrator.results.scored_cells import ScoredCells
 from orchestrator.scoring import Label
-from orchestrator.scoring.score import ResponseScore, Scorer
+from orchestrator.scoring.score import ResponseScore, Scorer, scoring_item
 from orchestrator.storage import Place, StoredFile, StoreLockedError, UnreadableFileError
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Store:
         self._folder = self.folder = Folder(place)
         self.root = self.folder.local
         self._kept_directions = KeptDirections(self.read_direction)
+        self._judgements: dict[str, Judgements] = {}
         self._plan: PlannedCells | None = None
         self._axes: dict[str, tuple[CellAxes, ...]] = {}
         self._there: dict[str, set[str]] = {}  # under the lock: the items that may have a file; no request asks for others
@@ -136,6 +138,10 @@ class Store:
     def read_analysis(self, kind: str, item_id: str) -> bytes:
         """The content of such a file."""
         return self._folder.analysis(kind, item_id).read_bytes()
+
+    def judgements(self, scorer: str) -> Judgements:
+        """What a judge replied, by its id; one object for all who ask."""
+        return self._judgements.setdefault(scorer, Judgements(self._folder, scorer))
 
     def scored_cells(self, scorer: str) -> set[str]:
         """Ids of the cells that a scorer, by its id, has scored."""

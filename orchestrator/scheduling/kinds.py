@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from actors.boundary import Extract, Generate
-from actors.types import CellResult, DirectionSet, ExtractionJob, GenerationJob, Response
+from actors.boundary import Ask, Extract, Generate
+from actors.types import CellResult, DirectionSet, ExtractionJob, GenerationJob, JudgingJob, Response
 from orchestrator.cells import Cell, DirectionSpec
+from orchestrator.judging import JudgingItem
 from orchestrator.news import CellStored, ItemStored, News
 from orchestrator.scheduling.jobs import extraction_job, generation_job, placed
 from orchestrator.scheduling.work import Records, WorkKind
+from orchestrator.scoring.answer import answer_of
 
 
 class ExtractionKind:
@@ -73,7 +75,39 @@ class GenerationKind:
         return records.read_cell(item_id)
 
 
-KINDS: dict[str, WorkKind] = {"extraction": ExtractionKind(), "generation": GenerationKind()}
+class JudgingKind:
+    """The scores that a judge of the pool gives a cell, ``scores/<scorer>/<cell id>.parquet``: made of the replies that are
+    kept."""
+
+    does, folder, several, counted = "judge", "scores", True, False
+
+    def job(self, item: JudgingItem, needed: Mapping[str, Sequence[Response]], shared: dict[object, Any]) -> JudgingJob:
+        """The questions that have no reply yet."""
+        kept = shared[Records].judgements(item.judge.id)
+        answers = [answer_of(one, item.judge.reads) for one in needed[item.cell.id]]
+        questions = item.judge.questions([one for one in answers if one.missing is None])
+        return JudgingJob(item.id, {key: text for key, text in questions.items() if kept.get(key) is None}, item.judge.replies)
+
+    def task(self, jobs: Sequence[JudgingJob]) -> Ask:
+        """All questions share a batch."""
+        return Ask("judge", tuple(jobs))
+
+    def begin(self, records: Records, item: JudgingItem, result: bytes, attempt: int) -> Future[Any] | None:
+        """A reply is kept before anything is made of it."""
+        return None
+
+    def store(self, records: Records, item: JudgingItem, result: bytes, worker: str, attempt: int) -> News:
+        """Whoever hears of it makes the scores. ValueError when the likelihoods are not those of the rubric's replies."""
+        kept = records.judgements(item.judge.id)
+        kept.update({key: one for key, one in item.judge.verdicts(result).items() if kept.get(key) is None})
+        return ItemStored(item.id, worker, "done")
+
+    def read(self, records: Records, item_id: str) -> None:
+        """Nobody needs them."""
+        return
+
+
+KINDS: dict[str, WorkKind] = {"extraction": ExtractionKind(), "generation": GenerationKind(), "judging": JudgingKind()}
 """Every kind by its name; a further one adds its line here."""
 
 

@@ -22,7 +22,7 @@ class Pieces:
 
     def task(self, items: Sequence[Item]) -> Task | None:
         """The task that runs ``items``, all of one kind; None when none of them can be run."""
-        shared: dict[object, Any] = {}
+        shared: dict[object, Any] = {Records: self._records}
         jobs = [job for item in items if (job := self._job(item, shared)) is not None]
         return KINDS[items[0].spec.kind].task(jobs) if jobs else None
 

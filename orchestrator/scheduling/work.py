@@ -13,6 +13,7 @@ from actors.boundary import Job, Task
 from actors.types import CellResult, DirectionSet, Failure, Response
 from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.news import News
+from orchestrator.scoring.score import Kept
 
 
 class Records(Protocol):
@@ -48,6 +49,10 @@ class Records(Protocol):
         """The content of such a file; None when it is lost."""
         ...
 
+    def judgements(self, scorer: str) -> Kept:
+        """What a judge replied so far, by its id."""
+        ...
+
     def failure(self, failure: Failure) -> None:
         """Store a failure."""
         ...
@@ -64,7 +69,7 @@ class WorkKind(Protocol):
 
     def job(self, item: Any, needed: Mapping[str, Any], shared: dict[object, Any]) -> Job:
         """What it asks of a worker. ``needed``: what was read of ``item.needs``; ``shared``: what the jobs of one task have in
-        common. JobError when it cannot be run."""
+        common, the records under ``Records``. JobError when it cannot be run."""
         ...
 
     def task(self, jobs: Sequence[Any]) -> Task:

@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.scoring.contains import ContainsOptions, ContainsScorer
 from orchestrator.scoring.judges.judge import JudgeOptions, JudgeScorer
+from orchestrator.scoring.judges.pool_judge import PoolJudge, PoolJudgeOptions
 from orchestrator.scoring.language import LanguageOptions, LanguageScorer
 from orchestrator.scoring.length import LengthOptions, LengthScorer
 from orchestrator.scoring.options import ScorerOptions
@@ -46,6 +47,7 @@ SCORERS: dict[str, ScorerEntry] = {
     "language": ScorerEntry(_of(LanguageScorer), LanguageOptions, "the language's ISO 639-1 code, or `unknown`"),
     "length": ScorerEntry(_of(LengthScorer), LengthOptions, "a number: words, characters or tokens"),
     "judge": ScorerEntry(JudgeScorer, JudgeOptions, "what a model at an endpoint says by a rubric: its labels, or a number"),
+    "pool_judge": ScorerEntry(PoolJudge, PoolJudgeOptions, "the same of a model of the sweep itself"),
 }
 
 

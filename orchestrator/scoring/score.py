@@ -139,6 +139,11 @@ UNREAD = (NO_ANSWER, NO_THOUGHT, None)
 """What stands for a label where there is nothing to score; of a scorer that gives numbers nothing does."""
 
 
+def scoring_item(scorer: str, cell_id: str) -> str:
+    """The id of the item that one scorer's scores of one cell are; the cell's comes first."""
+    return f"{cell_id}.{scorer}"
+
+
 class UndeclaredError(ValueError):
     """A scorer gave what it had not said that it may give."""
 

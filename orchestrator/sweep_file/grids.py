@@ -115,7 +115,7 @@ class GridResolver:
         written = list(view.raw("models"))
         asked = view.own("models")
         if asked is None:
-            return written
+            return [name for name in written if name not in self._models or self._models[name].steered]
         for number, name in enumerate(asked):
             if name not in written:
                 view.report_unknown(view.at("models", number), name, "model", written)

@@ -43,6 +43,7 @@ class SweepModel:
     resources: Resources
     quantizations: tuple[Quantization, ...]
     remarks: tuple[str, ...] = ()
+    steered: bool = True
 
     def variants(self, quantizations: Sequence[Quantization] | None) -> Iterator[ModelVariant]:
         """One variant per quantization (None: the model's own list)."""
@@ -69,7 +70,7 @@ def resolve_models(top: Sections, folder: Path) -> tuple[dict[str, SweepModel], 
             top.report_within(error, "models", key, spec.source)
             continue
         resources = Resources(entry.gpus, entry.cpus, entry.accelerator, entry.gpu_memory)
-        models[key] = SweepModel(key, spec, shapes[key], resources, entry.quantizations, remarks)
+        models[key] = SweepModel(key, spec, shapes[key], resources, entry.quantizations, remarks, entry.steered)
     return models, shapes
 
 

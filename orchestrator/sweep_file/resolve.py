@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.cells import Options
+from orchestrator.cells import Options, variant_id
 from orchestrator.errors import Problem
+from orchestrator.scoring.judges.pool_judge import PoolJudge
 from orchestrator.scoring.uses import Scoring
 from orchestrator.sweep_file.behaviors import BehaviorFiles, BehaviorPrompts
 from orchestrator.sweep_file.grids import Grid, GridResolver
@@ -21,7 +22,7 @@ __all__ = ["BehaviorPrompts", "Grid", "ModelVariant", "Resolved", "resolve"]
 
 @dataclass(frozen=True)
 class Resolved:
-    """What the valid sections refer to. ``models``, ``behaviors`` and ``methods``: those of all grids, each once;
+    """What the valid sections refer to. ``models``, ``behaviors`` and ``methods``: those of all grids and judges, each once;
     ``unused``: keys of models that no grid runs; ``scoring``: what scores the behaviors."""
 
     grids: tuple[Grid, ...]
@@ -41,24 +42,27 @@ def resolve(document: Document, folder: Path) -> tuple[Resolved, list[Problem]]:
     models, shapes = resolve_models(top, folder)
     resolver = GridResolver(models, shapes, BehaviorFiles(top, folder))
     grids = tuple(resolver.resolve(number, view) for number, view in enumerate(top.grids()))
-    variants = _variants(list(models), grids)
+    every = {one.name: one for model in models.values() for one in model.variants(None)}
+    scoring = resolve_scorers(top, folder, {name: variant_id(one.spec) for name, one in every.items()})
+    judges = {one.variant for one in scoring.made.values() if isinstance(one, PoolJudge)}
+    steered = [one for grid in grids for one in grid.variants]
+    variants = _once_each(list(models), [*steered, *(one for one in every.values() if variant_id(one.spec) in judges)])
     found = Resolved(
         grids=grids,
         models=variants,
         behaviors=tuple({one.behavior.name: one for grid in grids for one in grid.behaviors}.values()),
         methods=_once([method for grid in grids for method in grid.methods]),
-        scoring=resolve_scorers(top, folder),
+        scoring=scoring,
         unused=tuple(key for key in models if key not in {variant.key for variant in variants}),
     )
     return found, top.problems
 
 
-def _variants(keys: Sequence[str], grids: Sequence[Grid]) -> tuple[ModelVariant, ...]:
-    """The variants of all grids, each name once, by model in the file's order."""
+def _once_each(keys: Sequence[str], variants: Sequence[ModelVariant]) -> tuple[ModelVariant, ...]:
+    """Each name once, by model in the file's order."""
     unique: dict[str, ModelVariant] = {}
-    for grid in grids:
-        for variant in grid.variants:
-            unique.setdefault(variant.name, variant)
+    for variant in variants:
+        unique.setdefault(variant.name, variant)
     return tuple(sorted(unique.values(), key=lambda variant: keys.index(variant.key)))
 
 

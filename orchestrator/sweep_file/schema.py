@@ -78,7 +78,8 @@ MOST_GPUS = 16
 
 
 class ModelEntry(Entry):
-    """One model: where its weights are (``embedded``, ``folder`` or ``hub``), in which forms it runs, and what it needs."""
+    """One model: where its weights are (``embedded``, ``folder`` or ``hub``), in which forms it runs, and what it needs.
+    ``steered``: whether grids that name no models run it; one that only judges is not."""
 
     embedded: Literal["smollm2-135m-instruct"] | None = None
     folder: PathText | None = None
@@ -87,6 +88,7 @@ class ModelEntry(Entry):
     adapter: PathText | None = None
     dtype: DType = "float32"
     quantizations: RowOrOne[Quantization] = ("none",)
+    steered: bool = True
     family: Name | None = None
     shape: ShapeEntry | None = None
     system_prompt: str | None = None

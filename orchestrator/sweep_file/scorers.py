@@ -18,13 +18,15 @@ from orchestrator.sweep_file.sections import Path as Steps
 from orchestrator.sweep_file.sections import Sections
 
 
-def resolve_scorers(top: Sections, folder: Path) -> Scoring:
-    """The scorers of every behavior that names some. A file of the user's own is run to make them."""
+def resolve_scorers(top: Sections, folder: Path, models: Mapping[str, str]) -> Scoring:
+    """The scorers of every behavior that names some; ``models``: the variants of the sweep's models by their names. A file of the
+    user's own is run to make them."""
     made = dict(default_scorers())
     found = {}
     for key, entry in top.entries("behaviors", BehaviorEntry):
         at = ("behaviors", key, "scorers")
-        uses = [_use(top, (*at, number), given, folder) for number, given in enumerate(entry.scorers or ())]
+        named = [_with_variant(top, (*at, number), given, models) for number, given in enumerate(entry.scorers or ())]
+        uses = [_use(top, (*at, number), given, folder) for number, given in enumerate(named)]
         whole = [use for use in uses if use is not None]
         if entry.scorers is None or len(whole) < len(uses):
             continue
@@ -77,6 +79,18 @@ def _use(top: Sections, at: Steps, given: Mapping[str, object], folder: Path) ->
         top.report((*at, "reads"), told, "thought", allowed="answer, both, or a scorer after the first")
         return None
     return ScorerUse(name, checked.model_dump(mode="json", exclude_unset=True), scorer.id), scorer
+
+
+def _with_variant(top: Sections, at: Steps, given: Mapping[str, object], models: Mapping[str, str]) -> Mapping[str, object]:
+    """A judge of the pool with the id of its model, which a results folder knows it by."""
+    if given.get("name") != "pool_judge":
+        return given
+    model = given.get("model")
+    if "variant" in given:
+        top.report((*at, "variant"), "'variant' follows from 'model'", given["variant"], allowed="model alone")
+    if isinstance(model, str) and model not in models:
+        top.report_unknown((*at, "model"), model, "model", list(models))
+    return {**given, "variant": models.get(str(model), "")}
 
 
 _NAMES = "a scorer's name, or file.py:name"

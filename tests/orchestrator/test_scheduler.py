@@ -36,6 +36,7 @@ from orchestrator.scheduling import placement
 from orchestrator.scheduling.attempts import MaxFailures
 from orchestrator.scheduling.backlog import Amount
 from orchestrator.scheduling.board import Board, State
+from orchestrator.scoring.score import Kept
 from tests.fakes import D_MODEL, N_LAYERS, SLOTS, FakeWorker
 
 
@@ -144,6 +145,9 @@ class Notebook:
     def analysis(self, kind: str, item_id: str, content: bytes) -> None: ...
 
     def read_analysis(self, kind: str, item_id: str) -> bytes | None: ...
+
+    def judgements(self, scorer: str) -> Kept:
+        return {}
 
     def failure(self, failure: Failure) -> None:
         self.failures[failure.item_id] = failure

@@ -20,6 +20,7 @@ from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.pool import Event
 from orchestrator.scheduler import Scheduler, Settings
 from orchestrator.scheduling.board import Board, State
+from orchestrator.scoring.score import Kept
 
 KINDS = ("A100-80G", "L40S")
 LONG_ENOUGH = 2e5
@@ -68,6 +69,9 @@ class Notebook:
     def analysis(self, kind: str, item_id: str, content: bytes) -> None: ...
 
     def read_analysis(self, kind: str, item_id: str) -> bytes | None: ...
+
+    def judgements(self, scorer: str) -> Kept:
+        return {}
 
     def failure(self, failure: Failure) -> None:
         self.failed[failure.item_id] += 1

@@ -1,1 +1,1 @@
-"""Judges: a model at an OpenAI-compatible endpoint reads each answer beside a rubric."""
+"""Judges: a model reads each answer beside a rubric, at an OpenAI-compatible endpoint or as one of the sweep itself."""

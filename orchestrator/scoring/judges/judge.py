@@ -120,7 +120,7 @@ class JudgeScorer:
         found: dict[str, Score | Exception] = {}
         for question in dict.fromkeys(questions):
             with suppress(UnreadableReplyError, TypeError):  # what was kept and is no verdict is asked for again
-                if (said := kept.get(_key(question))) is not None:
+                if (said := kept.get(question_key(question))) is not None:
                     found[question] = self._score(Reply(**said))
         missing = [question for question in dict.fromkeys(questions) if question not in found]
         if missing:
@@ -159,7 +159,7 @@ class JudgeScorer:
                         replies[question] = task.result()
                     except EndpointError as error:
                         found[question] = error
-                kept.update({_key(question): asdict(reply) for question, reply in replies.items()})
+                kept.update({question_key(question): asdict(reply) for question, reply in replies.items()})
                 found |= {question: self._verdict(reply) for question, reply in replies.items()}
         self._away = bool(away)
         return found
@@ -178,6 +178,6 @@ class JudgeScorer:
         return replace(score, evidence=json.dumps(told, ensure_ascii=False))
 
 
-def _key(question: str) -> str:
-    """Rubric, model and decoding are in the scorer's id already."""
+def question_key(question: str) -> str:
+    """Under which the reply to a question is kept; rubric, model and decoding are in the scorer's id already."""
     return hashlib.sha256(question.encode()).hexdigest()[:32]

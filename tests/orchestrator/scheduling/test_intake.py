@@ -27,6 +27,7 @@ from orchestrator.results.store import Store
 from orchestrator.scheduler import Scheduler, Settings
 from orchestrator.scheduling.board import Board
 from orchestrator.scheduling.intake import PER_THREAD, Intake
+from orchestrator.scoring.score import Kept
 from orchestrator.storage import StorageError
 from tests.orchestrator.recording import Recording
 from tests.orchestrator.samples import cell, plan_of, result_of
@@ -91,6 +92,9 @@ class Writers:
     def analysis(self, kind: str, item_id: str, content: bytes) -> None: ...
 
     def read_analysis(self, kind: str, item_id: str) -> bytes | None: ...
+
+    def judgements(self, scorer: str) -> Kept:
+        return {}
 
     def failure(self, failure: Failure) -> None: ...
 

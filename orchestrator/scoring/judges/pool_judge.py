@@ -1,0 +1,162 @@
+"""The scorer ``pool_judge``: a model of the sweep itself judges. It writes nothing: which of the replies that a rubric allows it
+gives follows from how likely each of them is to it, so there is no reply that cannot be read.
+
+The model is asked as work of its own (``orchestrator.judging``); scores are made of the replies that were kept.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from orchestrator.errors import InputError, Problem
+from orchestrator.json_text import parse_json
+from orchestrator.scoring.answer import Answer, Reads
+from orchestrator.scoring.judges.judge import CHARACTERS_PER_TOKEN, question_key
+from orchestrator.scoring.judges.rubric import Rubric, load_rubric
+from orchestrator.scoring.options import LabelText, Phrase, ScorerOptions, scorer_id
+from orchestrator.scoring.score import Kept, Score, Usage
+
+VERSION = "1"
+"""Raise it when the same rubric and likelihoods could give another score."""
+
+MOST_NUMBERS = 201
+"""Numbers of a scale that are compared at most."""
+
+
+class NotJudgedError(Exception):
+    """The judge was not asked yet: a run asks it."""
+
+
+class PoolJudgeOptions(ScorerOptions):
+    """``rubric`` and ``slots`` as of a judge at an endpoint; ``model``: as the sweep file calls it. ``variant``: the id of that
+    model, which the sweep file's reader fills in."""
+
+    rubric: Phrase
+    model: LabelText
+    slots: dict[LabelText, Phrase] = Field(default_factory=dict)
+    variant: str = ""
+
+
+class _Identity(BaseModel):
+    rubric: str
+    variant: str
+    reads: Reads = "answer"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One thing that is asked: the field ``name`` of the reply, and the JSON texts that it may have; ``last``: none follows."""
+
+    name: str
+    answers: tuple[str, ...]
+    last: bool
+
+    @property
+    def replies(self) -> tuple[str, ...]:
+        """How a reply begins with each of the answers; none is the beginning of another one."""
+        return tuple(f'{{"{self.name}": {answer}{"}" if self.last else ","}' for answer in self.answers)
+
+
+class PoolJudge:
+    """What a model of the sweep says of an answer by a rubric; ``variant`` is its id."""
+
+    def __init__(self, options: PoolJudgeOptions, folder: Path) -> None:
+        rubric = load_rubric(options.rubric, options.slots, folder)
+        self._rubric = replace(rubric, head=rubric.head.model_copy(update={"reason": False}))
+        self.says, self.variant = rubric.says, options.variant
+        self.reads: Reads = options.reads
+        self._choices = tuple(_choices(self._rubric))
+        self.id = scorer_id(
+            "pool_judge", VERSION, _Identity(rubric=self._rubric.digest, variant=options.variant, reads=options.reads)
+        )
+
+    @property
+    def replies(self) -> tuple[tuple[str, ...], ...]:
+        """Beginnings of replies that are compared, for each thing that is asked."""
+        return tuple(one.replies for one in self._choices)
+
+    def questions(self, answers: Sequence[Answer]) -> dict[str, str]:
+        """What is asked of ``answers``, by the key under which the reply is kept."""
+        asked = (self._rubric.ask(answer.prompt, answer.text) for answer in answers)
+        return {question_key(one): one for one in asked}
+
+    def verdicts(self, content: bytes) -> dict[str, Mapping[str, Any]]:
+        """The replies that follow from what a worker measured, by the keys of their questions. ValueError when it cannot be
+        right."""
+        measured = parse_json(content)
+        if not isinstance(measured, dict):
+            raise ValueError("the judge's likelihoods are no JSON object")
+        return {str(key): self._verdict(one) for key, one in measured.items()}
+
+    def check(self) -> None:
+        """Whether the model can be loaded is found out when it is."""
+
+    def estimate(self, prompts: Sequence[str], new_tokens: int) -> Usage:
+        """The tokens of the questions, and of the replies that are compared."""
+        read = sum(len(self._rubric.ask(prompt, "")) // CHARACTERS_PER_TOKEN + new_tokens for prompt in prompts)
+        each = sum(len(reply) for choice in self.replies for reply in choice) // CHARACTERS_PER_TOKEN
+        return Usage(len(prompts), read, len(prompts) * each, None)
+
+    def score(self, answer: Answer) -> Score:
+        """``NotJudgedError``: nothing is kept here."""
+        raise NotJudgedError(f"{self.id} has not been asked about the answer to {answer.prompt_id}")
+
+    def score_all(self, answers: Sequence[Answer], kept: Kept) -> Sequence[Score | Exception]:
+        """The scores that follow from the replies that are ``kept``; ``NotJudgedError`` in place of the others."""
+        found: list[Score | Exception] = []
+        for answer in answers:
+            said = kept.get(question_key(self._rubric.ask(answer.prompt, answer.text)))
+            found.append(
+                NotJudgedError(f"{self.id} has not been asked about {answer.prompt_id}") if said is None else self._of(said)
+            )
+        return found
+
+    def _of(self, said: Mapping[str, Any]) -> Score:
+        score = self._rubric.read(str(said["text"]))
+        told = {**json.loads(score.evidence), **{name: said[name] for name in ("shares", "allowed", "seconds")}}
+        told["tokens"] = [said["prompt_tokens"], said["reply_tokens"]]
+        return replace(score, evidence=json.dumps(told, ensure_ascii=False))
+
+    def _verdict(self, measured: Any) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        shares: dict[str, Any] = {}
+        allowed = 1.0
+        for choice, logs in zip(self._choices, measured["log_likelihoods"], strict=True):
+            if len(logs) != len(choice.answers) or not all(isinstance(one, float) and math.isfinite(one) for one in logs):
+                raise ValueError(f"the likelihoods of the judge's replies to {choice.name!r} are not finite")
+            each = [math.exp(one - max(logs)) for one in logs]
+            weights = [one / sum(each) for one in each]
+            allowed = min(allowed, sum(math.exp(one) for one in logs))
+            values = [json.loads(answer) for answer in choice.answers]
+            if choice.name == "score":
+                found["score"] = sum(value * weight for value, weight in zip(values, weights, strict=True))
+            else:
+                found[choice.name] = values[weights.index(max(weights))]
+                shares[choice.name] = {str(value): round(weight, 4) for value, weight in zip(values, weights, strict=True)}
+        counts = {name: int(measured[name]) for name in ("prompt_tokens", "reply_tokens")}
+        told = {"shares": shares, "allowed": round(allowed, 4), "seconds": round(float(measured["seconds"]), 4)}
+        return {"text": json.dumps(found, ensure_ascii=False), **counts, **told}
+
+
+def _choices(rubric: Rubric) -> Iterator[Choice]:
+    """Each field of a reply as a choice. Of a scale the whole numbers are compared."""
+    head = rubric.head
+    fields: dict[str, tuple[str, ...]] = dict.fromkeys(head.flags, ("true", "false"))
+    fields |= {name: tuple(map(str, range(low, high + 1))) for name, (low, high) in head.parts.items()}
+    if head.scale is None:
+        fields["label"] = tuple(json.dumps(label, ensure_ascii=False) for label in head.labels or ())
+    elif not head.parts:
+        low, high = head.scale.low, head.scale.high
+        if not (low.is_integer() and high.is_integer() and high - low < MOST_NUMBERS):
+            told = f"a model of the pool chooses among whole numbers, and this scale goes from {low:g} to {high:g}"
+            raise InputError(Problem("rubric", rubric.name, told, f"whole ends, at most {MOST_NUMBERS - 1} apart; or parts"))
+        fields["score"] = tuple(map(str, range(int(low), int(high) + 1)))
+    for number, (name, answers) in enumerate(fields.items(), start=1):
+        yield Choice(name, answers, number == len(fields))

@@ -1,0 +1,154 @@
+"""Whole runs whose answers a model of the sweep judges: as work of its own, asked once, failed and killed like any other."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import Result
+
+from orchestrator import rescoring
+from orchestrator.errors import InputError
+from orchestrator.pool import POOLS
+from orchestrator.report.sections import SECTIONS, SweepFindings
+from orchestrator.results.store import Store
+from orchestrator.run import prepare
+from tests.orchestrator.cli.test_commands import no_pool, prompts
+from tests.orchestrator.quick_cli import quick_cli
+from tests.orchestrator.test_scoring_as_work import SWEEP
+
+ROOT = Path(__file__).parents[2]
+JUDGE = "[{name: pool_judge, rubric: refusal, model: judge}, {name: length}]"
+JUDGE_MODEL = """
+  judge:
+    hub: some/judge
+    revision: 0123456789abcdef0123456789abcdef01234567
+    shape: {n_layers: 8, d_model: 4, n_heads: 2, d_ff: 8, vocab_size: 100}
+    steered: false
+behaviors:"""
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], Counter[str]]:
+    """How often each question was put to the judge, by its key."""
+    monkeypatch.setenv("ASKED", str(tmp_path / "asked"))
+    return lambda: Counter((tmp_path / "asked").read_text().split() if (tmp_path / "asked").exists() else ())
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(rescoring, "write_report", lambda store: None)
+    return quick_cli(monkeypatch)
+
+
+def write(folder: Path, *texts: str, scorers: str = JUDGE) -> Path:
+    (folder / "refusal.jsonl").write_text("\n".join(json.dumps(row) for row in prompts(*texts)))
+    text = SWEEP.replace("SCORERS", scorers).replace("\nbehaviors:", JUDGE_MODEL)
+    (folder / "sweep.yaml").write_text(text)
+    return folder / "sweep.yaml"
+
+
+def scores(out: Path) -> list[Any]:
+    store = Store(out)
+    files = sorted(out.glob("scores/pool_judge@*/*.parquet"))
+    return [one for file in files for one in store.folder.score_part(file.parent.name, file.stem).scores]
+
+
+def test_a_model_that_is_not_steered_judges_every_answer_once(
+    cli: Callable[..., Result], tmp_path: Path, asked: Callable[[], Counter[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, out = write(tmp_path, "Why?", "Name a river."), tmp_path / "out"
+    plan = json.loads(cli("plan", sweep, "--json").stdout)
+    ((judge, estimate),) = plan["judges"].items()
+    assert (estimate["calls"], estimate["cost"]) == (6, None)
+    assert "at most 6 calls" in cli("plan", sweep).output
+    judging = next(one for one in prepare(sweep).plan.estimate.models if one.name == "judge")
+    assert (judging.rows, judging.loads, judging.new_tokens) == (0, 1, 0)
+    assert judging.prompt_tokens == estimate["prompt_tokens"] + estimate["reply_tokens"]
+    told = cli("run", sweep, "--json")
+    assert json.loads(told.stdout)["cells"] == {"planned": 3, "done": 3, "failed": 0, "ran": 3}, told.output
+    assert sorted(one.label for one in scores(out)) == ["garbled"] * 4 + ["refuse"] * 2
+    evidence = json.loads(scores(out)[0].evidence)
+    assert evidence["tokens"] == [100, 10]
+    assert sum(evidence["shares"]["label"].values()) == pytest.approx(1, abs=1e-3)
+    # two of the three cells answer alike, so their questions are the same ones
+    assert sorted(asked().values()) == [1] * len(asked())
+    assert len(asked()) == 4
+    rows = {row.multiplier: row for row in Store(out).cell_rows()}
+    assert [(rows[one].labelled, rows[one].success_rate) for one in (None, 1, 4)] == [(True, 0), (True, 0), (True, 1)]
+    table = SECTIONS["Judges"].table(SweepFindings(Store(out)))
+    assert table is not None
+    assert [[value.text for value in one] for one in table.rows] == [["judge", "refusal", "4", "400", "40", "", judge]]
+    before = asked()
+    monkeypatch.setitem(POOLS, "local", no_pool)
+    assert cli("run", sweep).exit_code == 0
+    assert cli("score", out).exit_code == 0
+    next((out / "scores" / judge).glob("*.parquet")).unlink()
+    assert cli("score", out).exit_code == 0
+    assert (len(scores(out)), asked()) == (6, before), "its replies are kept: no worker is needed"
+
+
+def test_a_folder_that_is_finished_gets_a_judge_and_one_that_fails_is_retried(
+    cli: Callable[..., Result], tmp_path: Path, asked: Callable[[], Counter[str]]
+) -> None:
+    texts = ("Why?", "Name a river. [judge fails]")
+    sweep, out = write(tmp_path, *texts, scorers="[{name: length, target: {at_least: 1}}]"), tmp_path / "out"
+    assert cli("run", sweep).exit_code == 0
+    before = {path: path.stat().st_mtime_ns for path in (out / "responses").iterdir()}
+    write(tmp_path, *texts)
+    told = cli("run", sweep, "--json")
+    summary = json.loads(told.stdout)
+    assert (summary["exit_code"], summary["cells"]["ran"], len(summary["failures"])) == (1, 0, 3), told.output
+    assert {one["message"] for one in summary["failures"]} == {"this question is too long for the judge"}
+    assert {path: path.stat().st_mtime_ns for path in (out / "responses").iterdir()} == before, "no cell is generated again"
+    assert (len(scores(out)), {row.labelled for row in Store(out).cell_rows()}) == (0, {False}), "no label is invented"
+    assert len(json.loads(cli("errors", out, "--json").stdout)["failures"]) == 3
+    tries = asked()
+    assert cli("run", sweep).exit_code == 1
+    assert asked() == tries, "it is not tried again by itself"
+    assert cli("retry", out).exit_code == 1
+    assert asked().total() > tries.total()
+
+
+def test_a_driver_killed_while_the_judge_is_asked_asks_nothing_twice_and_loses_nothing(
+    cli: Callable[..., Result], tmp_path: Path, asked: Callable[[], Counter[str]]
+) -> None:
+    died = tmp_path / "died"
+    sweep, out = write(tmp_path, "Why?", f"Name a river. [judge dies once {died}]"), tmp_path / "out"
+    text = sweep.read_text()
+    sweep.write_text(text.replace("multipliers: [1, 4]", "multipliers: [1]"))
+    died.touch()  # not yet
+    assert cli("run", sweep).exit_code == 0
+    before = asked()
+    sweep.write_text(text)
+    died.unlink()
+    command = [sys.executable, "-m", "tests.fake_cli", "run", str(sweep), "--quiet"]
+    ended = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path, check=False, timeout=120)
+    assert (ended.returncode, died.exists(), len(scores(out))) == (1, True, 4)
+    assert len(list((out / "responses").iterdir())) == 3, "the cell itself is stored"
+    assert cli("run", sweep).exit_code == 0
+    assert [asked()[question] for question in before] == [1, 1], "what was answered is not asked again"
+    assert max(asked().values()) <= 2, "what was under way is"
+    assert sorted(one.label for one in scores(out)) == ["garbled"] * 4 + ["refuse"] * 2
+
+
+@pytest.mark.parametrize(
+    ("scorer", "told"),
+    [
+        ("{name: pool_judge, rubric: refusal, model: judg}", "model: .*judg.*did you mean 'judge'"),
+        ("{name: pool_judge, rubric: refusal, model: judge, variant: x}", "'variant' follows from 'model'"),
+        ("{name: pool_judge, rubric: harm.md, model: judge, target: {at_least: 1}}", "chooses among whole numbers.*0 to 0.5"),
+    ],
+)
+def test_what_cannot_judge_is_told(tmp_path: Path, scorer: str, told: str) -> None:
+    (tmp_path / "harm.md").write_text("---\nscale: {low: 0, high: 0.5, unit: x}\n---\n{response}\n")
+    with pytest.raises(InputError, match=told):
+        prepare(write(tmp_path, "Why?", scorers=f"[{scorer}]"))
