@@ -61,8 +61,8 @@ slow: setup-dev ## The tests that take more than a minute each
 chaos: setup-dev ## Kill workers, nodes and drivers of a simulated cluster at random moments, in 50 runs and a handful (about 45 minutes)
 	@$(PY) -m pytest -m chaos tests/chaos
 
-browser: setup-dev ## The label page in a headless Chromium, which has to be on this machine
-	@$(PY) -m pytest -m browser tests/orchestrator/labelling
+browser: setup-dev ## The report and the label page in a headless Chromium, which has to be on this machine
+	@$(PY) -m pytest -m browser tests/orchestrator/labelling tests/orchestrator/report
 
 soak: setup-dev ## 20,000 tiny cells through Ray: do driver and workers keep their memory? (7 to 15 minutes)
 	@$(PY) -m benchmarks.soak

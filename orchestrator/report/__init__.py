@@ -12,6 +12,7 @@ from orchestrator.cells import CellKey
 from orchestrator.report.as_html import html_page
 from orchestrator.report.as_markdown import markdown_page
 from orchestrator.report.blocks import Block, Picture
+from orchestrator.report.browser.packing import packed_answers
 from orchestrator.report.drawing import Drawing
 from orchestrator.report.figures import heat_map, heat_map_titles
 from orchestrator.report.page import Page, SeriesPart, page_blocks
@@ -65,7 +66,9 @@ def write_report(store: Store) -> StoredFile:
     counts = _label_counts(found.rates)
     sections = {heading: shown for heading, section in SECTIONS.items() if (shown := _shown(store, section, found))}
     parts = [_part(store, number, one, counts) for number, one in enumerate(most_successful(found.series, SERIES_SHOWN), start=1)]
-    blocks = page_blocks(Page(store.planned(), found.rows, sections, parts, failed, len(found.series)))
+    blocks = page_blocks(
+        Page(store.planned(), found.rows, sections, parts, failed, len(found.series), packed_answers(store, found.rows))
+    )
     return store.write_pages(markdown_page(blocks), html_page(blocks))
 
 

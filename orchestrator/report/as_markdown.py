@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from orchestrator.report.blocks import Block, Bullets, Fold, Heading, Paragraph, Picture, Quote
+from orchestrator.report.browser.packing import PackedAnswers
 from orchestrator.report.report_table import ReportTable, Value
 from orchestrator.report.untrusted import fenced, markdown
 
@@ -36,6 +37,8 @@ def _block(block: Block) -> str:
             return f"![{markdown(about)}]({path.as_posix()})"
         case Quote(text, limit):
             return fenced(text, limit)
+        case PackedAnswers():
+            return f"The answers of {block.cells} cells are in report.html; `show` prints them."
         case Fold(level, title, blocks):
             return "\n\n".join([f"{'#' * level} {markdown(title)}", *(_block(inner) for inner in blocks)])
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from orchestrator.report.browser.packing import PackedAnswers
 from orchestrator.report.report_table import ReportTable
 
 
@@ -57,4 +58,4 @@ class Fold:
     blocks: tuple[Block, ...]
 
 
-Block: TypeAlias = Heading | Paragraph | Bullets | ReportTable | Picture | Quote | Fold
+Block: TypeAlias = Heading | Paragraph | Bullets | ReportTable | Picture | Quote | Fold | PackedAnswers

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from orchestrator.outcome import in_words
 from orchestrator.report.blocks import Block, Bullets, Fold, Heading, Paragraph, Picture, Quote
+from orchestrator.report.browser.packing import PackedAnswers
 from orchestrator.report.reading import reading
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value, shortened
 from orchestrator.report.samples import Sample
@@ -49,7 +50,7 @@ class SeriesPart:
 @dataclass(frozen=True)
 class Page:
     """All that a page shows: ``sections``, by heading, then the ``parts``. ``failed``: how many of the plan's cells; ``series``:
-    how many there are, with or without a part."""
+    how many there are, with or without a part; ``answers``: all of them, None where there are none."""
 
     planned: PlannedCells
     rows: Sequence[CellRow]
@@ -57,6 +58,7 @@ class Page:
     parts: Sequence[SeriesPart]
     failed: int
     series: int
+    answers: PackedAnswers | None = None
 
 
 def page_blocks(page: Page) -> list[Block]:
@@ -65,6 +67,8 @@ def page_blocks(page: Page) -> list[Block]:
     blocks: list[Block] = [Heading(1, page.planned.name), Bullets(tuple(said)), Paragraph(_ABOUT)]
     for heading, shown in page.sections.items():
         blocks += [Heading(2, heading), *shown]
+    if page.answers is not None:
+        blocks += [Heading(2, "Answers"), page.answers]
     if len(page.parts) < page.series:
         blocks.append(Paragraph(_MANY.format(len(page.parts), page.series)))
     for part in page.parts:

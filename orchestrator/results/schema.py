@@ -12,7 +12,7 @@ part, a known column of another type or with nulls where none may be, or the lac
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
@@ -42,6 +42,9 @@ know, which those of versions 1 and 2 would take for damage.
 
 TABLES_VERSION = 6
 """Raise it when the compacted tables change: they are then made anew from the parts."""
+
+BATCH_ROWS = 4096
+"""Of a table that is read piece by piece."""
 
 RECORD_KEY = b"steering_sweep"
 DIGEST = "sha256"
@@ -203,20 +206,24 @@ def read_table(path: Readable) -> Table:
         raise UnreadableFileError(path, str(error)) from error
 
 
-def texts_of(file: StoredFile, column: str = "cell_id") -> list[str]:
-    """A column of names of a table, from a disk read piece by piece. Every page is verified; errors as ``read_table``."""
+def batches_of(file: StoredFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Some columns of a table, from a disk read piece by piece. Every page is verified; errors as ``read_table``."""
     path = file.path
     try:
         with pa.BufferReader(file.read_bytes()) if path is None else path.open("rb") as source:
             table = pq.ParquetFile(source, page_checksum_verification=True)
-            batches = table.iter_batches(use_threads=False)
-            return [one for batch in batches for one in batch.column(column).to_pylist()]
+            yield from table.iter_batches(batch_size=BATCH_ROWS, columns=list(columns), use_threads=False)
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EIO):
             raise StorageError.of(error, f"read {file.key}", str(file.files.place)) from error
         raise UnreadableFileError(file, str(error)) from error
+
+
+def texts_of(file: StoredFile, column: str = "cell_id") -> list[str]:
+    """A column of names of a table; errors as ``batches_of``."""
+    return [one for batch in batches_of(file, [column]) for one in batch.column(column).to_pylist()]
 
 
 def open_writer(sink: object, schema: pa.Schema, use_dictionary: bool = True) -> Writer:

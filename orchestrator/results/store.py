@@ -324,9 +324,9 @@ class Store:
         except (FileNotFoundError, UnreadableFileError, ValueError, KeyError, TypeError):
             return []
 
-    def write_pages(self, markdown: str, html: str) -> StoredFile:
-        """Write ``report.html`` and ``report.md``; equal ones are left alone. Returns ``report.md``."""
-        self._folder.html_page.write_if_changed(html.encode("utf-8", "replace"))
+    def write_pages(self, markdown: str, html: Iterable[str]) -> StoredFile:
+        """Write ``report.html``, piece by piece, and ``report.md``; equal ones are left alone. Returns ``report.md``."""
+        self._folder.html_page.write_stream(lambda page: page.writelines(part.encode("utf-8", "replace") for part in html))
         self._folder.page.write_if_changed(markdown.encode("utf-8", "replace"))
         return self._folder.page
 

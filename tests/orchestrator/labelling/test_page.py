@@ -11,7 +11,7 @@ import pytest
 from orchestrator.labelling.sample import Draw
 from orchestrator.results.folder import Folder
 from orchestrator.results.ratings import read_ratings
-from tests.orchestrator.labelling.chromium import Browser, chromium
+from tests.chromium import Browser, chromium
 from tests.orchestrator.labelling.made_up import serving
 from tests.orchestrator.samples import cell, filled, result_of
 

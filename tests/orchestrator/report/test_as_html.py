@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -30,7 +34,7 @@ BLOCKS: list[Block] = [
 class Seen(HTMLParser):
     """The tags of a page, checked for balance, and its text."""
 
-    VOID = frozenset({"meta", "img", "br"})
+    VOID = frozenset({"meta", "img", "br", "input"})
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,6 +58,10 @@ class Seen(HTMLParser):
         self.text += data
 
 
+def page_of(blocks: Sequence[Block]) -> str:
+    return "".join(html_page(blocks))
+
+
 def parsed(page: str) -> Seen:
     seen = Seen()
     seen.feed(page)
@@ -63,7 +71,7 @@ def parsed(page: str) -> Seen:
 
 
 def test_nothing_that_a_model_wrote_becomes_markup() -> None:
-    seen = parsed(html_page(BLOCKS))
+    seen = parsed(page_of(BLOCKS))
     assert "script" not in seen.tags
     assert "onerror" not in seen.attributes
     assert [source[:11] for source in seen.sources] == ["data:image/"]
@@ -74,21 +82,21 @@ def test_nothing_that_a_model_wrote_becomes_markup() -> None:
 
 
 def test_nothing_is_loaded_and_nothing_runs() -> None:
-    page = html_page(BLOCKS)
+    page = page_of(BLOCKS)
     assert "Content-Security-Policy\" content=\"default-src 'none'; img-src data:;" in page
     assert page.startswith("<!DOCTYPE html>")
 
 
 def test_several_sections_are_linked_by_their_headings() -> None:
     blocks: list[Block] = [Heading(1, "t"), *(Heading(2, f"Part {number} of x") for number in range(3))]
-    seen = parsed(html_page(blocks))
+    seen = parsed(page_of(blocks))
     assert seen.sources == ["#part-0-of-x", "#part-1-of-x", "#part-2-of-x"]
-    assert 'id="part-2-of-x"' in html_page(blocks)
-    assert "nav" not in parsed(html_page(blocks[:3])).tags
+    assert 'id="part-2-of-x"' in page_of(blocks)
+    assert "nav" not in parsed(page_of(blocks[:3])).tags
 
 
 def test_values_keep_their_tone_and_side() -> None:
-    page = html_page(BLOCKS)
+    page = page_of(BLOCKS)
     assert '<td class="garbled">1</td>' in page
     assert '<th class="left">' in page
 
@@ -119,6 +127,10 @@ def test_a_hostile_response_in_a_report(tmp_path: Path) -> None:
     write_labels(store, one.id, labels_of(one, 0, 10))
     store.compact()
     write_report(store)
-    seen = parsed((tmp_path / "report.html").read_text())
-    assert "script" not in seen.tags
-    assert "alert(1)" in seen.text
+    page = (tmp_path / "report.html").read_text()
+    assert "alert(1)" in parsed(page).text
+    scripts = re.findall(r"<script([^>]*)>(.*?)</script>", page, re.DOTALL)
+    (script,) = (text for attributes, text in scripts if "text/plain" not in attributes)
+    assert base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() in page.partition("</head>")[0]
+    assert all(re.fullmatch(r"[A-Za-z0-9+/=]+", text) for attributes, text in scripts if "text/plain" in attributes)
+    assert len(scripts) == 3

@@ -1,0 +1,286 @@
+"""Every answer of a sweep, packed for the page: an index of cells, prompts and labels, and packs of texts, opened when asked for.
+
+The index and each pack are JSON, deflated, in base64: markup cannot be broken by them, and a hundred thousand answers take a few
+megabytes. A label is one byte of a matrix ``[cells, prompts]``, so filters need no text.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from orchestrator.filters import value_text
+from orchestrator.outcome import OUTCOMES
+from orchestrator.report.series import cell_text
+from orchestrator.results.columns import Axis
+from orchestrator.results.conditions import condition
+from orchestrator.results.rows import CellRow
+from orchestrator.results.schema import RATES, batches_of, read_table
+from orchestrator.results.store import Store
+from orchestrator.storage import UnreadableFileError
+
+NO_LABEL = 255
+LEVEL = 1
+"""Of compression: three times as fast as the usual one, and a page of 35 MB becomes one of 41."""
+CUT_OFF = 1
+"""A response's flag: it reached ``max_new_tokens``."""
+PACK_CHARACTERS = 500_000
+"""Of JSON in a pack: what one click makes a browser open."""
+ANSWERS_HELD = 300_000
+"""Of more the page holds those of the first cells; all are in ``responses.parquet``."""
+SHOWN_AXES = ("model", "quantization", "source_model", "method", "method_options", "scope", "intervention", "layer", "multiplier")
+"""What cells are filtered by, where they differ in it."""
+_COLUMNS = (
+    "cell_id", "behavior", "prompt_id", "prompt", "response", "token_ids", "finish_reason", "label", "evidence", "answer"
+)  # fmt: skip
+
+Tokens: TypeAlias = npt.NDArray[np.int32]
+
+_Key = tuple[str, int]
+"""A prompt, and how many of its responses in the same cell come before."""
+
+
+@dataclass(frozen=True)
+class PackedAnswers:
+    """``index`` and ``packs``, each in base64. ``cells`` and ``answers``: how many they hold; ``left_out``: answers for which
+    there was no room."""
+
+    index: str
+    packs: tuple[str, ...]
+    cells: int
+    answers: int
+    left_out: int
+
+
+@dataclass
+class _Said:
+    """What a scorer says: its labels with their codes, and a byte for each prompt of a cell."""
+
+    labels: dict[str, int] = field(default_factory=dict)
+    of_cells: dict[str, bytes] = field(default_factory=dict)
+
+    def code(self, label: str | None) -> int:
+        """Of a label, a new one if it has none yet."""
+        if label is None or (label not in self.labels and len(self.labels) == NO_LABEL):
+            return NO_LABEL
+        return self.labels.setdefault(label, len(self.labels))
+
+
+@dataclass
+class _Group:
+    """Cells that ran the same prompts for one behavior."""
+
+    cells: list[CellRow]
+    labels: dict[str, str] = field(default_factory=dict)
+    prompts: dict[_Key, str] = field(default_factory=dict)
+    codes: dict[str, bytes] = field(default_factory=dict)
+    flags: dict[str, bytes] = field(default_factory=dict)
+    said: dict[str, _Said] = field(default_factory=dict)
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def matrix(self, of_cells: Mapping[str, bytes], otherwise: int) -> str:
+        """A byte for every cell and prompt, in base64; ``otherwise`` where a cell has none."""
+        n, filler = len(self.prompts), bytes([otherwise])
+        return _text(b"".join(of_cells.get(row.cell_id, b"").ljust(n, filler) for row in self.cells))
+
+
+def packed_answers(store: Store, rows: Sequence[CellRow]) -> PackedAnswers | None:
+    """All answers of the finished cells ``rows``, from the tables; None where there are none."""
+    held, room = list[CellRow](), ANSWERS_HELD
+    for row in rows:
+        if row.n <= room:
+            held.append(row)
+            room -= row.n
+    groups = _groups(store, held)
+    if not groups:
+        return None
+    packs = tuple(_packs(store, groups))
+    _add_scores(store, groups)
+    index = {
+        "sweep": store.planned().name,
+        "groups": [_group_json(group) for group in groups.values()],
+    }
+    answers = sum(row.n for row in held)
+    return PackedAnswers(_packed(index), packs, len(held), answers, sum(row.n for row in rows) - answers)
+
+
+def _groups(store: Store, rows: Iterable[CellRow]) -> dict[tuple[str, str | None], _Group]:
+    groups: dict[tuple[str, str | None], _Group] = {}
+    for row in rows:
+        groups.setdefault((row.behavior, row.prompts_sha256), _Group([])).cells.append(row)
+    rates = RATES.completed(read_table(store.folder.rates), store.folder.rates).select(["behavior", "label", "outcome"])
+    declared = dict.fromkeys(zip(*(rates.column(name).to_pylist() for name in rates.schema.names), strict=True))
+    for (behavior, _), group in groups.items():
+        kinds = [(label, outcome) for of, label, outcome in declared if of in (behavior, None) and outcome is not None]
+        group.labels = dict(sorted(kinds, key=lambda kind: OUTCOMES.index(kind[1])))
+    return groups
+
+
+def _packs(store: Store, groups: Mapping[tuple[str, str | None], _Group]) -> Iterator[str]:
+    """The answers of the cells, pack by pack, while their labels and places are noted in ``groups``."""
+    of_cell = {row.key: (group, row) for group in groups.values() for row in group.cells}
+    unsteered = _Unsteered(store, of_cell)
+    pack: list[str] = []
+    number = size = 0
+    for key, records in groupby(_records(store), itemgetter("cell_id", "behavior")):
+        if key not in of_cell:
+            continue
+        group, row = of_cell[key]
+        tokens = unsteered.tokens(row)
+        found = dict(zip(_keys(records_of := list(records)), records_of, strict=True))
+        group.prompts |= {one: record["prompt"] for one, record in found.items() if one not in group.prompts}
+        names = {name: number for number, name in enumerate(group.labels)}
+        group.codes[row.cell_id] = bytes(
+            names.get(found[one]["label"], NO_LABEL) if one in found else NO_LABEL for one in group.prompts
+        )
+        group.flags[row.cell_id] = bytes(
+            CUT_OFF * (one in found and found[one]["finish_reason"] == "length") for one in group.prompts
+        )
+        answers = [_answer(found[one], tokens.get(one)) if one in found else None for one in group.prompts]
+        group.places[row.cell_id] = (number, len(pack))
+        pack.append(json.dumps(answers))
+        size += len(pack[-1])
+        if size > PACK_CHARACTERS:
+            yield _deflated(f"[{','.join(pack)}]")
+            number, size, pack = number + 1, 0, []
+    if pack:
+        yield _deflated(f"[{','.join(pack)}]")
+
+
+def _records(store: Store) -> Iterator[dict[str, Any]]:
+    """The rows of ``responses.parquet``, the tokens of each as an array."""
+    for batch in batches_of(store.folder.responses, _COLUMNS):
+        tokens = batch.column("token_ids")
+        values, ends = tokens.values.to_numpy(), tokens.offsets.to_numpy()
+        for number, record in enumerate(batch.drop_columns("token_ids").to_pylist()):
+            yield {**record, "token_ids": values[ends[number] : ends[number + 1]]}
+
+
+def _keys(records: Iterable[Mapping[str, Any]]) -> list[_Key]:
+    seen: Counter[str] = Counter()
+    keys = []
+    for record in records:
+        keys.append((record["prompt_id"], seen[record["prompt_id"]]))
+        seen[record["prompt_id"]] += 1
+    return keys
+
+
+def _answer(record: Mapping[str, Any], unsteered: Tokens | None) -> list[object]:
+    """Text, evidence, tokens, tokens that the unsteered answer begins with too (None: it is not known), and what was judged."""
+    tokens = record["token_ids"]
+    return [record["response"], record["evidence"], len(tokens), _same(tokens, unsteered), record["answer"]]
+
+
+def _same(tokens: Tokens, others: Tokens | None) -> int | None:
+    """Tokens that both begin with."""
+    if others is None:
+        return None
+    n = min(len(tokens), len(others))
+    differ = np.flatnonzero(tokens[:n] != others[:n])
+    return int(differ[0]) if len(differ) else n
+
+
+class _Unsteered:
+    """The tokens of the unsteered answers, read once for each model and behavior."""
+
+    def __init__(self, store: Store, of_cell: Mapping[Any, tuple[_Group, CellRow]]) -> None:
+        self._store, self._cells = store, {_test(row): row.cell_id for _, row in of_cell.values() if not row.steered}
+        self._read = cache(self._tokens_of)
+
+    def tokens(self, row: CellRow) -> Mapping[_Key, Tokens]:
+        """By prompt, those that ``row`` is put beside; none for an unsteered cell."""
+        cell_id = self._cells.get(_test(row)) if row.steered else None
+        return {} if cell_id is None else self._read(cell_id)
+
+    def _tokens_of(self, cell_id: str) -> Mapping[_Key, Tokens]:
+        try:
+            responses = self._store.read_responses(cell_id)
+        except (FileNotFoundError, UnreadableFileError):
+            return {}
+        keys = _keys({"prompt_id": one.prompt_id} for one in responses)
+        return {key: np.array(one.token_ids) for key, one in zip(keys, responses, strict=True)}
+
+
+def _test(row: CellRow) -> tuple[object, ...]:
+    return row.variant, row.behavior, row.prompts_sha256
+
+
+def _add_scores(store: Store, groups: Mapping[tuple[str, str | None], _Group]) -> None:
+    """What every scorer that gives labels says."""
+    at: dict[str, list[_Group]] = {}
+    for group in groups.values():
+        for row in group.cells:
+            at.setdefault(row.cell_id, []).append(group)
+    columns = ("cell_id", "scorer", "prompt_id", "label")
+    records = (record for batch in batches_of(store.folder.scores, columns) for record in batch.to_pylist())
+    for (cell_id, scorer), scored in groupby(records, itemgetter("cell_id", "scorer")):
+        if cell_id in at:
+            scores = list(scored)
+            labels = {key: one["label"] for key, one in zip(_keys(scores), scores, strict=True) if one["label"] is not None}
+            for group in at[cell_id] if labels else ():
+                said = group.said.setdefault(scorer, _Said())
+                said.of_cells[cell_id] = bytes(said.code(labels.get(key)) for key in group.prompts)
+
+
+def _group_json(group: _Group) -> dict[str, object]:
+    keys, cells = list(group.prompts), group.cells
+    varied = [name for name in SHOWN_AXES if len({getattr(row, name) for row in cells if row.steered}) > 1]
+    bases = {row.variant: number for number, row in enumerate(cells) if not row.steered}
+    reels: dict[object, int] = {}
+    axes = {name: dict.fromkeys(value_text(getattr(row, name)) for row in cells if row.steered) for name in varied}
+    return {
+        "title": cells[0].behavior,
+        "labels": [{"name": name, "outcome": outcome} for name, outcome in group.labels.items()],
+        "rows": [{"id": prompt, "text": group.prompts[prompt, sample], "sample": sample} for prompt, sample in keys],
+        "axes": {name: list(values) for name, values in axes.items()},
+        "cells": [
+            {
+                "id": row.cell_id,
+                "name": _name(row, varied),
+                "title": _name(row, ("model", "quantization", "method")),
+                "model": row.model,
+                "axes": {name: value_text(getattr(row, name)) for name in varied},
+                "base": bases.get(row.variant, -1),
+                "reel": reels.setdefault(condition(row, frozenset({Axis.STRENGTH})), len(reels)) if row.steered else None,
+                "dose": row.multiplier,
+                **dict(zip(("pack", "place"), group.places.get(row.cell_id, (-1, -1)), strict=True)),
+            }
+            for row in cells
+        ],
+        "labels_of": group.matrix(group.codes, NO_LABEL),
+        "flags_of": group.matrix(group.flags, 0),
+        "scorers": [
+            {"name": name, "labels": list(one.labels), "said": group.matrix(one.of_cells, NO_LABEL)}
+            for name, one in group.said.items()
+        ],
+    }
+
+
+def _name(row: CellRow, parts: Iterable[str]) -> str:
+    """A cell in words, with what of ``parts`` it has beside layer and multiplier."""
+    told = [value_text(getattr(row, name)) for name in parts if name not in ("layer", "multiplier", "scope")]
+    said = [one for one in told if one != "none"]
+    return " · ".join([*said, cell_text(row) if row.steered else "unsteered"])
+
+
+def _packed(content: object) -> str:
+    return _deflated(json.dumps(content))
+
+
+def _deflated(text: str) -> str:
+    return _text(zlib.compress(text.encode(), LEVEL))
+
+
+def _text(content: bytes) -> str:
+    return base64.b64encode(content).decode()

@@ -1,0 +1,109 @@
+"""The answers that are packed into the page: all of them, whole, with labels, and what they share with the unsteered ones."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.types import Response
+from orchestrator.report.browser import packing
+from orchestrator.report.browser.packing import CUT_OFF, NO_LABEL, PackedAnswers, packed_answers
+from orchestrator.results.store import Store
+from tests.orchestrator.samples import cell, filled, grid, plan_of, result_of
+
+COUNTS = {None: (0, 0), (12, 2.0): (0, 0), (12, 8.0): (1, 9), (15, 2.0): (4, 0), (15, 8.0): (9, 1)}
+
+
+def opened(text: str) -> Any:
+    return json.loads(zlib.decompress(base64.b64decode(text)))
+
+
+def packed(store: Store) -> PackedAnswers:
+    store.compact()
+    found = packed_answers(store, store.cell_rows())
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return filled(tmp_path, grid(), COUNTS)
+
+
+def test_every_answer_and_its_label(store: Store) -> None:
+    found = packed(store)
+    (group,) = opened(found.index)["groups"]
+    labels = base64.b64decode(group["labels_of"])
+    names = [one["name"] for one in group["labels"]]
+    stored = {row.cell_id: store.read_labels(*row.key) for row in store.cell_rows()}
+    for number, one in enumerate(group["cells"]):
+        responses = store.read_responses(one["id"])
+        answers = opened(found.packs[one["pack"]])[one["place"]]
+        assert [answer[0] for answer in answers] == [response.text for response in responses]
+        assert [row["id"] for row in group["rows"]] == [response.prompt_id for response in responses]
+        codes = labels[number * len(group["rows"]) :][: len(group["rows"])]
+        assert [names[code] for code in codes] == [label.label for label in stored[one["id"]]]
+    assert (found.cells, found.answers, found.left_out) == (5, 50, 0)
+
+
+def test_axes_doses_and_the_cell_to_put_beside(store: Store) -> None:
+    (group,) = opened(packed(store).index)["groups"]
+    assert group["axes"] == {"layer": ["12", "15"], "multiplier": ["2", "8"]}
+    base, *steered = group["cells"]
+    assert (base["base"], base["reel"], base["axes"]) == (0, None, {"layer": "none", "multiplier": "none"})
+    assert [one["base"] for one in steered] == [0] * 4
+    assert [one["dose"] for one in steered] == [2, 8, 2, 8]
+    assert steered[0]["reel"] == steered[1]["reel"] != steered[2]["reel"] == steered[3]["reel"]
+
+
+def test_what_an_answer_shares_with_the_unsteered_and_whether_it_was_cut_off(tmp_path: Path) -> None:
+    cells = (cell(None), cell(12, 2.0))
+    store = Store(tmp_path)
+    store.write_sweep("name: sample\n")
+    store.write_plan(plan_of(cells))
+    tokens = {"unsteered": (5, 6, 7, 8), "steered": (5, 6, 9)}
+    for one, said in zip(cells, tokens.values(), strict=True):
+        answers = tuple(
+            Response(
+                prompt.id, prompt.text, "x", said[: number + 1] if number < 2 else said, 3, "length" if number == 1 else "stop"
+            )
+            for number, prompt in enumerate(one.prompts)
+        )
+        store.write_responses(one, replace(result_of(one), responses=answers), attempt=1)
+    found = packed(store)
+    (group,) = opened(found.index)["groups"]
+    answers = opened(found.packs[0])[group["cells"][1]["place"]]
+    assert [answer[2:4] for answer in answers[:3]] == [[1, 1], [2, 2], [3, 2]]
+    assert opened(found.packs[0])[group["cells"][0]["place"]][0][3] is None
+    assert list(base64.b64decode(group["flags_of"]))[:3] == [0, CUT_OFF, 0]
+    assert set(base64.b64decode(group["labels_of"])) == {NO_LABEL}
+
+
+def test_what_every_scorer_says(store: Store) -> None:
+    (group,) = opened(packed(store).index)["groups"]
+    assert len(group["scorers"]) == 2
+    coherence = next(one for one in group["scorers"] if one["name"].startswith("coherence"))
+    said = base64.b64decode(coherence["said"])
+    assert sum(coherence["labels"][code] == "garbled" for code in said) == 10
+
+
+def test_packs_are_small_and_more_than_there_is_room_for_is_counted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "PACK_CHARACTERS", 100)
+    monkeypatch.setattr(packing, "ANSWERS_HELD", 30)
+    found = packed(store)
+    (group,) = opened(found.index)["groups"]
+    assert [(one["pack"], one["place"]) for one in group["cells"]] == [(0, 0), (1, 0), (2, 0)]
+    assert (found.cells, found.answers, found.left_out) == (3, 30, 20)
+
+
+def test_nothing_is_finished(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write_plan(plan_of(grid()))
+    store.compact()
+    assert packed_answers(store, store.cell_rows()) is None
