@@ -13,6 +13,7 @@ from orchestrator.cli.answers import COMMANDS as ANSWERS
 from orchestrator.cli.behavior import behavior
 from orchestrator.cli.control import COMMANDS as CONTROL
 from orchestrator.cli.people import COMMANDS as PEOPLE
+from orchestrator.cli.starting import COMMANDS as STARTING
 from orchestrator.cli.terminal import (
     AsJson,
     FailureFilters,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from orchestrator.storage import Place
 
 EPILOG = """Examples, for python -m orchestrator ...
+
+  init lists                     a sweep and a behavior to start from
 
   plan sweeps/quickstart.yaml    what would run, and what it costs
 
@@ -296,7 +299,7 @@ def refit(
 
 
 app.add_typer(behavior, name="behavior")
-for command, example in (*ANSWERS, *CONTROL, *PEOPLE):
+for command, example in (*STARTING, *ANSWERS, *CONTROL, *PEOPLE):
     app.command(epilog=f"Example:  python -m orchestrator {example}")(command)
 
 

@@ -395,3 +395,17 @@ def test_the_program_says_its_version() -> None:
     words = [sys.executable, "-c", "from orchestrator.__main__ import main; main()", "--version"]
     told = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
     assert told.stdout.split() == ["activation-steering-sweeps", version("activation-steering-sweeps")]
+
+
+def test_a_sweep_to_start_from(cli: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = cli("init", "pirate", "--in", "mine")
+    assert told.exit_code == 0, told.output
+    assert "run mine/pirate.yaml" in told.output
+    checked = cli("behavior", "check", "mine/pirate.jsonl").output
+    assert "12 positive, 12 negative, 8 test" in checked
+    planned = as_json(cli("plan", "mine/pirate.yaml", "--json"))
+    assert planned["progress"] == {"done": 0, "failed": 0, "to_run": 7}
+    again = cli("init", "pirate", "--in", "mine")
+    assert (again.exit_code, "it is there already" in again.output) == (2, True)
+    assert cli("init", "A sweep").exit_code == 2
