@@ -26,7 +26,7 @@ from orchestrator.cells import Cell
 from orchestrator.plan import Plan
 from orchestrator.results.folder import Folder, scores_of
 from orchestrator.results.parts import StoredScores, encode_responses, encode_scores
-from orchestrator.results.rows import Steered, axes_of, measures_of, planned_at
+from orchestrator.results.rows import axes_of, measures_of, steered_at
 from orchestrator.results.store import Store
 from orchestrator.scoring.score import Labels, ResponseScore
 from orchestrator.scoring.uses import default_scorers
@@ -72,8 +72,8 @@ def _write_parts(folder: Folder, plan: Plan) -> None:
     for kind in ("responses", *map(scores_of, default_scorers())):
         (folder.local / kind).mkdir(parents=True)
     for cell in plan.cells:
-        result, steered = _result(cell, draw), planned_at(cell.steering)
-        measures = measures_of(cell, result, Steered(None, steered), 1, at)
+        result, steered = _result(cell, draw), steered_at(cell.steering)
+        measures = measures_of(cell, result, None, 1, at)
         responses = encode_responses(axes_of(cell), steered, measures, result.responses)
         (folder.local / folder.path("responses", cell.id).key).write_bytes(responses)
         for scorer, one in default_scorers().items():

@@ -166,7 +166,7 @@ class SteeringSpec:
     """How a direction is applied: the ``action`` at ``layers`` of the target (absolute, ascending).
 
     ``source_layer`` is the layer whose direction is used everywhere; None means that each layer uses its own. With
-    ``SELECTED`` the method picks it: ``layers`` is then empty and ``span`` says which layers follow (``jobs.placed``).
+    ``SELECTED`` the method picks it: ``layers`` is then empty and ``span`` says which layers follow (``rows.steered_at``).
     """
 
     direction: DirectionSpec

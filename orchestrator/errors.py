@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.faults import is_out_of_memory
-from orchestrator.program import EXIT_MACHINE
+from orchestrator.interrupts import EXIT_MACHINE
 
 if TYPE_CHECKING:
     from pydantic_core import PydanticCustomError

@@ -17,6 +17,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EXIT_INTERRUPTED = 130
 """How a program ends that was interrupted, by whatever signal."""
 
+EXIT_MACHINE = 3
+"""How one ends that the machine does not let go on: its memory, its disk, or what its output goes to."""
+
 AGAIN_SECONDS = 1.0
 """A signal that follows another one within this time is the same one: `timeout`, `make` and terminals send it to the process and
 to its group."""

@@ -17,14 +17,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from orchestrator.interrupts import EXIT_MACHINE
 from orchestrator.redaction import redacted
 from orchestrator.untrusted import visible
 
 EXIT_UNREAD = 141
 """The reader of a pipe has gone (``| head``): as if SIGPIPE had ended the program."""
-
-EXIT_UNWRITTEN = 3
-"""What was asked for could not be written."""
 
 PATIENCE_SECONDS = 5.0
 """How long a run waits for a reader that does not read; then it goes on, and what it says meanwhile is lost."""
@@ -54,7 +52,7 @@ class _Losses:
         elif name == STDOUT and not self.over and threading.current_thread() is threading.main_thread():
             if not gone:
                 print(f"error: cannot write to {name}: {error.strerror}", file=sys.stderr)
-            raise SystemExit(EXIT_UNREAD if gone else EXIT_UNWRITTEN)
+            raise SystemExit(EXIT_UNREAD if gone else EXIT_MACHINE)
 
     def _say(self, name: str) -> None:
         if self.tell is not None:

@@ -9,10 +9,9 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from orchestrator.interrupts import EXIT_INTERRUPTED, program_interrupts
+from orchestrator.interrupts import EXIT_INTERRUPTED, EXIT_MACHINE, program_interrupts
 
 KEPT = "interrupted; finished cells are kept: to continue run the same command"
-EXIT_MACHINE = 3
 FEW_BYTES, FEWEST_BYTES = 8 * 2**30, 256 * 2**20
 """Of address space: with the first there is enough for everything, with less than the second not even for a plan."""
 

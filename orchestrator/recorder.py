@@ -15,9 +15,7 @@ from typing import TypeVar
 from actors.types import CellResult, DirectionSet, Response
 from orchestrator.cells import Cell
 from orchestrator.results.judgements import Judgements
-from orchestrator.results.rows import SteeredAt
 from orchestrator.results.store import Store, UnreadableFileError
-from orchestrator.scheduling.jobs import located
 from orchestrator.storage import StorageError
 
 _T = TypeVar("_T")
@@ -71,14 +69,7 @@ class Recorder:
         return self._begun[cell.id]
 
     def _write(self, cell: Cell, result: CellResult, attempt: int) -> None:
-        self._store.write_responses(cell, result, attempt, steered=self._steered_at(cell))
-
-    def _steered_at(self, cell: Cell) -> SteeredAt | None:
-        """Where a cell was steered whose layer its method selected; None where the plan itself says it."""
-        if cell.steering is None or cell.steering.span is None:
-            return None
-        found = self.read_direction(cell.steering.direction.id)
-        return None if found is None else SteeredAt(*located(cell.steering, found))
+        self._store.write_responses(cell, result, attempt)
 
     def read_analysis(self, kind: str, item_id: str) -> bytes | None:
         """The content of such a file; None when it is gone or damaged."""

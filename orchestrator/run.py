@@ -20,7 +20,7 @@ from orchestrator.branches import Commits, commits_in
 from orchestrator.completion import Progress
 from orchestrator.control.driver import Driver
 from orchestrator.errors import InputError, Problem
-from orchestrator.interrupts import EXIT_INTERRUPTED, Interrupts
+from orchestrator.interrupts import EXIT_INTERRUPTED, EXIT_MACHINE, Interrupts
 from orchestrator.logs import Journal, LogCopies
 from orchestrator.news import Listener, Noted, Tell, told_to
 from orchestrator.outlets import losses_told
@@ -43,7 +43,6 @@ from orchestrator.scheduling.board import Board, State
 from orchestrator.scheduling.kinds import item_folders
 from orchestrator.scorekeeper import Scorekeeper, require_scorers
 from orchestrator.storage import Place
-from orchestrator.storage.errors import EXIT_STORAGE
 from orchestrator.sweep import Sweep, load_sweep
 from orchestrator.tracking import NullTracker, RunIdentity, Tracker, WandbTracker, live_rates, run_config, use_points
 from orchestrator.wordings import Wordings
@@ -101,7 +100,7 @@ class RunSummary:
     def exit_code(self) -> int:
         """0 all done, 1 some failed, 3 the disk does not keep what is written, 130 interrupted."""
         if self.ended in ("interrupted", "damaged"):
-            return EXIT_INTERRUPTED if self.ended == "interrupted" else EXIT_STORAGE
+            return EXIT_INTERRUPTED if self.ended == "interrupted" else EXIT_MACHINE
         return EXIT_SOME_FAILED if self.failures or self.ended != "finished" else EXIT_DONE
 
     def as_json(self) -> dict[str, object]:

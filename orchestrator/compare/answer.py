@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import RenderableType
 
+from orchestrator.compare.beside import beside
 from orchestrator.compare.comparison import Comparison, Outcomes, Question, Reader, adjusted, compare, side_of
 from orchestrator.compare.levels import by_level
 from orchestrator.compare.selection import select
@@ -23,7 +24,6 @@ from orchestrator.compare.text import (
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.outcome import OUTCOMES
 from orchestrator.paper.audit import audit
-from orchestrator.paper.beside import beside
 from orchestrator.paper.tables import chosen_tables
 from orchestrator.results.rows import CellRow
 from orchestrator.results.store import Store, UnreadableFileError

@@ -10,10 +10,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.compare.beside import Beside
 from orchestrator.compare.comparison import Comparison, Paired, Side
 from orchestrator.errors import plain
 from orchestrator.paper.audit import Check
-from orchestrator.paper.beside import Beside
 from orchestrator.paper.tables import Measurement, PaperTable
 from orchestrator.statistics import (
     TransferEffectiveness,

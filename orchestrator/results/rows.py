@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from actors.types import Action, CellResult, DirectionSet, ModelSpec
 from orchestrator.cells import Cell, CellKey, SteeringSpec, variant_id
+from orchestrator.models.layers import corresponding_layer, steered_layers
 from orchestrator.outcome import COUNTED, Outcome
 from orchestrator.results.columns import Axis, Int16
 from orchestrator.scoring import LABELS, Label, LabelSet
@@ -240,7 +241,7 @@ NO_ACTION: Mapping[str, object] = dict.fromkeys(Action(0.0).content)
 def axes_of(cell: Cell, shape: ModelShape | None = None, in_sample: bool | None = None) -> CellAxes:
     """The axes of ``cell``; ``shape`` is its target's (None: sizes unknown)."""
     target, labels, steering = cell.target, cell.labels, cell.steering
-    at = planned_at(steering)
+    at = steered_at(steering)
     return CellAxes(
         cell_id=cell.id,
         variant=variant_id(target),
@@ -276,24 +277,25 @@ def axes_of(cell: Cell, shape: ModelShape | None = None, in_sample: bool | None 
     )
 
 
-def planned_at(steering: SteeringSpec | None) -> SteeredAt | None:
-    """Where a plan says that a cell is steered; None for a baseline and where the method chooses the layer."""
-    if steering is None or isinstance(steering.source_layer, str):
+def steered_at(steering: SteeringSpec | None, found: DirectionSet | None = None) -> SteeredAt | None:
+    """Where a cell is steered: as planned, or at the layer that the method selected in ``found``, its direction set. None for a
+    baseline, and while nothing is selected."""
+    if steering is None:
         return None
-    return SteeredAt(steering.layers, steering.source_layer)
+    span = steering.span
+    if span is None or not isinstance(steering.source_layer, str):
+        assert not isinstance(steering.source_layer, str)  # a selected layer always has its span
+        return SteeredAt(steering.layers, steering.source_layer)
+    selected = None if found is None else found.selected_layer
+    if selected is None:
+        return None
+    first = corresponding_layer(selected, span.n_source, span.n_target)
+    return SteeredAt(steered_layers(span.scope, first, span.n_target), selected)
 
 
-@dataclass(frozen=True)
-class Steered:
-    """The direction set that steered a cell (None: not at hand) and where it acted (None: baseline, or not known)."""
-
-    found: DirectionSet | None
-    at: SteeredAt | None
-
-
-def measures_of(cell: Cell, result: CellResult, steered: Steered, attempt: int, finished_at: datetime) -> CellMeasures:
-    """What ``result`` measured."""
-    raw_norm, extraction_norm = _norms(steered)
+def measures_of(cell: Cell, result: CellResult, found: DirectionSet | None, attempt: int, finished_at: datetime) -> CellMeasures:
+    """What ``result`` measured; ``found``: the direction set that steered it (None: baseline, or not at hand)."""
+    raw_norm, extraction_norm = _norms(found, steered_at(cell.steering, found))
     multiplier = None if cell.steering is None else cell.steering.action.multiplier
     ratio = multiplier / result.residual_norm if multiplier is not None and result.residual_norm else None
     return CellMeasures(
@@ -435,8 +437,7 @@ def _location(model: ModelSpec) -> str:
     return Path(model.location).resolve().name if model.source == "folder" else model.location
 
 
-def _norms(steered: Steered) -> tuple[float | None, float | None]:
-    found, at = steered.found, steered.at
+def _norms(found: DirectionSet | None, at: SteeredAt | None) -> tuple[float | None, float | None]:
     if found is None or at is None:
         return None, None
     layer = at.layers[0] if at.source_layer is None else at.source_layer

@@ -51,7 +51,7 @@ from orchestrator.results.judgements import Judgements
 from orchestrator.results.kept_directions import KeptDirections
 from orchestrator.results.parts import StoredScores, encode_responses, encode_scores, in_order, responses_of
 from orchestrator.results.plan_file import PlannedCells, check_version, decode_plan, encode_plan, planned_cells
-from orchestrator.results.rows import CellAxes, CellRow, RateRow, Steered, SteeredAt, axes_of, measures_of, planned_at
+from orchestrator.results.rows import CellAxes, CellRow, RateRow, axes_of, measures_of, steered_at
 from orchestrator.results.scored_cells import ScoredCells
 from orchestrator.scoring import Label
 from orchestrator.scoring.score import ResponseScore, Scorer, scoring_item
@@ -191,17 +191,17 @@ class Store:
         """As ``read_direction``; the sets that were used last come from memory."""
         return self._kept_directions(direction_id)
 
-    def write_responses(self, cell: Cell, result: CellResult, attempt: int, steered: SteeredAt | None = None) -> None:
-        """Store a finished cell, its responses in the order of its prompts. ``steered``: where, if the plan does not say it.
+    def write_responses(self, cell: Cell, result: CellResult, attempt: int) -> None:
+        """Store a finished cell, its responses in the order of its prompts.
 
         FileExistsError if it is there already: a finished cell is never rewritten. ValueError for NaN or infinity, or
         when the responses are not exactly those of the cell's prompts.
         """
         file = self._new("responses", cell.id)
         axes, *_ = self._axes.get(cell.id) or (axes_of(cell),)
-        at = steered or planned_at(cell.steering)
-        measures = measures_of(cell, result, Steered(self._direction_of(cell), at), attempt, datetime.now(UTC))
-        file.write_bytes(encode_responses(axes, at, measures, in_order(cell, result)))
+        found = self._direction_of(cell)
+        measures = measures_of(cell, result, found, attempt, datetime.now(UTC))
+        file.write_bytes(encode_responses(axes, steered_at(cell.steering, found), measures, in_order(cell, result)))
         self.clear_failures([cell.id])
 
     def read_responses(self, cell_id: str) -> tuple[Response, ...]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 
 from orchestrator.errors import InputError, Problem
+from orchestrator.interrupts import EXIT_MACHINE
 from orchestrator.redaction import redacted
-
-EXIT_STORAGE = 3
 
 _ADVICE = {
     errno.ENOSPC: "free some space",
@@ -35,7 +34,7 @@ class StorageError(InputError, OSError):
     An OSError for those who can go on without the file; for the command line a message and exit code 3.
     """
 
-    exit_code = EXIT_STORAGE
+    exit_code = EXIT_MACHINE
 
     @classmethod
     def of(cls, error: OSError, doing: str, place: str) -> StorageError:

@@ -215,14 +215,3 @@ class StoredFolder:
     def clean(self) -> None:
         """Remove what killed writers left in it."""
         self.files.clean([self.key])
-
-
-def open_files(place: Place) -> Files:
-    """The files of ``place``. Nothing is made or asked for yet."""
-    if isinstance(place, Path):
-        from orchestrator.storage.local import LocalFiles
-
-        return LocalFiles(place)
-    from orchestrator.storage.objects import ObjectFiles  # the network libraries take a while to import
-
-    return ObjectFiles.of(place)

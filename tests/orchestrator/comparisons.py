@@ -115,9 +115,8 @@ def _made(items: tuple[tuple[tuple[str, str, str, int, float], tuple[int, int]],
         if spec is not None and spec.id not in store.done_directions():
             store.write_direction(spec, set_of(spec.model, spec.method))
     for one in order:
-        at = where(one)
-        store.write_responses(one, result_of(one), 1, at if one.steering and one.steering.source_layer == SELECTED else None)
-        tally = (0, 0) if at is None else counts.get(key_of(one), (0, 0))
+        store.write_responses(one, result_of(one), 1)
+        tally = (0, 0) if one.steering is None else counts.get(key_of(one), (0, 0))
         write_labels(store, one.id, labels_of(one, *tally))
     return root
 

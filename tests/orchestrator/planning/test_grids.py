@@ -12,7 +12,8 @@ from actors.types import Direction, DirectionSet
 from orchestrator.cells import SELECTED, Cell, LayerSpan, SteeringSpec, content_id, model_identity, variant_id
 from orchestrator.errors import InputError
 from orchestrator.plan import Plan
-from orchestrator.scheduling.jobs import generation_job, located, placed
+from orchestrator.results.rows import SteeredAt, steered_at
+from orchestrator.scheduling.jobs import generation_job, placed
 from tests.orchestrator.sweep_files import EMBEDDED, hub, plan_of, sweep_data, write_sweep
 
 MODELS = {"b": {**hub("b"), "quantizations": ["none", "nf4"]}, "c": hub("c", 36)}
@@ -194,9 +195,9 @@ def test_the_selected_layer_is_one_more_place_of_the_axis(tmp_path: Path) -> Non
 
 def test_a_selected_layer_is_resolved_when_the_direction_is_there(tmp_path: Path) -> None:
     spec = auto(plan_of(tmp_path, methods=["cosmic"], layers=["auto"], multipliers=[4]))
-    at = placed(spec, selected(30, 27))
+    at, vectors = placed(spec, selected(30, 27))
     assert (at.layers, at.source_layer) == ((27, 28, 29), 27)
-    np.testing.assert_array_equal(at.vectors, np.stack([selected(30, 27).at(27).vector] * 3))
+    np.testing.assert_array_equal(vectors, np.stack([selected(30, 27).at(27).vector] * 3))
     with pytest.raises(JobError, match="method cosmic selected no layer"):
         placed(spec, selected(30, None))
 
@@ -204,7 +205,7 @@ def test_a_selected_layer_is_resolved_when_the_direction_is_there(tmp_path: Path
 def test_a_single_selected_layer(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, methods=["cosmic"], layers=["auto"], multipliers=[4], scope="single")
     at = placed(auto(plan), selected(30, 11))
-    assert at.layers == (11,)
+    assert at[0].layers == (11,)
     job = generation_job(steered(plan)[0], at)
     assert job.steering is not None
     assert job.steering.layers == (11,)
@@ -217,7 +218,7 @@ def test_a_transferred_selected_layer_is_at_the_corresponding_depth(tmp_path: Pa
     (transferred,) = [cell.steering for cell in plan.cells if cell.is_transfer]
     assert transferred is not None
     assert transferred.span == LayerSpan("from_layer", 64, 48)
-    assert located(transferred, selected(64, 43)) == (tuple(range(32, 48)), 43)  # floor(43 * 48 / 64)
+    assert steered_at(transferred, selected(64, 43)) == SteeredAt(tuple(range(32, 48)), 43)  # floor(43 * 48 / 64)
 
 
 def test_ids_of_planned_layers_are_those_of_the_written_content(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 
 from orchestrator.cells import Cell
-from orchestrator.results.rows import CellRow, CellTally, Steered, axes_of, measures_of, planned_at, tally_of
+from orchestrator.results.rows import CellRow, CellTally, axes_of, measures_of, tally_of
 from tests.orchestrator.samples import SHAPE, Counts, direction_set, grid, labels_of, result_of
 
 NOW = datetime(2026, 11, 21, 3, 4, tzinfo=UTC)
@@ -19,7 +19,7 @@ def row_of(one: Cell, refusals: int = 0, garbled: int = 0, labelled: bool = True
     tally = tally_of(labels_of(one, refusals, garbled), NOW) if labelled else CellTally()
     parts = (
         axes_of(one, SHAPE),
-        measures_of(one, result_of(one), Steered(direction_set(), planned_at(one.steering)), 1, NOW),
+        measures_of(one, result_of(one), direction_set() if one.steering else None, 1, NOW),
         tally,
     )
     return CellRow(**{field.name: getattr(part, field.name) for part in parts for field in fields(part)})

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.errors import InputError
-from orchestrator.results.rows import CellRow, Steered, axes_of, measures_of, planned_at, tally_of
+from orchestrator.results.rows import CellRow, axes_of, measures_of, tally_of
 from orchestrator.results.schema import (
     CELLS,
     DIRECTIONS,
@@ -47,7 +47,7 @@ def row(layer: int | None, multiplier: float = 8.0) -> CellRow:
     one = cell(layer, multiplier)
     parts = (
         axes_of(one, SHAPE),
-        measures_of(one, result_of(one), Steered(direction_set(), planned_at(one.steering)), 2, NOW),
+        measures_of(one, result_of(one), direction_set() if one.steering else None, 2, NOW),
         tally_of(labels_of(one, 9, 1), NOW),
     )
     return CellRow(**{field.name: getattr(part, field.name) for part in parts for field in fields(part)})

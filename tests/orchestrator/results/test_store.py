@@ -16,7 +16,6 @@ from safetensors import safe_open
 
 from actors.types import Direction, DirectionSet, Failure, FiredCheck, Prompt
 from orchestrator.errors import InputError
-from orchestrator.results.rows import SteeredAt
 from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.scoring.options import ScorerOptions
 from orchestrator.scoring.rules import RefusalScorer
@@ -198,7 +197,7 @@ def test_a_layer_that_the_method_chose_is_known_when_the_cell_is_finished(tmp_pa
     (planned,) = store.planned().cells
     assert (planned.layers, planned.source_layer, planned.layer_selected, planned.in_sample) == (None, None, True, True)
     store.write_direction(spec_of(ALPHA, "cosmic"), set_of(ALPHA, "cosmic"))
-    store.write_responses(one, result_of(one), 1, steered=SteeredAt(tuple(range(12, 20)), 18))
+    store.write_responses(one, result_of(one), 1)
     store.compact()
     (row,) = Store(tmp_path).cell_rows()
     assert (row.layers, row.source_layer, row.layer, row.direction_layer) == (tuple(range(12, 20)), 18, 12, 18)

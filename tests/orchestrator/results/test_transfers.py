@@ -111,7 +111,7 @@ def with_more(tmp_path: Path, *cells: Cell) -> Store:
     store = compared(tmp_path, COUNTS)
     store.write_plan(plan_with([*cells_of(), *cells]))
     for one in cells:
-        store.write_responses(one, result_of(one), 1, where(one))
+        store.write_responses(one, result_of(one), 1)
         write_labels(store, one.id, labels_of(one, 5))
     store.compact()
     return store

@@ -184,7 +184,7 @@ class SlowStore(Store):
         self.now = self.most = self.count = 0
         self._guard = threading.Lock()
 
-    def write_responses(self, cell: Cell, result: CellResult, attempt: int, steered: Any = None) -> None:
+    def write_responses(self, cell: Cell, result: CellResult, attempt: int) -> None:
         with self._guard:
             self.count, self.now = self.count + 1, self.now + 1
             self.most, number = max(self.most, self.now), self.count
@@ -193,7 +193,7 @@ class SlowStore(Store):
             self.now -= 1
         if number >= self.refuse_from:
             raise StorageError(Problem("results", None, "the disk is full"))
-        super().write_responses(cell, result, attempt, steered)
+        super().write_responses(cell, result, attempt)
 
 
 class Told:
@@ -248,10 +248,10 @@ def test_a_result_that_cannot_be_right_is_the_cell_s_failure(tmp_path: Path) -> 
     """As without threads: a ValueError of the store becomes a failure row, and the others are stored."""
 
     class Refusing(SlowStore):
-        def write_responses(self, cell: Cell, result: CellResult, attempt: int, steered: Any = None) -> None:
+        def write_responses(self, cell: Cell, result: CellResult, attempt: int) -> None:
             if cell.id == CELLS[3].id:
                 raise ValueError("not finite")
-            super().write_responses(cell, result, attempt, steered)
+            super().write_responses(cell, result, attempt)
 
     store = Refusing(tmp_path)
     assert len(run(store)) == len(CELLS) - 1

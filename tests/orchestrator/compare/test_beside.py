@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import fisher_exact
 
 from orchestrator.cells import Cell, variant_id
-from orchestrator.paper.beside import Beside, beside, model_of
+from orchestrator.compare.beside import Beside, beside, model_of
 from orchestrator.paper.tables import MODELS, Measurement, chosen_tables
 from orchestrator.plan import Plan, make_plan
 from orchestrator.results.rows import CellRow, axes_of
