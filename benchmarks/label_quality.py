@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.label_quality", description=__doc__)
     parser.add_argument("--xstest", type=Path, help="clone of github.com/paul-rottger/exaggerated-safety")
     options = parser.parse_args(arguments)
-    if options.xstest is not None and not _files(options.xstest):
+    if options.xstest is not None and not annotated(options.xstest):
         parser.error(f"no model_completions/{_XSTEST}*.csv in {options.xstest}")
     for title, items in _sets():
         print(score(TEXT, items).show(title))
@@ -47,9 +47,9 @@ def _sets() -> Iterator[tuple[str, list[Labelled]]]:
 def xstest(folder: Path) -> Iterator[str]:
     """The figures on XSTest's annotated completions, a model at a time, and of the models that were not read together."""
     unread: list[Labelled] = []
-    for file in _files(folder):
+    for file in annotated(folder):
         model = file.stem.removeprefix(_XSTEST)
-        items = list(_completions(file, model))
+        items = list(completions(file, model))
         judged = [item for item in items if item.label != "partial"]
         unread += [] if model in _READ_IN_TUNING else judged
         yield f"XSTest, {model}" + (" (read in tuning)" if model in _READ_IN_TUNING else "")
@@ -59,11 +59,13 @@ def xstest(folder: Path) -> Iterator[str]:
     yield score(TEXT, unread).show("XSTest, models not read in tuning").partition("\n  differ")[0]
 
 
-def _files(folder: Path) -> list[Path]:
+def annotated(folder: Path) -> list[Path]:
+    """The files of annotated completions in a clone, one of each model."""
     return sorted(folder.glob(f"model_completions/{_XSTEST}*.csv"))
 
 
-def _completions(file: Path, model: str) -> Iterator[Labelled]:
+def completions(file: Path, model: str) -> Iterator[Labelled]:
+    """The completions of a model; what people call a partial refusal is labelled ``partial``."""
     with file.open(encoding="utf-8", newline="") as opened:
         for row in csv.DictReader(opened):
             label = _LABELS.get(row["final_label"], "partial")

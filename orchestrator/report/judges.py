@@ -15,6 +15,7 @@ _COLUMNS = (
     ReportColumn("tokens read", "read"),
     ReportColumn("written"),
     ReportColumn("cost"),
+    ReportColumn("seconds"),
     ReportColumn("scorer", left=True, spare=1),
 )
 _NOTE = "Every reply that was kept, also those that gave no score; a question is asked once however many responses it is of."
@@ -30,6 +31,7 @@ def judges_table(used: Mapping[str, tuple[ScorerUse, Usage]]) -> ReportTable | N
             Value(f"{one.prompt_tokens:,}", number=True),
             Value(f"{one.reply_tokens:,}", number=True),
             Value("" if one.cost is None else f"{one.cost:,.4f}", number=True),
+            Value("" if one.seconds is None else f"{one.seconds:,.1f}", number=True),
             Value(scorer),
         )
         for scorer, (use, one) in used.items()

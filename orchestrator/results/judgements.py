@@ -11,6 +11,7 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from orchestrator.json_text import parse_json
@@ -33,7 +34,9 @@ def usages(folder: Folder, planned: PlannedCells) -> dict[str, tuple[ScorerUse, 
         if replies:
             tokens = tuple(sum(int(one.get(name, 0)) for one in replies) for name in ("prompt_tokens", "reply_tokens"))
             price = cast("Mapping[str, float] | None", use.options.get("price"))
-            found[use.id] = use, Usage.priced(len(replies), cast("tuple[int, int]", tokens), price)
+            seconds = [float(one["seconds"]) for one in replies if "seconds" in one]
+            usage = Usage.priced(len(replies), cast("tuple[int, int]", tokens), price)
+            found[use.id] = use, replace(usage, seconds=sum(seconds) if seconds else None)
     return found
 
 

@@ -67,12 +67,14 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class Usage:
-    """How often a model is asked for scores, the tokens that this takes, and what they cost (None: no price is given)."""
+    """How often a model is asked for scores, the tokens that this takes, what they cost (None: no price is given), and how many
+    seconds of a worker (None: none is asked)."""
 
     calls: int
     prompt_tokens: int
     reply_tokens: int
     cost: float | None
+    seconds: float | None = None
 
     @classmethod
     def priced(cls, calls: int, tokens: tuple[int, int], price: Mapping[str, float] | None) -> Usage:

@@ -93,7 +93,7 @@ def test_a_run_asks_once_fails_what_has_no_verdict_and_retry_asks_for_that_alone
     assert table is not None
     calls = sum(asked.values())
     cost = f"{calls * (100 + 2 * 10) / 1e6:.4f}"
-    row = ["some/judge", "refusal", str(calls), f"{calls * 100:,}", str(calls * 10), cost, judge]
+    row = ["some/judge", "refusal", str(calls), f"{calls * 100:,}", str(calls * 10), cost, "", judge]
     assert [[value.text for value in one] for one in table.rows] == [row]
 
 

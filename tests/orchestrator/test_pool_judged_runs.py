@@ -86,7 +86,7 @@ def test_a_model_that_is_not_steered_judges_every_answer_once(
     assert [(rows[one].labelled, rows[one].success_rate) for one in (None, 1, 4)] == [(True, 0), (True, 0), (True, 1)]
     table = SECTIONS["Judges"].table(SweepFindings(Store(out)))
     assert table is not None
-    assert [[value.text for value in one] for one in table.rows] == [["judge", "refusal", "4", "400", "40", "", judge]]
+    assert [[value.text for value in one] for one in table.rows] == [["judge", "refusal", "4", "400", "40", "", "2.0", judge]]
     before = asked()
     monkeypatch.setitem(POOLS, "local", no_pool)
     assert cli("run", sweep).exit_code == 0

@@ -44,14 +44,14 @@ class PoolJudgeOptions(ScorerOptions):
     variant: str = ""
 
 
-class _PoolIdentity(BaseModel):
+class _Identity(BaseModel):
     rubric: str
     variant: str
     reads: Reads = "answer"
 
 
 @dataclass(frozen=True)
-class AskedField:
+class Choice:
     """One thing that is asked: the field ``name`` of the reply, and the JSON texts that it may have; ``last``: none follows."""
 
     name: str
@@ -74,7 +74,7 @@ class PoolJudge:
         self.reads: Reads = options.reads
         self._choices = tuple(_choices(self._rubric))
         self.id = scorer_id(
-            "pool_judge", VERSION, _PoolIdentity(rubric=self._rubric.digest, variant=options.variant, reads=options.reads)
+            "pool_judge", VERSION, _Identity(rubric=self._rubric.digest, variant=options.variant, reads=options.reads)
         )
 
     @property
@@ -139,13 +139,14 @@ class PoolJudge:
                 found["score"] = sum(value * weight for value, weight in zip(values, weights, strict=True))
             else:
                 found[choice.name] = values[weights.index(max(weights))]
-                shares[choice.name] = {str(value): round(weight, 4) for value, weight in zip(values, weights, strict=True)}
+                told = (value if isinstance(value, str) else json.dumps(value) for value in values)
+                shares[choice.name] = {name: round(weight, 4) for name, weight in zip(told, weights, strict=True)}
         counts = {name: int(measured[name]) for name in ("prompt_tokens", "reply_tokens")}
-        told = {"shares": shares, "allowed": round(allowed, 4), "seconds": round(float(measured["seconds"]), 4)}
-        return {"text": json.dumps(found, ensure_ascii=False), **counts, **told}
+        beside = {"shares": shares, "allowed": round(allowed, 4), "seconds": round(float(measured["seconds"]), 4)}
+        return {"text": json.dumps(found, ensure_ascii=False), **counts, **beside}
 
 
-def _choices(rubric: Rubric) -> Iterator[AskedField]:
+def _choices(rubric: Rubric) -> Iterator[Choice]:
     """Each field of a reply as a choice. Of a scale the whole numbers are compared."""
     head = rubric.head
     fields: dict[str, tuple[str, ...]] = dict.fromkeys(head.flags, ("true", "false"))
@@ -159,4 +160,4 @@ def _choices(rubric: Rubric) -> Iterator[AskedField]:
             raise InputError(Problem("rubric", rubric.name, told, f"whole ends, at most {MOST_NUMBERS - 1} apart; or parts"))
         fields["score"] = tuple(map(str, range(int(low), int(high) + 1)))
     for number, (name, answers) in enumerate(fields.items(), start=1):
-        yield AskedField(name, answers, number == len(fields))
+        yield Choice(name, answers, number == len(fields))
