@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -42,5 +43,5 @@ def show(
             print_lines(console_for(False), answers_lines(found, limit, whole))
 
 
-COMMANDS = ((show, "show results/quickstart layer=15,multiplier=8 --vs baseline"),)
+COMMANDS: tuple[tuple[Callable[..., None], str], ...] = ((show, "show results/quickstart layer=15,multiplier=8 --vs baseline"),)
 """With an example."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -52,5 +53,5 @@ def write_starter(name: str, folder: Path) -> tuple[Path, Path]:
     return found
 
 
-COMMANDS = ((init, "init pirate --in my-sweeps"),)
+COMMANDS: tuple[tuple[Callable[..., None], str], ...] = ((init, "init pirate --in my-sweeps"),)
 """With an example."""
