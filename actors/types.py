@@ -77,11 +77,16 @@ class EngineOptions:
 
 @dataclass(frozen=True)
 class Decoding:
-    """Greedy decoding. ``max_new_tokens``: of a response, thoughts included; with ``max_thought_tokens`` of the answer alone, and
-    so many of its thoughts, their marks included."""
+    """How answers are decoded. ``max_new_tokens``: of a response, thoughts included; with ``max_thought_tokens`` of the answer
+    alone, and so many of its thoughts, their marks included. ``temperature`` 0 is greedy; above it ``samples`` answers to each
+    prompt are drawn, by ``seed``, from the fewest likeliest tokens whose mass reaches ``top_p``."""
 
     max_new_tokens: int = 100
     max_thought_tokens: int | None = None
+    temperature: float = 0.0
+    top_p: float = 1.0
+    samples: int = 1
+    seed: int = 0
 
     @property
     def content(self) -> dict[str, object]:
@@ -94,6 +99,10 @@ class Decoding:
     def most_tokens(self) -> int:
         """Tokens of a response at most, thoughts included."""
         return self.max_new_tokens + (self.max_thought_tokens or 0)
+
+
+SampleKey = tuple[str, int]
+"""A prompt's id, and which of its answers: what tells the responses of a cell apart."""
 
 
 @dataclass(frozen=True)
@@ -225,7 +234,7 @@ class Steering:
 
 @dataclass(frozen=True, eq=False)
 class GenerationJob:
-    """The rows of one cell: prompts, decoding, and a steering (None: the unsteered baseline)."""
+    """The rows of one cell: prompts, decoding (with so many samples of each), and a steering (None: the unsteered baseline)."""
 
     cell_id: str
     prompts: tuple[Prompt, ...]
@@ -250,8 +259,9 @@ class JudgingJob:
 
 @dataclass(frozen=True)
 class Response:
-    """One prompt's answer. ``token_ids`` exclude the stop token; ``prompt_tokens`` counts the rendered prompt.
+    """One answer to a prompt, of several the ``sample``-th, from 0.
 
+    ``token_ids`` exclude the stop token; ``prompt_tokens`` counts the rendered prompt.
     ``text`` leaves special tokens out. ``marked``: the same with those in it that mark thoughts and channels (None: there are
     none). ``prompt_opens``: the mark that opens the thought in which the rendered prompt ends, such as ``<think>``; empty when
     it ends in none, None when that was not recorded.
@@ -265,6 +275,12 @@ class Response:
     finish_reason: FinishReason
     marked: str | None = None
     prompt_opens: str | None = None
+    sample: int = 0
+
+    @property
+    def key(self) -> SampleKey:
+        """Which of its cell's."""
+        return self.prompt_id, self.sample
 
     @property
     def completion(self) -> str:

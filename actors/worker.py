@@ -22,6 +22,7 @@ from actors.engine.memory import peak_bytes, return_freed_memory, take_share
 from actors.engine.packing import Packing, pack
 from actors.engine.probes import probe_of
 from actors.engine.rows import CAPACITY_STEP, Row
+from actors.engine.sampling import RowDraws
 from actors.errors import JobError, NonFiniteActivationError, UnsupportedModelError, WorkerError
 from actors.extraction import EXTRACTORS
 from actors.extraction.capture import CaptureKey, Captures
@@ -192,7 +193,7 @@ class ModelWorker:
         return judge(loaded, engine, jobs)
 
     def _result(self, job: GenerationJob, rows: list[Row], loaded: LoadedModel) -> CellResult | Failure:
-        broken = [row.rendered.prompt.id for row in rows if not row.finite]
+        broken = dict.fromkeys(row.rendered.prompt.id for row in rows if not row.finite)
         if broken:
             return as_failure(job.cell_id, NonFiniteActivationError(f"logits are not finite for prompts {', '.join(broken)}"))
         norms = [row.residual_norm for row in rows if row.residual_norm is not None]
@@ -235,8 +236,18 @@ class ModelWorker:
             steerings.append(job.steering)
             steering_number, first_layer = len(steerings), min(job.steering.layers)
         return [
-            Row(number, prompt, steering_number, first_layer, job.decoding.most_tokens, self._budget(job.decoding, prompt))
+            Row(
+                number,
+                prompt,
+                steering_number,
+                first_layer,
+                job.decoding.most_tokens,
+                self._budget(job.decoding, prompt),
+                sample,
+                RowDraws.of(job.decoding, prompt.prompt, sample),
+            )
             for prompt in rendered
+            for sample in range(job.decoding.samples)
         ]
 
     def _budget(self, decoding: Decoding, prompt: Rendered) -> ThoughtBudget | None:
@@ -287,7 +298,7 @@ def _response(row: Row, loaded: LoadedModel, marks: Marks | None) -> Response:
     prompt = row.rendered.prompt
     text, marked = loaded.renderer.decode(row.tokens), marks.text(row.tokens)
     tokens, read = tuple(row.tokens), len(row.rendered.token_ids)
-    return Response(prompt.id, prompt.text, text, tokens, read, row.finish, marked, _opens(row.rendered))
+    return Response(prompt.id, prompt.text, text, tokens, read, row.finish, marked, _opens(row.rendered), row.sample)
 
 
 def _opens(prompt: Rendered) -> str:

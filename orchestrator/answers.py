@@ -27,7 +27,7 @@ from orchestrator.untrusted import visible
 JSON_VERSION = 1
 CHARACTERS = 4000
 """Of an answer that are shown, unless all are asked for."""
-_ASIDE = ("variant", "behavior", "prompts_sha256", "max_new_tokens")
+_ASIDE = ("variant", "behavior", "prompts_sha256", "max_new_tokens", "samples")
 """What a cell must have in common with the one that it is put beside."""
 
 
@@ -111,7 +111,7 @@ class _Answers:
         self.of = cache(self._of)
 
     def _of(self, row: CellRow) -> dict[tuple[str, int], StoredAnswer]:
-        """By the prompt and how many of its answers come before."""
+        """By the prompt and the sample."""
         try:
             responses = self._store.read_responses(row.cell_id)
         except (FileNotFoundError, UnreadableFileError):
@@ -120,12 +120,8 @@ class _Answers:
             labels: Sequence[Label | None] = self._store.read_labels(*row.key)
         except (FileNotFoundError, UnreadableFileError):
             labels = [None] * len(responses)
-        seen: Counter[str] = Counter()
-        found = {}
-        for response, label in zip(responses, labels, strict=True):
-            found[response.prompt_id, seen[response.prompt_id]] = StoredAnswer(row, response, label)
-            seen[response.prompt_id] += 1
-        return found
+        pairs = zip(responses, labels, strict=True)
+        return {response.key: StoredAnswer(row, response, label) for response, label in pairs}
 
 
 def _found(answers: _Answers, chosen: Sequence[CellRow], beside: Sequence[CellRow] | None) -> Iterator[ShownAnswer]:
@@ -194,7 +190,8 @@ def answers_lines(found: Sequence[ShownAnswer], shown: int, whole: bool) -> list
 
 def _lines(one: ShownAnswer, limit: int | None) -> Iterator[str]:
     answer = one.answer
-    yield f"{_where(answer.row)} · {visible(answer.response.prompt_id)}: {visible(answer.response.prompt, 300)}"
+    which = f", sample {answer.response.sample}" if answer.row.samples > 1 else ""
+    yield f"{_where(answer.row)} · {visible(answer.response.prompt_id)}{which}: {visible(answer.response.prompt, 300)}"
     yield from _said(answer, limit)
     if one.beside is not None:
         yield f"  beside {_where(one.beside.row)}, the same for {one.same} tokens:"
@@ -229,6 +226,7 @@ def _stored_json(one: StoredAnswer) -> dict[str, object]:
         "cell_id": row.cell_id,
         "cell": _where(row),
         "prompt_id": response.prompt_id,
+        "sample": response.sample,
         "prompt": response.prompt,
         "response": response.text,
         "new_tokens": len(response.token_ids),

@@ -226,8 +226,8 @@ class Cell:
 
     @property
     def rows(self) -> int:
-        """Prompts to answer."""
-        return len(self.prompts)
+        """Responses to generate."""
+        return len(self.prompts) * self.decoding.samples
 
     @property
     def budget(self) -> int:

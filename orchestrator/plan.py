@@ -157,7 +157,9 @@ def _judged(counted: Sequence[Cell], scoring: Scoring) -> dict[str, Usage]:
         if isinstance(scorer, CellScorer):
             cells = {cell.id: cell for cell in counted if scorer.id in scoring.of(cell.labels.behavior).ids}
             each = [
-                scorer.estimate([one.text for one in cell.prompts], _read_tokens(cell.decoding, scorer.reads))
+                scorer.estimate(
+                    [one.text for one in cell.prompts] * cell.decoding.samples, _read_tokens(cell.decoding, scorer.reads)
+                )
                 for cell in cells.values()
             ]
             if each:

@@ -52,20 +52,26 @@ class Mean:
     high: float | None
 
 
-def mean_of(values: Sequence[float], confidence: float = 0.95) -> Mean:
-    """The mean and its t interval: Student's t with n - 1 degrees of freedom times the standard error. Numbers that are all equal
-    have one of no width; fewer than two have none."""
+def mean_of(values: Sequence[float], prompts: Sequence[str], confidence: float = 0.95) -> Mean:
+    """The mean and its t interval: Student's t, with one degree of freedom less than there are prompts, times the standard error,
+    which is clustered by prompt where one has several values; value i is of prompt i. Numbers that are all equal have one of no
+    width; those of fewer than two prompts have none."""
     n = len(values)
-    if n < 2:
-        return Mean(values[0] if n else None, None, None)
-    mean = math.fsum(values) / n
-    variance = math.fsum((one - mean) ** 2 for one in values) / (n - 1)
-    half = _t_quantile(n - 1, confidence) * math.sqrt(variance / n)
+    mean = math.fsum(values) / n if n else None
+    of_prompt = dict.fromkeys(prompts, 0.0)
+    if mean is None or len(of_prompt) < 2:
+        return Mean(mean, None, None)
+    for value, prompt in zip(values, prompts, strict=True):
+        of_prompt[prompt] += value - mean
+    count = len(of_prompt)
+    variance = math.fsum(one**2 for one in of_prompt.values()) * count / (count - 1)
+    half = t_quantile(count - 1, confidence) * math.sqrt(variance) / n
     return Mean(mean, mean - half, mean + half)
 
 
 @lru_cache(maxsize=1024)
-def _t_quantile(freedom: int, confidence: float) -> float:
+def t_quantile(freedom: int, confidence: float) -> float:
+    """Of Student's t, two-sided."""
     from scipy.stats import t
 
     return float(t.ppf((1 + confidence) / 2, freedom))
@@ -107,11 +113,12 @@ class CorrectedRate:
     high: float
 
 
-def rogan_gladen(k: int, n: int, sensitivity: Known, specificity: Known, confidence: float = 0.95) -> CorrectedRate:
+def rogan_gladen(k: float, n: float, sensitivity: Known, specificity: Known, confidence: float = 0.95) -> CorrectedRate:
     """The true rate behind ``k`` of ``n`` by a judge of measured errors (Rogan and Gladen 1978), clipped to [0, 1].
 
     The interval is Lang and Reiczigel's (2014), which counts in that sensitivity and specificity are themselves estimates, from
-    other responses than these ``n``. ValueError unless ``0 <= k <= n``.
+    other responses than these ``n`` (an effective number, and its share, where they are clustered). ValueError unless
+    ``0 <= k <= n``.
     """
     _check_counts(k, n)
     informed = sensitivity.share + specificity.share - 1
@@ -135,16 +142,13 @@ def rogan_gladen(k: int, n: int, sensitivity: Known, specificity: Known, confide
 
 
 def rate_text(k: int, n: int) -> str:
-    """``k`` of ``n`` with its 95 % Wilson interval in percent, ``9/10 [59.6, 98.2]``; ``0/0`` has none."""
-    return f"{k}/{n} {interval_text(k, n)}".rstrip()
+    """``k`` of ``n`` independent trials with the 95 % Wilson interval in percent, ``9/10 [59.6, 98.2]``; ``0/0`` has none."""
+    return f"{k}/{n} {interval_text(wilson(k, n) if n else None)}".rstrip()
 
 
-def interval_text(k: int, n: int) -> str:
-    """The 95 % Wilson interval in percent, ``[59.6, 98.2]``; empty without trials."""
-    if n == 0:
-        return ""
-    interval = wilson(k, n)
-    return f"[{_percent(interval.low)}, {_percent(interval.high)}]"
+def interval_text(interval: Interval | None) -> str:
+    """In percent, ``[59.6, 98.2]``; empty where there is none."""
+    return "" if interval is None else f"[{_percent(interval.low)}, {_percent(interval.high)}]"
 
 
 def percent_text(k: int, n: int) -> str:
@@ -195,24 +199,6 @@ def cohens_h(k1: int, n1: int, k2: int, n2: int) -> float:
     if n1 == 0 or n2 == 0:
         raise ValueError("Cohen's h needs at least one trial on each side")
     return 2 * math.asin(math.sqrt(k1 / n1)) - 2 * math.asin(math.sqrt(k2 / n2))
-
-
-def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
-    """McNemar's exact two-sided p-value of one outcome under two conditions, item i of both being the same prompt.
-
-    It is the sign test on the prompts whose outcome differs (scipy's binomial test at 1/2); 1 where none differs.
-    ValueError on unequal lengths.
-    """
-    if len(first) != len(second):
-        raise ValueError(f"need the same prompts on both sides, got {len(first)} and {len(second)}")
-    pairs = list(zip(first, second, strict=True))
-    gained = sum(b and not a for a, b in pairs)
-    lost = sum(a and not b for a, b in pairs)
-    if gained + lost == 0:
-        return 1.0
-    from scipy.stats import binomtest
-
-    return float(binomtest(lost, lost + gained, 0.5).pvalue)
 
 
 def sign_flip(differences: Sequence[int]) -> float:
@@ -301,18 +287,19 @@ class TransferEffectiveness:
 
 
 def transfer_effectiveness(
-    transferred: Sequence[bool],
-    control: Sequence[bool],
+    transferred: Sequence[float],
+    control: Sequence[float],
     kind: BootstrapKind = "joint",
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> TransferEffectiveness:
-    """TE = rate of ``transferred`` / rate of ``control`` (paper section 11.1), one outcome per prompt each.
+    """TE = rate of ``transferred`` / rate of ``control`` (paper section 11.1), one outcome per prompt each: whether it succeeded,
+    or of several responses the share that did.
 
     The interval is the percentile bootstrap's over prompts. ``joint`` draws the same prompts in both arms, so item i must be the
     same prompt in both; ``independent`` draws each arm for itself, as the paper's Table 10 did. The order of the prompts does
-    not matter. Up to ``EXACT_UP_TO`` prompts an arm it is exact, the distribution of all resamples, and neither ``resamples``
-    nor ``seed`` matters; of more, ``resamples`` are drawn (scipy).
+    not matter. Up to ``EXACT_UP_TO`` prompts an arm, one response each, it is exact, the distribution of all resamples, and
+    neither ``resamples`` nor ``seed`` matters; else ``resamples`` are drawn (scipy).
 
     A resample whose control is 0 counts as infinite, and one with 0 in both arms as 0 for the lower end and infinite for the
     upper: leaving such resamples out would make the interval too narrow just where the control is weak. Few prompts give few
@@ -327,7 +314,7 @@ def transfer_effectiveness(
         return _effectiveness(_sorted(transferred), _sorted(control), kind, resamples, seed)
     if len(transferred) != len(control):
         raise ValueError(f"a joint bootstrap needs the same prompts in both arms, got {len(transferred)} and {len(control)}")
-    pairs = sorted(zip(map(bool, transferred), map(bool, control), strict=True), reverse=True)
+    pairs = sorted(zip(map(float, transferred), map(float, control), strict=True), reverse=True)
     return _effectiveness(tuple(a for a, _ in pairs), tuple(b for _, b in pairs), kind, resamples, seed)
 
 
@@ -338,19 +325,19 @@ def effectiveness_text(found: TransferEffectiveness) -> str:
     return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
-def _sorted(outcomes: Sequence[bool]) -> tuple[bool, ...]:
-    return tuple(sorted(map(bool, outcomes), reverse=True))
+def _sorted(outcomes: Sequence[float]) -> tuple[float, ...]:
+    return tuple(sorted(map(float, outcomes), reverse=True))
 
 
 @lru_cache(maxsize=4096)
 def _effectiveness(
-    transferred: tuple[bool, ...], control: tuple[bool, ...], kind: BootstrapKind, resamples: int, seed: int
+    transferred: tuple[float, ...], control: tuple[float, ...], kind: BootstrapKind, resamples: int, seed: int
 ) -> TransferEffectiveness:
     if not transferred or not any(control):
         return TransferEffectiveness(None, None, None, kind)
     import numpy as np
 
-    exact = max(len(transferred), len(control)) <= EXACT_UP_TO
+    exact = max(len(transferred), len(control)) <= EXACT_UP_TO and {*transferred, *control} <= {0.0, 1.0}
     if exact:
         ratios, weights = _exact_ratios(transferred, control, kind == "joint")
     else:
@@ -372,7 +359,7 @@ def _quantile(values: Array, weights: Array, share: float) -> float:
     return float(values[order][int(np.argmax(reached))])
 
 
-def _exact_ratios(transferred: tuple[bool, ...], control: tuple[bool, ...], paired: bool) -> tuple[Array, Array]:
+def _exact_ratios(transferred: tuple[float, ...], control: tuple[float, ...], paired: bool) -> tuple[Array, Array]:
     """Every ratio of two resampled means, and its probability; inf where only the second's is 0, nan where both are."""
     import numpy as np
 
@@ -383,7 +370,7 @@ def _exact_ratios(transferred: tuple[bool, ...], control: tuple[bool, ...], pair
         return (above / below).ravel(), probability.ravel()
 
 
-def _independent_counts(transferred: tuple[bool, ...], control: tuple[bool, ...]) -> Array:
+def _independent_counts(transferred: tuple[float, ...], control: tuple[float, ...]) -> Array:
     """``[n + 1, m + 1]``: the probability of so many successes in a resample of either arm, each drawn for itself."""
     import numpy as np
     from scipy.stats import binom
@@ -392,14 +379,14 @@ def _independent_counts(transferred: tuple[bool, ...], control: tuple[bool, ...]
     return np.outer(one, other)
 
 
-def _joint_counts(transferred: tuple[bool, ...], control: tuple[bool, ...]) -> Array:
+def _joint_counts(transferred: tuple[float, ...], control: tuple[float, ...]) -> Array:
     """``[n + 1, n + 1]``: the same when the arms draw the same prompts. So many of the draws are prompts on which the control
     succeeds; on these the transferred succeeds with one probability, on the others with another."""
     import numpy as np
     from scipy.stats import binom
 
     n, won = len(control), sum(control)
-    both = sum(a and b for a, b in zip(transferred, control, strict=True))
+    both = sum(a * b for a, b in zip(transferred, control, strict=True))
     with_control, without = both / won, (sum(transferred) - both) / max(1, n - won)
     counts = np.zeros((n + 1, n + 1))
     for c in range(n + 1):
@@ -438,6 +425,6 @@ def _normal_quantile(confidence: float) -> float:
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
-def _check_counts(k: int, n: int) -> None:
+def _check_counts(k: float, n: float) -> None:
     if not 0 <= k <= n:
         raise ValueError(f"need 0 <= k <= n, got k={k}, n={n}")

@@ -20,6 +20,7 @@ import resource
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -172,7 +173,8 @@ def _create(path: Path) -> bool:
 
 def _result(job: GenerationJob) -> CellResult:
     multiplier = 0.0 if job.steering is None else job.steering.multiplier
-    responses = tuple(_response(prompt, multiplier) for prompt in job.prompts)
+    each = range(job.decoding.samples)
+    responses = tuple(replace(_response(prompt, multiplier), sample=sample) for prompt in job.prompts for sample in each)
     fired = FiredCheck(None) if multiplier == 0 else FiredCheck(True, 1.0, 1.0, 0.0)
     tokens = sum(len(response.token_ids) for response in responses)
     norm = None if job.steering is None else 2.0

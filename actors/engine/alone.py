@@ -22,11 +22,14 @@ from actors.engine.firing import record_firing
 from actors.engine.prefill import Prefilled
 from actors.engine.rotary import Rotary
 from actors.engine.rows import Row
+from actors.engine.sampling import next_draws
 from actors.engine.spread import FollowingTable, gather
 from actors.engine.stopwatch import Stopwatch
 from actors.steering import SteeringBank, SteeringHooks, SteeringTable, Witness
 
 Watcher = Callable[[Tensor], None]
+Chooser = Callable[[Tensor], int]
+"""From logits ``[1, vocabulary]`` to the next token."""
 
 
 @dataclass(frozen=True)
@@ -51,33 +54,39 @@ class AloneRunner:
     def last_token(self, row: Row) -> tuple[Tensor, Witness]:
         """Logits ``[1, vocabulary]`` after the prompt, and what every block put out and passed on at its last token."""
         seen: list[Tensor] = []
-        witness = self._generate(row, 1, seen.append, lambda: True)
+
+        def likeliest(logits: Tensor) -> int:
+            seen.append(logits)
+            return int(choose(logits)[0])
+
+        witness = self._generate(row, 1, likeliest, lambda: True)
         return seen[0], witness
 
     def answer(self, row: Row, watch: Watcher | None = None) -> None:
         """Generate ``row`` to its end; ``watch`` is shown the logits ``[1, vocabulary]`` float32 of every step."""
 
-        def step(logits: Tensor) -> None:
+        def step(logits: Tensor) -> int:
             if watch is not None:
                 watch(logits)
             if self.hooks.witness is not None:  # the prompt's own forward
                 witness = gather(self.hooks.witness, self.device)
                 record_firing(Prefilled([row], logits[:, None], (), witness), self.bank)
                 self.hooks.witness = None
-            tokens, finite = choose(logits)
+            tokens, finite = choose(logits, next_draws([(row.draws, len(row.tokens))], logits.device))
             if bool(finite):
                 row.accept(int(tokens), self.stop_tokens)
             else:
                 row.finite, row.finish = False, "stop"
+            return int(tokens)
 
         self._generate(row, row.max_new_tokens, step, lambda: row.finish is not None)
 
-    def _generate(self, row: Row, n: int, watch: Watcher, ended: Callable[[], bool]) -> Witness:
-        """At most ``n`` greedy tokens after ``row``'s prompt, showing ``watch`` each step's logits until ``ended``."""
+    def _generate(self, row: Row, n: int, choose_next: Chooser, ended: Callable[[], bool]) -> Witness:
+        """At most ``n`` tokens after ``row``'s prompt, as ``choose_next`` says of each step's logits, until ``ended``."""
 
         def processor(_token_ids: Tensor, scores: Tensor) -> Tensor:
-            watch(scores.to(self.device))
-            return scores
+            token = choose_next(scores.to(self.device))
+            return torch.full_like(scores, -torch.inf).index_fill_(1, torch.tensor([token], device=scores.device), 0.0)
 
         def criterion(token_ids: Tensor, _scores: object, **_options: object) -> Tensor:
             return torch.full((len(token_ids),), ended(), device=token_ids.device)
@@ -102,7 +111,7 @@ class AloneRunner:
 
 @contextmanager
 def _greedy(model: Any) -> Iterator[None]:
-    """``generate`` takes the likeliest token at each step, whatever the model's files say of sampling and penalties."""
+    """``generate`` takes the token that it is told at each step, whatever the model's files say of sampling and penalties."""
     before = model.generation_config
     model.generation_config = GenerationConfig(do_sample=False, num_beams=1, use_cache=True)
     try:

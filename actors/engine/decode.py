@@ -17,6 +17,7 @@ from actors.engine.graphs import EAGER, StepGraph, recorded
 from actors.engine.lanes import Lanes
 from actors.engine.prefill import Prefilled
 from actors.engine.rows import Row
+from actors.engine.sampling import Draws, SlotDraws, drawn
 from actors.families import Decoder
 from actors.steering import SteeringBank, SteeringHooks, SteeringTable
 
@@ -30,7 +31,8 @@ class BatchShape:
     """``slots`` of ``capacity`` tokens. ``fixed``: the batch always has all its slots (where a matrix product's bits depend on
     its number of rows); else it shrinks in steps as rows end. ``steps_per_sync``: tokens computed before the host looks.
     ``graph``: what records a step of a fixed batch (None: decode eagerly). ``lanes``: what advances parts of it side by
-    side. ``furthest``: no position beyond it is given to the model, not even a free slot's (None: any of the capacity)."""
+    side. ``furthest``: no position beyond it is given to the model, not even a free slot's (None: any of the capacity).
+    ``sampled``: rows may draw their tokens."""
 
     slots: int
     capacity: int
@@ -40,6 +42,7 @@ class BatchShape:
     graph: Callable[[], StepGraph] | None = None
     lanes: Lanes = Lanes()  # noqa: RUF009 - one lane, without a thread
     furthest: int | None = None
+    sampled: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class SlotBatch:
         self._steerings = torch.zeros(shape.slots, dtype=torch.long, device=device)
         self._chosen = torch.zeros(shape.slots, dtype=torch.long, device=device)
         self._finite = torch.ones(shape.slots, dtype=torch.bool, device=device)
+        self._draws = SlotDraws(shape.slots, shape.capacity, device) if shape.sampled else None
         self._logits: Tensor | None = None
         self._parts: list[_Part] = []
         self._furthest = shape.capacity - 1 if shape.furthest is None else min(shape.furthest, shape.capacity - 1)
@@ -124,6 +128,9 @@ class SlotBatch:
         self._tokens[slots] = first_tokens[picked]
         self._positions[slots] = torch.tensor([len(prefilled.rows[i].rendered.token_ids) for i in going], device=self._device)
         self._steerings[slots] = torch.tensor([prefilled.rows[i].steering for i in going], device=self._device)
+        if self._draws is not None:
+            seated = [prefilled.rows[i] for i in going]
+            self._draws.seat(slots, [(row.draws, len(row.rendered.token_ids) - 1) for row in seated])
         self._stale = True
 
     def release(self, slot: int) -> None:
@@ -185,7 +192,8 @@ class SlotBatch:
         finally:
             hooks.table = SteeringTable()
         self._logits = logits  # for whoever records a step, which then is of one part
-        tokens, finite = choose(logits)
+        draws = None if self._draws is None else self._draws.at(part.span, self._positions[part.span])
+        tokens, finite = choose(logits, draws)
         self._tokens[part.span] = tokens
         self._chosen[part.span] = tokens
         self._finite[part.span] = finite
@@ -235,15 +243,19 @@ class SlotBatch:
         self._cache.move(source_index, target_index)
         for state in (self._tokens, self._positions, self._steerings):
             state[target_index] = state[source_index]
+        if self._draws is not None:
+            self._draws.move(source_index, target_index)
         for old, new in zip(source, target, strict=True):
             self.rows[new], self.rows[old] = self.rows[old], None
         self._stale = True
 
 
-def choose(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Greedy choice: token ids ``[R]`` of logits ``[R, vocabulary]``, and whether the logits were finite ``[R]``."""
+def choose(logits: Tensor, draws: Draws | None = None) -> tuple[Tensor, Tensor]:
+    """Token ids ``[R]`` of logits ``[R, vocabulary]``, and whether the logits were finite ``[R]``: the likeliest, or where
+    there are ``draws`` with a temperature one that is drawn."""
     tokens = _first_best(logits)
-    return tokens, torch.isfinite(logits.gather(1, tokens[:, None])[:, 0])
+    finite = torch.isfinite(logits.gather(1, tokens[:, None])[:, 0])
+    return tokens if draws is None else torch.where(draws.temperature > 0, drawn(logits, draws), tokens), finite
 
 
 def _first_best(logits: Tensor) -> Tensor:

@@ -27,9 +27,10 @@ from actors.engine.memory import SHARED_PREFIX_SHARE, SLOT_STEP, free_bytes, kee
 from actors.engine.outliers import outlier_threshold
 from actors.engine.packing import Packing
 from actors.engine.prefill import Prefilled, Prefiller
-from actors.engine.recorded_batches import RecordedBatches
+from actors.engine.recorded_batches import Key, RecordedBatches
 from actors.engine.rotary import Rotary
 from actors.engine.rows import Row
+from actors.engine.sampling import next_draws
 from actors.engine.screening import screened_head, screening
 from actors.engine.segments import Forwards, SegmentRunner
 from actors.engine.stopwatch import Stopwatch
@@ -124,7 +125,7 @@ class Engine:
         while left := [row for row in group if row.finish is None]:
             for row in left:
                 row.restart()
-            shape = self._shape(slots, capacity, len(left))
+            shape = self._shape(slots, capacity, left)
             try:
                 yield from self._run_batch(left, shape, bank, hooks)
             except RuntimeError as error:
@@ -145,13 +146,13 @@ class Engine:
         if on_cuda(self._loaded.device):
             torch.cuda.empty_cache()
 
-    def _shape(self, slots: int, capacity: int, n_rows: int) -> BatchShape:
+    def _shape(self, slots: int, capacity: int, rows: Sequence[Row]) -> BatchShape:
         fixed = self._loaded.batch_dependence is not None
         grain = self._loaded.grain
-        waves = -(-n_rows // slots)
-        by_ladder = min(slots, rung_up(n_rows)) if self.by_rows else slots
+        waves = -(-len(rows) // slots)
+        by_ladder = min(slots, rung_up(len(rows))) if self.by_rows else slots
         return BatchShape(
-            slots=by_ladder if fixed else grain.rows_up(-(-n_rows // waves)),
+            slots=by_ladder if fixed else grain.rows_up(-(-len(rows) // waves)),
             capacity=capacity,
             fixed=fixed,
             steps_per_sync=8 if on_cuda(self._loaded.device) else 1,
@@ -159,11 +160,12 @@ class Engine:
             lanes=self._lanes,
             graph=CudaStepGraph if self.graphs and refusal(self._loaded.model, self._loaded.device) is None else None,
             furthest=None if (limit := context_limit(self._loaded.model.config)) is None else limit - 1,
+            sampled=any(row.draws is not None for row in rows),
         )
 
     def _batch(self, shape: BatchShape, bank: SteeringBank) -> SlotBatch:
         """Slots of this shape: an earlier call's, if their step is recorded, or new ones, for which others are given up."""
-        if kept := self._recorded.take((shape.slots, shape.capacity, bank.layout)) if shape.graph else None:
+        if kept := self._recorded.take(_recording(shape, bank)) if shape.graph else None:
             kept.begin(bank)
             return kept
         while len(self._recorded) and self._fitting(shape.capacity) < shape.slots:
@@ -189,12 +191,13 @@ class Engine:
             elif batch.n_active:
                 yield from stopwatch.pausing(self._advance(batch, hooks, stopwatch))
                 self.decoding = batch.mode
-        self._recorded.put((shape.slots, shape.capacity, bank.layout), batch)
+        self._recorded.put(_recording(shape, bank), batch)
 
     def _begin(self, prefilled: Prefilled, batch: SlotBatch, bank: SteeringBank, stopwatch: Stopwatch) -> Iterator[Row]:
         """Take the first token of prefilled rows and seat those that go on."""
         record_firing(prefilled, bank)
-        tokens, finite = choose(prefilled.logits)
+        draws = next_draws([(row.draws, 0) for row in prefilled.rows], self._loaded.device)
+        tokens, finite = choose(prefilled.logits, draws)
         chosen = torch.stack([tokens, finite], dim=1).tolist()  # read once
         stopwatch.charge(prefilled.rows)
         for row, (token, is_finite) in zip(prefilled.rows, chosen, strict=True):
@@ -203,7 +206,7 @@ class Engine:
         batch.admit(prefilled, tokens)
 
     def _advance(self, batch: SlotBatch, hooks: SteeringHooks, stopwatch: Stopwatch) -> Iterator[Row]:
-        with screening(self._loaded.model, self._head if self.screens else None):
+        with screening(self._loaded.model, self._head if self.screens and not batch.shape.sampled else None):
             chosen = torch.stack(batch.step(hooks)).tolist()  # read once
         in_flight = [(slot, row) for slot, row in enumerate(batch.rows) if row is not None]
         stopwatch.charge([row for _, row in in_flight])
@@ -219,6 +222,10 @@ class Engine:
             row.finish = "stop"
             return True
         return row.accept(token, self._loaded.stop_tokens)
+
+
+def _recording(shape: BatchShape, bank: SteeringBank) -> Key:
+    return shape.slots, shape.capacity, bank.layout, shape.sampled
 
 
 def on_cuda(device: torch.device) -> bool:

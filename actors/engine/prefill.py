@@ -66,9 +66,35 @@ class _Trunk:
     positions: Tensor
 
 
+@dataclass(frozen=True)
+class _Suffix:
+    """What rows' tokens after the template prefix gave, one or several rows: see ``Prefilled``; ``positions`` ``[R, T]``."""
+
+    positions: Tensor
+    key_values: tuple[KeyValue, ...]
+    tail: Tensor
+    witness: Witness
+    unsteered: tuple[Tensor, ...]
+
+    def take(self, places: Sequence[int]) -> _Suffix:
+        """The rows at ``places``, any as often as it stands there."""
+        picked = torch.tensor(places, device=self.tail.device)
+        raw, seen = ({layer: one[picked] for layer, one in found.items()} for found in (self.witness.raw, self.witness.seen))
+        key_values = tuple((keys[picked], values[picked]) for keys, values in self.key_values)
+        unsteered = tuple(self.unsteered[place] for place in places)
+        return _Suffix(self.positions[picked], key_values, self.tail[picked], Witness(raw, seen), unsteered)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that it holds."""
+        measured = (*self.witness.raw.values(), *self.witness.seen.values())
+        return [self.positions, self.tail, *self.unsteered, *measured, *(one for pair in self.key_values for one in pair)]
+
+
 class Prefiller:
     """Prefills ``rows``, which :meth:`run` is given in any parts, keeping prefixes and trunks for those still to come, in
-    ``limit`` bytes (None: any). ``keep``: last positions whose logits are wanted."""
+    ``limit`` bytes (None: any). The samples of a prompt under one steering are prefilled once. ``keep``: last positions whose
+    logits are wanted."""
 
     def __init__(
         self,
@@ -82,9 +108,10 @@ class Prefiller:
         self._runner, self._bank, self._device, self._grain, self._keep = runner, bank, runner.device, grain, keep
         self._capture = frozenset(row.first_layer for row in rows if row.first_layer is not None)
         self._prefix_trunks: dict[Tokens, _Trunk] = {}
-        share = None if limit is None else limit // 2
+        share = None if limit is None else limit // (3 if any(row.sample for row in rows) else 2)
         self._prefixes: SharedPrefixes[tuple[Tokens, int], _Prefix] = SharedPrefixes(map(_prefix_of, rows), share)
         self._trunks: SharedPrefixes[Tokens, _Trunk] = SharedPrefixes((row.rendered.token_ids for row in rows), share)
+        self._sampled: SharedPrefixes[tuple[Tokens, int], _Suffix] = SharedPrefixes(map(_sampled_of, rows), share)
 
     def run(self, rows: Sequence[Row]) -> Iterator[Prefilled]:
         """Prefill ``rows``; rows with equal padded length, prefix and entry layer run together."""
@@ -94,14 +121,37 @@ class Prefiller:
             groups[prefix, rounded_up(len(suffix), self._grain.tokens), row.first_layer].append(row)
         for (prefix, length, layer), members in groups.items():
             for chunk in chunks(members, self._runner.most_rows(len(prefix) + length)):
-                past = self._past(self._prefixes_of(prefix, chunk), [row.steering for row in chunk])
-                trunks = self._trunks_of(prefix, chunk)
-                if layer is None:
-                    yield self._unsteered(chunk, trunks, past)
-                else:
-                    yield self._steered(chunk, trunks, past, layer)
+                yield from self._prefilled(prefix, layer, chunk)
                 self._prefixes.used(map(_prefix_of, chunk))
                 self._trunks.used(row.rendered.token_ids for row in chunk)
+                self._sampled.used(map(_sampled_of, chunk))
+
+    def _prefilled(self, prefix: Tokens, layer: int | None, rows: Sequence[Row]) -> Iterator[Prefilled]:
+        """Rows of one group: samples of what was prefilled before, then the others, each prompt and steering once."""
+        samples: dict[tuple[Tokens, int], list[Row]] = defaultdict(list)
+        for row in rows:
+            samples[_sampled_of(row)].append(row)
+        fresh: list[list[Row]] = []
+        for key, same in samples.items():
+            if (kept := self._sampled.get(key)) is None:
+                fresh.append(same)
+            else:
+                past = self._past(self._prefixes_of(prefix, same), [row.steering for row in same])
+                yield self._seatable(same, past, kept.take([0] * len(same)))
+        if not fresh:
+            return
+        firsts, every = [same[0] for same in fresh], [row for same in fresh for row in same]
+        prefixes, trunks = self._prefixes_of(prefix, firsts), self._trunks_of(prefix, firsts)
+        past = self._past(prefixes, [row.steering for row in firsts])
+        found = self._unsteered(trunks) if layer is None else self._steered(firsts, trunks, past, layer)
+        for at, (key, same) in enumerate((_sampled_of(same[0]), same) for same in fresh if layer is not None):
+            if self._sampled.left(key) > len(same):
+                one = found.take([at])
+                self._sampled.keep({key: one}, one.tensors)
+        if len(every) > len(firsts):
+            past = self._past(prefixes, [row.steering for row in every])
+            found = found.take([at for at, same in enumerate(fresh) for _ in same])
+        yield self._seatable(every, past, found)
 
     def _prefix_trunk(self, prefix: Tokens) -> _Trunk:
         """The template prefix, unsteered: one of the few that are always kept."""
@@ -160,14 +210,13 @@ class Prefiller:
             known |= made
         return [trunk for row in rows if (trunk := known[row.rendered.token_ids]) is not None]
 
-    def _unsteered(self, rows: Sequence[Row], trunks: Sequence[_Trunk], past: list[KeyValue] | None) -> Prefilled:
+    def _unsteered(self, trunks: Sequence[_Trunk]) -> _Suffix:
         """An unsteered row is its trunk: nothing is left to compute."""
-        key_values = [stack(trunk.key_values[block] for trunk in trunks) for block in range(len(trunks[0].key_values))]
-        spans = self._spans(past, torch.cat([trunk.positions for trunk in trunks]), key_values)
-        tails = [trunk.tail for trunk in trunks]
-        return Prefilled(rows, torch.cat(tails), spans, Witness(), tails)
+        key_values = tuple(stack(trunk.key_values[block] for trunk in trunks) for block in range(len(trunks[0].key_values)))
+        tails = tuple(trunk.tail for trunk in trunks)
+        return _Suffix(torch.cat([trunk.positions for trunk in trunks]), key_values, torch.cat(tails), Witness(), tails)
 
-    def _steered(self, rows: Sequence[Row], trunks: Sequence[_Trunk], past: list[KeyValue] | None, layer: int) -> Prefilled:
+    def _steered(self, rows: Sequence[Row], trunks: Sequence[_Trunk], past: list[KeyValue] | None, layer: int) -> _Suffix:
         # A block that reads another's keys and values needs that block to run.
         whole = borrows(trunks[0].key_values)
         segment = Segment(
@@ -183,14 +232,15 @@ class Prefiller:
         below = 0 if whole else layer + 1
         shared = [stack(trunk.key_values[block] for trunk in trunks) for block in range(below)]
         key_values = _complete([*shared, *result.key_values[below:]])
-        spans = self._spans(past, result.positions, key_values)
-        return Prefilled(rows, result.tail, spans, result.witness, [trunk.tail for trunk in trunks])
+        unsteered = tuple(trunk.tail for trunk in trunks)
+        return _Suffix(result.positions, key_values, result.tail, result.witness, unsteered)
 
-    def _spans(self, past: list[KeyValue] | None, positions: Tensor, suffix: Sequence[KeyValue]) -> list[Span]:
-        if past is None:
-            return [(positions, suffix)]
-        length = past[0][0].shape[2]
-        return [(torch.arange(length, device=self._device).expand(len(positions), -1), past), (positions, suffix)]
+    def _seatable(self, rows: Sequence[Row], past: list[KeyValue] | None, found: _Suffix) -> Prefilled:
+        spans: list[Span] = [(found.positions, found.key_values)]
+        if past is not None:
+            length = past[0][0].shape[2]
+            spans.insert(0, (torch.arange(length, device=self._device).expand(len(rows), -1), past))
+        return Prefilled(rows, found.tail, spans, found.witness, found.unsteered)
 
     def _past(self, prefixes: Mapping[int, _Prefix], steerings: Sequence[int]) -> list[KeyValue] | None:
         """Prefix keys and values of each row's steering, per block ``[R, K, P, e]``; None where there is no prefix."""
@@ -203,6 +253,11 @@ class Prefiller:
 def _prefix_of(row: Row) -> tuple[Tokens, int]:
     """What names a row's template prefix: its tokens and the steering that it runs under."""
     return split(row)[0], row.steering
+
+
+def _sampled_of(row: Row) -> tuple[Tokens, int]:
+    """What the samples of a prompt under one steering share."""
+    return row.rendered.token_ids, row.steering
 
 
 def split(row: Row) -> tuple[Tokens, Tokens]:

@@ -6,8 +6,8 @@ from collections import OrderedDict
 
 from actors.engine.decode import SlotBatch
 
-Key = tuple[int, int, tuple[tuple[int, ...], ...]]
-"""Slots, capacity and the layout of the steering tables: what a recording is made for."""
+Key = tuple[int, int, tuple[tuple[int, ...], ...], bool]
+"""Slots, capacity, the layout of the steering tables, and whether rows may draw their tokens: what a recording is made for."""
 
 
 class RecordedBatches:

@@ -1,9 +1,10 @@
-"""Rows: the unit of generation, one prompt under one steering."""
+"""Rows: the unit of generation, one answer to a prompt under one steering."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from actors.engine.sampling import RowDraws
 from actors.prompts import Rendered
 from actors.thought_budget import ThoughtBudget
 from actors.types import FinishReason
@@ -14,10 +15,11 @@ CAPACITY_STEP = 32
 
 @dataclass
 class Row:
-    """One prompt of one job under steering number ``steering`` (0: unsteered), whose edits begin at ``first_layer``.
+    """One answer to a prompt of one job under steering number ``steering`` (0: unsteered), whose edits begin at ``first_layer``.
 
-    ``tokens`` grows during generation (stop token excluded); ``finish`` is set when the row has ended. ``budget``: where
-    thought and answer have one each, which then make up ``max_new_tokens``. ``slots``: of the batch that it ran in.
+    ``sample``: which of the prompt's answers, from 0; ``draws``: how its tokens are drawn (None: the likeliest is taken).
+    ``budget``: where thought and answer have one each, which then make up ``max_new_tokens``. ``tokens`` grows during generation
+    (stop token excluded); ``finish`` is set when the row has ended. ``slots``: of the batch that it ran in.
     """
 
     job: int
@@ -26,6 +28,8 @@ class Row:
     first_layer: int | None
     max_new_tokens: int
     budget: ThoughtBudget | None = None
+    sample: int = 0
+    draws: RowDraws | None = None
     tokens: list[int] = field(default_factory=list)
     finish: FinishReason | None = None
     finite: bool = True

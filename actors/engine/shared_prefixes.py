@@ -36,6 +36,10 @@ class SharedPrefixes(Generic[Key, Kept]):
         kept = self._kept.get(key)
         return None if kept is None else kept[0]
 
+    def left(self, key: Key) -> int:
+        """Uses of ``key`` that are still to come."""
+        return self._uses[key]
+
     def keep(self, results: Mapping[Key, Kept], tensors: Iterable[Tensor]) -> None:
         """Keep the results of one forward that will be used again, all of which hold ``tensors``, if there is room for them."""
         again = {key: result for key, result in results.items() if self._uses[key] > 1}

@@ -89,7 +89,7 @@ def _compared(one: Opinions, other: Opinions, conditions: Conditions) -> ScorerP
         ranks = rank_correlation([one.values[key] for key in keys], [other.values[key] for key in keys])
         return ScorerPair(one.scorer, other.scorer, by, len(keys), ranks=ranks)
     first, second = ([str(getattr(side.said[key], by)) for key in keys] for side in (one, other))
-    prompts = [f"{conditions[cell_id][0].partition('/')[0]} {prompt}" for cell_id, prompt in keys]
+    prompts = [f"{conditions[cell_id][0].partition('/')[0]} {prompt}" for cell_id, prompt, _ in keys]
     return ScorerPair(one.scorer, other.scorer, by, len(keys), agreement(first, second, prompts, one.order))
 
 

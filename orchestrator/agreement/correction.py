@@ -11,8 +11,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from orchestrator.agreement.opinions import Opinions
+from orchestrator.clusters import counts_by, effective_n, rate_interval
 from orchestrator.results.ratings import ResponseKey
-from orchestrator.statistics import CorrectedRate, Known, rogan_gladen
+from orchestrator.statistics import CorrectedRate, Interval, Known, rogan_gladen
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class JudgeErrors:
     specificity: Known
     checked: int
 
-    def correct(self, k: int, n: int) -> CorrectedRate:
-        """The judge's rate ``k`` of ``n`` without them."""
+    def correct(self, k: float, n: float) -> CorrectedRate:
+        """The judge's rate ``k`` of ``n`` (effective numbers) without them."""
         return rogan_gladen(k, n, self.sensitivity, self.specificity)
 
 
@@ -116,10 +117,12 @@ class CorrectedCell:
     condition: str
     k: int
     n: int
+    interval: Interval
     rate: CorrectedRate
 
 
 def corrected_cell(judge: Opinions, errors: JudgeErrors, condition: str, keys: Sequence[ResponseKey]) -> CorrectedCell:
     """Of the cell whose responses are ``keys``."""
-    k, n = sum(judge.said[key].outcome == "success" for key in keys), len(keys)
-    return CorrectedCell(keys[0][0], condition, k, n, errors.correct(k, n))
+    counts = counts_by([prompt for _, prompt, _ in keys], [judge.said[key].outcome == "success" for key in keys])
+    k, n, worth = sum(k for k, _ in counts), len(keys), effective_n(counts)
+    return CorrectedCell(keys[0][0], condition, k, n, rate_interval(counts), errors.correct(k / n * worth, worth))

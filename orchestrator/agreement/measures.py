@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.statistics import SEED, Interval, wilson
+from orchestrator.clusters import rate_interval
+from orchestrator.statistics import SEED, Interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,23 +36,16 @@ class Coefficient:
 class LabelAgreement:
     """One label: how many responses have it of the ``first`` scorer, of the ``second`` and of ``both``.
 
-    Precision is the share of the first's that the second confirms, recall the share of the second's that the first finds.
+    Precision is the share of the first's that the second confirms, recall the share of the second's that the first finds; here
+    their intervals, clustered by prompt.
     """
 
     label: str
     first: int
     second: int
     both: int
-
-    @property
-    def precision(self) -> Interval:
-        """Its Wilson interval."""
-        return wilson(self.both, self.first)
-
-    @property
-    def recall(self) -> Interval:
-        """Its Wilson interval."""
-        return wilson(self.both, self.second)
+    precision: Interval
+    recall: Interval
 
 
 @dataclass(frozen=True)
@@ -59,7 +53,8 @@ class Agreement:
     """What two scorers say of the same ``n`` responses to ``prompts`` prompts. ``table``: how many responses have the label of
     the row by the first and of the column by the second; both in the order of ``labels``.
 
-    The interval of ``kappa`` takes the responses as independent; that of ``alpha`` draws whole prompts.
+    ``agrees``: the interval of the share to which both give the same label, clustered by prompt. The interval of ``kappa`` takes
+    the responses as independent; that of ``alpha`` draws whole prompts.
     """
 
     labels: tuple[str, ...]
@@ -67,6 +62,8 @@ class Agreement:
     prompts: int
     kappa: Coefficient
     alpha: Coefficient
+    agrees: Interval
+    by_label: tuple[LabelAgreement, ...]
 
     @property
     def n(self) -> int:
@@ -77,13 +74,6 @@ class Agreement:
     def agreed(self) -> int:
         """Responses to which both give the same label."""
         return sum(row[place] for place, row in enumerate(self.table))
-
-    @property
-    def by_label(self) -> tuple[LabelAgreement, ...]:
-        """Each label's counts."""
-        columns = list(zip(*self.table, strict=True))
-        places = enumerate(self.labels)
-        return tuple(LabelAgreement(name, sum(self.table[at]), sum(columns[at]), self.table[at][at]) for at, name in places)
 
 
 def agreement(first: Sequence[str], second: Sequence[str], prompts: Sequence[str], order: Sequence[str] = ()) -> Agreement:
@@ -102,7 +92,25 @@ def agreement(first: Sequence[str], second: Sequence[str], prompts: Sequence[str
     np.add.at(tables, tuple(np.array([(clusters[prompt], place[a], place[b]) for a, b, prompt in pairs]).T), 1)
     whole = tables.sum(axis=0)
     rows = tuple(tuple(int(count) for count in row) for row in whole)
-    return Agreement(tuple(used), rows, len(clusters), _kappa(whole), _alpha(tables))
+    agrees = _clustered(tables.trace(axis1=1, axis2=2), tables.sum(axis=(1, 2)))
+    return Agreement(tuple(used), rows, len(clusters), _kappa(whole), _alpha(tables), agrees, _by_label(tuple(used), tables))
+
+
+def _by_label(labels: Sequence[str], tables: Counts) -> tuple[LabelAgreement, ...]:
+    """``tables`` ``[prompts, labels, labels]``."""
+    found = []
+    for at, name in enumerate(labels):
+        sides = (tables[:, at, :].sum(axis=1), tables[:, :, at].sum(axis=1))
+        both = tables[:, at, at]
+        first, second, agreed = (int(one.sum()) for one in (*sides, both))
+        precision, recall = (_clustered(both, side) for side in sides)
+        found.append(LabelAgreement(name, first, second, agreed, precision, recall))
+    return tuple(found)
+
+
+def _clustered(counted: Counts, among: Counts) -> Interval:
+    """Of each prompt so many ``among`` so many."""
+    return rate_interval((int(k), int(n)) for k, n in zip(counted, among, strict=True) if n)
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> Coefficient:

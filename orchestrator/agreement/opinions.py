@@ -55,14 +55,18 @@ def opinions_of(results: Results, scorer: str) -> Opinions:
     """All that the scorer of this very name says. A rater's labels count as what decides on the behavior says of them."""
     order = tuple(results.rates.filter(results.rates["outcome"].is_not_null())["label"].unique(maintain_order=True))
     if scorer == SWEEP:
-        columns = ("cell_id", "prompt_id", "label", "outcome")
+        columns = ("cell_id", "prompt_id", "sample", "label", "outcome")
         rows = asked_once(results.responses).select(columns).drop_nulls("label").iter_rows()
-        return Opinions(SWEEP, {(cell, prompt): Opinion(label, outcome) for cell, prompt, label, outcome in rows}, order=order)
-    scores = results.scores.filter(results.scores["scorer"] == scorer).select("cell_id", "prompt_id", "label", "value")
-    values = {(cell, prompt): value for cell, prompt, _, value in scores.drop_nulls("value").iter_rows()}
+        return Opinions(
+            SWEEP,
+            {(cell, prompt, sample): Opinion(label, outcome) for cell, prompt, sample, label, outcome in rows},
+            order=order,
+        )
+    scores = results.scores.filter(results.scores["scorer"] == scorer).select("cell_id", "prompt_id", "sample", "label", "value")
+    values = {(cell, prompt, sample): value for cell, prompt, sample, _, value in scores.drop_nulls("value").iter_rows()}
     outcomes = _outcomes(results) if is_rater(scorer) else {}
     labels = scores.drop_nulls("label").iter_rows()
-    said = {(cell, prompt): Opinion(label, outcomes.get((cell, label))) for cell, prompt, label, _ in labels}
+    said = {(cell, prompt, sample): Opinion(label, outcomes.get((cell, label))) for cell, prompt, sample, label, _ in labels}
     own = (
         order
         if is_rater(scorer)

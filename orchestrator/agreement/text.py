@@ -13,12 +13,12 @@ from rich.text import Text
 from orchestrator.agreement.answer import AgreementAnswer, CorrectedBehavior, ScorerPair
 from orchestrator.agreement.correction import CorrectedCell
 from orchestrator.agreement.measures import Agreement, Coefficient, LabelAgreement
-from orchestrator.statistics import Known, interval_text, percent_text
+from orchestrator.statistics import Interval, Known, interval_text, percent_text
 from orchestrator.untrusted import visible
 
 KAPPA_NOTE = (
-    "agree: with its 95 % Wilson interval. kappa: Cohen's (statsmodels; its interval takes the responses as independent). "
-    "alpha: Krippendorff's, for labels without an order (its interval draws whole prompts)."
+    "agree: with its 95 % interval, clustered by prompt. kappa: Cohen's (statsmodels; its interval takes the responses as "
+    "independent). alpha: Krippendorff's, for labels without an order (its interval draws whole prompts)."
 )
 BASIS_NOTES = {
     "outcome": "by outcome: their labels are not the same ones, so what these count as is compared.",
@@ -85,7 +85,7 @@ def _pairs_table(pairs: Sequence[ScorerPair]) -> Table:
         if found is None:
             rows.append((names, pair.by, "", str(pair.n), "", f"rho {coefficient_text(pair.ranks or Coefficient())}"))
             continue
-        agree = f"{percent_text(found.agreed, found.n)} {interval_text(found.agreed, found.n)} {found.agreed}/{found.n}"
+        agree = _share(found.agreed, found.n, found.agrees)
         rows.append((names, pair.by, str(found.prompts), agree, *map(coefficient_text, (found.kappa, found.alpha))))
     return _rows("Agreement", ("scorers", "by", "prompts", "agree %", "kappa", "alpha"), rows)
 
@@ -96,18 +96,21 @@ def _confusion(pair: ScorerPair, found: Agreement) -> Table:
 
 
 def _by_label(pair: ScorerPair, found: Agreement) -> Table:
-    rows = [(one.label, _share(one.both, one.first), _share(one.both, one.second)) for one in found.by_label]
+    rows = [
+        (one.label, _share(one.both, one.first, one.precision), _share(one.both, one.second, one.recall))
+        for one in found.by_label
+    ]
     return _rows(f"{pair.first}, {pair.second} being right", ("", "precision %", "recall %"), rows)
 
 
-def _share(k: int, n: int) -> str:
-    return f"{percent_text(k, n)} {interval_text(k, n)} {k}/{n}" if n else "-"
+def _share(k: int, n: int, interval: Interval) -> str:
+    return f"{percent_text(k, n)} {interval_text(interval)} {k}/{n}" if n else "-"
 
 
 def _corrected_table(one: CorrectedBehavior) -> Table:
     known = f"sensitivity {_known(one.errors.sensitivity)}, specificity {_known(one.errors.specificity)}"
     title = f"{one.behavior}: {one.judge} corrected by {one.reference} ({one.errors.checked} responses; {known})"
-    rows = [(row.condition, _share(row.k, row.n), _corrected_rate(row)) for row in one.cells]
+    rows = [(row.condition, _share(row.k, row.n, row.interval), _corrected_rate(row)) for row in one.cells]
     return _rows(title, ("cell", "success %", "corrected %"), rows)
 
 

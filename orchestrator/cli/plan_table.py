@@ -205,7 +205,7 @@ def _cell_json(cell: Cell) -> dict[str, object]:
         "model": labels.model,
         "variant": variant_id(cell.target),
         "behavior": labels.behavior,
-        "rows": len(cell.prompts),
+        "rows": cell.rows,
         "steering": None
         if steering is None
         else {

@@ -82,7 +82,7 @@ def reader(store: Store, question: Question) -> Reader:
 
     def read(row: CellRow) -> Outcomes:
         try:
-            return {label.prompt_id: question.counts(label) for label in store.read_labels(*row.key)}
+            return {label.key: question.counts(label) for label in store.read_labels(*row.key)}
         except (FileNotFoundError, UnreadableFileError):
             raise InputError.because("its labels cannot be read: run `score`", row.cell_id) from None
 
@@ -117,7 +117,7 @@ def _compared(request: Request, store: Store, rows: Sequence[CellRow]) -> Answer
 def _comparisons(request: Request, rows: Sequence[CellRow], read: Reader) -> list[Comparison]:
     question = request.question
     return [
-        compare(side_of(a, ours, question, read), side_of(b, theirs, question, read), question, read)
+        compare(side_of(a, ours, question, read), side_of(b, theirs, question, read), question)
         for a, ours, b, theirs in (_levels(request, rows) if request.by is not None else _two(request, rows))
     ]
 

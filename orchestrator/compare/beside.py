@@ -24,7 +24,8 @@ _COSMIC = ("cosmic", "cosmic_svd")
 
 @dataclass(frozen=True)
 class Beside:
-    """A printed rate and one cell of ours. ``points``: ours minus the paper's; ``p``: Fisher, None where the paper has no n.
+    """A printed rate and one cell of ours. ``points``: ours minus the paper's; ``p``: Fisher, None where the paper has no n, or
+    we have several samples.
 
     ``p_holm`` is adjusted within the paper's table. ``te`` is ours, for a transfer whose control is in the sweep.
     ``others``: (what, the paper's, ours) for further numbers that both have. ``notes``: how the conditions differ.
@@ -124,7 +125,7 @@ def _beside(one: Measurement, row: CellRow, rows: Sequence[CellRow], read: Reade
         measurement=one,
         row=row,
         points=100 * (k / n - paper_rate(one)),
-        p=None if one.counts is None else fisher(k, n, *one.counts),
+        p=None if one.counts is None or row.samples > 1 else fisher(k, n, *one.counts),
         te=_effectiveness(row, rows, read) if one.te is not None else None,
         others=tuple((name, paper, ours) for name, paper, ours in others if paper is not None and ours is not None),
         notes=tuple(_notes(one, row)),
@@ -143,7 +144,7 @@ def _effectiveness(row: CellRow, rows: Sequence[CellRow], read: Reader) -> Trans
     for control in rows:
         if control.steered and not control.is_transfer and condition(control, free) == condition(row, free):
             ours, own = side_of("ours", [row], question, read), side_of("its own", [control], question, read)
-            return compare(ours, own, question, read).te
+            return compare(ours, own, question).te
     return None
 
 
@@ -151,6 +152,8 @@ def _notes(one: Measurement, row: CellRow) -> list[str]:
     notes = []
     if row.max_new_tokens != PAPER_TOKENS:
         notes.append(f"{row.max_new_tokens} new tokens, the paper {PAPER_TOKENS}")
+    if row.temperature:
+        notes.append(f"temperature {row.temperature:g} with {row.samples} samples, the paper greedy")
     if row.dtype == "float32":
         notes.append("float32, the paper 16-bit")
     if one.quantization == "int4" or one.method == "cosmic":

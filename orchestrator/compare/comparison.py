@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from actors.types import SampleKey
+from orchestrator.clusters import rate_interval
 from orchestrator.errors import InputError
 from orchestrator.outcome import OUTCOMES, Outcome, in_words, success_in_words
 from orchestrator.results.conditions import NAMED
@@ -22,31 +24,46 @@ from orchestrator.statistics import (
     holm,
     sign_flip,
     transfer_effectiveness,
-    wilson,
 )
 
-Outcomes = dict[str, bool]
-"""Prompt id -> whether its response counts."""
+Outcomes = dict[SampleKey, bool]
+"""Prompt and sample -> whether the response counts."""
 
 _Answers = dict[tuple[str, str], list[bool]]
-"""Prompt -> whether each of its responses counts, one per cell."""
+"""Prompt -> whether each of its responses counts, of all cells and samples."""
 
 Reader = Callable[[CellRow], Outcomes]
 
-POOLED = (
-    "cells are taken together: the tests are clustered by prompt, since the answers to one prompt are not independent; the "
-    "intervals of rates and of TE take them as if they were"
-)
+CLUSTERED = "a prompt has several answers, which are not independent: tests and intervals are clustered by prompt"
 
 
 @dataclass(frozen=True)
 class Side:
-    """The cells of one side, taken together: ``k`` of ``n`` responses count."""
+    """The cells of one side, taken together, with the ``outcomes`` of each."""
 
     name: str
     rows: tuple[CellRow, ...]
-    k: int
-    n: int
+    outcomes: tuple[Outcomes, ...]
+
+    @property
+    def n(self) -> int:
+        """Responses."""
+        return sum(map(len, self.outcomes))
+
+    @property
+    def k(self) -> int:
+        """Those that count."""
+        return sum(sum(one.values()) for one in self.outcomes)
+
+    def answers(self, digested: bool = True) -> _Answers:
+        """By prompt; ``digested``: prompts are told apart by the digest of their cell's. Folders of before there was one have the
+        behavior for it."""
+        found: _Answers = {}
+        for row, outcomes in zip(self.rows, self.outcomes, strict=True):
+            prompts = (digested and row.prompts_sha256) or row.behavior
+            for (prompt, _), counts in outcomes.items():
+                found.setdefault((prompts, prompt), []).append(counts)
+        return found
 
     @property
     def rate(self) -> float:
@@ -55,8 +72,13 @@ class Side:
 
     @property
     def interval(self) -> Interval:
-        """95 %, Wilson."""
-        return wilson(self.k, self.n)
+        """95 %, clustered by prompt where one has several answers."""
+        return rate_interval((sum(found), len(found)) for found in self.answers().values())
+
+    @property
+    def several(self) -> bool:
+        """Whether a prompt has several answers."""
+        return len(self.answers()) < self.n
 
     @property
     def in_sample(self) -> bool:
@@ -72,7 +94,7 @@ class Side:
 @dataclass(frozen=True)
 class Paired:
     """The same ``n`` prompts on both sides, equally often: on how many one side counts more often than the other, and the p,
-    McNemar's exact one, or with several cells a side that of the sign-flip test by prompt."""
+    McNemar's exact one, or with several answers to a prompt that of the sign-flip test by prompt."""
 
     n: int
     only_a: int
@@ -86,9 +108,9 @@ class Comparison:
     """A against B. ``points``: A's rate minus B's in percentage points. ``paired`` is None where the
     answers do not pair (a note says why).
 
-    ``p`` is Fisher's, or where a side has ``several`` cells that of the test clustered by prompt. ``te`` is the transferred side
-    over the target's own, when one side is the transfer of the other. ``p_holm`` is ``p`` adjusted for all comparisons of the
-    table (None: only one). ``differs``: the columns in which the sides differ.
+    ``p`` is Fisher's, or where a prompt has ``several`` answers that of the test clustered by prompt. ``te``: the transferred
+    side over the target's own, when one side is the transfer of the other. ``p_holm`` is ``p`` adjusted for all comparisons of
+    the table (None: only one). ``differs``: the columns in which the sides differ.
     """
 
     counted: str
@@ -105,8 +127,8 @@ class Comparison:
 
     @property
     def several(self) -> bool:
-        """Whether a side has several cells, so that a prompt may have several answers."""
-        return _several(self.a, self.b)
+        """Whether a prompt has several answers on a side, of samples or of cells."""
+        return self.a.several or self.b.several
 
     @property
     def of_success(self) -> bool:
@@ -159,36 +181,32 @@ def side_of(name: str, rows: Sequence[CellRow], question: Question, read: Reader
     unlabelled = [row.cell_id for row in rows if not row.labelled]
     if unlabelled:
         raise InputError.because(f"{len(unlabelled)} cells have no labels yet ({unlabelled[0]}): run `score`", name)
-    n = sum(row.n for row in rows)
-    if n == 0:
+    if not any(row.n for row in rows):
         raise InputError.because("its cells have no responses", name)
-    outcome = question.outcome
-    k = sum(sum(read(row).values()) if outcome is None else row.count(outcome) for row in rows)
-    return Side(name, tuple(rows), k, n)
+    return Side(name, tuple(rows), tuple(map(read, rows)))
 
 
-def compare(a: Side, b: Side, question: Question, read: Reader) -> Comparison:
-    """Every number of A against B; ``read`` gives a cell's outcomes by prompt. InputError when they share a cell."""
+def compare(a: Side, b: Side, question: Question) -> Comparison:
+    """Every number of A against B. InputError when they share a cell."""
     shared = {row.cell_id for row in a.rows} & {row.cell_id for row in b.rows}
     if shared:
         raise InputError.because(f"{len(shared)} cells are on both sides, such as {min(shared)}", f"{a.name} | {b.name}")
     differs = tuple(column for column in NAMED if _values(a, column) != _values(b, column))
     digested = all(row.prompts_sha256 for row in (*a.rows, *b.rows))
-    answers = _answers(a, read, digested), _answers(b, read, digested)
+    answers = a.answers(digested), b.answers(digested)
     paired = _paired(*answers)
+    several = a.several or b.several
     return Comparison(
         counted=question.name,
         a=a,
         b=b,
         points=100 * (a.rate - b.rate),
-        p=_clustered(*answers) if _several(a, b) else fisher(a.k, a.n, b.k, b.n),
+        p=_clustered(*answers) if several else fisher(a.k, a.n, b.k, b.n),
         h=cohens_h(a.k, a.n, b.k, b.n),
         paired=None if isinstance(paired, str) else paired,
-        te=_transfer(a, b, question.te_kind, lambda: _paired_outcomes(a, b, differs, read))
-        if question.outcome == "success"
-        else None,
+        te=_transfer(a, b, question.te_kind, answers) if question.outcome == "success" else None,
         differs=differs,
-        notes=tuple(_notes(a, b, unpaired=paired if isinstance(paired, str) else "")),
+        notes=tuple(_notes(a, b, [CLUSTERED] if several else [], unpaired=paired if isinstance(paired, str) else "")),
     )
 
 
@@ -204,49 +222,8 @@ def adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
     ]
 
 
-def _several(a: Side, b: Side) -> bool:
-    return len(a.rows) > 1 or len(b.rows) > 1
-
-
 def _values(side: Side, column: str) -> set[object]:
     return {getattr(row, column) for row in side.rows}
-
-
-def _paired_outcomes(a: Side, b: Side, differs: Sequence[str], read: Reader) -> tuple[list[bool], list[bool]] | None:
-    """Both sides' outcomes, item i the same prompt under the same other axes; None unless that is so for every response."""
-    common = [column for column in NAMED if column not in differs]
-    first, second = (_by_condition(side, common) for side in (a, b))
-    if len(first) < len(a.rows) or len(second) < len(b.rows) or first.keys() != second.keys():
-        return None
-    pairs: tuple[list[bool], list[bool]] = ([], [])
-    for key, row in first.items():
-        here, there = read(row), read(second[key])
-        if here.keys() != there.keys() or not _same_prompts(row, second[key]):
-            return None
-        pairs[0].extend(here.values())
-        pairs[1].extend(there[prompt] for prompt in here)
-    return pairs
-
-
-def _by_condition(side: Side, columns: Sequence[str]) -> dict[tuple[object, ...], CellRow]:
-    return {tuple(getattr(row, column) for column in columns): row for row in side.rows}
-
-
-def _same_prompts(one: CellRow, other: CellRow) -> bool:
-    """By the digest of the prompts; a folder written before there was one falls back on the behavior's name."""
-    if one.prompts_sha256 and other.prompts_sha256:
-        return one.prompts_sha256 == other.prompts_sha256
-    return one.behavior == other.behavior
-
-
-def _answers(side: Side, read: Reader, digested: bool) -> _Answers:
-    """``digested``: prompts are told apart by the digest of their cell's; in folders of before there was one, by the behavior."""
-    found: _Answers = {}
-    for row in side.rows:
-        prompts = (digested and row.prompts_sha256) or row.behavior
-        for prompt, counts in read(row).items():
-            found.setdefault((prompts, prompt), []).append(counts)
-    return found
 
 
 def _clustered(first: _Answers, second: _Answers) -> float:
@@ -265,35 +242,30 @@ def _paired(first: _Answers, second: _Answers) -> Paired | str:
     return Paired(len(first), sum(d > 0 for d in differences), sum(d < 0 for d in differences), sign_flip(differences))
 
 
-def _transfer(
-    a: Side, b: Side, kind: BootstrapKind, pair: Callable[[], tuple[list[bool], list[bool]] | None]
-) -> TransferEffectiveness | None:
-    """TE of the side that is all transfer over the one that is the target's own; unpaired sides allow only ``independent``."""
+def _transfer(a: Side, b: Side, kind: BootstrapKind, answers: tuple[_Answers, _Answers]) -> TransferEffectiveness | None:
+    """TE of the side that is all transfer over the one that is the target's own, of each prompt the share of its answers;
+    unpaired sides allow only ``independent``."""
     a_transfers, b_transfers = ({row.is_transfer and row.steered for row in side.rows} for side in (a, b))
     own = b if a_transfers == {True} else a
     if {True} not in (a_transfers, b_transfers) or {False} not in (a_transfers, b_transfers):
         return None
     if not all(row.steered for row in own.rows) or {row.variant for row in a.rows} != {row.variant for row in b.rows}:
         return None
-    outcomes = pair()
-    arms = (_outcomes(a), _outcomes(b)) if outcomes is None else outcomes
-    transferred, control = arms if own is b else (arms[1], arms[0])
-    return transfer_effectiveness(transferred, control, "independent" if outcomes is None else kind)
+    first, second = answers
+    paired = first.keys() == second.keys()
+    arms = [[sum(found[key]) / len(found[key]) for key in (first if paired else found)] for found in answers]
+    transferred, control = arms if own is b else arms[::-1]
+    return transfer_effectiveness(transferred, control, kind if paired else "independent")
 
 
-def _outcomes(side: Side) -> list[bool]:
-    return [True] * side.k + [False] * (side.n - side.k)
-
-
-def _notes(a: Side, b: Side, unpaired: str) -> list[str]:
+def _notes(a: Side, b: Side, about: Sequence[str], unpaired: str) -> list[str]:
     notes = []
     for side in (a, b):
         if side.in_sample:
             notes.append(f"{side.name}: in-sample, its prompts chose its setting")
         if any(row.fired is False for row in side.rows):
             notes.append(f"{side.name}: a steering did not fire")
-    if _several(a, b):
-        notes.append(POOLED)
+    notes += about
     classifiers = sorted({row.classifier or "" for row in (*a.rows, *b.rows)})
     if len(classifiers) > 1:
         notes.append(f"labelled by different classifiers: {', '.join(classifiers)}")

@@ -37,7 +37,7 @@ _TESTS = {
     False: ("Fisher's exact", "McNemar's exact"),
     True: ("clustered by prompt (cluster-robust t)", "sign-flip by prompt"),
 }
-"""Whether a side has several cells -> the names of the unpaired and of the paired test."""
+"""Whether a prompt has several answers -> the names of the unpaired and of the paired test."""
 
 FOOTNOTE = (
     "points: A - B, percentage points. p: {unpaired}, two-sided. h: Cohen's. paired p: {paired}, on the same prompts. "
@@ -60,7 +60,7 @@ def render_comparisons(comparisons: Sequence[Comparison]) -> list[RenderableType
 
 def _footnote(comparisons: Sequence[Comparison]) -> str:
     unpaired, paired = zip(*(_TESTS[several] for several in sorted({one.several for one in comparisons})), strict=True)
-    grouped = ", or with several cells a side "
+    grouped = ", or with several answers to a prompt "
     return FOOTNOTE.format(unpaired=grouped.join(unpaired), paired=grouped.join(paired))
 
 
@@ -197,11 +197,11 @@ def _te(te: TransferEffectiveness | None) -> str:
 
 def _rate(side: Side) -> str:
     cells = f", {len(side.rows)} cells" if len(side.rows) > 1 else ""
-    return f"{percent_text(side.k, side.n)} % {interval_text(side.k, side.n)} {side.k}/{side.n}{cells}"
+    return f"{percent_text(side.k, side.n)} % {interval_text(side.interval)} {side.k}/{side.n}{cells}"
 
 
 def _stacked(side: Side) -> str:
-    return f"{percent_text(side.k, side.n)} {side.k}/{side.n}\n{interval_text(side.k, side.n)}"
+    return f"{percent_text(side.k, side.n)} {side.k}/{side.n}\n{interval_text(side.interval)}"
 
 
 def _steerable(one: Comparison, side: Side) -> str:
@@ -242,7 +242,7 @@ def _beside_table(paper: PaperTable, ours: Sequence[Beside]) -> Table:
         cells = (
             one.measurement.condition,
             _paper_rate(one.measurement),
-            f"{percent_text(k, n)} {k}/{n}\n{interval_text(k, n)}",
+            f"{percent_text(k, n)} {k}/{n}\n{interval_text(one.row.interval('success'))}",
             f"{one.points:+.1f}",
             _tested(one.p, one.p_holm),
             "; ".join((*_other_words(one), *one.notes)),
@@ -261,7 +261,7 @@ def _other_words(one: Beside) -> list[str]:
 def _paper_rate(one: Measurement) -> str:
     if one.counts is None:
         return f"{one.coherent:g}\nn not given"
-    return f"{one.coherent:g} {one.counts[0]}/{one.counts[1]}\n{interval_text(*one.counts)}"
+    return f"{one.coherent:g} {one.counts[0]}/{one.counts[1]}\n{interval_text(wilson(*one.counts))}"
 
 
 def _condition(one: Measurement) -> str:
@@ -284,10 +284,10 @@ def _measurement_json(one: Measurement) -> dict[str, object]:
 
 def _beside_json(one: Beside) -> dict[str, object]:
     k, n = one.row.count("success"), one.row.n
-    interval = wilson(k, n)
+    row = one.row
     return {
         "paper": _measurement_json(one.measurement),
-        "ours": {"cell": one.row.cell_id, "k": k, "n": n, "rate": k / n, "low": interval.low, "high": interval.high},
+        "ours": {"cell": row.cell_id, "k": k, "n": n, "rate": k / n, "low": row.success_low, "high": row.success_high},
         "points": one.points,
         "fisher_p": one.p,
         "fisher_p_holm": one.p_holm,

@@ -14,14 +14,14 @@ from orchestrator.labelling.readings import found_readings
 from orchestrator.labelling.session import COMMENT_CHARACTERS
 from orchestrator.results.folder import Folder
 from orchestrator.results.frames import load_results
-from orchestrator.results.ratings import Rating, add_ratings, checked_rater, read_ratings
+from orchestrator.results.ratings import Rating, ResponseKey, add_ratings, checked_rater, read_ratings
 from orchestrator.storage import Place
 from orchestrator.strict import Entry
 
 MAX_BYTES = 50_000_000
 TOLD = 20
 """Lines that are told one by one when they are wrong."""
-FORM = '{"cell_id": ..., "prompt_id": ..., "label": ...} a line, and perhaps "comment"'
+FORM = '{"cell_id": ..., "prompt_id": ..., "label": ...} a line, and perhaps "comment", and "sample" where a prompt has several'
 
 
 class GivenRating(Entry):
@@ -31,6 +31,12 @@ class GivenRating(Entry):
     prompt_id: str
     label: str
     comment: str | None = Field(default=None, max_length=COMMENT_CHARACTERS)
+    sample: int = Field(default=0, ge=0)
+
+    @property
+    def key(self) -> ResponseKey:
+        """Of which response."""
+        return self.cell_id, self.prompt_id, self.sample
 
 
 def take_ratings(place: Place, file: Path, rater: str) -> tuple[int, int]:
@@ -40,10 +46,10 @@ def take_ratings(place: Place, file: Path, rater: str) -> tuple[int, int]:
     problems: list[Problem] = []
     given = list(_lines(file, problems))
     results = load_results(str(place))
-    readings = found_readings(results, {(one.cell_id, one.prompt_id) for _, one in given})
+    readings = found_readings(results, {one.key for _, one in given})
     ratings: list[Rating] = []
     for number, one in given:
-        reading = readings.get((one.cell_id, one.prompt_id))
+        reading = readings.get(one.key)
         try:
             if reading is None:
                 raise _unknown(one, set(results.responses["cell_id"]))
@@ -86,7 +92,7 @@ def _text(file: Path) -> str:
 
 def _unknown(one: GivenRating, cells: set[str]) -> InputError:
     if one.cell_id in cells:
-        return InputError.because("the cell has no such prompt", "prompt_id", one.prompt_id)
+        return InputError.because("the cell has no such prompt or sample", "prompt_id", one.prompt_id)
     nearest = nearest_name(one.cell_id, cells)
     return InputError(Problem("cell_id", one.cell_id, "no finished cell of this folder", "an id of cells.parquet", nearest))
 

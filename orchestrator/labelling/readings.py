@@ -20,6 +20,7 @@ from orchestrator.scoring import LabelKind, LabelSet
 _COLUMNS = (
     "cell_id",
     "prompt_id",
+    "sample",
     "behavior",
     "prompt",
     "response",
@@ -41,12 +42,12 @@ def readings_of(folder: Folder, results: Results, draw: Draw) -> list[AskedRespo
 
 def found_readings(results: Results, keys: Collection[ResponseKey]) -> dict[ResponseKey, AskedResponse]:
     """Those of the responses ``keys`` that have been labelled."""
-    cells = sorted({cell_id for cell_id, _ in keys})
+    cells = sorted({cell_id for cell_id, *_ in keys})
     found = asked_once(results.responses.filter(results.responses["cell_id"].is_in(cells)))
     rows = found.select(_COLUMNS).iter_rows(named=True)
     labels = label_sets(results)
-    wanted = (row for row in rows if (row["cell_id"], row["prompt_id"]) in keys and row["classifier"] in labels)
-    return {(row["cell_id"], row["prompt_id"]): _reading(row, labels[row["classifier"]]) for row in wanted}
+    wanted = (row for row in rows if _key(row) in keys and row["classifier"] in labels)
+    return {_key(row): _reading(row, labels[row["classifier"]]) for row in wanted}
 
 
 def label_sets(results: Results) -> Mapping[str, LabelSet]:
@@ -67,10 +68,14 @@ def _labelled(results: Results, scorer: str | None) -> list[tuple[ResponseKey, s
     return [(key, f"{behaviors[key[0]]} {said.label}") for key, said in found.said.items()]
 
 
+def _key(row: Mapping[str, Any]) -> ResponseKey:
+    return row["cell_id"], row["prompt_id"], row["sample"]
+
+
 def _reading(row: Mapping[str, Any], labels: LabelSet) -> AskedResponse:
     spoken = told_apart((row["prompt_opens"] or "") + (row["marked_response"] or row["response"]))
     return AskedResponse(
-        key=(row["cell_id"], row["prompt_id"]),
+        key=_key(row),
         behavior=row["behavior"],
         prompt=row["prompt"],
         answer=spoken.answer,

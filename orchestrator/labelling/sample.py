@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
 from random import Random
-from typing import cast
+from typing import Any, cast
 
 from orchestrator.json_text import parse_json
 from orchestrator.results.folder import Folder
@@ -52,7 +52,8 @@ def _kept(folder: Folder, draw: Draw) -> tuple[ResponseKey, ...] | None:
         return None
     for line in lines:
         with suppress(ValueError, TypeError):  # half of one, which a power cut left
-            return tuple((str(cell_id), str(prompt_id)) for cell_id, prompt_id in cast("list[list[object]]", parse_json(line)))
+            keys = cast("list[list[Any]]", parse_json(line))  # of earlier versions without a sample
+            return tuple((str(cell_id), str(prompt_id), int(*sample or [0])) for cell_id, prompt_id, *sample in keys)
     return None
 
 

@@ -32,7 +32,9 @@ class AskedResponse:
     def rated(self, label: str | None, comment: str | None = None) -> Rating:
         """What somebody says of it now (None: nothing any more); ``UnknownLabelError``."""
         name = None if label is None else self.labels.kind(label).name
-        return Rating(*self.key, name, self.response_sha256, datetime.now(UTC).isoformat(timespec="seconds"), comment)
+        cell_id, prompt_id, sample = self.key
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return Rating(cell_id, prompt_id, name, self.response_sha256, now, comment, sample)
 
     def shown(self) -> dict[str, object]:
         """For the page: text that drives nothing, and the names of the labels."""

@@ -190,9 +190,9 @@ def _work(
             lengths = [prompt_tokens(one, system, costs) for one in cell.prompts]
             measured[id(cell.prompts)] = (sum(lengths), max(lengths, default=0))
         total, most = measured[id(cell.prompts)]
-        rows += len(cell.prompts)
+        rows += cell.rows
         prompt += total
-        new += len(cell.prompts) * cell.decoding.most_tokens
+        new += cell.budget
         longest = max(longest, most + cell.decoding.most_tokens)
     read, trials = variant.judged, 0.0
     for spec in directions:

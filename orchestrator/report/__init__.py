@@ -85,8 +85,8 @@ def _part(store: Store, number: int, series: Series, counts: Counts) -> SeriesPa
 
     def read(row: CellRow) -> Sequence[tuple[Response, Label]]:
         try:
-            labels = {label.prompt_id: label for label in store.read_labels(*row.key)}
-            return [(response, labels[response.prompt_id]) for response in store.read_responses(row.cell_id)]
+            labels = {label.key: label for label in store.read_labels(*row.key)}
+            return [(response, labels[response.key]) for response in store.read_responses(row.cell_id)]
         except (FileNotFoundError, UnreadableFileError):
             return []
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from orchestrator.cells import CellKey
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.report.values import IN_SAMPLE, number
-from orchestrator.statistics import interval_text, percent_text
+from orchestrator.results.rows import CellRow
+from orchestrator.statistics import Interval, interval_text, percent_text
 
 _NO_ANSWER = ReportColumn("no answer %", "no answer")
 _COLUMNS = (
@@ -29,16 +31,23 @@ _NOTE = (
 _MARK = f"{IN_SAMPLE} in-sample: this rate chose the setting; the rate to report is that of the cells that used it."
 
 
-def chosen_table(choices: Sequence[Mapping[str, Any]]) -> ReportTable | None:
-    """One row per choice of ``choices.json``; None when there is none."""
+def chosen_table(choices: Sequence[Mapping[str, Any]], rows: Iterable[CellRow]) -> ReportTable | None:
+    """One row per choice of ``choices.json``, with the interval of its cell among ``rows``; None when there is none."""
     if not choices:
         return None
-    table = ReportTable("Chosen settings", _COLUMNS, tuple(_row(choice) for choice in choices), (_NOTE, _MARK))
+    intervals = {(row.cell_id, _whole(row.behavior)): row.interval("success") for row in rows}
+    lines = tuple(_row(choice, intervals) for choice in choices)
+    table = ReportTable("Chosen settings", _COLUMNS, lines, (_NOTE, _MARK))
     cut = any(one.get("no_answer") for choice in choices for one in choice["considered"])
     return table if cut else table.without(_NO_ANSWER)
 
 
-def _row(choice: Mapping[str, Any]) -> tuple[Value, ...]:
+def _whole(behavior: str) -> str:
+    """Its key in the sweep file, without the split."""
+    return behavior.partition("/")[0]
+
+
+def _row(choice: Mapping[str, Any], intervals: Mapping[CellKey, Interval | None]) -> tuple[Value, ...]:
     names = tuple(Value(str(choice[key])) for key in ("model", "behavior", "method", "grid"))
     of = number(str(len(choice["considered"])))
     one = choice["chosen"]
@@ -47,6 +56,7 @@ def _row(choice: Mapping[str, Any]) -> tuple[Value, ...]:
         return (*names, none, none, Value(str(choice["reason"]), short="none", tone="faint"), none, none, of)
     layer = "chosen" if one["layer"] is None else f"L{one['layer']}"
     k, n = one["success"], one["n"]
-    rate = f"{percent_text(k, n)}{IN_SAMPLE} {interval_text(k, n)} {k}/{n}"
+    interval = interval_text(intervals.get((one["cell_id"], _whole(choice["behavior"]))))
+    rate = f"{percent_text(k, n)}{IN_SAMPLE} {interval} {k}/{n}".replace("  ", " ")
     others = (number(percent_text(count, n)) for count in (one["garbled"], one.get("no_answer", 0)))
     return (*names, number(layer), number(f"{one['multiplier']:g}"), number(rate), *others, of)

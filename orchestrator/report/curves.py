@@ -1,4 +1,4 @@
-"""Curves with their 95 % Wilson bands: success over depth, and every outcome over the multiplier."""
+"""Curves with the bands of their 95 % intervals: success over depth, and every outcome over the multiplier."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.report.drawing import COLOURS, MARKERS, Drawing, panels, png_o
 from orchestrator.report.series import Series, multiplier_text
 from orchestrator.report.values import IN_SAMPLE, best_of, shown_outcomes, success_rate, target_words, where_text
 from orchestrator.results.rows import CellRow
-from orchestrator.statistics import wilson
+from orchestrator.statistics import Interval
 
 POINTS = 3
 """A curve of fewer points is not drawn."""
@@ -38,7 +38,7 @@ def curves(series: Sequence[Series], rows: Iterable[CellRow]) -> Iterator[Drawin
     """Both figures, as far as there is something to draw."""
     depth, multipliers = depth_figure(series), multiplier_figure(series)
     if depth is not None:
-        about = f"{target_words(rows)} over the steered depth, a line per series, with 95 % Wilson bands"
+        about = f"{target_words(rows)} over the steered depth, a line per series, with 95 % intervals"
         yield Drawing("depth-profile", depth, about)
     if multipliers is not None:
         yield Drawing("multipliers", multipliers, "Responses by outcome over the multiplier, at each best layer")
@@ -50,7 +50,7 @@ def depth_figure(series: Sequence[Series]) -> bytes | None:
     if not found:
         return None
     words = target_words(row for lines in found.values() for line in lines for row in line.cells)
-    figure, axes = panels(min(len(found), PANELS), f"{_capital(words)} over depth, 95 % Wilson bands")
+    figure, axes = panels(min(len(found), PANELS), f"{_capital(words)} over depth, 95 % intervals")
     for panel, (title, lines) in zip(axes, found.items(), strict=False):
         for number, line in enumerate(lines):
             depths = [100 * (row.relative_depth or 0.0) for row in line.cells]
@@ -64,7 +64,7 @@ def multiplier_figure(series: Sequence[Series]) -> bytes | None:
     found = [(one, line) for one in series if (line := multiplier_line(one)) is not None]
     if not found:
         return None
-    figure, axes = panels(min(len(found), PANELS), "Outcomes over the multiplier, 95 % Wilson bands")
+    figure, axes = panels(min(len(found), PANELS), "Outcomes over the multiplier, 95 % intervals")
     for panel, (one, line) in zip(axes, found, strict=False):
         strengths = [row.multiplier or 0.0 for row in line.cells]
         for outcome in shown_outcomes(line.cells):
@@ -127,7 +127,7 @@ def _curve(panel: Any, places: Sequence[float], cells: Sequence[CellRow], style:
     outcome, name, colour, marker = style
     in_sample = any(row.in_sample for row in cells)
     line = {"linestyle": "--" if in_sample else "-", "label": f"{name} {IN_SAMPLE} in-sample" if in_sample else name}
-    bands = [wilson(row.count(outcome), row.n) for row in cells]
+    bands = [row.interval(outcome) or Interval(0.0, 1.0) for row in cells]
     shares = [100 * row.count(outcome) / row.n for row in cells]
     panel.fill_between(
         places, [100 * one.low for one in bands], [100 * one.high for one in bands], color=colour, alpha=0.13, lw=0

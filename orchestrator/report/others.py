@@ -11,7 +11,7 @@ from orchestrator.report.series import Series, cell_text
 from orchestrator.report.values import number
 from orchestrator.results.rows import RateRow
 from orchestrator.scoring.uses import BehaviorScoring, ScorerUse
-from orchestrator.statistics import interval_text
+from orchestrator.statistics import Interval, interval_text
 
 _COLUMNS = (
     ReportColumn("series", left=True),
@@ -19,7 +19,7 @@ _COLUMNS = (
     ReportColumn("scorer", left=True),
     ReportColumn("says", left=True),
 )
-_NOTE = "How many responses have a label, with the 95 % Wilson interval in percent; of numbers the mean with its 95 % t interval."
+_NOTE = "How many responses have a label, with its 95 % interval in percent; of numbers the mean with its 95 % t interval."
 
 
 def others_of(scoring: BehaviorScoring) -> dict[str, str]:
@@ -64,8 +64,12 @@ def _said(rates: Sequence[RateRow]) -> Value:
     if rates[0].label is None:
         return number(_mean(rates[0]))
     had = [(rate, rate.k) for rate in rates if rate.k]
-    whole = ", ".join(f"{rate.label} {k}/{rate.n} {interval_text(k, rate.n)}" for rate, k in had)
+    whole = ", ".join(f"{rate.label} {k}/{rate.n} {interval_text(_interval(rate))}" for rate, k in had)
     return Value(whole, short=", ".join(f"{rate.label} {k}/{rate.n}" for rate, k in had))
+
+
+def _interval(rate: RateRow) -> Interval | None:
+    return None if rate.low is None or rate.high is None else Interval(rate.low, rate.high)
 
 
 def _mean(rate: RateRow) -> str:

@@ -13,7 +13,7 @@ from orchestrator.report.browser.packing import PackedAnswers
 from orchestrator.report.reading import reading
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value, shortened
 from orchestrator.report.samples import Sample
-from orchestrator.report.series import Series, cell_text
+from orchestrator.report.series import Series, cell_text, decoding_text
 from orchestrator.report.tables import cells_table
 from orchestrator.results.plan_file import PlannedCells
 from orchestrator.results.rows import CellRow
@@ -90,12 +90,16 @@ def _part(part: SeriesPart) -> list[Block]:
 def _sample(sample: Sample) -> list[Block]:
     where = cell_text(sample.row) if sample.row.steered else "unsteered"
     return [
-        Paragraph(f"{where}, prompt {sample.response.prompt_id}:"),
+        Paragraph(f"{where}, prompt {sample.response.prompt_id}{_which(sample)}:"),
         Quote(sample.response.prompt, PROMPT_SHOWN),
         *_answer(sample),
         Paragraph("Evidence:"),
         Quote(sample.label.evidence, RESPONSE_SHOWN),
     ]
+
+
+def _which(sample: Sample) -> str:
+    return f", sample {sample.response.sample}" if sample.row.samples > 1 else ""
 
 
 def _answer(sample: Sample) -> list[Block]:
@@ -116,6 +120,7 @@ def _provenance(rows: Sequence[CellRow]) -> list[Block]:
     first, last = min(row.finished_at for row in rows), max(row.finished_at for row in rows)
     facts = [f"cells finished between {first:%Y-%m-%d %H:%M} and {last:%Y-%m-%d %H:%M} UTC"]
     facts.append(f"classifier: {', '.join(sorted({row.classifier for row in rows if row.classifier})) or 'none'}")
+    facts.append(f"decoding: {'; '.join(dict.fromkeys(map(decoding_text, rows)))}")
     facts += [f"{name}: {', '.join(values)}" for name, values in _environment(rows).items()]
     return [Heading(2, "Where the numbers come from"), table, Bullets(tuple(facts))]
 

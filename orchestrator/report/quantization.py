@@ -29,8 +29,8 @@ _LAST = (
 _NOTES = (
     "Each model at one setting, the best of its unquantized form or, where that did not run, of its first. Cosine: of the "
     "direction found in the quantized model to the one found in the same model unquantized; norm: the direction's before "
-    "normalising, here and there. p: Fisher's exact test "
-    "against the unquantized form, two-sided, Holm-adjusted over this table.",
+    "normalising, here and there. p: Fisher's exact test against the unquantized form, two-sided, Holm-adjusted over this table; "
+    "for several samples `compare` has a test that is clustered by prompt.",
 )
 
 _FORMS = frozenset({Axis.VARIANT, Axis.QUANTIZATION})
@@ -87,7 +87,11 @@ def _groups(rows: Sequence[CellRow]) -> list[_ModelForms]:
 def _adjusted(groups: Sequence[_ModelForms]) -> dict[CellKey, float]:
     """Cell -> p against the unquantized form, adjusted over all of ``groups``."""
     pairs = [
-        (row, group.forms[0]) for group in groups if group.forms[0].quantization == "none" for row in group.forms[1:] if row.n
+        (row, group.forms[0])
+        for group in groups
+        if group.forms[0].quantization == "none"
+        for row in group.forms[1:]
+        if row.n and row.samples == 1
     ]
     p = [fisher(row.count("success"), row.n, full.count("success"), full.n) for row, full in pairs]
     return {row.key: adjusted for (row, _), adjusted in zip(pairs, holm(p), strict=True)}

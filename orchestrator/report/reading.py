@@ -77,7 +77,7 @@ def _best(rows: Sequence[CellRow], baseline: CellRow | None, so_far: str) -> str
     count, words = best.count("success"), target_words(rows)
     if count == 0:
         return f"no {words} in any of {_cells(len(rows))}{so_far}"
-    text = f"best cell{so_far} {cell_text(best)}: {count}/{best.n} {words} {interval_text(count, best.n)}"
+    text = f"best cell{so_far} {cell_text(best)}: {count}/{best.n} {words} {interval_text(best.interval('success'))}"
     text += " (in-sample)" if best.in_sample else ""
     if baseline is not None and baseline.labelled and success_rate(best) <= success_rate(baseline):
         return f"no cell{so_far} has more {words} than unsteered ({text})"

@@ -86,7 +86,7 @@ SECTIONS: dict[str, Section] = {
         lambda found: curves(found.series, found.rows),
         terminal=False,
     ),
-    "Chosen settings": Section(lambda found: chosen_table(found.store.choices())),
+    "Chosen settings": Section(lambda found: chosen_table(found.store.choices(), found.rows)),
     "Other scorers": Section(_others_table),
     "Methods": Section(lambda found: methods_table(found.rows, found.cosine)),
     "Doubtful directions": Section(lambda found: doubts_table(found.directions)),

@@ -46,9 +46,14 @@ def _read_by(row: CellRow) -> str:
     return f"read by {row.extractor}"
 
 
-def _new_tokens(row: CellRow) -> str:
+def decoding_text(row: CellAxes) -> str:
+    """``100 new tokens``, and where they were drawn how: ``temperature 0.7, top-p 0.9, 5 samples, seed 0``."""
     thought = "" if row.max_thought_tokens is None else f"{row.max_thought_tokens} thought and "
-    return f"{thought}{row.max_new_tokens} new tokens"
+    parts = [f"{thought}{row.max_new_tokens} new tokens"]
+    if row.temperature:
+        parts += [f"temperature {row.temperature:g}", *([f"top-p {row.top_p:g}"] if row.top_p < 1 else [])]
+        parts += [f"{row.samples} sample{'s' if row.samples > 1 else ''}", f"seed {row.seed}"]
+    return ", ".join(parts)
 
 
 _PARTS: tuple[_Part, ...] = (
@@ -57,14 +62,14 @@ _PARTS: tuple[_Part, ...] = (
     lambda row: options_text(row.method, row.method_options),
     _read_by,
     *(_worded(column) for column, axis in AXES.items() if axis is Axis.STEERING),
-    _new_tokens,
+    decoding_text,
 )
 
 
 def kind_words(row: CellRow, among: Sequence[CellRow]) -> list[str]:
     """How a cell is steered but for whose direction it is, where and how strongly; some of it only where it differs ``among``
     rows."""
-    return [part(row) for part in _PARTS[1:] if part not in (_read_by, _new_tokens) or _tells(part, among)]
+    return [part(row) for part in _PARTS[1:] if part not in (_read_by, decoding_text) or _tells(part, among)]
 
 
 def series_of(rows: Iterable[CellRow]) -> list[Series]:

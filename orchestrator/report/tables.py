@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from orchestrator.outcome import Outcome
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
-from orchestrator.report.series import Series, multiplier_text
+from orchestrator.report.series import Series, decoding_text, multiplier_text
 from orchestrator.report.values import (
     BEST_NOTE,
     best_of,
@@ -23,6 +23,11 @@ from orchestrator.results.rows import CellRow
 from orchestrator.statistics import percent_text
 
 _WHERE = (ReportColumn("layer", left=True), ReportColumn("multiplier", "mult."), ReportColumn("x norm", spare=2))
+_STABLE = ReportColumn("stable %", "stable", spare=1)
+_SAMPLED = (
+    "{}. Intervals are clustered by prompt. Stable: the share of a prompt's samples that have its commonest label, mean over "
+    "prompts."
+)
 _RUN = (ReportColumn("fired"), ReportColumn("seconds", "s", spare=1))
 _BEST = (ReportColumn("series", left=True), ReportColumn("unsteered %", "unst."), ReportColumn("best cell", left=True))
 
@@ -30,8 +35,11 @@ _BEST = (ReportColumn("series", left=True), ReportColumn("unsteered %", "unst.")
 def cells_table(series: Series) -> ReportTable:
     """A series, baseline first. ``x norm``: multiplier / residual norm."""
     outcomes = shown_outcomes(series.rows)
-    columns = (*_WHERE, *rate_columns(series.rows, outcomes), *_RUN)
-    return ReportTable(series.title, columns, tuple(_cell(row, outcomes) for row in series.rows), planned_note(series.rows))
+    columns = (*_WHERE, *rate_columns(series.rows, outcomes), _STABLE, *_RUN)
+    sampled = [row for row in series.rows if row.samples > 1]
+    notes = [*planned_note(series.rows), *(_SAMPLED.format(text) for text in dict.fromkeys(map(decoding_text, sampled)))]
+    table = ReportTable(series.title, columns, tuple(_cell(row, outcomes) for row in series.rows), tuple(notes))
+    return table if sampled else table.without(_STABLE)
 
 
 def best_table(series: Sequence[Series]) -> ReportTable:
@@ -62,6 +70,7 @@ def _cell(row: CellRow, outcomes: Sequence[Outcome]) -> tuple[Value, ...]:
         number(multiplier_text(row)),
         ratio,
         *rates,
+        number("-" if row.stability is None else f"{100 * row.stability:.0f}"),
         fired_value(row),
         number(f"{row.seconds:.1f}"),
     )

@@ -11,7 +11,7 @@ from orchestrator.report.method_text import method_text
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.report.values import IN_SAMPLE, PLANNED_NOTE, decimals, number
 from orchestrator.results.comparison_rows import TransferRow
-from orchestrator.statistics import interval_text, percent_text
+from orchestrator.statistics import Interval, interval_text, percent_text
 
 _METHOD = ReportColumn("method", left=True, spare=2)
 _NO_ANSWER = ReportColumn("no answer %", "no answer")
@@ -73,8 +73,8 @@ def _row(row: TransferRow, behaviors: bool) -> tuple[Value, ...]:
         Value(f"{row.source} -> {row.target}" + (f" · {row.behavior}" if behaviors else "")),
         Value(method_text(row.method, row.method_options)),
         number(at),
-        _rate(row.success_n, row.n, IN_SAMPLE if row.in_sample else ""),
-        _rate(row.control_success_n, row.control_n or 0),
+        _rate(row.success_n, row.n, (row.success_low, row.success_high), IN_SAMPLE if row.in_sample else ""),
+        _rate(row.control_success_n, row.control_n or 0, (row.control_success_low, row.control_success_high)),
         *(number("-" if k is None else percent_text(k, row.n)) for k in (row.garbled_n, row.no_answer_n)),
         Value(te, tone="faint" if row.te is None else "", number=True),
         decimals(row.cross_cosine),
@@ -89,8 +89,9 @@ def _absent(pair: IncomparablePair) -> tuple[Value, ...]:
     return (Value(f"{pair.source} -> {pair.target}"), none, none, none, none, none, none, said, none)
 
 
-def _rate(k: int | None, n: int, mark: str = "") -> Value:
-    if k is None:
+def _rate(k: int | None, n: int, ends: tuple[float | None, float | None], mark: str = "") -> Value:
+    low, high = ends
+    if k is None or low is None or high is None:
         return number("-")
-    percent = percent_text(k, n) + mark
-    return Value(f"{percent} {interval_text(k, n)} {k}/{n}", short=f"{percent} {interval_text(k, n)}", number=True)
+    short = f"{percent_text(k, n)}{mark} {interval_text(Interval(low, high))}"
+    return Value(f"{short} {k}/{n}", short=short, number=True)

@@ -63,7 +63,7 @@ def rate_value(row: CellRow, outcome: Outcome, in_sample: bool = False) -> Value
         return Value("unlabelled", short=None if success else "?", number=True)
     k = row.count(outcome)
     mark = IN_SAMPLE if in_sample and success else ""
-    whole = f"{percent_text(k, row.n)}{mark} {interval_text(k, row.n)} {k}/{row.n}".replace("  ", " ")
+    whole = f"{percent_text(k, row.n)}{mark} {interval_text(row.interval(outcome))} {k}/{row.n}".replace("  ", " ")
     tone: Tone = outcome if mostly(row, k) else ""
     return Value(whole, short=None if success else percent_text(k, row.n), tone=tone, number=True)
 

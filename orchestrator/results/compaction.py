@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, BinaryIO, cast
 
 from orchestrator.cells import CellKey
+from orchestrator.clusters import Count
 from orchestrator.json_text import parse_json
 from orchestrator.results import schema
 from orchestrator.results.directions_table import StoredDirections, add_cosines, direction_rows
@@ -65,7 +66,7 @@ def is_current(folder: Folder, planned: PlannedCells) -> bool:
 
 def _write_tables(folder: Folder, planned: PlannedCells, batches: Iterable[CellBatch]) -> CompactSummary:
     rows: list[CellRow] = []
-    succeeded: dict[CellKey, tuple[bool, ...]] = {}
+    succeeded: dict[CellKey, tuple[Count, ...]] = {}
     damaged: list[str] = []
     written, changed = 0, False
 

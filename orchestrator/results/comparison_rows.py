@@ -10,7 +10,7 @@ from typing import Annotated
 
 from orchestrator.cells import CellKey
 
-_TRANSFERRED = "successes with the transferred direction, their share of `n`, and its 95 % Wilson interval"
+_TRANSFERRED = "successes with the transferred direction, their share of `n`, and its 95 % interval as in `cells.parquet`"
 _CONTROL = "the same of the control's own responses"
 _OTHERS = "its responses that are garbled, or whose answer had not begun"
 _JOINT = "95 % percentile bootstrap that draws the same prompts in both arms; infinity stands for no upper bound"
@@ -93,7 +93,9 @@ class TransferRow:
     te_high: Annotated[float | None, _JOINT]
     te_independent_low: Annotated[float | None, _INDEPENDENT]
     te_independent_high: Annotated[float | None, _INDEPENDENT]
-    mcnemar_p: Annotated[float | None, "McNemar's exact test of the two arms, two-sided"]
+    mcnemar_p: Annotated[
+        float | None, "McNemar's exact test of the two arms, two-sided; of several samples the sign-flip test by prompt"
+    ]
     cross_cosine: Annotated[float | None, "between the two unit directions"]
     no_answer_n: Annotated[int | None, _OTHERS] = None
     max_thought_tokens: Annotated[int | None, "tokens that its thoughts may have, as in `cells.parquet`"] = None

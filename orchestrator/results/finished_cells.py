@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 
 from orchestrator.cells import CellKey
+from orchestrator.clusters import Count, counts_by
 from orchestrator.results import schema
 from orchestrator.results.columns import row_of
 from orchestrator.results.folder import Folder
@@ -52,14 +53,14 @@ _Asked = tuple[CellAxes, ...]
 
 @dataclass(frozen=True, eq=False)
 class CellBatch:
-    """Finished cells in the plan's order: their rows, their responses, scores and rates as tables, and for steered ones which
-    responses were a success. ``damaged``: cells of which a file is damaged."""
+    """Finished cells in the plan's order: their rows, their responses, scores and rates as tables, and for steered ones how many
+    responses to each prompt were a success. ``damaged``: cells of which a file is damaged."""
 
     rows: list[CellRow]
     responses: Table
     scores: Table
     rates: Table
-    succeeded: dict[CellKey, tuple[bool, ...]]
+    succeeded: dict[CellKey, tuple[Count, ...]]
     damaged: tuple[str, ...]
 
 
@@ -131,8 +132,8 @@ class FinishedCells:
         except UnreadableFileError:
             damaged.append(cell_id)
             return []
-        prompts = stored.table.column("prompt_id").to_pylist()
-        found = [self._scored.of(axes, prompts) for axes in asked]
+        keys = stored.keys
+        found = [self._scored.of(axes, keys) for axes in asked]
         if any(one.damaged for one in found):
             damaged.append(cell_id)
         tabled: set[str] = set()
@@ -185,8 +186,8 @@ def _read(piece: Sequence[_Asked]) -> CellBatch:
     return _here[0].batch(piece)
 
 
-def _successes(labels: Sequence[Label]) -> tuple[bool, ...]:
-    return tuple(label.outcome == "success" for label in labels)
+def _successes(labels: Sequence[Label]) -> tuple[Count, ...]:
+    return counts_by([label.prompt_id for label in labels], [label.outcome == "success" for label in labels])
 
 
 def _tally(found: CellScores) -> CellTally:

@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
-from actors.types import DirectionSet
+from actors.types import DirectionSet, SampleKey
 from orchestrator.results.direction_file import DirectionSource, decode_direction, decode_source
 from orchestrator.results.earlier_tables import renamed
 from orchestrator.results.parts import StoredCell, StoredLabels, StoredScores, decode_labels, decode_responses, decode_scores
@@ -142,26 +142,26 @@ class Folder:
         with self.quarantining():
             return decode_responses(self.path("responses", cell_id), cell_id)
 
-    def score_part(self, scorer: str, cell_id: str, prompts: Sequence[str] | None = None) -> StoredScores:
-        """The scores that a scorer, by its id, gave a cell; ``prompts``: those that were answered (None: not at hand)."""
+    def score_part(self, scorer: str, cell_id: str, keys: Sequence[SampleKey] | None = None) -> StoredScores:
+        """The scores that a scorer, by its id, gave a cell; ``keys``: of the responses there are (None: not at hand)."""
         with self.quarantining():
             file = self.path(scores_of(scorer), cell_id)
             found = decode_scores(file, scorer, cell_id)
-            if prompts is not None and [one.prompt_id for one in found.scores] != list(prompts):
-                raise UnreadableFileError(file, "scores other prompts than were answered")
+            if keys is not None and [one.key for one in found.scores] != list(keys):
+                raise UnreadableFileError(file, "scores other responses than there are")
             return found
 
-    def label_part(self, cell_id: str, prompts: Sequence[str] | None = None) -> StoredLabels:
-        """A cell's labels as earlier versions stored them, in the order of ``prompts``, what could be given, and when."""
+    def label_part(self, cell_id: str, keys: Sequence[SampleKey] | None = None) -> StoredLabels:
+        """A cell's labels as earlier versions stored them, in the order of ``keys``, what could be given, and when."""
         with self.quarantining():
             file = self.path(LABELS_OF_OLD, cell_id)
             found = decode_labels(file, cell_id)
-            by_prompt = {label.prompt_id: label for label in found.labels}
-            if prompts is None:
+            by_key = {label.key: label for label in found.labels}
+            if keys is None:
                 return found
-            if by_prompt.keys() != set(prompts):
-                raise UnreadableFileError(file, "labels other prompts than were answered")
-            return replace(found, labels=tuple(by_prompt[one] for one in prompts))
+            if by_key.keys() != set(keys):
+                raise UnreadableFileError(file, "labels other responses than there are")
+            return replace(found, labels=tuple(by_key[one] for one in keys))
 
     def scorers(self) -> list[str]:
         """The ids of the scorers that have scores here."""

@@ -48,6 +48,24 @@ class Results:
     scores: pl.DataFrame
     others: Mapping[str, pl.DataFrame]
 
+    @property
+    def prompts(self) -> pl.DataFrame:
+        """Every labelled cell prompt by prompt: its responses ``n``, how many succeed, their commonest ``label`` (on a tie the
+        first by name), and the share that has it, ``stability``."""
+        by = ("cell_id", "behavior", "prompt_id")
+        counts = (
+            self.responses.drop_nulls("label")
+            .group_by(*by, "label", maintain_order=True)
+            .agg(pl.len().alias("k"), (pl.col("outcome") == "success").sum().alias("success_n"))
+        )
+        told = (
+            pl.col("k").sum().alias("n"),
+            pl.col("success_n").sum(),
+            pl.col("label").sort_by("k", "label", descending=[True, False]).first(),
+            (pl.col("k").max() / pl.col("k").sum()).alias("stability"),
+        )
+        return counts.group_by(*by, maintain_order=True).agg(*told)
+
 
 def load_results(folder: str | Path) -> Results:
     """The results in ``folder``, a path or an ``s3://`` URL, of this version or an earlier one, finished or in progress.

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, cast
 
-from actors.types import CellResult, Response
+from actors.types import CellResult, Response, SampleKey
 from orchestrator.cells import Cell
 from orchestrator.results.columns import row_of
 from orchestrator.results.response_row import ResponseRow
@@ -29,6 +29,11 @@ class StoredCell:
     steered: SteeredAt | None
 
     @property
+    def keys(self) -> list[SampleKey]:
+        """Which responses these are, in order."""
+        return _keys_of(self.table)
+
+    @property
     def prompts_sha256(self) -> str:
         """The digest of the cell's prompts: their ids and texts, in order."""
         return _digest_of_prompts(*(tuple(self.table.column(name).to_pylist()) for name in ("prompt_id", "prompt")))
@@ -36,8 +41,12 @@ class StoredCell:
 
 @lru_cache(maxsize=64)
 def _digest_of_prompts(ids: Sequence[str], texts: Sequence[str]) -> str:
-    """Cells share their prompts."""
-    return digest_of(list(zip(ids, texts, strict=True)))
+    """Cells share their prompts. Each counts once, however many responses it has."""
+    return digest_of(list(dict.fromkeys(zip(ids, texts, strict=True))))
+
+
+def _keys_of(table: Table) -> list[SampleKey]:
+    return list(zip(*(table.column(name).to_pylist() for name in ("prompt_id", "sample")), strict=True))
 
 
 @dataclass(frozen=True)
@@ -62,12 +71,13 @@ class StoredLabels:
 
 
 def in_order(cell: Cell, result: CellResult) -> tuple[Response, ...]:
-    """The responses of ``result`` in the order of the cell's prompts; ValueError unless they are exactly those prompts'."""
-    answers = {response.prompt_id: response for response in result.responses}
-    wanted = [prompt.id for prompt in cell.prompts]
+    """The responses of ``result`` in the order of the cell's prompts, and of their samples; ValueError unless they are exactly
+    those."""
+    answers = {response.key: response for response in result.responses}
+    wanted = [(prompt.id, sample) for prompt in cell.prompts for sample in range(cell.decoding.samples)]
     if result.cell_id != cell.id or len(answers) != len(result.responses) or sorted(answers) != sorted(wanted):
-        raise ValueError(f"{cell.id}: the responses of {result.cell_id} are not those of its {len(wanted)} prompts")
-    return tuple(answers[prompt_id] for prompt_id in wanted)
+        raise ValueError(f"{cell.id}: the responses of {result.cell_id} are not those of its {len(cell.prompts)} prompts")
+    return tuple(answers[key] for key in wanted)
 
 
 def encode_responses(axes: CellAxes, at: SteeredAt | None, measures: CellMeasures, responses: Sequence[Response]) -> bytes:
@@ -87,9 +97,11 @@ def decode_responses(path: Readable, cell_id: str) -> StoredCell:
     table, record = decode_part(path, RESPONSE_PART, cell_id)
     try:
         planned = int(cast("dict[str, Any]", record["axes"])["n"])
-        answered = table.column("prompt_id").to_pylist()
+        answered = _keys_of(table)
         if len(answered) != planned or len(set(answered)) != planned:
-            raise ValueError(f"it holds {len(answered)} responses to {len(set(answered))} prompts, where {planned} were asked")
+            raise ValueError(
+                f"it holds {len(answered)} responses, {len(set(answered))} different ones, where {planned} were asked"
+            )
         measured = cast("dict[str, Any]", record["measures"])
         measures = row_of(CellMeasures, {**measured, "finished_at": datetime.fromisoformat(measured["finished_at"])})
         return StoredCell(table, measures, _steered_at(cast("dict[str, Any] | None", record.get("steered"))))
@@ -120,7 +132,7 @@ def decode_scores(path: Readable, scorer: str, cell_id: str) -> StoredScores:
         for score in scores:
             if not score.unread:
                 require_declared(found, score.label, score.value)
-        if record["scorer"] != scorer or len({score.prompt_id for score in scores}) != len(scores):
+        if record["scorer"] != scorer or len({score.key for score in scores}) != len(scores):
             raise ValueError("it is of another scorer, or scores a response twice")
         return StoredScores(scorer, found, scores, datetime.fromisoformat(str(record["scored_at"])), table)
     except (KeyError, TypeError, ValueError) as error:
@@ -136,7 +148,7 @@ def decode_labels(path: Readable, cell_id: str) -> StoredLabels:
         outcomes = {name: declared.kind(name).outcome for name in dict.fromkeys(table.column("label").to_pylist())}
         typed = LABEL_PART.typed(table)
         labels = tuple(one if one.outcome == outcomes[one.label] else replace(one, outcome=outcomes[one.label]) for one in typed)
-        if len({label.prompt_id for label in labels}) != len(labels):
+        if len({label.key for label in labels}) != len(labels):
             raise ValueError("it labels a response twice")
         return StoredLabels(labels, declared, datetime.fromisoformat(str(record["labelled_at"])))
     except (KeyError, TypeError, ValueError) as error:

@@ -20,9 +20,10 @@ from orchestrator.storage import Readable, UnreadableFileError
 if TYPE_CHECKING:
     from orchestrator.plan import Plan
 
-PLAN_VERSION = 4
+PLAN_VERSION = 5
 """Raise it when the meaning of what a plan says changes; names that a reader does not know are no reason, for it ignores them.
 
+5: prompts have several samples; a plan without any is of version 4, which programs that know none can read.
 4: ``cells`` has one that several behaviors ask for once for each.
 3: ``scoring`` has several scorers per behavior, each with its id; versions 1 and 2 had ``scorers``, and no ids in it.
 Version 1 had no ``incomparable``, no digests of contrast prompts, and said of no cell whether its method chose the layer.
@@ -136,7 +137,8 @@ def contrast_digest(spec: DirectionSpec) -> str:
 
 def encode_plan(planned: PlannedCells) -> bytes:
     """The bytes of ``plan.json``: the same plan gives the same bytes."""
-    content = {"version": PLAN_VERSION, **asdict(planned)}
+    version = PLAN_VERSION if any(axes.samples > 1 for axes in planned.cells) else PLAN_VERSION - 1
+    content = {"version": version, **asdict(planned)}
     if not planned.others:
         del content["others"]
     return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, cast
 
+from actors.types import SampleKey
 from orchestrator.errors import InputError, Problem
 from orchestrator.json_text import parse_json
 from orchestrator.results.folder import Folder
@@ -21,8 +22,8 @@ from orchestrator.scoring import LabelSet
 from orchestrator.scoring.score import Labels, ResponseScore
 from orchestrator.storage import StorageError, UnreadableFileError
 
-ResponseKey = tuple[str, str]
-"""The cell's id and the prompt's: which response."""
+ResponseKey = tuple[str, str, int]
+"""The cell's id, the prompt's, and which of its samples: which response."""
 
 _PERSON = "rater:"  # no id of a scorer has a colon: it names a folder
 _RATER = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
@@ -43,11 +44,12 @@ class Rating:
     response_sha256: str
     rated_at: str
     comment: str | None = None
+    sample: int = 0
 
     @property
     def key(self) -> ResponseKey:
         """Of which response."""
-        return self.cell_id, self.prompt_id
+        return self.cell_id, self.prompt_id, self.sample
 
 
 def checked_rater(name: str) -> str:
@@ -94,19 +96,24 @@ def read_ratings(folder: Folder, rater: str) -> dict[ResponseKey, Rating]:
 
 def add_ratings(folder: Folder, rater: str, ratings: Sequence[Rating]) -> None:
     """Put ratings behind the others, all or none; durable when this returns."""
-    lines = "".join(json.dumps(asdict(rating), ensure_ascii=True, allow_nan=False) + "\n" for rating in ratings)
+    lines = "".join(json.dumps(_as_stored(rating), ensure_ascii=True, allow_nan=False) + "\n" for rating in ratings)
     if lines:
         folder.path("ratings", rater).append(lines.encode())
+
+
+def _as_stored(rating: Rating) -> dict[str, object]:
+    """Programs that know no samples refuse a line that names one."""
+    return {name: value for name, value in asdict(rating).items() if name != "sample" or value}
 
 
 class RatedCells:
     """Every rater's ratings, as the scores of a scorer that scored some of a cell's responses. All are read at once."""
 
     def __init__(self, folder: Folder) -> None:
-        self._cells: defaultdict[str, dict[str, dict[str, Rating]]] = defaultdict(dict)
+        self._cells: defaultdict[str, dict[str, dict[SampleKey, Rating]]] = defaultdict(dict)
         for rater in sorted(filter(_RATER.fullmatch, folder.ids("ratings"))):
-            for (cell_id, prompt_id), rating in _readable(folder, rater).items():
-                self._cells[cell_id].setdefault(rater_scorer(rater), {})[prompt_id] = rating
+            for rating in _readable(folder, rater).values():
+                self._cells[rating.cell_id].setdefault(rater_scorer(rater), {})[rating.prompt_id, rating.sample] = rating
 
     def of(self, cell_id: str, responses: Table, declared: LabelSet) -> dict[str, StoredScores]:
         """Those of a cell, by the raters' names as scorers. Those of another text than it holds now are left out; a label that is
@@ -114,8 +121,8 @@ class RatedCells:
         said = self._cells.get(cell_id)
         if said is None:
             return {}
-        names = zip(responses.column("prompt_id").to_pylist(), responses.column("response").to_pylist(), strict=True)
-        digests = {prompt_id: digest_of(text) for prompt_id, text in names}
+        names = (responses.column(name).to_pylist() for name in ("prompt_id", "sample", "response"))
+        digests = {(prompt_id, sample): digest_of(text) for prompt_id, sample, text in zip(*names, strict=True)}
         current = {
             scorer: [said_of[one] for one, digest in digests.items() if one in said_of and said_of[one].response_sha256 == digest]
             for scorer, said_of in said.items()
@@ -138,7 +145,7 @@ def _readable(folder: Folder, rater: str) -> dict[ResponseKey, Rating]:
 
 def _as_scores(scorer: str, ratings: Sequence[Rating], declared: LabelSet) -> StoredScores:
     given = [str(one.label) for one in ratings]
-    scores = tuple(ResponseScore(one.prompt_id, one.label, None, _evidence(one), None) for one in ratings)
+    scores = tuple(ResponseScore(one.prompt_id, one.label, None, _evidence(one), None, one.sample) for one in ratings)
     says = Labels(tuple(dict.fromkeys((*declared.names, *given))))
     at = max(datetime.fromisoformat(one.rated_at) for one in ratings)
     return StoredScores(scorer, says, scores, at, SCORE_PART.table(scores))

@@ -30,6 +30,7 @@ class ResponseRow:
         "the mark that opens the thought in which the rendered prompt ends, such as `<think>`; empty where it ends in none, null "
         "in responses of earlier versions",
     ] = None
+    sample: Annotated[int, "which of the prompt's responses, from 0"] = 0
 
     @classmethod
     def of(cls, response: Response) -> ResponseRow:
@@ -44,6 +45,7 @@ class ResponseRow:
             finish_reason=response.finish_reason,
             marked_response=response.marked,
             prompt_opens=response.prompt_opens,
+            sample=response.sample,
         )
 
     def stored(self) -> Response:
@@ -57,4 +59,5 @@ class ResponseRow:
             finish_reason=cast("FinishReason", self.finish_reason),
             marked=self.marked_response,
             prompt_opens=self.prompt_opens,
+            sample=self.sample,
         )

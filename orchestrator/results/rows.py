@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -16,12 +15,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from actors.types import Action, CellResult, DirectionSet, ModelSpec
 from orchestrator.cells import Cell, CellKey, SteeringSpec, variant_id
+from orchestrator.clusters import counts_by, rate_interval, spread_of, stability
 from orchestrator.models.layers import corresponding_layer, steered_layers
-from orchestrator.outcome import COUNTED, Outcome
+from orchestrator.outcome import COUNTED, OUTCOMES, Outcome
 from orchestrator.results.columns import Axis, Int16
 from orchestrator.scoring import LABELS, Label, LabelSet
 from orchestrator.scoring.score import Labels, ResponseScore, Scale
-from orchestrator.statistics import mean_of, wilson
+from orchestrator.statistics import Interval, mean_of, wilson
 
 if TYPE_CHECKING:
     from orchestrator.models.files import ModelShape
@@ -35,10 +35,16 @@ class SteeredAt:
     source_layer: int | None
 
 
-_COUNTED = "how many of the `n` responses, as a share of them, and the ends of its 95 % Wilson interval; null without labels"
+_INTERVAL = "95 % interval ([statistics.md](statistics.md#several-samples)): Wilson's, with several samples clustered by prompt"
+_COUNTED = f"how many of the `n` responses, as a share of them, and the ends of its {_INTERVAL}; null without labels"
+_OTHER = "ends of the interval of all other responses, of which there are so many as is left of `n`"
+_SPREAD = "of success from response to response, as the standard deviation {}; null without several samples"
 _SUCCESS = f"success, responses with the label `target`: {_COUNTED}"
-_RATE = "k / n and the ends of its 95 % Wilson interval"
-_MEAN = "of the numbers, and the ends of its 95 % t interval; null for labels, the ends also for fewer than two responses"
+_RATE = f"k / n and the ends of its {_INTERVAL}"
+_MEAN = (
+    "of the numbers, and the ends of its 95 % t interval, with several samples clustered by prompt; null for labels, the ends "
+    "also for fewer than two prompts"
+)
 _GARBLED = f"garbled: {_COUNTED}"
 _NO_ANSWER = f"the answer had not begun: {_COUNTED}, and in tables of earlier versions"
 _SHIFT = "the smallest and the largest shift of the residual stream along the one that was asked, as a share of it; 1 is exact"
@@ -68,7 +74,7 @@ class CellAxes:
     n_layers: Annotated[Int16 | None, "layers of the model"]
     d_model: Annotated[int | None, "width of its residual stream"]
     behavior: Annotated[str, "the sweep's name of the behavior", Axis.TEST]
-    n: Annotated[int, "test prompts, and so responses"]
+    n: Annotated[int, "responses: of every test prompt as many as there are `samples`"]
     max_new_tokens: Annotated[
         int, "tokens that a response may have, or with `max_thought_tokens` its answer without its thoughts", Axis.TEST
     ]
@@ -98,6 +104,10 @@ class CellAxes:
         "tokens that its thoughts may have, their marks included; null where the answer's are counted with them",
         Axis.TEST,
     ] = None
+    temperature: Annotated[float, "at which tokens were drawn; 0: the likeliest was taken", Axis.TEST] = 0.0
+    top_p: Annotated[float, "they were drawn from the fewest likeliest ones that have this mass", Axis.TEST] = 1.0
+    samples: Annotated[int, "responses to each prompt", Axis.TEST] = 1
+    seed: Annotated[int, "that the random numbers follow from", Axis.TEST] = 0
 
     @property
     def key(self) -> CellKey:
@@ -126,7 +136,7 @@ class CellPrompts:
 
 @dataclass(frozen=True, kw_only=True)
 class CellTally:
-    """What the labels say of a cell: counts, rates (0 to 1) and their 95 % Wilson intervals; None without labels.
+    """What the labels say of a cell: counts, rates (0 to 1) and their 95 % intervals; None without labels.
 
     Four fields for every outcome but ``other``, which is what is left of ``n``; rates are shares of all the cell's responses,
     whatever their label.
@@ -150,6 +160,13 @@ class CellTally:
     no_answer_rate: Annotated[float | None, _NO_ANSWER] = None
     no_answer_low: Annotated[float | None, _NO_ANSWER] = None
     no_answer_high: Annotated[float | None, _NO_ANSWER] = None
+    other_low: Annotated[float | None, _OTHER] = None
+    other_high: Annotated[float | None, _OTHER] = None
+    success_between: Annotated[float | None, _SPREAD.format("of the prompts' own rates")] = None
+    success_within: Annotated[float | None, _SPREAD.format("within a prompt")] = None
+    stability: Annotated[
+        float | None, "share of a prompt's responses that have its commonest label, mean over prompts; null as the two before"
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +223,11 @@ class CellRow(CellMeasures, CellGeometry, CellDirection, CellTally, CellPrompts,
         count: int | None = getattr(self, f"{outcome}_n")
         return count or 0
 
+    def interval(self, outcome: Outcome) -> Interval | None:
+        """The 95 % interval of that share; None without labels or responses."""
+        low, high = getattr(self, f"{outcome}_low"), getattr(self, f"{outcome}_high")
+        return None if low is None or not self.n else Interval(low, high)
+
     @property
     def labelled(self) -> bool:
         """Whether the cell's responses have labels."""
@@ -258,9 +280,8 @@ def axes_of(cell: Cell, shape: ModelShape | None = None, in_sample: bool | None 
         n_layers=None if shape is None else shape.n_layers,
         d_model=None if shape is None else shape.d_model,
         behavior=labels.behavior,
-        n=len(cell.prompts),
-        max_new_tokens=cell.decoding.max_new_tokens,
-        max_thought_tokens=cell.decoding.max_thought_tokens,
+        n=cell.rows,
+        **asdict(cell.decoding),
         source_model=None if steering is None else labels.source_model or labels.model,
         is_transfer=cell.is_transfer,
         scope=labels.scope,
@@ -316,16 +337,21 @@ def measures_of(cell: Cell, result: CellResult, found: DirectionSet | None, atte
 
 def tally_of(labels: Sequence[Label], labelled_at: datetime, declared: LabelSet = LABELS) -> CellTally:
     """Counts, rates and intervals of a cell's labels; ``UnknownLabelError`` for one that is not in the set ``declared``."""
-    counts: dict[str, int | float | None] = {}
-    n = len(labels)
-    found = Counter(declared.kind(label.label).outcome for label in labels)
-    for outcome in COUNTED:
-        counts |= {f"{outcome}_n": found[outcome], **_share(f"{outcome}_", found[outcome], n)}
+    found = [declared.kind(label.label).outcome for label in labels]
+    prompts = [label.prompt_id for label in labels]
+    shares: dict[str, int | float | None] = {}
+    for outcome in OUTCOMES:
+        share = _share(prompts, [one == outcome for one in found])
+        shares |= {f"{outcome}_{name}": value for name, value in share.items()}
+    spread = spread_of(counts_by(prompts, [one == "success" for one in found]))
     return CellTally(
         classifier=_classifier_of(labels),
         labelled_at=labelled_at,
         target=declared.target,
-        **counts,  # type: ignore[arg-type]
+        success_between=None if spread is None else spread.between,
+        success_within=None if spread is None else spread.within,
+        stability=stability(prompts, [label.label for label in labels]),
+        **{name: value for name, value in shares.items() if name not in ("other_n", "other_rate")},  # type: ignore[arg-type]
     )
 
 
@@ -365,18 +391,20 @@ class RateRow:
 
 def rate_rows(cell: CellKey, labels: Sequence[Label], declared: LabelSet) -> list[RateRow]:
     """A row for every label of ``declared``, in its order; ``UnknownLabelError`` for one that is not in it."""
-    counts = declared.counts(label.label for label in labels)
+    declared.counts(label.label for label in labels)
     outcomes = {kind.name: kind.outcome for kind in declared.kinds}
-    return _rate_rows(cell, _classifier_of(labels) or "", counts, outcomes)
+    said = [(label.prompt_id, label.label) for label in labels]
+    return _rate_rows(cell, _classifier_of(labels) or "", declared.names, said, outcomes)
 
 
 def scorer_rate_rows(cell: CellKey, scorer: str, says: Labels | Scale, scores: Sequence[ResponseScore]) -> list[RateRow]:
     """A row for every label that a scorer may give, in its order; of one that gives numbers a row with their mean."""
     if isinstance(says, Labels):
-        found = Counter(score.label for score in scores)
-        return _rate_rows(cell, scorer, {name: found[name] for name in dict.fromkeys((*says.names, *map(str, found)))}, {})
-    values = [score.value for score in scores if score.value is not None]
-    mean = mean_of(values)
+        said = [(score.prompt_id, str(score.label)) for score in scores]
+        return _rate_rows(cell, scorer, tuple(dict.fromkeys((*says.names, *(label for _, label in said)))), said, {})
+    scored = [one for one in scores if one.value is not None]
+    values = [one.value for one in scored if one.value is not None]
+    mean = mean_of(values, [one.prompt_id for one in scored])
     cell_id, behavior = cell
     row = RateRow(
         cell_id=cell_id,
@@ -396,26 +424,31 @@ def scorer_rate_rows(cell: CellKey, scorer: str, says: Labels | Scale, scores: S
     return [row]
 
 
-def _rate_rows(cell: CellKey, scorer: str, counts: Mapping[str, int], outcomes: Mapping[str, str]) -> list[RateRow]:
-    (cell_id, behavior), n = cell, sum(counts.values())
+def _rate_rows(
+    cell: CellKey, scorer: str, names: Sequence[str], said: Sequence[tuple[str, str | None]], outcomes: Mapping[str, str]
+) -> list[RateRow]:
+    """``said``: of each response the prompt and the label, one of ``names``."""
+    cell_id, behavior = cell
+    prompts = [prompt for prompt, _ in said]
     return [
         RateRow(
             cell_id=cell_id,
             scorer=scorer,
             label=name,
             outcome=outcomes.get(name),
-            n=n,
-            k=k,
             behavior=behavior,
-            **_share("", k, n),
+            **{"k": found.pop("n"), "n": len(said), **found},  # type: ignore[arg-type]
         )
-        for name, k in counts.items()
+        for name in names
+        for found in [_share(prompts, [label == name for _, label in said])]
     ]
 
 
-def _share(prefix: str, k: int, n: int) -> dict[str, float | None]:
-    interval = wilson(k, n)
-    return {f"{prefix}rate": k / n if n else None, f"{prefix}low": interval.low, f"{prefix}high": interval.high}
+def _share(prompts: Sequence[str], outcomes: Sequence[bool]) -> dict[str, int | float | None]:
+    """How many of the responses to ``prompts`` count, their share, and the ends of its interval."""
+    k, n = sum(outcomes), len(outcomes)
+    interval = wilson(k, n) if len(set(prompts)) == n else rate_interval(counts_by(prompts, outcomes))
+    return {"n": k, "rate": k / n if n else None, "low": interval.low, "high": interval.high}
 
 
 def _classifier_of(labels: Sequence[Label]) -> str | None:

@@ -40,7 +40,7 @@ no reason: readers that do not know it ignore it, and where it is lacking it rea
 know, which those of versions 1 and 2 would take for damage.
 """
 
-TABLES_VERSION = 6
+TABLES_VERSION = 7
 """Raise it when the compacted tables change: they are then made anew from the parts."""
 
 BATCH_ROWS = 4096
@@ -119,7 +119,7 @@ def layout_of(row: Callable[..., _T]) -> Layout[_T]:
 
 
 RESPONSE_PART = layout_of(ResponseRow)
-"""``responses/<cell_id>.parquet``: one row per prompt, in the cell's order."""
+"""``responses/<cell_id>.parquet``: one row per prompt and sample, in the cell's order."""
 
 LABEL_PART = layout_of(Label)
 """``labels/<cell_id>.parquet`` of earlier versions: one row per response."""
@@ -133,7 +133,9 @@ CELLS = layout_of(CellRow)
 RATES = layout_of(RateRow)
 """``rates.parquet``: one row per scored cell, behavior, scorer and label, cells in the plan's order."""
 
-SCORES: Layout[dict[str, Any]] = Layout((*columns_of(RateRow, ("cell_id", "scorer")), *SCORE_PART.columns[:-1]), dict)
+_SCORES = tuple(one for one in SCORE_PART.columns if one.name != "answer")
+
+SCORES: Layout[dict[str, Any]] = Layout((*columns_of(RateRow, ("cell_id", "scorer")), *_SCORES), dict)
 """``scores.parquet``: one row per response and scorer, cells in the plan's order."""
 
 DIRECTIONS = layout_of(DirectionRow)
@@ -145,7 +147,7 @@ TRANSFERS = layout_of(TransferRow)
 RESPONSE_AXES = ("cell_id", "model", "quantization", "behavior", "method", "scope", "layer", "intervention", "multiplier")
 """What ``responses.parquet`` repeats of a ``CellRow`` beside each of its responses."""
 
-_LABELS = tuple(one.or_null() for one in LABEL_PART.columns if one.name != "prompt_id")
+_LABELS = tuple(one.or_null() for one in LABEL_PART.columns if one.name not in ("prompt_id", "sample"))
 
 RESPONSES: Layout[dict[str, Any]] = Layout((*columns_of(CellRow, RESPONSE_AXES), *RESPONSE_PART.columns, *_LABELS), dict)
 """``responses.parquet``: one row per response and behavior, cells in the plan's order; the columns of labels are null where there
@@ -261,7 +263,7 @@ def responses_table(cells: Sequence[tuple[CellRow, Table, Sequence[Label] | None
 
 def scores_table(parts: Sequence[tuple[str, str, Table]]) -> Table:
     """The rows in ``SCORES`` of ``parts``: each a cell, a scorer and the ``SCORE_PART`` table that this gave to it."""
-    kept = SCORE_PART.schema.names[:-1]
+    kept = [one.name for one in _SCORES]
     scores = pa.concat_tables([SCORE_PART.schema.empty_table(), *(part for _, _, part in parts)]).combine_chunks().select(kept)
     columns: dict[str, object] = {
         "cell_id": [cell_id for cell_id, _, part in parts for _ in range(part.num_rows)],

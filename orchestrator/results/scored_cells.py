@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from actors.types import SampleKey
 from orchestrator.results.folder import LABELS_OF_OLD, Folder, scores_of
 from orchestrator.results.parts import StoredScores
 from orchestrator.results.plan_file import PlannedCells
@@ -54,25 +55,25 @@ class ScoredCells:
         """Those of ``cells`` that have labels."""
         return {one.cell_id for one in cells if self._decided(one.behavior, one.cell_id) or one.cell_id in self._old}
 
-    def of(self, axes: CellAxes, prompts: Sequence[str] | None = None) -> CellScores:
-        """The scores of a cell; ``prompts``: those that were answered, in order. A damaged file is moved away and left out."""
+    def of(self, axes: CellAxes, keys: Sequence[SampleKey] | None = None) -> CellScores:
+        """The scores of a cell; ``keys``: of its responses, in order. A damaged file is moved away and left out."""
         scoring, cell_id = self._planned.scoring_of(axes.behavior), axes.cell_id
         found: dict[str, StoredScores] = {}
         damaged = False
         for scorer in self._planned.scorers_of(axes):
             if cell_id in self.have(scorer):
                 try:
-                    found[scorer] = self._folder.score_part(scorer, cell_id, prompts)
+                    found[scorer] = self._folder.score_part(scorer, cell_id, keys)
                 except (FileNotFoundError, UnreadableFileError):
                     damaged = True
                 else:
-                    prompts = prompts or [one.prompt_id for one in found[scorer].scores]
+                    keys = keys or [one.key for one in found[scorer].scores]
         if all(scorer in found for scorer in scoring.deciding):
             return _judged(scoring.criterion, found, damaged)
         if cell_id not in self._old:
             return CellScores(found, damaged=damaged)
         try:
-            old = self._folder.label_part(cell_id, prompts)
+            old = self._folder.label_part(cell_id, keys)
         except (FileNotFoundError, UnreadableFileError):
             return CellScores(found, damaged=True)
         return CellScores(found, old.labels, old.declared, old.labelled_at, damaged)

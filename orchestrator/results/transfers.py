@@ -10,15 +10,16 @@ from dataclasses import fields
 from typing import Any
 
 from orchestrator.cells import CellKey
+from orchestrator.clusters import Count
 from orchestrator.results.comparison_rows import DirectionRow, TransferRow
 from orchestrator.results.conditions import SAME_CONTROL, condition
 from orchestrator.results.directions_table import StoredDirections
 from orchestrator.results.plan_file import PlannedCells
 from orchestrator.results.rows import CellRow
-from orchestrator.statistics import mcnemar, transfer_effectiveness
+from orchestrator.statistics import BootstrapKind, sign_flip, transfer_effectiveness
 
-Succeeded = Mapping[CellKey, Sequence[bool]]
-"""Whether each response counts as success, in the order of the cell's prompts; labelled cells only."""
+Succeeded = Mapping[CellKey, Sequence[Count]]
+"""How many responses to each prompt are a success, in the order of the cell's prompts; labelled cells only."""
 
 
 class Controls:
@@ -78,6 +79,7 @@ def transfer_rows(planned: PlannedCells, rows: Sequence[CellRow], controls: Cont
 
 
 _EFFECT = ("te", "te_low", "te_high", "te_independent_low", "te_independent_high", "mcnemar_p")
+_KINDS: tuple[BootstrapKind, ...] = ("joint", "independent")
 _CONTROL = "control_"
 _NAMES = tuple(one.name for one in fields(TransferRow))
 _OF_THE_CONTROL = tuple(name for name in _NAMES if name.startswith(_CONTROL) and name != "control_id")
@@ -96,11 +98,12 @@ def _row(row: CellRow, control: CellRow | None, succeeded: Succeeded, **told: st
     return TransferRow(**content, control_id=None if control is None else control.cell_id)
 
 
-def _effect(transferred: Sequence[bool] | None, control: Sequence[bool] | None) -> dict[str, float | None]:
-    """TE with both intervals and McNemar's p; all None without labels in both arms."""
+def _effect(transferred: Sequence[Count] | None, control: Sequence[Count] | None) -> dict[str, float | None]:
+    """TE with both intervals and the paired p; all None without labels in both arms."""
     if not transferred or not control:
         return dict.fromkeys(_EFFECT)
-    joint = transfer_effectiveness(transferred, control, "joint")
-    independent = transfer_effectiveness(transferred, control, "independent")
+    shares, own = ([k / n for k, n in arm] for arm in (transferred, control))
+    joint, independent = (transfer_effectiveness(shares, own, kind) for kind in _KINDS)
     ends = (joint.low, joint.high, independent.low, independent.high)
-    return dict(zip(_EFFECT, (joint.value, *ends, mcnemar(transferred, control)), strict=True))
+    p = sign_flip([k - of_own for (k, _), (of_own, _) in zip(transferred, control, strict=True)])
+    return dict(zip(_EFFECT, (joint.value, *ends, p), strict=True))

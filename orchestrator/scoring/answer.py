@@ -31,6 +31,7 @@ class Answer:
     thought: str | None = None
     missing: str | None = None
     whole: bool = True
+    sample: int = 0
 
 
 def answer_of(response: Response, reads: Reads = "answer") -> Answer:
@@ -47,6 +48,7 @@ def answer_of(response: Response, reads: Reads = "answer") -> Answer:
         thought=spoken.thought,
         missing=None if text else NO_THOUGHT if reads == "thought" else _unanswered(spoken, response.finish_reason),
         whole=text == completion,
+        sample=response.sample,
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
 
+from actors.types import SampleKey
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.outcome import Outcome
 from orchestrator.scoring.answer import NO_ANSWER
@@ -92,3 +93,9 @@ class Label:
         "not begun",
     ] = None
     outcome: Annotated[Outcome, "what the label counts as: `success`, `garbled`, `no_answer` or `other`"] = "other"
+    sample: Annotated[int, "which of the prompt's responses, from 0"] = 0
+
+    @property
+    def key(self) -> SampleKey:
+        """Which of its cell's responses."""
+        return self.prompt_id, self.sample

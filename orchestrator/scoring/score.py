@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, runtime_checkable
 
 from actors.boundary import TRACEBACK_CHARACTERS
-from actors.types import Response
+from actors.types import Response, SampleKey
 from orchestrator.scoring.answer import NO_ANSWER, NO_THOUGHT, Answer, Reads, answer_of
 from orchestrator.scoring.finding import Finding
 
@@ -130,6 +130,12 @@ class ResponseScore:
         "what was judged, where that is not the whole response but what the model said after its thoughts (or what the scorer "
         "`reads`); empty where that had not begun",
     ]
+    sample: Annotated[int, "which of the prompt's responses, from 0"] = 0
+
+    @property
+    def key(self) -> SampleKey:
+        """Which of its cell's responses."""
+        return self.prompt_id, self.sample
 
     @property
     def unread(self) -> bool:
@@ -194,14 +200,14 @@ def score_responses(scorer: Scorer, responses: Sequence[Response], kept: Kept | 
                 raise
             raise ScoringError(scorer.id, answer.prompt_id, error) from error
         judged = None if answer.whole else answer.text
-        found.append(ResponseScore(answer.prompt_id, score.label, score.value, score.evidence, judged))
+        found.append(ResponseScore(answer.prompt_id, score.label, score.value, score.evidence, judged, answer.sample))
     return tuple(found)
 
 
 def _unread(answer: Answer, missing: str, says: Labels | Scale) -> ResponseScore:
     told = {} if answer.thought is None else {"thought_characters": len(answer.thought)}
     label = missing.partition(":")[0] if isinstance(says, Labels) else None
-    return ResponseScore(answer.prompt_id, label, None, Finding(missing, **told).evidence(), "")
+    return ResponseScore(answer.prompt_id, label, None, Finding(missing, **told).evidence(), "", answer.sample)
 
 
 def require_declared(says: Labels | Scale, label: object, value: object) -> None:

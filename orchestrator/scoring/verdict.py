@@ -88,11 +88,11 @@ class Verdicts:
             evidence = json.dumps({"value": score.value, **json.loads(score.evidence)}, ensure_ascii=False)
         else:
             name, evidence = self._shown.get(str(score.label), self._unanswered), score.evidence
-        return Label(score.prompt_id, name, evidence, self.signature, score.answer, self._outcomes[name])
+        return Label(score.prompt_id, name, evidence, self.signature, score.answer, self._outcomes[name], score.sample)
 
     def all(self, scores: Sequence[ResponseScore], coherences: Sequence[ResponseScore]) -> tuple[Label, ...]:
         """The labels of responses, in their order; ValueError unless both are scores of the same ones."""
-        if [one.prompt_id for one in scores] != [one.prompt_id for one in coherences]:
+        if [one.key for one in scores] != [one.key for one in coherences]:
             raise ValueError("two scorers scored different responses")
         return tuple(map(self.of, scores, coherences))
 

@@ -229,11 +229,23 @@ class Multipliers(Entry):
 
 
 class DecodingEntry(Entry):
-    """Greedy decoding. With ``max_thought_tokens`` these are of what a model thinks, and ``max_new_tokens`` of what it answers;
-    without it those are of both."""
+    """How answers are decoded: greedily, or with a temperature by drawing ``samples`` answers to each prompt. With
+    ``max_thought_tokens`` these are of what a model thinks, and ``max_new_tokens`` of what it answers; without it those are of
+    both."""
 
     max_new_tokens: int = Field(default=100, ge=1, le=32768)
     max_thought_tokens: int | None = Field(default=None, ge=1, le=131072)
+    temperature: float = Field(default=0.0, ge=0, le=10, allow_inf_nan=False)
+    top_p: float = Field(default=1.0, gt=0, le=1, allow_inf_nan=False)
+    samples: int = Field(default=1, ge=1, le=1000)
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+
+    @model_validator(mode="after")
+    def _drawn(self) -> DecodingEntry:
+        idle = [name for name in ("top_p", "samples", "seed") if getattr(self, name) != type(self).model_fields[name].default]
+        if idle and not self.temperature:
+            raise fault(f"'{idle[0]}' needs a temperature: greedy decoding draws nothing", "temperature: 0.7, or none of it")
+        return self
 
 
 class Pair(Entry):

@@ -29,7 +29,7 @@ CELL_COLUMNS = (
     *("new_tokens", "seconds", "attempt"),
 )
 RESPONSE_AXES = ("cell_id", "model", "quantization", "behavior", "method", "layer", "multiplier")
-RESPONSE_COLUMNS = (*RESPONSE_AXES, "prompt_id", "prompt", "response", "finish_reason", "label", "evidence", "answer")
+RESPONSE_COLUMNS = (*RESPONSE_AXES, "prompt_id", "sample", "prompt", "response", "finish_reason", "label", "evidence", "answer")
 FAILURE_COLUMNS = ("item_id", "kind", "message", "attempt", "worker")
 
 
@@ -71,13 +71,13 @@ def _sampled_responses(store: Store, rows: Sequence[CellRow]) -> Iterator[list[o
     """The same cells and prompts whatever the order in which they were finished: those whose ids have the smallest digests."""
     for row in sorted(rows, key=lambda row: _rank(row.cell_id))[:SAMPLED_CELLS]:
         try:
-            labels = {label.prompt_id: label for label in store.read_labels(*row.key)}
+            labels = {label.key: label for label in store.read_labels(*row.key)}
             responses = store.read_responses(row.cell_id)
         except (FileNotFoundError, UnreadableFileError):
             continue
-        for response in sorted(responses, key=lambda one: _rank(row.cell_id + one.prompt_id))[:RESPONSES_PER_CELL]:
-            label = labels.get(response.prompt_id)
-            told = (response.prompt_id, response.prompt, response.text, response.finish_reason)
+        for response in sorted(responses, key=lambda one: (one.sample, _rank(row.cell_id + one.prompt_id)))[:RESPONSES_PER_CELL]:
+            label = labels.get(response.key)
+            told = (response.prompt_id, response.sample, response.prompt, response.text, response.finish_reason)
             judged = (None, None, None) if label is None else (label.label, label.evidence, label.answer)
             yield [*(_plain(getattr(row, name)) for name in RESPONSE_AXES), *(_plain(one) for one in (*told, *judged))]
 

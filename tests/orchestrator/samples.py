@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -84,7 +85,11 @@ def plan_of(cells: Sequence[Cell], shape: ModelShape = SHAPE) -> Plan:
 
 def result_of(one: Cell, text: Callable[[Prompt], str] = lambda prompt: f"Answer to {prompt.id}.") -> CellResult:
     """Made-up responses of a cell."""
-    responses = tuple(Response(prompt.id, prompt.text, text(prompt), (1, 2, 3), 12, "stop") for prompt in one.prompts)
+    responses = tuple(
+        Response(prompt.id, prompt.text, text(prompt), (1, 2, 3), 12, "stop", sample=sample)
+        for prompt in one.prompts
+        for sample in range(one.decoding.samples)
+    )
     steered = one.steering is not None and one.steering.action.multiplier != 0
     fired = FiredCheck(True, 0.99, 1.01, 0.02) if steered else FiredCheck(None)
     provenance = {"worker": "cpu-0", "template_sha256": "abc", "torch": "2.13.0"}
@@ -92,13 +97,13 @@ def result_of(one: Cell, text: Callable[[Prompt], str] = lambda prompt: f"Answer
 
 
 def labels_of(one: Cell, refusals: int = 0, garbled: int = 0) -> tuple[Label, ...]:
-    """The first prompts refused, the next garbled, the rest normal."""
-    rest = len(one.prompts) - refusals - garbled
+    """The first responses refused, the next garbled, the rest normal."""
+    rest = one.rows - refusals - garbled
     counts: dict[str, int] = {"coherent_refusal": refusals, "garbled": garbled, "normal": rest}
     names = [name for name, count in counts.items() for _ in range(count)]
     return tuple(
-        Label(prompt.id, label, '{"rule": "made up"}', "text-3way@1", outcome=LABELS.kind(label).outcome)
-        for prompt, label in zip(one.prompts, names, strict=True)
+        Label(prompt.id, label, '{"rule": "made up"}', "text-3way@1", outcome=LABELS.kind(label).outcome, sample=sample)
+        for (prompt, sample), label in zip(product(one.prompts, range(one.decoding.samples)), names, strict=True)
     )
 
 
@@ -121,7 +126,7 @@ def write_labels(store: Store, cell_id: str, labels: Sequence[Label], names: Seq
     says = Labels(tuple(names), names[0])
     for scorer, given in ((Said(criterion.scorer, says), first), (Said(criterion.coherence, CoherenceScorer.says), other)):
         pairs = zip(labels, given, strict=True)
-        scores = [ResponseScore(one.prompt_id, name, None, one.evidence, one.answer) for one, name in pairs]
+        scores = [ResponseScore(one.prompt_id, name, None, one.evidence, one.answer, one.sample) for one, name in pairs]
         store.write_scores(cell_id, scorer, scores)  # type: ignore[arg-type]
 
 

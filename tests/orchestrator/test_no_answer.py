@@ -60,7 +60,8 @@ def test_n_is_the_number_of_responses(store: Store) -> None:
 
 def test_every_outcome_has_its_columns() -> None:
     rates = {f"{outcome}_{what}" for outcome in COUNTED for what in ("n", "rate", "low", "high")}
-    assert set(asdict(CellTally())) == {"classifier", "labelled_at", "target", *rates}
+    spread = {"success_between", "success_within", "stability", "other_low", "other_high"}
+    assert set(asdict(CellTally())) == {"classifier", "labelled_at", "target", *rates, *spread}
     assert {kind.name: kind.outcome for kind in LABELS.kinds} == {
         "coherent_refusal": "success",
         "garbled": "garbled",
@@ -98,12 +99,12 @@ def test_a_choice_shows_it() -> None:
     one = Considered("b", 10, None, 8.0, n=10, success=6, garbled=0, no_answer=4)
     choice = Choice("g", "first", "m", "refusal", "dim", 0.5, one, (one,))
     assert "6 of 10 successes, 0 garbled, 4 without an answer" in str(choice)
-    shown = chosen_table([asdict(choice)])
+    shown = chosen_table([asdict(choice)], [])
     assert shown is not None
     assert [column.head for column in shown.columns][-3:] == ["garbled %", "no answer %", "of"]
     earlier = asdict(choice)
     del earlier["chosen"]["no_answer"], earlier["considered"][0]["no_answer"]  # a choices.json of an earlier version
-    shown = chosen_table([earlier])
+    shown = chosen_table([earlier], [])
     assert shown is not None
     assert "no answer %" not in [column.head for column in shown.columns]
 

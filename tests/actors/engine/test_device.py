@@ -28,6 +28,7 @@ from actors.engine.firing import record_firing
 from actors.engine.prefill import Prefiller
 from actors.engine.rotary import Rotary
 from actors.engine.rows import Row
+from actors.engine.sampling import RowDraws, next_draws
 from actors.engine.segments import Forwards, SegmentRunner
 from actors.families import decoder_of
 from actors.interventions import INTERVENTIONS
@@ -74,23 +75,33 @@ def steerings_of(kinds: list[str], layers: int = 5) -> list[Steering]:
     ]
 
 
-def rows_for(steerings: list[Steering]) -> list[Row]:
+def rows_for(steerings: list[Steering], decoding: Decoding = Decoding(8)) -> list[Row]:  # noqa: B008 - frozen
     """Two prompts of different lengths unsteered and under each steering."""
     firsts = [None, *(min(steering.layers) for steering in steerings)]
     prompts = [Rendered(Prompt(f"p{length}", ""), "", tuple(range(10, 10 + length)), 5, 1) for length in (12, 40)]
-    return [Row(which, prompt, which, first, 8) for which, first in enumerate(firsts) for prompt in prompts]
+    return [
+        Row(which, prompt, which, first, 8, sample=sample, draws=RowDraws.of(decoding, prompt.prompt, sample))
+        for which, first in enumerate(firsts)
+        for prompt in prompts
+        for sample in range(decoding.samples)
+    ]
 
 
 @contextmanager
-def on_meta(config: Any, dtype: torch.dtype, kinds: list[str]) -> Iterator[tuple[Prefiller, SlotBatch, list[Row], Any]]:
+def on_meta(
+    config: Any,
+    dtype: torch.dtype,
+    kinds: list[str],
+    decoding: Decoding = Decoding(8),  # noqa: B008 - frozen
+) -> Iterator[tuple[Prefiller, SlotBatch, list[Row], Any]]:
     """A model without numbers, and what the engine makes for it where batches keep their shape."""
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(_of_few_blocks(config), dtype=dtype, attn_implementation="eager").eval()
     decoder = decoder_of(model)
     steerings = steerings_of(kinds, decoder.n_layers)
-    rows = rows_for(steerings)
+    rows = rows_for(steerings, decoding)
     bank = SteeringBank(steerings, (decoder.n_layers, 64), dtype, META)
-    shape = BatchShape(slots=16, capacity=64, fixed=True)
+    shape = BatchShape(slots=16, capacity=64, fixed=True, sampled=decoding.temperature > 0)
     with torch.inference_mode(), slot_attention_in(model), Rotary.of(model).held(), steered(decoder) as hooks:
         runner = SegmentRunner(model, decoder, hooks, META, Forwards(fixed=True))
         yield Prefiller(runner, bank, rows), SlotBatch(model, decoder, shape, bank, META), rows, hooks
@@ -136,6 +147,17 @@ def test_nothing_is_read_on_the_host_between_prompt_and_token(family: str, dtype
                     batch.release(slot)
     more = (per_step - plain_kernels(FAMILIES[family], dtype)) / BLOCKS
     assert more <= MOST_KERNELS
+
+
+def test_drawing_tokens_reads_nothing_on_the_host_either() -> None:
+    drawing = Decoding(8, temperature=0.7, top_p=0.9, samples=2)
+    with on_meta(FAMILIES["llama"], torch.bfloat16, ["addition"], drawing) as (prefiller, batch, rows, hooks), OnOneDevice():
+        for prefilled in prefiller.run(rows):
+            tokens, _ = choose(prefilled.logits, next_draws([(row.draws, 0) for row in prefilled.rows], META))
+            batch.admit(prefilled, tokens)
+        batch.step(hooks)
+        batch.release(1)
+        batch.step(hooks)
 
 
 @pytest.fixture

@@ -30,7 +30,8 @@ LABELS = ("coherent_refusal", "normal", "garbled")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All fifty responses labelled by anna as the sweep does but for each tenth, by bob but for each fifth."""
     found = to_label(tmp_path_factory.mktemp("results") / "out")
-    labels = {(c, p): label for c, p, label in load_results(found).responses.select("cell_id", "prompt_id", "label").iter_rows()}
+    columns = ("cell_id", "prompt_id", "sample", "label")
+    labels = {tuple(key): label for *key, label in load_results(found).responses.select(columns).iter_rows()}
     random = Random(0)
     for rater, every in (("anna", 10), ("bob", 5)):
         with desk(found, rater, Draw(50)) as server:

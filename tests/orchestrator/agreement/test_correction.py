@@ -30,7 +30,7 @@ def simulated(
     cells: dict[str, list[ResponseKey]] = {}
     for cell_id, rate in rates.items():
         for number in range(n):
-            key = (cell_id, f"p{number}")
+            key = (cell_id, f"p{number}", 0)
             positive = rng.random() < rate
             seen = rng.random() < (SENSITIVITY if positive else 1 - SPECIFICITY)
             label = "refusal" if seen else "garbled" if rng.random() < 0.1 else "normal"

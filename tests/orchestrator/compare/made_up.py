@@ -48,7 +48,7 @@ def reader(stored: Mapping[str, Outcomes] | None = None) -> Reader:
     """Outcomes as in ``stored``, else the first prompts refused."""
 
     def read(row: CellRow) -> Outcomes:
-        found = {f"T{number}": number < row.count("success") for number in range(row.n)}
+        found = {(f"T{number}", 0): number < row.count("success") for number in range(row.n)}
         return (stored or {}).get(row.cell_id, found)
 
     return read

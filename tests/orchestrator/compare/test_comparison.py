@@ -19,7 +19,7 @@ from tests.orchestrator.compare.made_up import made, reader, unsteered
 
 def against(a: list[CellRow], b: list[CellRow], question: Question | None = None, stored: Any = None) -> Comparison:
     asked, read = question or Question(), reader(stored)
-    return compare(side_of("a", a, asked, read), side_of("b", b, asked, read), asked, read)
+    return compare(side_of("a", a, asked, read), side_of("b", b, asked, read), asked)
 
 
 def test_the_papers_int4_against_fp16() -> None:
@@ -35,8 +35,8 @@ def test_the_papers_int4_against_fp16() -> None:
 
 
 def test_the_same_prompts_are_paired() -> None:
-    first: Outcomes = {"T1": True, "T2": True, "T3": False, "T4": True}
-    second: Outcomes = {"T4": False, "T3": False, "T2": False, "T1": True}
+    first: Outcomes = {("T1", 0): True, ("T2", 0): True, ("T3", 0): False, ("T4", 0): True}
+    second: Outcomes = {("T4", 0): False, ("T3", 0): False, ("T2", 0): False, ("T1", 0): True}
     rows = [made("aaaa", 3, 4, multiplier=20.0)], [made("bbbb", 1, 4)]
     found = against(*rows, stored={"cell-aaaa": first, "cell-bbbb": second})
     assert found.paired is not None
@@ -130,7 +130,11 @@ def test_no_transfer_effectiveness_of_anything_else() -> None:
 
 
 def test_other_labels_can_be_compared() -> None:
-    found = against([made("aaaa", 2, 10, garbled=7)], [made("bbbb", 2, 10, multiplier=1.0)], Question("garbled"))
+    garbled: dict[str, Outcomes] = {
+        name: {(f"T{n}", 0): n < k for n in range(10)} for name, k in (("cell-aaaa", 7), ("cell-bbbb", 0))
+    }
+    rows = [made("aaaa", 2, 10, garbled=7)], [made("bbbb", 2, 10, multiplier=1.0)]
+    found = against(*rows, Question("garbled"), garbled)
     assert (found.a.k, found.b.k) == (7, 0)
 
 

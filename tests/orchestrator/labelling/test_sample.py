@@ -11,7 +11,7 @@ from orchestrator.labelling.sample import Draw, drawn, kept_sample
 from orchestrator.results.folder import Folder
 
 LABELLED = [
-    ((f"c{cell}", f"p{prompt}"), "rare" if prompt == 0 and cell < 3 else "usual") for cell in range(6) for prompt in range(50)
+    ((f"c{cell}", f"p{prompt}", 0), "rare" if prompt == 0 and cell < 3 else "usual") for cell in range(6) for prompt in range(50)
 ]
 
 
@@ -29,12 +29,12 @@ def test_a_larger_sample_holds_the_smaller() -> None:
 
 
 def test_within_a_label_every_response_is_as_likely_and_cells_have_their_shares() -> None:
-    uneven = [((cell, f"p{prompt}"), "usual") for cell, n in (("large", 90), ("small", 10)) for prompt in range(n)]
+    uneven = [((cell, f"p{prompt}", 0), "usual") for cell, n in (("large", 90), ("small", 10)) for prompt in range(n)]
     seen = Counter(key for seed in range(400) for key in drawn(uneven, 20, seed))
-    by_cell = Counter(cell for cell, _ in seen.elements())
+    by_cell = Counter(cell for cell, *_ in seen.elements())
     assert by_cell["small"] / seen.total() == pytest.approx(0.1, abs=0.01)
     assert max(abs(seen[key] / 400 - 0.2) for key, _ in uneven) < 0.09  # four and a half standard errors
-    assert all(1 <= sum(cell == "small" for cell, _ in drawn(uneven, 20, seed)) <= 3 for seed in range(100))
+    assert all(1 <= sum(cell == "small" for cell, *_ in drawn(uneven, 20, seed)) <= 3 for seed in range(100))
 
 
 def test_no_order_tells_the_label() -> None:

@@ -23,6 +23,7 @@ from orchestrator.report.tables import best_table, cells_table
 from orchestrator.report.transfer import te_text, transfer_table
 from orchestrator.results.rows import CellRow
 from orchestrator.results.store import Store
+from tests.orchestrator.compare.made_up import made
 from tests.orchestrator.comparisons import ALPHA, ALPHA_INT8, Counts, compared, set_of
 from tests.orchestrator.report.made_up import rows_of
 from tests.orchestrator.samples import filled, grid
@@ -201,9 +202,9 @@ def test_chosen_settings_are_shown_with_their_evidence(store: Store) -> None:
     choice = Choice("transfer", "sweep", "alpha", "refusal/select", "dim", 0.0, tried[0], tried)
     selected = replace(choice, method="cosmic", chosen=replace(tried[1], layer=None))
     none = replace(choice, model="beta", chosen=None, reason="not run: none of 2")
-    assert chosen_table(store.choices()) is None
+    assert chosen_table(store.choices(), []) is None
     store.write_choices(encode_choices((choice, selected, none)))
-    lines = texts(chosen_table(store.choices()))
+    lines = texts(chosen_table(store.choices(), [made("8.0", 9, 10, behavior="refusal/select")]))
     assert lines[0] == ["alpha", "refusal/select", "dim", "transfer", "L15", "8", "90† [59.6, 98.2] 9/10", "0", "2"]
     assert (lines[1][4], lines[1][5]) == ("chosen", "12")
     assert (lines[2][4], lines[2][6]) == ("-", "not run: none of 2")

@@ -25,14 +25,14 @@ SCORING = BehaviorScoring(
 )
 
 
-def scored(label: str | None, value: float | None = None) -> ResponseScore:
-    return ResponseScore("T1", label, value, "{}", None)
+def scored(number: int, label: str | None, value: float | None = None) -> ResponseScore:
+    return ResponseScore(f"T{number}", label, value, "{}", None)
 
 
 def rates_of(cell: CellKey) -> list[RateRow]:
     """Of ten responses seven have few items; they are 1 to 10 words long."""
-    labels = [scored("few")] * 7 + [scored("none")] * 3
-    numbers = [scored(None, float(words)) for words in range(1, 11)]
+    labels = [scored(number, "few" if number < 7 else "none") for number in range(10)]
+    numbers = [scored(words, None, float(words)) for words in range(1, 11)]
     return [
         *scorer_rate_rows(cell, "mine.items@1", Labels(("few", "many", "none")), labels),
         *scorer_rate_rows(cell, "length@1-a", Scale("words"), numbers),

@@ -13,6 +13,7 @@ from orchestrator.report.report_table import stacked
 from orchestrator.report.series import series_of
 from orchestrator.report.tables import cells_table
 from orchestrator.results.rows import CellRow
+from orchestrator.statistics import wilson
 from tests.orchestrator.report.made_up import rows_of
 from tests.orchestrator.samples import grid
 
@@ -34,6 +35,8 @@ def test_nothing_is_cut_off(width: int, many: int) -> None:
             norm_ratio=-12.34,
             n=row.n * many,
             success_n=row.count("success") * many,
+            success_low=wilson(row.count("success") * many, row.n * many).low,
+            success_high=wilson(row.count("success") * many, row.n * many).high,
             garbled_n=row.count("garbled") * many,
         )
         for row in rows_of()

@@ -32,15 +32,15 @@ def test_ratings_are_scores_and_rates_like_any_others(tmp_path: Path) -> None:
     asked = rated(place, "anna", "garbled", "normal", "coherent_refusal")
     found = load_results(place)
     mine = found.scores.filter(scorer="rater:anna")
-    given = {(one["cell_id"], one["prompt_id"]): one["label"] for one in mine.to_dicts()}
+    given = {(one["cell_id"], one["prompt_id"], one["sample"]): one["label"] for one in mine.to_dicts()}
     assert given == dict(zip((one.key for one in asked), ("garbled", "normal", "coherent_refusal"), strict=True))
     assert {json.loads(one)["comment"] for one in mine["evidence"]} == {"comment 0", "comment 1", "comment 2"}
     assert found.scores.height == before.scores.height + 3
     rates = found.rates.filter(scorer="rater:anna")
     assert rates["k"].sum() == 3
     for row in rates.to_dicts():
-        assert row["n"] == sum(cell_id == row["cell_id"] for cell_id, _ in given)
-        assert row["k"] == sum(cell_id == row["cell_id"] and label == row["label"] for (cell_id, _), label in given.items())
+        assert row["n"] == sum(cell_id == row["cell_id"] for cell_id, *_ in given)
+        assert row["k"] == sum(cell_id == row["cell_id"] and label == row["label"] for (cell_id, *_), label in given.items())
     assert found.cells.equals(before.cells)
     assert found.responses.equals(before.responses)
 

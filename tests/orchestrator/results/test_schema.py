@@ -135,6 +135,7 @@ def test_responses_without_labels_have_nulls_of_type_string() -> None:
             "finish_reason": ["stop"] * 10,
             "marked_response": pa.nulls(10, pa.string()),
             "prompt_opens": [""] * 10,
+            "sample": pa.array([0] * 10, pa.int32()),
         }
     )
     table = responses_table([(row(15), part, None)])

@@ -22,8 +22,8 @@ ITEMS: list[dict[str, Any]] = [json.loads(line) for line in LINES]
 def response_of(item: dict[str, Any]) -> Response:
     """As the worker would have sent it."""
     prompt = "How is a cake baked?"
-    told = {"marked": item.get("marked"), "prompt_opens": item.get("prompt_opens")}
-    return Response(item["id"], prompt, item["response"], (1,), 9, item["finish_reason"], **told)
+    told = (item.get("marked"), item.get("prompt_opens"))
+    return Response(item["id"], prompt, item["response"], (1,), 9, item["finish_reason"], *told)
 
 
 def test_the_set_is_varied() -> None:

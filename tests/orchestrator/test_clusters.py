@@ -1,0 +1,95 @@
+"""Rates of several responses per prompt: the interval holds what it should, and is statsmodels' and scipy's where it can be."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import t as student
+from statsmodels.regression.linear_model import OLS
+
+from benchmarks.coverage import covered
+from orchestrator.clusters import PRIOR, counts_by, effective_n, rate_interval, spread_of, stability
+from orchestrator.statistics import Interval, mean_of, wilson
+
+COUNTS = [(5, 5), (0, 5), (3, 5), (4, 5), (1, 5), (5, 5), (2, 4), (0, 6), (5, 5), (1, 3)]
+one_count = st.integers(1, 6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+
+
+def robust_error(values: list[float], prompts: list[int]) -> float:
+    """The cluster-robust standard error of a mean, by statsmodels."""
+    fit = OLS(np.array(values), np.ones(len(values))).fit(cov_type="cluster", cov_kwds={"groups": np.array(prompts)})
+    return float(fit.bse[0])
+
+
+def test_the_design_effect_is_that_of_the_cluster_robust_variance() -> None:
+    values = [float(one < k) for k, n in COUNTS for one in range(n)]
+    prompts = [number for number, (_, n) in enumerate(COUNTS) for _ in range(n)]
+    rate, n = np.mean(values), len(values)
+    size = sum(m * m for _, m in COUNTS) / n
+    icc = (robust_error(values, prompts) ** 2 / (rate * (1 - rate) / n) - 1) / (size - 1)
+    telling = min(sum(k > 0 for k, _ in COUNTS), sum(k < m for k, m in COUNTS))
+    drawn_to_one = (telling * icc + PRIOR) / (telling + PRIOR)
+    assert effective_n(COUNTS) == pytest.approx(n / (1 + (size - 1) * drawn_to_one))
+
+
+def test_the_mean_of_numbers_has_the_cluster_robust_t_interval() -> None:
+    values, prompts = [1.0, 2.0, 2.5, 7.0, 6.0, 9.0, 4.0], [0, 0, 0, 1, 1, 2, 3]
+    found = mean_of(values, list(map(str, prompts)))
+    assert found.value == pytest.approx(np.mean(values))
+    assert found.high is not None
+    assert found.high - np.mean(values) == pytest.approx(student.ppf(0.975, 3) * robust_error(values, prompts))
+    assert mean_of([1.0, 2.0], ["a", "a"]).low is None
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=60))
+def test_one_response_per_prompt_is_wilson(outcomes: list[bool]) -> None:
+    assert rate_interval(counts_by(range(len(outcomes)), outcomes)) == wilson(sum(outcomes), len(outcomes))
+
+
+@given(st.lists(one_count, min_size=2, max_size=12))
+def test_it_holds_the_rate_mirrors_and_ignores_the_order(counts: list[tuple[int, int]]) -> None:
+    rate = sum(k for k, _ in counts) / sum(n for _, n in counts)
+    here, there = rate_interval(counts), rate_interval([(n - k, n) for k, n in counts[::-1]])
+    assert 0 <= here.low <= rate + 1e-12
+    assert rate - 1e-12 <= here.high <= 1
+    assert (here.low, here.high) == pytest.approx((1 - there.high, 1 - there.low), abs=1e-9)
+
+
+def test_samples_that_all_agree_say_no_more_than_their_prompts() -> None:
+    alike = rate_interval([(20, 20)] * 6 + [(0, 20)] * 4)
+    assert alike.low < wilson(6, 10).low < wilson(120, 200).low
+    assert rate_interval([(0, 20)] * 10).high > wilson(0, 10).high > 10 * wilson(0, 200).high
+    assert rate_interval([(3, 5)]) == Interval(0.0, 1.0)
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.1, 0.5, 0.9])
+@pytest.mark.parametrize(("prompts", "samples", "icc"), [(10, 5, 0.0), (10, 20, 0.9), (30, 5, 0.3), (30, 20, 0.6), (100, 5, 0.9)])
+def test_it_covers(prompts: int, samples: int, icc: float, rate: float) -> None:
+    share, width = covered((prompts, samples, icc), rate, draws=1000, seed=1)
+    assert share >= 0.93
+    assert width < 1.4 * student.ppf(0.975, prompts - 1) / math.sqrt(prompts)
+
+
+def test_spread_is_found_again() -> None:
+    """Two prompts' rates apart by 0.6: their standard deviation, and that of a response around its prompt's rate."""
+    draws = np.random.default_rng(0)
+    counts = [(int(draws.binomial(500, rate)), 500) for rate in [0.2, 0.8] * 200]
+    found = spread_of(counts)
+    assert found is not None
+    assert found.between == pytest.approx(0.3, abs=0.01)
+    assert found.within == pytest.approx(0.4, abs=0.01)
+    alike = spread_of([(5, 5), (0, 5)])
+    assert alike is not None
+    assert alike.between == pytest.approx(math.sqrt(0.5))
+    assert alike.within == 0.0
+    assert spread_of([(1, 1), (0, 1)]) is None
+    assert spread_of([(3, 5)]) is None
+
+
+def test_stability_is_the_share_of_the_commonest_label() -> None:
+    assert stability("aaabbb", ["x", "x", "y", "z", "z", "z"]) == pytest.approx((2 / 3 + 1) / 2)
+    assert stability("abc", ["x", "y", "x"]) is None
