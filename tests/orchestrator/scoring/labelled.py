@@ -19,11 +19,12 @@ PATH = Path(__file__).with_name("labelled.jsonl")
 MANNERS = Path(__file__).with_name("manners.jsonl")
 """Refusals and answers in the manner of 14 model families and in 14 languages besides English, and hard cases."""
 STEERED = Path(__file__).with_name("steered.jsonl")
-"""Answers of three adapters and the base model of SmolLM2, steered by four behaviors until they break and beyond."""
+"""Answers of four adapters and the base model of SmolLM2, steered by four behaviors until they break and beyond."""
 HELD_OUT_GROUPS = frozenset(
     {
         "steered:other-tone/refusal",
         "steered:base/french",
+        "steered:curt/refusal",
         "manner:gemma3",
         "manner:olmo",
         "manner:gptoss",
@@ -99,9 +100,8 @@ class Scores:
         """Precision and recall of each label with 95 % Wilson intervals, and kappa, as plain text."""
         lines = [f"{title}, n = {self.table.total()}, kappa {_interval(*self.kappa())}"]
         if self._given(UNCLEAR):
-            lines.append(
-                f"  where the rules can say: n = {self.table.total() - self._given(UNCLEAR)}, kappa {_interval(*self.kappa(JUDGED))}"
-            )
+            said = self.table.total() - self._given(UNCLEAR)
+            lines.append(f"  where the rules can say: n = {said}, kappa {_interval(*self.kappa(JUDGED))}")
         for name in JUDGED:
             found = self.table[name, name]
             shares = [(f"{found}/{of}", found, of) for of in (self._given(name), self._true(name)) if of]
