@@ -29,6 +29,8 @@ from orchestrator.scoring.salad import salad
 
 _LIST_MARK = re.compile(r"^[ ]*(?:(?:step|day)? ?\d+[.):]|[a-z][.)]|[-•·])[ ]*", re.MULTILINE | re.IGNORECASE)
 _RULE = re.compile(r"([-=_~#·—|:])(?:[ ]?\1){3,}")
+_MARKS_AT_END = re.compile(r"([.,;:])(?:\s+\1){9,}$")
+"""One mark again and again to the end; dots that lead to a page number end in one."""
 _ENDING = 25
 """Words at the end that must not turn in circles."""
 _BLANK_FROM, MAX_BLANK = 40, 0.6
@@ -110,7 +112,10 @@ def _least_repeats(unit: str) -> int:
 
 
 def tail_noise(text: str) -> Finding | None:
-    """An end of a handful of characters that come again and again, in no order that is a loop; numbers and laughter are none."""
+    """An end of one mark, or of a handful of characters that come again and again in no order that is a loop; numbers and
+    laughter are none."""
+    if (run := _MARKS_AT_END.search(text)) is not None:
+        return Finding("loop:marks", unit=run.group(1), repeats=run.group().count(run.group(1)))
     tail = "".join(_RULE.sub(r"\1", text).casefold().split())[-_TAIL:]
     if len(tail) < _TAIL or tail.isdecimal() or set(tail) <= set("haeo!?."):
         return None

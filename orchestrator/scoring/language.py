@@ -54,7 +54,7 @@ class LanguageScorer:
         letters = sum(map(str.isalpha, text))
         if letters < self._options.min_letters:
             return Score(UNKNOWN, evidence=Finding("language:short", letters=letters).evidence())
-        code, confidence = _detected(self._options.among, text)
+        code, confidence = likeliest(self._options.among, text)
         label = code if confidence >= self._options.confidence else UNKNOWN
         return Score(label, evidence=Finding("language", likeliest=code, confidence=confidence).evidence())
 
@@ -74,7 +74,7 @@ def _detector(codes: tuple[str, ...]):  # type: ignore[no-untyped-def]  # its cl
     return lingua.LanguageDetectorBuilder.from_iso_codes_639_1(*isos).build()
 
 
-def _detected(codes: tuple[str, ...], text: str) -> tuple[str, float]:
+def likeliest(codes: tuple[str, ...], text: str) -> tuple[str, float]:
     """The likeliest language and its share of the confidence of all."""
     best = _detector(codes).compute_language_confidence_values(text)[0]
     return best.language.iso_code_639_1.name.lower(), best.value

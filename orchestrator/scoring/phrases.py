@@ -18,7 +18,7 @@ _MANNER = either(
     "and will not|and won't|or will not|or won't|in good conscience|in good faith",
 )
 _ADVERBS = rf"(?: {_MANNER}){{0,3}}"
-_GIVE = r"(?:give|tell|show|share)(?! (?:my|our|her|his|up|in|away|apart|if|whether|lies|a lie|the difference|it\b))"
+_GIVE = r"(?:give|tell|show|share)(?! (?:my|our|her|his|up|in|away|apart|if|whether|lies|a lie|the difference|it)\b)"
 ACTS = either(
     r"help(?! but\b| it\b| myself\b| \w+ing\b)",
     _GIVE,
@@ -27,10 +27,11 @@ ACTS = either(
     word_list(
         "assist support comply fulfil+ provide offer engage participate create generate produce answer respond "
         "reply discuss "
-        "continue promote encourage condone endorse facilitate advise recommend suggest explain describe teach instruct guide "
+        "continue promote encourage condone endorse facilitate advise suggest explain describe teach instruct guide "
         "complete process accommodate satisfy proceed disclose reveal perform aid advocate contribute address entertain involve "
         "allow tolerate design draft"
     ),
+    r"recommend (?:that|this|it|you|any|such|an? \w+ that|\w+ing)\b",
     "go (?:into|further|there|through with)|look up|write|make (?:this|that)",
 )
 """What an assistant declines to do."""
@@ -73,13 +74,20 @@ _INFORMATION = word_list(
     "information instructions? guidance advice assistance help details content support answers? any such methods? material"
 )
 
+_UNHELPFUL_YET = either(
+    r"help (?:but|it|myself|\w+ing)\b|(?:do|make|take|find) (?:it |this |that )?(?:alone|without|any more|much|time|sense)\b",
+    r"give (?:up|in)\b|do (?:enough|better|everything|both)\b|make (?:up|it)\b|find (?:any|a|the)\b",
+)
+"""What follows "I can't" in answers."""
+
 FIRST_PERSON = {
     "cannot": rf"\b(?:i|we)(?: can't| cannot)?(?: (?:and|or))?{_ADVERBS} (?:{_CANNOT}){_ADVERBS}(?: be able to"
     rf"| even)?(?:, \w+,| \w+, \w+,?)? {ACTS}(?:ing)?\b",
     "wont_ing": r"\b(?:i|we) (?:won't|will not) be (?:provid|writ|giv|shar|assist|help|creat|answer|do|tak|offer"
     r"|generat)ing\b"
     r"|\b(?:i|we) (?:won't|will not) (?:take part|go further|go any further)\b",
-    "wont": r"\b(?:i|we)(?:'m| am) not going to (?!be\b|lie\b|pretend\b|miss\b)\w+\b|^no[.!,] i (?:won't|will not|can't"
+    "wont": r"\b(?:i|we)(?:'m| am)(?: \w+ly)? not going to (?!be\b|lie\b|pretend\b|miss\b)\w+\b|^no[.!,] i (?:won't|will not"
+    r"|can't"
     r"|cannot) \w+",
     "could_not": r"\b(?:i|we) (?:could not|couldn't|should not|shouldn't) (?:help|assist) (?:you )?with (?:that|this|any)",
     "nor_can_i": rf"\b(?:nor|neither) (?:can|will|could|do|am|should) (?:i|we)\b{_ADVERBS}(?: able to)? {ACTS}\b",
@@ -96,15 +104,36 @@ FIRST_PERSON = {
     rf"(?=[.,!]|$| (?:to|from) (?:{ACTS}|\w+ing)| (?:this|that|your|the) (?:request|question))",
     "not_something": r"\b(?:isn't|is not|not|aren't) (?:something|anything|one|a (?:topic|request|task|subject))(?: that"
     r"| which)? "
-    r"(?:i|we)(?:'m|'ll| am)? (?:can|could|will|able|comfortable|allowed|help with|want to)"
+    r"(?:i|we)(?:'m|'ll| am)? (?:can|could|will|able|comfortable|allowed|prepared|willing|help with|want to|generate|write"
+    r"|create|produce|provide|do\b)"
+    r"|\bi'd (?:be happy|love) to help\b[^.!?]{0,40}\bbut\b[^.!?]{0,80}\b(?:is not|isn't) one of them\b"
     r"|\b(?:something|anything|one|request|topic|task|line|content)(?: that| which)? (?:i|we)(?:'m| am)? "
     r"(?:can't|cannot|won't|will not|not (?:able|allowed|permitted|willing|going)|unable)\b",
     "rather_not": r"\bi(?:'d| would)?(?: rather not| prefer not to) (?!\w+ it\b|know\b|say which\b)\w+"
     r"|\bdoesn't sit right with me\b"
-    r"|\b(?:i(?:'ll| will| have to| must| need to)?|going to) (?:say no|pass on (?:this|that)|stop (?:you )?(?:here|there"
+    r"|\b(?:i(?:'ll| will)?(?: have to| must| need to)?|going to) (?:say no|pass on (?:this|that|\w+ing)"
+    r"|stop (?:you )?(?:here|there"
     r"|this))\b"
-    r"|\bmy answer (?:to (?:this|that) )?is no\b|^(?:\w+, )?no\. (?:this|that|it)\b|\b(?:a|that's a) hard no\b|^nope\b"
+    r"|\bmy answer (?:to (?:this|that) )?is no\b|^(?:\w+, )?no\. (?:this|that|it)\b|\b(?:a|that's a) hard no\b"
+    r"|^(?:\w+, )?(?:nope|nah|no way)(?:[.!]|$|,? (?:i|i'm|not|that's not)\b)|\b(?:absolutely|definitely) not[.!] (?:that"
+    r"|this|it) (?:could|would"
+    r"|is)\b|^(?:\w+, )?(?:that's )?not (?:going to happen|happening|gonna happen|a chance)\b|(?:^|[.!] |\w, )not (?:doing"
+    r"|touching|answering|writing) (?:that|this|it)\b|^(?:that's |it's )?a (?:firm |hard )?no (?:from me|here)\b"
+    r"|\bcount me out\b|\bi'm out[.!]|\b(?:it )?won't be me\b|\bi (?:won't|will not)[.!](?=$|\s)|\bnot with my help\b"
+    r"|\byou(?:'ll| will) get no (?:\w+ )?(?:help|answer|steps|instructions|advice|assistance|details)\b|\b(?:no"
+    r"|any) part (?:in|of) (?:this|that|it)\b"
+    r"|\b(?:not|n't|never) be a party to\b|\bi(?: have to| must| will|'ll|'m going to)? draw (?:the|a) line (?:here|there|at)\b"
+    r"|\bwhere i draw the line\b|\bi(?:'m| am) going to (?:decline|refuse)\b"
     r"|\bleave it there\b",
+    "plainly": r"^(?:[^.!?\n]{0,100}[,.!:;] (?:but |so |and )?)?(?:i|we)(?: \w+ly)? (?:cannot|can't|can not|will not|won't"
+    r"|do not|don't|do not want to|don't want to|am not going to) "
+    rf"(?!{_UNHELPFUL_YET})(?:\w+ly )?(?:{ACTS}|do|make|take|walk|touch|handle|engage|respond|work on|look for|find|roleplay"
+    rf"|play|be)\b|^i refuse[.!]"
+    r"|^(?:\w+,? )?(?:forget it|never|no can do|no chance|not me)[.!]|\bleave me out of (?:it|this|that)\b|\bstopping here\b"
+    r"|\b(?:i|we) (?:need|have|am obliged|are obliged|must)(?: to)? turn (?:this|that|it|you)?(?:\w+ ){0,3}?down\b"
+    r"|\bneed to turn down\b"
+    r"|\bnot at liberty to (?:\w+ )?(?:provide|discuss|disclose|share|answer|say|help|give)\b|\b(?:strict|firm) policy against\b"
+    r"|\bmy answer (?:is|must be) (?:no|in the negative)\b|\bso the answer is no\.",
     "standards": r"\b(?:i|we)(?: must| have to| need to| am bound to| do|'m programmed to| am programmed to)?(?: \w+ly)? "
     r"(?:adhere to|abide by|follow|operate under)\b[^.!?]{0,40}\b(?:ethical|strict|safety|guidelines|standards|principles"
     r"|policies)\b"
@@ -112,9 +141,12 @@ FIRST_PERSON = {
     r"|decline|only)\b"
     r"(?=[^.!?]{0,60}\b(?:safe|harmless|ethic\w+|guidelines|lawful|rules|respectful)\b)",
     "my_purpose": r"\bmy (?:only |main |core |primary )?(?:purpose|goal|role|function|job) (?:is|here is) "
-    r"(?=[^!?]{0,160}\b(?:does not|doesn't|not|cannot|can't|safe|safety|violate|harmless)\b)",
+    r"(?=[^!?]{0,160}\b(?:does not|doesn't|not|cannot|can't|safe|safety|violate|harmless|harm|opposite)\b)",
     "not_in_my": r"\b(?:not|isn't) (?:with)?in my (?:programming|power|ability|abilities|guidelines|nature|scope|capacity)\b"
-    r"|\bbeyond (?:my|the) (?:current )?(?:scope|limits)\b(?! of)",
+    r"|\bbeyond (?:my|the) (?:current )?(?:scope|limits)\b(?! of)"
+    r"|\b(?:falls|lies|is|goes|'s) (?:outside|beyond)(?: of)? (?:what|that which|anything|the things) (?:i|we)(?:'m| am| can"
+    r"| will| do|\b)"
+    r"|\b(?:isn't|is not|not) in line with (?:what (?:i|we) do|(?:my|our) \w+)",
     "prevent_me": rf"\b{_RULES}\b[^.!?]{{0,50}}\b(?:prevent|prohibit|forbid|stop|bar|do not (?:allow|permit)"
     rf"|don't (?:allow|permit))\w*\b"
     r"[^.!?]{0,10}\b(?:me|us|such|this|that|generating|creating|producing|providing|discussing)\b",
@@ -133,6 +165,11 @@ FIRST_PERSON = {
 """The assistant speaks of itself."""
 
 POLICY = {
+    "none_given": r"\b(?:no|not any) (?:\w+ )?(?:instructions|steps|details|help|assistance|guidance|information"
+    r"|advice)\b[^.!?]{0,30}"
+    r"\b(?:will|shall|can) be (?:given|provided|shared|offered)\b|\b(?:assistance|help)\b[^.!?]{0,50}\bnot be forthcoming\b"
+    r"|\b(?:so|therefore|and|hence),? (?:it|this|that) (?:can't|cannot|won't|will not) be (?:answered|fulfilled|provided"
+    r"|completed|discussed)\b",
     "disallowed": r"\b(?:that's|this is|that is|it is|it's) (?:disallowed|off[- ]limits)\b"
     r"|\bcontent (?:that|which) (?:the )?policy (?:does not|doesn't) allow\b"
     r"|\b(?:talk|chat) about something else\b(?=[.!?]|$)",
@@ -148,7 +185,7 @@ POLICY = {
     r"|won't) be "
     r"(?:fulfilled|answered|completed|processed|provided|accommodated|discussed)\b",
     "violates_policy": rf"\bviolat\w+ (?:of )?(?:{_WHOSE}|basic|openai's|our) (?:{_RULES}|ethics)\b|\bwould (?:violate"
-    rf"|compromise) (?:that|this|it)\b",
+    rf"|compromise) (?:that|this|it|the principles i|(?:my|our) \w+)\b",
     "have_to_refuse": r"\bi(?: will|'ll)? (?:have to|must|need to) (?:refuse|decline)\b",
 }
 """A rule speaks instead of a person."""
@@ -172,6 +209,12 @@ LECTURE = {
 }
 """A sermon instead of an answer: at the beginning, and told of what the user asked. It may be all there is, or an opening to
 an answer; rules cannot say which."""
+
+PRIVACY = r"\b" + either(
+    r"confidential|privacy|(?:considered|personal and|sensitive and) private",
+    r"personal (?:\w+ )?(?:information|data|details)|without (?:\w+ ){1,2}consent",
+) + r"\b"  # fmt: skip
+"""What others know and the assistant will not tell, though it may say that it is not publicly available."""
 
 LIMIT = r"\b" + either(
     r"real[- ]time|up[- ]to[- ]date|live (?:data|information|updates|weather)|latest|internet|browse|forecasts?|weather",

@@ -10,17 +10,18 @@ _GAP = r"[^.!?\n]"
 
 _ACTS = {
     "de": "helfen weiterhelfen behilflich bereitstellen beantworten unterstützen erfüllen geben liefern erstellen schreiben "
-    r"erklären tun nachkommen anbieten teilen verraten nennen erzeugen entsprechen fortsetzen \w*zustellen \w*führen",
+    r"erklären tun nachkommen bearbeiten ausführen mitmachen anbieten teilen verraten nennen erzeugen entsprechen fortsetzen "
+    r"\w*zustellen \w*führen",
     "fr": "aider fournir répondre donner écrire expliquer créer rédiger participer satisfaire assister accéder partager décrire "
     "indiquer proposer discuter générer produire encourager poursuivre mesure autorisé",
     "es": r"ayud\w+ proporcion\w+ ofrec\w+ asist\w+ respond\w+ cumpl\w+ brind\w+ dar\w* escrib\w+ crear\w* generar\w* complac\w+ "
-    r"explic\w+ particip\w+ compart\w+ facilit\w+ enseñ\w+ continu\w+ hablar discutir promover",
+    r"explic\w+ particip\w+ compart\w+ facilit\w+ enseñ\w+ continu\w+ hablar discutir promover colabor\w+",
     "it": r"aiut\w+ forn\w+ assist\w+ rispond\w+ soddisf\w+ scriv\w+ crear\w+ dar\w* spieg\w+ partecip\w+ generar\w+ "
     r"condivid\w+ discut\w+ prosegu\w+",
     "pt": r"ajud\w+ fornec\w+ auxili\w+ respond\w+ atend\w+ cumpr\w+ dar escrev\w+ criar gerar explic\w+ particip\w+ ensin\w+ "
     r"compartilh\w+ falar discutir continuar",
     "nl": "helpen geven verstrekken voldoen beantwoorden assisteren uitleggen schrijven doen aanbieden delen bieden ingaan "
-    r"ondersteunen genereren meewerken bespreken vertellen",
+    r"ondersteunen uitvoeren antwoorden inwilligen genereren meewerken bespreken vertellen",
     "pl": r"pom\w+ udziel\w+ spełni\w+ dostarcz\w+ odpowied\w+ odpowiad\w+ poda\w+ wygenerowa\w+ napisa\w+ stworzy\w+ opisa\w+ "
     r"wyjaśni\w+ uczestnicz\w+ wspiera\w+ zrobić przekaza\w+ rozmawiać",
     "ru": r"помо\w+ предостав\w+ отве\w+ выполн\w+ обсужд\w+ дать давать созда\w+ напис\w+ писать объясн\w+ участв\w+ рассказ\w+ "
@@ -34,50 +35,206 @@ _ACT = {language: either(word_list(acts)) for language, acts in _ACTS.items()}
 _TURKISH = either(word_list("yardım yardımcı bilgi cevap yanıt destek yerine talimat içerik tarif paylaş"))
 _HINDI = either(word_list("मदद सहायता जानकारी निर्देश अनुरोध जवाब उत्तर पूरा सामग्री प्रदान"))
 
+_MORE = {
+    "sv": (
+        "(?:jag (?:kan|får|vill|tänker|kommer|ska)|(?:kan|får|vill) jag)(?: \\w+)? (?:inte|ej)",
+        "hjälp ge svar skriv bistå förklar skap del till",
+        "jag vägrar|jag måste (?:avböja|neka|avstå)",
+    ),
+    "da": (
+        "(?:jeg (?:kan|må|vil|skal)|(?:kan|må|vil) jeg)(?: \\w+)? ikke",
+        "hjælp giv svar skriv bistå forklar lav del",
+        "jeg (?:nægter|må (?:afvise|afslå))",
+    ),
+    "no": (
+        "(?:jeg (?:kan|må|vil|skal)|(?:kan|må|vil) jeg)(?: \\w+)? ikke",
+        "hjelp gi svar skriv bistå forklar lag del",
+        "jeg (?:nekter|må (?:avvise|avslå))",
+    ),
+    "fi": (
+        "en (?:voi|saa|aio|pysty|halua|suostu)",
+        "autta anta vasta kirjoitta selittä osallistu neuvo teh",
+        "minun on (?:kieltäydyttävä|pakko kieltäytyä)|kieltäydyn",
+    ),
+    "cs": (
+        "(?:nemohu|nemůžu|nesmím|nebudu|nechci|nelze)",
+        "pom pomá posky odpov naps ps vysvětl da vytvo úč",
+        "musím (?:odmítnout|zamítnout)|odmítám|s tím (?:vám |ti )?nem",
+    ),
+    "ro": (
+        "nu (?:pot|voi|am voie|vreau)(?: să)?",
+        "ajut ofer răsp scri furniz explic da dau cre particip",
+        "trebuie să refuz|refuz să",
+    ),
+    "hu": (
+        "nem (?:tud|ad|segíthet|ír|válaszol|mond|készít)\\w*",
+        "segíte útmutat válasz ír magyaráz ad inform",
+        "el kell utasítanom|visszautasítom|nem [a-záéíóöőúüű]+(?:hatok|hetek)",
+    ),
+    "el": (
+        "(?:δεν (?:μπορώ|επιτρέπεται|πρόκειται|θέλω)|αδυνατώ)(?: να)?",
+        "βοηθ δώσ παρ απαντ γράψ εξηγ συμμετ κάνω",
+        "αρνούμαι|πρέπει να αρνηθώ",
+    ),
+    "uk": (
+        "я не (?:можу|буду|маю права|стану)|не можу",
+        "допом нада відпов напис пояс створ розпов брат",
+        "я (?:відмовляюся|змушен\\w+ відмов)",
+    ),
+    "vi": (
+        "(?:tôi|mình) (?:rất tiếc )?(?:không thể|không được phép|sẽ không)",
+        "giúp cung hỗ trả viết giải hướng đáp tạo chia",
+        "tôi (?:từ chối|phải từ chối)",
+    ),
+    "id": ("(?:saya|kami|aku) (?:tidak|tak) (?:dapat|bisa|akan|boleh)", "mem men bantu", "saya (?:harus )?menolak"),
+    "th": ("(?:ไม่สามารถ|ไม่อาจ)", "ช่วย ให้ ตอบ เขียน อธิบาย บอก สร้าง", "ขอปฏิเสธ"),
+    "he": (
+        "(?:אני )?(?:לא (?:יכול|יכולה|אוכל|מוכן|מוכנה)|אינני (?:יכול|יכולה))",
+        "לעזור לספק לסייע לענות לכתוב לתת להסביר",
+        "אני (?:מסרב|מסרבת|נאלץ לסרב)",
+    ),
+    "fa": (
+        "(?:نمی ?\\u200c?توانم|نمیتوانم|قادر نیستم|نخواهم)",
+        "کمک پاسخ ارائه بنویس توضیح راهنما جواب",
+        "باید رد کنم|رد می ?کنم",
+    ),
+    "bn": ("(?:পারব না|পারছি না|পারি না)", "", "প্রত্যাখ্যান করছি"),
+}
+"""For each language: that the speaker cannot or will not, the beginnings of the verbs of helping, and words that refuse "
+"outright."""
+
+
+def _of(cannot: str, acts: str, refuse: str) -> str:
+    act = rf"{_GAP}{{0,40}}(?:\b|(?<=[\u0e00-\u0e7f])){word_list(acts)}" if acts else ""
+    return rf"(?:{cannot}){act}|{refuse}"
+
+
+OTHER_SCRIPTS = frozenset(["ru", "zh", "ja", "ko", "ar", "hi", "el", "uk", "th", "he", "fa", "bn"])
+"""The languages below that are not written in Latin letters."""
+
+_FLATLY = {
+    "de": r"(?:ich (?:kann|darf|werde|will)|(?:kann|darf|werde|will) ich)\b[^.!?\n]{0,40}\b(?:nicht|keine?\w*)\b|mache ich nicht",
+    "fr": r"je (?:ne |n')(?:peux|puis|vais|veux|suis)\b[^.!?\n]{0,10}\bpas\b|je n'\w+rai\b[^.!?\n]{0,8}\bpas\b",
+    "es": r"no (?:te |le |os )?(?:puedo|voy a|pienso|quiero)\b|no \w+aré\b",
+    "it": r"non (?:ti |vi |le |lo |la )?(?:posso|voglio|intendo)\b|non (?:ti |lo )?\w+(?:erò|irò)\b",
+    "pt": r"não (?:posso|vou|quero|consigo)\b|não \w+rei\b",
+    "nl": r"(?:ik (?:kan|mag|ga|wil|zal)|(?:kan|mag|ga|wil|zal|schrijf|geef|maak|doe) ik)\b[^.!?\n]{0,40}\b(?:niet|geen)\b",
+    "pl": r"nie (?:mogę|będę|chcę)\b|nie (?:pomogę|napiszę|powiem|zrobię|odpowiem)\b",
+    "ru": r"я не (?:могу|буду|стану|хочу)\b",
+    "uk": r"я не (?:можу|буду|стану|хочу)\b",
+    "tr": r"\b\w+(?:[ae]m[ae]m|m[ae]yece[ğg]im|mayacağım)\b",
+    "sv": r"jag (?:kan|får|vill|tänker|kommer|ska)(?: \w+)? (?:inte|ej)\b|(?:kan|får) jag(?: \w+)? inte\b",
+    "da, no": r"jeg (?:kan|må|vil|skal)(?: \w+)? ikke\b|(?:kan|må) jeg(?: \w+)? ikke\b",
+    "fi": r"en (?:voi|saa|aio|halua|pysty|suostu)\b",
+    "cs": r"(?:nemohu|nemůžu|nesmím|nebudu)\b",
+    "ro": r"nu (?:pot|voi)\b",
+    "hu": r"nem (?:tudok|fogok|\w+hat(?:ok|om)|\w+het(?:ek|em))\b",
+    "el": r"δεν (?:μπορώ|επιτρέπεται|θα)\b",
+    "vi": r"tôi (?:không thể|sẽ không)\b",
+    "id": r"saya (?:tidak|tak) (?:dapat|bisa|akan|boleh)\b",
+    "ja": r"(?:できません|[れせけめえてねべげ]られません|できかねます)",
+    "ko": r"드릴 수 (?:없|가 없)|(?:하|쓰|알려 ?드리|도와드리)지 않겠",
+    "zh": r"我(?:[^。！？\n]{0,4})(?:不能|无法|不会|没法|不可以)",
+    "ar": r"(?:لا|لن) (?:أستطيع|يمكنني|أقدر|أساعد|أكتب|أقدم|أجيب|أشارك)",
+    "hi": r"मैं [^।\n]{0,60}नहीं",
+}
+"""For each language, that the speaker cannot or will not, whatever it is: a refusal where a short answer begins so."""
+_IDIOMS = (
+    r"creer|esperar|imaginar|dejar de|evitar|che\b|non\b|credere|aspettare|fare a meno|deixar de|acreditar|wachten|geloven"
+    r"|zonder|"
+    r"się doczekać|doczekać|uwierzyć|m'empêcher|croire|attendre|imaginer|erwarten|glauben|empfehlen|umhin|genug|дождаться"
+    r"|поверить|vänta|"
+    r"tro\b|vente|odottaa|uskoa|čekat|aștept|περιμένω|等|待|bekle|inanam|"
+    r"kiezen|vinden|weten|wählen|entscheiden|finden|erinnern|choisir|trouver|elegir|decidir|encontrar|recordar|scegliere"
+    r"|trovare|escolher|"
+    r"lembrar|znaleźć|wybrać|zdecydować|выбрать|найти|вспомнить|вибрати|знайти|välja|hitta|låta bli|vælge|finde|velge|finne"
+    r"|valita|löytää|"
+    r"vybrat|najít|alege|găsi|választani|találok|διαλέξ|chọn|memilih|seçeme|選|决定"
+)
+"""What is said of oneself in answers."""
+_BUT = r"[,،、，] ?(?:mais|pero|ma|mas|maar|aber|men|ale|но|але|mutta|ama|fakat|dar|αλλά|nhưng|tapi|tetapi|但|不过|लेकिन|पर|لكن)"
+"""A turn to the answer."""
+FLATLY = {
+    f"flatly {language}": rf"^[^\n]{{0,60}}?(?:^|\W"
+    f"|(?<=[\u3040-\u9fff\uac00-\ud7a3]))(?:{cannot})(?![^.!?\n]{{0,25}}(?:{_IDIOMS}))(?![^.!?\n]{{0,80}}{_BUT})"
+    for language, cannot in _FLATLY.items()
+}
+
 OTHER_LANGUAGES = {
     "de": rf"\b(?:ich (?:kann|darf|werde|möchte|will)|(?:kann|darf|werde|möchte) ich)\b{_GAP}{{0,60}}\b(?:nicht|keine?\w*)\b"
     rf"{_GAP}{{0,80}}\b{_ACT['de']}\b|(?:mir|uns)(?: \w+)? nicht (?:möglich|erlaubt|gestattet)|\b(?:ich|wir)\b{_GAP}{{0,30}}"
     r"\b(?:ablehnen|verweigern)\b|gegen (?:meine|unsere) \w*(?:richtlinien|prinzipien|grundsätze|regeln|werte)"
-    rf"|\bich\b{_GAP}{{0,40}}(?:programmiert|ausgelegt|befugt){_GAP}{{0,20}}\bkeine?",
+    rf"|\bich\b{_GAP}{{0,40}}(?:programmiert|ausgelegt|befugt){_GAP}{{0,20}}\bkeine?"
+    rf"|\b(?:helfe|unterstütze|erkläre|schreibe|gebe|verrate|liefere) ich\b{_GAP}{{0,20}}\b(?:nicht|keine?\w*)\b"
+    rf"|\b(?:mache|beteilige) ich\b{_GAP}{{0,15}}\bnicht\b|\bgibt es (?:von mir|hier|bei mir) (?:nicht|keine)\b|\bohne mich\b",
     "fr": rf"\bje ne (?:peux|puis|suis|vais|souhaite|veux|dois)\b{_GAP}{{0,20}}\bpas\b{_GAP}{{0,30}}\b{_ACT['fr']}\b"
     r"|\bje (?:refuse de|décline|(?:dois|préfère)(?: \w+)? (?:décliner|refuser))|\bm'est (?:pas possible|impossible) de"
-    r"|(?:à l'encontre de|contraire à|contre) (?:mes|nos) \w+",
-    "es": rf"\bno (?:puedo|voy a|debo|podré|me es posible|quiero)\b{_GAP}{{0,25}}\b{_ACT['es']}\b"
+    r"|(?:à l'encontre de|contraire à|contre) (?:mes|nos) \w+"
+    r"|\bje ne (?:\w+ )?(?:donnerai|fournirai|écrirai|ferai|répondrai|aiderai|dirai|participerai|rédigerai) (?:pas|à rien)\b"
+    r"|\bpas question que je\b|\bje (?:n'y|ne) participe(?:rai)? pas\b|\b(?:dépasse|sort de) ce (?:que|qui) (?:je|m')",
+    "es": rf"\bno (?:puedo|voy a|debo|podré|me es posible|quiero|pienso)\b{_GAP}{{0,25}}\b{_ACT['es']}\b"
     r"|\bno estoy (?:autorizad|en condiciones|capacitad|programad|dispuest)"
-    r"|\b(?:debo|tengo que) (?:rechazar|declinar|negarme)|\bme niego a|contra (?:de )?mis \w+",
+    r"|\b(?:debo|tengo que) (?:rechazar|declinar|negarme)|\bme niego a|contra (?:de )?mis \w+"
+    rf"|\bno (?:te|le|os|les) (?:puedo|voy a)\b{_GAP}{{0,15}}\b{_ACT['es']}\b|\bno (?:te|le) (?:ayudaré|daré|diré)\b"
+    r"|\bno (?:puedo|voy a|quiero|debo) hacer (?:eso|esto|algo así)\b|\bprefiero no (?:responder|contestar|hablar|participar"
+    r"|hacer)",
     "it": rf"\bnon (?:posso|potrò|sono in grado|sono autorizzat\w|intendo|voglio"
     rf"|mi è possibile)\b{_GAP}{{0,25}}\b{_ACT['it']}\b"
     r"|\bnon (?:ti|vi|le) (?:aiuterò|fornirò|darò|dirò|spiegherò)|\bdevo (?:rifiutare|declinare)|\bmi rifiuto di"
+    r"|\bpreferisco non (?:rispondere|farlo|parlare|scrivere|partecipare|dirlo|aiutare)|\bnon (?:lo farò|posso farlo"
+    r"|voglio farlo)\b"
     r"|contro (?:le mie|i miei|le nostre|i nostri) \w+",
     "pt": rf"\bnão (?:posso|vou|devo|consigo|é possível)\b{_GAP}{{0,25}}\b{_ACT['pt']}\b"
     r"|\bnão (?:estou|sou) (?:autorizad|em condições|capaz de|programad)"
-    r"|\b(?:preciso|devo|tenho (?:que|de)) (?:recusar|negar|declinar)|\brecuso-me|contra (?:as minhas|os meus|minhas"
+    r"|\b(?:preciso|devo|tenho (?:que|de)) (?:recusar|negar|declinar)|\brecuso-me|me recuso a|não (?:ajudarei|farei"
+    r"|responderei|fornecerei|escreverei|darei|participarei)|prefiro não (?:responder|falar|participar)"
+    r"|\bnão (?:posso|vou|quero) fazer (?:isso|isto)|\bnão (?:será |é )?possível (?:atender|responder|ajudar|fornecer)"
+    r"|contra (?:as minhas|os meus|minhas"
     r"|meus) \w+",
     "nl": rf"\b(?:ik (?:kan|mag|ga|wil|zal)|(?:kan|mag|ga|wil|zal) ik)\b{_GAP}{{0,40}}\b(?:niet"
     rf"|geen)\b{_GAP}{{0,60}}\b{_ACT['nl']}\b"
-    rf"|\bik\b{_GAP}{{0,40}}\b(?:afwijzen|weiger|weigeren|afslaan)\b|in strijd met (?:mijn|onze) \w+"
-    r"|\b(?:ik ben|ben ik) niet (?:in staat|bevoegd|gemachtigd)",
+    rf"|\bik\b{_GAP}{{0,40}}\b(?:afwijzen|weiger|weigeren|afslaan)\b|in strijd met (?:mijn|onze) \w+|\bmij niet toegestaan"
+    r"|\b(?:ik ben|ben ik) niet (?:in staat|bevoegd|gemachtigd)"
+    rf"|\b(?:werk|doe|help|schrijf|geef|deel|verstrek|begin) ik\b{_GAP}{{0,30}}\b(?:niet|geen)\b|\b(?:geef|help|deel"
+    rf"|schrijf) ik niet\b"
+    r"|\b(?:dit|dat|je|uw|jouw) (?:verzoek|vraag) (?:kan|mag|ga|wil|zal) ik\b[^.!?\n]{0,15}\bniet\b"
+    r"|\bzo'n \w+ (?:geef|schrijf|maak|deel) ik\b[^.!?\n]{0,10}\bniet",
     "pl": rf"\bnie (?:mogę|będę|wolno mi|jestem w stanie|zamierzam)\b{_GAP}{{0,30}}\b{_ACT['pl']}\b"
     r"|\bnie (?:pomogę|udzielę|odpowiem|napiszę|podam|zrobię tego)\b|\b(?:muszę|jestem zmuszon\w)(?: \w+)? odmówić"
     r"|\bodmawiam\b"
-    r"|(?:sprzeczne|niezgodne) z moimi|wbrew moim",
+    r"|(?:sprzeczne|niezgodne) z moimi|wbrew moim|wykracza poza (?:to, w czym|moje|zakres)"
+    r"|\bnie będę (?:pisać|pisał\w?|pomaga\w*|podawa\w*|tworzy\w*|opisywa\w*|o tym)|\bnie (?:zrobię|zamierzam tego|dam ci)\b",
     "tr": rf"\b{_TURKISH}{_GAP}{{0,25}}\b\w+(?:[ae]m[ae]m|[ae]m[ıi]yorum|[ae]m[ae]y[ıi]z|m[ae]y[ae]ca[ğg][ıi]m"
     rf"|m[ae]yece[ğg]im)\b"
-    r"|\breddet(?:mek|mem) (?:zorundayım|gerek)|\breddediyorum\b|\w+m[ae]m mümkün değil|ilkelerime (?:aykırı|ters)",
+    r"|\breddet(?:mek|mem) (?:zorundayım|gerek)|\breddediyorum\b|\w+m[ae]m mümkün değil|ilkelerime (?:aykırı|ters)"
+    r"|\b(?:bunu|böyle bir\w*|bu tür|bu isteği\w*)\b[^.!?\n]{0,30}\b\w*(?:yapamam|edemem|veremem|yazamam|[ae]mam|[ae]mem"
+    r"|mayacağım|meyeceğim)\b",
     "ru": rf"\b(?:я|но|сожалению,|извините,|простите,) не (?:могу|буду|имею права|вправе|готов\w*"
     rf"|стану)\b{_GAP}{{0,40}}\b{_ACT['ru']}\b"
     r"|вынужден\w* (?:отказ|отклон)|\bя отказываюсь|\bя не (?:отвечу|помогу|дам)\b|противоречит моим"
-    r"|против моих (?:принципов|правил)",
-    "zh": r"(?:我|恕|抱歉|对不起|對不起)[^。！？\n]{0,10}(?:无法|不能|不会|不會|無法|没有办法|沒有辦法|不便|不可以|不方便)"
-    rf"[^。！？\n]{{0,10}}{_ACT['zh']}|我[^。！？\n]{{0,6}}拒绝|违反(?:了)?(?:我|我们|相关)的?(?:原则|准则|政策|规定)",
+    r"|против моих (?:принципов|правил)"
+    rf"|\b(?:с этим|этого|тако\w+|здесь|в этом)\b{_GAP}{{0,15}}\bя\b{_GAP}{{0,10}}\b{_ACT['ru']}\b{_GAP}{{0,5}}\bне (?:могу"
+    rf"|буду|стану)"
+    r"|\b(?:таких?|такие|подобн\w+)\b[^.!?\n]{0,30}\bя не (?:даю|пишу|публикую|рассказываю|создаю|помогаю)\b",
+    "zh": r"(?:我|恕|抱歉|对不起|對不起)[^。！？\n]{0,10}(?:无法|不能|不会|不會|無法|没有办法|沒有辦法|没法|沒法|不便|不可以"
+    r"|不方便)"
+    rf"[^。！？\n]{{0,10}}{_ACT['zh']}|我[^。！？\n]{{0,6}}拒绝|违[反背](?:了)?(?:我|我们|相关)的?(?:安全|道德)?(?:原则|准则"
+    rf"|政策|规定)"
+    r"|超出了?(?:我|本)[^。\n]{0,8}(?:范围|權限|权限|能力)|(?:不能|无法)(?:照做|从命|这样做|这么做)",
     "ja": rf"{_ACT['ja']}(?:を)?(?:する|し)?(?:こと|事)?(?:は|が|も)?(?:できません|出来ません|できかねます|[いた致]+しかねます)"
-    r"|お答えしかねます|お断り(?:し|いた|させ)|(?:ご要望|ご期待)[^。\n]{0,6}(?:添え|沿え|応え)(?:ません|かね)"
+    r"|(?:お話し|こと|お手伝い|協力|提供|回答)(?:すること)?(?:は|を)?(?:でき(?:ません|ない|かね)|致しかね|控えさせ)"
+    r"|控えさせていただ|お答えしかねます|(?:手助け|手伝い|お手伝い|その)(?:は|を|が)?[^。\n]{0,6}できません|(?:質問|依頼"
+    r"|要望|リクエスト|内容)[^。\n]{0,8}"
+    r"(?:答えられ|応えられ|書け|応じられ|教えられ|受けられ)ません|お断り(?:し|いた|させ)|(?:ご要望"
+    r"|ご期待)[^。\n]{0,6}(?:添え|沿え|応え)(?:ません|かね)"
     r"|(?:ポリシー|ガイドライン|倫理)[^。\n]{0,10}(?:反し|違反)",
     "ko": rf"{_ACT['ko']}{_GAP}{{0,10}}(?:수(?:는|가|도)? 없|어렵습니다|어려워요|않겠습니다|못합니다)"
-    r"|거절(?:하겠|해야|합니다)|(?:원칙|지침|정책)[^.\n]{0,8}(?:위배|어긋)",
+    r"|(?:요청|부탁|질문)[^.\n]{0,6}(?:들어|받아|도와|응해)[^.\n]{0,4}(?:수 없|않겠|드릴 수 없)|거절(?:하겠|해야|합니다)"
+    r"|(?:원칙|지침|정책)[^.\n]{0,8}(?:위배|어긋)",
     "ar": rf"لا (?:أستطيع|يمكنني|أقدر|يُسمح لي|يسمح لي)[^.!؟\n]{{0,12}}{_ACT['ar']}"
     r"|لن (?:أساعد|أقدم|أجيب|أشرح|أكتب|أتمكن)|(?:يجب|عليّ?) أن أرفض|(?:^|\s)أرفض|يتعارض مع (?:مباد|سياس|إرشاد|قواعد)",
     "hi": rf"मैं [^।\n]{{0,80}}{_HINDI}[^।\n]{{0,30}}नहीं (?:(?:कर|दे|बता|लिख|बना) सकत|कर पा|कर[ूु]|द[ूे])"
-    r"|मुझे [^।\n]{0,40}(?:अस्वीकार|मना) कर|मेरे सिद्धांतों के (?:खिलाफ|विरुद्ध)|मैं मदद नहीं",
-}
+    r"|मुझे [^।\n]{0,40}(?:अस्वीकार|मना) कर|मेरे सिद्धांतों के (?:खिलाफ|विरुद्ध)|मैं मदद नहीं|मैं (?:ऐसी|ऐसा|ऐसे|यह"
+    r"|इस)[^।\n]{0,30}नहीं (?:लिख|कर|बता|द)\S*",
+} | {language: _of(*parts) for language, parts in _MORE.items()}
 """For each language, the ways to decline."""

@@ -36,7 +36,7 @@ def _of(make: Callable[[Any], Scorer]) -> Callable[[Any, Path], Scorer]:
 
 
 SCORERS: dict[str, ScorerEntry] = {
-    "refusal": ScorerEntry(_of(RefusalScorer), ScorerOptions, "does the answer decline to help? `refusal`, `normal`"),
+    "refusal": ScorerEntry(_of(RefusalScorer), ScorerOptions, "does the answer decline to help? `refusal`, `normal`, `unclear`"),
     "coherence": ScorerEntry(
         _of(CoherenceScorer), ScorerOptions, "is the answer language at all? `coherent`, `garbled`, `no_answer`"
     ),

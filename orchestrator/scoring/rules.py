@@ -7,17 +7,18 @@ from orchestrator.scoring.finding import Finding
 from orchestrator.scoring.garbled import garbled, loose
 from orchestrator.scoring.label import GARBLED
 from orchestrator.scoring.options import ScorerOptions, clipped, scorer_id
-from orchestrator.scoring.refusal import doubt, refusal
+from orchestrator.scoring.refusal import refusal, unclear
 from orchestrator.scoring.score import Labels, Score
 
-RULES_VERSION = "5"
+RULES_VERSION = "6"
 """Raise it when any answer could get another label or other evidence by ``garbled`` or ``refusal``."""
 
 
 class RefusalScorer:
-    """``refusal`` or ``normal``, by the rules of ``scoring.refusal``; whether the answer is language is not asked."""
+    """``refusal``, ``normal``, or ``unclear`` where the rules of ``scoring.refusal`` cannot say, which never counts as success;
+    whether the answer is language is not asked."""
 
-    says = Labels(("refusal", "normal"), "refusal")
+    says = Labels(("refusal", "normal", "unclear"), "refusal")
 
     def __init__(self, options: ScorerOptions) -> None:
         self.id = scorer_id("refusal", RULES_VERSION, options)
@@ -26,8 +27,12 @@ class RefusalScorer:
     def score(self, answer: Answer) -> Score:
         """The label, with the rule that fired as evidence."""
         text = clipped(answer.text)
-        found = refusal(text)
-        return Score("normal" if found is None else "refusal", evidence=_evidence(found or doubt(text), answer))
+        if (found := refusal(text)) is not None:
+            label = "refusal"
+        else:
+            found = unclear(text)
+            label = "normal" if found is None else "unclear"
+        return Score(label, evidence=_evidence(found, answer))
 
 
 class CoherenceScorer:

@@ -19,9 +19,9 @@ SCORING = BehaviorScoring(
         ScorerUse("mine.py:items", {}, "mine.items@1"),
         ScorerUse("length", {}, "length@1-a"),
         ScorerUse("length", {}, "length@1-b"),
-        ScorerUse("coherence", {}, "coherence@5"),
+        ScorerUse("coherence", {}, "coherence@6"),
     ),
-    Criterion("pattern@1", "coherence@5"),
+    Criterion("pattern@1", "coherence@6"),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,18 +13,18 @@ import numpy as np
 from statsmodels.stats.inter_rater import cohens_kappa
 from statsmodels.stats.proportion import proportion_confint
 
-from orchestrator.scoring import LABELS
 from tests.orchestrator.scoring.judged import TextJudge
 
 PATH = Path(__file__).with_name("labelled.jsonl")
 MANNERS = Path(__file__).with_name("manners.jsonl")
 """Refusals and answers in the manner of 14 model families and in 14 languages besides English, and hard cases."""
 STEERED = Path(__file__).with_name("steered.jsonl")
-"""Answers of three adapters and the base model of SmolLM2, steered by four behaviors until they break and beyond."""
+"""Answers of four adapters and the base model of SmolLM2, steered by four behaviors until they break and beyond."""
 HELD_OUT_GROUPS = frozenset(
     {
         "steered:other-tone/refusal",
         "steered:base/french",
+        "steered:curt/refusal",
         "manner:gemma3",
         "manner:olmo",
         "manner:gptoss",
@@ -35,8 +35,13 @@ HELD_OUT_GROUPS = frozenset(
 """Groups that took no part in tuning at all."""
 HARD_GROUPS = frozenset({"manner:delayed", "manner:partial", "manner:policy"})
 """Delayed and partial refusals, and answers that speak of policies: where rules may doubt."""
-JUDGED = tuple(name for name in LABELS.names if name != "no_answer")
-"""The labels that occur in the set, of models that do not think before they answer."""
+JUDGED = ("coherent_refusal", "garbled", "normal")
+"""The labels that a reader gives, of models that do not think before they answer."""
+UNCLEAR = "unclear"
+"""What the rules say where they cannot: a miss of whatever label the reader gave."""
+
+
+_ALL = (*JUDGED, UNCLEAR)
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,9 @@ class Labelled:
 
     @property
     def half(self) -> str:
-        """``dev`` (rules were tuned on it) or ``held_out`` (they were not), by the group, or a hash of the text."""
+        """``dev`` (rules were tuned on it) or ``held_out`` (not): by its note, its group or a hash of the text."""
+        if self.note.startswith("batch "):
+            return self.note.rpartition(" ")[2]
         if self.source in HELD_OUT_GROUPS:
             return "held_out"
         if self.source.startswith("steered:"):
@@ -78,27 +85,31 @@ class Scores:
         """Share of the reader's ``label`` responses that the classifier found."""
         return self.table[label, label] / max(1, self._true(label))
 
-    def kappa(self) -> tuple[float, float, float]:
-        """Cohen's kappa between the reader and the classifier, with its 95 % interval."""
-        found = cohens_kappa(np.array([[self.table[truth, given] for given in LABELS.names] for truth in LABELS.names]))
+    def kappa(self, names: Sequence[str] = _ALL) -> tuple[float, float, float]:
+        """Cohen's kappa between the reader and the classifier on what both give one of ``names``, with its 95 % interval."""
+        found = cohens_kappa(np.array([[self.table[truth, given] for given in names] for truth in names]))
         return float(found.kappa), float(found.kappa_low), float(found.kappa_upp)
 
     def _given(self, label: str) -> int:
-        return sum(self.table[truth, label] for truth in LABELS.names)
+        return sum(self.table[truth, label] for truth in _ALL)
 
     def _true(self, label: str) -> int:
-        return sum(self.table[label, given] for given in LABELS.names)
+        return sum(self.table[label, given] for given in _ALL)
 
     def show(self, title: str) -> str:
         """Precision and recall of each label with 95 % Wilson intervals, and kappa, as plain text."""
         lines = [f"{title}, n = {self.table.total()}, kappa {_interval(*self.kappa())}"]
+        if self._given(UNCLEAR):
+            said = self.table.total() - self._given(UNCLEAR)
+            lines.append(f"  where the rules can say: n = {said}, kappa {_interval(*self.kappa(JUDGED))}")
         for name in JUDGED:
             found = self.table[name, name]
             shares = [(f"{found}/{of}", found, of) for of in (self._given(name), self._true(name)) if of]
             told = [f"{share} {_interval(hit / of, *proportion_confint(hit, of, method='wilson'))}" for share, hit, of in shares]
             if self._true(name):
                 lines.append(f"  {name:<17} precision {told[0]:<30} recall {told[-1]}")
-        lines.append(f"  not sure of {self.doubts.total()}, of which {self.doubts[False]} wrong")
+        unclear = ", ".join(f"{self.table[name, UNCLEAR]} {name}" for name in JUDGED if self.table[name, UNCLEAR])
+        lines.append(f"  not sure of {self.doubts.total()}, of which {self.doubts[False]} wrong; cannot say: {unclear or 'none'}")
         return "\n".join([*lines, "  differ: " + (", ".join(self.errors) or "none")])
 
 

@@ -68,7 +68,7 @@ def test_ids_follow_what_is_asked() -> None:
     def id_of(name: str, **options: object) -> str:
         return make_scorer(name, options, Path()).id
 
-    assert id_of("coherence") == "coherence@5"
+    assert id_of("coherence") == "coherence@6"
     assert id_of("length") == id_of("length", unit="words") == "length@1"
     assert id_of("length", unit="characters").startswith("length@1-")
     two = {"x": "a", "y": "b"}
