@@ -28,6 +28,7 @@ from orchestrator.results.columns import Column, columns_of
 from orchestrator.results.comparison_rows import DirectionRow, TransferRow
 from orchestrator.results.response_row import ResponseRow
 from orchestrator.results.rows import CellRow, RateRow, canonical_json, digest_of
+from orchestrator.results.seal import is_broken, sealed
 from orchestrator.scoring import Label
 from orchestrator.scoring.score import ResponseScore
 from orchestrator.storage import Readable, StorageError, StoredFile, UnreadableFileError
@@ -165,8 +166,7 @@ def encode_part(layout: Layout[_T], rows: Sequence[_T], record: Mapping[str, obj
     sink = pa.BufferOutputStream()
     with open_writer(sink, table.schema, use_dictionary=False) as writer:
         writer.write_table(table)
-    buffer: bytes = sink.getvalue().to_pybytes()
-    return buffer
+    return sealed(sink.getvalue().to_pybytes())
 
 
 def decode_part(path: Readable, layout: Layout[_T], cell_id: str) -> tuple[Table, dict[str, object]]:
@@ -199,8 +199,11 @@ def _record(path: Readable, content: bytes) -> dict[str, object]:
 
 
 def read_table(path: Readable) -> Table:
-    """A whole Parquet file, every page's checksum verified; FileNotFoundError, ``StorageError``, or ``UnreadableFileError``."""
+    """A whole Parquet file, every page's checksum verified and the seal of its footer where it has one; FileNotFoundError,
+    ``StorageError``, or ``UnreadableFileError``."""
     content = path.read_bytes()
+    if is_broken(content):
+        raise UnreadableFileError(path, "its footer is not what was written")
     try:
         with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
             return file.read(use_threads=False)
