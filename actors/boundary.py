@@ -27,10 +27,13 @@ from actors.types import (
     ModelInfo,
     ModelSpec,
     Resources,
+    Underway,
 )
 from actors.use import Use, UseMeter
 
 TRACEBACK_CHARACTERS = 20_000
+UNDERWAY_SECONDS = 2.0
+"""A worker that generates says in this time how far it is, if there is nothing else to say."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,9 @@ class Answered:
 
 
 Result = ModelInfo | Answered | Failure
-Outcome = Result | Remark | Use
-"""What comes out of a task: one result for each of its items, and between them what the worker logged and what it uses."""
+Outcome = Result | Underway | Remark | Use
+"""What comes out of a task: one result for each of its items, and between them how far it is, what the worker logged and what it
+uses."""
 
 
 class Worker(Protocol):
@@ -104,8 +108,8 @@ class Worker(Protocol):
         """Extract one direction set."""
         ...
 
-    def generate(self, jobs: Sequence[GenerationJob]) -> Iterator[CellResult | Failure]:
-        """One outcome per job, in the order in which they finish."""
+    def generate(self, jobs: Sequence[GenerationJob], often: float) -> Iterator[CellResult | Failure | Underway]:
+        """One outcome per job, in the order in which they finish, and how far they are where there is none for ``often`` s."""
         ...
 
 
@@ -153,11 +157,12 @@ def perform(worker: Callable[[], Worker], task: Task, meter: UseMeter | None = N
         yield from remarks.taken()
 
 
-def _results(worker: Callable[[], Worker], task: Task) -> Iterator[Result]:
+def _results(worker: Callable[[], Worker], task: Task) -> Iterator[Result | Underway]:
     open_items = dict.fromkeys(item_ids(task))
     try:
         for result in _raw_results(worker(), task):
-            open_items.pop(item_ids(task)[0] if isinstance(result, ModelInfo) else result.item_id, None)
+            if not isinstance(result, Underway):
+                open_items.pop(item_ids(task)[0] if isinstance(result, ModelInfo) else result.item_id, None)
             yield result
         if open_items:
             raise JobError(f"the worker returned without an outcome for {', '.join(open_items)}")
@@ -193,7 +198,7 @@ def _nature(error: Exception) -> tuple[str, bool]:
     return type(error).__name__, False
 
 
-def _raw_results(worker: Worker, task: Task) -> Iterator[Result]:
+def _raw_results(worker: Worker, task: Task) -> Iterator[Result | Underway]:
     match task:
         case Load():
             asked = task.resources
@@ -205,7 +210,7 @@ def _raw_results(worker: Worker, task: Task) -> Iterator[Result]:
         case Extract():
             yield Answered(task.job.job_id, worker.extract(task.job))
         case Generate():
-            for one in worker.generate(task.jobs):
-                yield one if isinstance(one, Failure) else Answered(one.cell_id, one)
+            for one in worker.generate(task.jobs, UNDERWAY_SECONDS):
+                yield Answered(one.cell_id, one) if isinstance(one, CellResult) else one
         case Ask():
             yield from getattr(worker, task.what)(task.jobs)

@@ -76,6 +76,15 @@ class EngineOptions:
 
 
 @dataclass(frozen=True)
+class Underway:
+    """How far a worker is with what it generates: ``tokens`` so far in ``seconds``, and the ``rows`` that have not ended."""
+
+    tokens: int
+    rows: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Decoding:
     """How answers are decoded. ``max_new_tokens``: of a response, thoughts included; with ``max_thought_tokens`` of the answer
     alone, and so many of its thoughts, their marks included. ``temperature`` 0 is greedy; above it ``samples`` answers to each

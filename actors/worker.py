@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -51,6 +52,7 @@ from actors.types import (
     ModelSpec,
     Response,
     Steering,
+    Underway,
 )
 
 _LOG = logging.getLogger(__name__)
@@ -165,8 +167,9 @@ class ModelWorker:
             _LOG.warning("%s", record["warning"])
         return DirectionSet(directions, tuple(float(norm) for norm in lengths.mean(axis=0)), found.selected_layer, record)
 
-    def generate(self, jobs: Sequence[GenerationJob]) -> Iterator[CellResult | Failure]:
-        """Run all rows of ``jobs`` in one batch of slots; yield each cell when its last row has ended.
+    def generate(self, jobs: Sequence[GenerationJob], often: float = math.inf) -> Iterator[CellResult | Failure | Underway]:
+        """Run all rows of ``jobs`` in one batch of slots; yield each cell when its last row has ended, and how far they are when
+        there was nothing to yield for ``often`` seconds.
 
         A job that cannot run, or whose logits are not finite, becomes a ``Failure``; the others go on.
         """
@@ -181,10 +184,17 @@ class ModelWorker:
                 yield as_failure(job.cell_id, error)
         rows = [row for cell in waiting.values() for row in cell]
         left = {number: len(cell) for number, cell in waiting.items()}
-        for row in engine.run(rows, steerings):
+        began = told = time.monotonic()
+        for row in engine.stepwise(rows, steerings):
+            if row is None:
+                if (now := time.monotonic()) - told >= often:
+                    yield Underway(sum(len(one.tokens) for one in rows), sum(one.finish is None for one in rows), now - began)
+                    told = time.monotonic()
+                continue
             left[row.job] -= 1
             if left[row.job] == 0:
                 yield self._result(jobs[row.job], waiting.pop(row.job), loaded)
+                told = time.monotonic()
 
     def judge(self, jobs: Sequence[JudgingJob]) -> Iterator[Answered | Failure]:
         """How likely the replies are to this model that questions about other answers allow; see ``judging.judge``."""

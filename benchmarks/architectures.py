@@ -18,7 +18,7 @@ import torch
 import transformers
 
 from actors.errors import ModelLoadError
-from actors.types import CellResult, Decoding, EngineOptions, ExtractionJob, GenerationJob, ModelSpec, Prompt, Steering
+from actors.types import CellResult, Decoding, EngineOptions, ExtractionJob, GenerationJob, ModelSpec, Prompt, Steering, Underway
 from actors.worker import ModelWorker
 from tests.architectures import names, tiny_architecture
 from tests.oracle import TIE, first_difference, generate_alone
@@ -87,6 +87,7 @@ def compare(worker: ModelWorker, plain: Any) -> None:
     steerings = [None, *_steerings(loaded.decoder.n_layers, loaded.d_model, float(np.linalg.norm(states["P0"][0])))]
     jobs = [GenerationJob(str(number), prompts, Decoding(NEW_TOKENS), one) for number, one in enumerate(steerings)]
     for result in list(worker.generate(jobs)):
+        assert not isinstance(result, Underway), "nobody asked for it"
         if not isinstance(result, CellResult):
             raise DiffersError(f"cell {result.item_id} failed: {result.message}")
         steering = steerings[int(result.cell_id)]

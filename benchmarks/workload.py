@@ -29,6 +29,7 @@ from actors.types import (
     ModelSpec,
     Prompt,
     Steering,
+    Underway,
 )
 from actors.worker import ModelWorker
 from benchmarks.timing import Key, Work
@@ -171,6 +172,7 @@ class Engine:
         started = time.perf_counter()
         with timed_steps() as steps:
             for result in self.bench.worker.generate(jobs):
+                assert not isinstance(result, Underway), "nobody asked for it"
                 if not isinstance(result, CellResult):
                     raise WorkerError(f"cell {result.item_id} failed: {result.message}")
                 tokens.update({(result.cell_id, response.prompt_id): response.token_ids for response in result.responses})

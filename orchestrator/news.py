@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from actors.remarks import Remark
-from actors.types import CellResult, Failure, ModelInfo
+from actors.types import CellResult, Failure, ModelInfo, Underway
 from orchestrator.cells import Cell
 from orchestrator.results.rows import CellAxes
 from orchestrator.scoring import Label
@@ -89,6 +89,14 @@ class WorkerSaid:
 
 
 @dataclass(frozen=True)
+class WorkerUnderway:
+    """A worker generates, and has said how far it is."""
+
+    worker: str
+    underway: Underway
+
+
+@dataclass(frozen=True)
 class Noted:
     """Something a person should know: a cell is tried again, a model has no room."""
 
@@ -96,7 +104,17 @@ class Noted:
 
 
 News = (
-    Submitted | ModelLoaded | ItemStored | CellStored | CellScored | AttemptFailed | ItemFailed | WorkerDied | WorkerSaid | Noted
+    Submitted
+    | ModelLoaded
+    | ItemStored
+    | CellStored
+    | CellScored
+    | AttemptFailed
+    | ItemFailed
+    | WorkerDied
+    | WorkerSaid
+    | WorkerUnderway
+    | Noted
 )
 Tell = Callable[[News], None]
 

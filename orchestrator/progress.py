@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from actors.types import Failure
+from actors.types import Failure, Underway
 from orchestrator.cells import Cell
 from orchestrator.duration import duration
 from orchestrator.errors import plain
-from orchestrator.news import CellScored, CellStored, ItemFailed, Listener, ModelLoaded, News, Noted, WorkerSaid
+from orchestrator.news import CellScored, CellStored, ItemFailed, Listener, ModelLoaded, News, Noted, WorkerSaid, WorkerUnderway
 from orchestrator.outcome import OUTCOMES, in_words
 from orchestrator.outlets import lines_above
 from orchestrator.plan import Plan
@@ -32,13 +32,17 @@ from orchestrator.scoring import Label
 PLAIN_SECONDS = 2.0
 """Off a terminal, at most one line in this time (failures and notes always)."""
 
+UNDERWAY_SECONDS = 5.0
+"""Off a terminal, a line in this time until the first cell is done."""
+
 DRAW_SECONDS = 0.1
 """On a terminal, the bars move at most once in this time: no faster than they are shown."""
 
 
 @dataclass(frozen=True)
 class ModelProgress:
-    """How far one model variant is. ``tokens_per_second`` and ``seconds_left`` are None until a cell was measured."""
+    """How far one model variant is. ``tokens_per_second``: of finished cells, and until there is one of the ``rows`` that are
+    underway; None while there are none. ``seconds_left``: while no cell is finished, at most."""
 
     name: str
     done: int
@@ -46,6 +50,7 @@ class ModelProgress:
     total: int
     tokens_per_second: float | None
     seconds_left: float | None
+    rows: int = 0
 
 
 def progress_of(board: Board, variant: str, name: str) -> ModelProgress:
@@ -53,14 +58,24 @@ def progress_of(board: Board, variant: str, name: str) -> ModelProgress:
     backlog = board.backlog(variant)
     cells, measured = backlog.cells, backlog.measured
     workers, rate = max(board.workers(variant), 1), board.rows_per_second(variant)
+    underway = [slot.underway for slot in list(board.slots.values()) if slot.works_on == variant and slot.underway is not None]
+    speed = measured.tokens / measured.seconds * workers if measured.seconds else _speed(underway)
+    left = backlog.unfinished.rows / rate / workers if rate else None
+    if left is None and speed:
+        left = (backlog.unfinished.budget - sum(one.tokens for one in underway)) / speed
     return ModelProgress(
         name=plain(name),
         done=cells[State.DONE],
         failed=cells[State.FAILED],
         total=cells.total(),
-        tokens_per_second=measured.tokens / measured.seconds * workers if measured.seconds else None,
-        seconds_left=backlog.unfinished.rows / rate / workers if rate else None,
+        tokens_per_second=speed,
+        seconds_left=left,
+        rows=sum(one.rows for one in underway),
     )
+
+
+def _speed(underway: Sequence[Underway]) -> float | None:
+    return sum(one.tokens / one.seconds for one in underway if one.seconds) or None
 
 
 def time_left(plan: Plan, board: Board) -> float | None:
@@ -142,10 +157,22 @@ class Lines(Quiet):
                 self._say(f"{name} loaded on {worker} ({info.device}, {info.slots} slots, {info.load_seconds:.0f} s)")
             case CellScored():
                 self._scored(news)
+            case WorkerUnderway():
+                self._underway()
             case ItemFailed():
                 self._say(failure_line(self._board, news.failure))
             case Noted():
                 self._say(news.text)
+
+    def _underway(self) -> None:
+        """That rows are generated, until there is a cell to tell of."""
+        now = [progress_of(self._board, model.variant, model.name) for model in self._plan.models]
+        if self._clock() - self._last < UNDERWAY_SECONDS or any(one.done for one in now):
+            return
+        self._last = self._clock()
+        for one in now:
+            if one.rows:
+                self._say(f"{one.name}: {_rest(one)}")
 
     def _scored(self, news: CellScored) -> None:
         """The cell, its labels, and how much is left; when lines come too fast, only the last cell gets its own."""
@@ -191,8 +218,11 @@ class Bars(Lines):
     def hear(self, news: News) -> None:
         """A line if it is for people; the bars move, if that is due."""
         super().hear(news)
-        if isinstance(news, CellStored | ItemFailed):
+        if isinstance(news, CellStored | ItemFailed | WorkerUnderway):
             self._draw_when_due()
+
+    def _underway(self) -> None:
+        """The bars tell it."""
 
     def _scored(self, news: CellScored) -> None:
         """The bars tell it."""
@@ -245,4 +275,6 @@ def _rest(now: ModelProgress) -> str:
         return failed + "done" if now.done else failed.rstrip()
     if now.tokens_per_second is None or now.seconds_left is None:
         return failed + "waiting"
-    return f"{failed}{now.tokens_per_second:.0f} tokens/s  {duration(now.seconds_left)} left"
+    rows = "" if now.done else f"generating {now.rows} rows  "
+    most = "" if now.done else "at most "
+    return f"{failed}{rows}{now.tokens_per_second:.0f} tokens/s  {most}{duration(now.seconds_left)} left"

@@ -75,7 +75,7 @@ class FakeWorker:
         directions = tuple(Direction(layer, vector, float(layer + 1)) for layer in range(N_LAYERS))
         return DirectionSet(directions, (2.0,) * N_LAYERS, None, {"extractor": job.extractor})
 
-    def generate(self, jobs: Sequence[GenerationJob]) -> Iterator[CellResult | Failure]:
+    def generate(self, jobs: Sequence[GenerationJob], often: float = 0.0) -> Iterator[CellResult | Failure]:
         """One result per job, in order."""
         assert self.spec is not None
         for job in jobs:

@@ -90,9 +90,13 @@ class Engine:
         loaded = self._loaded
         return slots_that_fit(loaded.model.config, capacity, loaded.dtype, loaded.device, loaded.token_bytes, kept)
 
-    @torch.inference_mode()
     def run(self, rows: Sequence[Row], steerings: Sequence[Steering]) -> Iterator[Row]:
-        """Yield each row when it has ended. Row.steering n refers to ``steerings[n - 1]``; 0 is unsteered.
+        """Yield each row when it has ended. Row.steering n refers to ``steerings[n - 1]``; 0 is unsteered."""
+        return (row for row in self.stepwise(rows, steerings) if row is not None)
+
+    @torch.inference_mode()
+    def stepwise(self, rows: Sequence[Row], steerings: Sequence[Steering]) -> Iterator[Row | None]:
+        """As ``run``, and None after each step, for whoever wants to tell how far the rows are.
 
         Out of memory halves the slots and goes on with the rows that have not ended; ``OutOfMemoryError`` at one step.
         """
@@ -120,7 +124,7 @@ class Engine:
         """KL(unsteered || steered) of the next token's distribution at each token of each row's continuation, in nats."""
         return self._forced.run(rows, steerings, divergences)
 
-    def _run_group(self, group: Sequence[Row], capacity: int, bank: SteeringBank, hooks: SteeringHooks) -> Iterator[Row]:
+    def _run_group(self, group: Sequence[Row], capacity: int, bank: SteeringBank, hooks: SteeringHooks) -> Iterator[Row | None]:
         slots = self.slots(capacity)
         while left := [row for row in group if row.finish is None]:
             for row in left:
@@ -173,7 +177,9 @@ class Engine:
             torch.cuda.empty_cache()
         return SlotBatch(self._loaded.model, self._loaded.decoder, shape, bank, self._loaded.device)
 
-    def _run_batch(self, rows: Sequence[Row], shape: BatchShape, bank: SteeringBank, hooks: SteeringHooks) -> Iterator[Row]:
+    def _run_batch(
+        self, rows: Sequence[Row], shape: BatchShape, bank: SteeringBank, hooks: SteeringHooks
+    ) -> Iterator[Row | None]:
         loaded = self._loaded
         limit = int((free_bytes(loaded.device) + self._recorded.nbytes) * SHARED_PREFIX_SHARE)
         batch = self._batch(shape, bank)
@@ -188,9 +194,11 @@ class Engine:
                 admitted = [waiting.popleft() for _ in range(min(batch.n_free, len(waiting)))]
                 for prefilled in prefiller.run(admitted):
                     yield from stopwatch.pausing(self._begin(prefilled, batch, bank, stopwatch))
+                    yield None
             elif batch.n_active:
                 yield from stopwatch.pausing(self._advance(batch, hooks, stopwatch))
                 self.decoding = batch.mode
+                yield None
         self._recorded.put(_recording(shape, bank), batch)
 
     def _begin(self, prefilled: Prefilled, batch: SlotBatch, bank: SteeringBank, stopwatch: Stopwatch) -> Iterator[Row]:

@@ -99,12 +99,12 @@ class Fleet:
 
     def start(self, slot: WorkerSlot, task: str) -> None:
         """``slot`` has a task."""
-        slot.task, slot.begun, slot.since = task, time.time(), self._clock()
+        slot.task, slot.begun, slot.since, slot.underway = task, time.time(), self._clock(), None
         self._idle.pop(slot.name, None)
 
     def free(self, slot: WorkerSlot) -> None:
         """``slot`` has none."""
-        slot.task, slot.begun = "idle", time.time()
+        slot.task, slot.begun, slot.underway = "idle", time.time(), None
         self._idle[slot.name] = slot
 
     def count_failed_load(self, slot: WorkerSlot, variant: str) -> int:

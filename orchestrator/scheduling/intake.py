@@ -14,9 +14,9 @@ from typing import Any
 
 from actors.boundary import Answered
 from actors.remarks import Remark
-from actors.types import CellResult, Failure
+from actors.types import CellResult, Failure, Underway
 from actors.use import Use
-from orchestrator.news import Tell, WorkerSaid
+from orchestrator.news import Tell, WorkerSaid, WorkerUnderway
 from orchestrator.pool import Event, Pool, WorkerGave, WorkerLost
 from orchestrator.redaction import redacted
 from orchestrator.scheduling.board import Board, State, WorkerSlot
@@ -85,6 +85,10 @@ class Intake:
                 case WorkerGave(_, Use() as use):
                     if slot is not None:
                         slot.use = use
+                case WorkerGave(worker, Underway() as underway):
+                    if slot is not None:
+                        slot.underway = underway
+                        self._tell(WorkerUnderway(worker, underway))
                 case WorkerGave(worker, Answered(item_id, CellResult() as result)):
                     return WorkerGave(worker, Answered(item_id, _signed(result, worker, slot)))
                 case WorkerGave(worker, Failure() as failure):

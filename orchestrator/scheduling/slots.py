@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from actors.types import ModelInfo
+from actors.types import ModelInfo, Underway
 from actors.use import Use
 from orchestrator.scheduling.items import Item
 
@@ -17,7 +17,8 @@ class WorkerSlot:
     ``variant``: the model that it holds (then ``info`` is there) or loads. ``task``: ``idle``, ``load``, or what the kind of its
     items does, ``begun`` by ``time.time``. ``items``: what it runs and has not given yet, in the order of handing out.
     ``since``: when its task began, or last gave a result, by the scheduler's clock; ``heard``: when it last gave anything, by
-    ``time.time``. ``use``: what its process uses, as it said last. ``barred``: variants that it could not load.
+    ``time.time``. ``use``: what its process uses, and ``underway``: how far its rows are, as it said last. ``barred``: variants
+    that it could not load.
     """
 
     name: str
@@ -29,6 +30,7 @@ class WorkerSlot:
     since: float = 0.0
     heard: float | None = None
     use: Use | None = None
+    underway: Underway | None = None
     barred: set[str] = field(default_factory=set)
 
     @property

@@ -74,7 +74,7 @@ class DeviceWorker(MortalWorker):
         self.use()
         return super().load(*arguments)
 
-    def generate(self, jobs: Sequence[GenerationJob]) -> Iterator[CellResult | Failure]:
+    def generate(self, jobs: Sequence[GenerationJob], often: float = 0.0) -> Iterator[CellResult | Failure]:
         for job in jobs:
             self.dead = self.dead or self.pool.dies(self.pool.placed[self.name], job)
             self.use()

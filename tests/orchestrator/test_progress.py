@@ -8,13 +8,14 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from actors.types import CellResult, Failure, FiredCheck, ModelInfo
+from actors.types import CellResult, Failure, FiredCheck, ModelInfo, Underway
 from orchestrator.cells import variant_id
 from orchestrator.duration import duration
-from orchestrator.news import CellScored, CellStored, ItemFailed, ModelLoaded
+from orchestrator.news import CellScored, CellStored, ItemFailed, ModelLoaded, WorkerUnderway
 from orchestrator.progress import Bars, Lines, Quiet, cell_name, label_shares, make_display, progress_of
 from orchestrator.results.rows import axes_of
 from orchestrator.scheduling.board import Board
+from orchestrator.scheduling.slots import WorkerSlot
 from orchestrator.scoring import Label
 from tests.orchestrator.samples import MODEL, cell, grid, plan_of
 
@@ -49,6 +50,25 @@ def board_after(finished: int, failed: int = 0) -> Board:
     for one in CELLS[finished : finished + failed]:
         board.fail(Failure(one.id, "job", "no", ""))
     return board
+
+
+def test_rows_that_are_underway_are_told_before_the_first_cell_is_done() -> None:
+    """Two workers of the fastest kind: 300 tokens in 3 s each; five cells of ten rows have 100 tokens a row at most."""
+    board, where = board_after(0), console()
+    lines = Lines(PLAN, board, where)
+    for name in ("w1", "w2"):
+        board.slots[name] = WorkerSlot(name, VARIANT, items={CELLS[0].id: board[CELLS[0].id]})
+        board.slots[name].underway = Underway(tokens=300, rows=25, seconds=3.0)
+        lines.hear(WorkerUnderway(name, Underway(300, 25, 3.0)))
+    now = progress_of(board, VARIANT, "smollm2")
+    assert now.rows == 50
+    assert now.tokens_per_second == pytest.approx(200.0)
+    assert now.seconds_left == pytest.approx((5000 - 600) / 200)
+    assert shown(where).count("generating 25 rows  100 tokens/s  at most 47 s left") == 1, "one line in five seconds"
+    board.finish(CELLS[0].id, result(CELLS[0].id))
+    assert "generating" not in str(progress_of(board, VARIANT, "smollm2"))
+    lines.hear(WorkerUnderway("w1", Underway(400, 15, 4.0)))
+    assert shown(where).count("generating") == 1
 
 
 def test_progress_counts_cells_and_estimates_from_those_of_this_run() -> None:

@@ -21,7 +21,7 @@ from actors.engine.rows import Row
 from actors.engine.stopwatch import Stopwatch
 from actors.errors import OutOfMemoryError
 from actors.steering import SteeringBank, SteeringHooks
-from actors.types import CellResult, Decoding, DType, Failure, GenerationJob, Prompt, Quantization, Steering
+from actors.types import CellResult, Decoding, DType, Failure, GenerationJob, Prompt, Quantization, Steering, Underway
 from actors.worker import ModelWorker
 from tests.oracle import TIE, first_difference, generate_alone
 from tests.tiny import tiny_model
@@ -289,6 +289,21 @@ def test_no_slot_is_given_a_position_that_the_model_does_not_have(tiny_worker: L
     together = run(worker, jobs)
     for job in jobs:
         assert run(worker, [job])[job.cell_id].responses == together[job.cell_id].responses
+
+
+def test_how_far_the_rows_are_is_told_when_it_is_asked_for(tiny_worker: Loader) -> None:
+    """And the answers are the same as without."""
+    worker = tiny_worker("llama")
+    jobs = jobs_of(worker)
+    told = list(worker.generate(jobs, 0.0))
+    underway = [one for one in told if isinstance(one, Underway)]
+    results = {one.cell_id: one for one in told if isinstance(one, CellResult)}
+    n = sum(len(job.prompts) for job in jobs)
+    assert [one.tokens for one in underway] == sorted(one.tokens for one in underway)
+    assert 0 < underway[0].tokens <= n
+    assert underway[0].rows > underway[-1].rows
+    plain = run(worker, jobs)
+    assert {key: one.responses for key, one in results.items()} == {key: one.responses for key, one in plain.items()}
 
 
 def test_nothing_stays_on_the_model(tiny_worker: Loader) -> None:
