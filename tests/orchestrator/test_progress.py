@@ -12,7 +12,7 @@ from actors.types import CellResult, Failure, FiredCheck, ModelInfo
 from orchestrator.cells import variant_id
 from orchestrator.duration import duration
 from orchestrator.news import CellScored, CellStored, ItemFailed, ModelLoaded
-from orchestrator.progress import Bars, Lines, Quiet, cell_name, label_shares, make_display, progress_of
+from orchestrator.progress import Bars, Display, Lines, cell_name, label_shares, make_display, progress_of
 from orchestrator.results.rows import axes_of
 from orchestrator.scheduling.board import Board
 from orchestrator.scoring import Label
@@ -75,7 +75,7 @@ def test_the_display_suits_the_console() -> None:
     board = board_after(0)
     assert type(make_display(PLAN, board, console())) is Lines
     assert type(make_display(PLAN, board, console(terminal=True))) is Bars
-    assert type(make_display(PLAN, board, console(terminal=True), quiet=True)) is Quiet
+    assert type(make_display(PLAN, board, console(terminal=True), quiet=True)) is Display
 
 
 def test_lines_are_few_and_without_control_characters() -> None:
