@@ -150,4 +150,4 @@ def test_names_of_cells_and_durations() -> None:
     assert cell_name(CELLS[0]) == "smollm2 refusal unsteered"
     assert label_shares(LABELS) == "70 % success, 10 % garbled, 20 % other"
     assert label_shares([]) == "0 % success, 0 % garbled, 0 % other"
-    assert [duration(seconds) for seconds in (4.4, 120, 5400)] == ["4 s", "2 min", "1.5 h"]
+    assert [duration(seconds) for seconds in (4.4, 120, 5400)] == ["4 s", "2 min", "1 h 30 min"]
