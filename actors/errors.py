@@ -43,12 +43,6 @@ class JobError(WorkerError):
     kind = "job"
 
 
-class SteeringNotFiredError(WorkerError):
-    """The residual stream did not move by what was asked."""
-
-    kind = "not_fired"
-
-
 class NonFiniteActivationError(WorkerError):
     """NaN or infinity in the residual stream or in the logits."""
 

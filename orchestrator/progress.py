@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
@@ -20,7 +19,7 @@ from actors.types import Failure, Underway
 from orchestrator.cells import Cell
 from orchestrator.duration import duration
 from orchestrator.errors import plain
-from orchestrator.news import CellScored, CellStored, ItemFailed, Listener, ModelLoaded, News, Noted, WorkerSaid, WorkerUnderway
+from orchestrator.news import CellScored, CellStored, ItemFailed, ModelLoaded, News, Noted, WorkerSaid, WorkerUnderway
 from orchestrator.outcome import OUTCOMES, in_words
 from orchestrator.outlets import lines_above
 from orchestrator.plan import Plan
@@ -98,32 +97,21 @@ def time_left(plan: Plan, board: Board) -> float | None:
     return total / max(board.workers(), 1)
 
 
-class Display(Listener, Protocol):
-    """A listener that is entered for the time of the run."""
-
-    def __enter__(self) -> Display:
-        """Start to show."""
-        ...
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Leave the terminal as it was."""
-        ...
-
-
 def make_display(plan: Plan, board: Board, console: Console, quiet: bool = False) -> Display:
     """The display that suits ``console``."""
     if quiet:
-        return Quiet()
+        return Display()
     return Bars(plan, board, console) if console.is_terminal else Lines(plan, board, console)
 
 
-class Quiet:
-    """Shows nothing but what workers warn of: a warning about a model's numbers is no progress."""
+class Display:
+    """A listener that is entered for the time of the run. This one shows nothing but what workers warn of: a warning about a
+    model's numbers is no progress."""
 
     def __init__(self) -> None:
         self._warned: set[str] = set()
 
-    def __enter__(self) -> Quiet:
+    def __enter__(self) -> Display:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -139,7 +127,7 @@ class Quiet:
         Console(stderr=True, markup=False, highlight=False).print(Text(plain(f"warning: {text}")), soft_wrap=True)
 
 
-class Lines(Quiet):
+class Lines(Display):
     """A line for a finished cell, but not more often than every ``PLAIN_SECONDS``; one for each failure and note."""
 
     def __init__(self, plan: Plan, board: Board, console: Console, clock: Callable[[], float] = time.monotonic) -> None:

@@ -44,7 +44,7 @@ from orchestrator.scheduling.kinds import item_folders
 from orchestrator.scorekeeper import Scorekeeper, require_scorers
 from orchestrator.storage import Place
 from orchestrator.sweep import Sweep, load_sweep
-from orchestrator.tracking import NullTracker, RunIdentity, Tracker, WandbTracker, live_rates, run_config, use_points
+from orchestrator.tracking import RunIdentity, Tracker, WandbTracker, live_rates, run_config, use_points
 from orchestrator.wordings import Wordings
 
 Ended = Literal["finished", "interrupted", "too many failures", "cluster lost", "damaged"]
@@ -304,7 +304,7 @@ def _open_pool(prepared: Prepared, session: _Session) -> Pool:
 def _tracker(prepared: Prepared, progress: Progress, driver: Driver) -> Tracker:
     asked = prepared.sweep.tracking
     if asked.tool != "wandb" or asked.project is None:
-        return NullTracker()
+        return Tracker()
     done, plan, store = _count(progress.board, State.DONE), prepared.plan, prepared.store
     config = run_config(prepared.sweep.text, plan)
     identity = RunIdentity(

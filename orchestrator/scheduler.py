@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
-from actors.boundary import item_ids
+from actors.boundary import Load, Task, item_ids
 from orchestrator.branches import Commits
 from orchestrator.news import Submitted, Tell, nobody
 from orchestrator.plan import Plan
-from orchestrator.pool import Load, Pool, PoolLostError, Task
+from orchestrator.pool import Pool, PoolLostError
 from orchestrator.scheduling.attempts import NEVER, MaxFailures
 from orchestrator.scheduling.board import Board, Item, State
 from orchestrator.scheduling.fleet import Fleet, WorkerSlot

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cells import Cell, IncomparablePair, variant_id
+from orchestrator.duration import duration
 from orchestrator.errors import plain
 from orchestrator.plan import Plan
 from orchestrator.planning.grids import Deferred
@@ -65,7 +66,7 @@ def success_lines(plan: Plan) -> list[str]:
 def cluster_lines(plan: Plan) -> list[str]:
     """What the sweep takes on clusters of several sizes: wall time, GPU-hours, model loads."""
     found = plan.estimate.clusters
-    parts = [f"{one.gpus}: {_time(one.seconds)}, {one.gpu_seconds / 3600:.1f} GPU-hours, {one.loads} loads" for one in found]
+    parts = [f"{one.gpus}: {duration(one.seconds)}, {one.gpu_seconds / 3600:.1f} GPU-hours, {one.loads} loads" for one in found]
     return [f"On {plan.estimate.cluster_device} GPUs, about: " + "; ".join(parts)] if parts else []
 
 
@@ -233,28 +234,18 @@ def _summary(plan: Plan) -> str:
 
 def _totals(plan: Plan) -> tuple[str, ...]:
     total = plan.estimate
-    numbers = (f"{total.rows:,}", _tokens(total), f"{total.loads:,}", _time(total.seconds))
+    numbers = (f"{total.rows:,}", _tokens(total), f"{total.loads:,}", duration(total.seconds))
     return ("all", f"{len(plan.cells):,}", *numbers, _memory(max(total.peak_bytes.values(), default=0)), "")
 
 
 def _numbers(cost: ModelEstimate) -> tuple[str, ...]:
-    return (f"{cost.rows:,}", _tokens(cost), f"{cost.loads:,}", _time(cost.seconds), _memory(cost.peak_bytes))
+    return (f"{cost.rows:,}", _tokens(cost), f"{cost.loads:,}", duration(cost.seconds), _memory(cost.peak_bytes))
 
 
 def _tokens(cost: ModelEstimate | Estimate) -> str:
     """Prompt and new tokens together: 950, 11.4k, 3.2M."""
     count = float(cost.prompt_tokens + cost.new_tokens)
     return f"{count:.0f}" if count < 1e3 else f"{count / 1e3:.1f}k" if count < 1e6 else f"{count / 1e6:.1f}M"
-
-
-def _time(seconds: float) -> str:
-    """Two significant units: 42 s, 3 min, 1 h 20 min, 2 d 3 h."""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if minutes < 90:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min" if minutes < 2880 else f"{minutes // 1440} d {minutes % 1440 // 60} h"
 
 
 def _memory(count: float) -> str:

@@ -9,24 +9,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from actors.boundary import Ask, Extract, Generate, Load, Outcome, Task
+from actors.boundary import Outcome, Task
 from actors.types import Resources
-
-__all__ = [
-    "POOLS",
-    "Ask",
-    "Event",
-    "Extract",
-    "Generate",
-    "Load",
-    "Pool",
-    "PoolLostError",
-    "PoolOptions",
-    "Task",
-    "TaskDone",
-    "WorkerGave",
-    "WorkerLost",
-]
 
 
 @dataclass(frozen=True)

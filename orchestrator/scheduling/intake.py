@@ -79,22 +79,22 @@ class Intake:
             slot = self._board.slots.get(event.worker)
             if slot is not None:
                 slot.heard = time.time()
-            match event:
-                case WorkerGave(worker, Remark() as remark):
-                    self._tell(WorkerSaid(worker, replace(remark, text=redacted(remark.text))))
-                case WorkerGave(_, Use() as use):
+            if not isinstance(event, WorkerGave):
+                return replace(event, message=redacted(event.message)) if isinstance(event, WorkerLost) else event
+            match event.outcome:
+                case Answered(item_id, CellResult() as result):
+                    return WorkerGave(event.worker, Answered(item_id, _signed(result, event.worker, slot)))
+                case Failure() as failure:
+                    return replace(event, outcome=_clean(failure, event.worker))
+                case Remark() as remark:
+                    self._tell(WorkerSaid(event.worker, replace(remark, text=redacted(remark.text))))
+                case Use() as use:
                     if slot is not None:
                         slot.use = use
-                case WorkerGave(worker, Underway() as underway):
+                case Underway() as underway:
                     if slot is not None:
                         slot.underway = underway
-                        self._tell(WorkerUnderway(worker, underway))
-                case WorkerGave(worker, Answered(item_id, CellResult() as result)):
-                    return WorkerGave(worker, Answered(item_id, _signed(result, worker, slot)))
-                case WorkerGave(worker, Failure() as failure):
-                    return replace(event, outcome=_clean(failure, worker))
-                case WorkerLost():
-                    return replace(event, message=redacted(event.message))
+                        self._tell(WorkerUnderway(event.worker, underway))
                 case _:
                     return event
         return None

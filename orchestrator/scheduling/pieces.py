@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from actors.boundary import Job, as_failure
+from actors.boundary import Job, Task, as_failure
 from actors.errors import JobError
-from orchestrator.pool import Task
 from orchestrator.scheduling.board import Board, Item, State
 from orchestrator.scheduling.kinds import KINDS
 from orchestrator.scheduling.outcomes import Outcomes

@@ -4,11 +4,10 @@ A tracker never raises into the sweep and never holds it up for long.
 """
 
 from orchestrator.tracking.points import axes, live_rates, metrics, run_config, shares, use_points
-from orchestrator.tracking.tracker import NullTracker, RunIdentity, Tracker
+from orchestrator.tracking.tracker import RunIdentity, Tracker
 from orchestrator.tracking.wandb_tracker import WandbTracker
 
 __all__ = [
-    "NullTracker",
     "RunIdentity",
     "Tracker",
     "WandbTracker",

@@ -1,33 +1,24 @@
-"""What a tracker is, the one that tracks nothing, and which run a sweep writes to."""
+"""What a tracker is, which is one that tracks nothing, and which run a sweep writes to."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from orchestrator.cells import content_id
-from orchestrator.news import Listener, News
+from orchestrator.news import News
 from orchestrator.results.store import Store
 
 
-class Tracker(Listener, Protocol):
-    """A listener with an end."""
+class Tracker:
+    """A listener with an end. This one tracks nothing."""
+
+    def hear(self, news: News) -> None:
+        """This has happened."""
 
     def finish(self, totals: Mapping[str, float], results: Store | None = None) -> None:
         """The run has ended with these totals; its tables and report are read from ``results``."""
-        ...
-
-
-class NullTracker:
-    """Tracks nothing."""
-
-    def hear(self, news: News) -> None:
-        """Nothing."""
-
-    def finish(self, totals: Mapping[str, float], results: Store | None = None) -> None:
-        """Nothing."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from orchestrator.tracking import offline_run
 from orchestrator.tracking.offline_run import STEP, OfflineRun, Target
 from orchestrator.tracking.points import Value, axes, metrics, shares
 from orchestrator.tracking.tables import files_of, tables_of
-from orchestrator.tracking.tracker import NullTracker, RunIdentity
+from orchestrator.tracking.tracker import RunIdentity, Tracker
 from orchestrator.tracking.upload import Upload, fragments_of
 
 RATES_SECONDS = 10.0
@@ -30,7 +30,7 @@ def _no_rates() -> Mapping[str, Value]:
     return {}
 
 
-class WandbTracker(NullTracker):
+class WandbTracker(Tracker):
     """Writes the run to ``<results>/wandb``; uploads it as it grows when WANDB_MODE, a key and the network allow.
 
     ``rates`` gives the live rates per model. A step is twice the number of the cell, so that it grows over resumed runs and

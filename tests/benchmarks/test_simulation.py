@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from actors.boundary import Extract, Load
 from actors.types import Resources
 from benchmarks.simulation import Outcome, Scenario, app, scenarios, simulate, verdict
 from benchmarks.simulation_bound import path_bound, volume_bound, work_of
 from benchmarks.simulation_cluster import Cluster, SimulatedPool
 from benchmarks.simulation_workload import SIZES, Size, Workload, make_workload
 from orchestrator.cells import variant_id
-from orchestrator.pool import Extract, Load, TaskDone, WorkerGave, WorkerLost
+from orchestrator.pool import TaskDone, WorkerGave, WorkerLost
 from orchestrator.scheduling.jobs import extraction_job
 
 SMALL = {one.name: one for one in scenarios(2000, 50)}

@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
-from actors.boundary import Answered, Outcome
+from actors.boundary import Answered, Extract, Generate, Load, Outcome, Task
 from actors.remarks import Remark
 from actors.types import (
     Decoding,
@@ -30,19 +30,7 @@ from actors.types import (
     Steering,
 )
 from actors.use import Use
-from orchestrator.pool import (
-    POOLS,
-    Extract,
-    Generate,
-    Load,
-    Pool,
-    PoolLostError,
-    PoolOptions,
-    Task,
-    TaskDone,
-    WorkerGave,
-    WorkerLost,
-)
+from orchestrator.pool import POOLS, Pool, PoolLostError, PoolOptions, TaskDone, WorkerGave, WorkerLost
 from tests.fakes import D_MODEL
 
 OPTIONS = PoolOptions(worker="tests.fakes:FakeWorker")

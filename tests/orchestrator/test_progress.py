@@ -12,7 +12,7 @@ from actors.types import CellResult, Failure, FiredCheck, ModelInfo, Underway
 from orchestrator.cells import variant_id
 from orchestrator.duration import duration
 from orchestrator.news import CellScored, CellStored, ItemFailed, ModelLoaded, WorkerUnderway
-from orchestrator.progress import Bars, Lines, Quiet, cell_name, label_shares, make_display, progress_of
+from orchestrator.progress import Bars, Display, Lines, cell_name, label_shares, make_display, progress_of
 from orchestrator.results.rows import axes_of
 from orchestrator.scheduling.board import Board
 from orchestrator.scheduling.slots import WorkerSlot
@@ -95,7 +95,7 @@ def test_the_display_suits_the_console() -> None:
     board = board_after(0)
     assert type(make_display(PLAN, board, console())) is Lines
     assert type(make_display(PLAN, board, console(terminal=True))) is Bars
-    assert type(make_display(PLAN, board, console(terminal=True), quiet=True)) is Quiet
+    assert type(make_display(PLAN, board, console(terminal=True), quiet=True)) is Display
 
 
 def test_lines_are_few_and_without_control_characters() -> None:
@@ -170,4 +170,4 @@ def test_names_of_cells_and_durations() -> None:
     assert cell_name(CELLS[0]) == "smollm2 refusal unsteered"
     assert label_shares(LABELS) == "70 % success, 10 % garbled, 20 % other"
     assert label_shares([]) == "0 % success, 0 % garbled, 0 % other"
-    assert [duration(seconds) for seconds in (4.4, 120, 5400)] == ["4 s", "2 min", "1.5 h"]
+    assert [duration(seconds) for seconds in (4.4, 120, 5400)] == ["4 s", "2 min", "1 h 30 min"]

@@ -12,7 +12,7 @@ from actors.types import Failure
 from orchestrator.news import CellScored, CellStored, ItemFailed, Noted
 from orchestrator.results.rows import axes_of
 from orchestrator.results.store import Store
-from orchestrator.tracking import NullTracker, RunIdentity, WandbTracker, axes, metrics, shares
+from orchestrator.tracking import RunIdentity, Tracker, WandbTracker, axes, metrics, shares
 from orchestrator.tracking.offline_run import OfflineRun
 from tests.orchestrator import samples
 from tests.orchestrator.tracking.offline_files import OfflineFile, offline_files
@@ -212,7 +212,7 @@ def test_a_service_that_cannot_be_started_again_ends_the_tracking_only(
 
 
 def test_the_null_tracker_takes_everything(tmp_path: Path) -> None:
-    tracker = NullTracker()
+    tracker = Tracker()
     tracker.hear(CellStored(STEERED, RESULT))
     tracker.hear(CellScored(axes_of(STEERED), LABELS))
     tracker.hear(Noted("x"))
