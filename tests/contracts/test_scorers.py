@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.scoring.answer import Answer
+from orchestrator.scoring.judges.pool_judge import PoolJudge
 from orchestrator.scoring.registry import SCORERS, make_scorer
-from orchestrator.scoring.score import Labels, Scale, require_declared
+from orchestrator.scoring.score import Labels, Scale, Score, Scorer, require_declared
 from tests.judge_endpoint import JudgeEndpoint
 
 OPTIONS: dict[str, dict[str, object]] = {
@@ -18,6 +19,7 @@ OPTIONS: dict[str, dict[str, object]] = {
     "contains": {"phrases": ["Straße", "\u202e", "matey"]},
     "language": {"among": ["en", "fr"]},
     "judge": {"rubric": "sycophancy", "model": "some/judge"},
+    "pool_judge": {"rubric": "sycophancy", "model": "small", "variant": "model-1"},
 }
 HOSTILE = {
     "empty": "",
@@ -40,14 +42,30 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+def scored(scorer: Scorer, answer: Answer) -> Score:
+    """The score of an answer; a judge of the pool finds every reply equally likely."""
+    if not isinstance(scorer, PoolJudge):
+        return scorer.score(answer)
+    told = {
+        "log_likelihoods": [[-1.0] * len(one) for one in scorer.replies],
+        "prompt_tokens": 1,
+        "reply_tokens": 1,
+        "seconds": 0.1,
+    }
+    content = json.dumps(dict.fromkeys(scorer.questions([answer]), told)).encode()
+    (found,) = scorer.score_all([answer], scorer.verdicts(content))
+    assert isinstance(found, Score)
+    return found
+
+
 @pytest.mark.parametrize("name", SCORERS)
 def test_hostile_texts(name: str) -> None:
     scorer = make_scorer(name, OPTIONS.get(name, {}), Path())
     again = make_scorer(name, OPTIONS.get(name, {}), Path())
     assert scorer.id == again.id
     for text in HOSTILE.values():
-        score = scorer.score(Answer("p", "A prompt", text))
-        assert score == again.score(Answer("q", "Another prompt", text))
+        score = scored(scorer, Answer("p", "A prompt", text))
+        assert score == scored(again, Answer("q", "Another prompt", text))
         assert isinstance(json.loads(score.evidence), dict)
         require_declared(scorer.says, score.label, score.value)
 

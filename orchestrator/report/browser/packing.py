@@ -78,7 +78,7 @@ class _Said:
 
 
 @dataclass
-class _Group:
+class _SamePrompts:
     """Cells that ran the same prompts for one behavior."""
 
     cells: list[CellRow]
@@ -115,10 +115,10 @@ def packed_answers(store: Store, rows: Sequence[CellRow]) -> PackedAnswers | Non
     return PackedAnswers(_packed(index), packs, len(held), answers, sum(row.n for row in rows) - answers)
 
 
-def _groups(store: Store, rows: Iterable[CellRow]) -> dict[tuple[str, str | None], _Group]:
-    groups: dict[tuple[str, str | None], _Group] = {}
+def _groups(store: Store, rows: Iterable[CellRow]) -> dict[tuple[str, str | None], _SamePrompts]:
+    groups: dict[tuple[str, str | None], _SamePrompts] = {}
     for row in rows:
-        groups.setdefault((row.behavior, row.prompts_sha256), _Group([])).cells.append(row)
+        groups.setdefault((row.behavior, row.prompts_sha256), _SamePrompts([])).cells.append(row)
     rates = RATES.completed(read_table(store.folder.rates), store.folder.rates).select(["behavior", "label", "outcome"])
     declared = dict.fromkeys(zip(*(rates.column(name).to_pylist() for name in rates.schema.names), strict=True))
     for (behavior, _), group in groups.items():
@@ -127,7 +127,7 @@ def _groups(store: Store, rows: Iterable[CellRow]) -> dict[tuple[str, str | None
     return groups
 
 
-def _packs(store: Store, groups: Mapping[tuple[str, str | None], _Group]) -> Iterator[str]:
+def _packs(store: Store, groups: Mapping[tuple[str, str | None], _SamePrompts]) -> Iterator[str]:
     """The answers of the cells, pack by pack, while their labels and places are noted in ``groups``."""
     of_cell = {row.key: (group, row) for group in groups.values() for row in group.cells}
     unsteered = _Unsteered(store, of_cell)
@@ -194,7 +194,7 @@ def _same(tokens: Tokens, others: Tokens | None) -> int | None:
 class _Unsteered:
     """The tokens of the unsteered answers, read once for each model and behavior."""
 
-    def __init__(self, store: Store, of_cell: Mapping[Any, tuple[_Group, CellRow]]) -> None:
+    def __init__(self, store: Store, of_cell: Mapping[Any, tuple[_SamePrompts, CellRow]]) -> None:
         self._store, self._cells = store, {_test(row): row.cell_id for _, row in of_cell.values() if not row.steered}
         self._read = cache(self._tokens_of)
 
@@ -216,9 +216,9 @@ def _test(row: CellRow) -> tuple[object, ...]:
     return row.variant, row.behavior, row.prompts_sha256
 
 
-def _add_scores(store: Store, groups: Mapping[tuple[str, str | None], _Group]) -> None:
+def _add_scores(store: Store, groups: Mapping[tuple[str, str | None], _SamePrompts]) -> None:
     """What every scorer that gives labels says."""
-    at: dict[str, list[_Group]] = {}
+    at: dict[str, list[_SamePrompts]] = {}
     for group in groups.values():
         for row in group.cells:
             at.setdefault(row.cell_id, []).append(group)
@@ -233,7 +233,7 @@ def _add_scores(store: Store, groups: Mapping[tuple[str, str | None], _Group]) -
                 said.of_cells[cell_id] = bytes(said.code(labels.get(key)) for key in group.prompts)
 
 
-def _group_json(group: _Group) -> dict[str, object]:
+def _group_json(group: _SamePrompts) -> dict[str, object]:
     keys, cells = list(group.prompts), group.cells
     varied = [name for name in SHOWN_AXES if len({getattr(row, name) for row in cells if row.steered}) > 1]
     bases = {row.variant: number for number, row in enumerate(cells) if not row.steered}

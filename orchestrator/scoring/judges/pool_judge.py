@@ -44,14 +44,14 @@ class PoolJudgeOptions(ScorerOptions):
     variant: str = ""
 
 
-class _Identity(BaseModel):
+class _PoolIdentity(BaseModel):
     rubric: str
     variant: str
     reads: Reads = "answer"
 
 
 @dataclass(frozen=True)
-class Choice:
+class AskedField:
     """One thing that is asked: the field ``name`` of the reply, and the JSON texts that it may have; ``last``: none follows."""
 
     name: str
@@ -74,7 +74,7 @@ class PoolJudge:
         self.reads: Reads = options.reads
         self._choices = tuple(_choices(self._rubric))
         self.id = scorer_id(
-            "pool_judge", VERSION, _Identity(rubric=self._rubric.digest, variant=options.variant, reads=options.reads)
+            "pool_judge", VERSION, _PoolIdentity(rubric=self._rubric.digest, variant=options.variant, reads=options.reads)
         )
 
     @property
@@ -146,7 +146,7 @@ class PoolJudge:
         return {"text": json.dumps(found, ensure_ascii=False), **counts, **beside}
 
 
-def _choices(rubric: Rubric) -> Iterator[Choice]:
+def _choices(rubric: Rubric) -> Iterator[AskedField]:
     """Each field of a reply as a choice. Of a scale the whole numbers are compared."""
     head = rubric.head
     fields: dict[str, tuple[str, ...]] = dict.fromkeys(head.flags, ("true", "false"))
@@ -160,4 +160,4 @@ def _choices(rubric: Rubric) -> Iterator[Choice]:
             raise InputError(Problem("rubric", rubric.name, told, f"whole ends, at most {MOST_NUMBERS - 1} apart; or parts"))
         fields["score"] = tuple(map(str, range(int(low), int(high) + 1)))
     for number, (name, answers) in enumerate(fields.items(), start=1):
-        yield Choice(name, answers, number == len(fields))
+        yield AskedField(name, answers, number == len(fields))
