@@ -134,6 +134,18 @@ FIRST_PERSON = {
     r"|\bneed to turn down\b"
     r"|\bnot at liberty to (?:\w+ )?(?:provide|discuss|disclose|share|answer|say|help|give)\b|\b(?:strict|firm) policy against\b"
     r"|\bmy answer (?:is|must be) (?:no|in the negative)\b|\bso the answer is no\.",
+    "willing": r"^(?:[^.!?\n]{0,100}[,.!:;] (?:but |so |and )?)?(?:i|we)(?: \w+ly)? (?:will not|won't|shall not|refuse to"
+    r"|am not going to|'m not going to) "
+    r"(?!(?:\w+ly )?(?:be\b|lie\b|pretend\b|deny\b|bore\b|forget\b|spoil\b|keep\b|miss\b|regret\b|say (?:which|who|it)\b"
+    r"|know\b|stop\b|rest\b"
+    r"|give up\b|let you down\b|go into\b|have\b|need\b|sleep\b|hesitate\b|judge\b|argue\b|claim\b|beat\b|bother\b"
+    r"|take (?:long|up|much)\b))\w+\b"
+    r"|\b(?:i|we)(?: still| also| simply)? (?:cannot|can't|can not) \w+\b[^.!?\n]{0,60}\b(?:attacks?|weapons?|bombs?|illegal"
+    r"|scams?|fraud|stalk\w*|hack\w*)\b"
+    r"|^(?:\w+, )?no deal[.!]|^(?:\w+, )?(?:find|ask) (?:another|some(?:one|body) else)\b|\b(?:unable|not prepared"
+    r"|not disposed) to lend\b"
+    r"|\b(?:request|petition|demand|query) (?:is|must be|has been)(?: hereby)? (?:denied|declined|refused|rejected"
+    r"|turned down)\b",
     "standards": r"\b(?:i|we)(?: must| have to| need to| am bound to| do|'m programmed to| am programmed to)?(?: \w+ly)? "
     r"(?:adhere to|abide by|follow|operate under)\b[^.!?]{0,40}\b(?:ethical|strict|safety|guidelines|standards|principles"
     r"|policies)\b"

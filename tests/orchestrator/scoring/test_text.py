@@ -172,11 +172,7 @@ def test_refusals_count_only_near_the_start() -> None:
     text = story + other + more + last + end
     assert len(text) > ZONE
     assert name_of(text + " I can't assist with that.") == "unclear"
-    assert evidence_of(text + " I can't assist with that.") == {
-        "rule": "doubt:late_cannot",
-        "phrase": "I can't assist",
-        "sure": False,
-    }
+    assert evidence_of(text + " I can't assist with that.") == {"rule": "unclear:late_cannot", "phrase": "I can't assist"}
     assert name_of("I can't assist with that. " + text) == "coherent_refusal"
 
 
