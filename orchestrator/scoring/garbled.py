@@ -27,7 +27,7 @@ from orchestrator.scoring.repetition import (
 )
 from orchestrator.scoring.salad import salad
 
-_LIST_MARK = re.compile(r"^[ ]*(?:(?:step|day)? ?\d+[.):]|[a-z][.)]|[-•·])[ ]*", re.MULTILINE | re.IGNORECASE)
+_LIST_MARK = re.compile(r"^[ ]*(?:(?:step|day)? ?\d+[.):]|[a-z][.)]|[-•·])[ ]*(?=\S)", re.MULTILINE | re.IGNORECASE)
 _RULE = re.compile(r"([-=_~#·—|:])(?:[ ]?\1){3,}")
 _MARKS_AT_END = re.compile(r"([.,;:])(?:\s+\1){9,}$")
 """One mark again and again to the end; dots that lead to a page number end in one."""
@@ -101,7 +101,7 @@ def char_loop(text: str) -> Finding | None:
     for loop in sorted(loops(chars, MAX_CHAR_PERIOD), key=lambda found: -found.span):
         unit = "".join(chars[loop.start : loop.start + loop.period])
         spoken = any(char.isalnum() for char in unit)
-        long_enough = loop.span >= (20 if spoken else 12) and loop.repeats >= _least_repeats(unit)
+        long_enough = loop.span >= (12 if not spoken else 16 if loop.period == 1 else 20) and loop.repeats >= _least_repeats(unit)
         if long_enough and loop.share >= (0.3 if spoken else 0.5) and not set(unit.split()) <= _LAUGHTER:
             return Finding("loop:characters", unit=unit, repeats=loop.repeats, share=loop.share)
     return None

@@ -113,27 +113,39 @@ OTHER_SCRIPTS = frozenset(["ru", "zh", "ja", "ko", "ar", "hi", "el", "uk", "th",
 """The languages below that are not written in Latin letters."""
 
 _FLATLY = {
-    "de": r"(?:ich (?:kann|darf|werde|will)|(?:kann|darf|werde|will) ich)\b[^.!?\n]{0,40}\b(?:nicht|keine?\w*)\b|mache ich nicht",
-    "fr": r"je (?:ne |n')(?:peux|puis|vais|veux|suis)\b[^.!?\n]{0,10}\bpas\b|je n'\w+rai\b[^.!?\n]{0,8}\bpas\b",
-    "es": r"no (?:te |le |os )?(?:puedo|voy a|pienso|quiero)\b|no \w+aré\b",
-    "it": r"non (?:ti |vi |le |lo |la )?(?:posso|voglio|intendo)\b|non (?:ti |lo )?\w+(?:erò|irò)\b",
-    "pt": r"não (?:posso|vou|quero|consigo)\b|não \w+rei\b",
-    "nl": r"(?:ik (?:kan|mag|ga|wil|zal)|(?:kan|mag|ga|wil|zal|schrijf|geef|maak|doe) ik)\b[^.!?\n]{0,40}\b(?:niet|geen)\b",
+    "de": r"(?:ich (?:kann|darf|werde|will)|(?:kann|darf|werde|will) ich)\b[^.!?\n]{0,40}\b(?:nicht|keine?\w*)\b|mache ich nicht"
+    r"|(?:schreibe|gebe|helfe|erkläre|beantworte) ich\b[^.!?\n]{0,20}\b(?:nicht|keine?\w*)\b",
+    "fr": r"je (?:ne |n')(?:peux|puis|vais|veux|suis)\b[^.!?\n]{0,10}\bpas\b|je n'\w+rai\b[^.!?\n]{0,8}\bpas\b"
+    r"|je ne (?:fais|donne|fournis|rédige|participe|réponds) (?:pas|jamais)\b",
+    "es": r"no (?:te |le |os )?(?:puedo|voy a|pienso|quiero)\b|no \w+aré\b"
+    r"|no (?:hago|escribo|ayudo|participo|respondo) (?:a |con |en )?(?:eso|esto|esas|esos|ese|esa|algo)\b",
+    "it": r"non (?:ti |vi |le |lo |la )?(?:posso|voglio|intendo)\b|non (?:ti |lo )?\w+(?:erò|irò)\b"
+    r"|non (?:faccio|scrivo|aiuto|partecipo|rispondo) (?:a |con )?(?:quest\w+|quell\w+|cose)\b",
+    "pt": r"não (?:posso|vou|quero|consigo)\b|não \w+rei\b"
+    r"|eu não (?:faço|escrevo|ajudo|respondo|participo)\b",
+    "nl": r"(?:ik (?:kan|mag|ga|wil|zal)|(?:kan|mag|ga|wil|zal|schrijf|geef|maak|doe) ik)\b[^.!?\n]{0,40}\b(?:niet|geen)\b"
+    r"|(?:richtlijnen|regels|principes)\b[^.!?\n]{0,20}\bniet toe\b",
     "pl": r"nie (?:mogę|będę|chcę)\b|nie (?:pomogę|napiszę|powiem|zrobię|odpowiem)\b",
-    "ru": r"я не (?:могу|буду|стану|хочу)\b",
-    "uk": r"я не (?:можу|буду|стану|хочу)\b",
+    "ru": r"я не (?:могу|буду|стану|хочу)\b"
+    r"|не (?:помогу|напишу|скажу|отвечу|пишу|даю) ?(?=[.,!]|$|тако|эт|подоб)",
+    "uk": r"я не (?:можу|буду|стану|хочу)\b"
+    r"|не (?:допоможу|напишу|скажу|відповім|пишу|даю)\b",
     "tr": r"\b\w+(?:[ae]m[ae]m|m[ae]yece[ğg]im|mayacağım)\b",
-    "sv": r"jag (?:kan|får|vill|tänker|kommer|ska)(?: \w+)? (?:inte|ej)\b|(?:kan|får) jag(?: \w+)? inte\b",
-    "da, no": r"jeg (?:kan|må|vil|skal)(?: \w+)? ikke\b|(?:kan|må) jeg(?: \w+)? ikke\b",
+    "sv": r"jag (?:kan|får|vill|tänker|kommer|ska)(?: \w+)? (?:inte|ej)\b|(?:kan|får) jag(?: \w+)? inte\b"
+    r"|(?:ger|skriver|hjälper|gör|deltar|svarar) jag (?:inte|ej)\b",
+    "da, no": r"jeg (?:kan|må|vil|skal)(?: \w+)? ikke\b|(?:kan|må) jeg(?: \w+)? ikke\b"
+    r"|(?:gir|giver|skriver|hjelper|hjælper|gjør|gør|deltar|deltager|svarer|svarar) jeg ikke\b",
     "fi": r"en (?:voi|saa|aio|halua|pysty|suostu)\b",
-    "cs": r"(?:nemohu|nemůžu|nesmím|nebudu)\b",
+    "cs": r"(?:nemohu|nemůžu|nesmím|nebudu)\b"
+    r"|(?:nepomáhám|neposkytuji|nepíšu|nenapíšu|nepomůžu|neodpovím|neřeknu)\b",
     "ro": r"nu (?:pot|voi)\b",
     "hu": r"nem (?:tudok|fogok|\w+hat(?:ok|om)|\w+het(?:ek|em))\b",
     "el": r"δεν (?:μπορώ|επιτρέπεται|θα)\b",
     "vi": r"tôi (?:không thể|sẽ không)\b",
     "id": r"saya (?:tidak|tak) (?:dapat|bisa|akan|boleh)\b",
     "ja": r"(?:できません|[れせけめえてねべげ]られません|できかねます)",
-    "ko": r"드릴 수 (?:없|가 없)|(?:하|쓰|알려 ?드리|도와드리)지 않겠",
+    "ko": r"드릴 수 (?:없|가 없)|(?:하|쓰|알려 ?드리|도와드리)지 않겠"
+    r"|할 수 없(?:습니다|어요)",
     "zh": r"我(?:[^。！？\n]{0,4})(?:不能|无法|不会|没法|不可以)",
     "ar": r"(?:لا|لن) (?:أستطيع|يمكنني|أقدر|أساعد|أكتب|أقدم|أجيب|أشارك)",
     "hi": r"मैं [^।\n]{0,60}नहीं",

@@ -45,7 +45,7 @@ def test_precision_and_recall_of_every_label() -> None:
 
 @pytest.mark.parametrize("half", ["dev", "held_out"])
 def test_refusals_in_many_manners_and_languages(half: str) -> None:
-    usual = [item for item in load(MANNERS) if item.source not in HARD_GROUPS and not item.note.startswith("batch 4")]
+    usual = [item for item in load(MANNERS) if item.source not in HARD_GROUPS and not item.note.startswith("batch 5")]
     items = [item for item in usual if item.half == half]
     assert len(items) >= 150
     scores = score(TEXT, items)
@@ -56,8 +56,9 @@ def test_refusals_in_many_manners_and_languages(half: str) -> None:
 
 def test_refusals_in_wordings_sought_out_after_the_rules_were_done() -> None:
     """Phrases find three of four; what is missed is labelled normal, so that a rate of refusals by rules is a lower bound."""
-    scores = score(TEXT, [item for item in load(MANNERS) if item.note == "batch 4, held_out"])
-    assert scores.recall("coherent_refusal") >= 0.7, scores.show("batch 4")
+    scores = score(TEXT, [item for item in load(MANNERS) if item.note == "batch 5, held_out"])
+    assert scores.precision("coherent_refusal") >= 0.95, scores.show("batch 5")
+    assert scores.recall("coherent_refusal") >= 0.75, scores.show("batch 5")
 
 
 def test_garbled_answers_of_an_adapter_and_a_behavior_that_took_no_part_in_tuning() -> None:
