@@ -63,9 +63,10 @@ def write_report(store: Store) -> StoredFile:
     found = SweepFindings(store)
     wanted = {axes.cell_id for axes in store.planned().cells}
     failed = sum(failure.item_id in wanted for failure in store.failures())
-    counts = _label_counts(found.rates)
+    series = most_successful(found.series, SERIES_SHOWN)
+    counts = _label_counts(store.rate_rows(cell_id={row.cell_id for one in series for row in one.rows}))
     sections = {heading: shown for heading, section in SECTIONS.items() if (shown := _shown(store, section, found))}
-    parts = [_part(store, number, one, counts) for number, one in enumerate(most_successful(found.series, SERIES_SHOWN), start=1)]
+    parts = [_part(store, number, one, counts) for number, one in enumerate(series, start=1)]
     blocks = page_blocks(
         Page(store.planned(), found.rows, sections, parts, failed, len(found.series), packed_answers(store, found.rows))
     )

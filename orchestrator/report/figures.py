@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
 ANNOTATED = 20
 """Columns up to which every cell shows its number."""
 
-NAMED = 48
-"""Columns up to which each has its name and a gap beside it; of more, every n-th is named: a name takes milliseconds to draw."""
+GAPS = 48
+"""Columns up to which each has a gap beside it."""
 
 INCHES_PER_LETTER = 0.085
-"""Of a layer's name, at most."""
+"""Of a name on an axis, at most. Of columns that are narrower than their names every n-th is named."""
 
 SCALE_INCHES = 0.55
 """Beside a panel, for the numbers of its scale of colours."""
@@ -56,12 +57,16 @@ def heat_map(series: Series) -> bytes | None:
     note = f"; {IN_SAMPLE} in-sample" if any(row.in_sample for row in grid.cells.values()) else ""
     figure.suptitle(f"{title}\n{_baseline(series.baseline)}{note}", fontsize=11, parse_math=False)
     titles = _titles(grid)
-    axes = figure.subplots(1, len(titles), sharey=True)
+    axes = figure.subplots(1, len(titles), squeeze=False)[0]
     left, top = 0.6 + INCHES_PER_LETTER * max(map(len, grid.layers)), 0.75 + 0.19 * title.count("\n")
     wide = (width - left - SCALE_INCHES - SCALE_INCHES * (len(titles) - 1)) / len(titles)
     figure.subplots_adjust(left / width, 0.6 / height, 1 - SCALE_INCHES / width, 1 - top / height, wspace=SCALE_INCHES / wide)
     for panel, outcome in zip(axes, titles, strict=True):
-        _panel(figure, panel, grid, outcome, f"{titles[outcome]} (%)")
+        _panel(panel, grid, outcome)
+        panel.set_title(f"{titles[outcome]} (%)", fontsize=10, parse_math=False)
+        _name_columns(panel, grid.multipliers, wide)
+        panel.set_yticks([])
+    axes[0].set_yticks([place + 0.5 for place in range(rows)], grid.layers)
     axes[0].set_ylabel("steered layer (depth)")
     return png_of(figure)
 
@@ -76,28 +81,31 @@ def _titles(grid: _HeatCells) -> dict[Outcome, str]:
     return {outcome: target_words(rows) if outcome == "success" else in_words(outcome) for outcome in main_outcomes(rows)}
 
 
-def _panel(figure: Any, axes: Any, grid: _HeatCells, outcome: Outcome, title: str) -> None:
-    image = axes.imshow(_shares(grid, outcome), vmin=0, vmax=100, cmap=_COLOURS[outcome], aspect="auto")
+def _panel(axes: Any, grid: _HeatCells, outcome: Outcome) -> None:
+    gap = 1 if len(grid.multipliers) <= GAPS else 0
+    look = {"vmin": 0, "vmax": 100, "cmap": _COLOURS[outcome], "edgecolors": "white" if gap else "none", "linewidth": gap}
+    image = axes.pcolormesh(_shares(grid, outcome), **look)
     axes.set_facecolor("0.9")
-    axes.set_title(title, fontsize=10, parse_math=False)
-    axes.set_xlabel("multiplier")
-    named = range(0, len(grid.multipliers), math.ceil(len(grid.multipliers) / NAMED))
-    axes.set_xticks(named, [f"{grid.multipliers[place]:g}" for place in named])
-    axes.set_yticks(range(len(grid.layers)), grid.layers)
-    if len(grid.multipliers) <= NAMED:
-        axes.set_xticks([place + 0.5 for place in range(len(grid.multipliers) - 1)], minor=True)
-    axes.set_yticks([place + 0.5 for place in range(len(grid.layers) - 1)], minor=True)
-    axes.grid(which="minor", color="white", linewidth=1.5)
-    axes.tick_params(which="both", length=0)
+    axes.invert_yaxis()
+    axes.tick_params(length=0)
     if len(grid.multipliers) <= ANNOTATED:
         _annotate(axes, grid, outcome)
-    figure.colorbar(image, ax=axes, ticks=[0, 25, 50, 75, 100], fraction=0.05, pad=0.03)
+    axes.figure.colorbar(image, ax=axes, ticks=[0, 25, 50, 75, 100], fraction=0.05, pad=0.03)
+
+
+def _name_columns(axes: Any, multipliers: Sequence[float], wide: float) -> None:
+    """``wide``: of the panel, in inches."""
+    names = [f"{multiplier:g}" for multiplier in multipliers]
+    fitting = max(1, int(wide / (INCHES_PER_LETTER * (1 + max(map(len, names))))))
+    named = range(0, len(names), math.ceil(len(names) / fitting))
+    axes.set_xticks([place + 0.5 for place in named], [names[place] for place in named])
+    axes.set_xlabel("multiplier")
 
 
 def _annotate(axes: Any, grid: _HeatCells, outcome: Outcome) -> None:
     for (layer, multiplier), row in grid.cells.items():
         share = 100 * row.count(outcome) / row.n
-        place = (grid.multipliers.index(multiplier), grid.layers.index(layer))
+        place = (grid.multipliers.index(multiplier) + 0.5, grid.layers.index(layer) + 0.5)
         mark = IN_SAMPLE if row.in_sample else ""
         axes.text(*place, f"{share:.0f}{mark}", ha="center", va="center", fontsize=9, color="white" if share > 60 else "black")
 

@@ -21,7 +21,6 @@ from orchestrator.report.tables import best_table
 from orchestrator.report.transfer import transfer_table
 from orchestrator.results.comparison_rows import DirectionRow, TransferRow
 from orchestrator.results.judgements import usages
-from orchestrator.results.rows import RateRow
 from orchestrator.results.store import Store
 
 TRANSFERS_SHOWN = 500
@@ -36,11 +35,6 @@ class SweepFindings:
     def __init__(self, store: Store) -> None:
         self.store, self.rows = store, store.cell_rows()
         self.series = series_of(self.rows)
-
-    @cached_property
-    def rates(self) -> Sequence[RateRow]:
-        """How many responses of a cell have a label, of every scorer."""
-        return self.store.rate_rows()
 
     @cached_property
     def directions(self) -> Sequence[DirectionRow]:
@@ -76,7 +70,8 @@ def _transfer_table(found: SweepFindings) -> ReportTable | None:
 
 def _others_table(found: SweepFindings) -> ReportTable | None:
     scorers = {row.behavior: others_of(found.store.planned().scoring_of(row.behavior)) for row in found.rows}
-    table = others_table(found.series, scorers, found.rates) if any(scorers.values()) else None
+    shown = {scorer for others in scorers.values() for scorer in others}
+    table = others_table(found.series, scorers, found.store.rate_rows(scorer=shown)) if shown else None
     return table and shortened(table, OTHERS_SHOWN, "rates.parquet")
 
 

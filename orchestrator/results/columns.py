@@ -10,7 +10,7 @@ To add a column, add the field, with a default, and run ``python -m tests.docs.r
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import datetime
 from enum import IntEnum, auto
@@ -92,27 +92,20 @@ def axes_declared(row: type) -> dict[str, Axis]:
 def row_of(row: type[_T], stored: Mapping[str, object]) -> _T:
     """A ``row`` of stored values: names that it does not know are ignored, for a later version added them.
 
-    TypeError when one is lacking that every version has. The row is filled without its ``__init__``, which of a frozen class sets
-    thirty fields as slowly as one can.
+    TypeError when one is lacking that every version has.
     """
-    required, defaults = _names_of(cast("type", row))
-    if not required <= stored.keys():
-        raise TypeError(f"{', '.join(sorted(required - stored.keys()))} is lacking")
-    made = object.__new__(row)
-    vars(made).update(defaults)
-    vars(made).update(stored if stored.keys() <= required | defaults.keys() else _known(stored, required | defaults.keys()))
-    return made
+    names = _names_of(cast("type", row))
+    return row(**stored if stored.keys() <= names else {name: stored[name] for name in names & stored.keys()})
 
 
-def _known(stored: Mapping[str, object], names: Set[str]) -> dict[str, object]:
-    return {name: value for name, value in stored.items() if name in names}
+def values_of(row: object) -> dict[str, Any]:
+    """The fields of a ``row`` by their names, as ``vars`` gives those of an object that is no row."""
+    return {name: getattr(row, name) for name in _names_of(cast("type", type(row)))}
 
 
 @lru_cache
-def _names_of(row: type) -> tuple[frozenset[str], Mapping[str, object]]:
-    """The fields that every version has, and the others with their defaults."""
-    later = {one.name: one.default for one in fields(row) if one.default is not MISSING}
-    return frozenset(one.name for one in fields(row)) - later.keys(), later
+def _names_of(row: type) -> frozenset[str]:
+    return frozenset(one.name for one in fields(row))
 
 
 def _computed(row: type, name: str) -> Column:

@@ -115,24 +115,27 @@ def _write_table(file: StoredFile, table: Table) -> bool:
     return file.write_stream(write)
 
 
-_Inputs = Mapping[str, FileState]
+_Inputs = Mapping[str, Mapping[str, FileState]]
+"""Kind -> item -> state of its file."""
 
 
 def _inputs(folder: Folder, planned: PlannedCells) -> _Inputs:
     """All parts that the tables follow from, without opening any."""
     wanted = {axes.cell_id for axes in planned.cells}
-    found = {f"{kind} {name}": state for kind in ("directions", "ratings") for name, state in folder.states(kind).items()}
+    found = {kind: folder.states(kind) for kind in ("directions", "ratings")}
     behaviors = {axes.behavior: axes for axes in planned.cells}
     scorers = {scorer for axes in behaviors.values() for scorer in planned.scorers_of(axes)}
     for kind in (*PART_KINDS, *map(scores_of, sorted(scorers))):
-        found |= {f"{kind} {cell_id}": state for cell_id, state in folder.states(kind).items() if cell_id in wanted}
+        states = folder.states(kind)
+        found[kind] = states if states.keys() <= wanted else {one: states[one] for one in states.keys() & wanted}
     return found
 
 
 def _digest(folder: Folder, inputs: _Inputs) -> str:
     state = hashlib.sha256(f"{schema.SCHEMA_VERSION} {schema.TABLES_VERSION}\n".encode() + folder.plan.read_bytes())
-    for name in sorted(inputs):
-        state.update(f"{name} {_listed(inputs[name])}\n".encode())
+    for kind in sorted(inputs):
+        for name, one in sorted(inputs[kind].items()):
+            state.update(f"{kind} {name} {[*one]}\n".encode())
     return state.hexdigest()
 
 
@@ -148,14 +151,12 @@ def _is_later(compacted: StoredFile, inputs: _Inputs) -> bool:
     """Whether what was remembered then must hold: where times are coarse, a part may have been replaced within the same tick."""
     step = compacted.files.clock_step
     state = compacted.state() if step else None
-    return not step or (state is not None and all(one.changed + step < state.changed for one in inputs.values()))
+    return not step or (
+        state is not None and all(one.changed + step < state.changed for states in inputs.values() for one in states.values())
+    )
 
 
 def _tables(folder: Folder) -> list[list[int] | None]:
     found = folder.files.states("")
     tables = (folder.responses, folder.scores, folder.cells, folder.rates, folder.direction_table, folder.transfers)
-    return [_listed(found[one.name]) if one.name in found else None for one in tables]
-
-
-def _listed(state: FileState) -> list[int]:
-    return [state.size, state.changed, state.inode, state.touched]
+    return [list(found[one.name]) if one.name in found else None for one in tables]

@@ -17,7 +17,7 @@ _JOINT = "95 % percentile bootstrap that draws the same prompts in both arms; in
 _INDEPENDENT = "each arm drawn for itself, as in the paper's Table 10"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DirectionRow:
     """One row of ``directions.parquet``: the direction of one stored set at one layer (0-based).
 
@@ -47,7 +47,7 @@ class DirectionRow:
     warning: Annotated[str | None, "where the chosen layer does not tell the classes apart"] = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TransferRow:
     """One row of ``transfer.parquet``: a finished cell steered with another model's direction, beside its self-control.
 

@@ -6,14 +6,13 @@ Everything is computed from what is stored, so it does not matter which model wa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
 
 from actors.types import Direction, DirectionSet, FloatArray
-from orchestrator.results.columns import row_of
 from orchestrator.results.comparison_rows import DirectionRow
 from orchestrator.results.direction_file import DirectionSource
 from orchestrator.results.folder import Folder
@@ -115,11 +114,11 @@ def add_cosines(rows: list[CellRow], directions: Iterable[DirectionRow], cross: 
     }
     for place, row in enumerate(rows):
         if row.steered:
-            cosines = {
-                "direction_cosine_to_full_precision": to_full.get((row.direction_id, row.direction_layer)),
-                "cross_cosine": cross(row) if row.is_transfer else None,
-            }
-            rows[place] = row_of(CellRow, {**vars(row), **cosines})
+            rows[place] = replace(
+                row,
+                direction_cosine_to_full_precision=to_full.get((row.direction_id, row.direction_layer)),
+                cross_cosine=cross(row) if row.is_transfer else None,
+            )
 
 
 @dataclass(frozen=True)

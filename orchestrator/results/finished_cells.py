@@ -11,13 +11,13 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 
 from orchestrator.cells import CellKey
 from orchestrator.clusters import Count, counts_by
 from orchestrator.results import schema
-from orchestrator.results.columns import row_of
+from orchestrator.results.columns import values_of
 from orchestrator.results.folder import Folder
 from orchestrator.results.parts import StoredCell, StoredScores
 from orchestrator.results.plan_file import PlannedCells
@@ -203,12 +203,7 @@ def _rates(cell: CellKey, found: CellScores, scores: Mapping[str, StoredScores])
     return rows
 
 
-_NO_GEOMETRY = vars(CellGeometry())
-
-
 def _row(axes: CellAxes, stored: StoredCell, tally: CellTally) -> CellRow:
-    at = stored.steered
-    placed = axes if at is None else replace(axes, layers=at.layers, source_layer=at.source_layer)
-    return row_of(
-        CellRow, {**vars(placed), **vars(stored.measures), **vars(tally), "prompts_sha256": stored.prompts_sha256, **_NO_GEOMETRY}
-    )
+    at = {} if stored.steered is None else vars(stored.steered)
+    found = {**values_of(axes), **at, **vars(stored.measures), **vars(tally), **vars(CellGeometry())}
+    return CellRow(**found, prompts_sha256=stored.prompts_sha256)

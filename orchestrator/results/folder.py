@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
@@ -167,10 +167,10 @@ class Folder:
         """The ids of the scorers that have scores here."""
         return sorted(name for name in self.files.folders("scores") if _SAFE_NAME.fullmatch(name))
 
-    def rows(self, path: StoredFile, layout: Layout[_T]) -> list[_T]:
-        """The rows of a compacted table."""
+    def rows(self, path: StoredFile, layout: Layout[_T], only: Mapping[str, Collection[str]] = {}) -> list[_T]:
+        """The rows of a compacted table, or ``only`` those which have one of these values in the column of that name."""
         with self.quarantining():
-            return layout.rows(renamed(read_table(path)), path)
+            return layout.rows(renamed(read_table(path)), path, only)
 
     def fetch(self, folder: str) -> None:
         """Copy the files directly in ``folder`` of object storage to this machine, but for dot files."""

@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
 
 from orchestrator.cells import DirectionSpec, IncomparablePair, contrast_content, variant_id
 from orchestrator.errors import InputError
-from orchestrator.json_text import parse_json
 from orchestrator.judging import JudgingItem
 from orchestrator.results.columns import row_of
 from orchestrator.results.rows import CellAxes, axes_of, digest_of
@@ -147,7 +148,7 @@ def encode_plan(planned: PlannedCells) -> bytes:
 def decode_plan(path: Readable) -> PlannedCells:
     """What ``path`` holds; InputError when it is missing, damaged or written by a newer version."""
     try:
-        content = cast("dict[str, Any]", parse_json(path.read_bytes()))
+        content = from_json(path.read_bytes(), cache_strings="all")  # fast, and equal texts of its many cells are one object
         if content.pop("version") > PLAN_VERSION:
             raise _newer(path)
         return _planned(content)
@@ -161,8 +162,7 @@ def decode_plan(path: Readable) -> PlannedCells:
 def check_version(path: Readable) -> None:
     """InputError when a newer version of this program wrote ``path``; nothing when it is missing or damaged."""
     with suppress(FileNotFoundError, UnreadableFileError, ValueError, TypeError, KeyError):
-        content = cast("dict[str, Any]", parse_json(path.read_bytes()))
-        if content["version"] > PLAN_VERSION:
+        if from_json(path.read_bytes())["version"] > PLAN_VERSION:
             raise _newer(path)
 
 

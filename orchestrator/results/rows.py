@@ -50,7 +50,7 @@ _NO_ANSWER = f"the answer had not begun: {_COUNTED}, and in tables of earlier ve
 _SHIFT = "the smallest and the largest shift of the residual stream along the one that was asked, as a share of it; 1 is exact"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CellAxes:
     """Where a cell lies in the sweep: its ids and every axis. Layers are absolute and 0-based."""
 
@@ -212,7 +212,7 @@ class CellMeasures(CellDirection):
     finished_at: Annotated[datetime, "when the responses were stored"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CellRow(CellMeasures, CellGeometry, CellDirection, CellTally, CellPrompts, CellAxes):
     """One row of ``cells.parquet``: a finished cell of the plan. Its columns are those of the last base first."""
 

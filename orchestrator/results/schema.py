@@ -12,13 +12,14 @@ part, a known column of another type or with nulls where none may be, or the lac
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
 from operator import attrgetter
 from typing import Any, Generic, TypeAlias, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -91,15 +92,21 @@ class Layout(Generic[_T]):
         columns = [self._column(one, table, path) for one in self.columns]
         return pa.table(columns, schema=self.schema.with_metadata(table.schema.metadata))
 
-    def rows(self, table: Table, path: Readable) -> list[_T]:
-        """The typed rows of ``table``, read from ``path``; ``UnreadableFileError`` when it is damaged."""
-        return self.typed(self.completed(table, path))
+    def rows(self, table: Table, path: Readable, only: Mapping[str, Collection[str]] = {}) -> list[_T]:
+        """The typed rows of ``table``, read from ``path``, or ``only`` those which have one of these values in the column of that
+        name; ``UnreadableFileError`` when it is damaged."""
+        found = self.completed(table, path)
+        if only:
+            from pyarrow.compute import field
+
+            for name, values in only.items():
+                found = found.filter(field(name).isin(pa.array(values, pa.string())))
+        return self.typed(found)
 
     def typed(self, table: Table) -> list[_T]:
         """The typed rows of a table that has these columns."""
-        columns = [_values(table.column(one.name), one.kind) for one in self.columns]
-        names = [one.name for one in self.columns]
-        return [self.row(**dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
+        columns = {one.name: _values(table.column(one.name), one.kind) for one in self.columns}
+        return [self.row(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
 
     def _column(self, column: Column, table: Table, path: Readable) -> pa.ChunkedArray:
         wanted, found = _ARROW[column.kind], table.schema.get_all_field_indices(column.name)
@@ -238,7 +245,11 @@ def open_writer(sink: object, schema: pa.Schema, use_dictionary: bool = True) ->
 
 
 def _values(column: pa.ChunkedArray, kind: str) -> list[Any]:
+    """Equal texts are one object: a large table says the same in many of its rows."""
     found: list[Any] = column.to_pylist()
+    if kind == "string":
+        kept: dict[str, str] = {}
+        return [kept.setdefault(one, one) for one in found]
     return [None if one is None else tuple(one) for one in found] if kind.startswith("list") else found
 
 
@@ -254,9 +265,10 @@ def _storable(values: Iterable[object]) -> list[object]:
 def responses_table(cells: Sequence[tuple[CellRow, Table, Sequence[Label] | None]]) -> Table:
     """The rows of ``cells`` in ``RESPONSES``: of each its main axes, its ``RESPONSE_PART`` table, its labels (None: nulls)."""
     parts = pa.concat_tables([part for _, part, _ in cells] or [RESPONSE_PART.schema.empty_table()]).combine_chunks()
-    columns: dict[str, object] = {
-        name: [value for row, part, _ in cells for value in repeat(getattr(row, name), part.num_rows)] for name in RESPONSE_AXES
-    }
+    axes = Layout(RESPONSES.columns[: len(RESPONSE_AXES)], dict).table([row for row, _, _ in cells])
+    rows = np.array([part.num_rows for _, part, _ in cells], np.int64)
+    repeated = axes.take(np.repeat(np.arange(len(cells)), rows))
+    columns: dict[str, object] = {name: repeated.column(name) for name in RESPONSE_AXES}
     columns |= {name: parts.column(name) for name in RESPONSE_PART.schema.names}
     labels = [label for _, part, given in cells for label in (repeat(None, part.num_rows) if given is None else given)]
     for one in _LABELS:

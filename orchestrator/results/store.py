@@ -297,9 +297,10 @@ class Store:
         """The rows of ``cells.parquet`` as the last ``compact`` wrote them; none before the first."""
         return _none_if_absent(lambda: self._folder.rows(self._folder.cells, schema.CELLS))
 
-    def rate_rows(self) -> list[RateRow]:
-        """The rows of ``rates.parquet`` as the last ``compact`` wrote them; none before the first."""
-        return _none_if_absent(lambda: self._folder.rows(self._folder.rates, schema.RATES))
+    def rate_rows(self, **only: Collection[str]) -> list[RateRow]:
+        """The rows of ``rates.parquet`` as the last ``compact`` wrote them; none before the first. ``only``: those which have one
+        of these values in the column of that name; a large sweep has ten for every cell."""
+        return _none_if_absent(lambda: self._folder.rows(self._folder.rates, schema.RATES, only))
 
     def direction_rows(self) -> list[DirectionRow]:
         """The rows of ``directions.parquet`` as the last ``compact`` wrote them; none before the first."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, ClassVar, Protocol
+from typing import BinaryIO, ClassVar, NamedTuple, Protocol
 
 from orchestrator.storage.errors import BadSectorError, UnreadableFileError
 from orchestrator.storage.places import Place
@@ -18,8 +18,7 @@ from orchestrator.storage.places import Place
 WriteTo = Callable[[BinaryIO], object]
 
 
-@dataclass(frozen=True)
-class FileState:
+class FileState(NamedTuple):
     """What tells one version of a file from the next without opening it. ``changed``: nanoseconds since the epoch.
 
     ``touched``: as ``changed``, but by the kernel's own account, which no program can set back; 0 where nobody keeps one.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -90,9 +90,11 @@ class LocalFiles:
         found: dict[str, FileState] = {}
         with self._entries(folder) as entries:
             for entry in entries:
-                if _is_file(entry):
-                    with suppress(FileNotFoundError):  # removed since it was listed, as temporary files are
+                try:
+                    if _is_file(entry):
                         found[entry.name] = _state(entry.stat())
+                except FileNotFoundError:
+                    continue  # removed since it was listed, as temporary files are
         return found
 
     def delete(self, name: str) -> bool:
