@@ -8,7 +8,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test lint types layers check label-quality slow chaos browser adapter adapter-check clean
+.PHONY: help setup setup-dev run test lint types layers check capability label-quality slow chaos browser adapter adapter-check clean
 
 help: ## Say what each target does
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -51,6 +51,16 @@ layers: setup-dev ## import-linter: who may import whom
 	@.venv/bin/lint-imports
 
 check: lint types layers test ## All of the above
+
+.venv-capability/.ready: .venv/.ready-dev
+	@echo "==> installing lm-evaluation-harness beside what is in .venv"
+	@$(PY) -m venv .venv-capability
+	@$(PY) -c 'import site; print(site.getsitepackages()[0])' > "$$(.venv-capability/bin/python -c 'import site; print(site.getsitepackages()[0])')/project.pth"
+	@.venv-capability/bin/python -m pip install -qq --constraint constraints.txt lm-eval
+	@touch $@
+
+capability: .venv-capability/.ready ## The tests against lm-evaluation-harness, which is installed aside (170 MB)
+	@.venv-capability/bin/python -m pytest tests/actors/test_capability.py
 
 label-quality: setup-dev ## How well the rules label: precision, recall and kappa (XSTEST=clone of exaggerated-safety: also on its annotations)
 	@$(PY) -m benchmarks.label_quality $(if $(XSTEST),--xstest "$(XSTEST)")

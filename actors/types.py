@@ -266,6 +266,18 @@ class JudgingJob:
     replies: tuple[tuple[str, ...], ...]
 
 
+@dataclass(frozen=True, eq=False)
+class CapabilityJob:
+    """A task of lm-evaluation-harness under a ``steering`` (None: unsteered): its name there, or the file of one of the user's
+    own; its first ``limit`` documents, each after ``shots`` examples (None: all of them; as the task says)."""
+
+    item_id: str
+    steering: Steering | None
+    task: str
+    limit: int | None = None
+    shots: int | None = None
+
+
 @dataclass(frozen=True)
 class Response:
     """One answer to a prompt, of several the ``sample``-th, from 0.

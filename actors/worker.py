@@ -39,6 +39,7 @@ from actors.steering import check_steering
 from actors.thought_budget import ThoughtBudget
 from actors.thoughts import Marks, opened_by
 from actors.types import (
+    CapabilityJob,
     CellResult,
     Decoding,
     Direction,
@@ -201,6 +202,14 @@ class ModelWorker:
         loaded, engine = self._held(), self._engine
         assert engine is not None
         return judge(loaded, engine, jobs)
+
+    def capability(self, jobs: Sequence[CapabilityJob]) -> Iterator[Answered | Failure]:
+        """What steerings do to what this model can do; see ``actors.capability``."""
+        loaded, engine = self._held(), self._engine
+        assert engine is not None
+        from actors.capability import measure  # an extra, which imports much
+
+        return measure(loaded, engine, jobs)
 
     def _result(self, job: GenerationJob, rows: list[Row], loaded: LoadedModel) -> CellResult | Failure:
         broken = dict.fromkeys(row.rendered.prompt.id for row in rows if not row.finite)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 
 from actors.types import Decoding, EngineOptions, ModelSpec, Resources
+from orchestrator.capability import capability_items
 from orchestrator.cells import Cell, CellKey, DirectionSpec, IncomparablePair, variant_id
 from orchestrator.errors import InputError, Problem
 from orchestrator.judging import judging_items
@@ -147,7 +148,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
         in_sample=found.in_sample,
         scoring=sweep.scoring,
         also=also,
-        others=judging_items(counted, sweep.scoring),
+        others=(*judging_items(counted, sweep.scoring), *capability_items(cells, found.choices, sweep.capability)),
     )
 
 

@@ -12,6 +12,7 @@ from orchestrator.cells import Options
 from orchestrator.errors import InputError, Problem
 from orchestrator.scoring.uses import Scoring
 from orchestrator.storage import Place, place_of
+from orchestrator.sweep_file.capability import Capability
 from orchestrator.sweep_file.problems import problem_at, problems_of
 from orchestrator.sweep_file.resolve import BehaviorPrompts, Grid, ModelVariant, resolve
 from orchestrator.sweep_file.schema import PoolEntry, SweepSettings, TrackingEntry
@@ -23,7 +24,7 @@ class Sweep:
     """A valid sweep. ``settings`` is the file key by key; ``document`` its text and lines; the rest is what it refers to.
 
     ``grids`` in the file's order; ``models``, ``behaviors`` and ``methods`` are those of all grids; ``scoring``
-    says what scores the behaviors.
+    says what scores the behaviors, ``capability`` what else the models are tried on.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Sweep:
     unused: tuple[str, ...]
     results: Place
     scoring: Scoring = field(default_factory=Scoring)
+    capability: Capability = field(default_factory=Capability)
 
     @property
     def text(self) -> str:
@@ -102,6 +104,7 @@ def load_sweep(path: Path) -> Sweep:
         found.unused,
         results=results,
         scoring=found.scoring,
+        capability=found.capability,
     )
 
 

@@ -28,6 +28,7 @@ import numpy as np
 from actors.boundary import Answered, as_failure
 from actors.errors import JobError, ModelLoadError, OutOfMemoryError
 from actors.types import (
+    CapabilityJob,
     CellResult,
     Direction,
     DirectionSet,
@@ -109,6 +110,13 @@ class FakeWorker:
                 yield as_failure(job.item_id, JobError("this question is too long for the judge"))
             else:
                 yield Answered(job.item_id, json.dumps(found).encode())
+
+    def capability(self, jobs: Sequence[CapabilityJob]) -> Iterator[Answered | Failure]:
+        """Of a task a metric that falls with the multiplier."""
+        for job in jobs:
+            acc = 0.75 - (0.0 if job.steering is None else job.steering.multiplier / 100)
+            told = {"version": "1.0", "n": job.limit or 7, "metrics": {"acc,none": acc, "acc_norm,none": 0.5}}
+            yield Answered(job.item_id, json.dumps({Path(job.task).stem: told}).encode())
 
     def act_on_cue(self, text: str) -> None:
         """Do what the cue in ``text`` asks for."""

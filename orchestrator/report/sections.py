@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from orchestrator.report.capability import capability_table
 from orchestrator.report.chosen import chosen_table
 from orchestrator.report.curves import curves
 from orchestrator.report.doubts import doubts_table
@@ -19,6 +20,7 @@ from orchestrator.report.report_table import ReportTable, shortened
 from orchestrator.report.series import series_of
 from orchestrator.report.tables import best_table
 from orchestrator.report.transfer import transfer_table
+from orchestrator.results.capability import capability_rows
 from orchestrator.results.comparison_rows import DirectionRow, TransferRow
 from orchestrator.results.judgements import usages
 from orchestrator.results.store import Store
@@ -86,6 +88,7 @@ SECTIONS: dict[str, Section] = {
     "Methods": Section(lambda found: methods_table(found.rows, found.cosine)),
     "Doubtful directions": Section(lambda found: doubts_table(found.directions)),
     "Judges": Section(lambda found: judges_table(usages(found.store.folder, found.store.planned()))),
+    "Capability": Section(lambda found: capability_table(capability_rows(found.store.folder, found.store.planned()), found.rows)),
     "Quantization": Section(lambda found: quantization_table(found.rows, found.directions)),
     "Transfer": Section(
         _transfer_table,

@@ -9,10 +9,12 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, BinaryIO, cast
 
+from orchestrator.capability import CapabilityItem
 from orchestrator.cells import CellKey
 from orchestrator.clusters import Count
 from orchestrator.json_text import parse_json
 from orchestrator.results import schema
+from orchestrator.results.capability import CAPABILITIES, CAPABILITY, capability_rows
 from orchestrator.results.directions_table import StoredDirections, add_cosines, direction_rows
 from orchestrator.results.finished_cells import CellBatch, FinishedCells
 from orchestrator.results.folder import LABELS_OF_OLD, Folder, scores_of
@@ -103,6 +105,9 @@ def _write_tables(folder: Folder, planned: PlannedCells, batches: Iterable[CellB
     changed |= _write_table(folder.cells, schema.CELLS.table(rows))
     changed |= _write_table(folder.direction_table, schema.DIRECTIONS.table(directions))
     changed |= _write_table(folder.transfers, schema.TRANSFERS.table(transfers))
+    tried = capability_rows(folder, planned)
+    if tried or folder.capability.exists():
+        changed |= _write_table(folder.capability, CAPABILITY.table(tried))
     cells, unlabelled = len({row.cell_id for row in rows}), len({row.cell_id for row in rows if not row.labelled})
     return CompactSummary(len(planned.generated), cells, unlabelled, written, (*damaged, *stored.damaged), changed)
 
@@ -123,6 +128,8 @@ def _inputs(folder: Folder, planned: PlannedCells) -> _Inputs:
     """All parts that the tables follow from, without opening any."""
     wanted = {axes.cell_id for axes in planned.cells}
     found = {kind: folder.states(kind) for kind in ("directions", "ratings")}
+    if any(one.kind == CapabilityItem.kind for one in planned.others):
+        found[CAPABILITIES] = dict(folder.files.states(CAPABILITIES))
     behaviors = {axes.behavior: axes for axes in planned.cells}
     scorers = {scorer for axes in behaviors.values() for scorer in planned.scorers_of(axes)}
     for kind in (*PART_KINDS, *map(scores_of, sorted(scorers))):

@@ -60,6 +60,7 @@ class Folder:
         self.transfers = self._file("transfer.parquet")
         self.rates = self._file("rates.parquet")
         self.scores = self._file("scores.parquet")
+        self.capability = self._file("capability.parquet")
         self.page = self._file("report.md")
         self.html_page = self._file("report.html")
         self.choices = self._file("choices.json")

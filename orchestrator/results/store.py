@@ -16,6 +16,7 @@
       quarantine/                        damaged files, moved out of the way: their items run anew
       cells.parquet  responses.parquet   compacted from the parts by ``compact``
       scores.parquet                     a row per response and scorer
+      capability.parquet                 what tasks of lm-evaluation-harness gave, where the sweep asks for any
       rates.parquet                      a row per cell, behavior, scorer and label
       directions.parquet                 a row per direction set and layer, with what quantization does to it
       transfer.parquet                   a row per transfer cell, beside its self-control

@@ -7,10 +7,12 @@ from concurrent.futures import Future
 from typing import Any
 
 from actors.boundary import Ask, Extract, Generate
-from actors.types import CellResult, DirectionSet, ExtractionJob, GenerationJob, JudgingJob, Response
+from actors.types import CapabilityJob, CellResult, DirectionSet, ExtractionJob, GenerationJob, JudgingJob, Response
+from orchestrator.capability import CapabilityItem
 from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.judging import JudgingItem
 from orchestrator.news import CellStored, ItemStored, News
+from orchestrator.results.capability import CAPABILITIES, encode_capability
 from orchestrator.scheduling.jobs import extraction_job, generation_job, placed
 from orchestrator.scheduling.work import Records, WorkKind
 from orchestrator.scoring.answer import answer_of
@@ -107,7 +109,40 @@ class JudgingKind:
         return
 
 
-KINDS: dict[str, WorkKind] = {"extraction": ExtractionKind(), "generation": GenerationKind(), "judging": JudgingKind()}
+class CapabilityKind:
+    """What a task of lm-evaluation-harness gives under a steering: ``analyses/capability/<id>``, a JSON object."""
+
+    does, folder, several, counted = "test", CAPABILITIES, False, False
+
+    def job(self, item: CapabilityItem, needed: Mapping[str, DirectionSet], shared: dict[object, Any]) -> CapabilityJob:
+        """The task under its steering."""
+        steering = GenerationKind().job(item.cell, needed, shared).steering
+        return CapabilityJob(item.id, steering, item.task.file or item.task.name, item.limit, item.shots)
+
+    def task(self, jobs: Sequence[CapabilityJob]) -> Ask:
+        """One task of the harness at a time, whose documents share batches."""
+        return Ask("capability", tuple(jobs))
+
+    def begin(self, records: Records, item: CapabilityItem, result: bytes, attempt: int) -> Future[Any] | None:
+        """There are few of them."""
+        return None
+
+    def store(self, records: Records, item: CapabilityItem, result: bytes, worker: str, attempt: int) -> News:
+        """With what they are of. ValueError when it is no result."""
+        records.analysis(item.kind, item.id, encode_capability(item, result))
+        return ItemStored(item.id, worker, "done")
+
+    def read(self, records: Records, item_id: str) -> None:
+        """Nobody needs them."""
+        return
+
+
+KINDS: dict[str, WorkKind] = {
+    "extraction": ExtractionKind(),
+    "generation": GenerationKind(),
+    "judging": JudgingKind(),
+    "capability": CapabilityKind(),
+}
 """Every kind by its name; a further one adds its line here."""
 
 

@@ -11,6 +11,7 @@ from orchestrator.errors import Problem
 from orchestrator.scoring.judges.pool_judge import PoolJudge
 from orchestrator.scoring.uses import Scoring
 from orchestrator.sweep_file.behaviors import BehaviorFiles, BehaviorPrompts
+from orchestrator.sweep_file.capability import Capability, resolve_capability
 from orchestrator.sweep_file.grids import Grid, GridResolver
 from orchestrator.sweep_file.models import ModelVariant, resolve_models
 from orchestrator.sweep_file.scorers import resolve_scorers
@@ -23,7 +24,8 @@ __all__ = ["BehaviorPrompts", "Grid", "ModelVariant", "Resolved", "resolve"]
 @dataclass(frozen=True)
 class Resolved:
     """What the valid sections refer to. ``models``, ``behaviors`` and ``methods``: those of all grids and judges, each once;
-    ``unused``: keys of models that no grid runs; ``scoring``: what scores the behaviors."""
+    ``unused``: keys of models that no grid runs; ``scoring``: what scores the behaviors; ``capability``:
+    what else the models are tried on."""
 
     grids: tuple[Grid, ...]
     models: tuple[ModelVariant, ...]
@@ -31,6 +33,7 @@ class Resolved:
     methods: tuple[tuple[str, Options], ...]
     unused: tuple[str, ...]
     scoring: Scoring
+    capability: Capability
 
 
 def resolve(document: Document, folder: Path) -> tuple[Resolved, list[Problem]]:
@@ -53,6 +56,7 @@ def resolve(document: Document, folder: Path) -> tuple[Resolved, list[Problem]]:
         behaviors=tuple({one.behavior.name: one for grid in grids for one in grid.behaviors}.values()),
         methods=_once([method for grid in grids for method in grid.methods]),
         scoring=scoring,
+        capability=resolve_capability(top, folder),
         unused=tuple(key for key in models if key not in {variant.key for variant in variants}),
     )
     return found, top.problems

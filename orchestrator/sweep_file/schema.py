@@ -298,6 +298,16 @@ def _transfer(value: object) -> object:
     )
 
 
+class CapabilityEntry(Entry):
+    """``tasks`` of lm-evaluation-harness by name, or YAML files of one's own; the first ``limit`` documents of each, after
+    ``shots`` examples; unsteered, and ``for`` the ``chosen`` steerings or ``all``."""
+
+    tasks: Row[Text]
+    limit: int | None = Field(default=None, ge=1)
+    shots: int | None = Field(default=None, ge=0, le=1000)
+    which: Literal["chosen", "all"] = Field(default="chosen", alias="for")
+
+
 class TrackingEntry(Entry):
     """Where progress is reported beside the results folder."""
 
@@ -394,6 +404,7 @@ class SweepSettings(Entry):
     transfer: TransferPairs = Transfer()
     grids: Row[GridEntry] | None = None
     classifier: ClassifierName = "text"
+    capability: CapabilityEntry | None = None
     tracking: Annotated[TrackingEntry, named("tool")] = TrackingEntry()
     results: PathText | None = None
     engine: EngineEntry = EngineEntry()

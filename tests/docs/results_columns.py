@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from orchestrator.results.capability import CAPABILITY
 from orchestrator.results.columns import Column
 from orchestrator.results.schema import CELLS, DIRECTIONS, RATES, RESPONSES, SCORES, TRANSFERS, Layout
 
@@ -19,6 +20,7 @@ TABLES: dict[str, Layout[Any]] = {
     "responses": RESPONSES,
     "directions": DIRECTIONS,
     "transfer": TRANSFERS,
+    "capability": CAPABILITY,
 }
 
 

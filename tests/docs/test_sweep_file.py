@@ -16,6 +16,7 @@ from orchestrator.planning.costs import load_costs
 from orchestrator.scoring.registry import SCORERS
 from orchestrator.strict import Entry
 from orchestrator.sweep import load_sweep
+from orchestrator.sweep_file import capability
 from orchestrator.sweep_file import schema as sweep_schema
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +40,8 @@ def sections(module: object, base: type[BaseModel]) -> Iterator[type[BaseModel]]
 
 
 @pytest.mark.parametrize("number", range(len(blocks("yaml"))))
-def test_an_example_loads_and_plans(tmp_path: Path, number: int) -> None:
+def test_an_example_loads_and_plans(tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capability, "harness_release", lambda: "0.4.13")  # an extra
     data = {**COMPLETION, **yaml.safe_load(blocks("yaml")[number])}
     (tmp_path / "behaviors").mkdir()
     (tmp_path / "behaviors" / "refusal.jsonl").write_bytes((ROOT / "sweeps" / "behaviors" / "refusal.jsonl").read_bytes())
