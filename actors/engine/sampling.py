@@ -21,6 +21,9 @@ from actors.types import Decoding, Prompt
 
 ROWS_AT_ONCE = 16
 """Rows whose sorted vocabularies are in memory together."""
+HEAD = 256
+ROUNDING = 1e-12
+"""More than sums of float64 in different orders differ by."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,15 +103,30 @@ def _settings(rows: Sequence[DrawsFrom], device: torch.device) -> Tensor:
 
 def drawn(logits: Tensor, draws: Draws) -> Tensor:
     """Token ids ``[R]`` from ``logits`` ``[R, vocabulary]``: the inverse distribution function of their softmax at a temperature,
-    cut to the fewest likeliest tokens whose mass reaches top-p. In float64, likeliest first, equals by number."""
+    cut to the fewest likeliest tokens whose mass reaches top-p. In float64, likeliest first."""
     parts = zip(*(torch.split(one, ROWS_AT_ONCE) for one in (logits, *(one[:, None] for one in draws))), strict=True)
-    return torch.cat([_drawn(*part) for part in parts])
+    return torch.cat([_drawn(part, Draws(*settings)) for part, *settings in parts])
 
 
-def _drawn(logits: Tensor, temperature: Tensor, top_p: Tensor, uniform: Tensor) -> Tensor:
-    scaled = logits.double() / torch.where(temperature > 0, temperature, 1.0)
-    chances, tokens = scaled.softmax(dim=-1).sort(dim=-1, descending=True, stable=True)
+def _drawn(logits: Tensor, draws: Draws) -> Tensor:
+    """``draws`` are ``[R, 1]``. On a CPU, where sorting takes long, the likeliest ``HEAD`` tokens decide for the rows for which
+    they can; what a row looks at depends on the row alone."""
+    chances = (logits.double() / torch.where(draws.temperature > 0, draws.temperature, 1.0)).softmax(dim=-1)
+    if logits.device.type != "cpu" or logits.shape[-1] <= HEAD:
+        return _taken(*chances.sort(dim=-1, descending=True, stable=True), draws)
+    likeliest, tokens = chances.topk(HEAD)
+    found = _taken(likeliest, tokens, draws)
+    within = likeliest.sum(dim=-1, keepdim=True) > torch.where(draws.top_p < 1, draws.top_p, draws.uniform) + ROUNDING
+    if len(rest := (~within[:, 0]).nonzero()[:, 0]):
+        ordered = chances[rest].sort(dim=-1, descending=True, stable=True)
+        found[rest] = _taken(*ordered, Draws(*(one[rest] for one in draws)))
+    return found
+
+
+def _taken(chances: Tensor, tokens: Tensor, draws: Draws) -> Tensor:
+    """``chances`` ``[R, n]`` fall, those of ``tokens``."""
     reached = chances.cumsum(dim=-1)
-    last = (reached < top_p).sum(dim=-1, keepdim=True).clamp(max=logits.shape[-1] - 1)
-    place = (reached <= uniform * reached.gather(1, last)).sum(dim=-1, keepdim=True)
+    last = (reached < draws.top_p).sum(dim=-1, keepdim=True).clamp(max=chances.shape[-1] - 1)
+    mass = torch.where(draws.top_p < 1, reached.gather(1, last), 1.0)
+    place = (reached <= draws.uniform * mass).sum(dim=-1, keepdim=True)
     return tokens.gather(1, torch.minimum(place, last))[:, 0]

@@ -27,7 +27,8 @@ SERIES_TOLD = 8
 """Series whose finding is told in words at the top; the overview has every one."""
 
 _ABOUT = (
-    "Rates are percent of a cell's responses with their 95 % Wilson interval and count. 'x norm' is the multiplier over the "
+    "Rates are percent of a cell's responses with their 95 % interval (Wilson's; of several samples clustered "
+    "by prompt) and count. 'x norm' is the multiplier over the "
     "residual stream's norm at the first steered layer. 'fired': whether the residual stream was measured to move as asked."
 )
 _MANY = (

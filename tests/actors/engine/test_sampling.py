@@ -15,6 +15,7 @@ from scipy.stats import chisquare
 from transformers import TemperatureLogitsWarper, TopPLogitsWarper
 
 from actors.engine import engine as engine_module
+from actors.engine import sampling
 from actors.engine.alone import AloneRunner
 from actors.engine.sampling import Draws, RowDraws, drawn
 from actors.engine.segments import Segment, SegmentRunner
@@ -87,6 +88,19 @@ def test_equals_are_taken_by_their_number_and_the_ends_are_tokens() -> None:
     ends = torch.tensor([0.0, 0.5, 1 - 2.0**-53], dtype=torch.float64)
     assert drawn(logits, Draws(settings, settings, ends)).tolist() == [0, 4, 7]
     assert drawn(logits, Draws(settings, settings * 0.25, ends)).tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("spread", [0.1, 3.0])
+def test_the_likeliest_decide_as_all_do(spread: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a flat distribution, whose mass is not within the likeliest, and of a steep one."""
+    random = torch.Generator().manual_seed(1)
+    logits = spread * torch.randn(400, 2000, generator=random)
+    uniforms = torch.rand(400, generator=random, dtype=torch.float64)
+    draws = Draws(torch.ones_like(uniforms), torch.tensor([0.5, 0.95, 1.0, 1.0]).double().repeat(100), uniforms)
+    found = drawn(logits, draws)
+    monkeypatch.setattr(sampling, "HEAD", 2000)
+    assert torch.equal(found, drawn(logits, draws))
+    assert len(set(found.tolist())) > 100
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma2"])
