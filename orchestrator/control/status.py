@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -139,7 +140,12 @@ def _planned(path: StoredFile) -> PlannedCells:
 @lru_cache(maxsize=1)
 def _decoded(path: StoredFile, state: FileState) -> PlannedCells:
     """``state``: another content has another one; ``--watch`` need not read the same one again and again."""
-    return decode_plan(path)
+    gc.disable()  # a large plan is many objects, none of them in circles: looking for those takes as long as reading it
+    try:
+        return decode_plan(path)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _models(

@@ -134,9 +134,11 @@ def _packs(store: Store, groups: Mapping[tuple[str, str | None], _SamePrompts]) 
     pack: list[str] = []
     number = size = 0
     for key, records in groupby(_records(store), itemgetter("cell_id", "behavior")):
+        if not of_cell:
+            break
         if key not in of_cell:
             continue
-        group, row = of_cell[key]
+        group, row = of_cell.pop(key)
         tokens = unsteered.tokens(row)
         found = dict(zip(_keys(records_of := list(records)), records_of, strict=True))
         group.prompts |= {one: record["prompt"] for one, record in found.items() if one not in group.prompts}
