@@ -13,6 +13,7 @@ from functools import reduce
 
 from actors.types import Decoding, EngineOptions, ModelSpec, Resources
 from orchestrator.cells import Cell, CellKey, DirectionSpec, IncomparablePair, variant_id
+from orchestrator.damage import damage_items
 from orchestrator.errors import InputError, Problem
 from orchestrator.judging import judging_items
 from orchestrator.models.files import ModelShape, is_pinned
@@ -147,7 +148,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
         in_sample=found.in_sample,
         scoring=sweep.scoring,
         also=also,
-        others=judging_items(counted, sweep.scoring),
+        others=(*judging_items(counted, sweep.scoring), *damage_items(cells, sweep.damage)),
     )
 
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from actors.types import EngineOptions
 from orchestrator.cells import Options
+from orchestrator.damage import DamageSettings
 from orchestrator.errors import InputError, Problem
 from orchestrator.scoring.uses import Scoring
 from orchestrator.storage import Place, place_of
@@ -23,7 +24,7 @@ class Sweep:
     """A valid sweep. ``settings`` is the file key by key; ``document`` its text and lines; the rest is what it refers to.
 
     ``grids`` in the file's order; ``models``, ``behaviors`` and ``methods`` are those of all grids; ``scoring``
-    says what scores the behaviors.
+    says what scores the behaviors, ``damage`` how damage is measured (None: it is not).
     """
 
     name: str
@@ -36,6 +37,7 @@ class Sweep:
     unused: tuple[str, ...]
     results: Place
     scoring: Scoring = field(default_factory=Scoring)
+    damage: DamageSettings | None = None
 
     @property
     def text(self) -> str:
@@ -102,6 +104,7 @@ def load_sweep(path: Path) -> Sweep:
         found.unused,
         results=results,
         scoring=found.scoring,
+        damage=found.damage,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, cast
 
 from orchestrator.cells import CellKey
 from orchestrator.clusters import Count
+from orchestrator.damage import DamageItem
 from orchestrator.json_text import parse_json
 from orchestrator.results import schema
 from orchestrator.results.directions_table import StoredDirections, add_cosines, direction_rows
@@ -123,6 +124,8 @@ def _inputs(folder: Folder, planned: PlannedCells) -> _Inputs:
     """All parts that the tables follow from, without opening any."""
     wanted = {axes.cell_id for axes in planned.cells}
     found = {kind: folder.states(kind) for kind in ("directions", "ratings")}
+    if any(one.kind == DamageItem.kind for one in planned.others):
+        found[DamageItem.kind] = dict(folder.files.states(f"analyses/{DamageItem.kind}"))
     behaviors = {axes.behavior: axes for axes in planned.cells}
     scorers = {scorer for axes in behaviors.values() for scorer in planned.scorers_of(axes)}
     for kind in (*PART_KINDS, *map(scores_of, sorted(scorers))):

@@ -11,6 +11,7 @@ from actors.types import CellResult, DirectionSet, ExtractionJob, GenerationJob,
 from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.judging import JudgingItem
 from orchestrator.news import CellStored, ItemStored, News
+from orchestrator.scheduling.damage import DamageKind
 from orchestrator.scheduling.jobs import extraction_job, generation_job, placed
 from orchestrator.scheduling.work import Records, WorkKind
 from orchestrator.scoring.answer import answer_of
@@ -107,7 +108,12 @@ class JudgingKind:
         return
 
 
-KINDS: dict[str, WorkKind] = {"extraction": ExtractionKind(), "generation": GenerationKind(), "judging": JudgingKind()}
+KINDS: dict[str, WorkKind] = {
+    "extraction": ExtractionKind(),
+    "generation": GenerationKind(),
+    "judging": JudgingKind(),
+    "damage": DamageKind(),
+}
 """Every kind by its name; a further one adds its line here."""
 
 

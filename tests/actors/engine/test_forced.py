@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -120,7 +121,7 @@ def test_numbers_are_the_plain_models(family: str, tiny_worker: Loader) -> None:
 def test_memory_failures_halve_the_rows_and_lose_nothing(tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
     worker = tiny_worker()
     steerings = some_steerings(worker)
-    rows = [row for row in some_rows(worker) for _ in range(3)]
+    rows = [replace(row, continuation=(*row.continuation[:-1], 7 + n, 9)) for row in some_rows(worker) for n in range(3)]
     before = engine_of(worker).likelihoods(rows, steerings)
     run, sizes = SegmentRunner.run, []
 
