@@ -309,6 +309,21 @@ class Response:
         return (self.prompt_opens or "") + (self.text if self.marked is None else self.marked)
 
 
+@dataclass(frozen=True, eq=False)
+class DamageJob:
+    """Measure what a steering (None: none) does beside its effect.
+
+    ``neutral``: prompts at whose first ``tokens`` answer tokens the distributions of the next token are compared.
+    ``answers``: tokens of a cell's answers, each with its prompt, whose loss under the unsteered model is wanted.
+    """
+
+    item_id: str
+    steering: Steering | None
+    neutral: tuple[Prompt, ...]
+    tokens: int
+    answers: tuple[tuple[Prompt, tuple[int, ...]], ...] = ()
+
+
 @dataclass(frozen=True)
 class FiredCheck:
     """Did the steering act? Measured on the residual stream at every steered layer of every row, at the last prompt token.

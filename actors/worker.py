@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from actors.boundary import Answered, as_failure
+from actors.damage import DamageMeter
 from actors.device_record import device_record, full_precision, reserved_memory
 from actors.engine.engine import Engine, batch_dependence
 from actors.engine.engine_model import EngineModel
@@ -41,6 +42,7 @@ from actors.thoughts import Marks, opened_by
 from actors.types import (
     CapabilityJob,
     CellResult,
+    DamageJob,
     Decoding,
     Direction,
     DirectionSet,
@@ -70,6 +72,7 @@ class ModelWorker:
         self._engine: Engine | None = None
         self._captures: Captures | None = None
         self._probe: Probe | None = None
+        self._damage: DamageMeter | None = None
         self._marks: Marks | None = None
         self._provenance: dict[str, str] = {}
 
@@ -102,6 +105,7 @@ class ModelWorker:
         self._engine = Engine(engine_model, engine.slots)
         self._probe = probe_of(engine_model, loaded.renderer.render)
         self._captures = Captures(loaded)
+        self._damage = DamageMeter(loaded, self._engine)
         self._loaded, self._marks = loaded, Marks(loaded.tokenizer)
         slots = self._engine.slots(NOMINAL_CAPACITY)
         self._provenance = {
@@ -125,7 +129,7 @@ class ModelWorker:
 
     def unload(self) -> None:
         """Drop the model and give its memory back."""
-        self._loaded = self._engine = self._captures = self._probe = None
+        self._loaded = self._engine = self._captures = self._probe = self._damage = None
         gc.collect()
         return_freed_memory()
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call] # its allocator refuses to reset anything before that
@@ -210,6 +214,12 @@ class ModelWorker:
         from actors.capability import measure  # an extra, which imports much
 
         return measure(loaded, engine, jobs)
+
+    def damage(self, jobs: Sequence[DamageJob]) -> Iterator[Answered | Failure]:
+        """What steerings do beside their effect; see ``actors.damage``."""
+        self._held()
+        assert self._damage is not None
+        yield from self._damage.measure(jobs)
 
     def _result(self, job: GenerationJob, rows: list[Row], loaded: LoadedModel) -> CellResult | Failure:
         broken = dict.fromkeys(row.rendered.prompt.id for row in rows if not row.finite)

@@ -14,6 +14,7 @@ from functools import reduce
 from actors.types import Decoding, EngineOptions, ModelSpec, Resources
 from orchestrator.capability import capability_items
 from orchestrator.cells import Cell, CellKey, DirectionSpec, IncomparablePair, variant_id
+from orchestrator.damage import damage_items
 from orchestrator.errors import InputError, Problem
 from orchestrator.judging import judging_items
 from orchestrator.models.files import ModelShape, is_pinned
@@ -148,7 +149,11 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
         in_sample=found.in_sample,
         scoring=sweep.scoring,
         also=also,
-        others=(*judging_items(counted, sweep.scoring), *capability_items(cells, found.choices, sweep.capability)),
+        others=(
+            *judging_items(counted, sweep.scoring),
+            *capability_items(cells, found.choices, sweep.capability),
+            *damage_items(cells, sweep.damage),
+        ),
     )
 
 

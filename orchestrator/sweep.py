@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from actors.types import EngineOptions
 from orchestrator.cells import Options
+from orchestrator.damage import DamageSettings
 from orchestrator.errors import InputError, Problem
 from orchestrator.scoring.uses import Scoring
 from orchestrator.storage import Place, place_of
@@ -24,7 +25,8 @@ class Sweep:
     """A valid sweep. ``settings`` is the file key by key; ``document`` its text and lines; the rest is what it refers to.
 
     ``grids`` in the file's order; ``models``, ``behaviors`` and ``methods`` are those of all grids; ``scoring``
-    says what scores the behaviors, ``capability`` what else the models are tried on.
+    says what scores the behaviors, ``capability`` what else the models are tried on, ``damage`` how damage is measured (None: it
+    is not).
     """
 
     name: str
@@ -38,6 +40,7 @@ class Sweep:
     results: Place
     scoring: Scoring = field(default_factory=Scoring)
     capability: Capability = field(default_factory=Capability)
+    damage: DamageSettings | None = None
 
     @property
     def text(self) -> str:
@@ -105,6 +108,7 @@ def load_sweep(path: Path) -> Sweep:
         results=results,
         scoring=found.scoring,
         capability=found.capability,
+        damage=found.damage,
     )
 
 

@@ -35,6 +35,10 @@ class BehaviorFile:
         return self.called or str(self.path)
 
 
+NEUTRAL = BehaviorFile(Path(__file__).with_name("neutral.jsonl"))
+"""The shipped everyday prompts, on which a steering should change nothing."""
+
+
 @dataclass(frozen=True)
 class FileRead:
     """What one file held. ``form``: in words; ``left_aside``: keys that nothing reads; ``pairs``: how many."""
@@ -96,6 +100,17 @@ def read_behavior(
             check_roles(lines, faults, roles)
     raise_all(sinks)
     return BehaviorRead(Behavior(name, _contrast(lines, "positive"), _contrast(lines, "negative"), _tests(lines)), read)
+
+
+def load_prompts(file: BehaviorFile) -> tuple[Prompt, ...]:
+    """The test prompts of a file that need have no others. ``InputError`` as for a behavior, also where an id is used twice."""
+    faults = Faults(file.called or str(file.path))
+    lines = list(_read(file, False, None, faults).lines)
+    check_ids(lines, lambda _line: faults)
+    if not faults.problems:
+        check_roles(lines, faults, APART[1])
+    raise_all([faults])
+    return tuple(Prompt(one.id, one.text) for one in _tests(lines))
 
 
 def _read(source: BehaviorFile | SetUse, contrast: bool, holdout: Holdout | None, faults: Faults) -> FileRead:

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, cast
 from orchestrator.capability import CapabilityItem
 from orchestrator.cells import CellKey
 from orchestrator.clusters import Count
+from orchestrator.damage import DamageItem
 from orchestrator.json_text import parse_json
 from orchestrator.results import schema
 from orchestrator.results.capability import CAPABILITIES, CAPABILITY, capability_rows
@@ -130,6 +131,8 @@ def _inputs(folder: Folder, planned: PlannedCells) -> _Inputs:
     found = {kind: folder.states(kind) for kind in ("directions", "ratings")}
     if any(one.kind == CapabilityItem.kind for one in planned.others):
         found[CAPABILITIES] = dict(folder.files.states(CAPABILITIES))
+    if any(one.kind == DamageItem.kind for one in planned.others):
+        found[DamageItem.kind] = dict(folder.files.states(f"analyses/{DamageItem.kind}"))
     behaviors = {axes.behavior: axes for axes in planned.cells}
     scorers = {scorer for axes in behaviors.values() for scorer in planned.scorers_of(axes)}
     for kind in (*PART_KINDS, *map(scores_of, sorted(scorers))):

@@ -16,6 +16,7 @@ from multiprocessing.connection import wait
 
 from orchestrator.cells import CellKey
 from orchestrator.clusters import Count, counts_by
+from orchestrator.damage import DamageItem
 from orchestrator.results import schema
 from orchestrator.results.columns import values_of
 from orchestrator.results.folder import Folder
@@ -24,10 +25,12 @@ from orchestrator.results.plan_file import PlannedCells
 from orchestrator.results.ratings import RatedCells
 from orchestrator.results.rows import (
     CellAxes,
+    CellDamage,
     CellGeometry,
     CellRow,
     CellTally,
     RateRow,
+    damage_of,
     rate_rows,
     scorer_rate_rows,
     tally_of,
@@ -79,6 +82,8 @@ class FinishedCells:
     def __init__(self, folder: Folder, planned: PlannedCells) -> None:
         self._folder, self._planned = folder, planned
         self._done, self._scored, self._rated = folder.ids("responses"), ScoredCells(folder, planned), RatedCells(folder)
+        self._measured = folder.done(f"analyses/{DamageItem.kind}")
+        self._damage = {one.cell_id: one.id for one in planned.others if one.kind == DamageItem.kind}
 
     def batches(self, processes: int = 1) -> Iterator[CellBatch]:
         """All of them; ``processes``: how many read at once, where there are many cells on a disk."""
@@ -136,6 +141,7 @@ class FinishedCells:
         found = [self._scored.of(axes, keys) for axes in asked]
         if any(one.damaged for one in found):
             damaged.append(cell_id)
+        damage = self._damage_of(cell_id)
         tabled: set[str] = set()
         cells = []
         for axes, one in zip(asked, found, strict=True):
@@ -144,8 +150,18 @@ class FinishedCells:
             tables = {name: given.table for name, given in scores.items() if given.table is not None and name not in tabled}
             tabled |= tables.keys()
             rates = _rates(axes.key, one, scores)
-            cells.append(_Finished(_row(axes, stored, _tally(one)), stored.table, one.labels, rates, tables))
+            cells.append(_Finished(_row(axes, stored, _tally(one), damage), stored.table, one.labels, rates, tables))
         return cells
+
+    def _damage_of(self, cell_id: str) -> CellDamage:
+        """A damaged file is moved away: its item runs anew."""
+        item_id = self._damage.get(cell_id)
+        if item_id not in self._measured:
+            return CellDamage()
+        try:
+            return damage_of(self._folder.damage(item_id))
+        except (FileNotFoundError, UnreadableFileError):
+            return CellDamage()
 
 
 def useful_processes() -> int:
@@ -203,7 +219,7 @@ def _rates(cell: CellKey, found: CellScores, scores: Mapping[str, StoredScores])
     return rows
 
 
-def _row(axes: CellAxes, stored: StoredCell, tally: CellTally) -> CellRow:
+def _row(axes: CellAxes, stored: StoredCell, tally: CellTally, damage: CellDamage) -> CellRow:
     at = {} if stored.steered is None else vars(stored.steered)
-    found = {**values_of(axes), **at, **vars(stored.measures), **vars(tally), **vars(CellGeometry())}
+    found = {**values_of(axes), **at, **vars(stored.measures), **vars(tally), **vars(damage), **vars(CellGeometry())}
     return CellRow(**found, prompts_sha256=stored.prompts_sha256)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from actors.types import DirectionSet, SampleKey
+from orchestrator.damage import DamageItem, MeasuredDamage
 from orchestrator.results.direction_file import DirectionSource, decode_direction, decode_source
 from orchestrator.results.earlier_tables import renamed
 from orchestrator.results.parts import StoredCell, StoredLabels, StoredScores, decode_labels, decode_responses, decode_scores
@@ -102,6 +103,15 @@ class Folder:
         if not (_SAFE_NAME.fullmatch(kind) and _SAFE_NAME.fullmatch(name)):
             raise ValueError(f"{kind!r}, {name!r} cannot name a file")
         return self._file(f"analyses/{kind}/{name}")
+
+    def damage(self, item_id: str) -> MeasuredDamage:
+        """What an item of that kind measured."""
+        file = self.analysis(DamageItem.kind, item_id)
+        with self.quarantining():
+            try:
+                return MeasuredDamage.decode(file.read_bytes())
+            except ValueError as error:
+                raise UnreadableFileError(file, str(error)) from error
 
     def states(self, kind: str) -> dict[str, FileState]:
         """The same with each file's state."""

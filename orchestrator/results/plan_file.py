@@ -44,11 +44,13 @@ class PlannedDirection:
 
 @dataclass(frozen=True)
 class PlannedOther:
-    """An item of the plan that is neither a direction nor a cell: its id, its kind, the variant that it takes."""
+    """An item of the plan that is neither a direction nor a cell: its id, its kind, the variant that it takes, and the cell that
+    it says something of (empty: none)."""
 
     id: str
     kind: str
     variant: str
+    cell_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ class PlannedCells:
 def planned_cells(plan: Plan) -> PlannedCells:
     """What of ``plan`` is kept."""
     shapes = {model.variant: model.shape for model in plan.models}
+    cells = {cell.id for cell in plan.cells}
     return PlannedCells(
         name=plan.name,
         cells=tuple(axes_of(cell, shapes.get(variant_id(cell.target)), plan.in_sample.get(cell.key)) for cell in plan.counted),
@@ -127,7 +130,11 @@ def planned_cells(plan: Plan) -> PlannedCells:
         warnings=tuple(plan.warnings),
         incomparable=plan.incomparable,
         scoring=plan.scoring.used(cell.labels.behavior for cell in plan.counted),
-        others=tuple(PlannedOther(one.id, one.kind, one.variant) for one in plan.others if one.kind != JudgingItem.kind),
+        others=tuple(
+            PlannedOther(one.id, one.kind, one.variant, next((need for need in one.needs if need in cells), ""))
+            for one in plan.others
+            if one.kind != JudgingItem.kind
+        ),
     )
 
 

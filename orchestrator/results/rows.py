@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Annotated
 
 from actors.types import Action, CellResult, DirectionSet, ModelSpec
 from orchestrator.cells import Cell, CellKey, SteeringSpec, variant_id
 from orchestrator.clusters import counts_by, rate_interval, spread_of, stability
+from orchestrator.damage import MeasuredDamage
 from orchestrator.models.layers import corresponding_layer, steered_layers
 from orchestrator.outcome import COUNTED, OUTCOMES, Outcome
 from orchestrator.results.columns import Axis, Int16
@@ -47,6 +49,10 @@ _MEAN = (
 )
 _GARBLED = f"garbled: {_COUNTED}"
 _NO_ANSWER = f"the answer had not begun: {_COUNTED}, and in tables of earlier versions"
+_KL = (
+    "KL(unsteered || steered) of the next token at the first answer tokens of neutral prompts, in nats: the mean, and the ends "
+    "of its 95 % t interval over the prompts"
+)
 _SHIFT = "the smallest and the largest shift of the residual stream along the one that was asked, as a share of it; 1 is exact"
 
 
@@ -170,6 +176,29 @@ class CellTally:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CellDamage:
+    """What the steering does beside its effect, in nats; None where the sweep does not ask for it, or it is not measured yet."""
+
+    kl: Annotated[float | None, _KL] = None
+    kl_low: Annotated[float | None, _KL] = None
+    kl_high: Annotated[float | None, _KL] = None
+    loss: Annotated[
+        float | None,
+        "mean negative log-likelihood per token of the answers under the unsteered model, over the answers that have a token; "
+        "that of the unsteered answers is in the row of the baseline",
+    ] = None
+
+
+def damage_of(found: MeasuredDamage) -> CellDamage:
+    """The means of what was measured, and the interval over the neutral prompts."""
+    kl, loss = (
+        mean_of(found.kl, [str(number) for number in range(len(found.kl))]),
+        [one for one in found.losses if one is not None],
+    )
+    return CellDamage(kl=kl.value, kl_low=kl.low, kl_high=kl.high, loss=fmean(loss) if loss else None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class CellDirection:
     """The direction's own norms, at its layer in its source model (with the scope ``own``: at the first steered layer)."""
 
@@ -213,7 +242,7 @@ class CellMeasures(CellDirection):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CellRow(CellMeasures, CellGeometry, CellDirection, CellTally, CellPrompts, CellAxes):
+class CellRow(CellMeasures, CellGeometry, CellDirection, CellDamage, CellTally, CellPrompts, CellAxes):
     """One row of ``cells.parquet``: a finished cell of the plan. Its columns are those of the last base first."""
 
     def count(self, outcome: Outcome) -> int:

@@ -13,6 +13,7 @@ from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.judging import JudgingItem
 from orchestrator.news import CellStored, ItemStored, News
 from orchestrator.results.capability import CAPABILITIES, encode_capability
+from orchestrator.scheduling.damage import DamageKind
 from orchestrator.scheduling.jobs import extraction_job, generation_job, placed
 from orchestrator.scheduling.work import Records, WorkKind
 from orchestrator.scoring.answer import answer_of
@@ -142,6 +143,7 @@ KINDS: dict[str, WorkKind] = {
     "generation": GenerationKind(),
     "judging": JudgingKind(),
     "capability": CapabilityKind(),
+    "damage": DamageKind(),
 }
 """Every kind by its name; a further one adds its line here."""
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.cells import Options, variant_id
+from orchestrator.damage import DamageSettings
 from orchestrator.errors import Problem
 from orchestrator.scoring.judges.pool_judge import PoolJudge
 from orchestrator.scoring.uses import Scoring
 from orchestrator.sweep_file.behaviors import BehaviorFiles, BehaviorPrompts
 from orchestrator.sweep_file.capability import Capability, resolve_capability
+from orchestrator.sweep_file.damage import resolve_damage
 from orchestrator.sweep_file.grids import Grid, GridResolver
 from orchestrator.sweep_file.models import ModelVariant, resolve_models
 from orchestrator.sweep_file.scorers import resolve_scorers
@@ -24,8 +26,8 @@ __all__ = ["BehaviorPrompts", "Grid", "ModelVariant", "Resolved", "resolve"]
 @dataclass(frozen=True)
 class Resolved:
     """What the valid sections refer to. ``models``, ``behaviors`` and ``methods``: those of all grids and judges, each once;
-    ``unused``: keys of models that no grid runs; ``scoring``: what scores the behaviors; ``capability``:
-    what else the models are tried on."""
+    ``unused``: keys of models that no grid runs; ``scoring``: what scores the behaviors; ``capability``: what else the models are
+    tried on; ``damage``: how damage is measured."""
 
     grids: tuple[Grid, ...]
     models: tuple[ModelVariant, ...]
@@ -34,6 +36,7 @@ class Resolved:
     unused: tuple[str, ...]
     scoring: Scoring
     capability: Capability
+    damage: DamageSettings | None = None
 
 
 def resolve(document: Document, folder: Path) -> tuple[Resolved, list[Problem]]:
@@ -58,6 +61,7 @@ def resolve(document: Document, folder: Path) -> tuple[Resolved, list[Problem]]:
         scoring=scoring,
         capability=resolve_capability(top, folder),
         unused=tuple(key for key in models if key not in {variant.key for variant in variants}),
+        damage=resolve_damage(top, folder),
     )
     return found, top.problems
 

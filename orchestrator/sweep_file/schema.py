@@ -38,6 +38,9 @@ ClassifierName = Literal["text"]
 PoolName = Literal["ray", "local"]
 TrackerName = Literal["none", "wandb"]
 
+NEUTRAL_PROMPTS = 32
+"""Shipped (``orchestrator.behaviors.NEUTRAL``)."""
+
 RESERVED_TEMPLATE_OPTIONS = (
     *("add_generation_prompt", "chat_template", "continue_final_message", "conversation", "documents", "max_length", "messages"),
     *("padding", "raise_exception", "return_assistant_tokens_mask", "return_dict", "return_tensors", "sanitize_control_tokens"),
@@ -385,6 +388,40 @@ class GridEntry(Entry):
     transfer: TransferPairs | None = None
 
 
+def _answers(value: object) -> object:
+    """``{first: 8}`` as 8."""
+    if isinstance(value, dict) and value.keys() == {"first"} and type(value["first"]) is int and value["first"] > 0:
+        return value["first"]
+    if not isinstance(value, str) or value not in ("all", "none"):
+        raise fault("it says of which answer tokens the loss is measured", "all, none, {first: 8}")
+    return value
+
+
+def _neutral(value: object) -> object:
+    if isinstance(value, str) or (type(value) is int and 1 <= value <= NEUTRAL_PROMPTS):
+        return value
+    raise fault("neither a file nor a number of shipped prompts", f"a file of test prompts, or 1 to {NEUTRAL_PROMPTS}")
+
+
+class DamageEntry(Entry):
+    """What steerings do beside their effect: ``prompts``: a file of neutral prompts, or how many of the shipped ones; ``tokens``:
+    first tokens of each answer; ``answers``: whether the loss of the cells' own answers is measured, and of how many first tokens
+    (``all`` of them, ``none``)."""
+
+    prompts: Annotated[PathText | int, BeforeValidator(_neutral)] = 8
+    tokens: int = Field(default=4, ge=1, le=256)
+    answers: Annotated[Literal["all", "none"] | int, BeforeValidator(_answers)] = "all"
+
+
+def _damage(value: object) -> object:
+    """``true`` is short for ``{}``."""
+    if isinstance(value, bool):
+        return {} if value else None
+    if not isinstance(value, dict):
+        raise fault("damage is measured or not", "true, false, {prompts: 8, tokens: 4, answers: all}")
+    return value
+
+
 class SweepSettings(Entry):
     """A sweep file, key by key."""
 
@@ -409,6 +446,7 @@ class SweepSettings(Entry):
     results: PathText | None = None
     engine: EngineEntry = EngineEntry()
     pool: Annotated[PoolEntry, named("kind")] = PoolEntry()
+    damage: Annotated[DamageEntry | None, BeforeValidator(_damage)] = None
     max_failures: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
     @field_validator("max_failures")

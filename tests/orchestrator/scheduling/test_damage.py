@@ -1,0 +1,157 @@
+"""Damage is measured of stored cells: resumed, in tables, failing by itself, asked for in a sweep file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from actors.boundary import Answered, as_failure
+from actors.errors import JobError
+from actors.types import DamageJob, Failure, Prompt
+from orchestrator.damage import DamageSettings, MeasuredDamage, damage_items
+from orchestrator.errors import InputError
+from orchestrator.logs import EntryReader, Journal
+from orchestrator.plan import Plan, make_plan
+from orchestrator.pool import PoolOptions
+from orchestrator.pool.local import LocalPool
+from orchestrator.results.folder import Folder
+from orchestrator.results.rows import CellRow
+from orchestrator.results.store import Store
+from orchestrator.retrying import failures_of
+from orchestrator.scheduler import Scheduler, Settings
+from orchestrator.scheduling.board import Board
+from orchestrator.scheduling.kinds import item_folders
+from orchestrator.sweep import load_sweep
+from tests.fakes import FakeWorker
+from tests.orchestrator.recording import Recording
+from tests.orchestrator.test_scheduler import cells_of, model, plan_of
+
+CELLS = cells_of(model("a"), [0, 1, 2])
+SETTINGS = DamageSettings((Prompt("N1", "one"), Prompt("N2", "two")), 4, 5)
+SWEEP = Path("sweeps/quickstart.yaml").read_text().replace("file: ", "file: SWEEPS/").replace("adapter: ", "adapter: SWEEPS/")
+
+
+class DamagingWorker(FakeWorker):
+    """One nat at the first prompt and two at the second; a tenth of a nat for each token that it is shown of an answer."""
+
+    def damage(self, jobs: Sequence[DamageJob]) -> Iterator[Answered | Failure]:
+        """One result per job."""
+        for job in jobs:
+            if "[job error]" in job.neutral[0].text:
+                yield as_failure(job.item_id, JobError("cannot be measured"))
+                continue
+            kl = [0.0 if job.steering is None else float(number) for number, _ in enumerate(job.neutral, start=1)]
+            losses = [len(tokens) / 10 if tokens else None for _, tokens in job.answers]
+            yield Answered(job.item_id, json.dumps({"kl": kl, "losses": losses}).encode())
+
+
+def run(root: Path, settings: DamageSettings | None, cells: int = len(CELLS)) -> tuple[Plan, Board]:
+    """Run what is missing, with the damage of the first so many cells."""
+    plan, store = replace(plan_of(*CELLS), others=damage_items(CELLS[:cells], settings)), Store(root)
+    with store.lock(), Journal(Folder(root).logs) as journal, Recording(store) as records:
+        store.write_plan(plan)
+        board = Board(plan, store.done(item_folders()), store.failures())
+        pool = LocalPool(PoolOptions(worker="tests.orchestrator.scheduling.test_damage:DamagingWorker"))
+        Scheduler(plan, board, pool, records, Settings(tell=journal.hear)).run()
+        store.compact()
+    return plan, board
+
+
+def rows_of(root: Path) -> list[CellRow]:
+    return Store(root).cell_rows()
+
+
+def tasks_of(root: Path) -> list[tuple[str, tuple[str, ...]]]:
+    return [(one.text, one.items) for one in EntryReader(Folder(root).logs).new() if one.event == "submitted"]
+
+
+def test_a_finished_folder_gets_it_without_generating_anything(tmp_path: Path) -> None:
+    run(tmp_path, None)
+    assert {row.kl for row in rows_of(tmp_path)} == {None}
+    before = len(tasks_of(tmp_path))
+    partly, _ = run(tmp_path, SETTINGS, cells=1)
+    plan, board = run(tmp_path, SETTINGS)
+    assert not board.unfinished()
+    first, *rest = [one.id for one in plan.others]
+    measured = [(what, set(items)) for what, items in tasks_of(tmp_path)[before:] if what != "load"]
+    assert measured == [("measure damage", {first}), ("measure damage", set(rest))], "only what there was not yet"
+    for row in rows_of(tmp_path):
+        tokens = [len(one.token_ids[:5]) for one in Store(tmp_path).read_responses(row.cell_id)]
+        assert row.loss == pytest.approx(sum(tokens) / len(tokens) / 10)
+        if row.steered:
+            spread = 6.3531  # Student's t for one degree of freedom times the standard error of 1 and 2
+            assert (row.kl, row.kl_low, row.kl_high) == pytest.approx((1.5, 1.5 - spread, 1.5 + spread), abs=1e-3)
+        else:
+            assert (row.kl, row.kl_low, row.kl_high) == (0.0, 0.0, 0.0)
+    assert {one.id for one in partly.cells} == {one.id for one in plan.cells}
+
+
+def test_other_settings_are_other_items(tmp_path: Path) -> None:
+    plan, _ = run(tmp_path, SETTINGS)
+    others = [replace(SETTINGS, tokens=5), replace(SETTINGS, answers=None), replace(SETTINGS, prompts=SETTINGS.prompts[:1])]
+    ids = {one.id for settings in (SETTINGS, *others) for one in damage_items(CELLS, settings)}
+    assert len(ids) == 4 * len(CELLS)
+    renamed = tuple(Prompt(f"other-{one.id}", one.text) for one in SETTINGS.prompts)
+    assert [one.id for one in damage_items(CELLS, replace(SETTINGS, prompts=renamed))] == [one.id for one in plan.others]
+
+
+def test_a_damaged_file_is_measured_again(tmp_path: Path) -> None:
+    plan, _ = run(tmp_path, SETTINGS)
+    file = tmp_path / "analyses" / "damage" / plan.others[0].id
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-3])
+    with Store(tmp_path).lock():
+        Store(tmp_path).compact()
+    assert [row.kl is None for row in rows_of(tmp_path)].count(True) == 1
+    run(tmp_path, SETTINGS)
+    assert file.read_bytes() == whole
+    with pytest.raises(ValueError, match="divergence"):
+        MeasuredDamage.decode(b'{"kl": [-1.0], "losses": []}')
+
+
+def test_its_failure_leaves_the_cells_alone(tmp_path: Path) -> None:
+    plan, _ = run(tmp_path, replace(SETTINGS, prompts=(Prompt("N1", "[job error]"),)))
+    assert {(one.id, one.failure.kind) for one in failures_of(tmp_path).items} == {(one.id, "job") for one in plan.others}
+    assert len(rows_of(tmp_path)) == len(CELLS)
+
+
+def sweep_with(folder: Path, damage: str) -> Path:
+    (folder / "neutral.jsonl").write_text('{"id": "N1", "role": "test", "text": "What is rain?"}\n')
+    path = folder / "sweep.yaml"
+    path.write_text(SWEEP.replace("SWEEPS", str(Path("sweeps").absolute())) + f"\ndamage: {damage}\n")
+    return path
+
+
+def test_a_sweep_file_asks_for_it(tmp_path: Path) -> None:
+    without = make_plan(load_sweep(sweep_with(tmp_path, "false")))
+    assert without.others == ()
+    plan = make_plan(load_sweep(sweep_with(tmp_path, "true")))
+    assert plan.cells == without.cells
+    assert [one.needs[0] for one in plan.others] == [cell.id for cell in plan.cells]
+    asked = load_sweep(sweep_with(tmp_path, "{prompts: neutral.jsonl, tokens: 2, answers: {first: 8}}")).damage
+    assert asked == DamageSettings((Prompt("N1", "What is rain?"),), 2, 8)
+    everything = load_sweep(sweep_with(tmp_path, "{prompts: 32, answers: none}")).damage
+    assert everything is not None
+    assert (len({one.text for one in everything.prompts}), everything.answers) == (32, 0)
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("yes please", "true, false"),
+        ("{answers: al}", "did you mean 'all'"),
+        ("{answers: {first: 0}}", "all, none, {first: 8}"),
+        ("{prompt: 3}", "did you mean 'prompts'"),
+        ("{tokens: 0}", "from 1"),
+        ("{prompts: 33}", "damage.prompts"),
+        ("{prompts: neutrl.jsonl}", "neutral.jsonl"),
+    ],
+)
+def test_what_is_wrong_in_it_is_told(tmp_path: Path, written: str, told: str) -> None:
+    with pytest.raises(InputError) as error:
+        load_sweep(sweep_with(tmp_path, written))
+    assert told in str(error.value)
