@@ -153,7 +153,7 @@ def test_failed_cells_give_exit_code_1_and_wait_for_retry(cli: Callable[..., Res
     assert as_json(again)["cells"] == {"planned": 4, "done": 0, "failed": 4, "ran": 0}
 
     status = as_json(cli("status", tmp_path / "out", "--json"))
-    assert status["cells"] == {"planned": 4, "done": 0, "failed": 4, "open": 0}
+    assert status["cells"] == {"planned": 4, "done": 0, "failed": 4, "open": 0, "unscored": 0}
     assert {one["kind"] for one in status["failures"]} == {"job"}
 
 
