@@ -66,14 +66,17 @@ def page_blocks(page: Page) -> list[Block]:
     """The page. The same results give the same blocks: it carries no date but those of the cells."""
     said = mixed_wordings(page.rows) + reading(page.rows, page.failed, page.planned.cells, SERIES_TOLD).splitlines()
     blocks: list[Block] = [Heading(1, page.planned.name), Bullets(tuple(said)), Paragraph(_ABOUT)]
+    parts = [block for part in page.parts for block in _part(part)]
+    if page.series == 1:  # its table is the result itself; of several the overview is
+        blocks += parts
     for heading, shown in page.sections.items():
         blocks += [Heading(2, heading), *shown]
     if page.answers is not None:
         blocks += [Heading(2, "Answers"), page.answers]
     if len(page.parts) < page.series:
         blocks.append(Paragraph(_MANY.format(len(page.parts), page.series)))
-    for part in page.parts:
-        blocks += _part(part)
+    if page.series != 1:
+        blocks += parts
     return [*blocks, *_provenance(page.rows)]
 
 
