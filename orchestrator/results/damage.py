@@ -6,18 +6,20 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
+from orchestrator.damage import DamageItem
 from orchestrator.errors import InputError
 from orchestrator.results import schema
 from orchestrator.results.compaction import is_current
 from orchestrator.results.completeness import unscored
 from orchestrator.results.direction_file import decode_direction
 from orchestrator.results.folder import LABELS_OF_OLD, Folder, scores_of
-from orchestrator.results.parts import decode_responses, decode_scores
+from orchestrator.results.parts import decode_damage, decode_responses, decode_scores
 from orchestrator.results.plan_file import PlannedCells
 from orchestrator.results.scored_cells import ScoredCells
 from orchestrator.storage import FileState, StoredFile, UnreadableFileError
 
-_CHECKED = ("directions", "responses")
+_MEASURED = f"analyses/{DamageItem.kind}"
+_CHECKED = ("directions", "responses", _MEASURED)
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Damage:
     @property
     def item(self) -> str:
         """The id of its item; of a table its name."""
-        return self.file.rpartition("/")[2].rpartition(".")[0]
+        return self.file.rpartition("/")[2].partition(".")[0]
 
 
 def damages(folder: Folder, planned: PlannedCells, failed: Collection[str], tables: bool) -> tuple[Damage, ...]:
@@ -44,7 +46,7 @@ def damages(folder: Folder, planned: PlannedCells, failed: Collection[str], tabl
     done = {axes.cell_id for axes in planned.cells} & folder.ids("responses")
     return (
         *_parts(folder),
-        *_missing(folder, planned, done - set(failed), tables),
+        *_missing(folder, planned, failed, tables),
         *(_tables(folder, planned, done) if tables else ()),
     )
 
@@ -63,8 +65,8 @@ def _parts(folder: Folder) -> Iterator[Damage]:
 def _reason(file: StoredFile, kind: str, state: FileState) -> str:
     """Why a file cannot be read; empty when it can. ``state``: another content has another one."""
     item_id, _, scorer = file.name.rpartition(".")[0], *kind.partition("/")[1:]
-    if kind == "directions":
-        return _why_not(partial(decode_direction, file))
+    if kind in ("directions", _MEASURED):
+        return _why_not(partial(decode_damage if kind == _MEASURED else decode_direction, file))
     return _why_not(partial(decode_scores, file, scorer, item_id) if scorer else partial(decode_responses, file, item_id))
 
 
@@ -80,12 +82,15 @@ def _why_not(read: Callable[[], object]) -> str:
     return ""
 
 
-def _missing(folder: Folder, planned: PlannedCells, done: Collection[str], scores: bool) -> Iterator[Damage]:
+def _missing(folder: Folder, planned: PlannedCells, failed: Collection[str], finished: bool) -> Iterator[Damage]:
+    done = ({axes.cell_id for axes in planned.cells} & folder.ids("responses")) - set(failed)
     used = {axes.direction_id for axes in planned.cells if axes.cell_id in done and axes.direction_id is not None}
     gone = [("directions", one) for one in sorted(used - folder.ids("directions"))]
-    if scores:
+    if finished:
         without = set(done) - folder.ids(LABELS_OF_OLD)  # what earlier versions labelled is scored anew by the next run
         gone += [(scores_of(scorer), one) for scorer, one in unscored(folder, planned, ScoredCells(folder, planned), without)]
+        wanted = {one.id for one in planned.others if one.kind == DamageItem.kind and one.cell_id in done} - set(failed)
+        gone += [(_MEASURED, one) for one in sorted(wanted - folder.done(_MEASURED))]
     yield from (Damage(folder.path(kind, item_id).key, "missing") for kind, item_id in gone)
 
 

@@ -15,7 +15,15 @@ from actors.types import DirectionSet, SampleKey
 from orchestrator.damage import DamageItem, MeasuredDamage
 from orchestrator.results.direction_file import DirectionSource, decode_direction, decode_source
 from orchestrator.results.earlier_tables import renamed
-from orchestrator.results.parts import StoredCell, StoredLabels, StoredScores, decode_labels, decode_responses, decode_scores
+from orchestrator.results.parts import (
+    StoredCell,
+    StoredLabels,
+    StoredScores,
+    decode_damage,
+    decode_labels,
+    decode_responses,
+    decode_scores,
+)
 from orchestrator.results.schema import Layout, read_table
 from orchestrator.scoring.score import scoring_item
 from orchestrator.storage import Files, FileState, Place, StoredFile, StoredFolder, UnreadableFileError, open_files
@@ -33,6 +41,7 @@ ENDINGS = {
     "failures": ".json",
     "figures": ".png",
     "ratings": ".jsonl",
+    "analyses": "",
 }
 
 QUARANTINE = "quarantine"
@@ -95,8 +104,7 @@ class Folder:
         if folder == "scores":
             judges = [one for one in self.scorers() if one.startswith("pool_judge@")]
             return {scoring_item(judge, cell_id) for judge in judges for cell_id in self.ids(scores_of(judge))}
-        ending = ENDINGS.get(folder, "")
-        return {name.partition(".")[0] for name in self.files.names(folder) if _is_item(name, ending)}
+        return {name.partition(".")[0] for name in self.files.names(folder) if _is_item(name, _ending(folder))}
 
     def analysis(self, kind: str, name: str) -> StoredFile:
         """The file of an item that is neither a direction nor a cell; ValueError when a name could lead out of the folder."""
@@ -106,12 +114,8 @@ class Folder:
 
     def damage(self, item_id: str) -> MeasuredDamage:
         """What an item of that kind measured."""
-        file = self.analysis(DamageItem.kind, item_id)
         with self.quarantining():
-            try:
-                return MeasuredDamage.decode(file.read_bytes())
-            except ValueError as error:
-                raise UnreadableFileError(file, str(error)) from error
+            return decode_damage(self.analysis(DamageItem.kind, item_id))
 
     def states(self, kind: str) -> dict[str, FileState]:
         """The same with each file's state."""
@@ -121,7 +125,7 @@ class Folder:
     def clean(self) -> None:
         """Remove the unfinished files that a killed driver left, and whatever is in the way of a file or a folder."""
         self.clear_the_way()
-        self.files.clean(["", *ENDINGS, *map(scores_of, self.scorers())])
+        self.files.clean(["", *ENDINGS, *map(scores_of, self.scorers()), *self._analyses()])
 
     def clear_the_way(self) -> None:
         """Move to ``quarantine/`` what lies under the name of a file and is none, or of a folder and is a file."""
@@ -129,11 +133,12 @@ class Folder:
         for folder in (QUARANTINE, *ENDINGS, LOGS, self.requests.key):
             if folder in there:
                 self._move_away(folder, f"{folder}.file" if folder == QUARANTINE else f"{QUARANTINE}/{folder}.file")
-        for name in sorted(self.files.names("scores")):  # where folders belong
-            self._move_away(f"scores/{name}", f"{QUARANTINE}/scores-{name}.file")
+        for folder in ("scores", "analyses"):  # where folders belong
+            for name in sorted(self.files.names(folder)):
+                self._move_away(f"{folder}/{name}", f"{QUARANTINE}/{folder}-{name}.file")
         for name in sorted(self.files.misplaced("") & self._own_names()):
             self._move_away(name, f"{QUARANTINE}/tables-{name}")
-        for kind in (*ENDINGS, *map(scores_of, self.scorers())):
+        for kind in (*(one for one in ENDINGS if one != "analyses"), *map(scores_of, self.scorers()), *self._analyses()):
             for name in sorted(self.files.misplaced(kind)):
                 if _is_item(name, _ending(kind)):
                     self._move_away(f"{kind}/{name}", f"{QUARANTINE}/{kind.replace('/', '-')}-{name}")
@@ -232,6 +237,10 @@ class Folder:
     def _move_away(self, key: str, target: str) -> None:
         self.files.move(key, self._free(target))
         _LOG.warning("%s/%s was in the way, where no such thing belongs: moved to %s", self.place, key, target)
+
+    def _analyses(self) -> list[str]:
+        """The subfolders of the kinds of items that are neither directions nor cells."""
+        return [f"analyses/{name}" for name in sorted(self.files.folders("analyses")) if _SAFE_NAME.fullmatch(name)]
 
     def _own_names(self) -> set[str]:
         """The files directly in the folder."""

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from actors.types import CellResult, Response, SampleKey
 from orchestrator.cells import Cell
+from orchestrator.damage import MeasuredDamage
 from orchestrator.results.columns import row_of
 from orchestrator.results.response_row import ResponseRow
 from orchestrator.results.rows import CellAxes, CellMeasures, SteeredAt, digest_of
@@ -137,6 +138,14 @@ def decode_scores(path: Readable, scorer: str, cell_id: str) -> StoredScores:
         return StoredScores(scorer, found, scores, datetime.fromisoformat(str(record["scored_at"])), table)
     except (KeyError, TypeError, ValueError) as error:
         raise UnreadableFileError(path, f"its record is incomplete: {error}") from error
+
+
+def decode_damage(file: Readable) -> MeasuredDamage:
+    """What a damage item measured; ``UnreadableFileError`` when the file cannot be right."""
+    try:
+        return MeasuredDamage.decode(file.read_bytes())
+    except ValueError as error:
+        raise UnreadableFileError(file, str(error)) from error
 
 
 def decode_labels(path: Readable, cell_id: str) -> StoredLabels:

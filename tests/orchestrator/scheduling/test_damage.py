@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from orchestrator.logs import EntryReader, Journal
 from orchestrator.plan import Plan, make_plan
 from orchestrator.pool import PoolOptions
 from orchestrator.pool.local import LocalPool
+from orchestrator.results.damage import damages
 from orchestrator.results.folder import Folder
 from orchestrator.results.rows import CellRow
 from orchestrator.results.store import Store
@@ -41,7 +43,10 @@ class DamagingWorker(FakeWorker):
     def damage(self, jobs: Sequence[DamageJob]) -> Iterator[Answered | Failure]:
         """One result per job."""
         for job in jobs:
-            if "[job error]" in job.neutral[0].text:
+            once = re.search(r"\[job error once (.+?)\]", job.neutral[0].text)
+            if "[job error]" in job.neutral[0].text or (once and not Path(once[1]).exists()):
+                if once:
+                    Path(once[1]).touch()
                 yield as_failure(job.item_id, JobError("cannot be measured"))
                 continue
             kl = [0.0 if job.steering is None else float(number) for number, _ in enumerate(job.neutral, start=1)]
@@ -49,14 +54,16 @@ class DamagingWorker(FakeWorker):
             yield Answered(job.item_id, json.dumps({"kl": kl, "losses": losses}).encode())
 
 
-def run(root: Path, settings: DamageSettings | None, cells: int = len(CELLS)) -> tuple[Plan, Board]:
+def run(
+    root: Path, settings: DamageSettings | None, cells: int = len(CELLS), records: type[Recording] = Recording
+) -> tuple[Plan, Board]:
     """Run what is missing, with the damage of the first so many cells."""
     plan, store = replace(plan_of(*CELLS), others=damage_items(CELLS[:cells], settings)), Store(root)
-    with store.lock(), Journal(Folder(root).logs) as journal, Recording(store) as records:
+    with store.lock(), Journal(Folder(root).logs) as journal, records(store) as recorder:
         store.write_plan(plan)
         board = Board(plan, store.done(item_folders()), store.failures())
         pool = LocalPool(PoolOptions(worker="tests.orchestrator.scheduling.test_damage:DamagingWorker"))
-        Scheduler(plan, board, pool, records, Settings(tell=journal.hear)).run()
+        Scheduler(plan, board, pool, recorder, Settings(tell=journal.hear)).run()
         store.compact()
     return plan, board
 
@@ -111,6 +118,67 @@ def test_a_damaged_file_is_measured_again(tmp_path: Path) -> None:
     assert file.read_bytes() == whole
     with pytest.raises(ValueError, match="divergence"):
         MeasuredDamage.decode(b'{"kl": [-1.0], "losses": []}')
+
+
+class Stopping(Recording):
+    """Its driver is killed once the first measurement is on the disk."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        write = self.analysis
+
+        def analysis(kind: str, item_id: str, content: bytes) -> None:
+            write(kind, item_id, content)
+            raise KeyboardInterrupt
+
+        self.analysis = analysis
+
+
+def test_a_run_that_is_cut_off_goes_on_where_it_was(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, SETTINGS, records=Stopping)
+    folder = tmp_path / "analyses" / "damage"
+    (first,) = folder.iterdir()
+    before, half = first.read_bytes(), folder / f".{first.name}.0.tmp"
+    first.touch()
+    half.write_bytes(before[:10])
+    submitted = len(tasks_of(tmp_path))
+    plan, board = run(tmp_path, SETTINGS)
+    assert not board.unfinished()
+    measured = [set(items) for what, items in tasks_of(tmp_path)[submitted:] if what == "measure damage"]
+    assert measured == [{one.id for one in plan.others} - {first.name}]
+    assert first.read_bytes() == before
+    assert {path.name for path in folder.iterdir()} == {one.id for one in plan.others}, "what was half written is gone"
+
+
+def test_status_notices_what_is_damaged_or_gone(tmp_path: Path) -> None:
+    plan, _ = run(tmp_path, SETTINGS)
+    folder, planned = Folder(tmp_path), Store(tmp_path).planned()
+    assert damages(folder, planned, (), tables=True) == ()
+    first, second, *_ = (folder.analysis("damage", one.id) for one in plan.others)
+    first.write_bytes(b"{")
+    second.delete()
+    found = damages(folder, planned, (), tables=True)
+    assert {one.file: one.reason for one in found}.keys() >= {first.key, second.key}
+    assert {one.item for one in found} >= {first.name, second.name}
+    for _ in range(2):  # the first finds out, when it makes the tables; a sweep's own run goes on by itself
+        run(tmp_path, SETTINGS)
+    assert damages(folder, planned, (), tables=True) == ()
+
+
+def test_a_failure_is_run_again_when_it_is_forgotten(tmp_path: Path) -> None:
+    fails_once = replace(SETTINGS, prompts=(Prompt("N1", f"[job error once {tmp_path / 'was'}]"),))
+    plan, _ = run(tmp_path, fails_once)
+    failed = {one.id for one in failures_of(tmp_path).items}
+    assert len(failed) == 1
+    assert {one.kl is None for one in rows_of(tmp_path)} == {True, False}
+    run(tmp_path, fails_once)
+    assert {one.id for one in failures_of(tmp_path).items} == failed, "nobody asked for it"
+    Store(tmp_path).clear_failures(failed)
+    _, board = run(tmp_path, fails_once)
+    assert not board.failures()
+    assert all(one.kl is not None for one in rows_of(tmp_path))
+    assert len(list((tmp_path / "analyses" / "damage").iterdir())) == len(plan.others)
 
 
 def test_its_failure_leaves_the_cells_alone(tmp_path: Path) -> None:

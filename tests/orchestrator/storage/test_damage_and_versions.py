@@ -76,7 +76,7 @@ def contents(place: Place) -> dict[str, bytes]:
 
 def test_a_folder_of_a_newer_version_is_refused_and_left_alone(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as newer:
-        newer.setattr(plan_file, "PLAN_VERSION", plan_file.PLAN_VERSION + 2)  # that of a plan without samples is one less
+        newer.setattr(plan_file, "PLAN_VERSION", plan_file.PLAN_VERSION + 2)  # a plan without samples is of the one before
         prepare(place, "responses")
         Store(place).compact()
     before = contents(place)
