@@ -150,7 +150,7 @@ class CellTally:
 
     classifier: Annotated[
         str | None,
-        "what decided, the scorer, the target, and what tells language from none: `language@1-1b2c3d4e=fr+coherence@3`",
+        "what decided, the scorer, the target, and what tells language from none: `language@1-1b2c3d4e=fr+coherence@6`",
     ] = None
     labelled_at: Annotated[datetime | None, "when the labels were given"] = None
     target: Annotated[str | None, "the label that counts as success, by its own name"] = None
