@@ -50,7 +50,7 @@ _MEAN = (
 _GARBLED = f"garbled: {_COUNTED}"
 _NO_ANSWER = f"the answer had not begun: {_COUNTED}, and in tables of earlier versions"
 _KL = (
-    "KL(unsteered || steered) of the next token at the first answer tokens of neutral prompts, in nats: the mean, and the ends "
+    "KL(unsteered ‖ steered) of the next token at the first answer tokens of neutral prompts, in nats: the mean, and the ends "
     "of its 95 % t interval over the prompts"
 )
 _SHIFT = "the smallest and the largest shift of the residual stream along the one that was asked, as a share of it; 1 is exact"
