@@ -122,4 +122,4 @@ def _corrected(judge: Opinions, reference: Opinions, conditions: Conditions) -> 
 def _condition(model: str, method: str | None, layers: Sequence[int] | None, multiplier: float | None) -> str:
     if multiplier is None:
         return f"{model} unsteered"
-    return f"{model} {method} L{layers[0] if layers else '?'} {multiplier:g}x"
+    return f"{model} {method} L{layers[0] if layers else '?'} x {multiplier:g}"

@@ -23,7 +23,8 @@ def init(
 ) -> None:
     """Write a sweep and a behavior to start from, with a comment on every line: NAME.yaml and NAME.jsonl, which run as they are.
 
-    No file that is there already is touched.
+    They are about numbered lists: put your prompts and what counts as success in their place. No file that is there already
+    is touched.
     """
     with input_errors_told():
         written = write_starter(name, folder)

@@ -12,7 +12,6 @@ from orchestrator.cells import CellKey
 
 _TRANSFERRED = "successes with the transferred direction, their share of `n`, and its 95 % interval as in `cells.parquet`"
 _CONTROL = "the same of the control's own responses"
-_OTHERS = "its responses that are garbled, or whose answer had not begun"
 _JOINT = "95 % percentile bootstrap that draws the same prompts in both arms; infinity stands for no upper bound"
 _INDEPENDENT = "each arm drawn for itself, as in the paper's Table 10"
 
@@ -82,7 +81,7 @@ class TransferRow:
     success_rate: Annotated[float | None, _TRANSFERRED]
     success_low: Annotated[float | None, _TRANSFERRED]
     success_high: Annotated[float | None, _TRANSFERRED]
-    garbled_n: Annotated[int | None, _OTHERS]
+    garbled_n: Annotated[int | None, "its responses that are garbled"]
     control_n: Annotated[int | None, _CONTROL]
     control_success_n: Annotated[int | None, _CONTROL]
     control_success_rate: Annotated[float | None, _CONTROL]
@@ -97,7 +96,7 @@ class TransferRow:
         float | None, "McNemar's exact test of the two arms, two-sided; of several samples the sign-flip test by prompt"
     ]
     cross_cosine: Annotated[float | None, "between the two unit directions"]
-    no_answer_n: Annotated[int | None, _OTHERS] = None
+    no_answer_n: Annotated[int | None, "its responses whose answer had not begun"] = None
     max_thought_tokens: Annotated[int | None, "tokens that its thoughts may have, as in `cells.parquet`"] = None
 
     @property

@@ -50,7 +50,7 @@ _MEAN = (
 _GARBLED = f"garbled: {_COUNTED}"
 _NO_ANSWER = f"the answer had not begun: {_COUNTED}, and in tables of earlier versions"
 _KL = (
-    "KL(unsteered || steered) of the next token at the first answer tokens of neutral prompts, in nats: the mean, and the ends "
+    "KL(unsteered ‖ steered) of the next token at the first answer tokens of neutral prompts, in nats: the mean, and the ends "
     "of its 95 % t interval over the prompts"
 )
 _SHIFT = "the smallest and the largest shift of the residual stream along the one that was asked, as a share of it; 1 is exact"
@@ -150,7 +150,7 @@ class CellTally:
 
     classifier: Annotated[
         str | None,
-        "what decided, the scorer, the target, and what tells language from none: `language@1-1b2c3d4e=fr+coherence@3`",
+        "what decided, the scorer, the target, and what tells language from none: `language@1-1b2c3d4e=fr+coherence@6`",
     ] = None
     labelled_at: Annotated[datetime | None, "when the labels were given"] = None
     target: Annotated[str | None, "the label that counts as success, by its own name"] = None

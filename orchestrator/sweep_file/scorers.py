@@ -99,7 +99,7 @@ _NAMES = "a scorer's name, or file.py:name"
 def _check_target(top: Sections, at: Steps, given: Mapping[str, object], first: bool) -> None:
     target = given.get("target")
     if target is not None and not first:
-        top.report(at, "only the first scorer has a target: it decides what counts as success", allowed="a target there")
+        top.report(at, "only the first scorer has a target: it decides what counts as success", allowed="none here")
     elif isinstance(target, dict):
         try:
             Threshold.model_validate(target)
