@@ -90,7 +90,7 @@
       make("th", { scope: "col", className: "flips", textContent: "flips", title: "cells on show whose label is not the unsteered answer's" }),
       ...all.map((cell) => {
         const one = group.cells[cell], base = bases.includes(cell);
-        const name = base ? (several ? `${one.model} unsteered` : "unsteered") : one.name;
+        const name = base ? (several ? one.title : "unsteered") : one.name;
         return make("th", { scope: "col", className: base ? "base" : "", title: one.title }, make("span", { textContent: name }));
       }));
     const body = shownRows.slice(state.rows * ROWS_PER_PAGE, (state.rows + 1) * ROWS_PER_PAGE).map((row) => make("tr", {},
@@ -331,8 +331,8 @@
     for (const name of ["group", "page", "rows", "a", "b", "one", "two"]) if (/^\d{1,6}$/.test(told.get(name) ?? "")) state[name] = Number(told.get(name));
     if (!index.groups[state.group]) state.group = 0;
     enter();
-    if (!MODES[state.mode] && !group.labels.some((one) => state.mode === `label:${one.name}`)) state.mode = "all";
-    for (const axis of Object.keys(group.axes)) if (told.has(`only.${axis}`)) state.filters[axis] = told.getAll(`only.${axis}`);
+    if (!Object.hasOwn(MODES, state.mode) && !group.labels.some((one) => state.mode === `label:${one.name}`)) state.mode = "all";
+    for (const axis of Object.keys(group.axes)) state.filters[axis] = told.getAll(`only.${axis}`).filter((one) => group.axes[axis].includes(one));
     controls();
     await seek();
     const cell = group.cells.findIndex((one) => one.id === told.get("cell")), row = Number(told.get("prompt") ?? -1);
@@ -342,6 +342,9 @@
     group = index.groups[state.group];
     state.a = group.cells[state.a] ? state.a : 0;
     state.b = group.cells[state.b] ? state.b : group.cells.length - 1;
+    state.one = state.one <= group.scorers.length ? state.one : 0;
+    state.two = Math.min(state.two, group.scorers.length);
+    if (state.mode === "disagree" && !group.scorers.length) state.mode = "all";
   }
 
   root.addEventListener("click", (event) => {
@@ -381,7 +384,7 @@
       one.labels_of = bytes(one.labels_of), one.flags_of = bytes(one.flags_of);
       for (const scorer of one.scorers) scorer.said = bytes(scorer.said);
     }
-    try { for (const [name, one] of JSON.parse(localStorage.getItem(shelf()) ?? "[]")) tally.set(name, one); } catch { /* what another page left there */ }
+    try { for (const [name, one] of JSON.parse(localStorage.getItem(shelf()) ?? "[]")) if (one?.cell_id) tally.set(name, one); } catch { /* what another page left there */ }
     exports();
     await recall();
     root.hidden = false;

@@ -22,9 +22,9 @@ import numpy.typing as npt
 
 from orchestrator.filters import value_text
 from orchestrator.outcome import OUTCOMES
-from orchestrator.report.series import cell_text
+from orchestrator.report.series import cell_text, decoding_text
 from orchestrator.results.columns import Axis
-from orchestrator.results.conditions import condition
+from orchestrator.results.conditions import STEERED, condition
 from orchestrator.results.rows import CellRow
 from orchestrator.results.schema import RATES, batches_of, read_table
 from orchestrator.results.store import Store
@@ -39,7 +39,11 @@ PACK_CHARACTERS = 500_000
 """Of JSON in a pack: what one click makes a browser open."""
 ANSWERS_HELD = 300_000
 """Of more the page holds those of the first cells; all are in ``responses.parquet``."""
-SHOWN_AXES = ("model", "quantization", "source_model", "method", "method_options", "scope", "intervention", "layer", "multiplier")
+DECODING = ("max_new_tokens", "max_thought_tokens", "temperature", "top_p", "samples", "seed")
+SHOWN_AXES = (
+    *("model", "quantization", *DECODING, "source_model", "method", "method_options", "scope", "intervention"),
+    *("layer", "multiplier"),
+)
 """What cells are filtered by, where they differ in it."""
 _COLUMNS = (
     "cell_id", "behavior", "prompt_id", "prompt", "response", "token_ids", "finish_reason", "label", "evidence", "answer"
@@ -197,12 +201,12 @@ class _Unsteered:
     """The tokens of the unsteered answers, read once for each model and behavior."""
 
     def __init__(self, store: Store, of_cell: Mapping[Any, tuple[_SamePrompts, CellRow]]) -> None:
-        self._store, self._cells = store, {_test(row): row.cell_id for _, row in of_cell.values() if not row.steered}
+        self._store, self._cells = store, {condition(row, STEERED): row.cell_id for _, row in of_cell.values() if not row.steered}
         self._read = cache(self._tokens_of)
 
     def tokens(self, row: CellRow) -> Mapping[_Key, Tokens]:
         """By prompt, those that ``row`` is put beside; none for an unsteered cell."""
-        cell_id = self._cells.get(_test(row)) if row.steered else None
+        cell_id = self._cells.get(condition(row, STEERED)) if row.steered else None
         return {} if cell_id is None else self._read(cell_id)
 
     def _tokens_of(self, cell_id: str) -> Mapping[_Key, Tokens]:
@@ -212,10 +216,6 @@ class _Unsteered:
             return {}
         keys = _keys({"prompt_id": one.prompt_id} for one in responses)
         return {key: np.array(one.token_ids) for key, one in zip(keys, responses, strict=True)}
-
-
-def _test(row: CellRow) -> tuple[object, ...]:
-    return row.variant, row.behavior, row.prompts_sha256
 
 
 def _add_scores(store: Store, groups: Mapping[tuple[str, str | None], _SamePrompts]) -> None:
@@ -238,7 +238,8 @@ def _add_scores(store: Store, groups: Mapping[tuple[str, str | None], _SamePromp
 def _group_json(group: _SamePrompts) -> dict[str, object]:
     keys, cells = list(group.prompts), group.cells
     varied = [name for name in SHOWN_AXES if len({getattr(row, name) for row in cells if row.steered}) > 1]
-    bases = {row.variant: number for number, row in enumerate(cells) if not row.steered}
+    bases = {condition(row, STEERED): number for number, row in enumerate(cells) if not row.steered}
+    decoded = DECODING if len({decoding_text(row) for row in cells}) > 1 else ()
     reels: dict[object, int] = {}
     axes = {name: dict.fromkeys(value_text(getattr(row, name)) for row in cells if row.steered) for name in varied}
     return {
@@ -250,10 +251,10 @@ def _group_json(group: _SamePrompts) -> dict[str, object]:
             {
                 "id": row.cell_id,
                 "name": _name(row, varied),
-                "title": _name(row, ("model", "quantization", "method")),
+                "title": _name(row, ("model", "quantization", "method", *decoded)),
                 "model": row.model,
                 "axes": {name: value_text(getattr(row, name)) for name in varied},
-                "base": bases.get(row.variant, -1),
+                "base": bases.get(condition(row, STEERED), -1),
                 "reel": reels.setdefault(condition(row, frozenset({Axis.STRENGTH})), len(reels)) if row.steered else None,
                 "dose": row.multiplier,
                 **dict(zip(("pack", "place"), group.places.get(row.cell_id, (-1, -1)), strict=True)),
@@ -269,11 +270,12 @@ def _group_json(group: _SamePrompts) -> dict[str, object]:
     }
 
 
-def _name(row: CellRow, parts: Iterable[str]) -> str:
+def _name(row: CellRow, parts: Sequence[str]) -> str:
     """A cell in words, with what of ``parts`` it has beside layer and multiplier."""
-    told = [value_text(getattr(row, name)) for name in parts if name not in ("layer", "multiplier", "scope")]
+    told = [value_text(getattr(row, name)) for name in parts if name not in ("layer", "multiplier", "scope", *DECODING)]
     said = [one for one in told if one != "none"]
-    return " · ".join([*said, cell_text(row) if row.steered else "unsteered"])
+    decoded = [decoding_text(row)] if set(DECODING) & set(parts) else []
+    return " · ".join([*said, cell_text(row) if row.steered else "unsteered", *decoded])
 
 
 def _packed(content: object) -> str:

@@ -136,7 +136,8 @@ class PoolJudge:
             allowed = min(allowed, sum(math.exp(one) for one in logs))
             values = [json.loads(answer) for answer in choice.answers]
             if choice.name == "score":
-                found["score"] = sum(value * weight for value, weight in zip(values, weights, strict=True))
+                mean = sum(value * weight for value, weight in zip(values, weights, strict=True))
+                found["score"] = min(max(mean, values[0]), values[-1])  # rounding can lead past an end
             else:
                 found[choice.name] = values[weights.index(max(weights))]
                 told = (value if isinstance(value, str) else json.dumps(value) for value in values)
@@ -150,7 +151,11 @@ def _choices(rubric: Rubric) -> Iterator[AskedField]:
     """Each field of a reply as a choice. Of a scale the whole numbers are compared."""
     head = rubric.head
     fields: dict[str, tuple[str, ...]] = dict.fromkeys(head.flags, ("true", "false"))
-    fields |= {name: tuple(map(str, range(low, high + 1))) for name, (low, high) in head.parts.items()}
+    for name, (low, high) in head.parts.items():
+        if high - low >= MOST_NUMBERS:
+            told = f"a model of the pool chooses among whole numbers, and the part '{name}' goes from {low} to {high}"
+            raise InputError(Problem("rubric", rubric.name, told, f"ends that are at most {MOST_NUMBERS - 1} apart"))
+        fields[name] = tuple(map(str, range(low, high + 1)))
     if head.scale is None:
         fields["label"] = tuple(json.dumps(label, ensure_ascii=False) for label in head.labels or ())
     elif not head.parts:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from actors.types import Response
+from actors.types import Decoding, Response
 from orchestrator.report.browser import packing
 from orchestrator.report.browser.packing import CUT_OFF, NO_LABEL, PackedAnswers, packed_answers
 from orchestrator.results.store import Store
@@ -100,6 +100,17 @@ def test_packs_are_small_and_more_than_there_is_room_for_is_counted(store: Store
     (group,) = opened(found.index)["groups"]
     assert [(one["pack"], one["place"]) for one in group["cells"]] == [(0, 0), (1, 0), (2, 0)]
     assert (found.cells, found.answers, found.left_out) == (3, 30, 20)
+
+
+def test_an_answer_is_put_beside_the_unsteered_one_that_was_decoded_alike(tmp_path: Path) -> None:
+    cells = (cell(None), cell(12, 2.0))
+    drawn = tuple(replace(one, decoding=Decoding(temperature=0.7, samples=3)) for one in cells)
+    (group,) = opened(packed(filled(tmp_path, (*cells, *drawn))).index)["groups"]
+    assert sorted((one["id"], group["cells"][one["base"]]["id"]) for one in group["cells"]) == sorted(
+        (one.id, base.id) for base, steered in (cells, drawn) for one in (base, steered)
+    )
+    assert group["axes"]["temperature"] == ["0", "0.7"]
+    assert len({one["title"] for one in group["cells"] if one["base"] == group["cells"].index(one)}) == 2
 
 
 def test_nothing_is_finished(tmp_path: Path) -> None:

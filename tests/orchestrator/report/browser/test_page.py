@@ -151,6 +151,19 @@ def test_the_keys_and_the_address(browser: Browser, results: Path) -> None:
     assert browser.value("document.querySelector('[data-is=sort]').value") == "flips"
 
 
+@pytest.mark.parametrize(
+    "fragment",
+    ["mode=constructor", "mode=__proto__", "mode=disagree&one=99&two=999", "only.layer=99&page=7", "group=9&cell=x&re=("],
+)
+def test_an_address_that_makes_no_sense_shows_the_page(browser: Browser, results: Path, fragment: str) -> None:
+    opened(browser, results, f"#answers?{fragment}")
+    assert "answers of" in told(browser)
+    choose(browser, "mode", "all")
+    choose(browser, "re", "")
+    browser.until("document.querySelector('[data-is=told]').textContent.startsWith('40 answers of 4 cells')")
+    assert browser.console == []
+
+
 def test_the_dose_reel(browser: Browser, results: Path) -> None:
     opened(browser, results)
     click(browser, 3, 4)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.errors import InputError
 from orchestrator.scoring.answer import Answer
 from orchestrator.scoring.judges.pool_judge import NotJudgedError, PoolJudge, PoolJudgeOptions
 from orchestrator.scoring.score import Score
@@ -50,6 +51,18 @@ def test_a_number_is_the_mean_over_the_scale_weighed_by_likelihood() -> None:
     logs = [-50.0] * 101
     logs[20], logs[80] = math.log(0.3), math.log(0.1)
     assert scored(one, logs).value == pytest.approx((20 * 3 + 80) / 4, abs=1e-9)
+
+
+def test_rounding_leads_past_no_end_of_a_scale() -> None:
+    one = judge("trait", trait="cheerful")
+    assert scored(one, [-700.0] * 99 + [math.log(1e-16), 0.0]).value == 100
+
+
+def test_parts_have_as_many_numbers_as_a_scale_at_most(tmp_path: Path) -> None:
+    text = "---\nscale: {low: 0, high: 1, unit: share}\nparts: {clear: [1, 1000000]}\n---\n{prompt} {response}"
+    (tmp_path / "mine.md").write_text(text)
+    with pytest.raises(InputError, match="part 'clear' goes from 1 to 1000000"):
+        PoolJudge(PoolJudgeOptions(rubric="mine.md", model="small"), tmp_path)
 
 
 def test_parts_are_whole_numbers() -> None:
