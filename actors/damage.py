@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from actors.boundary import Answered, as_failure
 from actors.engine.engine import Engine
@@ -21,10 +22,13 @@ from actors.engine.rows import Row
 from actors.errors import NonFiniteActivationError
 from actors.loading import LoadedModel
 from actors.steering import check_steering
-from actors.types import DamageJob, Failure, Prompt, Steering
+from actors.types import DamageJob, Failure, FloatArray, Prompt, Steering
 
 WORTH_A_FORWARD = 64
 """Answer tokens to one prompt from which on that prompt runs once for all of them; fewer are not worth a forward of their own."""
+
+WINDOW = 12
+"""Answer tokens in a row of which the worst count: a mean over the whole hides where an answer breaks."""
 
 Tokens = tuple[int, ...]
 
@@ -37,9 +41,10 @@ class DamageMeter:
         self._neutral: dict[tuple[tuple[Prompt, ...], int], list[ForcedRow]] = {}
 
     def measure(self, jobs: Sequence[DamageJob]) -> Iterator[Answered | Failure]:
-        """For each job ``{"kl": [...], "losses": [...]}`` as JSON, in nats: of every neutral prompt KL(unsteered || steered), the
-        mean over its answer's first tokens; of every answer the mean negative log-likelihood per token under the unsteered model
-        (null: it has none). The token that ends an answer is not among its tokens."""
+        """For each job ``{"kl": [...], "losses": [...], "windows": [...]}`` as JSON, in nats: of every neutral prompt
+        KL(unsteered || steered), the mean over its answer's first tokens; of every answer the mean negative log-likelihood per
+        token under the unsteered model, and the largest such mean over ``WINDOW`` tokens in a row (over all where there are fewer; null: there
+        are none). The token that ends an answer is not among its tokens."""
         steerings: list[Steering] = []
         rows: list[ForcedRow] = []
         for job in jobs:
@@ -51,10 +56,14 @@ class DamageMeter:
         moved = iter([float(one.mean()) for one in self._engine.divergences(rows, steerings)])
         losses = self._losses({answer for job in jobs for answer in job.answers if answer[1]})
         for job in jobs:
-            found = [next(moved) for _ in job.neutral], [losses.get(answer) for answer in job.answers]
-            if all(np.isfinite(one) for part in found for one in part if one is not None):
-                content = dict(zip(("kl", "losses"), found, strict=True))
-                yield Answered(job.item_id, json.dumps(content, allow_nan=False).encode())
+            of_answers = [losses.get(answer, (None, None)) for answer in job.answers]
+            found: dict[str, Sequence[float | None]] = {
+                "kl": [next(moved) for _ in job.neutral],
+                "losses": [mean for mean, _ in of_answers],
+                "windows": [worst for _, worst in of_answers],
+            }
+            if all(np.isfinite(one) for part in found.values() for one in part if one is not None):
+                yield Answered(job.item_id, json.dumps(found, allow_nan=False).encode())
             else:
                 message = "the distributions of the next token, or the losses of its answers, are not finite"
                 yield as_failure(job.item_id, NonFiniteActivationError(message))
@@ -72,8 +81,8 @@ class DamageMeter:
             ]
         return self._neutral[prompts, tokens]
 
-    def _losses(self, answers: set[tuple[Prompt, Tokens]]) -> dict[tuple[Prompt, Tokens], float]:
-        """Of each of ``answers``, every one once however many cells gave it."""
+    def _losses(self, answers: set[tuple[Prompt, Tokens]]) -> dict[tuple[Prompt, Tokens], tuple[float, float]]:
+        """Of each of ``answers``, every one once however many cells gave it: the mean of all its tokens, and of the worst."""
         ordered = sorted(answers, key=lambda answer: (answer[0].id, answer[0].text, answer[1]))
         held = Counter[Prompt]()
         for prompt, tokens in ordered:
@@ -84,4 +93,9 @@ class DamageMeter:
             whole = held[prompt] >= WORTH_A_FORWARD and held[prompt] > len(tokens)
             rows.append(ForcedRow(rendered.token_ids, len(rendered.token_ids) - 1 if whole else rendered.prefix, tokens))
         found = self._engine.likelihoods(rows, [])
-        return {answer: -float(one.log_probs.mean(dtype=np.float64)) for answer, one in zip(ordered, found, strict=True)}
+        return {answer: _mean_and_worst(-one.log_probs) for answer, one in zip(ordered, found, strict=True)}
+
+
+def _mean_and_worst(losses: FloatArray) -> tuple[float, float]:
+    windows = sliding_window_view(losses, min(WINDOW, len(losses)))
+    return float(losses.mean(dtype=np.float64)), float(windows.mean(1, dtype=np.float64).max())

@@ -13,7 +13,7 @@ from actors.types import Prompt
 from orchestrator.cells import Cell, content_id
 from orchestrator.json_text import parse_json
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same cell and settings would be measured otherwise."""
 
 
@@ -77,19 +77,22 @@ def damage_items(cells: Iterable[Cell], settings: DamageSettings | None) -> tupl
 class MeasuredDamage:
     """What was measured, in nats. ``kl``: of every neutral prompt KL(unsteered || steered) of the next token, the mean over its
     answer's first tokens. ``losses``: of every answer the mean negative log-likelihood per token under the unsteered model (None:
-    it has no token); empty where no answer's is wanted."""
+    it has no token); empty where no answer's is wanted. ``windows``: the same of the worst tokens in a row."""
 
     kl: tuple[float, ...]
     losses: tuple[float | None, ...] = ()
+    windows: tuple[float | None, ...] = ()
 
     @classmethod
     def decode(cls, content: bytes) -> MeasuredDamage:
         """What a worker gave, or a file holds; ValueError where that cannot be right."""
         found: Any = parse_json(content)
-        if not isinstance(found, Mapping) or not all(isinstance(found.get(key), list) for key in ("kl", "losses")):
+        if not isinstance(found, Mapping) or not all(isinstance(found.get(key), list) for key in ("kl", "losses", "windows")):
             raise ValueError("it holds no measured damage")
-        measured = cls(tuple(found["kl"]), tuple(found["losses"]))
-        for one in (*measured.kl, *(loss for loss in measured.losses if loss is not None)):
+        measured = cls(*(tuple(found[key]) for key in ("kl", "losses", "windows")))
+        if [one is None for one in measured.losses] != [one is None for one in measured.windows]:
+            raise ValueError("its losses and those of the worst tokens are not of the same answers")
+        for one in (*measured.kl, *(loss for loss in (*measured.losses, *measured.windows) if loss is not None)):
             if not isinstance(one, float) or not math.isfinite(one) or one < 0:
                 raise ValueError(f"{one!r} is no divergence or loss")
         return measured

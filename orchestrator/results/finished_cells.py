@@ -16,7 +16,7 @@ from multiprocessing.connection import wait
 
 from orchestrator.cells import CellKey
 from orchestrator.clusters import Count, counts_by
-from orchestrator.damage import DamageItem
+from orchestrator.damage import DamageItem, MeasuredDamage
 from orchestrator.results import schema
 from orchestrator.results.columns import values_of
 from orchestrator.results.folder import Folder
@@ -30,7 +30,9 @@ from orchestrator.results.rows import (
     CellRow,
     CellTally,
     RateRow,
+    ResponseLoss,
     damage_of,
+    losses_of,
     rate_rows,
     scorer_rate_rows,
     tally_of,
@@ -74,6 +76,7 @@ class _Finished:
     labels: Sequence[Label] | None
     rates: Sequence[RateRow]
     scores: Mapping[str, Table]
+    losses: Sequence[ResponseLoss]
 
 
 class FinishedCells:
@@ -111,7 +114,7 @@ class FinishedCells:
         scores = [(cell.row.cell_id, scorer, table) for cell in cells for scorer, table in cell.scores.items()]
         return CellBatch(
             [cell.row for cell in cells],
-            schema.responses_table([(cell.row, cell.responses, cell.labels) for cell in cells]),
+            schema.responses_table([(cell.row, cell.responses, cell.labels, cell.losses) for cell in cells]),
             schema.scores_table(scores),
             schema.RATES.table([row for cell in cells for row in cell.rates]),
             {cell.row.key: _successes(cell.labels) for cell in cells if cell.labels is not None and cell.row.steered},
@@ -141,7 +144,9 @@ class FinishedCells:
         found = [self._scored.of(axes, keys) for axes in asked]
         if any(one.damaged for one in found):
             damaged.append(cell_id)
-        damage = self._damage_of(cell_id)
+        measured = self._damage_of(cell_id)
+        damage = CellDamage() if measured is None else damage_of(measured)
+        losses = () if measured is None else losses_of(measured)
         tabled: set[str] = set()
         cells = []
         for axes, one in zip(asked, found, strict=True):
@@ -150,18 +155,18 @@ class FinishedCells:
             tables = {name: given.table for name, given in scores.items() if given.table is not None and name not in tabled}
             tabled |= tables.keys()
             rates = _rates(axes.key, one, scores)
-            cells.append(_Finished(_row(axes, stored, _tally(one), damage), stored.table, one.labels, rates, tables))
+            cells.append(_Finished(_row(axes, stored, _tally(one), damage), stored.table, one.labels, rates, tables, losses))
         return cells
 
-    def _damage_of(self, cell_id: str) -> CellDamage:
-        """A damaged file is moved away: its item runs anew."""
+    def _damage_of(self, cell_id: str) -> MeasuredDamage | None:
+        """None where it is not there. A damaged file is moved away: its item runs anew."""
         item_id = self._damage.get(cell_id)
         if item_id not in self._measured:
-            return CellDamage()
+            return None
         try:
-            return damage_of(self._folder.damage(item_id))
+            return self._folder.damage(item_id)
         except (FileNotFoundError, UnreadableFileError):
-            return CellDamage()
+            return None
 
 
 def useful_processes() -> int:

@@ -189,6 +189,24 @@ class CellDamage:
     ] = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ResponseLoss:
+    """How the unsteered model finds an answer, in nats per token; None where that is not measured, and for one without tokens."""
+
+    loss: Annotated[
+        float | None, "mean negative log-likelihood per token under the unsteered model, where damage is measured"
+    ] = None
+    loss_window: Annotated[
+        float | None, "the largest such mean over 12 tokens in a row (over all where there are fewer): where the answer breaks"
+    ] = None
+
+
+def losses_of(found: MeasuredDamage) -> tuple[ResponseLoss, ...]:
+    """Of each answer, in the order of the cell's responses; none where no answer's was wanted."""
+    pairs = zip(found.losses, found.windows, strict=True)
+    return tuple(ResponseLoss(loss=loss, loss_window=window) for loss, window in pairs)
+
+
 def damage_of(found: MeasuredDamage) -> CellDamage:
     """The means of what was measured, and the interval over the neutral prompts."""
     kl, loss = (

@@ -28,7 +28,7 @@ from orchestrator.json_text import parse_json
 from orchestrator.results.columns import Column, columns_of
 from orchestrator.results.comparison_rows import DirectionRow, TransferRow
 from orchestrator.results.response_row import ResponseRow
-from orchestrator.results.rows import CellRow, RateRow, canonical_json, digest_of
+from orchestrator.results.rows import CellRow, RateRow, ResponseLoss, canonical_json, digest_of
 from orchestrator.results.seal import is_broken, sealed
 from orchestrator.scoring import Label
 from orchestrator.scoring.score import ResponseScore
@@ -42,7 +42,7 @@ no reason: readers that do not know it ignore it, and where it is lacking it rea
 know, which those of versions 1 and 2 would take for damage.
 """
 
-TABLES_VERSION = 8
+TABLES_VERSION = 9
 """Raise it when the compacted tables change: they are then made anew from the parts."""
 
 BATCH_ROWS = 4096
@@ -157,9 +157,16 @@ RESPONSE_AXES = ("cell_id", "model", "quantization", "behavior", "method", "scop
 
 _LABELS = tuple(one.or_null() for one in LABEL_PART.columns if one.name not in ("prompt_id", "sample"))
 
-RESPONSES: Layout[dict[str, Any]] = Layout((*columns_of(CellRow, RESPONSE_AXES), *RESPONSE_PART.columns, *_LABELS), dict)
-"""``responses.parquet``: one row per response and behavior, cells in the plan's order; the columns of labels are null where there
-are none."""
+_LOSSES = columns_of(ResponseLoss)
+
+RESPONSES: Layout[dict[str, Any]] = Layout(
+    (*columns_of(CellRow, RESPONSE_AXES), *RESPONSE_PART.columns, *_LABELS, *_LOSSES), dict
+)
+"""``responses.parquet``: one row per response and behavior, cells in the plan's order; the columns of labels and losses are null
+where there are none."""
+
+CellResponses: TypeAlias = tuple[CellRow, Table, Sequence[Label] | None, Sequence[ResponseLoss]]
+"""A cell's row, its ``RESPONSE_PART`` table, its labels (None: it has none) and losses (empty: it has none)."""
 
 
 class NewerSchemaError(InputError):
@@ -262,17 +269,19 @@ def _storable(values: Iterable[object]) -> list[object]:
     ]
 
 
-def responses_table(cells: Sequence[tuple[CellRow, Table, Sequence[Label] | None]]) -> Table:
-    """The rows of ``cells`` in ``RESPONSES``: of each its main axes, its ``RESPONSE_PART`` table, its labels (None: nulls)."""
-    parts = pa.concat_tables([part for _, part, _ in cells] or [RESPONSE_PART.schema.empty_table()]).combine_chunks()
-    axes = Layout(RESPONSES.columns[: len(RESPONSE_AXES)], dict).table([row for row, _, _ in cells])
-    rows = np.array([part.num_rows for _, part, _ in cells], np.int64)
+def responses_table(cells: Sequence[CellResponses]) -> Table:
+    """The rows of ``cells`` in ``RESPONSES``."""
+    parts = pa.concat_tables([part for _, part, _, _ in cells] or [RESPONSE_PART.schema.empty_table()]).combine_chunks()
+    axes = Layout(RESPONSES.columns[: len(RESPONSE_AXES)], dict).table([row for row, _, _, _ in cells])
+    rows = np.array([part.num_rows for _, part, _, _ in cells], np.int64)
     repeated = axes.take(np.repeat(np.arange(len(cells)), rows))
     columns: dict[str, object] = {name: repeated.column(name) for name in RESPONSE_AXES}
     columns |= {name: parts.column(name) for name in RESPONSE_PART.schema.names}
-    labels = [label for _, part, given in cells for label in (repeat(None, part.num_rows) if given is None else given)]
+    labels = [label for _, part, given, _ in cells for label in (repeat(None, part.num_rows) if given is None else given)]
+    losses = [loss for _, part, _, found in cells for loss in (found or repeat(ResponseLoss(), part.num_rows))]
     for one in _LABELS:
         columns[one.name] = [None if label is None else getattr(label, one.name) for label in labels]
+    columns |= {one.name: [getattr(loss, one.name) for loss in losses] for one in _LOSSES}
     return pa.table(columns, schema=RESPONSES.schema)
 
 

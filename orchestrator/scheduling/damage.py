@@ -46,6 +46,8 @@ class DamageKind:
         found = MeasuredDamage.decode(result)
         if len(found.kl) != len(item.settings.prompts):
             raise ValueError(f"{len(found.kl)} divergences were measured on {len(item.settings.prompts)} prompts")
+        if len(found.losses) != (item.cell.rows if item.settings.answers != 0 else 0):
+            raise ValueError(f"{len(found.losses)} losses were measured of {item.cell.rows} answers")
         records.analysis(item.kind, item.id, found.encode())
         return ItemStored(item.id, worker, "done")
 

@@ -78,7 +78,17 @@ def test_every_field_of_a_row_is_a_column_of_its_type(layout: Layout[object]) ->
 
 def test_what_holds_for_the_cell_stands_beside_each_response() -> None:
     names = RESPONSES.schema.names
-    assert names == [*RESPONSE_AXES, *RESPONSE_PART.schema.names, "label", "evidence", "classifier", "answer", "outcome"]
+    assert names == [
+        *RESPONSE_AXES,
+        *RESPONSE_PART.schema.names,
+        "label",
+        "evidence",
+        "classifier",
+        "answer",
+        "outcome",
+        "loss",
+        "loss_window",
+    ]
     assert RESPONSES.schema.field("layer").type == pa.int16()
     assert all(RESPONSES.schema.field(name).nullable for name in ("layer", "multiplier", "label", "evidence"))
 
@@ -138,11 +148,11 @@ def test_responses_without_labels_have_nulls_of_type_string() -> None:
             "sample": pa.array([0] * 10, pa.int32()),
         }
     )
-    table = responses_table([(row(15), part, None)])
+    table = responses_table([(row(15), part, None, ())])
     assert table.schema.equals(RESPONSES.schema)
     assert table.column("label").null_count == 10
     assert set(table.column("cell_id").to_pylist()) == {one.id}
-    both = responses_table([(row(15), part, None), (row(15), part, labels_of(one, 9, 1))])
+    both = responses_table([(row(15), part, None, ()), (row(15), part, labels_of(one, 9, 1), ())])
     assert both.column("label").to_pylist() == [None] * 10 + ["coherent_refusal"] * 9 + ["garbled"]
 
 

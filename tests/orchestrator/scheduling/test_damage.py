@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from actors.boundary import Answered, as_failure
@@ -38,7 +39,8 @@ SWEEP = Path("sweeps/quickstart.yaml").read_text().replace("file: ", "file: SWEE
 
 
 class DamagingWorker(FakeWorker):
-    """One nat at the first prompt and two at the second; a tenth of a nat for each token that it is shown of an answer."""
+    """One nat at the first prompt and two at the second; a tenth of a nat for each token that it is shown of an answer,
+    and ten times that at its worst."""
 
     def damage(self, jobs: Sequence[DamageJob]) -> Iterator[Answered | Failure]:
         """One result per job."""
@@ -51,7 +53,8 @@ class DamagingWorker(FakeWorker):
                 continue
             kl = [0.0 if job.steering is None else float(number) for number, _ in enumerate(job.neutral, start=1)]
             losses = [len(tokens) / 10 if tokens else None for _, tokens in job.answers]
-            yield Answered(job.item_id, json.dumps({"kl": kl, "losses": losses}).encode())
+            windows = [None if one is None else 10 * one for one in losses]
+            yield Answered(job.item_id, json.dumps({"kl": kl, "losses": losses, "windows": windows}).encode())
 
 
 def run(
@@ -79,6 +82,7 @@ def tasks_of(root: Path) -> list[tuple[str, tuple[str, ...]]]:
 def test_a_finished_folder_gets_it_without_generating_anything(tmp_path: Path) -> None:
     run(tmp_path, None)
     assert {row.kl for row in rows_of(tmp_path)} == {None}
+    assert set(pq.read_table(tmp_path / "responses.parquet")["loss_window"].to_pylist()) == {None}
     before = len(tasks_of(tmp_path))
     partly, _ = run(tmp_path, SETTINGS, cells=1)
     plan, board = run(tmp_path, SETTINGS)
@@ -86,9 +90,13 @@ def test_a_finished_folder_gets_it_without_generating_anything(tmp_path: Path) -
     first, *rest = [one.id for one in plan.others]
     measured = [(what, set(items)) for what, items in tasks_of(tmp_path)[before:] if what != "load"]
     assert measured == [("measure damage", {first}), ("measure damage", set(rest))], "only what there was not yet"
+    losses: dict[str, list[tuple[float, float]]] = {}
+    for one in pq.read_table(tmp_path / "responses.parquet").to_pylist():
+        losses.setdefault(one["cell_id"], []).append((one["loss"], one["loss_window"]))
     for row in rows_of(tmp_path):
         tokens = [len(one.token_ids[:5]) for one in Store(tmp_path).read_responses(row.cell_id)]
         assert row.loss == pytest.approx(sum(tokens) / len(tokens) / 10)
+        assert losses[row.cell_id] == [(one / 10, one) if one else (None, None) for one in tokens]
         if row.steered:
             spread = 6.3531  # Student's t for one degree of freedom times the standard error of 1 and 2
             assert (row.kl, row.kl_low, row.kl_high) == pytest.approx((1.5, 1.5 - spread, 1.5 + spread), abs=1e-3)
@@ -117,7 +125,9 @@ def test_a_damaged_file_is_measured_again(tmp_path: Path) -> None:
     run(tmp_path, SETTINGS)
     assert file.read_bytes() == whole
     with pytest.raises(ValueError, match="divergence"):
-        MeasuredDamage.decode(b'{"kl": [-1.0], "losses": []}')
+        MeasuredDamage.decode(b'{"kl": [-1.0], "losses": [], "windows": []}')
+    with pytest.raises(ValueError, match="same answers"):
+        MeasuredDamage.decode(b'{"kl": [1.0], "losses": [1.0], "windows": [null]}')
 
 
 class Stopping(Recording):
