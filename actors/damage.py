@@ -43,8 +43,8 @@ class DamageMeter:
     def measure(self, jobs: Sequence[DamageJob]) -> Iterator[Answered | Failure]:
         """For each job ``{"kl": [...], "losses": [...], "windows": [...]}`` as JSON, in nats: of every neutral prompt
         KL(unsteered || steered), the mean over its answer's first tokens; of every answer the mean negative log-likelihood per
-        token under the unsteered model, and the largest such mean over ``WINDOW`` tokens in a row (over all where there are fewer; null: there
-        are none). The token that ends an answer is not among its tokens."""
+        token under the unsteered model, and the largest such mean over ``WINDOW`` tokens in a row (over all where there are
+        fewer; null: there are none). The token that ends an answer is not among its tokens."""
         steerings: list[Steering] = []
         rows: list[ForcedRow] = []
         for job in jobs:

@@ -151,11 +151,11 @@ def _choices(rubric: Rubric) -> Iterator[AskedField]:
     """Each field of a reply as a choice. Of a scale the whole numbers are compared."""
     head = rubric.head
     fields: dict[str, tuple[str, ...]] = dict.fromkeys(head.flags, ("true", "false"))
-    for name, (low, high) in head.parts.items():
-        if high - low >= MOST_NUMBERS:
-            told = f"a model of the pool chooses among whole numbers, and the part '{name}' goes from {low} to {high}"
+    for name, (first, last) in head.parts.items():
+        if last - first >= MOST_NUMBERS:
+            told = f"a model of the pool chooses among whole numbers, and the part '{name}' goes from {first} to {last}"
             raise InputError(Problem("rubric", rubric.name, told, f"ends that are at most {MOST_NUMBERS - 1} apart"))
-        fields[name] = tuple(map(str, range(low, high + 1)))
+        fields[name] = tuple(map(str, range(first, last + 1)))
     if head.scale is None:
         fields["label"] = tuple(json.dumps(label, ensure_ascii=False) for label in head.labels or ())
     elif not head.parts:
