@@ -18,11 +18,13 @@ from actors.types import Failure, Response
 from orchestrator.cells import CellKey
 from orchestrator.news import CellScored, CellStored, ItemFailed, ItemStored, News, Noted, Tell, nobody
 from orchestrator.redaction import redacted
+from orchestrator.results.answer_losses import UnmeasuredError
 from orchestrator.results.judgements import Judgements
 from orchestrator.results.rows import CellAxes
 from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.scoring.judges.pool_judge import NotJudgedError, PoolJudge
 from orchestrator.scoring.own import OwnScorer
+from orchestrator.scoring.rules import LossCoherenceScorer
 from orchestrator.scoring.score import CellScorer, ResponseScore, Scorer, ScoringError, score_responses, scoring_item
 from orchestrator.scoring.uses import Scoring
 from orchestrator.scoring.verdict import Verdicts
@@ -106,6 +108,16 @@ class Scorekeeper:
             self.score(news.cell.id, news.result.responses)
         elif isinstance(news, ItemStored) and (scorer := news.item_id.partition(".")[2]):
             self.ask([(scorer, news.item_id.partition(".")[0])])
+        elif isinstance(news, ItemStored):
+            self._ask_by_loss(news.item_id)
+        elif isinstance(news, ItemFailed):
+            self._ask_by_loss(news.failure.item_id)
+
+    def _ask_by_loss(self, item_id: str) -> None:
+        """Score the cells that waited for what ``item_id`` measured."""
+        for scorer in [one.id for one in self._scoring.made.values() if isinstance(one, LossCoherenceScorer)]:
+            waited = self._store.losses.waiting_for(item_id)
+            self.ask([(scorer, cell_id) for cell_id in waited if self._decides(scorer, cell_id)])
 
     def score(self, cell_id: str, responses: Sequence[Response] | None = None) -> None:
         """Begin to score a cell of the plan, which is stored, by all its scorers but judges of the pool: they come later."""
@@ -171,21 +183,34 @@ class Scorekeeper:
 
     def _score(self, scorer: Scorer, asked: _ScoringTurn, kept: Judgements) -> None:
         try:
-            scores = score_responses(scorer, asked.responses or self._store.read_responses(asked.cell_id), kept)
+            responses = asked.responses or self._store.read_responses(asked.cell_id)
+            losses = self._store.losses.of(asked.cell_id) if isinstance(scorer, LossCoherenceScorer) else None
+            scores = score_responses(scorer, responses, kept)
+            if isinstance(scorer, LossCoherenceScorer):
+                if losses is None:
+                    return  # a run measures them first
+                pairs = zip(scores, losses.windows, strict=True)
+                scores = tuple(scorer.told(score, window, losses.typical) for score, window in pairs)
         except (FileNotFoundError, UnreadableFileError):
             return  # the cell runs anew, and is scored then
+        except UnmeasuredError as error:
+            self._failed(scorer, asked.cell_id, str(error))
+            return
         except ScoringError as error:
             if isinstance(error.__cause__, NotJudgedError):
                 return  # a run asks its model first
-            failure = Failure(scoring_item(scorer.id, asked.cell_id), SCORING, redacted(str(error)), redacted(error.trace))
-            for axes in self._decides(scorer.id, asked.cell_id):
-                self._deciding.pop(axes.key, None)
-            if self._stored(lambda: self._store.write_scoring_failure(failure)):
-                self._tell(ItemFailed(failure))
+            self._failed(scorer, asked.cell_id, str(error), error.trace)
             return
         if self._stored(lambda: self._store.write_scores(asked.cell_id, scorer, scores)):
             for axes in self._decides(scorer.id, asked.cell_id):
                 self._tell_of(axes, scorer, scores)
+
+    def _failed(self, scorer: Scorer, cell_id: str, message: str, trace: str = "") -> None:
+        failure = Failure(scoring_item(scorer.id, cell_id), SCORING, redacted(message), redacted(trace))
+        for axes in self._decides(scorer.id, cell_id):
+            self._deciding.pop(axes.key, None)
+        if self._stored(lambda: self._store.write_scoring_failure(failure)):
+            self._tell(ItemFailed(failure))
 
     def _stored(self, write: Callable[[], object]) -> bool:
         """Whether it was written: not where nobody waits any more."""

@@ -41,6 +41,7 @@ from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.json_text import parse_json
 from orchestrator.planning.choices import decode_choices
 from orchestrator.results import schema
+from orchestrator.results.answer_losses import MeasuredLosses
 from orchestrator.results.compaction import CompactSummary, compact
 from orchestrator.results.comparison_rows import DirectionRow, TransferRow
 from orchestrator.results.completeness import Lacking, lacking, unscored
@@ -88,6 +89,7 @@ class Store:
         self._kept_directions = KeptDirections(self.read_direction)
         self._judgements: dict[str, Judgements] = {}
         self._plan: PlannedCells | None = None
+        self._losses: MeasuredLosses | None = None
         self._axes: dict[str, tuple[CellAxes, ...]] = {}
         self._there: dict[str, set[str]] = {}  # under the lock: the items that may have a file; no request asks for others
 
@@ -173,6 +175,13 @@ class Store:
         """Where a cell of the plan lies in the sweep, for each behavior that asks for it; none for one that is not of it."""
         self.planned()
         return self._axes.get(cell_id, ())
+
+    @property
+    def losses(self) -> MeasuredLosses:
+        """The losses of the answers of the plan's cells."""
+        if self._losses is None:
+            self._losses = MeasuredLosses(self._folder, self.planned())
+        return self._losses
 
     def unscored(self) -> tuple[tuple[str, str], ...]:
         """The ids of scorer and cell of the scores that are missing of finished cells, and have not failed."""
@@ -355,6 +364,7 @@ class Store:
     def _remember(self, planned: PlannedCells) -> PlannedCells:
         self._plan = planned
         self._axes = planned.by_id()
+        self._losses = None
         return planned
 
     def _direction_of(self, cell: Cell) -> DirectionSet | None:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from orchestrator.scoring.answer import NO_ANSWER, Answer, Reads
 from orchestrator.scoring.finding import Finding
 from orchestrator.scoring.garbled import garbled, loose
 from orchestrator.scoring.label import GARBLED
 from orchestrator.scoring.options import ScorerOptions, clipped, scorer_id
 from orchestrator.scoring.refusal import refusal, unclear
-from orchestrator.scoring.score import Labels, Score
+from orchestrator.scoring.score import Labels, ResponseScore, Score
 
 RULES_VERSION = "6"
 """Raise it when any answer could get another label or other evidence by ``garbled`` or ``refusal``."""
+
+
+LOSS_VERSION = "1"
+"""Raise it when any answer could get another label by its loss."""
+
+MOST_ABOVE_TYPICAL = 3.2
+"""Nats per token of the worst tokens above those of unsteered answers, up to which an answer is language: the least at which
+precision was 0.95 on the sources that took part in tuning (docs/results.md)."""
 
 
 class RefusalScorer:
@@ -49,6 +59,24 @@ class CoherenceScorer:
         text = clipped(answer.text)
         found = garbled(text)
         return Score("coherent" if found is None else GARBLED, evidence=_evidence(found or loose(text), answer))
+
+
+class LossCoherenceScorer(CoherenceScorer):
+    """The same where damage is measured: an answer is ``garbled`` too where the unsteered model finds a part of it much less
+    likely than its own answers."""
+
+    def __init__(self, options: ScorerOptions) -> None:
+        super().__init__(options)
+        self.id = scorer_id("coherence_loss", f"{RULES_VERSION}.{LOSS_VERSION}", options)
+
+    def told(self, score: ResponseScore, window: float | None, typical: float | None) -> ResponseScore:
+        """What ``score``, given by the rules, comes to. ``window``: the loss of the answer's worst tokens in a row, ``typical``:
+        that of unsteered answers; None: not known. Of an answer after thoughts the loss is not read: theirs is in it."""
+        if score.label != "coherent" or score.answer is not None or window is None or typical is None:
+            return score
+        if window <= typical + MOST_ABOVE_TYPICAL:
+            return score
+        return replace(score, label=GARBLED, evidence=Finding("loss:window", window=window, typical=typical).evidence())
 
 
 def _evidence(found: Finding | None, answer: Answer) -> str:

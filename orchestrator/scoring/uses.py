@@ -62,6 +62,15 @@ def default_scoring() -> BehaviorScoring:
     )
 
 
+@cache
+def loss_coherence() -> Scorer:
+    """What tells language from none where the loss of the answers is measured."""
+    from orchestrator.scoring.options import ScorerOptions
+    from orchestrator.scoring.rules import LossCoherenceScorer
+
+    return LossCoherenceScorer(ScorerOptions())
+
+
 @dataclass(frozen=True)
 class Scoring:
     """What scores each behavior, by the key of the sweep file, and the scorers that were ``made`` for that, by id."""
@@ -76,6 +85,18 @@ class Scoring:
     def used(self, behaviors: Iterable[str]) -> dict[str, BehaviorScoring]:
         """The scoring of each of ``behaviors``, by its key."""
         return {key: self.of(key) for key in dict.fromkeys(one.partition("/")[0] for one in behaviors)}
+
+    def with_loss(self, behaviors: Iterable[str]) -> Scoring:
+        """The same for a sweep that measures the loss of its answers: what tells language from none in ``behaviors`` reads it.
+        One whose first scorer is ``coherence`` goes by that alone."""
+        scorer = loss_coherence()
+        found = {
+            key: one
+            if one.criterion.scorer == one.criterion.coherence
+            else replace(one, criterion=replace(one.criterion, coherence=scorer.id))
+            for key, one in self.used(behaviors).items()
+        }
+        return Scoring({**self.behaviors, **found}, {**self.made, scorer.id: scorer})
 
     def labels(self, behavior: str, responses: Sequence[Response]) -> tuple[Label, ...]:
         """The labels of responses that are stored nowhere; ``ScoringError`` where a scorer fails."""
@@ -94,13 +115,20 @@ def made_anew(behaviors: Mapping[str, BehaviorScoring], folder: Path, names: Col
     sweep file's. With ``names`` only those scorers are made anew. InputError where one cannot be made."""
     made: dict[str, Scorer] = dict(default_scorers())
     found = {}
+    by_loss = set()
     for behavior, scoring in behaviors.items():
         uses = tuple(_made(use, folder, made) if not names or use.name in names else use for use in scoring.scorers)
         coherence = default_scoring().criterion.coherence
+        if _kind(scoring.criterion.coherence) == _kind(loss_coherence().id):
+            by_loss.add(behavior)
         found[behavior] = replace(
             scoring, scorers=uses, criterion=replace(scoring.criterion, scorer=uses[0].id, coherence=coherence)
         )
-    return Scoring(found, made)
+    return Scoring(found, made).with_loss(by_loss) if by_loss else Scoring(found, made)
+
+
+def _kind(scorer: str) -> str:
+    return scorer.partition("@")[0]
 
 
 def _made(use: ScorerUse, folder: Path, made: dict[str, Scorer]) -> ScorerUse:

@@ -16,6 +16,7 @@ from orchestrator.sweep_file.capability import Capability, resolve_capability
 from orchestrator.sweep_file.damage import resolve_damage
 from orchestrator.sweep_file.grids import Grid, GridResolver
 from orchestrator.sweep_file.models import ModelVariant, resolve_models
+from orchestrator.sweep_file.schema import BehaviorEntry
 from orchestrator.sweep_file.scorers import resolve_scorers
 from orchestrator.sweep_file.sections import Sections
 from orchestrator.sweep_file.yaml_text import Document
@@ -50,6 +51,9 @@ def resolve(document: Document, folder: Path) -> tuple[Resolved, list[Problem]]:
     grids = tuple(resolver.resolve(number, view) for number, view in enumerate(top.grids()))
     every = {one.name: one for model in models.values() for one in model.variants(None)}
     scoring = resolve_scorers(top, folder, {name: variant_id(one.spec) for name, one in every.items()})
+    damage = resolve_damage(top, folder)
+    if damage is not None and damage.answers != 0:
+        scoring = scoring.with_loss(key for key, _ in top.entries("behaviors", BehaviorEntry))
     judges = {one.variant for one in scoring.made.values() if isinstance(one, PoolJudge)}
     steered = [one for grid in grids for one in grid.variants]
     variants = _once_each(list(models), [*steered, *(one for one in every.values() if variant_id(one.spec) in judges)])
@@ -61,7 +65,7 @@ def resolve(document: Document, folder: Path) -> tuple[Resolved, list[Problem]]:
         scoring=scoring,
         capability=resolve_capability(top, folder),
         unused=tuple(key for key in models if key not in {variant.key for variant in variants}),
-        damage=resolve_damage(top, folder),
+        damage=damage,
     )
     return found, top.problems
 

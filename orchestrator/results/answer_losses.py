@@ -1,0 +1,70 @@
+"""The losses of the answers of a cell beside those of the unsteered model's own, where a sweep measures damage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median
+
+from orchestrator.damage import DamageItem
+from orchestrator.results.columns import Axis
+from orchestrator.results.conditions import STEERED, condition
+from orchestrator.results.folder import Folder
+from orchestrator.results.plan_file import PlannedCells
+from orchestrator.results.rows import CellAxes
+from orchestrator.storage import UnreadableFileError
+
+
+class UnmeasuredError(Exception):
+    """The losses are not there, and will not be in this run: why, in words."""
+
+
+@dataclass(frozen=True)
+class AnswerLosses:
+    """Of each answer of a cell, in the order of its responses, the loss of its worst tokens (None: it has none), and the
+    ``typical`` one of the same model's unsteered answers to the same prompts, their median (None: the plan has none)."""
+
+    windows: tuple[float | None, ...]
+    typical: float | None
+
+
+class MeasuredLosses:
+    """The losses of the cells of a plan, read from its damage items."""
+
+    def __init__(self, folder: Folder, planned: PlannedCells) -> None:
+        self._folder = folder
+        self._items = {one.cell_id: one.id for one in planned.others if one.kind == DamageItem.kind}
+        baselines = {_unsteered(axes): axes.cell_id for axes in planned.cells if axes.multiplier is None}
+        self._baselines: Mapping[str, str | None] = {one.cell_id: baselines.get(_unsteered(one)) for one in planned.cells}
+        self._waiting: dict[str, list[str]] = {}
+        for cell_id, baseline in self._baselines.items():
+            for one in {cell_id, baseline or cell_id}:
+                self._waiting.setdefault(self._items.get(one, ""), []).append(cell_id)
+
+    def of(self, cell_id: str) -> AnswerLosses | None:
+        """Of a cell of the plan; None while they, or its baseline's, are not measured. ``UnmeasuredError`` where that failed."""
+        baseline = self._baselines.get(cell_id)
+        found = [self._windows(one) for one in (cell_id, baseline) if one is not None]
+        if None in found:
+            return None
+        windows, *unsteered = [one for one in found if one is not None]
+        known = [one for of_baseline in unsteered for one in of_baseline if one is not None]
+        return AnswerLosses(windows, median(known) if known else None)
+
+    def waiting_for(self, item_id: str) -> tuple[str, ...]:
+        """The cells whose losses are read with what an item measures; none for one of another kind."""
+        return tuple(self._waiting.get(item_id, ()))
+
+    def _windows(self, cell_id: str) -> tuple[float | None, ...] | None:
+        item_id = self._items.get(cell_id, "")
+        try:
+            return self._folder.damage(item_id).windows
+        except (FileNotFoundError, UnreadableFileError):
+            if item_id in self._folder.ids("failures"):
+                message = f"the loss of the answers of {cell_id} could not be measured: {item_id} failed"
+                raise UnmeasuredError(message) from None
+            return None
+
+
+def _unsteered(axes: CellAxes) -> tuple[object, ...]:
+    return condition(axes, STEERED | {Axis.PROMPTS})
