@@ -60,9 +60,9 @@ def test_rounding_leads_past_no_end_of_a_scale() -> None:
 
 def test_parts_have_as_many_numbers_as_a_scale_at_most(tmp_path: Path) -> None:
     text = "---\nscale: {low: 0, high: 1, unit: share}\nparts: {clear: [1, 1000000]}\n---\n{prompt} {response}"
-    (tmp_path / "mine.md").write_text(text)
+    (tmp_path / "harm.md").write_text(text)
     with pytest.raises(InputError, match="part 'clear' goes from 1 to 1000000"):
-        PoolJudge(PoolJudgeOptions(rubric="mine.md", model="small"), tmp_path)
+        PoolJudge(PoolJudgeOptions(rubric="harm.md", model="small"), tmp_path)
 
 
 def test_parts_are_whole_numbers() -> None:
