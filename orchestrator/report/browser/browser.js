@@ -149,7 +149,7 @@
       make("pre", { className: "asked", textContent: plain(group.rows[row].text) }),
       make("div", { className: "pair" },
         beside < 0 ? null : said(beside, row, other[row], null), said(cell, row, mine[row], other?.[row])),
-      reel(cell, row), rating(cell, row));
+      reel(cell, row) ?? "", rating(cell, row));
     remember();
   }
 
