@@ -79,7 +79,7 @@ def _write_parts(folder: Folder, plan: Plan) -> None:
         for scorer, one in default_scorers().items():
             assert isinstance(one.says, Labels)
             scores = tuple(_score(answer.prompt_id, draw.choice(one.says.names)) for answer in result.responses)
-            content = encode_scores(cell.id, StoredScores(scorer, one.says, scores, at))
+            content = encode_scores(cell.id, StoredScores.of(scorer, one.says, scores, at))
             (folder.local / folder.path(scores_of(scorer), cell.id).key).write_bytes(content)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from orchestrator.cells import Cell, content_id, model_identity
-from orchestrator.planning.choices import Choice
-from orchestrator.sweep_file.capability import Capability, CapabilityTask
+
+if TYPE_CHECKING:  # the planner and the sweep file, which reading what is planned need not import
+    from orchestrator.planning.choices import Choice
+    from orchestrator.sweep_file.capability import Capability, CapabilityTask
 
 _DOCUMENTS = 1000
 """Of a task that is run whole, about."""

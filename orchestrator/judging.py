@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from orchestrator.cells import Cell
-from orchestrator.scoring.judges.pool_judge import PoolJudge
 from orchestrator.scoring.score import scoring_item
 from orchestrator.scoring.uses import Scoring
+
+if TYPE_CHECKING:
+    from orchestrator.scoring.judges.pool_judge import PoolJudge
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class JudgingItem:
 
 def judging_items(cells: Iterable[Cell], scoring: Scoring) -> tuple[JudgingItem, ...]:
     """What judges of the pool are asked of ``cells``, which stand there once for each behavior that asks for them."""
+    from orchestrator.scoring.judges.pool_judge import PoolJudge  # a third of a second that reading a plan must not pay
+
     judges = [one for one in scoring.made.values() if isinstance(one, PoolJudge)]
     found = (JudgingItem(cell, one) for one in judges for cell in cells if one.id in scoring.of(cell.labels.behavior).ids)
     return tuple({one.id: one for one in found}.values()) if judges else ()

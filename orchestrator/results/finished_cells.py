@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 
 from orchestrator.cells import CellKey
-from orchestrator.clusters import Count, counts_by
+from orchestrator.clusters import Count
 from orchestrator.damage import DamageItem, MeasuredDamage
 from orchestrator.results import schema
 from orchestrator.results.columns import values_of
 from orchestrator.results.folder import Folder
-from orchestrator.results.parts import StoredCell, StoredScores
+from orchestrator.results.parts import StoredCell
 from orchestrator.results.plan_file import PlannedCells
 from orchestrator.results.ratings import RatedCells
 from orchestrator.results.rows import (
@@ -38,8 +38,7 @@ from orchestrator.results.rows import (
     tally_of,
 )
 from orchestrator.results.schema import Table
-from orchestrator.results.scored_cells import CellScores, ScoredCells
-from orchestrator.scoring import Label
+from orchestrator.results.scored_cells import ScoredCells, given, given_labels
 from orchestrator.storage import Place, UnreadableFileError
 
 ROWS_PER_GROUP = 8192
@@ -73,7 +72,8 @@ class CellBatch:
 class _Finished:
     row: CellRow
     responses: Table
-    labels: Sequence[Label] | None
+    labels: Table | None
+    succeeded: tuple[Count, ...]
     rates: Sequence[RateRow]
     scores: Mapping[str, Table]
     losses: Sequence[ResponseLoss]
@@ -117,7 +117,7 @@ class FinishedCells:
             schema.responses_table([(cell.row, cell.responses, cell.labels, cell.losses) for cell in cells]),
             schema.scores_table(scores),
             schema.RATES.table([row for cell in cells for row in cell.rates]),
-            {cell.row.key: _successes(cell.labels) for cell in cells if cell.labels is not None and cell.row.steered},
+            {cell.row.key: cell.succeeded for cell in cells if cell.labels is not None and cell.row.steered},
             tuple(damaged),
         )
 
@@ -140,8 +140,7 @@ class FinishedCells:
         except UnreadableFileError:
             damaged.append(cell_id)
             return []
-        keys = stored.keys
-        found = [self._scored.of(axes, keys) for axes in asked]
+        found = [self._scored.of(axes, stored.table) for axes in asked]
         if any(one.damaged for one in found):
             damaged.append(cell_id)
         measured = self._damage_of(cell_id)
@@ -152,10 +151,22 @@ class FinishedCells:
         for axes, one in zip(asked, found, strict=True):
             rated = self._rated.of(cell_id, stored.table, one.declared) if axes is asked[0] else {}
             scores = {**one.by_scorer, **rated}
-            tables = {name: given.table for name, given in scores.items() if given.table is not None and name not in tabled}
+            tables = {name: known.table for name, known in scores.items() if name not in tabled}
             tabled |= tables.keys()
-            rates = _rates(axes.key, one, scores)
-            cells.append(_Finished(_row(axes, stored, _tally(one), damage), stored.table, one.labels, rates, tables, losses))
+            rates = [
+                rate
+                for name, known in scores.items()
+                for rate in scorer_rate_rows(axes.key, given(name, known.table), known.says)
+            ]
+            tally = CellTally()
+            succeeded: tuple[Count, ...] = ()
+            if one.labels is not None and one.labelled_at is not None:
+                said = given_labels(one.labels)
+                rates = [*rate_rows(axes.key, said, one.declared), *rates]
+                tally = tally_of(said, one.labelled_at, one.declared)
+                succeeded = said.by_prompt(one.declared.of_outcome("success"))
+            row = _row(axes, stored, tally, damage)
+            cells.append(_Finished(row, stored.table, one.labels, succeeded, rates, tables, losses))
         return cells
 
     def _damage_of(self, cell_id: str) -> MeasuredDamage | None:
@@ -205,23 +216,6 @@ def _end_with_parent() -> None:
 
 def _read(piece: Sequence[_Asked]) -> CellBatch:
     return _here[0].batch(piece)
-
-
-def _successes(labels: Sequence[Label]) -> tuple[Count, ...]:
-    return counts_by([label.prompt_id for label in labels], [label.outcome == "success" for label in labels])
-
-
-def _tally(found: CellScores) -> CellTally:
-    if found.labels is None or found.labelled_at is None:
-        return CellTally()
-    return tally_of(found.labels, found.labelled_at, found.declared)
-
-
-def _rates(cell: CellKey, found: CellScores, scores: Mapping[str, StoredScores]) -> list[RateRow]:
-    rows = [] if found.labels is None else rate_rows(cell, found.labels, found.declared)
-    for scorer, one in scores.items():
-        rows += scorer_rate_rows(cell, scorer, one.says, one.scores)
-    return rows
 
 
 def _row(axes: CellAxes, stored: StoredCell, tally: CellTally, damage: CellDamage) -> CellRow:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
-from actors.types import DirectionSet, SampleKey
+from actors.types import DirectionSet
 from orchestrator.damage import DamageItem, MeasuredDamage
 from orchestrator.results.direction_file import DirectionSource, decode_direction, decode_source
 from orchestrator.results.earlier_tables import renamed
@@ -23,8 +23,10 @@ from orchestrator.results.parts import (
     decode_labels,
     decode_responses,
     decode_scores,
+    keys_of,
+    same_responses,
 )
-from orchestrator.results.schema import Layout, read_table
+from orchestrator.results.schema import Layout, Table, read_table
 from orchestrator.scoring.score import scoring_item
 from orchestrator.storage import Files, FileState, Place, StoredFile, StoredFolder, UnreadableFileError, open_files
 from orchestrator.storage.atomic import write_bytes, write_if_changed
@@ -158,23 +160,25 @@ class Folder:
         with self.quarantining():
             return decode_responses(self.path("responses", cell_id), cell_id)
 
-    def score_part(self, scorer: str, cell_id: str, keys: Sequence[SampleKey] | None = None) -> StoredScores:
-        """The scores that a scorer, by its id, gave a cell; ``keys``: of the responses there are (None: not at hand)."""
+    def score_part(self, scorer: str, cell_id: str, responses: Table | None = None) -> StoredScores:
+        """The scores that a scorer, by its id, gave a cell; ``responses``: a part of the responses there are, or of other scores
+        of them (None: not at hand)."""
         with self.quarantining():
             file = self.path(scores_of(scorer), cell_id)
             found = decode_scores(file, scorer, cell_id)
-            if keys is not None and [one.key for one in found.scores] != list(keys):
+            if responses is not None and not same_responses(found.table, responses):
                 raise UnreadableFileError(file, "scores other responses than there are")
             return found
 
-    def label_part(self, cell_id: str, keys: Sequence[SampleKey] | None = None) -> StoredLabels:
-        """A cell's labels as earlier versions stored them, in the order of ``keys``, what could be given, and when."""
+    def label_part(self, cell_id: str, responses: Table | None = None) -> StoredLabels:
+        """A cell's labels as earlier versions stored them, in the order of ``responses``, what could be given, and when."""
         with self.quarantining():
             file = self.path(LABELS_OF_OLD, cell_id)
             found = decode_labels(file, cell_id)
             by_key = {label.key: label for label in found.labels}
-            if keys is None:
+            if responses is None:
                 return found
+            keys = keys_of(responses)
             if by_key.keys() != set(keys):
                 raise UnreadableFileError(file, "labels other responses than there are")
             return replace(found, labels=tuple(by_key[one] for one in keys))

@@ -4,7 +4,7 @@ versions are read."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, cast
@@ -15,9 +15,9 @@ from orchestrator.damage import MeasuredDamage
 from orchestrator.results.columns import row_of
 from orchestrator.results.response_row import ResponseRow
 from orchestrator.results.rows import CellAxes, CellMeasures, SteeredAt, digest_of
-from orchestrator.results.schema import LABEL_PART, RESPONSE_PART, SCORE_PART, Table, decode_part, encode_part
+from orchestrator.results.schema import LABEL_PART, RESPONSE_PART, SCORE_PART, Table, decode_part, encode_part, encode_table
 from orchestrator.scoring import LABELS, Label, LabelKind, LabelSet
-from orchestrator.scoring.score import Labels, ResponseScore, Scale, require_declared
+from orchestrator.scoring.score import UNREAD, Labels, ResponseScore, Scale, require_declared
 from orchestrator.storage import Readable, UnreadableFileError
 
 
@@ -32,7 +32,7 @@ class StoredCell:
     @property
     def keys(self) -> list[SampleKey]:
         """Which responses these are, in order."""
-        return _keys_of(self.table)
+        return keys_of(self.table)
 
     @property
     def prompts_sha256(self) -> str:
@@ -46,20 +46,30 @@ def _digest_of_prompts(ids: Sequence[str], texts: Sequence[str]) -> str:
     return digest_of(list(dict.fromkeys(zip(ids, texts, strict=True))))
 
 
-def _keys_of(table: Table) -> list[SampleKey]:
+def keys_of(table: Table) -> list[SampleKey]:
+    """Which responses the rows of a part are of, in order."""
     return list(zip(*(table.column(name).to_pylist() for name in ("prompt_id", "sample")), strict=True))
 
 
 @dataclass(frozen=True)
 class StoredScores:
-    """The scores that ``scorer`` gave a cell's responses, in their order, what it ``says`` it may give, and when it did.
-    ``table``: the file's own rows, where they come from one."""
+    """The scores that ``scorer`` gave a cell's responses, a ``SCORE_PART`` table in their order, what it ``says`` it may give,
+    and when it did."""
 
     scorer: str
     says: Labels | Scale
-    scores: tuple[ResponseScore, ...]
+    table: Table
     scored_at: datetime
-    table: Table | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, scorer: str, says: Labels | Scale, scores: Sequence[ResponseScore], scored_at: datetime) -> StoredScores:
+        """Scores that were just given."""
+        return cls(scorer, says, SCORE_PART.table(scores), scored_at)
+
+    @property
+    def scores(self) -> tuple[ResponseScore, ...]:
+        """They as objects."""
+        return tuple(SCORE_PART.typed(self.table))
 
 
 @dataclass(frozen=True)
@@ -98,11 +108,9 @@ def decode_responses(path: Readable, cell_id: str) -> StoredCell:
     table, record = decode_part(path, RESPONSE_PART, cell_id)
     try:
         planned = int(cast("dict[str, Any]", record["axes"])["n"])
-        answered = _keys_of(table)
-        if len(answered) != planned or len(set(answered)) != planned:
-            raise ValueError(
-                f"it holds {len(answered)} responses, {len(set(answered))} different ones, where {planned} were asked"
-            )
+        if table.num_rows != planned or not _distinct(table):
+            different = len(set(keys_of(table)))
+            raise ValueError(f"it holds {table.num_rows} responses, {different} different ones, where {planned} were asked")
         measured = cast("dict[str, Any]", record["measures"])
         measures = row_of(CellMeasures, {**measured, "finished_at": datetime.fromisoformat(measured["finished_at"])})
         return StoredCell(table, measures, _steered_at(cast("dict[str, Any] | None", record.get("steered"))))
@@ -120,7 +128,7 @@ def encode_scores(cell_id: str, stored: StoredScores) -> bytes:
     says = stored.says
     declared = {"labels": says.names, "target": says.target} if isinstance(says, Labels) else asdict(says)
     record = {"cell_id": cell_id, "scorer": stored.scorer, "scored_at": stored.scored_at.isoformat(), "says": declared}
-    return encode_part(SCORE_PART, stored.scores, record)
+    return encode_table(stored.table, record)
 
 
 def decode_scores(path: Readable, scorer: str, cell_id: str) -> StoredScores:
@@ -129,13 +137,12 @@ def decode_scores(path: Readable, scorer: str, cell_id: str) -> StoredScores:
     try:
         says = cast("dict[str, Any]", record["says"])
         found = Labels(tuple(says["labels"]), says["target"]) if "labels" in says else Scale(**says)
-        scores = tuple(SCORE_PART.typed(table))
-        for score in scores:
-            if not score.unread:
-                require_declared(found, score.label, score.value)
-        if record["scorer"] != scorer or len({score.key for score in scores}) != len(scores):
+        for label, value in dict.fromkeys(zip(*(table.column(name).to_pylist() for name in ("label", "value")), strict=True)):
+            if value is not None or label not in UNREAD:
+                require_declared(found, label, value)
+        if record["scorer"] != scorer or not _distinct(table):
             raise ValueError("it is of another scorer, or scores a response twice")
-        return StoredScores(scorer, found, scores, datetime.fromisoformat(str(record["scored_at"])), table)
+        return StoredScores(scorer, found, table, datetime.fromisoformat(str(record["scored_at"])))
     except (KeyError, TypeError, ValueError) as error:
         raise UnreadableFileError(path, f"its record is incomplete: {error}") from error
 
@@ -146,6 +153,17 @@ def decode_damage(file: Readable) -> MeasuredDamage:
         return MeasuredDamage.decode(file.read_bytes())
     except ValueError as error:
         raise UnreadableFileError(file, str(error)) from error
+
+
+def same_responses(one: Table, other: Table) -> bool:
+    """Whether the rows of two parts are of the same responses in the same order."""
+    return all(one.column(name).equals(other.column(name)) for name in ("prompt_id", "sample"))
+
+
+def _distinct(table: Table) -> bool:
+    """Whether no two rows are of the same response."""
+    rows = table.num_rows
+    return len(table.column("prompt_id").unique()) == rows or len(set(keys_of(table))) == rows
 
 
 def decode_labels(path: Readable, cell_id: str) -> StoredLabels:

@@ -17,7 +17,7 @@ from orchestrator.json_text import parse_json
 from orchestrator.results.folder import Folder
 from orchestrator.results.parts import StoredScores
 from orchestrator.results.rows import digest_of
-from orchestrator.results.schema import SCORE_PART, Table
+from orchestrator.results.schema import Table
 from orchestrator.scoring import LabelSet
 from orchestrator.scoring.score import Labels, ResponseScore
 from orchestrator.storage import StorageError, UnreadableFileError
@@ -145,10 +145,10 @@ def _readable(folder: Folder, rater: str) -> dict[ResponseKey, Rating]:
 
 def _as_scores(scorer: str, ratings: Sequence[Rating], declared: LabelSet) -> StoredScores:
     given = [str(one.label) for one in ratings]
-    scores = tuple(ResponseScore(one.prompt_id, one.label, None, _evidence(one), None, one.sample) for one in ratings)
+    scores = [ResponseScore(one.prompt_id, one.label, None, _evidence(one), None, one.sample) for one in ratings]
     says = Labels(tuple(dict.fromkeys((*declared.names, *given))))
     at = max(datetime.fromisoformat(one.rated_at) for one in ratings)
-    return StoredScores(scorer, says, scores, at, SCORE_PART.table(scores))
+    return StoredScores.of(scorer, says, scores, at)
 
 
 def _evidence(rating: Rating) -> str:

@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Annotated
 
 from actors.types import Action, CellResult, DirectionSet, ModelSpec
 from orchestrator.cells import Cell, CellKey, SteeringSpec, variant_id
-from orchestrator.clusters import counts_by, rate_interval, spread_of, stability
+from orchestrator.clusters import Count, counts_by, rate_interval, spread_of, stability
 from orchestrator.damage import MeasuredDamage
 from orchestrator.models.layers import corresponding_layer, steered_layers
 from orchestrator.outcome import COUNTED, OUTCOMES, Outcome
 from orchestrator.results.columns import Axis, Int16
-from orchestrator.scoring import LABELS, Label, LabelSet
-from orchestrator.scoring.score import Labels, ResponseScore, Scale
+from orchestrator.scoring import LABELS, LabelSet
+from orchestrator.scoring.score import Labels, Scale
 from orchestrator.statistics import Interval, mean_of, wilson
 
 if TYPE_CHECKING:
@@ -382,22 +384,54 @@ def measures_of(cell: Cell, result: CellResult, found: DirectionSet | None, atte
     )
 
 
-def tally_of(labels: Sequence[Label], labelled_at: datetime, declared: LabelSet = LABELS) -> CellTally:
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What was said of a cell's responses, as columns: of each, in order, its prompt, its label and its number. ``by``: what
+    said so."""
+
+    by: str
+    prompts: Sequence[str]
+    labels: Sequence[str]
+    values: Sequence[float | None] = ()
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """How many responses have each label."""
+        return Counter(self.labels)
+
+    @cached_property
+    def single(self) -> bool:
+        """Whether every response is the only one to its prompt."""
+        return len(set(self.prompts)) == len(self.prompts)
+
+    def by_prompt(self, names: Collection[str]) -> tuple[Count, ...]:
+        """How many of the responses to each prompt have one of the labels ``names``."""
+        if self.single:
+            return tuple((1, 1) if label in names else (0, 1) for label in self.labels)
+        return counts_by(self.prompts, [label in names for label in self.labels])
+
+    def share(self, names: Collection[str]) -> dict[str, int | float | None]:
+        """How many responses have one of the labels ``names``, their share, and the ends of its interval."""
+        k, n = sum(self.counts[name] for name in names), len(self.labels)
+        interval = wilson(k, n) if self.single else rate_interval(self.by_prompt(names))
+        return {"n": k, "rate": k / n if n else None, "low": interval.low, "high": interval.high}
+
+
+def tally_of(given: Given, labelled_at: datetime, declared: LabelSet = LABELS) -> CellTally:
     """Counts, rates and intervals of a cell's labels; ``UnknownLabelError`` for one that is not in the set ``declared``."""
-    found = [declared.kind(label.label).outcome for label in labels]
-    prompts = [label.prompt_id for label in labels]
+    declared.counts(given.counts)
     shares: dict[str, int | float | None] = {}
     for outcome in OUTCOMES:
-        share = _share(prompts, [one == outcome for one in found])
+        share = given.share(declared.of_outcome(outcome))
         shares |= {f"{outcome}_{name}": value for name, value in share.items()}
-    spread = spread_of(counts_by(prompts, [one == "success" for one in found]))
+    spread = None if given.single else spread_of(given.by_prompt(declared.of_outcome("success")))
     return CellTally(
-        classifier=_classifier_of(labels),
+        classifier=given.by or None,
         labelled_at=labelled_at,
         target=declared.target,
         success_between=None if spread is None else spread.between,
         success_within=None if spread is None else spread.within,
-        stability=stability(prompts, [label.label for label in labels]),
+        stability=None if given.single else stability(given.prompts, given.labels),
         **{name: value for name, value in shares.items() if name not in ("other_n", "other_rate")},  # type: ignore[arg-type]
     )
 
@@ -436,29 +470,25 @@ class RateRow:
         return None if self.outcome is None else self.label
 
 
-def rate_rows(cell: CellKey, labels: Sequence[Label], declared: LabelSet) -> list[RateRow]:
+def rate_rows(cell: CellKey, given: Given, declared: LabelSet) -> list[RateRow]:
     """A row for every label of ``declared``, in its order; ``UnknownLabelError`` for one that is not in it."""
-    declared.counts(label.label for label in labels)
-    outcomes = {kind.name: kind.outcome for kind in declared.kinds}
-    said = [(label.prompt_id, label.label) for label in labels]
-    return _rate_rows(cell, _classifier_of(labels) or "", declared.names, said, outcomes)
+    declared.counts(given.counts)
+    return _rate_rows(cell, given, declared.names, {kind.name: kind.outcome for kind in declared.kinds})
 
 
-def scorer_rate_rows(cell: CellKey, scorer: str, says: Labels | Scale, scores: Sequence[ResponseScore]) -> list[RateRow]:
+def scorer_rate_rows(cell: CellKey, given: Given, says: Labels | Scale) -> list[RateRow]:
     """A row for every label that a scorer may give, in its order; of one that gives numbers a row with their mean."""
     if isinstance(says, Labels):
-        said = [(score.prompt_id, str(score.label)) for score in scores]
-        return _rate_rows(cell, scorer, tuple(dict.fromkeys((*says.names, *(label for _, label in said)))), said, {})
-    scored = [one for one in scores if one.value is not None]
-    values = [one.value for one in scored if one.value is not None]
-    mean = mean_of(values, [one.prompt_id for one in scored])
+        return _rate_rows(cell, given, tuple(dict.fromkeys((*says.names, *given.labels))), {})
+    scored = [(value, prompt) for value, prompt in zip(given.values, given.prompts, strict=True) if value is not None]
+    mean = mean_of([value for value, _ in scored], [prompt for _, prompt in scored])
     cell_id, behavior = cell
     row = RateRow(
         cell_id=cell_id,
-        scorer=scorer,
+        scorer=given.by,
         label=None,
         outcome=None,
-        n=len(values),
+        n=len(scored),
         k=None,
         rate=None,
         low=None,
@@ -471,35 +501,20 @@ def scorer_rate_rows(cell: CellKey, scorer: str, says: Labels | Scale, scores: S
     return [row]
 
 
-def _rate_rows(
-    cell: CellKey, scorer: str, names: Sequence[str], said: Sequence[tuple[str, str | None]], outcomes: Mapping[str, str]
-) -> list[RateRow]:
-    """``said``: of each response the prompt and the label, one of ``names``."""
+def _rate_rows(cell: CellKey, given: Given, names: Sequence[str], outcomes: Mapping[str, str]) -> list[RateRow]:
     cell_id, behavior = cell
-    prompts = [prompt for prompt, _ in said]
     return [
         RateRow(
             cell_id=cell_id,
-            scorer=scorer,
+            scorer=given.by,
             label=name,
             outcome=outcomes.get(name),
             behavior=behavior,
-            **{"k": found.pop("n"), "n": len(said), **found},  # type: ignore[arg-type]
+            **{"k": found.pop("n"), "n": len(given.labels), **found},  # type: ignore[arg-type]
         )
         for name in names
-        for found in [_share(prompts, [label == name for _, label in said])]
+        for found in [given.share((name,))]
     ]
-
-
-def _share(prompts: Sequence[str], outcomes: Sequence[bool]) -> dict[str, int | float | None]:
-    """How many of the responses to ``prompts`` count, their share, and the ends of its interval."""
-    k, n = sum(outcomes), len(outcomes)
-    interval = wilson(k, n) if len(set(prompts)) == n else rate_interval(counts_by(prompts, outcomes))
-    return {"n": k, "rate": k / n if n else None, "low": interval.low, "high": interval.high}
-
-
-def _classifier_of(labels: Sequence[Label]) -> str | None:
-    return ", ".join(sorted({label.classifier for label in labels})) or None
 
 
 def canonical_json(content: Mapping[str, object]) -> str:

@@ -85,6 +85,10 @@ class Layout(Generic[_T]):
         """Objects with an attribute per column, as a table; lone surrogates, which UTF-8 cannot hold, become U+FFFD."""
         return pa.table({name: _storable(map(attrgetter(name), rows)) for name in self.schema.names}, schema=self.schema)
 
+    def of(self, columns: Mapping[str, object]) -> Table:
+        """A table of these ``columns``: lists of values that can be stored, or columns of other tables."""
+        return pa.table([columns[name] for name in self.schema.names], schema=self.schema)
+
     def completed(self, table: Table, path: Readable) -> Table:
         """What ``table``, read from ``path``, says in these columns; ``UnreadableFileError`` when it is damaged."""
         if table.schema.equals(self.schema):
@@ -165,8 +169,9 @@ RESPONSES: Layout[dict[str, Any]] = Layout(
 """``responses.parquet``: one row per response and behavior, cells in the plan's order; the columns of labels and losses are null
 where there are none."""
 
-CellResponses: TypeAlias = tuple[CellRow, Table, Sequence[Label] | None, Sequence[ResponseLoss]]
-"""A cell's row, its ``RESPONSE_PART`` table, its labels (None: it has none) and losses (empty: it has none)."""
+CellResponses: TypeAlias = tuple[CellRow, Table, Table | None, Sequence[ResponseLoss]]
+"""A cell's row, its ``RESPONSE_PART`` table, the ``LABEL_PART`` table of its labels (None: it has none) and losses (empty:
+it has none)."""
 
 
 class NewerSchemaError(InputError):
@@ -175,8 +180,13 @@ class NewerSchemaError(InputError):
 
 def encode_part(layout: Layout[_T], rows: Sequence[_T], record: Mapping[str, object]) -> bytes:
     """A part file: ``rows``, and the ``record`` of the cell, with its digest, in the metadata."""
+    return encode_table(layout.table(rows), record)
+
+
+def encode_table(table: Table, record: Mapping[str, object]) -> bytes:
+    """The same of rows that are a table already."""
     content = canonical_json({"version": SCHEMA_VERSION, **record, DIGEST: digest_of(record)})
-    table = layout.table(rows).replace_schema_metadata({RECORD_KEY: content.encode()})
+    table = table.replace_schema_metadata({RECORD_KEY: content.encode()})
     sink = pa.BufferOutputStream()
     with open_writer(sink, table.schema, use_dictionary=False) as writer:
         writer.write_table(table)
@@ -277,12 +287,17 @@ def responses_table(cells: Sequence[CellResponses]) -> Table:
     repeated = axes.take(np.repeat(np.arange(len(cells)), rows))
     columns: dict[str, object] = {name: repeated.column(name) for name in RESPONSE_AXES}
     columns |= {name: parts.column(name) for name in RESPONSE_PART.schema.names}
-    labels = [label for _, part, given, _ in cells for label in (repeat(None, part.num_rows) if given is None else given)]
     losses = [loss for _, part, _, found in cells for loss in (found or repeat(ResponseLoss(), part.num_rows))]
-    for one in _LABELS:
-        columns[one.name] = [None if label is None else getattr(label, one.name) for label in labels]
+    shown = pa.schema([RESPONSES.schema.field(one.name) for one in _LABELS])
+    labels = [_blank(shown, part.num_rows) if given is None else given.select(shown.names) for _, part, given, _ in cells]
+    said = pa.concat_tables([shown.empty_table(), *labels], promote_options="permissive").combine_chunks()
+    columns |= {name: said.column(name) for name in shown.names}
     columns |= {one.name: [getattr(loss, one.name) for loss in losses] for one in _LOSSES}
     return pa.table(columns, schema=RESPONSES.schema)
+
+
+def _blank(schema: pa.Schema, rows: int) -> Table:
+    return pa.table([pa.nulls(rows, one.type) for one in schema], schema=schema)
 
 
 def scores_table(parts: Sequence[tuple[str, str, Table]]) -> Table:

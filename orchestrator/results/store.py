@@ -226,7 +226,7 @@ class Store:
                 kept = self._folder.score_part(scorer.id, cell_id)
                 if (kept.scores, kept.says) == (tuple(scores), scorer.says):
                     return
-        given = StoredScores(scorer.id, scorer.says, tuple(scores), datetime.now(UTC))
+        given = StoredScores.of(scorer.id, scorer.says, scores, datetime.now(UTC))
         self._path(kind, cell_id).write_bytes(encode_scores(cell_id, given))
         self.clear_failures([scoring_item(scorer.id, cell_id)])
 
@@ -237,7 +237,7 @@ class Store:
         labels = None if axes is None else ScoredCells(self._folder, self.planned(), cell_id).of(axes).labels
         if labels is None:
             raise FileNotFoundError(f"{cell_id} has no labels")
-        return labels
+        return tuple(schema.LABEL_PART.typed(labels))
 
     def write_failure(self, failure: Failure) -> None:
         """Keep what went wrong with an item, in place of its earlier failure."""

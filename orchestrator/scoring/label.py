@@ -56,6 +56,10 @@ class LabelSet:
             raise UnknownLabelError(Problem("label", name, "unknown label", allowed, nearest_name(name, self.names)))
         return found
 
+    def of_outcome(self, outcome: Outcome) -> tuple[str, ...]:
+        """The names of those that count as ``outcome``, in order."""
+        return tuple(kind.name for kind in self.kinds if kind.outcome == outcome)
+
     def counts(self, names: Iterable[str]) -> dict[str, int]:
         """How often each label occurs in ``names``, those that do not included; ``UnknownLabelError``."""
         found = dict.fromkeys(self.names, 0)

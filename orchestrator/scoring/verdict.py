@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pydantic import Field, model_validator
 
 from orchestrator.errors import InputError, Problem, fault, nearest_name
+from orchestrator.outcome import Outcome
 from orchestrator.scoring.answer import NO_ANSWER
 from orchestrator.scoring.label import GARBLED, Label, LabelKind, LabelSet
 from orchestrator.scoring.score import Labels, ResponseScore, Scale
@@ -78,17 +79,37 @@ class Verdicts:
 
     def of(self, score: ResponseScore, coherence: ResponseScore) -> Label:
         """The label of one response, with the evidence of what decided."""
-        if coherence.label == NO_ANSWER:
-            name, evidence = self._unanswered, coherence.evidence
-        elif coherence.label == GARBLED:
-            name, evidence = self._garbled, coherence.evidence
-        elif self._threshold is not None and score.value is not None:
+        name = self.name(score.label, score.value, coherence.label)
+        evidence = coherence.evidence if self.rejects(coherence.label) else self.evidence(score.value, score.evidence)
+        return Label(score.prompt_id, name, evidence, self.signature, score.answer, self.outcome(name), score.sample)
+
+    def name(self, label: str | None, value: float | None, coherence: str | None) -> str:
+        """The label of a response to which the scorer gave ``label`` or ``value``, and what tells language ``coherence``."""
+        if self.rejects(coherence):
+            return self._unanswered if coherence == NO_ANSWER else self._garbled
+        if self._threshold is not None and value is not None:
             met, missed = self._threshold.words
-            name = met if self._threshold.met(score.value) else missed
-            evidence = json.dumps({"value": score.value, **json.loads(score.evidence)}, ensure_ascii=False)
-        else:
-            name, evidence = self._shown.get(str(score.label), self._unanswered), score.evidence
-        return Label(score.prompt_id, name, evidence, self.signature, score.answer, self._outcomes[name], score.sample)
+            return met if self._threshold.met(value) else missed
+        return self._shown.get(str(label), self._unanswered)
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the scorer gives numbers."""
+        return self._threshold is not None
+
+    def rejects(self, coherence: str | None) -> bool:
+        """Whether it is decided without the scorer, and the evidence is that of what tells language."""
+        return coherence in (NO_ANSWER, GARBLED)
+
+    def evidence(self, value: float | None, given: str) -> str:
+        """The evidence of a verdict that follows from the scorer, which has ``given`` its own."""
+        if self._threshold is None or value is None:
+            return given
+        return json.dumps({"value": value, **json.loads(given)}, ensure_ascii=False)
+
+    def outcome(self, name: str) -> Outcome:
+        """What a label counts as."""
+        return self._outcomes[name]
 
     def all(self, scores: Sequence[ResponseScore], coherences: Sequence[ResponseScore]) -> tuple[Label, ...]:
         """The labels of responses, in their order; ValueError unless both are scores of the same ones."""

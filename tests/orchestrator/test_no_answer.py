@@ -21,6 +21,8 @@ from orchestrator.report.chosen import chosen_table
 from orchestrator.report.reading import reading
 from orchestrator.report.values import best_of
 from orchestrator.results.rows import CellTally, tally_of
+from orchestrator.results.schema import LABEL_PART
+from orchestrator.results.scored_cells import given_labels
 from orchestrator.results.store import Store
 from orchestrator.scoring import LABELS, Label, UnknownLabelError
 from orchestrator.scoring.uses import Scoring
@@ -83,7 +85,7 @@ def test_every_label_has_its_row(store: Store) -> None:
 def test_an_unknown_label_is_an_error_wherever_labels_are_counted() -> None:
     odd = tuple(replace(one, label="evasive", outcome="other") for one in labels())
     with pytest.raises(UnknownLabelError, match="evasive"):
-        tally_of(odd, NOW)
+        tally_of(given_labels(LABEL_PART.table(odd)), NOW)
 
 
 def test_it_is_no_success_and_does_not_pass_for_coherent() -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 from orchestrator.compare.comparison import Outcomes, Reader
 from orchestrator.results.rows import CellRow, tally_of
+from orchestrator.results.schema import LABEL_PART
+from orchestrator.results.scored_cells import given_labels
 from orchestrator.scoring import LABELS, Label
 from tests.orchestrator.report.made_up import row_of
 from tests.orchestrator.samples import cell
@@ -20,7 +22,7 @@ def made(name: str, k: int, n: int, garbled: int = 0, **axes: Any) -> CellRow:
     """A steered cell called ``name`` (hex digits) in which ``k`` of ``n`` responses are refusals."""
     names = enumerate(_labels(k, n, garbled))
     labels = [Label(f"T{number}", name, "{}", "text@1", outcome=LABELS.kind(name).outcome) for number, name in names]
-    tally = {key: value for key, value in vars(tally_of(labels, NOW)).items() if key not in axes}
+    tally = {key: value for key, value in vars(tally_of(given_labels(LABEL_PART.table(labels)), NOW)).items() if key not in axes}
     plain: dict[str, Any] = {"adapter": False, "n": n, "behavior": "refusal", "max_new_tokens": 100, "dtype": "bfloat16"}
     return replace(row_of(cell(16, 15.0)), cell_id=f"cell-{name}", **{**tally, **plain, **axes})
 

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 
 from orchestrator.cells import Cell
 from orchestrator.results.rows import CellRow, CellTally, axes_of, measures_of, tally_of
+from orchestrator.results.schema import LABEL_PART
+from orchestrator.results.scored_cells import given_labels
 from tests.orchestrator.samples import SHAPE, Counts, direction_set, grid, labels_of, result_of
 
 NOW = datetime(2026, 11, 21, 3, 4, tzinfo=UTC)
@@ -16,7 +18,7 @@ COUNTS: Counts = {None: (0, 0), (12, 2.0): (0, 0), (12, 8.0): (1, 9), (15, 2.0):
 
 def row_of(one: Cell, refusals: int = 0, garbled: int = 0, labelled: bool = True) -> CellRow:
     """The row of a cell with these counts of its ten responses."""
-    tally = tally_of(labels_of(one, refusals, garbled), NOW) if labelled else CellTally()
+    tally = tally_of(given_labels(LABEL_PART.table(labels_of(one, refusals, garbled))), NOW) if labelled else CellTally()
     parts = (
         axes_of(one, SHAPE),
         measures_of(one, result_of(one), direction_set() if one.steering else None, 1, NOW),

@@ -8,6 +8,8 @@ from orchestrator.cells import CellKey
 from orchestrator.report.others import others_of, others_table
 from orchestrator.report.series import series_of
 from orchestrator.results.rows import RateRow, scorer_rate_rows
+from orchestrator.results.schema import SCORE_PART
+from orchestrator.results.scored_cells import given
 from orchestrator.scoring.score import Labels, ResponseScore, Scale
 from orchestrator.scoring.uses import BehaviorScoring, ScorerUse
 from orchestrator.scoring.verdict import Criterion
@@ -34,8 +36,8 @@ def rates_of(cell: CellKey) -> list[RateRow]:
     labels = [scored(number, "few" if number < 7 else "none") for number in range(10)]
     numbers = [scored(words, None, float(words)) for words in range(1, 11)]
     return [
-        *scorer_rate_rows(cell, "mine.items@1", Labels(("few", "many", "none")), labels),
-        *scorer_rate_rows(cell, "length@1-a", Scale("words"), numbers),
+        *scorer_rate_rows(cell, given("mine.items@1", SCORE_PART.table(labels)), Labels(("few", "many", "none"))),
+        *scorer_rate_rows(cell, given("length@1-a", SCORE_PART.table(numbers)), Scale("words")),
     ]
 
 

@@ -34,6 +34,7 @@ from orchestrator.results.schema import (
     read_table,
     responses_table,
 )
+from orchestrator.results.scored_cells import given_labels
 from orchestrator.scoring import Label
 from orchestrator.storage import UnreadableFileError
 from tests.orchestrator.samples import PROMPTS, SHAPE, cell, direction_set, labels_of, result_of
@@ -48,7 +49,7 @@ def row(layer: int | None, multiplier: float = 8.0) -> CellRow:
     parts = (
         axes_of(one, SHAPE),
         measures_of(one, result_of(one), direction_set() if one.steering else None, 2, NOW),
-        tally_of(labels_of(one, 9, 1), NOW),
+        tally_of(given_labels(LABEL_PART.table(labels_of(one, 9, 1))), NOW),
     )
     return CellRow(**{field.name: getattr(part, field.name) for part in parts for field in fields(part)})
 
@@ -152,7 +153,8 @@ def test_responses_without_labels_have_nulls_of_type_string() -> None:
     assert table.schema.equals(RESPONSES.schema)
     assert table.column("label").null_count == 10
     assert set(table.column("cell_id").to_pylist()) == {one.id}
-    both = responses_table([(row(15), part, None, ()), (row(15), part, labels_of(one, 9, 1), ())])
+    labels = LABEL_PART.table(labels_of(one, 9, 1))
+    both = responses_table([(row(15), part, None, ()), (row(15), part, labels, ())])
     assert both.column("label").to_pylist() == [None] * 10 + ["coherent_refusal"] * 9 + ["garbled"]
 
 

@@ -16,7 +16,7 @@ from orchestrator.scoring.score import Labels, ResponseScore
 from orchestrator.storage import StoredFile, UnreadableFileError, open_files
 
 SCORES = tuple(ResponseScore(f"p{number}", "yes", None, "{}", "an answer") for number in range(5))
-GIVEN = StoredScores("made-up@1", Labels(("yes", "no"), "yes"), SCORES, datetime(2026, 1, 1, tzinfo=UTC))
+GIVEN = StoredScores.of("made-up@1", Labels(("yes", "no"), "yes"), SCORES, datetime(2026, 1, 1, tzinfo=UTC))
 SEAL = 46
 
 

@@ -15,6 +15,8 @@ from actors.types import FinishReason, Response
 from orchestrator.report.others import others_of
 from orchestrator.results.parts import StoredScores, decode_scores, encode_scores
 from orchestrator.results.rows import scorer_rate_rows
+from orchestrator.results.schema import SCORE_PART
+from orchestrator.results.scored_cells import given
 from orchestrator.scoring.answer import Answer, Reads
 from orchestrator.scoring.registry import make_scorer
 from orchestrator.scoring.score import Kept, Labels, ResponseScore, Scale, Score, Scorer, Usage, score_responses
@@ -87,14 +89,14 @@ def test_a_response_without_an_answer_is_never_anything_else(folder: Path, name:
             "",
         )
         assert json.loads(found[key].evidence)["rule"].startswith("no_answer:")
-    rows = scorer_rate_rows(("cell-a", "b"), scorer.id, scorer.says, list(found.values()))
+    rows = scorer_rate_rows(("cell-a", "b"), given(scorer.id, SCORE_PART.table(list(found.values()))), scorer.says)
     if isinstance(scorer.says, Scale):
         assert [row.n for row in rows] == [len(RESPONSES) - UNANSWERED]
     else:
         assert sum(row.k or 0 for row in rows) == rows[0].n == len(RESPONSES)
         assert {row.label: row.k for row in rows}["no_answer"] == UNANSWERED
         assert ({row.label: row.k for row in rows}.get("normal") or 0) <= len(RESPONSES) - UNANSWERED - 1
-    stored = StoredScores(scorer.id, scorer.says, tuple(found.values()), NOW)
+    stored = StoredScores.of(scorer.id, scorer.says, list(found.values()), NOW)
     file = folder / "scores.parquet"
     file.write_bytes(encode_scores("cell-a", stored))
     assert decode_scores(file, scorer.id, "cell-a").scores == stored.scores
