@@ -95,7 +95,7 @@
       }));
     const body = shownRows.slice(state.rows * ROWS_PER_PAGE, (state.rows + 1) * ROWS_PER_PAGE).map((row) => make("tr", {},
       make("th", { scope: "row", className: "prompt", title: plain(group.rows[row].text) },
-        make("b", { textContent: plain(group.rows[row].id) }), " ", plain(group.rows[row].text).slice(0, 80)),
+        make("b", { textContent: rowName(row) }), " ", plain(group.rows[row].text).slice(0, 80)),
       make("td", { className: "flips", textContent: group.flips[row] }),
       ...all.map((cell) => {
         const code = label(cell, row), outcome = outcomeOf(code), chosen = state.cell === cell && state.row === row;
@@ -135,6 +135,8 @@
   }
 
   /* ---- one answer ---- */
+  /* A prompt, and where prompts have several answers which of them. */
+  const rowName = (row) => plain(group.rows[row].id) + (group.rows.some((one) => one.sample) ? `, sample ${group.rows[row].sample}` : "");
   const key = (cell, row) => `${group.cells[cell].id} ${group.rows[row].id} ${group.rows[row].sample}`;
 
   async function open(cell, row, focus = true) {
@@ -145,11 +147,11 @@
     const [mine, other] = await Promise.all([answersOf(cell), beside < 0 ? null : answersOf(beside)]);
     if (state.cell !== cell || state.row !== row) return;
     $("answer").replaceChildren(
-      make("h3", { textContent: plain(group.rows[row].id) + (group.rows[row].sample ? `, sample ${group.rows[row].sample}` : "") }),
+      make("h3", { textContent: rowName(row) }),
       make("pre", { className: "asked", textContent: plain(group.rows[row].text) }),
       make("div", { className: "pair" },
         beside < 0 ? null : said(beside, row, other[row], null), said(cell, row, mine[row], other?.[row])),
-      reel(cell, row), rating(cell, row));
+      reel(cell, row) ?? "", rating(cell, row));
     remember();
   }
 
