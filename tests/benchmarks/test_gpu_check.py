@@ -43,7 +43,7 @@ def test_attention_in_the_models_dtype_is_found(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_rows_that_depend_on_their_place_are_found(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def choose_by_place(logits: Tensor) -> tuple[Tensor, Tensor]:
+    def choose_by_place(logits: Tensor, draws: object) -> tuple[Tensor, Tensor]:
         tokens = (logits.argmax(dim=-1) + torch.arange(len(logits))) % logits.shape[-1]
         return tokens, torch.ones(len(tokens), dtype=torch.bool)
 
