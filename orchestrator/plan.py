@@ -14,13 +14,13 @@ from functools import reduce
 from actors.types import Decoding, EngineOptions, ModelSpec, Resources
 from orchestrator.capability import capability_items
 from orchestrator.cells import Cell, CellKey, DirectionSpec, IncomparablePair, variant_id
-from orchestrator.damage import damage_items
+from orchestrator.damage import DamageItem, damage_items
 from orchestrator.errors import InputError, Problem
 from orchestrator.judging import judging_items
 from orchestrator.models.files import ModelShape, is_pinned
 from orchestrator.planning.choices import Choice, Tally
 from orchestrator.planning.costs import DEFAULT_COSTS, Costs
-from orchestrator.planning.estimate import Estimate, VariantCost, estimate_plan, memory_limit, weight_bytes
+from orchestrator.planning.estimate import Estimate, VariantCost, estimate_plan, memory_limit, prompt_tokens, weight_bytes
 from orchestrator.planning.grids import Deferred, GridsPlan, plan_grids
 from orchestrator.scoring.answer import Reads
 from orchestrator.scoring.judges.pool_judge import PoolJudge
@@ -138,7 +138,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
         warnings=tuple(dict.fromkeys(warnings)),
         incomparable=found.incomparable,
         estimate=estimate_plan(
-            _costs(models, expected, _rounds(sweep, found), _read(counted, sweep.scoring)),
+            _costs(models, expected, _rounds(sweep, found), _read(counted, sweep.scoring, damage_items(expected, sweep.damage))),
             expected,
             _directions(models, expected),
             sweep.engine,
@@ -197,13 +197,15 @@ def _rounds(sweep: Sweep, found: GridsPlan) -> Mapping[str, int]:
     return Counter(name for name, _ in waiting)
 
 
-def _read(counted: Sequence[Cell], scoring: Scoring) -> Mapping[str, int]:
-    """About how many tokens each variant reads as a judge."""
+def _read(counted: Sequence[Cell], scoring: Scoring, damage: Sequence[DamageItem]) -> Mapping[str, int]:
+    """About how many tokens each variant reads as a judge, and to measure damage."""
     found = Counter[str]()
     for scorer, usage in _judged(counted, scoring).items():
         judge = scoring.made[scorer]
         if isinstance(judge, PoolJudge):
             found[judge.variant] += usage.prompt_tokens + usage.reply_tokens
+    for item in damage:
+        found[item.variant] += item.budget + sum(prompt_tokens(one, None) for one in item.settings.prompts)
     return found
 
 
@@ -298,10 +300,10 @@ def _remarks(variants: Sequence[ModelVariant]) -> list[str]:
 
 
 def _costs(
-    models: Sequence[PlannedModel], cells: Sequence[Cell], rounds: Mapping[str, int], judged: Mapping[str, int]
+    models: Sequence[PlannedModel], cells: Sequence[Cell], rounds: Mapping[str, int], reads: Mapping[str, int]
 ) -> list[VariantCost]:
     """Each variant loads once; once more on one worker when it waits for a direction of a model that comes after it, and for each
-    of its ``rounds`` where other models run between them. ``judged``: tokens that a variant reads as a judge."""
+    of its ``rounds`` where other models run between them. ``reads``: tokens that a variant reads for other work."""
     order = {model.variant: number for number, model in enumerate(models)}
     late = {
         variant_id(cell.target)
@@ -317,7 +319,7 @@ def _costs(
             one.resources,
             loads=1 + (one.variant in late) + (rounds.get(one.name, 0) if len(models) > 1 else 0),
             downloads=one.spec.source == "hub" and files[number] not in files[:number],
-            judged=judged.get(one.variant, 0),
+            reads=reads.get(one.variant, 0),
         )
         for number, one in enumerate(models)
     ]

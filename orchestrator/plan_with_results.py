@@ -20,4 +20,4 @@ def plan_with_results(sweep: Sweep, store: Store, costs: Costs = DEFAULT_COSTS) 
 
 def tallies(store: Store) -> Mapping[CellKey, Tally]:
     """What the responses of the labelled cells of the results folder count as."""
-    return {row.key: Tally(row.n, *map(row.count, COUNTED)) for row in store.cell_rows() if row.labelled}
+    return {row.key: Tally(row.n, *map(row.count, COUNTED), kl=row.kl) for row in store.cell_rows() if row.labelled}

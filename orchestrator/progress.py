@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -19,13 +19,14 @@ from actors.types import Failure, Underway
 from orchestrator.cells import Cell
 from orchestrator.duration import duration
 from orchestrator.errors import plain
-from orchestrator.news import CellScored, CellStored, ItemFailed, ModelLoaded, News, Noted, WorkerSaid, WorkerUnderway
+from orchestrator.news import CellScored, CellStored, ItemFailed, ItemStored, ModelLoaded, News, Noted, WorkerSaid, WorkerUnderway
 from orchestrator.outcome import OUTCOMES, in_words
 from orchestrator.outlets import lines_above
 from orchestrator.plan import Plan
 from orchestrator.planned_items import axes_name
 from orchestrator.results.rows import axes_of
-from orchestrator.scheduling.board import Board, State
+from orchestrator.scheduling.board import Board, Item, State
+from orchestrator.scheduling.kinds import left_text
 from orchestrator.scoring import Label
 
 PLAIN_SECONDS = 2.0
@@ -41,7 +42,8 @@ DRAW_SECONDS = 0.1
 @dataclass(frozen=True)
 class ModelProgress:
     """How far one model variant is. ``tokens_per_second``: of finished cells, and until there is one of the ``rows`` that are
-    underway; None while there are none. ``seconds_left``: while no cell is finished, at most."""
+    underway; None while there are none. ``seconds_left``: while no cell is finished, at most. ``others``: what else is left,
+    once no cell is."""
 
     name: str
     done: int
@@ -50,6 +52,7 @@ class ModelProgress:
     tokens_per_second: float | None
     seconds_left: float | None
     rows: int = 0
+    others: str = ""
 
 
 def progress_of(board: Board, variant: str, name: str) -> ModelProgress:
@@ -70,7 +73,12 @@ def progress_of(board: Board, variant: str, name: str) -> ModelProgress:
         tokens_per_second=speed,
         seconds_left=left,
         rows=sum(one.rows for one in underway),
+        others="" if cells[State.PENDING] + cells[State.RUNNING] else _left(backlog.items),
     )
+
+
+def _left(items: Iterable[Item]) -> str:
+    return left_text(item.spec.kind for item in items if not item.finished)
 
 
 def _speed(underway: Sequence[Underway]) -> float | None:
@@ -145,6 +153,8 @@ class Lines(Display):
                 self._say(f"{name} loaded on {worker} ({info.device}, {info.slots} slots, {info.load_seconds:.0f} s)")
             case CellScored():
                 self._scored(news)
+            case ItemStored(event="done"):
+                self._measured()
             case WorkerUnderway():
                 self._underway()
             case ItemFailed():
@@ -161,6 +171,13 @@ class Lines(Display):
         for one in now:
             if one.rows:
                 self._say(f"{one.name}: {_rest(one)}")
+
+    def _measured(self) -> None:
+        """How much is left, when no cell is that would tell it."""
+        left = self._board.cells(State.PENDING) + self._board.cells(State.RUNNING)
+        if self._clock() - self._last >= PLAIN_SECONDS and not left:
+            self._last = self._clock()
+            self._say(_overall(self._plan, self._board))
 
     def _scored(self, news: CellScored) -> None:
         """The cell, its labels, and how much is left; when lines come too fast, only the last cell gets its own."""
@@ -206,10 +223,13 @@ class Bars(Lines):
     def hear(self, news: News) -> None:
         """A line if it is for people; the bars move, if that is due."""
         super().hear(news)
-        if isinstance(news, CellStored | ItemFailed | WorkerUnderway):
+        if isinstance(news, CellStored | ItemStored | ItemFailed | WorkerUnderway):
             self._draw_when_due()
 
     def _underway(self) -> None:
+        """The bars tell it."""
+
+    def _measured(self) -> None:
         """The bars tell it."""
 
     def _scored(self, news: CellScored) -> None:
@@ -254,13 +274,14 @@ def _overall(plan: Plan, board: Board) -> str:
     left = time_left(plan, board)
     speed = f", {sum(part.tokens_per_second or 0.0 for part in running):.0f} tokens/s" if running else ""
     eta = f", about {duration(left)} left" if left else ""
-    return f"{done}/{total} cells{f', {failed} failed' if failed else ''}{speed}{eta}"
+    others = "".join(f", {part.others}" for part in parts if part.others)
+    return f"{done}/{total} cells{f', {failed} failed' if failed else ''}{others}{speed}{eta}"
 
 
 def _rest(now: ModelProgress) -> str:
     failed = f"{now.failed} failed  " if now.failed else ""
     if now.done + now.failed == now.total:
-        return failed + "done" if now.done else failed.rstrip()
+        return failed + (now.others or "done") if now.done else failed.rstrip()
     if now.tokens_per_second is None or now.seconds_left is None:
         return failed + "waiting"
     rows = "" if now.done else f"generating {now.rows} rows  "

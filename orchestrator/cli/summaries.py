@@ -12,6 +12,7 @@ from orchestrator.planning.choices import Choice
 from orchestrator.planning.grids import Deferred
 from orchestrator.run import Prepared, RunSummary
 from orchestrator.scheduling.board import State
+from orchestrator.scheduling.kinds import left_text
 from orchestrator.storage import Place
 
 FAILURES_SHOWN = 5
@@ -19,7 +20,7 @@ FAILURES_SHOWN = 5
 
 def plan_object(prepared: Prepared) -> dict[str, object]:
     """The plan (``plan_table.plan_json``) with its ``results`` folder and the ``progress`` of its cells."""
-    states = _states(prepared)
+    states = Counter(item.state for item in prepared.board().of(None) if item.counted)
     progress = {"done": states[State.DONE], "failed": states[State.FAILED], "to_run": states[State.PENDING]}
     return {**plan_json(prepared.plan), "results": str(prepared.store.place), "progress": progress}
 
@@ -44,12 +45,12 @@ def ending_lines(summary: RunSummary) -> list[str]:
 
 
 def _ran(summary: RunSummary) -> str:
-    """What this run did. That nothing had to be run is said only where all that is planned is done."""
+    """What this run did. That no cell had to be run is said only where all that is planned is done."""
     if summary.ran:
         return f"{summary.ran} ran now, in {duration(summary.seconds)}"
     waiting = any(one.waiting for one in summary.deferred)
     if summary.ended == "finished" and summary.done == summary.planned and not summary.failures and not waiting:
-        return f"nothing had to be generated, {summary.scored} scored now" if summary.scored else "nothing had to be run"
+        return f"nothing had to be generated, {summary.scored} scored now" if summary.scored else "no cell had to be run"
     return f"no cell was finished now, in {duration(summary.seconds)}"
 
 
@@ -106,12 +107,11 @@ def _remarks(prepared: Prepared) -> list[str]:
 
 def state_line(prepared: Prepared) -> str:
     """How much of the plan is left to run."""
-    states = _states(prepared)
+    items = prepared.board().of(None)
+    states = Counter(item.state for item in items if item.counted)
     parts = [f"{states[State.PENDING]} of {states.total()} cells to run", f"{states[State.DONE]} done before"]
     if states[State.FAILED]:
         parts.append(f"{states[State.FAILED]} failed before (`retry` runs them again)")
+    if left := left_text(item.spec.kind for item in items if not item.finished):
+        parts.append(left)
     return ", ".join(parts)
-
-
-def _states(prepared: Prepared) -> Counter[State]:
-    return Counter(item.state for item in prepared.board().of(None) if item.counted)

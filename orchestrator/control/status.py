@@ -19,6 +19,7 @@ from orchestrator.results.damage import Damage, damages
 from orchestrator.results.folder import Folder
 from orchestrator.results.plan_file import PlannedCells, decode_plan
 from orchestrator.results.scored_cells import ScoredCells
+from orchestrator.scheduling.kinds import left_text
 from orchestrator.storage import FileState, Place, StoredFile
 
 RECENT = 5
@@ -46,8 +47,8 @@ class ModelStatus:
 class Status:
     """Everything that ``status`` tells. ``beat`` is None when no driver has run; ``at``: when it was read (epoch seconds).
 
-    ``unscored``: done cells that lack scores. ``damages`` are looked for where no driver runs: one that does finds and mends them
-    itself.
+    ``unscored``: done cells that lack scores; ``others``: of every other item that is open its kind.
+    ``damages`` are looked for where no driver runs: one that does finds and mends them itself.
     """
 
     root: Place
@@ -58,6 +59,7 @@ class Status:
     at: float
     damages: tuple[Damage, ...] = ()
     unscored: int = 0
+    others: tuple[str, ...] = ()
 
     @property
     def condition(self) -> Condition:
@@ -84,8 +86,8 @@ def read_status(root: Place) -> Status:
     """The status of the results folder ``root``; InputError when it is none."""
     folder = Folder(root)
     planned, beat, at = _planned(folder.plan), read_beat(folder.driver), time.time()
-    done = folder.ids("responses")
-    failures = tuple(failed_items(folder, planned, done_items(folder)))
+    done, there = folder.ids("responses"), done_items(folder)
+    failures = tuple(failed_items(folder, planned, there))
     finished = beat is not None and beat.state == "finished"
     found = (
         () if condition(beat, at) in ("running", "silent") else damages(folder, planned, {one.id for one in failures}, finished)
@@ -96,7 +98,9 @@ def read_status(root: Place) -> Status:
     if beat is not None and beat.state == "finished" and (found or any(one.open for one in models)):
         beat = replace(beat, state="damaged", message="it had finished, and not all of it is there now: the same `run` mends it")
     lack = {cell_id for _, cell_id in unscored(folder, planned, ScoredCells(folder, planned), done)}
-    return Status(root, planned, models, failures, beat, at, found, len(lack))
+    left = there | {one.id for one in failures}
+    others = tuple(one.kind for one in planned.others if one.id not in left)
+    return Status(root, planned, models, failures, beat, at, found, len(lack), others)
 
 
 def status_json(status: Status) -> dict[str, object]:
@@ -115,6 +119,7 @@ def status_json(status: Status) -> dict[str, object]:
             "open": planned - done - failed,
             "unscored": status.unscored,
         },
+        "others": dict(Counter(status.others)),
         "models": [{**asdict(one), "open": one.open} for one in models],
         "seconds_left": None if live is None else live.seconds_left,
         "retries": 0 if beat is None else beat.retries,
@@ -178,6 +183,7 @@ def _left_lines(status: Status) -> list[str]:
     live = status.live
     on_hold = " once it goes on" if live is not None and live.state in ("pausing", "paused") else ""
     parts = [f"{status.unscored} done cells are to be scored"] if status.unscored else []
+    parts += [left] if (left := left_text(status.others)) else []
     parts += [] if live is None or live.seconds_left is None else [f"about {duration(live.seconds_left)} left{on_hold}"]
     if status.beat is not None and status.beat.retries:
         parts.append(f"{status.beat.retries} attempts repeated in {'the last' if live is None else 'this'} run")

@@ -6,6 +6,7 @@ Pure: what is known of finished cells comes in as tallies, so the same results a
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
@@ -22,17 +23,19 @@ CHOICES_VERSION = 2
 @dataclass(frozen=True)
 class Tally:
     """What the responses of a finished cell count as: ``n`` of them, so many successes, so many garbled, so many whose answer
-    had not begun."""
+    had not begun. ``kl``: KL(unsteered || steered) on neutral prompts (None: not measured)."""
 
     n: int
     success: int
     garbled: int
     no_answer: int = 0
+    kl: float | None = None
 
 
 @dataclass(frozen=True)
 class Considered:
-    """A setting that was tried. ``layer`` is None where the method selected it; counts are of ``n`` labelled responses."""
+    """A setting that was tried. ``layer`` is None where the method selected it; counts are of ``n`` labelled responses; ``kl`` as
+    in its tally."""
 
     cell_id: str
     layer: int | None
@@ -42,6 +45,7 @@ class Considered:
     success: int
     garbled: int
     no_answer: int = 0
+    kl: float | None = None
 
     @property
     def success_rate(self) -> float:
@@ -78,6 +82,7 @@ class Choice:
     chosen: Considered | None
     considered: tuple[Considered, ...]
     reason: str = ""
+    max_kl: float | None = None
 
     def __str__(self) -> str:
         head = f"grid {self.grid}, {self.model}, {self.behavior}, {self.method}: "
@@ -87,15 +92,21 @@ class Choice:
         where = "the selected layer" if one.layer is None else f"layer {one.layer}"
         rates = f"{one.success} of {one.n} successes, {one.garbled} garbled"
         rates += f", {one.no_answer} without an answer" if one.no_answer else ""
+        rates += "" if one.kl is None else f", KL {one.kl:.3g}"
         return f"{head}{where}, multiplier {one.multiplier:g} ({rates}; best of {len(self.considered)} in grid {self.origin})"
 
 
-def choose(tried: Sequence[Considered], max_garbled: float) -> Considered | None:
-    """The rule: garbled rate at most ``max_garbled``, where a response without an answer counts as garbled; then the best
-    success rate; ties: the highest multiplier, then the earliest layer. None when nothing qualifies."""
-    fit = [one for one in tried if one.incoherent_rate <= max_garbled]
+def choose(tried: Sequence[Considered], max_garbled: float, max_kl: float | None = None) -> Considered | None:
+    """The rule: garbled rate at most ``max_garbled``, where a response without an answer counts as garbled, and a KL of at most
+    ``max_kl``, where there is one; then the best success rate; ties: the highest multiplier, then the earliest layer. None when
+    nothing qualifies."""
+    fit = [one for one in tried if one.incoherent_rate <= max_garbled and (max_kl is None or _moves(one) <= max_kl)]
     last = float("inf")
     return max(fit, key=lambda one: (one.success_rate, one.multiplier, -(last if one.layer is None else one.layer)), default=None)
+
+
+def _moves(one: Considered) -> float:
+    return math.inf if one.kl is None else one.kl
 
 
 class Chooser:
@@ -128,10 +139,14 @@ class Chooser:
         key, _ = _keys(grid.name, group)
         if key not in self._decided:
             tried = self.tried(grid, group)
-            left = [one for one in tried if one.cell.key not in self._tallies]
+            known = [self._tallies.get(one.cell.key) for one in tried]
+            left = [one for one in known if one is None]
             if left or not tried:
                 some = f"{len(left)} of its {len(tried)} cells are not finished and scored"
                 number = some if tried else "its own cells are not known"
+                return Unsettled(f"waits for grid {grid.choose.origin}: {number}", waiting=True)
+            if grid.choose.max_kl is not None and (unmeasured := sum(one is not None and one.kl is None for one in known)):
+                number = f"the damage of {unmeasured} of its {len(tried)} cells is not measured"
                 return Unsettled(f"waits for grid {grid.choose.origin}: {number}", waiting=True)
             self._decided[key] = self._decide(grid, grid.choose, group, tried)
         choice, chosen = self._decided[key]
@@ -139,7 +154,7 @@ class Chooser:
 
     def _decide(self, grid: Grid, asked: Choose, group: Group, tried: Sequence[SteeredCell]) -> tuple[Choice, SteeredCell | None]:
         considered = {self._considered(one): one for one in tried}
-        best = choose(list(considered), asked.max_garbled)
+        best = choose(list(considered), asked.max_garbled, asked.max_kl)
         reason = "" if best is not None else _nothing_fits(asked, list(considered))
         found = Choice(
             grid=grid.name,
@@ -151,6 +166,7 @@ class Chooser:
             chosen=best,
             considered=tuple(considered),
             reason=reason,
+            max_kl=asked.max_kl,
         )
         return found, None if best is None else considered[best]
 
@@ -158,14 +174,18 @@ class Chooser:
         place, cell = one.place, one.cell
         tally = self._tallies[cell.key]
         layer, depth = (None, None) if place is None else (place.layer, float(place.depth))
-        return Considered(cell.id, layer, depth, one.multiplier, tally.n, tally.success, tally.garbled, tally.no_answer)
+        counts = (tally.n, tally.success, tally.garbled, tally.no_answer)
+        return Considered(cell.id, layer, depth, one.multiplier, *counts, tally.kl)
 
 
 def _nothing_fits(asked: Choose, tried: Sequence[Considered]) -> str:
     least = min(one.incoherent_rate for one in tried)
     or_cut = " or without an answer" if any(one.no_answer for one in tried) else ""
     settings = f"none of the {len(tried)} settings of grid {asked.origin}"
-    return f"not run: {settings} stays within {asked.max_garbled:.0%} garbled{or_cut} (the least is {least:.0%})"
+    told = f"not run: {settings} stays within {asked.max_garbled:.0%} garbled{or_cut}"
+    if asked.max_kl is None:
+        return f"{told} (the least is {least:.0%})"
+    return f"{told} and a KL of {asked.max_kl:g} (the least are {least:.0%} and {min(map(_moves, tried)):.3g})"
 
 
 def scaled(multiplier: float, asked: Choose) -> tuple[float, ...]:

@@ -30,7 +30,7 @@ LINEAR_BYTES = {
 @dataclass(frozen=True)
 class VariantCost:
     """What the cost of one variant follows from: the model and its share of the plan. ``downloads``: its files come from the hub,
-    and for no variant before it. ``judged``: tokens that it reads as a judge."""
+    and for no variant before it. ``reads``: tokens of other work, such as judging."""
 
     name: str
     spec: ModelSpec
@@ -38,7 +38,7 @@ class VariantCost:
     resources: Resources
     loads: int
     downloads: bool = False
-    judged: int = 0
+    reads: int = 0
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def _work(
         prompt += total
         new += cell.budget
         longest = max(longest, most + cell.decoding.most_tokens)
-    read, trials = variant.judged, 0.0
+    read, trials = variant.reads, 0.0
     for spec in directions:
         lengths = [prompt_tokens(one, system, costs) for one in (*spec.positive, *spec.negative)]
         read += sum(lengths)

@@ -7,11 +7,12 @@ from typing import Any
 
 from orchestrator.cells import CellKey
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
-from orchestrator.report.values import IN_SAMPLE, number
+from orchestrator.report.values import IN_SAMPLE, decimals, number
 from orchestrator.results.rows import CellRow
 from orchestrator.statistics import Interval, interval_text, percent_text
 
 _NO_ANSWER = ReportColumn("no answer %", "no answer")
+_KL = ReportColumn("KL")
 _COLUMNS = (
     ReportColumn("model", left=True),
     ReportColumn("behavior", left=True),
@@ -22,6 +23,7 @@ _COLUMNS = (
     ReportColumn("success %"),
     ReportColumn("garbled %", "garbled"),
     _NO_ANSWER,
+    _KL,
     ReportColumn("of", spare=1),
 )
 _NOTE = (
@@ -39,7 +41,10 @@ def chosen_table(choices: Sequence[Mapping[str, Any]], rows: Iterable[CellRow]) 
     lines = tuple(_row(choice, intervals) for choice in choices)
     table = ReportTable("Chosen settings", _COLUMNS, lines, (_NOTE, _MARK))
     cut = any(one.get("no_answer") for choice in choices for one in choice["considered"])
-    return table if cut else table.without(_NO_ANSWER)
+    measured = any(one.get("kl") is not None for choice in choices for one in choice["considered"])
+    for column, shown in ((_NO_ANSWER, cut), (_KL, measured)):
+        table = table if shown else table.without(column)
+    return table
 
 
 def _whole(behavior: str) -> str:
@@ -53,10 +58,11 @@ def _row(choice: Mapping[str, Any], intervals: Mapping[CellKey, Interval | None]
     one = choice["chosen"]
     none = number("-")
     if one is None:
-        return (*names, none, none, Value(str(choice["reason"]), short="none", tone="faint"), none, none, of)
+        return (*names, none, none, Value(str(choice["reason"]), short="none", tone="faint"), none, none, none, of)
     layer = "chosen" if one["layer"] is None else f"L{one['layer']}"
     k, n = one["success"], one["n"]
     interval = interval_text(intervals.get((one["cell_id"], _whole(choice["behavior"]))))
     rate = f"{percent_text(k, n)}{IN_SAMPLE} {interval} {k}/{n}".replace("  ", " ")
     others = (number(percent_text(count, n)) for count in (one["garbled"], one.get("no_answer", 0)))
-    return (*names, number(layer), number(f"{one['multiplier']:g}"), number(rate), *others, of)
+    kl = decimals(one.get("kl"))
+    return (*names, number(layer), number(f"{one['multiplier']:g}"), number(rate), *others, kl, of)

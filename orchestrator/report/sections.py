@@ -15,6 +15,7 @@ from orchestrator.report.judges import judges_table
 from orchestrator.report.matrix import matrix_drawings
 from orchestrator.report.methods import Cosine, methods_table
 from orchestrator.report.others import others_of, others_table
+from orchestrator.report.pareto import pareto_drawings
 from orchestrator.report.quantization import quantization_table
 from orchestrator.report.report_table import ReportTable, shortened
 from orchestrator.report.series import series_of
@@ -83,6 +84,7 @@ SECTIONS: dict[str, Section] = {
         lambda found: curves(found.series, found.rows),
         terminal=False,
     ),
+    "Damage": Section(lambda found: None, lambda found: pareto_drawings(found.rows)),
     "Chosen settings": Section(lambda found: chosen_table(found.store.choices(), found.rows)),
     "Other scorers": Section(_others_table),
     "Methods": Section(lambda found: methods_table(found.rows, found.cosine)),

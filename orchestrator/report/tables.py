@@ -10,6 +10,7 @@ from orchestrator.report.series import Series, decoding_text, multiplier_text
 from orchestrator.report.values import (
     BEST_NOTE,
     best_of,
+    decimals,
     fired_value,
     main_outcomes,
     number,
@@ -28,6 +29,8 @@ _SAMPLED = (
     "{}. Intervals are clustered by prompt. Stable: the share of a prompt's samples that have its commonest label, mean over "
     "prompts."
 )
+_DAMAGE = {"kl": ReportColumn("KL", spare=1), "loss": ReportColumn("loss", spare=2)}
+_DAMAGED = "KL: how far the steering moves the model on neutral prompts, in nats; loss: of the answers under the unsteered model."
 _RUN = (ReportColumn("fired"), ReportColumn("seconds", "s", spare=1))
 _BEST = (ReportColumn("series", left=True), ReportColumn("unsteered %", "unst."), ReportColumn("best cell", left=True))
 
@@ -35,11 +38,15 @@ _BEST = (ReportColumn("series", left=True), ReportColumn("unsteered %", "unst.")
 def cells_table(series: Series) -> ReportTable:
     """A series, baseline first. ``x norm``: multiplier / residual norm."""
     outcomes = shown_outcomes(series.rows)
-    columns = (*_WHERE, *rate_columns(series.rows, outcomes), _STABLE, *_RUN)
+    columns = (*_WHERE, *rate_columns(series.rows, outcomes), _STABLE, *_DAMAGE.values(), *_RUN)
     sampled = [row for row in series.rows if row.samples > 1]
     notes = [*planned_note(series.rows), *(_SAMPLED.format(text) for text in dict.fromkeys(map(decoding_text, sampled)))]
+    lacking = [column for name, column in _DAMAGE.items() if all(getattr(row, name) is None for row in series.rows)]
+    notes += [_DAMAGED] if len(lacking) < len(_DAMAGE) else []
     table = ReportTable(series.title, columns, tuple(_cell(row, outcomes) for row in series.rows), tuple(notes))
-    return table if sampled else table.without(_STABLE)
+    for column in (*lacking, *([] if sampled else [_STABLE])):
+        table = table.without(column)
+    return table
 
 
 def best_table(series: Sequence[Series]) -> ReportTable:
@@ -71,6 +78,7 @@ def _cell(row: CellRow, outcomes: Sequence[Outcome]) -> tuple[Value, ...]:
         ratio,
         *rates,
         number("-" if row.stability is None else f"{100 * row.stability:.0f}"),
+        *(decimals(getattr(row, name)) for name in _DAMAGE),
         fired_value(row),
         number(f"{row.seconds:.1f}"),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -146,6 +147,16 @@ KINDS: dict[str, WorkKind] = {
     "damage": DamageKind(),
 }
 """Every kind by its name; a further one adds its line here."""
+
+
+BEFORE_CELLS = ("extraction", "generation")
+"""The kinds of items that a sweep has for its answers; all others are about stored answers and cells."""
+
+
+def left_text(kinds: Iterable[str]) -> str:
+    """``12 items to measure damage, 1 item to test``: one kind for each item that is left; empty for none."""
+    counts = Counter(kind for kind in kinds if kind not in BEFORE_CELLS)
+    return ", ".join(f"{count:,} item{'s' if count > 1 else ''} to {KINDS[kind].does}" for kind, count in counts.items())
 
 
 def item_folders() -> set[str]:

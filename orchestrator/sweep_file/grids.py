@@ -203,6 +203,11 @@ class GridResolver:
                     view.report_unknown(view.at("transfer", number, side), name, "model", names)
 
     def _check_choice(self, view: Sections, grid: Grid, choose: Choose) -> None:
+        if choose.max_kl is not None and view.valid("damage") is None:
+            message = "nothing measures it: the sweep has no 'damage'"
+            view.report(
+                view.at("choose", "max_kl"), message, choose.max_kl, allowed="damage: true beside the grids, or no max_kl"
+            )
         origin = self._earlier.get(choose.origin)
         if origin is None:
             view.report_unknown(view.at("choose", "from"), choose.origin, "earlier grid", list(self._earlier))

@@ -269,15 +269,16 @@ class Choose(Entry):
     """Settings taken from the finished cells of an earlier grid, per model variant, behavior and method.
 
     Among the settings of grid ``from`` whose garbled rate is at most ``max_garbled`` (a response without an answer counts as
-    garbled): the best success rate, then the highest multiplier, then the earliest layer. ``layer`` and
-    ``multiplier`` say what is taken over; ``around``: factors of the multiplier to run. ``method`` and ``quantization``: take
-    another method's choice, another variant's.
+    garbled) and whose KL on neutral prompts is at most ``max_kl``: the best success rate, then the highest multiplier, then the
+    earliest layer. ``layer`` and ``multiplier`` say what is taken over; ``around``: factors of the multiplier to run. ``method``
+    and ``quantization``: take another method's choice, another variant's.
     """
 
     origin: Name = Field(alias="from")
     layer: Literal["best"] | None = None
     multiplier: Literal["calibrated"] | None = None
     max_garbled: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)
+    max_kl: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     around: Row[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
     method: MethodName | None = None
     quantization: Quantization | None = None

@@ -120,7 +120,7 @@ def test_a_scorer_that_is_added_scores_what_is_there_and_one_that_is_left_out_ke
     targets = [row.success_n for row in Store(out).cell_rows()]
     other = cli("run", write(tmp_path, "[{name: refusal, target: normal}]"))
     assert other.exit_code == 0
-    assert "3 of 3 cells done; nothing had to be run" in other.output
+    assert "3 of 3 cells done; no cell had to be run" in other.output
     assert [row.success_n for row in Store(out).cell_rows()] != targets
     assert scored(tmp_path) == {"refusal": 3, "coherence": 3, "length": 3}
     assert {row.scorer.partition("@")[0] for row in Store(out).rate_rows()} == {"refusal", "coherence"}

@@ -52,7 +52,7 @@ def test_every_sentence_follows_from_the_state() -> None:
     for state in STATES:
         said = "\n".join(ending_lines(state))
         complete = state.done == state.planned and state.ended == "finished" and not state.failed and not state.deferred
-        assert ("nothing had to be run" in said) == (complete and not state.ran), said
+        assert ("no cell had to be run" in said) == (complete and not state.ran), said
         assert ("no cell was finished now" in said) == (not complete and not state.ran), said
         assert (f"{state.ran} ran now" in said) == bool(state.ran)
         assert ("report.html to read" in said) == (state.page == "current" and state.done > 0), said
@@ -81,7 +81,7 @@ def facts(out: Path, said: str) -> None:
         assert (out / "report.html").stat().st_mtime_ns >= (out / "cells.parquet").stat().st_mtime_ns
     if "no report.html yet" in said:
         assert not (out / "report.html").exists()
-    if "nothing had to be run" in said:
+    if "no cell had to be run" in said:
         assert done == planned
     if 0 < done < planned:
         assert f"so far, {done} of {planned} cells: " in said
@@ -132,7 +132,7 @@ def test_a_sweep_that_is_broken_off_and_goes_on(
 
     monkeypatch.setitem(POOLS, "local", no_pool)
     again = cli("run", sweep)
-    assert "4 of 4 cells done; nothing had to be run" in again.output
+    assert "4 of 4 cells done; no cell had to be run" in again.output
     facts(out, again.output)
 
 
@@ -143,7 +143,7 @@ def test_a_sweep_whose_cells_all_fail(cli: Callable[..., Result], tmp_path: Path
     assert "0 of 4 cells done, 4 failed; no cell was finished now" in first.output
     assert "no finished cells; report.html says why" in first.output
     again = cli("run", sweep)
-    assert "nothing had to be run" not in again.output
+    assert "no cell had to be run" not in again.output
     assert "0 of 4 cells done, 4 failed; no cell was finished now" in again.output
     facts(tmp_path / "out", again.output)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from orchestrator.cells import Cell, CellKey
 from orchestrator.cli.plan_table import deferred_lines, plan_json
 from orchestrator.errors import InputError
 from orchestrator.plan import Plan, Tally, make_plan
-from orchestrator.planning.choices import Considered, choose, encode_choices
+from orchestrator.planning.choices import Considered, choose, decode_choices, encode_choices
+from orchestrator.report.chosen import chosen_table
 from orchestrator.sweep import Sweep, load_sweep
 from orchestrator.sweep_file.behaviors import dealt
 from orchestrator.sweep_file.schema import Splits
@@ -180,6 +182,30 @@ def test_where_nothing_qualifies_the_cells_are_reported_with_the_reason(tmp_path
     assert len(followed(relaxed, allowed)) == 1
 
 
+def test_a_setting_that_moves_the_model_too_far_is_not_chosen(tmp_path: Path) -> None:
+    def measured(best: float, second: float | None) -> dict[CellKey, Tally]:
+        far = {(14, 10.0): best, (16, 10.0): second}
+        known = tallies(first, by_place({(14, 10): (15, 0), (16, 10): (14, 0)}))
+        kl = {cell.key: far.get(place(cell), 3.0) if cell.steering else 0.0 for cell in first.cells}
+        return {key: replace(one, kl=kl[key]) for key, one in known.items()}
+
+    sweep = sweep_of(tmp_path, PILOT, {**FINAL, "choose": {**BEST, "max_kl": 0.5}}, damage=True)
+    first = make_plan(sweep)
+    (waiting,) = make_plan(sweep, measured(0.6, None)).deferred
+    assert (waiting.reason, waiting.waiting) == ("waits for grid pilot: the damage of 1 of its 6 cells is not measured", True)
+    plan = make_plan(sweep, measured(0.6, 0.4))
+    assert [place(cell) for cell in followed(plan, first)] == [(16, 10.0)]
+    assert "(14 of 15 successes, 0 garbled, KL 0.4; best of 6 in grid pilot)" in str(plan.choices[0])
+    assert [place(cell) for cell in followed(make_plan(sweep, measured(0.5, 0.4)), first)] == [(14, 10.0)]
+    (none,) = make_plan(sweep, measured(0.6, 0.7)).deferred
+    assert none.reason.endswith("within 0% garbled and a KL of 0.5 (the least are 0% and 0.6)")
+    told = json.loads(encode_choices(plan.choices))["choices"][0]
+    assert (told["max_kl"], told["chosen"]["kl"]) == (0.5, 0.4)
+    table = chosen_table(decode_choices(encode_choices(plan.choices).encode()), [])
+    assert table is not None
+    assert dict(zip([one.head for one in table.columns], table.rows[0], strict=True))["KL"].text == "0.400"
+
+
 def test_only_the_layer_or_only_the_multiplier(tmp_path: Path) -> None:
     layer = {**FINAL, "name": "layer", "choose": {"from": "pilot", "layer": "best"}, "multipliers": [12, 18]}
     multiplier = {**FINAL, "name": "mult", "choose": {"from": "pilot", "multiplier": "calibrated"}, "depths": [0.1]}
@@ -342,6 +368,8 @@ def refused(folder: Path, *grids: Mapping[str, object], **changes: object) -> li
         ({"choose": {**BEST, "layer": "beste"}}, ("grids[1].choose.layer", "did you mean 'best'?")),
         ({"choose": {**BEST, "max_garbled": 2}}, ("grids[1].choose.max_garbled", "out of range")),
         ({"choose": {**BEST, "around": [0]}}, ("grids[1].choose.around[0]", "out of range")),
+        ({"choose": {**BEST, "max_kl": 0.5}}, ("grids[1].choose.max_kl", "no 'damage'", "damage: true", ".yaml:")),
+        ({"choose": {**BEST, "max_kl": -1}}, ("grids[1].choose.max_kl", "out of range")),
         ({"choose": {"from": "pilot", "layer": "best", "around": [1]}}, ("grids[1].choose", "'around' goes with")),
         ({"choose": {"from": "pilot", "layer": "best"}}, ("grids[1].multipliers", "'multipliers' is missing")),
         ({"choose": BEST, "depths": [0.5]}, ("grids[1].depths", "the layer is chosen from grid pilot")),

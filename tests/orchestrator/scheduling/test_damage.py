@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -10,21 +11,29 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from actors.boundary import Answered, as_failure
 from actors.errors import JobError
 from actors.types import DamageJob, Failure, Prompt
+from orchestrator.behaviors import NEUTRAL, load_prompts
+from orchestrator.cli.summaries import state_line
+from orchestrator.control.status import read_status, status_json, status_lines
 from orchestrator.damage import DamageSettings, MeasuredDamage, damage_items
 from orchestrator.errors import InputError
 from orchestrator.logs import EntryReader, Journal
+from orchestrator.news import ItemStored
 from orchestrator.plan import Plan, make_plan
+from orchestrator.planning.estimate import prompt_tokens
 from orchestrator.pool import PoolOptions
 from orchestrator.pool.local import LocalPool
+from orchestrator.progress import Lines, progress_of
 from orchestrator.results.damage import damages
 from orchestrator.results.folder import Folder
 from orchestrator.results.rows import CellRow
 from orchestrator.results.store import Store
 from orchestrator.retrying import failures_of
+from orchestrator.run import prepare
 from orchestrator.scheduler import Scheduler, Settings
 from orchestrator.scheduling.board import Board
 from orchestrator.scheduling.kinds import item_folders
@@ -233,3 +242,30 @@ def test_what_is_wrong_in_it_is_told(tmp_path: Path, written: str, told: str) ->
     with pytest.raises(InputError) as error:
         load_sweep(sweep_with(tmp_path, written))
     assert told in str(error.value)
+
+
+def test_what_is_left_is_told(tmp_path: Path) -> None:
+    """Before, while and after: by ``plan``, by the progress, by ``status``."""
+    path = sweep_with(tmp_path, "{prompts: 2, tokens: 4}")
+    prepared = prepare(path, tmp_path / "none")
+    assert state_line(prepared) == "13 of 13 cells to run, 0 done before, 13 items to measure damage"
+    without = prepare(sweep_with(tmp_path, "false"), tmp_path / "none").plan.estimate
+    more = prepared.plan.estimate
+    read = 13 * (2 * 4 + 10 * 48) + 13 * sum(prompt_tokens(one, None) for one in load_prompts(NEUTRAL)[:2])
+    assert (more.prompt_tokens - without.prompt_tokens, more.new_tokens) == (read, without.new_tokens)
+    run(tmp_path, None)
+    plan, store = replace(plan_of(*CELLS), others=damage_items(CELLS, SETTINGS)), Store(tmp_path)
+    with store.lock():
+        store.write_plan(plan)
+    found = read_status(tmp_path)
+    assert status_json(found)["others"] == {"damage": 3}
+    assert "3 items to measure damage" in status_lines(found)
+    board = Board(plan, store.done(item_folders()))
+    board.start([board[plan.others[0].id]], "w1")
+    board.finish(plan.others[0].id)
+    shown = io.StringIO()
+    Lines(plan, board, Console(file=shown, width=120)).hear(ItemStored(plan.others[0].id, "w1", "done"))
+    assert "3/3 cells, 2 items to measure damage" in shown.getvalue()
+    assert progress_of(board, plan.models[0].variant, "a").others == "2 items to measure damage"
+    run(tmp_path, SETTINGS)
+    assert status_json(read_status(tmp_path))["others"] == {}
