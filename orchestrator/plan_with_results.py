@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orchestrator.cells import CellKey
-from orchestrator.outcome import COUNTED
 from orchestrator.plan import Plan, make_plan
 from orchestrator.planning.choices import Tally
 from orchestrator.planning.costs import DEFAULT_COSTS, Costs
+from orchestrator.results.rows import CellRow
 from orchestrator.results.store import Store
 from orchestrator.sweep import Sweep
 
@@ -20,4 +20,8 @@ def plan_with_results(sweep: Sweep, store: Store, costs: Costs = DEFAULT_COSTS) 
 
 def tallies(store: Store) -> Mapping[CellKey, Tally]:
     """What the responses of the labelled cells of the results folder count as."""
-    return {row.key: Tally(row.n, *map(row.count, COUNTED), kl=row.kl) for row in store.cell_rows() if row.labelled}
+    return {row.key: _tally(row) for row in store.cell_rows() if row.labelled}
+
+
+def _tally(row: CellRow) -> Tally:
+    return Tally(row.n, row.count("success"), row.count("garbled"), row.count("no_answer"), row.kl)
