@@ -16,7 +16,7 @@ from orchestrator.compare.answer import finished_rows
 from orchestrator.compare.selection import select
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.outcome import OUTCOMES, in_words
-from orchestrator.report.series import cell_text
+from orchestrator.report.series import cell_text, decoding_text
 from orchestrator.results.conditions import NAMED
 from orchestrator.results.rows import CellRow
 from orchestrator.results.store import Store
@@ -212,7 +212,8 @@ def _where(row: CellRow) -> str:
     model = row.model if row.quantization == "none" else f"{row.model} {row.quantization}"
     steered = f"{row.method} {cell_text(row)}" if row.steered else "unsteered"
     action = f" {row.intervention}" if row.steered and row.intervention != "addition" else ""
-    return visible(f"{model} · {row.behavior} · {steered}{action}")
+    drawn = f", {decoding_text(row)}" if row.temperature else ""
+    return visible(f"{model} · {row.behavior} · {steered}{action}{drawn}")
 
 
 def _as_json(one: ShownAnswer) -> dict[str, object]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from actors.types import Decoding
 from orchestrator.cli import app
 from orchestrator.results.store import Store
 from tests.orchestrator.samples import filled, grid, labels_of, plan_of, result_of, write_labels
@@ -56,6 +58,16 @@ def test_beside_the_unsteered(show: Show) -> None:
     assert all(one["beside"]["prompt_id"] == one["prompt_id"] for one in found)
     assert {one["beside"]["same_tokens"] for one in found} == {3}
     assert "beside smollm2 · refusal · unsteered, the same for 3 tokens:" in show("layer=15", "--vs", "baseline").output
+
+
+def test_how_an_answer_was_drawn_is_told(tmp_path: Path) -> None:
+    drawn = tuple(replace(one, decoding=Decoding(temperature=0.7, samples=2)) for one in grid())
+    store = filled(tmp_path, (*grid(), *drawn), COUNTS)
+    store.compact()
+    told = CliRunner().invoke(app, ["show", str(tmp_path), "layer=15,multiplier=8", "--vs", "baseline", "-n", "100"]).output
+    for how in ("", ", 100 new tokens, temperature 0.7, 2 samples, seed 0"):
+        assert f"smollm2 · refusal · dim L15+ x 8{how} · p3" in told
+        assert f"beside smollm2 · refusal · unsteered{how}, the same for" in told
 
 
 def test_beside_the_cell_that_shares_most(show: Show) -> None:
