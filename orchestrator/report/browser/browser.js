@@ -2,7 +2,7 @@
 /* The response browser: rows are prompts, columns are cells, and every answer is one click away.
    All text is put in as text. What the page holds: an index (JSON) and packs of answers, both deflated and in base64. */
 (() => {
-  const PER_PAGE = 40, ROWS_PER_PAGE = 100, NONE = 255, CUT = 1, MOST = 20000, WORDS = 700, KEPT_PACKS = 48;
+  const PER_PAGE = 40, ROWS_PER_PAGE = 100, NONE = 255, ABSENT = 254, CUT = 1, MOST = 20000, WORDS = 700, KEPT_PACKS = 48;
   const LETTERS = { success: "S", garbled: "G", no_answer: "–", other: "·" };
   const root = document.getElementById("browser");
   const $ = (name) => root.querySelector(`[data-is="${name}"]`);
@@ -41,7 +41,12 @@
   const outcomeOf = (code) => (code === NONE ? "none" : group.labels[code].outcome);
   const words = (name) => name.replaceAll("_", " ");
   const cutOff = (cell, row) => (at(group.flags_of, cell, row) & CUT) !== 0;
-  const changed = (cell, row) => group.cells[cell].base >= 0 && label(cell, row) !== label(group.cells[cell].base, row);
+  /* Cells may have different samples of a prompt. */
+  const there = (cell, row) => label(cell, row) !== ABSENT;
+  const changed = (cell, row) => {
+    const base = group.cells[cell].base;
+    return base >= 0 && there(cell, row) && there(base, row) && label(cell, row) !== label(base, row);
+  };
   const scorerLabel = (scorer, cell, row) => {
     if (scorer === 0) return nameOf(label(cell, row));
     const one = group.scorers[scorer - 1], code = at(one.said, cell, row);
@@ -50,7 +55,7 @@
   const MODES = {
     all: ["all answers", () => true],
     changed: ["changed against the unsteered", changed],
-    differs: ["two cells differ", (cell, row) => [state.a, state.b].includes(cell) && label(state.a, row) !== label(state.b, row)],
+    differs: ["two cells differ", (cell, row) => [state.a, state.b].includes(cell) && there(state.a, row) && there(state.b, row) && label(state.a, row) !== label(state.b, row)],
     disagree: ["two scorers disagree", (cell, row) => {
       const one = scorerLabel(state.one, cell, row), two = scorerLabel(state.two, cell, row);
       return one !== null && two !== null && one !== two;
@@ -58,6 +63,7 @@
     cut: ["cut off", cutOff],
   };
   const fits = (cell, row) => {
+    if (!there(cell, row)) return false;
     if (found && !found.has(cell * group.rows.length + row)) return false;
     const mode = MODES[state.mode];
     return mode ? mode[1](cell, row) : nameOf(label(cell, row)) === state.mode.slice(6);
@@ -99,6 +105,7 @@
       make("td", { className: "flips", textContent: group.flips[row] }),
       ...all.map((cell) => {
         const code = label(cell, row), outcome = outcomeOf(code), chosen = state.cell === cell && state.row === row;
+        if (!there(cell, row)) return make("td", { className: bases.includes(cell) ? "base" : "" });
         const mark = tally.has(key(cell, row)) ? "★" : LETTERS[outcome] ?? "?";
         const say = `${group.rows[row].id}, ${group.cells[cell].name}: ${words(nameOf(code))}`;
         return make("td", { className: bases.includes(cell) ? "base" : "" }, make("button", {

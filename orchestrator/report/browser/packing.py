@@ -30,7 +30,8 @@ from orchestrator.results.schema import RATES, batches_of, read_table
 from orchestrator.results.store import Store
 from orchestrator.storage import UnreadableFileError
 
-NO_LABEL = 255
+NO_LABEL, ABSENT = 255, 254
+"""Instead of a label: there is none yet, or no such response, as cells of one group may have different samples."""
 LEVEL = 1
 """Of compression: three times as fast as the usual one, and a page of 35 MB becomes one of 41."""
 CUT_OFF = 1
@@ -76,7 +77,7 @@ class _Said:
 
     def code(self, label: str | None) -> int:
         """Of a label, a new one if it has none yet."""
-        if label is None or (label not in self.labels and len(self.labels) == NO_LABEL):
+        if label is None or (label not in self.labels and len(self.labels) == ABSENT):
             return NO_LABEL
         return self.labels.setdefault(label, len(self.labels))
 
@@ -148,7 +149,7 @@ def _packs(store: Store, groups: Mapping[tuple[str, str | None], _SamePrompts]) 
         group.prompts |= {one: record["prompt"] for one, record in found.items() if one not in group.prompts}
         names = {name: number for number, name in enumerate(group.labels)}
         group.codes[row.cell_id] = bytes(
-            names.get(found[one]["label"], NO_LABEL) if one in found else NO_LABEL for one in group.prompts
+            names.get(found[one]["label"], NO_LABEL) if one in found else ABSENT for one in group.prompts
         )
         group.flags[row.cell_id] = bytes(
             CUT_OFF * (one in found and found[one]["finish_reason"] == "length") for one in group.prompts
@@ -219,7 +220,10 @@ class _Unsteered:
 
 
 def _add_scores(store: Store, groups: Mapping[tuple[str, str | None], _SamePrompts]) -> None:
-    """What every scorer that gives labels says."""
+    """What every scorer that gives labels says, but to a behavior that another one's scorers are none of."""
+    planned = store.planned()
+    own = {behavior: set(planned.scoring_of(behavior).ids) for behavior, _ in groups}
+    named = set[str | None]().union(*own.values())
     at: dict[str, list[_SamePrompts]] = {}
     for group in groups.values():
         for row in group.cells:
@@ -231,6 +235,8 @@ def _add_scores(store: Store, groups: Mapping[tuple[str, str | None], _SamePromp
             scores = list(scored)
             labels = {key: one["label"] for key, one in zip(_keys(scores), scores, strict=True) if one["label"] is not None}
             for group in at[cell_id] if labels else ():
+                if scorer in named and scorer not in own[group.cells[0].behavior]:
+                    continue
                 said = group.said.setdefault(scorer, _Said())
                 said.of_cells[cell_id] = bytes(said.code(labels.get(key)) for key in group.prompts)
 
@@ -261,7 +267,7 @@ def _group_json(group: _SamePrompts) -> dict[str, object]:
             }
             for row in cells
         ],
-        "labels_of": group.matrix(group.codes, NO_LABEL),
+        "labels_of": group.matrix(group.codes, ABSENT),
         "flags_of": group.matrix(group.flags, 0),
         "scorers": [
             {"name": name, "labels": list(one.labels), "said": group.matrix(one.of_cells, NO_LABEL)}

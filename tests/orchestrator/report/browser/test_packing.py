@@ -13,7 +13,7 @@ import pytest
 
 from actors.types import Decoding, Response
 from orchestrator.report.browser import packing
-from orchestrator.report.browser.packing import CUT_OFF, NO_LABEL, PackedAnswers, packed_answers
+from orchestrator.report.browser.packing import ABSENT, CUT_OFF, NO_LABEL, PackedAnswers, packed_answers
 from orchestrator.results.store import Store
 from tests.orchestrator.samples import cell, filled, grid, plan_of, result_of
 
@@ -118,3 +118,14 @@ def test_nothing_is_finished(tmp_path: Path) -> None:
     store.write_plan(plan_of(grid()))
     store.compact()
     assert packed_answers(store, store.cell_rows()) is None
+
+
+def test_samples_that_a_cell_never_had_are_no_answers(tmp_path: Path) -> None:
+    drawn = replace(cell(15, 8.0), decoding=Decoding(100, temperature=0.7, samples=2))
+    found = packed(filled(tmp_path, (cell(None), drawn), COUNTS))
+    (group,) = opened(found.index)["groups"]
+    n = len(group["rows"])
+    assert n == 20
+    codes = base64.b64decode(group["labels_of"])
+    assert (codes[:n].count(ABSENT), codes[n:].count(ABSENT)) == (10, 0)
+    assert NO_LABEL not in codes
