@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import takewhile
+from typing import Any
 
 import re2
 
@@ -21,6 +22,7 @@ from orchestrator.results.conditions import NAMED
 from orchestrator.results.rows import CellRow
 from orchestrator.results.store import Store
 from orchestrator.scoring import Label
+from orchestrator.scoring.pattern import compiled
 from orchestrator.storage import Place, UnreadableFileError
 from orchestrator.untrusted import visible
 
@@ -164,12 +166,9 @@ def _check(asked: AnswersAsked, found: Sequence[ShownAnswer]) -> None:
         raise InputError(*problems)
 
 
-def _compiled(pattern: str) -> re2._Regexp:
-    options = re2.Options()
-    options.log_errors = False
-    options.case_sensitive = False
+def _compiled(pattern: str) -> Any:
     try:
-        return re2.compile(pattern, options)
+        return compiled(pattern, ignore_case=True)
     except re2.error:
         raise InputError.because("no regular expression of RE2", "--grep", pattern) from None
 

@@ -14,7 +14,7 @@ from orchestrator.scoring.options import LabelText, Phrases, ScorerOptions, clip
 from orchestrator.scoring.score import Labels, Score
 
 
-def _compiled(pattern: str, ignore_case: bool) -> Any:
+def compiled(pattern: str, ignore_case: bool) -> Any:
     """A pattern of RE2; ``re2.error`` when it is none."""
     options = re2.Options()
     options.log_errors = False
@@ -36,7 +36,7 @@ class PatternOptions(ScorerOptions):
         for label, patterns in labels.items():
             for pattern in patterns:
                 try:
-                    _compiled(pattern, True)
+                    compiled(pattern, True)
                 except re2.error as error:
                     reason = error.args[0].decode("utf-8", "replace") if isinstance(error.args[0], bytes) else str(error)
                     allowed = "regular expressions of RE2: no look-around, no back-references"
@@ -59,7 +59,7 @@ class PatternScorer:
         self.says = Labels((*options.labels, options.otherwise), next(iter(options.labels)))
         self._otherwise = options.otherwise
         self._patterns = [
-            (label, pattern, _compiled(pattern, options.ignore_case))
+            (label, pattern, compiled(pattern, options.ignore_case))
             for label, patterns in options.labels.items()
             for pattern in patterns
         ]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -47,13 +46,14 @@ SHOWN_AXES = (
 )
 """What cells are filtered by, where they differ in it."""
 _COLUMNS = (
-    "cell_id", "behavior", "prompt_id", "prompt", "response", "token_ids", "finish_reason", "label", "evidence", "answer"
-)  # fmt: skip
+    *("cell_id", "behavior", "prompt_id", "sample", "prompt", "response", "token_ids", "finish_reason"),
+    *("label", "evidence", "answer"),
+)
 
 Tokens: TypeAlias = npt.NDArray[np.int32]
 
 _Key = tuple[str, int]
-"""A prompt, and how many of its responses in the same cell come before."""
+"""A prompt, and which of its samples."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _packs(store: Store, groups: Mapping[tuple[str, str | None], _SamePrompts]) 
             continue
         group, row = of_cell.pop(key)
         tokens = unsteered.tokens(row)
-        found = dict(zip(_keys(records_of := list(records)), records_of, strict=True))
+        found = {_key(record): record for record in records}
         group.prompts |= {one: record["prompt"] for one, record in found.items() if one not in group.prompts}
         names = {name: number for number, name in enumerate(group.labels)}
         group.codes[row.cell_id] = bytes(
@@ -174,13 +174,8 @@ def _records(store: Store) -> Iterator[dict[str, Any]]:
             yield {**record, "token_ids": values[ends[number] : ends[number + 1]]}
 
 
-def _keys(records: Iterable[Mapping[str, Any]]) -> list[_Key]:
-    seen: Counter[str] = Counter()
-    keys = []
-    for record in records:
-        keys.append((record["prompt_id"], seen[record["prompt_id"]]))
-        seen[record["prompt_id"]] += 1
-    return keys
+def _key(record: Mapping[str, Any]) -> _Key:
+    return record["prompt_id"], record["sample"]
 
 
 def _answer(record: Mapping[str, Any], unsteered: Tokens | None) -> list[object]:
@@ -215,8 +210,7 @@ class _Unsteered:
             responses = self._store.read_responses(cell_id)
         except (FileNotFoundError, UnreadableFileError):
             return {}
-        keys = _keys({"prompt_id": one.prompt_id} for one in responses)
-        return {key: np.array(one.token_ids) for key, one in zip(keys, responses, strict=True)}
+        return {(one.prompt_id, one.sample): np.array(one.token_ids) for one in responses}
 
 
 def _add_scores(store: Store, groups: Mapping[tuple[str, str | None], _SamePrompts]) -> None:
@@ -228,12 +222,11 @@ def _add_scores(store: Store, groups: Mapping[tuple[str, str | None], _SamePromp
     for group in groups.values():
         for row in group.cells:
             at.setdefault(row.cell_id, []).append(group)
-    columns = ("cell_id", "scorer", "prompt_id", "label")
+    columns = ("cell_id", "scorer", "prompt_id", "sample", "label")
     records = (record for batch in batches_of(store.folder.scores, columns) for record in batch.to_pylist())
     for (cell_id, scorer), scored in groupby(records, itemgetter("cell_id", "scorer")):
         if cell_id in at:
-            scores = list(scored)
-            labels = {key: one["label"] for key, one in zip(_keys(scores), scores, strict=True) if one["label"] is not None}
+            labels = {_key(one): one["label"] for one in scored if one["label"] is not None}
             for group in at[cell_id] if labels else ():
                 if scorer in named and scorer not in own[group.cells[0].behavior]:
                     continue
