@@ -144,8 +144,8 @@ def _inputs(folder: Folder, planned: PlannedCells) -> _Inputs:
 def _digest(folder: Folder, inputs: _Inputs) -> str:
     state = hashlib.sha256(f"{schema.SCHEMA_VERSION} {schema.TABLES_VERSION}\n".encode() + folder.plan.read_bytes())
     for kind in sorted(inputs):
-        for name, one in sorted(inputs[kind].items()):
-            state.update(f"{kind} {name} {[*one]}\n".encode())
+        lines = [f"{kind} {name} {[*one]}\n" for name, one in sorted(inputs[kind].items())]
+        state.update("".join(lines).encode())
     return state.hexdigest()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence, Set
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeVar
 
 from orchestrator.cells import CellKey
@@ -63,11 +64,11 @@ def unscored(
     folder: Folder, planned: PlannedCells, scored: ScoredCells, finished: Collection[str]
 ) -> tuple[tuple[str, str], ...]:
     """The ids of scorer and cell of every score of ``finished`` cells that there is not, though it has not failed."""
-    failed = folder.ids("failures")
+    failed, of_scorer = folder.ids("failures"), cache(scored.have)
     return tuple(
         (scorer, cell_id)
         for scorer, cell_id in planned.scorings()
-        if cell_id in finished and cell_id not in scored.have(scorer) and scoring_item(scorer, cell_id) not in failed
+        if cell_id in finished and cell_id not in of_scorer(scorer) and scoring_item(scorer, cell_id) not in failed
     )
 
 

@@ -163,7 +163,7 @@ def same_responses(one: Table, other: Table) -> bool:
 def _distinct(table: Table) -> bool:
     """Whether no two rows are of the same response."""
     rows = table.num_rows
-    return len(table.column("prompt_id").unique()) == rows or len(set(keys_of(table))) == rows
+    return len(set(table.column("prompt_id").to_pylist())) == rows or len(set(keys_of(table))) == rows
 
 
 def decode_labels(path: Readable, cell_id: str) -> StoredLabels:

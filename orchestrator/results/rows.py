@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from actors.types import Action, CellResult, DirectionSet, ModelSpec
 from orchestrator.cells import Cell, CellKey, SteeringSpec, variant_id
@@ -412,7 +412,8 @@ class Given:
 
     def share(self, names: Collection[str]) -> dict[str, int | float | None]:
         """How many responses have one of the labels ``names``, their share, and the ends of its interval."""
-        k, n = sum(self.counts[name] for name in names), len(self.labels)
+        counts, n = self.counts, len(self.labels)
+        k = sum([counts[name] for name in names if name in counts])
         interval = wilson(k, n) if self.single else rate_interval(self.by_prompt(names))
         return {"n": k, "rate": k / n if n else None, "low": interval.low, "high": interval.high}
 
@@ -502,19 +503,26 @@ def scorer_rate_rows(cell: CellKey, given: Given, says: Labels | Scale) -> list[
 
 
 def _rate_rows(cell: CellKey, given: Given, names: Sequence[str], outcomes: Mapping[str, str]) -> list[RateRow]:
-    cell_id, behavior = cell
-    return [
-        RateRow(
-            cell_id=cell_id,
-            scorer=given.by,
-            label=name,
-            outcome=outcomes.get(name),
-            behavior=behavior,
-            **{"k": found.pop("n"), "n": len(given.labels), **found},  # type: ignore[arg-type]
+    (cell_id, behavior), n = cell, len(given.labels)
+    rows = []
+    for name in names:
+        found: dict[str, Any] = given.share((name,))
+        k, rate, low, high = found["n"], found["rate"], found["low"], found["high"]
+        rows.append(
+            RateRow(
+                cell_id=cell_id,
+                scorer=given.by,
+                label=name,
+                outcome=outcomes.get(name),
+                behavior=behavior,
+                n=n,
+                k=k,
+                rate=rate,
+                low=low,
+                high=high,
+            )
         )
-        for name in names
-        for found in [given.share((name,))]
-    ]
+    return rows
 
 
 def canonical_json(content: Mapping[str, object]) -> str:

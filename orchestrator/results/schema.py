@@ -22,14 +22,14 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic_core import from_json
 
 from orchestrator.errors import InputError, Problem
-from orchestrator.json_text import parse_json
 from orchestrator.results.columns import Column, columns_of
 from orchestrator.results.comparison_rows import DirectionRow, TransferRow
 from orchestrator.results.response_row import ResponseRow
 from orchestrator.results.rows import CellRow, RateRow, ResponseLoss, canonical_json, digest_of
-from orchestrator.results.seal import is_broken, sealed
+from orchestrator.results.seal import seal_holds, sealed
 from orchestrator.scoring import Label
 from orchestrator.scoring.score import ResponseScore
 from orchestrator.storage import Readable, StorageError, StoredFile, UnreadableFileError
@@ -198,7 +198,7 @@ def decode_part(path: Readable, layout: Layout[_T], cell_id: str) -> tuple[Table
 
     FileNotFoundError, ``NewerSchemaError``, or ``UnreadableFileError`` when it is damaged or belongs to another cell.
     """
-    table = read_table(path)
+    table, is_sealed = _read(path)
     record = _record(path, (table.schema.metadata or {}).get(RECORD_KEY, b"{}"))
     version = record.pop("version", None)
     digest = record.pop(DIGEST, None)
@@ -207,14 +207,14 @@ def decode_part(path: Readable, layout: Layout[_T], cell_id: str) -> tuple[Table
         raise NewerSchemaError(Problem("results", None, message))
     if record.get("cell_id") != cell_id:
         raise UnreadableFileError(path, f"is not the part of {cell_id}")
-    if digest is not None and digest != digest_of(record):
+    if not is_sealed and digest is not None and digest != digest_of(record):  # the seal is over the record too
         raise UnreadableFileError(path, "its record is not what was written")
     return layout.completed(table, path), record
 
 
 def _record(path: Readable, content: bytes) -> dict[str, object]:
     try:
-        record = parse_json(content)
+        record = from_json(content)
     except ValueError as error:
         raise UnreadableFileError(path, f"its record is damaged: {error}") from error
     if not isinstance(record, dict):
@@ -225,12 +225,18 @@ def _record(path: Readable, content: bytes) -> dict[str, object]:
 def read_table(path: Readable) -> Table:
     """A whole Parquet file, every page's checksum verified and the seal of its footer where it has one; FileNotFoundError,
     ``StorageError``, or ``UnreadableFileError``."""
+    return _read(path)[0]
+
+
+def _read(path: Readable) -> tuple[Table, bool]:
+    """And whether it is sealed."""
     content = path.read_bytes()
-    if is_broken(content):
+    holds = seal_holds(content)
+    if holds is False:
         raise UnreadableFileError(path, "its footer is not what was written")
     try:
         with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
-            return file.read(use_threads=False)
+            return file.read(use_threads=False), holds is not None
     except (pa.ArrowException, OSError, ValueError) as error:
         raise UnreadableFileError(path, str(error)) from error
 

@@ -15,18 +15,17 @@ _MARK = b"footer-sha256:"
 
 def sealed(content: bytes) -> bytes:
     """A Parquet file with the digest of its footer."""
-    pages, footer = _parts(content)
-    return pages + _MARK + sha256(footer).digest() + footer
+    start = _footer(content)
+    return content[:start] + _MARK + sha256(content[start:]).digest() + content[start:]
 
 
-def is_broken(content: bytes) -> bool:
-    """Whether a file has a digest and another footer; False where it has none, as those of earlier versions."""
-    pages, footer = _parts(content)
-    mark, digest = pages[-len(_MARK) - 32 : -32], pages[-32:]
-    return mark == _MARK and digest != sha256(footer).digest()
+def seal_holds(content: bytes) -> bool | None:
+    """Whether the footer of a file is the one that it has a digest of; None where it has none, as those of earlier versions."""
+    start = _footer(content)
+    mark, digest = content[max(0, start - len(_MARK) - 32) : max(0, start - 32)], content[max(0, start - 32) : start]
+    return digest == sha256(content[start:]).digest() if mark == _MARK else None
 
 
-def _parts(content: bytes) -> tuple[bytes, bytes]:
-    """All before the footer, and the footer with what follows it."""
-    start = len(content) - _END - int.from_bytes(content[-_END : -_END + 4], "little")
-    return content[: max(0, start)], content[max(0, start) :]
+def _footer(content: bytes) -> int:
+    """Where the footer begins."""
+    return max(0, len(content) - _END - int.from_bytes(content[-_END : -_END + 4], "little"))

@@ -12,9 +12,9 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import groupby
+from itertools import groupby, pairwise
 from operator import itemgetter
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -45,15 +45,32 @@ SHOWN_AXES = (
     *("layer", "multiplier"),
 )
 """What cells are filtered by, where they differ in it."""
-_COLUMNS = (
-    *("cell_id", "behavior", "prompt_id", "sample", "prompt", "response", "token_ids", "finish_reason"),
-    *("label", "evidence", "answer"),
-)
 
 Tokens: TypeAlias = npt.NDArray[np.int32]
 
 _Key = tuple[str, int]
 """A prompt, and which of its samples."""
+
+
+class _Record(NamedTuple):
+    """A row of ``responses.parquet``, as far as the page needs it."""
+
+    cell_id: str
+    behavior: str
+    prompt_id: str
+    sample: int
+    prompt: str
+    response: str
+    finish_reason: str
+    label: str | None
+    evidence: str | None
+    answer: str | None
+    token_ids: Tokens
+
+    @property
+    def key(self) -> _Key:
+        """Which response it is."""
+        return self.prompt_id, self.sample
 
 
 @dataclass(frozen=True)
@@ -138,23 +155,20 @@ def _packs(store: Store, groups: Mapping[tuple[str, str | None], _SamePrompts]) 
     unsteered = _Unsteered(store, of_cell)
     pack: list[str] = []
     number = size = 0
-    for key, records in groupby(_records(store), itemgetter("cell_id", "behavior")):
+    for key, records in groupby(_records(store), itemgetter(0, 1)):
         if not of_cell:
             break
         if key not in of_cell:
             continue
         group, row = of_cell.pop(key)
         tokens = unsteered.tokens(row)
-        found = {_key(record): record for record in records}
-        group.prompts |= {one: record["prompt"] for one, record in found.items() if one not in group.prompts}
+        of_key = {record.key: record for record in records}
+        group.prompts |= {one: record.prompt for one, record in of_key.items() if one not in group.prompts}
+        found = [of_key.get(one) for one in group.prompts]
         names = {name: number for number, name in enumerate(group.labels)}
-        group.codes[row.cell_id] = bytes(
-            names.get(found[one]["label"], NO_LABEL) if one in found else ABSENT for one in group.prompts
-        )
-        group.flags[row.cell_id] = bytes(
-            CUT_OFF * (one in found and found[one]["finish_reason"] == "length") for one in group.prompts
-        )
-        answers = [_answer(found[one], tokens.get(one)) if one in found else None for one in group.prompts]
+        group.codes[row.cell_id] = bytes(ABSENT if one is None else names.get(one.label or "", NO_LABEL) for one in found)
+        group.flags[row.cell_id] = bytes(CUT_OFF * (one is not None and one.finish_reason == "length") for one in found)
+        answers = [None if one is None else _answer(one, tokens.get(one.key)) for one in found]
         group.places[row.cell_id] = (number, len(pack))
         pack.append(json.dumps(answers))
         size += len(pack[-1])
@@ -165,23 +179,20 @@ def _packs(store: Store, groups: Mapping[tuple[str, str | None], _SamePrompts]) 
         yield _deflated(f"[{','.join(pack)}]")
 
 
-def _records(store: Store) -> Iterator[dict[str, Any]]:
-    """The rows of ``responses.parquet``, the tokens of each as an array."""
-    for batch in batches_of(store.folder.responses, _COLUMNS):
+def _records(store: Store) -> Iterator[_Record]:
+    """The rows of ``responses.parquet``."""
+    for batch in batches_of(store.folder.responses, _Record._fields):
         tokens = batch.column("token_ids")
-        values, ends = tokens.values.to_numpy(), tokens.offsets.to_numpy()
-        for number, record in enumerate(batch.drop_columns("token_ids").to_pylist()):
-            yield {**record, "token_ids": values[ends[number] : ends[number + 1]]}
+        values, ends = tokens.values.to_numpy(), tokens.offsets.to_pylist()
+        of_rows = [values[start:end] for start, end in pairwise(ends)]
+        columns = [batch.column(name).to_pylist() for name in _Record._fields if name != "token_ids"]
+        yield from map(_Record._make, zip(*columns, of_rows, strict=True))
 
 
-def _key(record: Mapping[str, Any]) -> _Key:
-    return record["prompt_id"], record["sample"]
-
-
-def _answer(record: Mapping[str, Any], unsteered: Tokens | None) -> list[object]:
+def _answer(record: _Record, unsteered: Tokens | None) -> list[object]:
     """Text, evidence, tokens, tokens that the unsteered answer begins with too (None: it is not known), and what was judged."""
-    tokens = record["token_ids"]
-    return [record["response"], record["evidence"], len(tokens), _same(tokens, unsteered), record["answer"]]
+    tokens = record.token_ids
+    return [record.response, record.evidence, len(tokens), _same(tokens, unsteered), record.answer]
 
 
 def _same(tokens: Tokens, others: Tokens | None) -> int | None:
@@ -189,8 +200,11 @@ def _same(tokens: Tokens, others: Tokens | None) -> int | None:
     if others is None:
         return None
     n = min(len(tokens), len(others))
-    differ = np.flatnonzero(tokens[:n] != others[:n])
-    return int(differ[0]) if len(differ) else n
+    if n == 0:
+        return 0
+    differ = tokens[:n] != others[:n]
+    first = int(differ.argmax())
+    return first if differ[first] else n
 
 
 class _Unsteered:
@@ -223,10 +237,14 @@ def _add_scores(store: Store, groups: Mapping[tuple[str, str | None], _SamePromp
         for row in group.cells:
             at.setdefault(row.cell_id, []).append(group)
     columns = ("cell_id", "scorer", "prompt_id", "sample", "label")
-    records = (record for batch in batches_of(store.folder.scores, columns) for record in batch.to_pylist())
-    for (cell_id, scorer), scored in groupby(records, itemgetter("cell_id", "scorer")):
+    records = (
+        record
+        for batch in batches_of(store.folder.scores, columns)
+        for record in zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
+    )
+    for (cell_id, scorer), scored in groupby(records, itemgetter(0, 1)):
         if cell_id in at:
-            labels = {_key(one): one["label"] for one in scored if one["label"] is not None}
+            labels = {(prompt, sample): label for _, _, prompt, sample, label in scored if label is not None}
             for group in at[cell_id] if labels else ():
                 if scorer in named and scorer not in own[group.cells[0].behavior]:
                     continue

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.results.parts import StoredScores, decode_scores, encode_scores
-from orchestrator.results.seal import is_broken, sealed
+from orchestrator.results.seal import seal_holds, sealed
 from orchestrator.scoring.score import Labels, ResponseScore
 from orchestrator.storage import StoredFile, UnreadableFileError, open_files
 
@@ -38,7 +38,7 @@ def test_every_flipped_bit_of_a_footer_is_noticed(tmp_path: Path) -> None:
     for place in footer:
         for bit in range(8):
             content[place] ^= 1 << bit
-            assert is_broken(bytes(content)), f"bit {bit} of byte {place}"
+            assert seal_holds(bytes(content)) is False, f"bit {bit} of byte {place}"
             content[place] ^= 1 << bit
     content[footer[len(footer) // 2]] ^= 1
     with pytest.raises(UnreadableFileError, match="footer"):
@@ -50,7 +50,8 @@ def test_a_part_of_an_earlier_version_has_no_seal_and_is_read(tmp_path: Path) ->
     start = footer_of(content)
     unsealed = content[: start - SEAL] + content[start:]
     assert sealed(unsealed) == content
-    assert not is_broken(unsealed)
+    assert seal_holds(content) is True
+    assert seal_holds(unsealed) is None
     assert read(tmp_path, unsealed) == GIVEN
 
 
@@ -62,4 +63,4 @@ def test_other_readers_of_parquet_read_it_as_before() -> None:
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"\xff" * 11, b"\xff" * 300])
 def test_what_is_no_parquet_file_is_left_to_its_reader(content: bytes) -> None:
-    assert not is_broken(content)
+    assert seal_holds(content) is None
