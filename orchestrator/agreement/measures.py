@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Counts = NDArray[np.float64]
 
 RESAMPLES = 2_000
-"""Of the prompts, for the interval of alpha."""
+"""Of the prompts, for the intervals of alpha and of kappa."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Agreement:
     """What two scorers say of the same ``n`` responses to ``prompts`` prompts. ``table``: how many responses have the label of
     the row by the first and of the column by the second; both in the order of ``labels``.
 
-    ``agrees``: the interval of the share to which both give the same label, clustered by prompt. The interval of ``kappa`` takes
-    the responses as independent; that of ``alpha`` draws whole prompts.
+    ``agrees``: the interval of the share to which both give the same label, clustered by prompt. The interval of ``alpha`` draws
+    whole prompts, and so does that of ``kappa`` where a prompt has several responses.
     """
 
     labels: tuple[str, ...]
@@ -93,7 +93,7 @@ def agreement(first: Sequence[str], second: Sequence[str], prompts: Sequence[str
     whole = tables.sum(axis=0)
     rows = tuple(tuple(int(count) for count in row) for row in whole)
     agrees = _clustered(tables.trace(axis1=1, axis2=2), tables.sum(axis=(1, 2)))
-    return Agreement(tuple(used), rows, len(clusters), _kappa(whole), _alpha(tables), agrees, _by_label(tuple(used), tables))
+    return Agreement(tuple(used), rows, len(clusters), _kappa(tables), _alpha(tables), agrees, _by_label(tuple(used), tables))
 
 
 def _by_label(labels: Sequence[str], tables: Counts) -> tuple[LabelAgreement, ...]:
@@ -127,38 +127,63 @@ def rank_correlation(first: Sequence[float], second: Sequence[float]) -> Coeffic
     return Coefficient(value, math.tanh(math.atanh(value) - reach), math.tanh(math.atanh(value) + reach))
 
 
-def _kappa(table: Counts) -> Coefficient:
-    """Cohen's, with the interval of its large-sample variance (statsmodels)."""
-    if len(table) < 2:
-        return Coefficient()
+def _kappa(tables: Counts) -> Coefficient:
+    """Cohen's, of ``tables`` ``[prompts, labels, labels]`` (statsmodels). Its interval is that of its large-sample variance where
+    every prompt has one response, else the percentile bootstrap's over prompts."""
     import numpy as np
     from statsmodels.stats.inter_rater import cohens_kappa
 
-    with np.errstate(invalid="ignore"):
-        found = cohens_kappa(table)
+    n_prompts, n_labels, _ = tables.shape
+    table = tables.sum(axis=0)
+    if n_labels < 2:
+        return Coefficient()
     if np.trace(table) == table.sum():
         return Coefficient(1.0)
-    return Coefficient(float(found.kappa), max(-1.0, float(found.kappa_low)), min(1.0, float(found.kappa_upp)))
+    with np.errstate(invalid="ignore"):
+        found = cohens_kappa(table)
+    if n_prompts == table.sum():
+        return Coefficient(float(found.kappa), max(-1.0, float(found.kappa_low)), min(1.0, float(found.kappa_upp)))
+    return _with_interval(float(found.kappa), tables, kappas)
 
 
 def _alpha(tables: Counts) -> Coefficient:
     """Krippendorff's, for labels without an order; ``tables`` is ``[prompts, labels, labels]``. Its interval is the percentile
-    bootstrap's over prompts; resamples with a single label, of which there is no alpha, are left out."""
+    bootstrap's over prompts."""
     import krippendorff
     import numpy as np
 
-    n_prompts, n_labels, _ = tables.shape
+    _, n_labels, _ = tables.shape
     if n_labels < 2:
         return Coefficient()
     whole = tables.sum(axis=0)
     pairs = np.eye(n_labels)[np.argwhere(whole)].sum(axis=1).repeat(whole[whole > 0].astype(int), axis=0)
     value = float(krippendorff.alpha(value_counts=pairs, level_of_measurement="nominal"))
-    if n_prompts < 2 or value == 1:
+    return Coefficient(value) if value == 1 else _with_interval(value, tables, alphas)
+
+
+def _with_interval(value: float, tables: Counts, of_each: Callable[[Counts], Counts]) -> Coefficient:
+    """``value`` with the percentile bootstrap's interval over prompts; resamples of which there is no such value are left out."""
+    import numpy as np
+
+    n_prompts, n_labels, _ = tables.shape
+    if n_prompts < 2:
         return Coefficient(value)
     drawn = np.random.default_rng(SEED).multinomial(n_prompts, np.full(n_prompts, 1 / n_prompts), RESAMPLES)
-    resampled = alphas((drawn @ tables.reshape(n_prompts, -1)).reshape(-1, n_labels, n_labels))
+    resampled = of_each((drawn @ tables.reshape(n_prompts, -1)).reshape(-1, n_labels, n_labels))
     low, high = np.nanquantile(resampled, (0.025, 0.975))
     return Coefficient(value, float(low), float(high))
+
+
+def kappas(tables: Counts) -> Counts:
+    """Cohen's kappa of each of the ``[tables, labels, labels]``, all at once; nan where both give one label only."""
+    import numpy as np
+
+    n = tables.sum(axis=(1, 2))
+    agreed = np.trace(tables, axis1=1, axis2=2) / n
+    by_chance = (tables.sum(axis=1) * tables.sum(axis=2)).sum(axis=1) / n**2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: Counts = np.where(by_chance < 1, (agreed - by_chance) / (1 - by_chance), np.nan)
+    return found
 
 
 def alphas(tables: Counts) -> Counts:

@@ -17,8 +17,8 @@ from orchestrator.statistics import Interval, Known, interval_text, percent_text
 from orchestrator.untrusted import visible
 
 KAPPA_NOTE = (
-    "agree: with its 95 % interval, clustered by prompt. kappa: Cohen's (statsmodels; its interval takes the responses as "
-    "independent). alpha: Krippendorff's, for labels without an order (its interval draws whole prompts)."
+    "agree: with its 95 % interval, clustered by prompt. kappa: Cohen's. alpha: Krippendorff's, for labels without an order. "
+    "The intervals of both draw whole prompts; where each has one response, that of kappa is its large-sample one (statsmodels)."
 )
 BASIS_NOTES = {
     "outcome": "by outcome: their labels are not the same ones, so what these count as is compared.",

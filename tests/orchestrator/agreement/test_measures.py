@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import cohen_kappa_score, confusion_matrix, precision_recall_fscore_support
 
-from orchestrator.agreement.measures import Coefficient, agreement, alphas, rank_correlation
+from orchestrator.agreement.measures import Coefficient, agreement, alphas, kappas, rank_correlation
 
 LABELS = ("refusal", "normal", "garbled")
 
@@ -52,13 +52,23 @@ def test_many_tables_at_once_have_krippendorffs_alpha_each() -> None:
         assert found == pytest.approx(krippendorff.alpha(pairs.T, level_of_measurement="nominal"))
 
 
+def test_many_tables_at_once_have_cohens_kappa_each() -> None:
+    rng = np.random.default_rng(0)
+    tables = rng.integers(0, 6, (20, 4, 4)).astype(float)
+    for table, found in zip(tables, kappas(tables), strict=True):
+        pairs = np.repeat(np.argwhere(table >= 0), table.astype(int).ravel(), axis=0)
+        assert found == pytest.approx(cohen_kappa_score(*pairs.T))
+
+
 def test_answers_to_few_prompts_say_less_than_as_many_prompts() -> None:
     """Both raters agree or not by the prompt: two hundred answers to ten prompts are not two hundred witnesses."""
     first, second, _ = raters(20, 0.4, seed=3)
     few = agreement(first * 10, second * 10, [f"p{number}" for number in range(20)] * 10)
     many = agreement(first * 10, second * 10, [f"p{number}" for number in range(200)])
     assert few.alpha.value == many.alpha.value
+    assert few.kappa.value == many.kappa.value
     assert width(few.alpha) > 2 * width(many.alpha)
+    assert width(few.kappa) > 2 * width(many.kappa)
 
 
 def width(found: Coefficient) -> float:
@@ -67,13 +77,14 @@ def width(found: Coefficient) -> float:
     return found.high - found.low
 
 
-def test_the_interval_of_alpha_covers_the_truth() -> None:
-    truth = agreement(*raters(50_000, 0.25, seed=0)).alpha.value
-    assert truth is not None
+@pytest.mark.parametrize("name", ["alpha", "kappa"])
+def test_the_intervals_of_alpha_and_of_kappa_cover_the_truth(name: str) -> None:
+    """Sixty prompts, of which both raters say the same again of a second answer: one witness each."""
+    truth = getattr(agreement(*raters(50_000, 0.25, seed=0)), name).value
     hits = 0
     for seed in range(1, 51):
         first, second, _ = raters(60, 0.25, seed)
-        found = agreement(first, second, [str(number) for number in range(60)]).alpha
+        found = getattr(agreement(first * 2, second * 2, [str(number) for number in range(60)] * 2), name)
         hits += (found.low or 0) <= truth <= (found.high or 0)
     assert hits >= 43
 
