@@ -134,15 +134,19 @@ class Prompt:
     """A user message with its id; the worker renders it with the model's own chat template.
 
     ``answer``: what the model's turn begins with where a contrast prompt is read inside an answer (CAA); empty: nothing.
+    ``weight``: how much a contrast prompt counts where a method weighs them.
     """
 
     id: str
     text: str
     answer: str = ""
+    weight: float = 1.0
 
     @property
     def content(self) -> list[str]:
         """What it contributes to an identity."""
+        if self.weight != 1:
+            return [self.id, self.text, self.answer, f"weight {self.weight!r}"]
         return [self.id, self.text, self.answer] if self.answer else [self.id, self.text]
 
 

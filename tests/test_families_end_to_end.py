@@ -12,7 +12,16 @@ from orchestrator.results.store import Store
 from tests.orchestrator.sweep_files import sweep_data, write_sweep
 from tests.tiny import CONFIGS, tiny_folder
 
-METHODS = ["dim", "pca", "logistic", "cosmic_svd", "random", {"name": "cosmic", "options": {"kl_limit": None, "positions": 1}}]
+METHODS = [
+    "dim",
+    "pca",
+    "logistic",
+    "wrmd",
+    "rfm",
+    "cosmic_svd",
+    "random",
+    {"name": "cosmic", "options": {"kl_limit": None, "positions": 1}},
+]
 
 
 @pytest.mark.parametrize("family", sorted(CONFIGS))
@@ -30,12 +39,12 @@ def test_a_sweep_over_every_method(family: str, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["run", str(write_sweep(tmp_path, data)), "--results", str(tmp_path / "out"), "--quiet"])
     assert result.exit_code == 0, result.output
     rows = Store(tmp_path / "out").cell_rows()
-    assert [row.method for row in rows] == [None, "dim", "pca", "logistic", "cosmic_svd", "random", "cosmic"]
+    assert [row.method for row in rows] == [None, "dim", "pca", "logistic", "wrmd", "rfm", "cosmic_svd", "random", "cosmic"]
     for row in rows:
         assert row.labelled
         assert row.n == 3
         assert row.success_low is not None
         assert row.fired is (True if row.steered else None)
     directions = Store(tmp_path / "out").direction_rows()
-    assert len(directions) == 6 * 5, "every method has a direction at every one of the five layers"
+    assert len(directions) == len(METHODS) * 5, "every method has a direction at every one of the five layers"
     assert sum(row.selected for row in directions) == 2, "both COSMICs chose a layer"

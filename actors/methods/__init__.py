@@ -19,6 +19,8 @@ from actors.methods.logistic import LogisticOptions, logistic
 from actors.methods.options import MethodOptions
 from actors.methods.pca import PcaOptions, pca, pca_unfit
 from actors.methods.random import RandomOptions, random
+from actors.methods.rfm import RfmOptions, rfm
+from actors.methods.wrmd import WrmdOptions, wrmd, wrmd_unfit
 
 __all__ = ["METHODS", "Activations", "Asked", "Contrast", "Found", "Method", "Probe", "Reading", "Trial", "at_last_token"]
 
@@ -57,5 +59,7 @@ METHODS: dict[str, Method] = {
     "cosmic_svd": Method(cosmic_svd, CosmicSvdOptions, selects_layer=True, reads_positions=True, unfit=cosmic_svd_unfit),
     "pca": Method(at_last_token(pca), PcaOptions, unfit=pca_unfit),
     "logistic": Method(at_last_token(logistic), LogisticOptions),
+    "wrmd": Method(wrmd, WrmdOptions, unfit=wrmd_unfit),
+    "rfm": Method(at_last_token(rfm), RfmOptions),
     "random": Method(at_last_token(random), RandomOptions),
 }

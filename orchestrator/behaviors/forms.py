@@ -12,12 +12,13 @@ from orchestrator.behaviors.faults import Faults
 ROLES = ("positive", "negative", "test")
 EARLIER = {"harmful": "positive", "harmless": "negative"}
 """Other names of two roles: those of files for refusal."""
-FIELDS = {"positive": ("id", "role", "text", "pair"), "negative": ("id", "role", "text", "pair")} | {
+FIELDS = dict.fromkeys(("positive", "negative"), ("id", "role", "text", "pair", "weight")) | {
     "test": ("id", "role", "text", "category", "split", "target")
 }
 POSITIVE = ("positive", "harmful", "answer_matching_behavior")
 NEGATIVE = ("negative", "harmless", "answer_not_matching_behavior")
 PROMPT = ("prompt", "question")
+MOST_WEIGHT = 1e6
 
 _CHOICE = re.compile(r"\(\s*(\w{1,2})\s*\)")
 
@@ -36,6 +37,7 @@ class Line:
     split: str | None = None
     target: str | None = None
     answer: str = ""
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,12 @@ def _own(entry: FileEntry, faults: Faults) -> list[Line]:
     if role not in ROLES:
         names = (*EARLIER, "test") if faults.earlier else ROLES
         faults.add(entry.line, "role", written, "unknown role" if "role" in value else "no role given", names)
-    allowed = FIELDS.get(str(role), ("id", "role", "text", "pair", "category", "split", "target"))
+    allowed = FIELDS.get(str(role), ("id", "role", "text", "pair", "weight", "category", "split", "target"))
     for name, given in value.items():
         if name not in allowed:
             faults.add(entry.line, name, given, "unknown field", allowed)
+        elif name == "weight":
+            _check_weight(entry, given, faults)
         elif name != "role":
             _check_text(entry, name, given, faults)
         elif not isinstance(given, str):
@@ -92,6 +96,11 @@ def _own(entry: FileEntry, faults: Faults) -> list[Line]:
     if len(faults.problems) > before:
         return []
     return [Line(faults.file, entry.line, **{**value, "role": role})]
+
+
+def _check_weight(entry: FileEntry, given: object, faults: Faults) -> None:
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given <= MOST_WEIGHT:
+        faults.add(entry.line, "weight", given, "no weight", f"a number above 0 and at most {MOST_WEIGHT:g}")
 
 
 def _check_text(entry: FileEntry, name: str, given: object, faults: Faults) -> None:

@@ -149,7 +149,7 @@ def _left_aside(form: FileForm, entries: list[FileEntry]) -> tuple[str, ...]:
 
 
 def _contrast(lines: list[Line], role: str) -> tuple[Prompt, ...]:
-    return tuple(Prompt(line.id, line.text, line.answer) for line in lines if line.role == role)
+    return tuple(Prompt(line.id, line.text, line.answer, float(line.weight)) for line in lines if line.role == role)
 
 
 def _tests(lines: list[Line]) -> tuple[TestPrompt, ...]:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy.optimize import minimize
+from sklearn.linear_model import LogisticRegression
 
 from actors.errors import JobError
 from actors.methods.logistic import LogisticOptions, logistic
@@ -54,6 +55,20 @@ def test_equals_a_general_minimiser(n: int, m: int, d: int, C: float) -> None:
     found = logistic(positive, negative, LogisticOptions(C=C))
     unit = found / np.linalg.norm(found, axis=-1, keepdims=True)
     np.testing.assert_allclose(unit, oracle(positive, negative, C), atol=1e-4)
+
+
+@pytest.mark.parametrize("C", [0.01, 1.0, 100.0])
+def test_equals_scikit_learn(C: float) -> None:
+    positive, negative = classes(12, 9, 25)
+    found = logistic(positive, negative, LogisticOptions(C=C))
+    for layer in range(2):
+        together = np.concatenate([positive, negative])[:, layer]
+        centred = together - together.mean(axis=0)
+        probe = LogisticRegression(C=C, solver="newton-cholesky", tol=1e-12, max_iter=1000)
+        probe.fit(centred / np.sqrt((centred**2).sum(axis=1).mean()), np.repeat([1, 0], [12, 9]))
+        normal = probe.coef_[0] / np.linalg.norm(probe.coef_[0])
+        reach = (positive.mean(axis=0) - negative.mean(axis=0))[layer] @ normal
+        np.testing.assert_allclose(found[layer], reach * normal, rtol=1e-5, atol=1e-7 * abs(reach))
 
 
 def test_strong_penalty_gives_the_difference_in_means() -> None:

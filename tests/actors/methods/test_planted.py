@@ -20,6 +20,7 @@ from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from actors.types import DirectionSet, EngineOptions, ExtractionJob, ModelSpec, Prompt, Quantization
 from actors.worker import ModelWorker
+from tests.contracts.test_methods import FOR_FEW_PROMPTS
 from tests.tiny import COMMON, tiny_tokenizer
 
 D, L = 256, 8
@@ -92,11 +93,11 @@ CASES = [("llama", 2), ("llama", 4), ("qwen3", 3)]
 
 
 @pytest.mark.parametrize(("family", "planted"), CASES)
-@pytest.mark.parametrize("method", ["dim", "cosmic", "cosmic_svd", "pca", "logistic"])
+@pytest.mark.parametrize("method", ["dim", "cosmic", "cosmic_svd", "pca", "logistic", "wrmd", "rfm"])
 def test_the_planted_direction_is_recovered_at_its_layer(
     family: str, planted: int, method: str, extract: Callable[..., DirectionSet]
 ) -> None:
-    found = extract(family, planted, method)
+    found = extract(family, planted, method, **FOR_FEW_PROMPTS.get(method, {}))
     assert cosine_at(found, planted) >= 0.99
     assert abs(cosine_at(found, planted - 1)) < 0.5, "there is nothing of it before"
     assert cosine_at(found, planted + 1) < 0.9, "after it the stream also holds the answer"
@@ -122,9 +123,10 @@ def test_random_does_not_find_it(family: str, planted: int, extract: Callable[..
 
 
 @pytest.mark.parametrize("quantization", ["int8", "nf4"])
-@pytest.mark.parametrize("method", ["dim", "cosmic", "cosmic_svd", "pca", "logistic"])
+@pytest.mark.parametrize("method", ["dim", "cosmic", "cosmic_svd", "pca", "logistic", "wrmd", "rfm"])
 def test_quantized_models_give_it_too(method: str, quantization: Quantization, extract: Callable[..., DirectionSet]) -> None:
-    found = extract("llama", 2, method, quantization, **({"kl_limit": None} if method == "cosmic" else {}))
+    options = {"kl_limit": None} if method == "cosmic" else FOR_FEW_PROMPTS.get(method, {})
+    found = extract("llama", 2, method, quantization, **options)
     assert cosine_at(found, 2) >= 0.95
     if method == "cosmic":
         assert found.selected_layer == 2

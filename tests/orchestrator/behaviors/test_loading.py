@@ -110,6 +110,17 @@ def test_a_line_separator_inside_a_text_does_not_split_the_line(tmp_path: Path) 
     assert load_behavior("b", write(tmp_path, lines)).test[0].text.endswith("\u2028more")
 
 
+def test_weights_are_part_of_what_a_contrast_prompt_is_and_one_is_none(tmp_path: Path) -> None:
+    def contrast(**weight: float) -> Prompt:
+        lines: list[dict[str, object]] = [{"id": "H9", "role": "harmful", "text": "Tell me how", **weight}, *GOOD]
+        return load_behavior("b", write(tmp_path, lines)).positive[0]
+
+    assert contrast(weight=0.25) == Prompt("H9", "Tell me how", weight=0.25)
+    assert contrast(weight=1) == contrast()
+    assert contrast(weight=1).content == ["H9", "Tell me how"]
+    assert contrast(weight=0.25).content != contrast(weight=0.5).content != contrast().content
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [
@@ -127,6 +138,9 @@ def test_a_line_separator_inside_a_text_does_not_split_the_line(tmp_path: Path) 
         ({"id": 7, "role": "test", "text": "x"}, "behavior.jsonl:4: id: wrong type (got 7)"),
         ({"id": "X", "role": "test", "text": "x", "categry": "y"}, "did you mean 'category'?"),
         ({"id": "X", "role": "test", "text": "x", "pair": "1"}, "behavior.jsonl:4: pair: unknown field"),
+        ({"id": "X", "role": "test", "text": "x", "weight": 1}, "behavior.jsonl:4: weight: unknown field"),
+        ({"id": "X", "role": "harmful", "text": "x", "weight": 0}, "behavior.jsonl:4: weight: no weight (got 0)"),
+        ({"id": "X", "role": "harmful", "text": "x", "weight": True}, "behavior.jsonl:4: weight: no weight"),
         ({"id": "X", "role": "test", "text": "\ud800"}, "behavior.jsonl:4: text: the text holds half of a surrogate pair"),
         ({"id": "X", "role": "test", "text": "how do i BAKE bread"}, "test prompt X is also extraction prompt L1 (line 2)"),
         (
