@@ -328,6 +328,17 @@ class DamageJob:
     answers: tuple[tuple[Prompt, tuple[int, ...]], ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class ActivationsJob:
+    """Read the residual stream of every prompt at its last token, after every block; ``positive`` and ``negative`` as of an
+    extraction, so that one that reads the same prompts shares the reading."""
+
+    item_id: str
+    positive: tuple[Prompt, ...]
+    negative: tuple[Prompt, ...] = ()
+    extractor: ExtractorName = "nnsight"
+
+
 @dataclass(frozen=True)
 class FiredCheck:
     """Did the steering act? Measured on the residual stream at every steered layer of every row, at the last prompt token.

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from actors.analysis.activations import read_activations
 from actors.boundary import Answered, as_failure
 from actors.damage import DamageMeter
 from actors.device_record import device_record, full_precision, reserved_memory
@@ -40,6 +41,7 @@ from actors.steering import check_steering
 from actors.thought_budget import ThoughtBudget
 from actors.thoughts import Marks, opened_by
 from actors.types import (
+    ActivationsJob,
     CapabilityJob,
     CellResult,
     DamageJob,
@@ -214,6 +216,12 @@ class ModelWorker:
         from actors.capability import measure  # an extra, which imports much
 
         return measure(loaded, engine, jobs)
+
+    def activations(self, jobs: Sequence[ActivationsJob]) -> Iterator[Answered | Failure]:
+        """The residual stream of prompts at their last token, every one by itself; see ``actors.analysis.activations``."""
+        self._held()
+        assert self._captures is not None
+        return read_activations(self._captures, jobs)
 
     def damage(self, jobs: Sequence[DamageJob]) -> Iterator[Answered | Failure]:
         """What steerings do beside their effect; see ``actors.damage``."""

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from functools import reduce
 
 from actors.types import Decoding, EngineOptions, ModelSpec, Resources
+from orchestrator.analysis.planned import PlannedAnalysis
 from orchestrator.capability import capability_items
 from orchestrator.cells import Cell, CellKey, DirectionSpec, IncomparablePair, variant_id
 from orchestrator.damage import DamageItem, damage_items
 from orchestrator.errors import InputError, Problem
 from orchestrator.judging import judging_items
 from orchestrator.models.files import ModelShape, is_pinned
+from orchestrator.planning.analyses import AnalysesPlan, plan_analyses
 from orchestrator.planning.choices import Choice, Tally
 from orchestrator.planning.costs import DEFAULT_COSTS, Costs
 from orchestrator.planning.estimate import Estimate, VariantCost, estimate_plan, memory_limit, prompt_tokens, weight_bytes
@@ -58,7 +60,7 @@ class Plan:
     ``choices``: the settings taken from finished cells; ``deferred``: what cannot be planned (yet), with the reason.
     ``in_sample``: is a cell's rate measured on the prompts that choose a setting? Cells that have no part in a choice are
     not in it. ``estimate`` covers the cells and at most those that may follow.
-    ``scoring``: what scores the behaviors. ``others``: work of other kinds.
+    ``scoring``: what scores the behaviors. ``others``: work of other kinds. ``analyses``: what is made of some of it.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Plan:
     scoring: Scoring = field(default_factory=Scoring)
     others: tuple[WorkItem, ...] = ()
     also: Mapping[str, tuple[Cell, ...]] = field(default_factory=dict)
+    analyses: tuple[PlannedAnalysis, ...] = ()
 
     @property
     def counted(self) -> tuple[Cell, ...]:
@@ -120,6 +123,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
     also = _also(cells, found.cells)
     counted = [one for cell in cells for one in (cell, *also.get(cell.id, ()))]
     expected = (*cells, *found.provisional)
+    analysed = plan_analyses(sweep, counted, {model.variant: model.name for model in models})
     if not cells:
         raise InputError.because("the sweep plans no cells: there is no baseline and nothing to steer")
     warnings += [
@@ -138,7 +142,12 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
         warnings=tuple(dict.fromkeys(warnings)),
         incomparable=found.incomparable,
         estimate=estimate_plan(
-            _costs(models, expected, _rounds(sweep, found), _read(counted, sweep.scoring, damage_items(expected, sweep.damage))),
+            _costs(
+                models,
+                expected,
+                _rounds(sweep, found),
+                _read(counted, sweep.scoring, damage_items(expected, sweep.damage), analysed),
+            ),
             expected,
             _directions(models, expected),
             sweep.engine,
@@ -153,7 +162,9 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
             *judging_items(counted, sweep.scoring),
             *capability_items(cells, found.choices, sweep.capability),
             *damage_items(cells, sweep.damage),
+            *analysed.items,
         ),
+        analyses=analysed.analyses,
     )
 
 
@@ -197,8 +208,8 @@ def _rounds(sweep: Sweep, found: GridsPlan) -> Mapping[str, int]:
     return Counter(name for name, _ in waiting)
 
 
-def _read(counted: Sequence[Cell], scoring: Scoring, damage: Sequence[DamageItem]) -> Mapping[str, int]:
-    """About how many tokens each variant reads as a judge, and to measure damage."""
+def _read(counted: Sequence[Cell], scoring: Scoring, damage: Sequence[DamageItem], analysed: AnalysesPlan) -> Mapping[str, int]:
+    """About how many tokens each variant reads as a judge, to measure damage, and for analyses."""
     found = Counter[str]()
     for scorer, usage in _judged(counted, scoring).items():
         judge = scoring.made[scorer]
@@ -206,6 +217,8 @@ def _read(counted: Sequence[Cell], scoring: Scoring, damage: Sequence[DamageItem
             found[judge.variant] += usage.prompt_tokens + usage.reply_tokens
     for item in damage:
         found[item.variant] += item.budget + sum(prompt_tokens(one, None) for one in item.settings.prompts)
+    for measured in analysed.items:
+        found[measured.variant] += measured.budget
     return found
 
 

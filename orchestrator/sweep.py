@@ -13,6 +13,7 @@ from orchestrator.damage import DamageSettings
 from orchestrator.errors import InputError, Problem
 from orchestrator.scoring.uses import Scoring
 from orchestrator.storage import Place, place_of
+from orchestrator.sweep_file.analyses import AskedAnalysis
 from orchestrator.sweep_file.capability import Capability
 from orchestrator.sweep_file.problems import problem_at, problems_of
 from orchestrator.sweep_file.resolve import BehaviorPrompts, Grid, ModelVariant, resolve
@@ -26,7 +27,7 @@ class Sweep:
 
     ``grids`` in the file's order; ``models``, ``behaviors`` and ``methods`` are those of all grids; ``scoring``
     says what scores the behaviors, ``capability`` what else the models are tried on, ``damage`` how damage is measured (None: it
-    is not).
+    is not), ``analyses`` what is analysed.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Sweep:
     scoring: Scoring = field(default_factory=Scoring)
     capability: Capability = field(default_factory=Capability)
     damage: DamageSettings | None = None
+    analyses: tuple[AskedAnalysis, ...] = ()
 
     @property
     def text(self) -> str:
@@ -109,6 +111,7 @@ def load_sweep(path: Path) -> Sweep:
         scoring=found.scoring,
         capability=found.capability,
         damage=found.damage,
+        analyses=found.analyses,
     )
 
 

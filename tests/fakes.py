@@ -24,10 +24,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save
 
 from actors.boundary import Answered, as_failure
 from actors.errors import JobError, ModelLoadError, OutOfMemoryError
 from actors.types import (
+    ActivationsJob,
     CapabilityJob,
     CellResult,
     Direction,
@@ -36,6 +38,7 @@ from actors.types import (
     ExtractionJob,
     Failure,
     FiredCheck,
+    FloatArray,
     GenerationJob,
     JudgingJob,
     ModelInfo,
@@ -118,6 +121,12 @@ class FakeWorker:
             told = {"version": "1.0", "n": job.limit or 7, "metrics": {"acc,none": acc, "acc_norm,none": 0.5}}
             yield Answered(job.item_id, json.dumps({Path(job.task).stem: told}).encode())
 
+    def activations(self, jobs: Sequence[ActivationsJob]) -> Iterator[Answered | Failure]:
+        """Of each prompt its own numbers, the positive ones apart from the negative ones."""
+        for job in jobs:
+            states = [_state(one.text, apart) for prompts, apart in ((job.positive, 3.0), (job.negative, 0.0)) for one in prompts]
+            yield Answered(job.item_id, save({"activations": np.stack(states)}))
+
     def act_on_cue(self, text: str) -> None:
         """Do what the cue in ``text`` asks for."""
         once = re.search(r"\[(die|kill|hog) once (.+?)\]", text)
@@ -177,6 +186,11 @@ def _create(path: Path) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def _state(text: str, apart: float) -> FloatArray:
+    random = np.random.default_rng(list(text.encode()))
+    return (random.normal(size=(N_LAYERS, D_MODEL)) + apart).astype(np.float32)
 
 
 def _result(job: GenerationJob) -> CellResult:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from orchestrator.report.analyses import analysis_table
 from orchestrator.report.capability import capability_table
 from orchestrator.report.chosen import chosen_table
 from orchestrator.report.curves import curves
@@ -78,6 +79,10 @@ def _others_table(found: SweepFindings) -> ReportTable | None:
     return table and shortened(table, OTHERS_SHOWN, "rates.parquet")
 
 
+def _analysed(name: str, title: str) -> Section:
+    return Section(lambda found: analysis_table(name, title, found.store.analysis_rows(name)), terminal=False)
+
+
 SECTIONS: dict[str, Section] = {
     "Overview": Section(
         lambda found: best_table(found.series) if len(found.series) > 1 else None,
@@ -91,6 +96,7 @@ SECTIONS: dict[str, Section] = {
     "Doubtful directions": Section(lambda found: doubts_table(found.directions)),
     "Judges": Section(lambda found: judges_table(usages(found.store.folder, found.store.planned()))),
     "Capability": Section(lambda found: capability_table(capability_rows(found.store.folder, found.store.planned()), found.rows)),
+    "Angles between layers": _analysed("angles", "Angles between layers"),
     "Quantization": Section(lambda found: quantization_table(found.rows, found.directions)),
     "Transfer": Section(
         _transfer_table,

@@ -15,6 +15,7 @@ from orchestrator.clusters import Count
 from orchestrator.damage import DamageItem
 from orchestrator.json_text import parse_json
 from orchestrator.results import schema
+from orchestrator.results.analyses import LAYOUTS, analysis_rows, measured_folders
 from orchestrator.results.capability import CAPABILITIES, CAPABILITY, capability_rows
 from orchestrator.results.directions_table import StoredDirections, add_cosines, direction_rows
 from orchestrator.results.finished_cells import CellBatch, FinishedCells
@@ -109,6 +110,10 @@ def _write_tables(folder: Folder, planned: PlannedCells, batches: Iterable[CellB
     tried = capability_rows(folder, planned)
     if tried or folder.capability.exists():
         changed |= _write_table(folder.capability, CAPABILITY.table(tried))
+    analysed = analysis_rows(folder, planned)
+    for name, file in folder.analyses.items():
+        if name in analysed or file.exists():
+            changed |= _write_table(file, LAYOUTS[name].table(analysed.get(name, [])))
     cells, unlabelled = len({row.cell_id for row in rows}), len({row.cell_id for row in rows if not row.labelled})
     return CompactSummary(len(planned.generated), cells, unlabelled, written, (*damaged, *stored.damaged), changed)
 
@@ -133,6 +138,8 @@ def _inputs(folder: Folder, planned: PlannedCells) -> _Inputs:
         found[CAPABILITIES] = dict(folder.files.states(CAPABILITIES))
     if any(one.kind == DamageItem.kind for one in planned.others):
         found[DamageItem.kind] = dict(folder.files.states(f"analyses/{DamageItem.kind}"))
+    for measured in measured_folders(planned):
+        found[measured] = dict(folder.files.states(measured))
     behaviors = {axes.behavior: axes for axes in planned.cells}
     scorers = {scorer for axes in behaviors.values() for scorer in planned.scorers_of(axes)}
     for kind in (*PART_KINDS, *map(scores_of, sorted(scorers))):
@@ -168,5 +175,6 @@ def _is_later(compacted: StoredFile, inputs: _Inputs) -> bool:
 
 def _tables(folder: Folder) -> list[list[int] | None]:
     found = folder.files.states("")
-    tables = (folder.responses, folder.scores, folder.cells, folder.rates, folder.direction_table, folder.transfers)
+    always = (folder.responses, folder.scores, folder.cells, folder.rates, folder.direction_table, folder.transfers)
+    tables = (*always, *(file for file in folder.analyses.values() if file.name in found))
     return [list(found[one.name]) if one.name in found else None for one in tables]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from actors.types import DirectionSet
+from orchestrator.analysis import ANALYSES
 from orchestrator.damage import DamageItem, MeasuredDamage
 from orchestrator.results.direction_file import DirectionSource, decode_direction, decode_source
 from orchestrator.results.earlier_tables import renamed
@@ -73,6 +74,7 @@ class Folder:
         self.rates = self._file("rates.parquet")
         self.scores = self._file("scores.parquet")
         self.capability = self._file("capability.parquet")
+        self.analyses = {name: self._file(f"{name}.parquet") for name in ANALYSES}
         self.page = self._file("report.md")
         self.html_page = self._file("report.html")
         self.choices = self._file("choices.json")
@@ -113,6 +115,10 @@ class Folder:
         if not (_SAFE_NAME.fullmatch(kind) and _SAFE_NAME.fullmatch(name)):
             raise ValueError(f"{kind!r}, {name!r} cannot name a file")
         return self._file(f"analyses/{kind}/{name}")
+
+    def keep(self, file: StoredFile, content: bytes) -> None:
+        """Write what was made of other files, so that it need not be made again."""
+        file.write_bytes(content)
 
     def damage(self, item_id: str) -> MeasuredDamage:
         """What an item of that kind measured."""
@@ -248,7 +254,7 @@ class Folder:
 
     def _own_names(self) -> set[str]:
         """The files directly in the folder."""
-        return {one.key for one in vars(self).values() if isinstance(one, StoredFile)}
+        return {one.key for one in (*vars(self).values(), *self.analyses.values()) if isinstance(one, StoredFile)}
 
 
 def scores_of(scorer: str) -> str:

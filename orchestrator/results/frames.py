@@ -100,6 +100,10 @@ class _Aside(Folder):
         for name, file in vars(self).items():
             if isinstance(file, StoredFile) and (file.name.endswith(".parquet") or file is self.compacted):
                 setattr(self, name, made[name])
+        self.analyses = made["analyses"]
+
+    def keep(self, file: StoredFile, content: bytes) -> None:
+        """Nothing in the folder is written."""
 
     def quarantine(self, error: UnreadableFileError) -> None:
         _LOG.warning("damaged, left out: %s", error)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
+from orchestrator.analysis.planned import PlannedAnalysis
 from orchestrator.cells import DirectionSpec, IncomparablePair, contrast_content, variant_id
 from orchestrator.errors import InputError
 from orchestrator.judging import JudgingItem
@@ -77,6 +78,7 @@ class PlannedCells:
     incomparable: tuple[IncomparablePair, ...] = ()
     scoring: Mapping[str, BehaviorScoring] = field(default_factory=dict)
     others: tuple[PlannedOther, ...] = ()
+    analyses: tuple[PlannedAnalysis, ...] = ()
 
     @property
     def generated(self) -> tuple[CellAxes, ...]:
@@ -135,6 +137,7 @@ def planned_cells(plan: Plan) -> PlannedCells:
             for one in plan.others
             if one.kind != JudgingItem.kind
         ),
+        analyses=plan.analyses,
     )
 
 
@@ -147,8 +150,9 @@ def encode_plan(planned: PlannedCells) -> bytes:
     """The bytes of ``plan.json``: the same plan gives the same bytes."""
     version = PLAN_VERSION if any(axes.samples > 1 for axes in planned.cells) else PLAN_VERSION - 1
     content = {"version": version, **asdict(planned)}
-    if not planned.others:
-        del content["others"]
+    for later in ("others", "analyses"):
+        if not content[later]:
+            del content[later]
     return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
@@ -187,6 +191,10 @@ def _planned(content: dict[str, Any]) -> PlannedCells:
         incomparable=tuple(row_of(IncomparablePair, pair) for pair in content.get("incomparable", ())),
         scoring={key: decode_scoring(one) for key, one in (content.get("scoring") or content.get("scorers") or {}).items()},
         others=tuple(row_of(PlannedOther, one) for one in content.get("others", ())),
+        analyses=tuple(
+            row_of(PlannedAnalysis, {**one, "prompts": tuple(one["prompts"]), "categories": tuple(one["categories"])})
+            for one in content.get("analyses", ())
+        ),
     )
 
 

@@ -17,6 +17,7 @@
       cells.parquet  responses.parquet   compacted from the parts by ``compact``
       scores.parquet                     a row per response and scorer
       capability.parquet                 what tasks of lm-evaluation-harness gave, where the sweep asks for any
+      angles.parquet                     how directions turn from layer to layer, where the sweep asks for it
       rates.parquet                      a row per cell, behavior, scorer and label
       directions.parquet                 a row per direction set and layer, with what quantization does to it
       transfer.parquet                   a row per transfer cell, beside its self-control
@@ -37,10 +38,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from actors.types import CellResult, DirectionSet, Failure, Response
+from orchestrator.analysis.analysis import AnalysisRow
 from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.json_text import parse_json
 from orchestrator.planning.choices import decode_choices
 from orchestrator.results import schema
+from orchestrator.results.analyses import LAYOUTS
 from orchestrator.results.answer_losses import MeasuredLosses
 from orchestrator.results.compaction import CompactSummary, compact
 from orchestrator.results.comparison_rows import DirectionRow, TransferRow
@@ -315,6 +318,11 @@ class Store:
     def direction_rows(self) -> list[DirectionRow]:
         """The rows of ``directions.parquet`` as the last ``compact`` wrote them; none before the first."""
         return _none_if_absent(lambda: self._folder.rows(self._folder.direction_table, schema.DIRECTIONS))
+
+    def analysis_rows(self, name: str) -> list[AnalysisRow]:
+        """The rows of an analysis; none where it was not asked for."""
+        file = self._folder.analyses[name]
+        return self._folder.rows(file, LAYOUTS[name]) if file.exists() else []
 
     def transfer_rows(self) -> list[TransferRow]:
         """The rows of ``transfer.parquet`` as the last ``compact`` wrote them; none before the first."""

@@ -16,6 +16,7 @@ from orchestrator.news import CellStored, ItemStored, News
 from orchestrator.results.capability import CAPABILITIES, encode_capability
 from orchestrator.scheduling.damage import DamageKind
 from orchestrator.scheduling.jobs import extraction_job, generation_job, placed
+from orchestrator.scheduling.measuring import MeasuringKind
 from orchestrator.scheduling.work import Records, WorkKind
 from orchestrator.scoring.answer import answer_of
 
@@ -145,6 +146,7 @@ KINDS: dict[str, WorkKind] = {
     "judging": JudgingKind(),
     "capability": CapabilityKind(),
     "damage": DamageKind(),
+    "activations": MeasuringKind("read activations", "activations"),
 }
 """Every kind by its name; a further one adds its line here."""
 

@@ -11,6 +11,7 @@ from orchestrator.damage import DamageSettings
 from orchestrator.errors import Problem
 from orchestrator.scoring.judges.pool_judge import PoolJudge
 from orchestrator.scoring.uses import Scoring
+from orchestrator.sweep_file.analyses import AskedAnalysis, resolve_analyses
 from orchestrator.sweep_file.behaviors import BehaviorFiles, BehaviorPrompts
 from orchestrator.sweep_file.capability import Capability, resolve_capability
 from orchestrator.sweep_file.damage import resolve_damage
@@ -28,7 +29,7 @@ __all__ = ["BehaviorPrompts", "Grid", "ModelVariant", "Resolved", "resolve"]
 class Resolved:
     """What the valid sections refer to. ``models``, ``behaviors`` and ``methods``: those of all grids and judges, each once;
     ``unused``: keys of models that no grid runs; ``scoring``: what scores the behaviors; ``capability``: what else the models are
-    tried on; ``damage``: how damage is measured."""
+    tried on; ``damage``: how damage is measured; ``analyses``: what is analysed."""
 
     grids: tuple[Grid, ...]
     models: tuple[ModelVariant, ...]
@@ -38,6 +39,7 @@ class Resolved:
     scoring: Scoring
     capability: Capability
     damage: DamageSettings | None = None
+    analyses: tuple[AskedAnalysis, ...] = ()
 
 
 def resolve(document: Document, folder: Path) -> tuple[Resolved, list[Problem]]:
@@ -66,6 +68,7 @@ def resolve(document: Document, folder: Path) -> tuple[Resolved, list[Problem]]:
         capability=resolve_capability(top, folder),
         unused=tuple(key for key in models if key not in {variant.key for variant in variants}),
         damage=damage,
+        analyses=resolve_analyses(top),
     )
     return found, top.problems
 

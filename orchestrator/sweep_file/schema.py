@@ -443,6 +443,7 @@ class SweepSettings(Entry):
     grids: Row[GridEntry] | None = None
     classifier: ClassifierName = "text"
     capability: CapabilityEntry | None = None
+    analyses: Row[Annotated[dict[str, object], named("name")]] | None = None
     tracking: Annotated[TrackingEntry, named("tool")] = TrackingEntry()
     results: PathText | None = None
     engine: EngineEntry = EngineEntry()

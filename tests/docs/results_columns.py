@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from orchestrator.results.analyses import LAYOUTS
 from orchestrator.results.capability import CAPABILITY
 from orchestrator.results.columns import Column
 from orchestrator.results.schema import CELLS, DIRECTIONS, RATES, RESPONSES, SCORES, TRANSFERS, Layout
@@ -21,6 +22,7 @@ TABLES: dict[str, Layout[Any]] = {
     "directions": DIRECTIONS,
     "transfer": TRANSFERS,
     "capability": CAPABILITY,
+    **LAYOUTS,
 }
 
 

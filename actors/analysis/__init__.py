@@ -1,0 +1,1 @@
+"""What analyses ask of a model, beside directions and answers: numbers by prompt, which the driver makes statistics of."""

@@ -1,0 +1,15 @@
+"""What is found in activations and in how a model takes steerings: statistics alone, from what workers have measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.analysis.analysis import Analysis
+from orchestrator.analysis.angles import ANGLES
+
+ANALYSES: dict[str, Analysis[Any]] = {
+    "angles": ANGLES,
+}
+"""Every analysis that a sweep file may ask for; a further one adds its line here."""
+
+__all__ = ["ANALYSES", "Analysis"]

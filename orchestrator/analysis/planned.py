@@ -1,0 +1,26 @@
+"""An analysis of a plan: what it is of, as the results folder keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class PlannedAnalysis:
+    """An analysis by its ``name`` in ``ANALYSES``, of a model (as the plan names it) and a behavior. ``options``: those that a
+    sweep file gives. ``needs``: the ids of what workers measure for it, by the part that it has in the analysis.
+
+    Its prompts: the first so many are ``positive``, the others negative; or with a ``cell_id`` they are classed by the answers of
+    this unsteered cell. ``prompts``: their ids; ``categories``: of each (None: none).
+    """
+
+    name: str
+    model: str = ""
+    behavior: str = ""
+    options: Mapping[str, object] = field(default_factory=dict)
+    needs: Mapping[str, str] = field(default_factory=dict)
+    positive: int = 0
+    cell_id: str = ""
+    prompts: tuple[str, ...] = ()
+    categories: tuple[str | None, ...] = ()

@@ -1,0 +1,158 @@
+"""Analyses as a part of a sweep: planned, measured once, in a table and on the page. The worker is a stand-in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+from typer.testing import Result
+
+from actors.types import Prompt
+from orchestrator.measuring import ActivationsItem, arrays_of
+from orchestrator.pool import POOLS
+from orchestrator.report.sections import SECTIONS, SweepFindings
+from orchestrator.results.frames import load_results
+from orchestrator.results.plan_file import decode_plan
+from orchestrator.results.store import Store
+from tests.fakes import N_LAYERS
+from tests.orchestrator.cli.test_commands import no_pool
+from tests.orchestrator.quick_cli import quick_cli
+from tests.orchestrator.sweep_files import plan_of
+from tests.orchestrator.test_scoring_as_work import SWEEP
+from tests.orchestrator.test_sweep import refused
+
+PAIRS = N_LAYERS * (N_LAYERS - 1) // 2
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
+    monkeypatch.chdir(tmp_path)
+    return quick_cli(monkeypatch)
+
+
+def write(folder: Path, analyses: str, tests: int = 8) -> Path:
+    roles = [("positive", 4, "Break"), ("negative", 5, "Bake"), ("test", tests, "Name")]
+    rows = [{"id": f"{role[0]}{n}", "role": role, "text": f"{verb} {n}"} for role, count, verb in roles for n in range(count)]
+    (folder / "refusal.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    text = SWEEP.replace("SCORERS", "[{name: length, unit: tokens, target: {at_least: 1}}]")
+    (folder / "sweep.yaml").write_text(text + (f"analyses: {analyses}\n" if analyses else ""))
+    return folder / "sweep.yaml"
+
+
+def test_a_finished_sweep_gets_its_analyses_and_measures_once(
+    cli: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    assert cli("run", write(tmp_path, "")).exit_code == 0
+    assert not (out / "angles.parquet").exists()
+    before = {path: path.stat().st_mtime_ns for path in (out / "responses").iterdir()}
+    told = cli("run", write(tmp_path, "[angles]"))
+    assert told.exit_code == 0, told.output
+    assert {path: path.stat().st_mtime_ns for path in (out / "responses").iterdir()} == before
+    (measured,) = (out / "analyses" / "activations").iterdir()
+    (kept,) = (out / "analyses" / "angles").iterdir()
+    found = load_results(out).others["angles"]
+    assert found.height == 1 + PAIRS
+    assert set(found["analysis_id"]) == {kept.name}
+    assert set(found["n_positive"]) == {4}
+    assert set(found["n_negative"]) == {5}
+    activations = arrays_of(measured.read_bytes())["activations"].astype(float)
+    directions = activations[:4].mean(axis=0) - activations[4:].mean(axis=0)
+    unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    raw = found.filter(layer=0, other=1)["raw"].item()
+    assert raw == pytest.approx(np.degrees(np.arccos(unit[0] @ unit[1])), rel=1e-5)
+    table = SECTIONS["Angles between layers"].table(SweepFindings(Store(out)))
+    assert table is not None
+    assert len(table.rows) == N_LAYERS, "the mean, and the neighbours"
+    monkeypatch.setitem(POOLS, "local", no_pool)
+    assert cli("run", tmp_path / "sweep.yaml").exit_code == 0, "nothing is left to run"
+    kept.unlink()
+    (out / ".compacted").unlink()
+    assert cli("run", tmp_path / "sweep.yaml").exit_code == 0, "rows follow from what was measured"
+    assert kept.exists()
+    assert load_results(out).others["angles"].equals(found)
+
+
+def test_a_damaged_measurement_is_measured_again(cli: Callable[..., Result], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert cli("run", write(tmp_path, "[angles]")).exit_code == 0
+    (measured,) = (out / "analyses" / "activations").iterdir()
+    whole = measured.read_bytes()
+    measured.write_bytes(whole[:-5])
+    for path in (out / "analyses" / "angles").iterdir():
+        path.unlink()
+    assert cli("run", tmp_path / "sweep.yaml").exit_code == 0
+    assert measured.read_bytes() == whole
+    assert load_results(out).others["angles"].height == 1 + PAIRS
+
+
+def test_classes_may_be_the_models_own_behavior(cli: Callable[..., Result], tmp_path: Path) -> None:
+    (tmp_path / "answers.py").write_text(
+        "def even(prompt, response):\n    return 'even' if int(prompt[-1]) % 2 == 0 else 'odd'\n"
+    )
+    path = write(tmp_path, "[{name: angles, classes: behavior}]", tests=9)
+    own = "[{name: 'answers.py:even', labels: [even, odd], target: even}]"
+    path.write_text(path.read_text().replace("[{name: length, unit: tokens, target: {at_least: 1}}]", own))
+    told = cli("run", path)
+    assert told.exit_code == 0, told.output
+    found = load_results(tmp_path / "out").others["angles"]
+    assert (set(found["classes"]), set(found["n_positive"]), set(found["n_negative"])) == ({"behavior"}, {5}, {4})
+
+
+def test_classes_that_the_behavior_leaves_empty_are_told(
+    cli: Callable[..., Result], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert cli("run", write(tmp_path, "[{name: angles, classes: behavior}]")).exit_code == 0
+    assert load_results(tmp_path / "out").others["angles"].height == 0
+    assert "0 negative prompts: at least 3 of each class" in caplog.text
+
+
+def test_only_what_is_read_is_its_id(tmp_path: Path) -> None:
+    plain = plan_of(tmp_path)
+    plan = plan_of(tmp_path, analyses=["angles", {"name": "angles", "seed": 3}, {"name": "angles", "classes": "behavior"}])
+    assert [one.id for one in plan.cells] == [one.id for one in plain.cells]
+    assert (plain.others, plain.analyses) == ((), ())
+    assert len(plan.analyses) == 3
+    contrast, test = plan.others
+    assert isinstance(contrast, ActivationsItem)
+    assert (contrast.rows, test.rows) == (10, 30)
+    renamed = tuple(Prompt(f"other-{one.id}", one.text) for one in contrast.positive)
+    assert ActivationsItem(contrast.target, renamed, contrast.negative, contrast.extractor).id == contrast.id
+    assert ActivationsItem(contrast.target, renamed[1:], contrast.negative, contrast.extractor).id != contrast.id
+
+
+def test_a_plan_without_analyses_is_written_as_before(cli: Callable[..., Result], tmp_path: Path) -> None:
+    cli("run", write(tmp_path, ""))
+    plan = tmp_path / "out" / "plan.json"
+    assert "analyses" not in json.loads(plan.read_bytes())
+    cli("run", write(tmp_path, "[angles]"))
+    (found,) = decode_plan(Store(tmp_path / "out").folder.plan).analyses
+    assert (found.name, found.positive, len(found.prompts)) == ("angles", 4, 9)
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"analyses": ["angle"]}, ("analyses[0]", "unknown analysis", "got 'angle'", "angles")),
+        ({"analyses": [{"name": "angles", "bootstrap": 5}]}, ("analyses[0].bootstrap", "got 5", "a number from 100")),
+        ({"analyses": [{"name": "angles", "sede": 5}]}, ("analyses[0].sede", "seed")),
+        ({"analyses": []}, ("analyses", "must not be empty")),
+    ],
+)
+def test_what_is_wrong_with_it_is_told(tmp_path: Path, changes: dict[str, object], parts: tuple[str, ...]) -> None:
+    message = refused(tmp_path, **changes)
+    assert any(all(part in line for part in parts) for line in message.splitlines()), message
+
+
+def test_arrays_that_cannot_be_right_are_refused(tmp_path: Path) -> None:
+    (item,) = plan_of(tmp_path, analyses=["angles"]).others
+    assert isinstance(item, ActivationsItem)
+    for content in (b"nonsense", save({"activations": np.full((10, 2, 3), np.nan, np.float32)})):
+        with pytest.raises(ValueError, match=r"no file of arrays|not finite"):
+            arrays_of(content)
+    with pytest.raises(ValueError, match="no activations of 10 prompts"):
+        item.check(arrays_of(save({"activations": np.zeros((9, 2, 3), np.float32)})))
