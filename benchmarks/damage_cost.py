@@ -22,8 +22,8 @@ QUICKSTART = Path(__file__).parents[1] / "sweeps" / "quickstart.yaml"
 NONE = "no damage"
 SETTINGS: dict[str, object] = {
     NONE: False,
-    "2 prompts x 2 tokens, no answers": {"prompts": 2, "tokens": 2, "answers": "none"},
     "4 prompts x 4 tokens, no answers": {"prompts": 4, "tokens": 4, "answers": "none"},
+    "8 prompts x 4 tokens, no answers": {"prompts": 8, "tokens": 4, "answers": "none"},
     "8 prompts x 4 tokens, first 8 of answers": {"prompts": 8, "tokens": 4, "answers": {"first": 8}},
 }
 
