@@ -6,9 +6,13 @@ from typing import Any
 
 from orchestrator.analysis.analysis import Analysis
 from orchestrator.analysis.angles import ANGLES
+from orchestrator.analysis.categories import CATEGORIES
+from orchestrator.analysis.stability import STABILITY
 
 ANALYSES: dict[str, Analysis[Any]] = {
     "angles": ANGLES,
+    "stability": STABILITY,
+    "categories": CATEGORIES,
 }
 """Every analysis that a sweep file may ask for; a further one adds its line here."""
 

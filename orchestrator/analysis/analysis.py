@@ -63,7 +63,8 @@ class Analysis(Generic[Entries]):
     """An entry of ``ANALYSES``. ``rows``: the rows of its table, each a ``row`` but for what it begins with, of the material.
     ``says``: its line in the docs. ``shown``: the columns of its table on the page, of the rows that ``on_page`` takes,
     with the ``note`` below it.
-    ``version``: raise it when the same material would give other numbers."""
+    ``by_category``: it takes prompts that have categories. ``version``: raise it when the same material would give other
+    numbers."""
 
     says: str
     options: type[Entries]
@@ -72,6 +73,7 @@ class Analysis(Generic[Entries]):
     shown: tuple[Shown, ...]
     note: str
     on_page: Callable[[Any], bool] = lambda _row: True
+    by_category: bool = False
     version: int = 1
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from actors.types import Prompt
 from orchestrator.behaviors.similarity import near_pairs
@@ -22,12 +23,14 @@ class TestPrompt(Prompt):
 
 @dataclass(frozen=True)
 class Behavior:
-    """Contrast prompts (``positive`` shows the behavior) and test prompts under one name. Extraction and test are disjoint."""
+    """Contrast prompts (``positive`` shows the behavior) and test prompts under one name. Extraction and test are disjoint.
+    ``categories``: of the contrast prompts that have one, by their ids."""
 
     name: str
     positive: tuple[Prompt, ...]
     negative: tuple[Prompt, ...]
     test: tuple[TestPrompt, ...]
+    categories: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def near_duplicates(self) -> tuple[tuple[str, str], ...]:
         """Ids of (extraction prompt, test prompt) that say nearly the same, though not in the same words."""

@@ -12,7 +12,7 @@ from orchestrator.behaviors.faults import Faults
 ROLES = ("positive", "negative", "test")
 EARLIER = {"harmful": "positive", "harmless": "negative"}
 """Other names of two roles: those of files for refusal."""
-FIELDS = dict.fromkeys(("positive", "negative"), ("id", "role", "text", "pair", "weight")) | {
+FIELDS = dict.fromkeys(("positive", "negative"), ("id", "role", "text", "pair", "weight", "category")) | {
     "test": ("id", "role", "text", "category", "split", "target")
 }
 POSITIVE = ("positive", "harmful", "answer_matching_behavior")

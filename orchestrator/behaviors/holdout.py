@@ -54,7 +54,7 @@ def of_halves(lines: Sequence[Line], roles: Mapping[str, str], holdout: Holdout 
         order = sorted({numbers[normalized(line.text)] for line in lines if line.split == half}, key=_draw)
         taken.update(order[: round(holdout * len(order)) if isinstance(holdout, float) else holdout or 0])
     return [
-        line if numbers[normalized(line.text)] in taken else replace(line, role=roles[str(line.split)], split=None, category=None)
+        line if numbers[normalized(line.text)] in taken else replace(line, role=roles[str(line.split)], split=None)
         for line in lines
     ]
 

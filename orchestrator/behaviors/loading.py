@@ -99,7 +99,9 @@ def read_behavior(
         for faults, roles in [(sinks[0], ROLES)] if tests is None else zip(sinks, APART, strict=True):
             check_roles(lines, faults, roles)
     raise_all(sinks)
-    return BehaviorRead(Behavior(name, _contrast(lines, "positive"), _contrast(lines, "negative"), _tests(lines)), read)
+    categories = {line.id: line.category for line in lines if line.role != "test" and line.category is not None}
+    behavior = Behavior(name, _contrast(lines, "positive"), _contrast(lines, "negative"), _tests(lines), categories)
+    return BehaviorRead(behavior, read)
 
 
 def load_prompts(file: BehaviorFile) -> tuple[Prompt, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from orchestrator.analysis import ANALYSES
 from orchestrator.analysis.moments import LEAST_PROMPTS
 from orchestrator.analysis.planned import PlannedAnalysis
 from orchestrator.cells import Cell
@@ -56,7 +57,14 @@ def _planned(sweep: Sweep, asked: AskedAnalysis, cell: Cell, used: BehaviorPromp
             told = f"behavior {used.key} has {counts[0]} positive and {counts[1]} negative contrast prompts"
             raise _refused(sweep, asked, told, f"at least {LEAST_PROMPTS} of each")
         item = ActivationsItem(cell.target, behavior.positive, behavior.negative, extractor)
-        planned = replace(planned, positive=len(behavior.positive))
+        known = behavior.categories
+        categories = tuple(known.get(one.id) for one in (*behavior.positive, *behavior.negative)) if known else ()
+        planned = replace(planned, positive=len(behavior.positive), categories=categories)
+    if ANALYSES[asked.name].by_category and len({*planned.categories} - {None}) < 2:
+        told = f"the prompts of behavior {used.key} name no two categories"
+        raise _refused(
+            sweep, asked, told, '"category": "..." beside each prompt, or classes: behavior where test prompts have them'
+        )
     prompts = tuple(one.id for one in (*item.positive, *item.negative))
     return replace(planned, needs={"activations": item.id}, prompts=prompts), item
 

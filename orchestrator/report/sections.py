@@ -97,6 +97,8 @@ SECTIONS: dict[str, Section] = {
     "Judges": Section(lambda found: judges_table(usages(found.store.folder, found.store.planned()))),
     "Capability": Section(lambda found: capability_table(capability_rows(found.store.folder, found.store.planned()), found.rows)),
     "Angles between layers": _analysed("angles", "Angles between layers"),
+    "Stability": _analysed("stability", "Stability"),
+    "Categories": _analysed("categories", "Categories"),
     "Quantization": Section(lambda found: quantization_table(found.rows, found.directions)),
     "Transfer": Section(
         _transfer_table,

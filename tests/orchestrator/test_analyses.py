@@ -12,6 +12,7 @@ from safetensors.numpy import save
 from typer.testing import Result
 
 from actors.types import Prompt
+from orchestrator.errors import InputError
 from orchestrator.measuring import ActivationsItem, arrays_of
 from orchestrator.pool import POOLS
 from orchestrator.report.sections import SECTIONS, SweepFindings
@@ -23,7 +24,6 @@ from tests.orchestrator.cli.test_commands import no_pool
 from tests.orchestrator.quick_cli import quick_cli
 from tests.orchestrator.sweep_files import plan_of
 from tests.orchestrator.test_scoring_as_work import SWEEP
-from tests.orchestrator.test_sweep import refused
 
 PAIRS = N_LAYERS * (N_LAYERS - 1) // 2
 
@@ -103,6 +103,18 @@ def test_classes_may_be_the_models_own_behavior(cli: Callable[..., Result], tmp_
     assert (set(found["classes"]), set(found["n_positive"]), set(found["n_negative"])) == ({"behavior"}, {5}, {4})
 
 
+def test_categories_stand_beside_the_prompts(cli: Callable[..., Result], tmp_path: Path) -> None:
+    path, prompts = write(tmp_path, "[categories, stability]"), tmp_path / "refusal.jsonl"
+    more = [{"id": f"x{n}", "role": "positive", "text": f"Burn {n}", "category": "fire"} for n in range(3)]
+    rows = [{**row, "category": "breaking"} if row["role"] == "positive" else row for row in map(json.loads, prompts.open())]
+    prompts.write_text("\n".join(map(json.dumps, [*rows, *more])))
+    told = cli("run", path)
+    assert told.exit_code == 0, told.output
+    others = load_results(tmp_path / "out").others
+    assert others["categories"].filter(layer=0)["other"].to_list() == [None, "fire"]
+    assert set(others["stability"]["categories"]) == {2}
+
+
 def test_classes_that_the_behavior_leaves_empty_are_told(
     cli: Callable[..., Result], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -141,10 +153,13 @@ def test_a_plan_without_analyses_is_written_as_before(cli: Callable[..., Result]
         ({"analyses": [{"name": "angles", "bootstrap": 5}]}, ("analyses[0].bootstrap", "got 5", "a number from 100")),
         ({"analyses": [{"name": "angles", "sede": 5}]}, ("analyses[0].sede", "seed")),
         ({"analyses": []}, ("analyses", "must not be empty")),
+        ({"analyses": ["stability", "categories"]}, ("analyses[1]", "refusal name no two categories", "beside each prompt")),
     ],
 )
 def test_what_is_wrong_with_it_is_told(tmp_path: Path, changes: dict[str, object], parts: tuple[str, ...]) -> None:
-    message = refused(tmp_path, **changes)
+    with pytest.raises(InputError) as error:
+        plan_of(tmp_path, **changes)
+    message = str(error.value)
     assert any(all(part in line for part in parts) for line in message.splitlines()), message
 
 
