@@ -193,7 +193,8 @@ class SteeringSpec:
 
 @dataclass(frozen=True)
 class CellLabels:
-    """The sweep's own names for a cell's axes: shown in tables, no part of its identity."""
+    """The sweep's own names for a cell's axes: shown in tables, no part of its identity. ``search``: the grid that asked for it
+    as a ``trial`` of this number."""
 
     model: str
     behavior: str
@@ -201,6 +202,8 @@ class CellLabels:
     source_model: str = ""
     scope: Scope | None = None
     depth: float | None = None
+    search: str | None = None
+    trial: int | None = None
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from orchestrator.errors import InputError, Problem
 from orchestrator.judging import judging_items
 from orchestrator.models.files import ModelShape, is_pinned
 from orchestrator.planning.analyses import AnalysesPlan, plan_analyses
-from orchestrator.planning.choices import Choice, Tally
+from orchestrator.planning.choices import Arm, Choice, Tally
 from orchestrator.planning.costs import DEFAULT_COSTS, Costs
 from orchestrator.planning.estimate import Estimate, VariantCost, estimate_plan, memory_limit, prompt_tokens, weight_bytes
 from orchestrator.planning.grids import Deferred, GridsPlan, plan_grids
@@ -57,7 +57,8 @@ class Plan:
     ``also``: those of them that further behaviors ask for, by id, with the labels of these.
     ``directions``: unique ids, model-major; every ``cell.steering.direction`` is among them.
     ``models``: one per variant. ``warnings``: one sentence each. ``incomparable``: transfer pairs that are not run.
-    ``choices``: the settings taken from finished cells; ``deferred``: what cannot be planned (yet), with the reason.
+    ``choices``: the settings taken from finished cells; ``arms``: how far searches are.
+    ``deferred``: what cannot be planned (yet), with the reason.
     ``in_sample``: is a cell's rate measured on the prompts that choose a setting? Cells that have no part in a choice are
     not in it. ``estimate`` covers the cells and at most those that may follow.
     ``scoring``: what scores the behaviors. ``others``: work of other kinds. ``analyses``: what is made of some of it.
@@ -72,6 +73,7 @@ class Plan:
     incomparable: tuple[IncomparablePair, ...]
     estimate: Estimate
     choices: tuple[Choice, ...] = ()
+    arms: tuple[Arm, ...] = ()
     deferred: tuple[Deferred, ...] = ()
     in_sample: Mapping[CellKey, bool] = field(default_factory=dict)
     scoring: Scoring = field(default_factory=Scoring)
@@ -154,6 +156,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
             costs,
         ),
         choices=found.choices,
+        arms=found.arms,
         deferred=found.deferred,
         in_sample=found.in_sample,
         scoring=sweep.scoring,
@@ -200,12 +203,20 @@ def _require_steered(sweep: Sweep, found: GridsPlan) -> None:
 
 
 def _rounds(sweep: Sweep, found: GridsPlan) -> Mapping[str, int]:
-    """How often each model, by its name, is come back to for grids that wait for what earlier ones find, which wait in turn."""
+    """How often each model, by its name, is come back to for grids that wait for what earlier ones find, which wait in turn, and
+    for the batches of searches."""
     depth: dict[str, int] = {}
+    batch: dict[str, int] = {}
     for grid in sweep.grids:
         depth[grid.name] = 0 if grid.choose is None else 1 + depth[grid.choose.origin]
-    waiting = {(one.model.rpartition(" -> ")[2], depth[one.grid]) for one in found.deferred if one.waiting}
-    return Counter(name for name, _ in waiting)
+        batch[grid.name] = 0 if grid.search is None else grid.search.batch
+    waiting = {
+        (one.model.rpartition(" -> ")[2], depth[one.grid], number)
+        for one in found.deferred
+        if one.waiting
+        for number in range(0, one.cells if batch[one.grid] else 1, batch[one.grid] or 1)
+    }
+    return Counter(name for name, _, _ in waiting)
 
 
 def _read(counted: Sequence[Cell], scoring: Scoring, damage: Sequence[DamageItem], analysed: AnalysesPlan) -> Mapping[str, int]:

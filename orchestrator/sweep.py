@@ -51,8 +51,8 @@ class Sweep:
 
     @property
     def chooses(self) -> bool:
-        """Whether a grid takes settings from the results of an earlier one."""
-        return any(grid.choose is not None for grid in self.grids)
+        """Whether cells follow from the results of others: a grid searches, or takes settings from an earlier one."""
+        return any(grid.choose is not None or grid.search is not None for grid in self.grids)
 
     @property
     def engine(self) -> EngineOptions:

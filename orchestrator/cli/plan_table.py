@@ -132,12 +132,13 @@ def plan_json(plan: Plan) -> dict[str, object]:
     ``parameters``, ``gpus``, ``cpus``, ``accelerator``, ``gpu_memory``, ``cells``, ``rows``, ``prompt_tokens``, ``new_tokens``,
     ``loads``, ``seconds``, ``weight_bytes``, ``cache_bytes``, ``device``.
     ``cells``, in the order to run: ``id``, ``model``, ``variant``, ``behavior``, ``rows``, ``steering`` (null: unsteered) with
-    ``direction``, ``source_model``, ``method``, ``source_layer``, ``layers``, ``depth``, ``scope``, ``multiplier``,
-    ``intervention``.
+    ``direction``, ``source_model``, ``method``, ``source_layer``, ``layers``, ``depth``, ``scope``, ``search``, ``trial``,
+    ``multiplier``, ``intervention``.
     ``directions``: ``id``, ``variant``, ``method``, ``extractor``. ``warnings``: sentences.
     ``incomparable``: ``source``, ``target``, ``source_width``, ``target_width``, ``reason``.
-    ``choices``: settings taken from finished cells, with all that were considered. ``deferred``: ``grid``, ``model``,
-    ``behavior``, ``method``, ``cells`` (at most), ``reason``, ``waiting`` (false: they are not run).
+    ``choices``: settings taken from finished cells, with all that were considered. ``searches``: so the arms of searches.
+    ``deferred``: ``grid``, ``model``, ``behavior``, ``method``, ``cells`` (at most), ``reason``, ``waiting`` (false: they are not
+    run).
     Tokens and seconds are estimates (``new_tokens`` and ``seconds`` upper bounds, on one worker).
     """
     cells = Counter(variant_id(cell.target) for cell in plan.cells)
@@ -195,6 +196,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
         "warnings": list(plan.warnings),
         "incomparable": [vars(pair) for pair in plan.incomparable],
         "choices": [asdict(choice) for choice in plan.choices],
+        "searches": [asdict(arm) for arm in plan.arms],
         "deferred": [asdict(one) for one in plan.deferred],
     }
 
@@ -217,6 +219,8 @@ def _cell_json(cell: Cell) -> dict[str, object]:
             "layers": list(steering.layers),
             "depth": labels.depth,
             "scope": labels.scope,
+            "search": labels.search,
+            "trial": labels.trial,
             **asdict(steering.action),
         },
     }

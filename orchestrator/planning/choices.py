@@ -96,6 +96,24 @@ class Choice:
         return f"{head}{where}, multiplier {one.multiplier:g} ({rates}; best of {len(self.considered)} in grid {self.origin})"
 
 
+@dataclass(frozen=True)
+class Arm:
+    """One search: a model variant, behavior and method of ``grid``, whose budget is ``trials``. ``considered``: its finished
+    trials in the order in which they were asked for, on the prompts that choose. ``best``: by the rule of a choice."""
+
+    grid: str
+    model: str
+    behavior: str
+    method: str
+    options: str
+    scope: str
+    trials: int
+    max_garbled: float
+    max_kl: float | None
+    considered: tuple[Considered, ...]
+    best: Considered | None
+
+
 def choose(tried: Sequence[Considered], max_garbled: float, max_kl: float | None = None) -> Considered | None:
     """The rule: garbled rate at most ``max_garbled``, where a response without an answer counts as garbled, and a KL of at most
     ``max_kl``, where there is one; then the best success rate; ties: the highest multiplier, then the earliest layer. None when
@@ -127,6 +145,11 @@ class Chooser:
         if steered.group.source is steered.group.target and not steered.control:
             for key in _keys(grid.name, steered.group):
                 self._tried.setdefault(key, []).append(steered)
+
+    def considered(self, one: SteeredCell, with_kl: bool) -> Considered | None:
+        """What came of a cell; None where it is not finished and scored, or ``with_kl`` where its damage is not measured."""
+        tally = self._tallies.get(one.cell.key)
+        return None if tally is None or (with_kl and tally.kl is None) else self._considered(one)
 
     def tried(self, grid: Grid, group: Group) -> list[SteeredCell]:
         """The cells whose results choose for the target of ``group``; none where the earlier grid has none yet itself."""
@@ -193,9 +216,12 @@ def scaled(multiplier: float, asked: Choose) -> tuple[float, ...]:
     return tuple(dict.fromkeys(float(f"{multiplier * factor:.6g}") for factor in asked.around or (1.0,)))
 
 
-def encode_choices(choices: Sequence[Choice]) -> str:
-    """The text of ``choices.json``: every choice with all settings that were considered and their counts."""
-    content = {"version": CHOICES_VERSION, "choices": [asdict(choice) for choice in choices]}
+def encode_choices(choices: Sequence[Choice], arms: Sequence[Arm] = ()) -> str:
+    """The text of ``choices.json``: every choice with all settings that were considered and their counts, and so the arms of
+    searches, where there are any."""
+    content: dict[str, object] = {"version": CHOICES_VERSION, "choices": [asdict(choice) for choice in choices]}
+    if arms:
+        content["searches"] = [asdict(arm) for arm in arms]
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -209,6 +235,13 @@ def decode_choices(text: bytes) -> list[dict[str, Any]]:
             if "coherent" in one:
                 one["success"] = one.pop("coherent")
     return choices
+
+
+def decode_searches(text: bytes) -> list[dict[str, Any]]:
+    """The arms of searches in ``choices.json`` (``Arm`` as objects); none where nothing is searched. ValueError, KeyError or
+    TypeError as for choices."""
+    content = cast("dict[str, Any]", parse_json(text))
+    return cast("list[dict[str, Any]]", content.get("searches", []))
 
 
 def _keys(grid: str, group: Group) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from actors.methods import METHODS, Asked
 from orchestrator.cells import Cell, CellKey, IncomparablePair
 from orchestrator.models.layers import places
-from orchestrator.planning.choices import Choice, Chooser, Tally, Unsettled, scaled
+from orchestrator.planning.choices import Arm, Choice, Chooser, Tally, Unsettled, scaled
 from orchestrator.planning.grid import (
     AxisPlace,
     Group,
@@ -19,6 +19,7 @@ from orchestrator.planning.grid import (
     own_groups,
     transfer_groups,
 )
+from orchestrator.planning.search import plan_arm
 from orchestrator.sweep_file.grids import Grid
 
 
@@ -50,6 +51,7 @@ class GridsPlan:
     deferred: tuple[Deferred, ...]
     incomparable: tuple[IncomparablePair, ...]
     in_sample: Mapping[CellKey, bool]
+    arms: tuple[Arm, ...] = ()
 
 
 @dataclass
@@ -60,6 +62,7 @@ class _GridWork:
     deferred: list[Deferred] = field(default_factory=list)
     incomparable: dict[tuple[str, str, str], IncomparablePair] = field(default_factory=dict)
     in_sample: dict[CellKey, bool] = field(default_factory=dict)
+    arms: list[Arm] = field(default_factory=list)
 
 
 def plan_grids(grids: Sequence[Grid], tallies: Mapping[CellKey, Tally]) -> GridsPlan:
@@ -80,12 +83,16 @@ def plan_grids(grids: Sequence[Grid], tallies: Mapping[CellKey, Tally]) -> Grids
         deferred=tuple(work.deferred),
         incomparable=tuple(work.incomparable.values()),
         in_sample=work.in_sample,
+        arms=tuple(work.arms),
     )
 
 
 def _plan_group(work: _GridWork, grid: Grid, group: Group) -> None:
     if reason := unfit(group):
         _defer(work, grid, group, Unsettled(f"not run: {reason}", waiting=False))
+        return
+    if grid.search is not None:
+        _plan_search(work, grid, group)
         return
     axes = _axes(work.chooser, grid, group)
     if isinstance(axes, Unsettled):
@@ -98,6 +105,20 @@ def _plan_group(work: _GridWork, grid: Grid, group: Group) -> None:
     work.cells += [one.cell if isinstance(one, SteeredCell) else one for one in planned]
     if grid.choose is not None:
         _mark(work, work.chooser.tried(grid, group), steered)
+
+
+def _plan_search(work: _GridWork, grid: Grid, group: Group) -> None:
+    """The trials of an arm; their rates are of the prompts that choose."""
+    found = plan_arm(grid, group, work.chooser)
+    for one in found.cells:
+        work.chooser.note(grid, one)
+    work.cells += [one.cell for one in found.cells]
+    work.in_sample |= {one.cell.key: True for one in found.cells}
+    work.arms.append(found.arm)
+    if found.waits:
+        work.provisional += found.provisional
+        named = (grid.name, group.name, group.found.behavior.name, group.method[0])
+        work.deferred.append(Deferred(*named, len(found.provisional), found.waits, waiting=True))
 
 
 def _axes(chooser: Chooser, grid: Grid, group: Group) -> tuple[Sequence[AxisPlace], Sequence[float]] | Unsettled:

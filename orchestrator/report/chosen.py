@@ -11,19 +11,23 @@ from orchestrator.report.values import IN_SAMPLE, decimals, number
 from orchestrator.results.rows import CellRow
 from orchestrator.statistics import Interval, interval_text, percent_text
 
-_NO_ANSWER = ReportColumn("no answer %", "no answer")
-_KL = ReportColumn("KL")
+NO_ANSWER = ReportColumn("no answer %", "no answer")
+KL = ReportColumn("KL")
+SETTING_COLUMNS = (
+    ReportColumn("layer"),
+    ReportColumn("multiplier", "mult."),
+    ReportColumn("success %"),
+    ReportColumn("garbled %", "garbled"),
+    NO_ANSWER,
+    KL,
+)
+"""What ``setting_values`` holds."""
 _COLUMNS = (
     ReportColumn("model", left=True),
     ReportColumn("behavior", left=True),
     ReportColumn("method", left=True),
     ReportColumn("for grid", left=True, spare=2),
-    ReportColumn("layer"),
-    ReportColumn("multiplier", "mult."),
-    ReportColumn("success %"),
-    ReportColumn("garbled %", "garbled"),
-    _NO_ANSWER,
-    _KL,
+    *SETTING_COLUMNS,
     ReportColumn("of", spare=1),
 )
 _NOTE = (
@@ -37,12 +41,21 @@ def chosen_table(choices: Sequence[Mapping[str, Any]], rows: Iterable[CellRow]) 
     """One row per choice of ``choices.json``, with the interval of its cell among ``rows``; None when there is none."""
     if not choices:
         return None
-    intervals = {(row.cell_id, _whole(row.behavior)): row.interval("success") for row in rows}
+    intervals = intervals_of(rows)
     lines = tuple(_row(choice, intervals) for choice in choices)
-    table = ReportTable("Chosen settings", _COLUMNS, lines, (_NOTE, _MARK))
+    return shortest(ReportTable("Chosen settings", _COLUMNS, lines, (_NOTE, _MARK)), choices)
+
+
+def intervals_of(rows: Iterable[CellRow]) -> Mapping[CellKey, Interval | None]:
+    """The interval of success of each cell, by its id and its behavior's key in the sweep file."""
+    return {(row.cell_id, _whole(row.behavior)): row.interval("success") for row in rows}
+
+
+def shortest(table: ReportTable, choices: Sequence[Mapping[str, Any]]) -> ReportTable:
+    """The table without the columns of which none of the settings that were considered has anything."""
     cut = any(one.get("no_answer") for choice in choices for one in choice["considered"])
     measured = any(one.get("kl") is not None for choice in choices for one in choice["considered"])
-    for column, shown in ((_NO_ANSWER, cut), (_KL, measured)):
+    for column, shown in ((NO_ANSWER, cut), (KL, measured)):
         table = table if shown else table.without(column)
     return table
 
@@ -59,10 +72,14 @@ def _row(choice: Mapping[str, Any], intervals: Mapping[CellKey, Interval | None]
     none = number("-")
     if one is None:
         return (*names, none, none, Value(str(choice["reason"]), short="none", tone="faint"), none, none, none, of)
+    return (*names, *setting_values(one, choice["behavior"], intervals), of)
+
+
+def setting_values(one: Mapping[str, Any], behavior: str, intervals: Mapping[CellKey, Interval | None]) -> tuple[Value, ...]:
+    """A setting that was chosen on the prompts of ``behavior``, in ``SETTING_COLUMNS``."""
     layer = "chosen" if one["layer"] is None else f"L{one['layer']}"
     k, n = one["success"], one["n"]
-    interval = interval_text(intervals.get((one["cell_id"], _whole(choice["behavior"]))))
+    interval = interval_text(intervals.get((one["cell_id"], _whole(behavior))))
     rate = f"{percent_text(k, n)}{IN_SAMPLE} {interval} {k}/{n}".replace("  ", " ")
     others = (number(percent_text(count, n)) for count in (one["garbled"], one.get("no_answer", 0)))
-    kl = decimals(one.get("kl"))
-    return (*names, number(layer), number(f"{one['multiplier']:g}"), number(rate), *others, kl, of)
+    return number(layer), number(f"{one['multiplier']:g}"), number(rate), *others, decimals(one.get("kl"))

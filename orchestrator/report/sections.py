@@ -19,6 +19,7 @@ from orchestrator.report.others import others_of, others_table
 from orchestrator.report.pareto import pareto_drawings
 from orchestrator.report.quantization import quantization_table
 from orchestrator.report.report_table import ReportTable, shortened
+from orchestrator.report.searches import searches_table
 from orchestrator.report.series import series_of
 from orchestrator.report.tables import best_table
 from orchestrator.report.transfer import transfer_table
@@ -91,6 +92,7 @@ SECTIONS: dict[str, Section] = {
     ),
     "Damage": Section(lambda found: None, lambda found: pareto_drawings(found.rows)),
     "Chosen settings": Section(lambda found: chosen_table(found.store.choices(), found.rows)),
+    "Strength search": Section(lambda found: searches_table(found.store.searches(), found.rows)),
     "Other scorers": Section(_others_table),
     "Methods": Section(lambda found: methods_table(found.rows, found.cosine)),
     "Doubtful directions": Section(lambda found: doubts_table(found.directions)),

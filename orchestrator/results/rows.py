@@ -116,6 +116,8 @@ class CellAxes:
     top_p: Annotated[float, "they were drawn from the fewest likeliest ones that have this mass", Axis.TEST] = 1.0
     samples: Annotated[int, "responses to each prompt", Axis.TEST] = 1
     seed: Annotated[int, "that the random numbers follow from", Axis.TEST] = 0
+    search: Annotated[str | None, "the grid whose search tried the cell; null outside of a search"] = None
+    trial: Annotated[int | None, "its number among the trials of its arm (model, behavior, method), from 1"] = None
 
     @property
     def key(self) -> CellKey:
@@ -335,6 +337,8 @@ def axes_of(cell: Cell, shape: ModelShape | None = None, in_sample: bool | None 
         is_transfer=cell.is_transfer,
         scope=labels.scope,
         depth=labels.depth,
+        search=labels.search,
+        trial=labels.trial,
         direction_id=None if steering is None else steering.direction.id,
         method=None if steering is None else steering.direction.method,
         method_options=None if steering is None else canonical_json(dict(steering.direction.options)),

@@ -43,7 +43,7 @@ from actors.types import CellResult, DirectionSet, Failure, Response
 from orchestrator.analysis.analysis import AnalysisRow
 from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.json_text import parse_json
-from orchestrator.planning.choices import decode_choices
+from orchestrator.planning.choices import decode_choices, decode_searches
 from orchestrator.results import schema
 from orchestrator.results.analyses import LAYOUTS
 from orchestrator.results.answer_losses import MeasuredLosses
@@ -340,8 +340,15 @@ class Store:
 
     def choices(self) -> list[dict[str, Any]]:
         """What ``choices.json`` says (``planning.choices.Choice`` as objects); none when there is none or it is damaged."""
+        return self._of_choices(decode_choices)
+
+    def searches(self) -> list[dict[str, Any]]:
+        """How far searches are (``planning.choices.Arm`` as objects), from ``choices.json`` too."""
+        return self._of_choices(decode_searches)
+
+    def _of_choices(self, decode: Callable[[bytes], list[dict[str, Any]]]) -> list[dict[str, Any]]:
         try:
-            return decode_choices(self._folder.choices.read_bytes())
+            return decode(self._folder.choices.read_bytes())
         except (FileNotFoundError, UnreadableFileError, ValueError, KeyError, TypeError):
             return []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 
 from pydantic import ValidationError
 
@@ -16,7 +17,7 @@ from orchestrator.sweep_file.behaviors import BehaviorFiles, BehaviorPrompts
 from orchestrator.sweep_file.fields import AUTO
 from orchestrator.sweep_file.models import ModelVariant, SweepModel, families, variant_name
 from orchestrator.sweep_file.problems import problems_of
-from orchestrator.sweep_file.schema import BehaviorUse, Choose, MethodEntry, Multipliers, Transfer
+from orchestrator.sweep_file.schema import BehaviorUse, Choose, MethodEntry, Multipliers, SearchEntry, Transfer
 from orchestrator.sweep_file.sections import Path, Sections
 
 ACTION_KEYS = tuple(one.name for one in fields(Action) if one.name != "multiplier")
@@ -37,7 +38,7 @@ class Grid:
     """One grid of a sweep: the product of its axes. ``path`` is where it stands in the file (``()``: the top level).
 
     ``action``: of its cells, but for their multiplier. With ``choose`` its layers, its multipliers or both come from an earlier
-    grid's cells, and the axis here may be empty.
+    grid's cells, and the axis here may be empty. With ``search`` the cells are its trials, and there are no multipliers.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Grid:
     baseline: bool
     transfer: Transfer
     choose: Choose | None
+    search: SearchEntry | None = None
 
     def multipliers_of(self, model: ModelVariant) -> tuple[float, ...]:
         """Those of one of its models, as written; none where they are chosen."""
@@ -70,9 +72,10 @@ class GridResolver:
     def resolve(self, number: int, view: Sections) -> Grid:
         """The grid of ``view``; look at its problems before using it."""
         keys = self._model_keys(view)
-        choose: Choose | None = view.own("choose")
+        search: SearchEntry | None = view.own("search")
+        choose = self._choose(view)
         axis = self._axis(view, choose, keys)
-        multipliers = self._multipliers(view, choose, keys)
+        multipliers = self._multipliers(view, choose, search, keys)
         quantizations = view.own("quantizations")
         variants = [one for key in keys if key in self._models for one in self._models[key].variants(quantizations)]
         self._check_stored(view, variants)
@@ -92,6 +95,7 @@ class GridResolver:
             baseline=bool(view.valid("baseline")),
             transfer=view.valid("transfer") or Transfer(),
             choose=choose,
+            search=search,
         )
         self._check(view, grid, keys)
         return grid
@@ -109,6 +113,15 @@ class GridResolver:
                         view.report(at, problem.message, allowed=problem.allowed)
 
     # --- what a grid runs over
+
+    def _choose(self, view: Sections) -> Choose | None:
+        """What the grid chooses; from a search, within the search's own bounds where it names none."""
+        choose: Choose | None = view.own("choose")
+        origin = None if choose is None else self._earlier.get(choose.origin)
+        if choose is None or origin is None or origin.search is None:
+            return choose
+        bounds = {key: getattr(origin.search, key) for key in ("max_garbled", "max_kl") if key not in choose.model_fields_set}
+        return choose.model_copy(update=bounds)
 
     def _model_keys(self, view: Sections) -> list[str]:
         """The keys of the grid's models, as far as the file has them."""
@@ -150,7 +163,14 @@ class GridResolver:
         numbers = tuple(layer for layer in layers or () if layer != AUTO)
         return LayerAxis(depths or (), numbers, AUTO in (layers or ()))
 
-    def _multipliers(self, view: Sections, choose: Choose | None, keys: Sequence[str]) -> Multipliers | None:
+    def _multipliers(
+        self, view: Sections, choose: Choose | None, search: SearchEntry | None, keys: Sequence[str]
+    ) -> Multipliers | None:
+        if search is not None:
+            if view.own("multipliers") is not None:
+                view.report(view.at("multipliers"), "the multipliers are searched", allowed="their range in search: multiplier")
+            self._check_models(view, search.multiplier, keys, ("search", "multiplier"))
+            return None
         multipliers: Multipliers | None = view.valid("multipliers")
         if choose is not None and choose.multiplier is not None:
             if view.own("multipliers") is not None:
@@ -162,25 +182,31 @@ class GridResolver:
             if not view.given("multipliers"):
                 view.report((*view.path, "multipliers"), "'multipliers' is missing", allowed="multipliers: [8, 15], or by family")
             return None
+        self._check_models(view, multipliers, keys, ("multipliers",))
+        return multipliers
+
+    def _check_models(self, view: Sections, multipliers: Multipliers, keys: Sequence[str], at: tuple[str, ...]) -> None:
+        """Report names in ``multipliers`` that nothing has, and models of the grid that it has none for."""
         known = {"families": families(self._shapes), "models": sorted(self._shapes)}
         everything_known = len(self._shapes) == len(view.raw("models"))
         for section, names in known.items():
             for name in getattr(multipliers, section):
                 if name not in names and everything_known:
                     kind = "model" if section == "models" else "family"
-                    view.report_unknown(view.at("multipliers", section, name), name, kind, names)
+                    view.report_unknown(view.at(*at, section, name), name, kind, names)
         for key in keys:
             shape = self._shapes.get(key)
             if shape is not None and not multipliers.of(key, shape.family):
                 allowed = f"multipliers: default, families: {shape.family}, or models: {key}"
-                view.report(view.at("multipliers"), f"no multipliers for model {key}", allowed=allowed)
-        return multipliers
+                view.report(view.at(*at), f"no multipliers for model {key}", allowed=allowed)
 
     # --- checks across a grid's sections
 
     def _check(self, view: Sections, grid: Grid, keys: Sequence[str]) -> None:
         multipliers: Multipliers | None = view.valid("multipliers")
-        if multipliers is not None and (grid.choose is None or grid.choose.multiplier is None):
+        if grid.search is not None:
+            _check_search(view, grid, grid.search)
+        elif multipliers is not None and (grid.choose is None or grid.choose.multiplier is None):
             _check_strengths(view, grid.action.intervention, multipliers)
         if grid.axis.auto:
             _check_auto(view, grid)
@@ -203,17 +229,14 @@ class GridResolver:
                     view.report_unknown(view.at("transfer", number, side), name, "model", names)
 
     def _check_choice(self, view: Sections, grid: Grid, choose: Choose) -> None:
-        if choose.max_kl is not None and view.valid("damage") is None:
-            message = "nothing measures it: the sweep has no 'damage'"
-            view.report(
-                view.at("choose", "max_kl"), message, choose.max_kl, allowed="damage: true beside the grids, or no max_kl"
-            )
+        _check_measured(view, "choose", choose.max_kl)
         origin = self._earlier.get(choose.origin)
         if origin is None:
             view.report_unknown(view.at("choose", "from"), choose.origin, "earlier grid", list(self._earlier))
             return
-        if len(origin.scopes) > 1 or origin.scopes[:1] in (("list",), ("own",)):
-            allowed = "a grid with the one scope from_layer or single"
+        searched_own = origin.search is not None and origin.scopes == grid.scopes == ("own",)
+        if not searched_own and (len(origin.scopes) > 1 or origin.scopes[:1] in (("list",), ("own",))):
+            allowed = "a grid with the one scope from_layer or single, or a search with the scope own for a grid of that scope"
             view.report(view.at("choose", "from"), f"grid {origin.name} does not vary one layer", choose.origin, allowed=allowed)
         for key in ACTION_KEYS:
             theirs, ours = getattr(origin.action, key), getattr(grid.action, key)
@@ -272,13 +295,40 @@ def _check_auto(view: Sections, grid: Grid) -> None:
         view.report(view.at("layers", number), f"'auto' does not go with scope {', '.join(unfit)}", allowed="from_layer, single")
 
 
-def _check_strengths(view: Sections, intervention: str, multipliers: Multipliers) -> None:
+def _check_search(view: Sections, grid: Grid, search: SearchEntry) -> None:
+    _check_measured(view, "search", search.max_kl)
+    _check_strengths(view, grid.action.intervention, search.multiplier, ("search", "multiplier"))
+    unfit = {
+        "choose": ("a grid searches or chooses", grid.choose is not None, "the search in a grid, what it found in a later one"),
+        "scope": ("a search has one scope", len(grid.scopes) > 1, "a grid for each scope"),
+        "transfer": (
+            "a search steers every model with its own directions",
+            grid.transfer != Transfer(),
+            "transfer in another grid",
+        ),
+        "layers": ("a search goes over layers in their order, which 'auto' has none in", grid.axis.auto, "layers by number"),
+        "search": ("Optuna is not installed", find_spec("optuna") is None, "pip install 'activation-steering-sweeps[search]'"),
+    }
+    for key, (message, wrong, allowed) in unfit.items():
+        if wrong:
+            view.report(view.at(key), message, allowed=allowed)
+
+
+def _check_measured(view: Sections, section: str, max_kl: float | None) -> None:
+    if max_kl is not None and view.valid("damage") is None:
+        message = "nothing measures it: the sweep has no 'damage'"
+        view.report(view.at(section, "max_kl"), message, max_kl, allowed="damage: true beside the grids, or no max_kl")
+
+
+def _check_strengths(
+    view: Sections, intervention: str, multipliers: Multipliers, where: tuple[str, ...] = ("multipliers",)
+) -> None:
     lists: dict[Path, Sequence[float]] = {("default",): multipliers.default or ()}
     lists |= {("families", name): values for name, values in multipliers.families.items()}
     lists |= {("models", name): values for name, values in multipliers.models.items()}
     for path, values in lists.items():
         for number, value in enumerate(values):
-            at = view.at("multipliers", *path, number)
+            at = view.at(*where, *path, number)
             if intervention == "ablation" and not 0 <= value <= 1:
                 view.report(at, "out of range for ablation", value, allowed="0 (nothing) to 1 (the whole component removed)")
             if intervention == "replacement" and value == 0:

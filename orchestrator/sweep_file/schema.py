@@ -366,6 +366,29 @@ def _multipliers(value: object) -> object:
 
 
 MultiplierLists = Annotated[Multipliers, BeforeValidator(_multipliers)]
+
+
+class SearchEntry(Entry):
+    """A search for the best setting in place of a grid's multipliers: each arm (a model variant, behavior and method) runs
+    ``trials`` cells, ``batch`` at a time, at layers of the grid and at multipliers between the two that are given. The best
+    success rate is sought among the settings within ``max_garbled`` and ``max_kl``, as a choice has them."""
+
+    multiplier: MultiplierLists
+    trials: int = Field(default=24, ge=1, le=10_000)
+    batch: int = Field(default=8, ge=1, le=1000)
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    max_garbled: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)
+    max_kl: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+    @field_validator("multiplier")
+    @classmethod
+    def _spans(cls, spans: Multipliers) -> Multipliers:
+        for span in (*filter(None, [spans.default]), *spans.families.values(), *spans.models.values()):
+            if len(span) != 2 or span[0] >= span[1]:
+                raise fault("not a range of multipliers", "the lowest and the highest one, as [2, 30]")
+        return spans
+
+
 TransferPairs = Annotated[Transfer, BeforeValidator(_transfer)]
 
 
@@ -382,6 +405,7 @@ class GridEntry(Entry):
     layers: Layers | None = None
     multipliers: MultiplierLists | None = None
     choose: Choose | None = None
+    search: SearchEntry | None = None
     scope: RowOrOne[Scope] | None = None
     intervention: InterventionName | None = None
     decoding: DecodingEntry | None = None

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -43,6 +44,7 @@ def _needs(name: str, extra: str) -> Iterator[Requirement]:
 
 
 def test_every_package_is_pinned_to_one_version() -> None:
+    pytest.importorskip("optuna", reason="the extra 'dev' is not installed whole: Optuna is missing")
     pins = {}
     for line in CONSTRAINTS:
         assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+", line), line
