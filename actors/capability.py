@@ -28,6 +28,7 @@ from actors.engine.forced import ForcedRow
 from actors.engine.rows import Row
 from actors.errors import JobError, NonFiniteActivationError, WorkerError
 from actors.loading import LoadedModel
+from actors.positions import ALL
 from actors.prompts import Rendered
 from actors.steering import check_steering
 from actors.types import CapabilityJob, Failure, Prompt, Steering
@@ -104,6 +105,7 @@ class EngineLM(HFLM):
         self._steerings = [] if steering is None else [steering]
         self._number = len(self._steerings)
         self._first = None if steering is None else min(steering.layers)
+        self._positions = ALL if steering is None else steering.positions
 
     def _loglikelihood_tokens(
         self, requests: Sequence[tuple[Any, list[int], list[int]]], disable_tqdm: bool = False, override_bs: int | None = None
@@ -130,7 +132,8 @@ class EngineLM(HFLM):
         rows = []
         for number, (tokens, mask) in enumerate(zip(context.tolist(), attention_mask.tolist(), strict=True)):
             read = tuple(token for token, there in zip(tokens, mask, strict=True) if there)
-            rows.append(Row(number, Rendered(Prompt("", ""), "", read, 0), self._number, self._first, new))
+            rendered = Rendered(Prompt("", ""), "", read, 0)
+            rows.append(Row(number, rendered, self._number, self._first, new, positions=self._positions))
         for row in self._engine.run(rows, self._steerings):
             if not row.finite:
                 raise NonFiniteActivationError("logits are not finite")

@@ -77,7 +77,8 @@ class DamageMeter:
                     raise NonFiniteActivationError(f"logits are not finite for the neutral prompt {row.rendered.prompt.id}")
             end = min(self._loaded.stop_tokens, default=0)  # whichever it was: what is read is the distribution before it
             self._neutral[prompts, tokens] = [
-                ForcedRow(row.rendered.token_ids, row.rendered.prefix, (*row.tokens, end)[:tokens]) for row in rows
+                ForcedRow(row.rendered.token_ids, row.rendered.prefix, (*row.tokens, end)[:tokens], suffix=row.rendered.suffix)
+                for row in rows
             ]
         return self._neutral[prompts, tokens]
 

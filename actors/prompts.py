@@ -27,7 +27,8 @@ _ENDINGS = (*_PROBES, "Why?", "Yes.", "(no)", "2")
 class Rendered:
     """A prompt's tokens. ``token_ids[:prefix]`` come from the template alone and are the same for every prompt.
 
-    ``suffix``: so many last tokens are the template's too (they follow the user's text); at least 1.
+    ``suffix``: so many last tokens are the template's too (they follow the user's text); at least 1. ``given``: so many tokens
+    behind them are an answer's, which the model is given to read.
     """
 
     prompt: Prompt
@@ -35,6 +36,12 @@ class Rendered:
     token_ids: tuple[int, ...]
     prefix: int
     suffix: int = 1
+    given: int = 0
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens before an answer."""
+        return len(self.token_ids) - self.given
 
 
 class PromptRenderer:

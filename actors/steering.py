@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -18,20 +18,31 @@ from torch import Tensor, nn
 from actors.errors import JobError, UnsupportedModelError
 from actors.families import Decoder
 from actors.interventions import INTERVENTIONS
+from actors.positions import ALL, Positions, Spans
 from actors.types import FloatArray, Steering
 
 
 @dataclass(frozen=True)
 class SteeringTable:
     """The edits of a batch's rows: ``shifts[l]`` and ``axes[l]`` are ``[rows, 1, d]``, ``replaced[l]`` bool ``[rows, 1, 1]``;
-    each is absent when no row edits layer l in that way."""
+    each is absent when no row edits layer l in that way.
+
+    ``spans`` ``[rows, 4]``: where each row is edited (see ``positions.Spans``); ``where`` bool ``[rows, T, 1]``: the same in the
+    forward at hand. None: everywhere.
+    """
 
     shifts: dict[int, Tensor] = field(default_factory=dict)
     axes: dict[int, Tensor] = field(default_factory=dict)
     replaced: dict[int, Tensor] = field(default_factory=dict)
+    spans: Tensor | None = None
+    where: Tensor | None = None
 
     def apply(self, layer: int, hidden: Tensor) -> Tensor:
         """The edited residual stream; ``hidden`` ``[rows, T, d]`` is left as it is."""
+        edited = self._everywhere(layer, hidden)
+        return edited if self.where is None or edited is hidden else torch.where(self.where, edited, hidden)
+
+    def _everywhere(self, layer: int, hidden: Tensor) -> Tensor:
         shift, axis, replaced = self.shifts.get(layer), self.axes.get(layer), self.replaced.get(layer)
         if replaced is not None:
             hidden = hidden.masked_fill(replaced, 0.0)
@@ -40,11 +51,32 @@ class SteeringTable:
             hidden = (hidden.float() - component * axis).to(hidden.dtype)
         return hidden if shift is None else hidden + shift
 
+    def at(self, positions: Tensor) -> SteeringTable:
+        """The table for a forward whose tokens stand at ``positions`` ``[rows, T]``."""
+        if self.spans is None:
+            return self
+        start, stop, again, end = self.spans[:, None].unbind(-1)
+        where = ((positions >= start) & (positions < stop)) | ((positions >= again) & (positions < end))
+        return replace(self, where=where[:, :, None])
+
+    def arrival(self, layer: int, raw: Tensor, seen: Tensor) -> Tensor | None:
+        """How much of the edit of ``raw`` is in ``seen``, token by token wherever it was asked, ``[rows, T, 2]``: the move along
+        it and the whole move, as shares of it (NaN: no edit). None at a layer without edits."""
+        edited = self._everywhere(layer, raw)
+        if edited is raw:
+            return None
+        asked, moved = edited.float() - raw.float(), seen.float() - raw.float()
+        size = asked.norm(dim=-1)
+        along = (moved * asked).sum(-1) / size.square()
+        return torch.stack([along, moved.norm(dim=-1) / size], dim=-1).masked_fill((size == 0)[..., None], torch.nan)
+
     def map(self, change: Callable[[Tensor], Tensor]) -> SteeringTable:
         """The table with ``change`` applied to every tensor of it."""
-        return SteeringTable(
-            *({layer: change(edit) for layer, edit in kind.items()} for kind in (self.shifts, self.axes, self.replaced))
+        shifts, axes, replaced = (
+            {layer: change(edit) for layer, edit in kind.items()} for kind in (self.shifts, self.axes, self.replaced)
         )
+        spans, where = (one if one is None else change(one) for one in (self.spans, self.where))
+        return SteeringTable(shifts, axes, replaced, spans, where)
 
     def copy_(self, other: SteeringTable) -> None:
         """Take over the edits of ``other``, which has the same layers and rows, in place."""
@@ -77,7 +109,8 @@ class _Edits:
 class SteeringBank:
     """Every distinct edit of a set of steerings, on the device. Steering number 0 is "unsteered".
 
-    Rows of many cells share a batch: :meth:`rows` gathers each row's edits by its steering number.
+    Rows of many cells share a batch: :meth:`rows` gathers each row's edits by its steering number. ``everywhere``: whether all
+    of them act at every token.
     The shift is scaled in float32 and then cast to the residual stream's dtype.
     """
 
@@ -96,6 +129,7 @@ class SteeringBank:
                 if edit.axis is not None:
                     axes.use(number, layer, edit.axis)
                 replaced[number, layer] = edit.replaces
+        self.everywhere = all(steering.positions == ALL for steering in steerings)
         self._shifts = shifts.gather(dtype, device)
         self._axes = axes.gather(torch.float32, device)
         self._replaced = torch.from_numpy(replaced).to(device)
@@ -121,14 +155,16 @@ class SteeringBank:
         taken = torch.where(self._replaced[steering_numbers, layer][:, None], raw, taken)
         return shifts[shift_index[steering_numbers, layer]].double() - taken
 
-    def rows(self, steering_numbers: Tensor) -> SteeringTable:
-        """The table of a batch whose row r has steering ``steering_numbers[r]`` (``[rows]`` int64)."""
+    def rows(self, steering_numbers: Tensor, spans: Sequence[Spans] | None = None) -> SteeringTable:
+        """The table of a batch whose row r has steering ``steering_numbers[r]`` (``[rows]`` int64), at ``spans[r]``."""
         shifts, axes = (
             {layer: bank[index[steering_numbers, layer]].unsqueeze(1) for layer in layers}
             for bank, index, layers in (self._shifts, self._axes)
         )
         replaced = {layer: self._replaced[steering_numbers, layer][:, None, None] for layer in self._replacing}
-        return SteeringTable(shifts, axes, replaced)
+        return SteeringTable(
+            shifts, axes, replaced, None if spans is None else torch.tensor(spans, device=steering_numbers.device)
+        )
 
 
 def check_steering(steering: Steering, n_layers: int, d_model: int) -> None:
@@ -148,6 +184,7 @@ def check_steering(steering: Steering, n_layers: int, d_model: int) -> None:
         )
     try:
         INTERVENTIONS[steering.intervention](steering.vectors[0], steering.multiplier, steering.reference_at(0))
+        Positions.of(steering.positions)
     except ValueError as error:
         raise JobError(str(error)) from error
 
@@ -157,10 +194,21 @@ class Witness:
     """Block outputs before the edit (``raw``) and what the next module really received (``seen``), last token, per layer.
 
     ``seen`` is read at the next block's input, independently of the hook that edits: it proves that the edit arrived.
+    ``arrived``, where rows are edited at some tokens only: ``SteeringTable.arrival`` of every token, per edited layer.
     """
 
     raw: dict[int, Tensor] = field(default_factory=dict)
     seen: dict[int, Tensor] = field(default_factory=dict)
+    arrived: dict[int, Tensor] = field(default_factory=dict)
+
+    @property
+    def kinds(self) -> tuple[dict[int, Tensor], ...]:
+        """All that it holds."""
+        return self.raw, self.seen, self.arrived
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Witness:
+        """The witness with ``change`` applied to every tensor of it."""
+        return Witness(*({layer: change(state) for layer, state in kind.items()} for kind in self.kinds))
 
 
 class SteeringHooks(threading.local):
@@ -171,6 +219,7 @@ class SteeringHooks(threading.local):
         self.table = SteeringTable()
         self.witness: Witness | None = None
         self.trunk: Tensor | None = None
+        self._whole: Tensor | None = None
         self.captured: dict[int, Tensor] = {}
         self.capture: frozenset[int] = frozenset()
 
@@ -180,12 +229,16 @@ class SteeringHooks(threading.local):
             self.captured[layer] = output
         if self.witness is not None:
             self.witness.raw[layer] = output[:, -1].clone()
+            self._whole = None if self.table.where is None else output
         return self.table.apply(layer, output)
 
     def see(self, layer: int, received: Tensor) -> None:
         """Called with what the module after block ``layer`` receives."""
         if self.witness is not None:
             self.witness.seen[layer] = received[:, -1].clone()
+            if self._whole is not None and (arrival := self.table.arrival(layer, self._whole, received)) is not None:
+                self.witness.arrived[layer] = arrival
+            self._whole = None
 
 
 def residual(output: object, where: str) -> Tensor:

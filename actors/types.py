@@ -205,18 +205,21 @@ class ExtractionJob:
 
 @dataclass(frozen=True)
 class Action:
-    """What is done with a unit direction: an ``intervention`` (a key of ``actors.interventions.INTERVENTIONS``), so strongly.
+    """What is done with a unit direction: an ``intervention`` (a key of ``actors.interventions.INTERVENTIONS``), so strongly, at
+    these ``positions`` (the words of ``actors.positions``).
 
     A sweep file's grid and a ``Steering`` have the same fields.
     """
 
     multiplier: float
     intervention: str = "addition"
+    positions: str = "all"
 
     @property
     def content(self) -> dict[str, object]:
-        """What it contributes to an identity."""
-        return {"multiplier": float(self.multiplier), "intervention": self.intervention}
+        """What it contributes to an identity: of what a later version added only what is not the default."""
+        added = {} if self.positions == "all" else {"positions": self.positions}
+        return {"multiplier": float(self.multiplier), "intervention": self.intervention, **added}
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,7 +227,7 @@ class Steering:
     """What is done to the residual stream of a cell's rows.
 
     ``vectors`` float32 ``[len(layers), d]``: the unit direction that acts at each of ``layers`` (ascending, absolute).
-    ``multiplier`` and ``intervention``: as of an ``Action``.
+    ``multiplier``, ``intervention`` and ``positions``: as of an ``Action``.
     ``references``: per layer, the component along the direction that affine ablation restores; empty: all 0.
     """
 
@@ -233,6 +236,7 @@ class Steering:
     multiplier: float
     intervention: str = "addition"
     references: tuple[float, ...] = ()
+    positions: str = "all"
 
     @classmethod
     def from_layer_on(cls, direction: Direction, n_layers: int, multiplier: float) -> Steering:
@@ -341,16 +345,20 @@ class ActivationsJob:
 
 @dataclass(frozen=True)
 class FiredCheck:
-    """Did the steering act? Measured on the residual stream at every steered layer of every row, at the last prompt token.
+    """Did the steering act? Measured on the residual stream at every steered layer of every row: at the last prompt token, and
+    with ``positions`` at every token of the prompt after what the template begins with, at the answer's first token, and at the
+    last and the next one of a part of the answer.
 
     ``shift_ratio_min/max``: (measured shift along the asked one) / (asked shift); 1 is exact. ``off_axis_max``: largest
-    |measured - asked| / |asked|. ``fired`` is None for an unsteered cell and for multiplier 0.
+    |measured - asked| / |asked|. ``stray_max``: largest |measured| / |what would be asked| where nothing was, None where no such
+    token was looked at. ``fired`` is None for an unsteered cell, for multiplier 0, and where no answer reached its positions.
     """
 
     fired: bool | None
     shift_ratio_min: float | None = None
     shift_ratio_max: float | None = None
     off_axis_max: float | None = None
+    stray_max: float | None = None
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ from actors.judging import judge
 from actors.load_check import checked
 from actors.loading import LoadedModel, devices_of, load_model
 from actors.methods import METHODS, Contrast, Probe
+from actors.positions import ALL
 from actors.prompts import Rendered
 from actors.steering import check_steering
 from actors.thought_budget import ThoughtBudget
@@ -266,12 +267,12 @@ class ModelWorker:
                     f"prompt {prompt.prompt.id!r} has {len(prompt.token_ids)} tokens; with {budgets} that "
                     f"passes the model's limit of {limit}"
                 )
-        steering_number, first_layer = 0, None
+        steering_number, first_layer, positions = 0, None, ALL
         if job.steering is not None:
             _check_range(job.steering, loaded.dtype)
             check_steering(job.steering, loaded.decoder.n_layers, loaded.d_model)
             steerings.append(job.steering)
-            steering_number, first_layer = len(steerings), min(job.steering.layers)
+            steering_number, first_layer, positions = len(steerings), min(job.steering.layers), job.steering.positions
         return [
             Row(
                 number,
@@ -282,6 +283,7 @@ class ModelWorker:
                 self._budget(job.decoding, prompt),
                 sample,
                 RowDraws.of(job.decoding, prompt.prompt, sample),
+                positions,
             )
             for prompt in rendered
             for sample in range(job.decoding.samples)

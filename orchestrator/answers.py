@@ -12,6 +12,7 @@ from typing import Any
 
 import re2
 
+from actors.positions import ALL
 from actors.types import Response
 from orchestrator.compare.answer import finished_rows
 from orchestrator.compare.selection import select
@@ -211,6 +212,7 @@ def _where(row: CellRow) -> str:
     model = row.model if row.quantization == "none" else f"{row.model} {row.quantization}"
     steered = f"{row.method} {cell_text(row)}" if row.steered else "unsteered"
     action = f" {row.intervention}" if row.steered and row.intervention != "addition" else ""
+    action += f" at {row.positions}" if row.positions != ALL else ""
     drawn = f", {decoding_text(row)}" if row.temperature else ""
     return visible(f"{model} · {row.behavior} · {steered}{action}{drawn}")
 

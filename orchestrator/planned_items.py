@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
+from actors.positions import ALL
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.filters import Filters
 from orchestrator.results.plan_file import PlannedCells, PlannedDirection
@@ -81,6 +82,8 @@ def axes_name(axes: CellAxes) -> str:
     words.append(f"x{axes.multiplier:g}")
     if axes.intervention not in (None, "addition"):
         words.append(str(axes.intervention))
+    if axes.positions != ALL:
+        words.append(f"at {axes.positions}")
     return " ".join(words)
 
 

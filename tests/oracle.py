@@ -34,14 +34,51 @@ def plain_hooks(blocks: Sequence[Any], edits: dict[int, Callable[[Tensor], Tenso
             handle.remove()
 
 
-def edits_of(steering: Steering | None) -> dict[int, Callable[[Tensor], Tensor]]:
-    """Every intervention written out plainly: eq. 2 of the paper, ablation to zero or to a reference, replacement."""
+def edits_of(steering: Steering | None, prompt: int = 0, template: int = 1) -> dict[int, Callable[[Tensor], Tensor]]:
+    """Every intervention written out plainly: eq. 2 of the paper, ablation to zero or to a reference, replacement; where it acts
+    at some tokens only, of one text that begins with ``prompt`` tokens of a prompt, ``template`` of them behind the user's."""
     if steering is None:
         return {}
     return {
-        layer: _edit(torch.from_numpy(vector.copy()), steering, steering.references[i] if steering.references else 0.0)
+        layer: At(
+            _edit(torch.from_numpy(vector.copy()), steering, steering.references[i] if steering.references else 0.0),
+            lambda place: _asked(steering.positions, place - prompt, template),
+        )
         for i, (layer, vector) in enumerate(zip(steering.layers, steering.vectors, strict=True))
     }
+
+
+class At:
+    """An edit of some tokens of one text, which is read from its beginning, in pieces."""
+
+    def __init__(self, edit: Callable[[Tensor], Tensor], asked: Callable[[int], bool]) -> None:
+        self._edit, self._asked, self._read = edit, asked, 0
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        edited, out = self._edit(hidden), hidden.clone()
+        for column in range(hidden.shape[1]):
+            if self._asked(self._read + column):
+                out[:, column] = edited[:, column]
+        self._read += hidden.shape[1]
+        return out
+
+
+def _asked(positions: str, token: int, template: int) -> bool:
+    """By the number of a token: the answer's from 0, the prompt's below."""
+    for part in positions.split("+"):
+        word, _, text = part.partition(":")
+        among: dict[str, Sequence[int]] = {
+            "all": [token],
+            "prompt": range(-10_000, 0),
+            "generation": range(10_000),
+            "last_prompt": [-1],
+            "template": range(-template, 0),
+            "first": range(int(text or 0)),
+            "from": range(int(text or 0), 10_000),
+        }
+        if token in among[word]:
+            return True
+    return False
 
 
 def _edit(direction: Tensor, steering: Steering, reference: float) -> Callable[[Tensor], Tensor]:
@@ -54,10 +91,12 @@ def _edit(direction: Tensor, steering: Steering, reference: float) -> Callable[[
 
 
 @torch.no_grad()
-def generate_alone(model: Any, blocks: Sequence[Any], token_ids: Sequence[int], steering: Steering | None, n: int) -> list[int]:
-    """Greedy tokens of one prompt alone, stop token excluded."""
+def generate_alone(
+    model: Any, blocks: Sequence[Any], token_ids: Sequence[int], steering: Steering | None, n: int, template: int = 1
+) -> list[int]:
+    """Greedy tokens of one prompt alone, stop token excluded; ``template``: so many last ones of the prompt follow the user's."""
     inputs = torch.tensor([list(token_ids)])
-    with plain_hooks(blocks, edits_of(steering)):
+    with plain_hooks(blocks, edits_of(steering, len(token_ids), template)):
         output = model.generate(
             input_ids=inputs, attention_mask=torch.ones_like(inputs), max_new_tokens=n, do_sample=False, num_beams=1
         )
@@ -83,12 +122,13 @@ def first_difference(
     steering: Steering | None,
     ours: Sequence[int],
     theirs: Sequence[int],
+    template: int = 1,
 ) -> Difference | None:
     """None when equal; else the gap between the two best logits where they part, from one plain forward."""
     if list(ours) == list(theirs):
         return None
     position = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
     inputs = torch.tensor([[*token_ids, *theirs[:position]]])
-    with plain_hooks(blocks, edits_of(steering)):
+    with plain_hooks(blocks, edits_of(steering, len(token_ids), template)):
         best = model(input_ids=inputs, use_cache=False).logits[0, -1].topk(2).values
     return Difference(position, float(best[0] - best[1]))

@@ -18,13 +18,14 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
 from actors.engine.decode import choose
-from actors.engine.firing import record_firing
+from actors.engine.firing import record_firing, record_step
 from actors.engine.prefill import Prefilled
 from actors.engine.rotary import Rotary
 from actors.engine.rows import Row
 from actors.engine.sampling import next_draws
 from actors.engine.spread import FollowingTable, gather
 from actors.engine.stopwatch import Stopwatch
+from actors.positions import ALL
 from actors.steering import SteeringBank, SteeringHooks, SteeringTable, Witness
 
 Watcher = Callable[[Tensor], None]
@@ -68,18 +69,31 @@ class AloneRunner:
         def step(logits: Tensor) -> int:
             if watch is not None:
                 watch(logits)
-            if self.hooks.witness is not None:  # the prompt's own forward
-                witness = gather(self.hooks.witness, self.device)
-                record_firing(Prefilled([row], logits[:, None], (), witness), self.bank)
-                self.hooks.witness = None
+            if self.hooks.witness is not None:
+                self._record(row, logits, gather(self.hooks.witness, self.device))
             tokens, finite = choose(logits, next_draws([(row.draws, len(row.tokens))], logits.device))
             if bool(finite):
                 row.accept(int(tokens), self.stop_tokens)
             else:
                 row.finite, row.finish = False, "stop"
+            self._turn(row)
             return int(tokens)
 
         self._generate(row, row.max_new_tokens, step, lambda: row.finish is not None)
+
+    def _record(self, row: Row, logits: Tensor, witness: Witness) -> None:
+        """What was seen of the forward that gave ``logits``: of the prompt, or of the answer's newest token."""
+        if row.tokens:
+            record_step([row], [row.newest], witness, self.bank)
+        else:
+            read = torch.arange(len(row.rendered.token_ids))[None]
+            record_firing(Prefilled([row], logits[:, None], [(read, ())], witness), self.bank)
+
+    def _turn(self, row: Row) -> None:
+        """Let the row be edited, or not, at the token that it reads next, and watched where that changes."""
+        watched = row.positions != ALL and row.at_an_edge(row.newest)
+        acting = torch.tensor([row.acting(row.newest)], device=self.device)
+        self.hooks.table, self.hooks.witness = FollowingTable.of(self.bank.rows(acting)), Witness() if watched else None
 
     def _generate(self, row: Row, n: int, choose_next: Chooser, ended: Callable[[], bool]) -> Witness:
         """At most ``n`` tokens after ``row``'s prompt, as ``choose_next`` says of each step's logits, until ``ended``."""
@@ -93,7 +107,9 @@ class AloneRunner:
 
         prompt = torch.tensor([row.rendered.token_ids], device=self.device)
         witness = self.hooks.witness = Witness()
-        self.hooks.table = FollowingTable.of(self.bank.rows(torch.tensor([row.steering], device=self.device)))
+        spans = None if row.positions == ALL else [row.spans]
+        table = self.bank.rows(torch.tensor([row.steering], device=self.device), spans)
+        self.hooks.table = FollowingTable.of(table.at(torch.arange(prompt.shape[1], device=self.device)[None]))
         Rotary.of(self.model).restore()
         try:
             with _greedy(self.model):

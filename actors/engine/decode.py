@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from actors.engine.attention import masks_for, sums_by_table
 from actors.engine.cache import SlotCache
+from actors.engine.firing import record_step
 from actors.engine.grain import COARSE, Grain, rounded_up
 from actors.engine.graphs import EAGER, StepGraph, recorded
 from actors.engine.lanes import Lanes
@@ -19,7 +20,8 @@ from actors.engine.prefill import Prefilled
 from actors.engine.rows import Row
 from actors.engine.sampling import Draws, SlotDraws, drawn
 from actors.families import Decoder
-from actors.steering import SteeringBank, SteeringHooks, SteeringTable
+from actors.positions import ALL
+from actors.steering import SteeringBank, SteeringHooks, SteeringTable, Witness
 
 VOCABULARY_PARTS = 128
 REACH_STEP = 16
@@ -64,6 +66,7 @@ class SlotBatch:
         self._tokens = torch.zeros(shape.slots, dtype=torch.long, device=device)
         self._positions = torch.zeros(shape.slots, dtype=torch.long, device=device)
         self._steerings = torch.zeros(shape.slots, dtype=torch.long, device=device)
+        self._acting = [0] * shape.slots
         self._chosen = torch.zeros(shape.slots, dtype=torch.long, device=device)
         self._finite = torch.ones(shape.slots, dtype=torch.bool, device=device)
         self._draws = SlotDraws(shape.slots, shape.capacity, device) if shape.sampled else None
@@ -101,6 +104,7 @@ class SlotBatch:
         assert not self.n_active
         self._bank, self._stale = bank, True
         self._steerings.zero_()
+        self._acting = [0] * self.shape.slots
 
     @property
     def n_active(self) -> int:
@@ -127,7 +131,7 @@ class SlotBatch:
             self._cache.write(slots, where, [(keys[picked], values[picked]) for keys, values in key_values])
         self._tokens[slots] = first_tokens[picked]
         self._positions[slots] = torch.tensor([len(prefilled.rows[i].rendered.token_ids) for i in going], device=self._device)
-        self._steerings[slots] = torch.tensor([prefilled.rows[i].steering for i in going], device=self._device)
+        self._act({slot: prefilled.rows[i].acting(prefilled.rows[i].newest) for slot, i in zip(free, going, strict=True)})
         if self._draws is not None:
             seated = [prefilled.rows[i] for i in going]
             self._draws.seat(slots, [(row.draws, len(row.rendered.token_ids) - 1) for row in seated])
@@ -143,11 +147,32 @@ class SlotBatch:
     def step(self, hooks: SteeringHooks) -> tuple[Tensor, Tensor]:
         """Advance the batch; returns tokens ``[steps, B]`` and whether each was chosen from finite logits ``[steps, B]``."""
         batch = self._batch()
-        self._renew_parts(batch)
-        if self._undecided:
-            self._record(hooks)
-        chosen = [self._one_step(batch, hooks) for _ in range(self.shape.steps_per_sync)]
+        chosen = []
+        for ahead in range(self.shape.steps_per_sync):
+            watched = {} if self._bank.everywhere else self._turn(ahead)
+            self._renew_parts(batch)
+            if self._undecided:
+                self._record(hooks)
+            chosen.append(self._one_step(batch, hooks, watched))
         return torch.stack([tokens for tokens, _ in chosen]), torch.stack([finite for _, finite in chosen])
+
+    def _turn(self, ahead: int) -> dict[int, int]:
+        """Let every row be edited, or not, at the token that it reads next, the host being so many steps behind; the places of
+        those to watch, by slot. A row that is not edited here runs as an unsteered one: no block does more for it."""
+        places = {slot: row.newest + ahead for slot, row in enumerate(self.rows) if row is not None and row.positions != ALL}
+        of = {slot: row for slot, row in enumerate(self.rows) if row is not None and slot in places}
+        acting = {slot: of[slot].acting(place) for slot, place in places.items()}
+        self._act({slot: number for slot, number in acting.items() if number != self._acting[slot]})
+        return {slot: place for slot, place in places.items() if of[slot].at_an_edge(place)}
+
+    def _act(self, acting: Mapping[int, int]) -> None:
+        """From now on the rows in these slots are edited as steerings of these numbers say."""
+        if acting:
+            slots, numbers = torch.tensor([[*acting], [*acting.values()]], device=self._device)
+            self._steerings[slots] = numbers
+            self._stale = True
+        for slot, number in acting.items():
+            self._acting[slot] = number
 
     def _renew_parts(self, batch: int) -> None:
         """The edits of the rows in flight; in place where steps are replayed, as these read the very tensors."""
@@ -167,30 +192,36 @@ class SlotBatch:
         self._undecided = False
         assert self.shape.graph is not None
         state = (self._tokens, self._positions)
-        outcome = recorded(lambda: self._advance(hooks), state, self._results, self.shape.graph)
+        outcome = recorded(lambda: self._advance(hooks, {}), state, self._results, self.shape.graph)
         self._replay, self.mode = outcome.replay, outcome.mode
 
     def _results(self) -> Sequence[Tensor]:
         assert self._logits is not None
         return self._chosen, self._finite, self._logits
 
-    def _one_step(self, batch: int, hooks: SteeringHooks) -> tuple[Tensor, Tensor]:
-        if self._replay is None:
-            self._advance(hooks)
+    def _one_step(self, batch: int, hooks: SteeringHooks, watched: Mapping[int, int]) -> tuple[Tensor, Tensor]:
+        if self._replay is None or watched:  # no replay runs the hooks that watch
+            self._advance(hooks, watched)
         else:
             self._replay()
         return self._chosen[:batch].clone(), self._finite[:batch].clone()
 
-    def _advance(self, hooks: SteeringHooks) -> None:
-        """One token for every row, from and into the same tensors each time."""
-        self.shape.lanes.run([partial(self._advance_part, part, hooks) for part in self._parts])
+    def _advance(self, hooks: SteeringHooks, watched: Mapping[int, int]) -> None:
+        """One token for every row, from and into the same tensors each time; the rows of the slots ``watched`` are looked at."""
+        self.shape.lanes.run([partial(self._advance_part, part, hooks, watched) for part in self._parts])
 
-    def _advance_part(self, part: _Part, hooks: SteeringHooks) -> None:
-        hooks.table = part.table
+    def _advance_part(self, part: _Part, hooks: SteeringHooks, watched: Mapping[int, int]) -> None:
+        here = [slot for slot in watched if part.span.start <= slot < part.span.stop]
+        witness = Witness() if here else None
+        hooks.table, hooks.witness = part.table, witness
         try:
             logits = self._forward(part.span)
         finally:
-            hooks.table = SteeringTable()
+            hooks.table, hooks.witness = SteeringTable(), None
+        if witness is not None:
+            picked = torch.tensor([slot - part.span.start for slot in here], device=self._device)
+            rows = [row for slot in here if (row := self.rows[slot]) is not None]
+            record_step(rows, [watched[slot] for slot in here], witness.map(lambda state: state[picked]), self._bank)
         self._logits = logits  # for whoever records a step, which then is of one part
         draws = None if self._draws is None else self._draws.at(part.span, self._positions[part.span])
         tokens, finite = choose(logits, draws)
@@ -247,6 +278,7 @@ class SlotBatch:
             self._draws.move(source_index, target_index)
         for old, new in zip(source, target, strict=True):
             self.rows[new], self.rows[old] = self.rows[old], None
+            self._acting[new] = self._acting[old]
         self._stale = True
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from actors.engine.prefill import Prefilled
 from actors.engine.rows import Row
+from actors.positions import ALL
 from actors.steering import SteeringBank, Witness
 from actors.types import FiredCheck
 
@@ -18,46 +21,127 @@ Float32 is exact to 1e-4; in bfloat16 a shift far below the stream's own roundin
 
 
 def record_firing(prefilled: Prefilled, bank: SteeringBank) -> None:
-    """Write shift ratio, off-axis share and residual norm into rows that are all steered, or none of them; measured at the last
-    prompt token and read from the device once for all rows."""
-    first = prefilled.rows[0].first_layer
+    """Write shift ratio, off-axis share and residual norm into rows whose prompts are all steered, or none of them; measured at
+    the last prompt token, and where rows are steered at some tokens only at all that ran; read from the device once."""
+    rows, witness = prefilled.rows, prefilled.witness
+    first = rows[0].entry
     if first is None:
+        for place, row in enumerate(rows):
+            if row.first_layer is not None:
+                row.residual_norm = float(witness.raw[row.first_layer][place].double().norm())
         return
-    numbers = torch.tensor([row.steering for row in prefilled.rows], device=prefilled.logits.device)
-    ratios, off_axis = _measure(prefilled.witness, bank, numbers)
-    norms = prefilled.witness.raw[first].double().norm(dim=-1)
-    nothing = torch.isnan(ratios)
-    low, high = ratios.masked_fill(nothing, torch.inf).amin(dim=1), ratios.masked_fill(nothing, -torch.inf).amax(dim=1)
-    measured = torch.stack([low, high, off_axis.nan_to_num(0.0).amax(dim=1), norms], dim=1)
-    for row, (lowest, highest, off, norm) in zip(prefilled.rows, measured.tolist(), strict=True):
-        if lowest <= highest:
-            row.shift_ratio, row.off_axis = (lowest, highest), off
+    numbers = torch.tensor([row.steering for row in rows], device=prefilled.logits.device)
+    ratios, off_axis, _ = _measure(witness, bank, numbers)
+    norms = witness.raw[first].double().norm(dim=-1)
+    measured = torch.cat([_range(ratios), _most(off_axis), norms[:, None]], dim=1)
+    for row, (lowest, highest, off, norm) in zip(rows, measured.tolist(), strict=True):
+        _note(row, lowest, highest, off)
         row.residual_norm = norm
+    if any(row.positions != ALL for row in rows):
+        _record_places(prefilled)
 
 
-def _measure(witness: Witness, bank: SteeringBank, numbers: Tensor) -> tuple[Tensor, Tensor]:
-    """Ratio and off-axis share ``[rows, layers]``, NaN where a row asks for nothing at a layer."""
-    ratios, off_axis = [], []
+def record_step(rows: Sequence[Row], places: Sequence[int], witness: Witness, bank: SteeringBank) -> None:
+    """The same of rows that have read the token of their answer that stands at ``places``."""
+    numbers = torch.tensor([row.steering for row in rows], device=witness.raw[0].device)
+    ratios, off_axis, moves = _measure(witness, bank, numbers)
+    measured = torch.cat([_range(ratios), _most(off_axis), _most(moves)], dim=1).tolist()
+    for row, place, (lowest, highest, off, moved) in zip(rows, places, measured, strict=True):
+        if asked_at(row, place):
+            _note(row, lowest, highest, off)
+        else:
+            row.stray = max(row.stray or 0.0, moved)
+
+
+def asked_at(row: Row, place: int) -> bool:
+    """Whether the token at ``place`` is to be edited, as its positions say it in words: apart from the spans that the engine
+    works with, so that a mistake there shows."""
+    token = place - row.rendered.prompt_tokens  # of the answer, from 0
+    for part in row.positions.split("+"):
+        word, _, number = part.partition(":")
+        asked = {
+            "all": True,
+            "prompt": token < 0,
+            "template": -row.rendered.suffix <= token < 0,
+            "last_prompt": token == -1,
+            "generation": token >= 0,
+            "first": 0 <= token < int(number or 0),
+            "from": token >= int(number or 0),
+        }
+        if asked[word]:
+            return True
+    return False
+
+
+def _record_places(prefilled: Prefilled) -> None:
+    """What arrived token by token, of the rows that are steered at some of them only."""
+    if not prefilled.witness.arrived:
+        return  # the same edit at every token, as measured at the last
+    arrived = torch.stack([*prefilled.witness.arrived.values()], dim=-1)  # [R, T, 2, layers]
+    ratios, moves = arrived[:, :, 0], arrived[:, :, 1]
+    measured = torch.cat([_range(ratios), _most(moves)], dim=2).tolist()
+    for row, found, places in zip(prefilled.rows, measured, prefilled.spans[-1][0].tolist(), strict=True):
+        if row.positions == ALL:
+            continue
+        for (lowest, highest, moved), place in zip(found, places, strict=True):
+            if place >= 0 and asked_at(row, place):
+                _note(row, lowest, highest, 0.0)
+            elif place >= 0:
+                row.stray = max(row.stray or 0.0, moved)
+
+
+def _note(row: Row, lowest: float, highest: float, off: float) -> None:
+    """Of all that is measured of a row the worst counts; where nothing was asked the lowest ratio is above the highest."""
+    if lowest <= highest:
+        before = row.shift_ratio or (lowest, highest)
+        row.shift_ratio = min(lowest, before[0]), max(highest, before[1])
+        row.off_axis = max(off, row.off_axis or 0.0)
+
+
+def _range(ratios: Tensor) -> Tensor:
+    """The lowest and the highest over the last dimension, NaN left out, ``[..., 2]``."""
+    nothing = torch.isnan(ratios)
+    low, high = ratios.masked_fill(nothing, torch.inf).amin(dim=-1), ratios.masked_fill(nothing, -torch.inf).amax(dim=-1)
+    return torch.stack([low, high], dim=-1)
+
+
+def _most(found: Tensor) -> Tensor:
+    """The highest over the last dimension, ``[..., 1]``; 0 where there is only NaN."""
+    return found.nan_to_num(0.0).amax(dim=-1, keepdim=True)
+
+
+def _measure(witness: Witness, bank: SteeringBank, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Ratio, off-axis share and size of the move as a share of the asked one ``[rows, layers]``, NaN where a row asks for nothing
+    at a layer."""
+    found = []
     for layer in bank.layers:
         raw = witness.raw[layer].double()
-        seen = witness.seen[layer].double()
         asked = bank.asked(layer, numbers, raw)
         size = asked.pow(2).sum(-1)
-        moved = seen - raw
-        none = size == 0
-        ratios.append(((moved * asked).sum(-1) / size).masked_fill(none, torch.nan))
-        off_axis.append(((moved - asked).norm(dim=-1) / size.sqrt()).masked_fill(none, torch.nan))
-    if not ratios:  # no multiplier but 0
-        none = torch.full((len(numbers), 1), torch.nan, dtype=torch.float64, device=numbers.device)
-        return none, none
-    return torch.stack(ratios, dim=1), torch.stack(off_axis, dim=1)
+        moved = witness.seen[layer].double() - raw
+        length = size.sqrt()
+        shares = [(moved * asked).sum(-1) / size, (moved - asked).norm(dim=-1) / length, moved.norm(dim=-1) / length]
+        found.append(torch.stack(shares).masked_fill(size == 0, torch.nan))
+    if not found:  # no multiplier but 0
+        found = [torch.full((3, len(numbers)), torch.nan, dtype=torch.float64, device=numbers.device)]
+    ratios, off_axis, moves = torch.stack(found, dim=-1)
+    return ratios, off_axis, moves
 
 
 def check_of(rows: list[Row]) -> FiredCheck:
     """The check of a whole cell from its rows; ``fired`` is None when nothing was asked."""
-    ratios = [row.shift_ratio for row in rows if row.shift_ratio is not None]
+    due = [row for row in rows if _due(row)]
+    ratios = [row.shift_ratio for row in due if row.shift_ratio is not None]
+    stray = max((row.stray for row in rows if row.stray is not None), default=None)
+    strayed = stray is not None and stray > TOLERANCE
     if not ratios:
-        return FiredCheck(fired=None)
+        return FiredCheck(fired=False if strayed else None, stray_max=stray)
     low, high = min(ratio[0] for ratio in ratios), max(ratio[1] for ratio in ratios)
-    fired = len(ratios) == len(rows) and low >= 1 - TOLERANCE and high <= 1 + TOLERANCE
-    return FiredCheck(fired, low, high, max(row.off_axis or 0.0 for row in rows))
+    fired = len(ratios) == len(due) and low >= 1 - TOLERANCE and high <= 1 + TOLERANCE and not strayed
+    return FiredCheck(fired, low, high, max(row.off_axis or 0.0 for row in due), stray)
+
+
+def _due(row: Row) -> bool:
+    """Whether the row has read a token that is to be edited: the last one of an answer that was cut off is not read."""
+    read = row.rendered.prompt_tokens + len(row.tokens) - (row.finish != "stop")
+    return row.positions == ALL or any(asked_at(row, place) for place in range(read))

@@ -30,6 +30,7 @@ from actors.engine.segments import Forwards, SegmentRunner
 from actors.engine.spread import FollowingTable
 from actors.errors import OutOfMemoryError
 from actors.faults import is_out_of_memory
+from actors.positions import ALL
 from actors.prompts import Rendered
 from actors.steering import SteeringBank, SteeringHooks, SteeringTable, steered
 from actors.types import FloatArray, Prompt, Steering
@@ -47,13 +48,15 @@ Tokens = tuple[int, ...]
 class ForcedRow:
     """``continuation`` after ``prompt`` (token ids, neither empty) under the ``steering``-th steering of the call (0: unsteered).
 
-    ``prefix``: so many first tokens of the prompt, but not all, run once for all rows that share them.
+    ``prefix``: so many first tokens of the prompt, but not all, run once for all rows that share them. ``suffix``: so many last
+    tokens of the prompt are the template's (``Rendered``).
     """
 
     prompt: Tokens
     prefix: int
     continuation: Tokens
     steering: int = 0
+    suffix: int = 1
 
     @property
     def text(self) -> Tokens:
@@ -137,6 +140,7 @@ class _ForcedWork(Generic[Found]):
         self._loaded, self._make_room, self._rows, self._read = loaded, forced.make_room, rows, read
         self._bank = SteeringBank(steerings, (loaded.decoder.n_layers, loaded.d_model), loaded.dtype, loaded.device)
         self._entry = [None, *(min(steering.layers) for steering in steerings)]
+        self._positions = [ALL, *(steering.positions for steering in steerings)]
         self._base: tuple[tuple[Tokens, int], Tensor] = (((), 0), torch.empty(0))
         self.found: dict[int, Found] = {}
 
@@ -171,22 +175,24 @@ class _ForcedWork(Generic[Found]):
         row = self._rows[number]
         read = row.text, len(row.continuation)
         if self._base[0] != read:
-            self._base = read, self._plain(row, 0, hooks)
-        self._take(number, self._plain(row, row.steering, hooks) if row.steering else self._base[1], self._base[1])
+            self._base = read, self._plain(number, 0, hooks)
+        self._take(number, self._plain(number, row.steering, hooks) if row.steering else self._base[1], self._base[1])
 
-    def _plain(self, row: ForcedRow, steering: int, hooks: SteeringHooks) -> Tensor:
-        device = self._loaded.device
-        hooks.table = FollowingTable.of(self._bank.rows(torch.tensor([steering], device=device)))
+    def _plain(self, number: int, steering: int, hooks: SteeringHooks) -> Tensor:
+        row, device = self._rows[number], self._loaded.device
+        tokens = torch.tensor([row.text], device=device)
+        table = self._bank.rows(torch.tensor([steering], device=device), [self._row(number).spans])
+        hooks.table = FollowingTable.of(table.at(torch.arange(tokens.shape[1], device=device)[None]))
         try:
-            logits: Tensor = self._loaded.model(input_ids=torch.tensor([row.text], device=device), use_cache=False).logits
+            logits: Tensor = self._loaded.model(input_ids=tokens, use_cache=False).logits
         finally:
             hooks.table = SteeringTable()
         return logits[0, -len(row.continuation) :].to(device)
 
     def _row(self, number: int) -> Row:
         row = self._rows[number]
-        rendered = Rendered(Prompt("", ""), "", row.text, row.prefix)
-        return Row(number, rendered, row.steering, self._entry[row.steering], 0)
+        rendered = Rendered(Prompt("", ""), "", row.text, row.prefix, row.suffix, len(row.continuation) - 1)
+        return Row(number, rendered, row.steering, self._entry[row.steering], 0, positions=self._positions[row.steering])
 
     def _take(self, number: int, logits: Tensor, unsteered: Tensor) -> None:
         row = self._rows[number]

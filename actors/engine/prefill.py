@@ -2,7 +2,7 @@
 
 A steering whose first edit is at block l's output leaves blocks 0..l as they are, for every cell alike. So each prompt runs once
 unsteered (its *trunk*); each steered row starts above block l from the trunk and shares the trunk's keys and values up to l.
-The template's own prefix (system prompt) is the same text for every prompt: it runs once per steering.
+The template's own prefix (system prompt) is the same text for every prompt: it runs once per steering that edits it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,13 @@ from actors.engine.grain import COARSE, Grain, rounded_up
 from actors.engine.rows import Row
 from actors.engine.segments import ForwardStart, Segment, SegmentRunner
 from actors.engine.shared_prefixes import SharedPrefixes
-from actors.steering import SteeringBank, Witness
+from actors.positions import NOWHERE, Spans
+from actors.steering import SteeringBank, SteeringTable, Witness
 
 Tokens = tuple[int, ...]
+Under = tuple[int, Spans]
+"""The number of a steering, and where it edits the tokens in question."""
+UNSTEERED: Under = (0, NOWHERE)
 Item = TypeVar("Item")
 Span = tuple[Tensor, Sequence[KeyValue]]
 
@@ -79,15 +83,15 @@ class _Suffix:
     def take(self, places: Sequence[int]) -> _Suffix:
         """The rows at ``places``, any as often as it stands there."""
         picked = torch.tensor(places, device=self.tail.device)
-        raw, seen = ({layer: one[picked] for layer, one in found.items()} for found in (self.witness.raw, self.witness.seen))
+        witness = self.witness.map(lambda state: state[picked])
         key_values = tuple((keys[picked], values[picked]) for keys, values in self.key_values)
         unsteered = tuple(self.unsteered[place] for place in places)
-        return _Suffix(self.positions[picked], key_values, self.tail[picked], Witness(raw, seen), unsteered)
+        return _Suffix(self.positions[picked], key_values, self.tail[picked], witness, unsteered)
 
     @property
     def tensors(self) -> list[Tensor]:
         """All that it holds."""
-        measured = (*self.witness.raw.values(), *self.witness.seen.values())
+        measured = (state for kind in self.witness.kinds for state in kind.values())
         return [self.positions, self.tail, *self.unsteered, *measured, *(one for pair in self.key_values for one in pair)]
 
 
@@ -109,16 +113,16 @@ class Prefiller:
         self._capture = frozenset(row.first_layer for row in rows if row.first_layer is not None)
         self._prefix_trunks: dict[Tokens, _Trunk] = {}
         share = None if limit is None else limit // (3 if any(row.sample for row in rows) else 2)
-        self._prefixes: SharedPrefixes[tuple[Tokens, int], _Prefix] = SharedPrefixes(map(_prefix_of, rows), share)
+        self._prefixes: SharedPrefixes[tuple[Tokens, Under], _Prefix] = SharedPrefixes(map(_prefix_of, rows), share)
         self._trunks: SharedPrefixes[Tokens, _Trunk] = SharedPrefixes((row.rendered.token_ids for row in rows), share)
-        self._sampled: SharedPrefixes[tuple[Tokens, int], _Suffix] = SharedPrefixes(map(_sampled_of, rows), share)
+        self._sampled: SharedPrefixes[tuple[Tokens, Under], _Suffix] = SharedPrefixes(map(_sampled_of, rows), share)
 
     def run(self, rows: Sequence[Row]) -> Iterator[Prefilled]:
         """Prefill ``rows``; rows with equal padded length, prefix and entry layer run together."""
         groups: dict[tuple[Tokens, int, int | None], list[Row]] = defaultdict(list)
         for row in rows:
             prefix, suffix = split(row)
-            groups[prefix, rounded_up(len(suffix), self._grain.tokens), row.first_layer].append(row)
+            groups[prefix, rounded_up(len(suffix), self._grain.tokens), row.entry].append(row)
         for (prefix, length, layer), members in groups.items():
             for chunk in chunks(members, self._runner.most_rows(len(prefix) + length)):
                 yield from self._prefilled(prefix, layer, chunk)
@@ -128,7 +132,7 @@ class Prefiller:
 
     def _prefilled(self, prefix: Tokens, layer: int | None, rows: Sequence[Row]) -> Iterator[Prefilled]:
         """Rows of one group: samples of what was prefilled before, then the others, each prompt and steering once."""
-        samples: dict[tuple[Tokens, int], list[Row]] = defaultdict(list)
+        samples: dict[tuple[Tokens, Under], list[Row]] = defaultdict(list)
         for row in rows:
             samples[_sampled_of(row)].append(row)
         fresh: list[list[Row]] = []
@@ -136,20 +140,20 @@ class Prefiller:
             if (kept := self._sampled.get(key)) is None:
                 fresh.append(same)
             else:
-                past = self._past(self._prefixes_of(prefix, same), [row.steering for row in same])
+                past = self._past(self._prefixes_of(prefix, same), same)
                 yield self._seatable(same, past, kept.take([0] * len(same)))
         if not fresh:
             return
         firsts, every = [same[0] for same in fresh], [row for same in fresh for row in same]
         prefixes, trunks = self._prefixes_of(prefix, firsts), self._trunks_of(prefix, firsts)
-        past = self._past(prefixes, [row.steering for row in firsts])
-        found = self._unsteered(trunks) if layer is None else self._steered(firsts, trunks, past, layer)
+        past = self._past(prefixes, firsts)
+        found = self._unsteered(firsts, trunks) if layer is None else self._steered(firsts, trunks, past, layer)
         for at, (key, same) in enumerate((_sampled_of(same[0]), same) for same in fresh if layer is not None):
             if self._sampled.left(key) > len(same):
                 one = found.take([at])
                 self._sampled.keep({key: one}, one.tensors)
         if len(every) > len(firsts):
-            past = self._past(prefixes, [row.steering for row in every])
+            past = self._past(prefixes, every)
             found = found.take([at for at, same in enumerate(fresh) for _ in same])
         yield self._seatable(every, past, found)
 
@@ -160,26 +164,26 @@ class Prefiller:
             self._prefix_trunks[prefix] = _Trunk(_complete(result.key_values), result.captured, result.tail, result.positions)
         return self._prefix_trunks[prefix]
 
-    def _prefixes_of(self, prefix: Tokens, rows: Sequence[Row]) -> dict[int, _Prefix]:
+    def _prefixes_of(self, prefix: Tokens, rows: Sequence[Row]) -> dict[Under, _Prefix]:
         """The template prefix under each steering of ``rows``, all of which begin at one layer, and under none."""
         if not prefix:
             return {}
-        found = {0: _Prefix(len(prefix), _unpadded(self._prefix_trunk(prefix).key_values, len(prefix)))}
-        layers = {row.steering: row.first_layer for row in rows if row.steering}
-        found |= {steering: kept for steering in layers if (kept := self._prefixes.get((prefix, steering))) is not None}
-        missing = [steering for steering in layers if steering not in found]
+        found = {UNSTEERED: _Prefix(len(prefix), _unpadded(self._prefix_trunk(prefix).key_values, len(prefix)))}
+        layers = {under: row.first_layer for row in rows if (under := _under(row)) != UNSTEERED}
+        found |= {under: kept for under in layers if (kept := self._prefixes.get((prefix, under))) is not None}
+        missing = [under for under in layers if under not in found]
         most = self._runner.most_rows(rounded_up(len(prefix), self._grain.tokens))
         for chunk in chunks(missing, most):
-            for steering, made in self._steered_prefixes(prefix, chunk, layers[chunk[0]]).items():
-                found[steering] = made
-                self._prefixes.keep({(prefix, steering): made}, (one for kv in made.key_values for one in kv))
+            for under, made in self._steered_prefixes(prefix, chunk, layers[chunk[0]]).items():
+                found[under] = made
+                self._prefixes.keep({(prefix, under): made}, (one for kv in made.key_values for one in kv))
         return found
 
-    def _steered_prefixes(self, prefix: Tokens, steerings: Sequence[int], layer: int | None) -> dict[int, _Prefix]:
+    def _steered_prefixes(self, prefix: Tokens, steerings: Sequence[Under], layer: int | None) -> dict[Under, _Prefix]:
         trunk = self._prefix_trunk(prefix)
         whole = layer is None or borrows(trunk.key_values)
         entry = None if layer is None or whole else ForwardStart(layer, trunk.hidden[layer].expand(len(steerings), -1, -1))
-        table = self._bank.rows(torch.tensor(steerings, device=self._device))
+        table = self._table(steerings, len(prefix))
         result = self._runner.run(Segment([prefix] * len(steerings), table=table, entry=entry, grain=self._grain))
         made = {}
         for row, steering in enumerate(steerings):
@@ -194,7 +198,7 @@ class Prefiller:
         missing = [tokens for tokens, trunk in known.items() if trunk is None]
         if missing:
             suffixes = [tokens[len(prefix) :] for tokens in missing]
-            past = self._past(self._prefixes_of(prefix, ()), [0] * len(missing))
+            past = self._past(self._prefixes_of(prefix, ()), [None] * len(missing))
             result = self._runner.run(
                 Segment(suffixes, len(prefix), past, capture=self._capture, grain=self._grain, keep=self._keep)
             )
@@ -210,11 +214,14 @@ class Prefiller:
             known |= made
         return [trunk for row in rows if (trunk := known[row.rendered.token_ids]) is not None]
 
-    def _unsteered(self, trunks: Sequence[_Trunk]) -> _Suffix:
-        """An unsteered row is its trunk: nothing is left to compute."""
+    def _unsteered(self, rows: Sequence[Row], trunks: Sequence[_Trunk]) -> _Suffix:
+        """A row whose prompt is not steered is its trunk: nothing is left to compute. Of one whose answer will be, the witness
+        says what the first steered block puts out."""
         key_values = tuple(stack(trunk.key_values[block] for trunk in trunks) for block in range(len(trunks[0].key_values)))
         tails = tuple(trunk.tail for trunk in trunks)
-        return _Suffix(torch.cat([trunk.positions for trunk in trunks]), key_values, torch.cat(tails), Witness(), tails)
+        later = {row.first_layer for row in rows if row.first_layer is not None}
+        witness = Witness({layer: torch.cat([trunk.hidden[layer][:, -1] for trunk in trunks]) for layer in later})
+        return _Suffix(torch.cat([trunk.positions for trunk in trunks]), key_values, torch.cat(tails), witness, tails)
 
     def _steered(self, rows: Sequence[Row], trunks: Sequence[_Trunk], past: list[KeyValue] | None, layer: int) -> _Suffix:
         # A block that reads another's keys and values needs that block to run.
@@ -223,7 +230,7 @@ class Prefiller:
             [split(row)[1] for row in rows],
             len(split(rows[0])[0]),
             past,
-            self._bank.rows(torch.tensor([row.steering for row in rows], device=self._device)),
+            self._table([_of_text(row) for row in rows], max(len(row.rendered.token_ids) for row in rows)),
             None if whole else ForwardStart(layer, torch.cat([trunk.hidden[layer] for trunk in trunks])),
             grain=self._grain,
             keep=self._keep,
@@ -242,22 +249,40 @@ class Prefiller:
             spans.insert(0, (torch.arange(length, device=self._device).expand(len(rows), -1), past))
         return Prefilled(rows, found.tail, spans, found.witness, found.unsteered)
 
-    def _past(self, prefixes: Mapping[int, _Prefix], steerings: Sequence[int]) -> list[KeyValue] | None:
-        """Prefix keys and values of each row's steering, per block ``[R, K, P, e]``; None where there is no prefix."""
+    def _table(self, steerings: Sequence[Under], length: int) -> SteeringTable:
+        """The edits of rows of at most ``length`` tokens."""
+        numbers = torch.tensor([number for number, _ in steerings], device=self._device)
+        everywhere = all(spans.start == 0 and spans.stop >= length for _, spans in steerings)
+        return self._bank.rows(numbers, None if everywhere else [spans for _, spans in steerings])
+
+    def _past(self, prefixes: Mapping[Under, _Prefix], rows: Sequence[Row | None]) -> list[KeyValue] | None:
+        """Prefix keys and values of each row's steering (None: unsteered), per block ``[R, K, P, e]``; None where there is no
+        prefix."""
         if not prefixes:
             return None
-        kept = [prefixes[steering] for steering in steerings]
+        kept = [prefixes[UNSTEERED if row is None else _under(row)] for row in rows]
         return [stack(one.key_values[block] for one in kept) for block in range(len(kept[0].key_values))]
 
 
-def _prefix_of(row: Row) -> tuple[Tokens, int]:
+def _under(row: Row) -> Under:
+    """What a row's template prefix runs under."""
+    spans = row.spans.within(row.rendered.prefix)
+    return UNSTEERED if row.steering == 0 or spans == NOWHERE else (row.steering, spans)
+
+
+def _of_text(row: Row) -> Under:
+    """What all that is read of a row before its answer runs under."""
+    return row.steering, row.spans.within(len(row.rendered.token_ids))
+
+
+def _prefix_of(row: Row) -> tuple[Tokens, Under]:
     """What names a row's template prefix: its tokens and the steering that it runs under."""
-    return split(row)[0], row.steering
+    return split(row)[0], _under(row)
 
 
-def _sampled_of(row: Row) -> tuple[Tokens, int]:
+def _sampled_of(row: Row) -> tuple[Tokens, Under]:
     """What the samples of a prompt under one steering share."""
-    return row.rendered.token_ids, row.steering
+    return row.rendered.token_ids, _of_text(row)
 
 
 def split(row: Row) -> tuple[Tokens, Tokens]:

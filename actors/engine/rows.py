@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from actors.engine.sampling import RowDraws
+from actors.positions import ALL, NOWHERE, Positions, Spans
 from actors.prompts import Rendered
 from actors.thought_budget import ThoughtBudget
 from actors.types import FinishReason
@@ -15,11 +17,13 @@ CAPACITY_STEP = 32
 
 @dataclass
 class Row:
-    """One answer to a prompt of one job under steering number ``steering`` (0: unsteered), whose edits begin at ``first_layer``.
+    """One answer to a prompt of one job under steering number ``steering`` (0: unsteered), whose edits begin at ``first_layer``
+    and are made at ``positions``.
 
     ``sample``: which of the prompt's answers, from 0; ``draws``: how its tokens are drawn (None: the likeliest is taken).
     ``budget``: where thought and answer have one each, which then make up ``max_new_tokens``. ``tokens`` grows during generation
-    (stop token excluded); ``finish`` is set when the row has ended. ``slots``: of the batch that it ran in.
+    (stop token excluded); ``finish`` is set when the row has ended. ``slots``: of the batch that it ran in. ``shift_ratio``,
+    ``off_axis``, ``stray``: what was measured of its edits (``FiredCheck``).
     """
 
     job: int
@@ -30,11 +34,13 @@ class Row:
     budget: ThoughtBudget | None = None
     sample: int = 0
     draws: RowDraws | None = None
+    positions: str = ALL
     tokens: list[int] = field(default_factory=list)
     finish: FinishReason | None = None
     finite: bool = True
     shift_ratio: tuple[float, float] | None = None
     off_axis: float | None = None
+    stray: float | None = None
     residual_norm: float | None = None
     seconds: float = 0.0
     slots: int = 1
@@ -48,6 +54,29 @@ class Row:
     def capacity(self) -> int:
         """Cache length in tokens that this row needs, rounded up to its bucket."""
         return -(-self.needed // CAPACITY_STEP) * CAPACITY_STEP
+
+    @cached_property
+    def spans(self) -> Spans:
+        """The positions of its text at which it is edited."""
+        return Positions.of(self.positions).spans(self.rendered.prompt_tokens, self.rendered.suffix)
+
+    @property
+    def entry(self) -> int | None:
+        """The layer at which the edits of its prompt begin; None where no token of it is edited."""
+        return None if self.spans.within(len(self.rendered.token_ids)) == NOWHERE else self.first_layer
+
+    @property
+    def newest(self) -> int:
+        """Where the newest token stands, which is read next."""
+        return len(self.rendered.token_ids) + len(self.tokens) - 1
+
+    def acting(self, place: int) -> int:
+        """The number of the steering that edits it at ``place``."""
+        return self.steering if self.spans.covers(place) else 0
+
+    def at_an_edge(self, place: int) -> bool:
+        """Whether the answer's token at ``place`` is its first, or the last or the next one of the part that is edited."""
+        return place in (len(self.rendered.token_ids), self.spans.again - 1, self.spans.again, self.spans.end - 1, self.spans.end)
 
     def restart(self) -> None:
         """Forget a partial answer (the batch it was in ran out of memory)."""

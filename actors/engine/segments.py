@@ -101,7 +101,7 @@ class SegmentResult:
             _of_rows(self.key_values, rows),
             {layer: hidden[rows] for layer, hidden in self.captured.items()},
             self.positions[rows],
-            Witness(*({layer: state[rows] for layer, state in one.items()} for one in (self.witness.raw, self.witness.seen))),
+            self.witness.map(lambda state: state[rows]),
         )
 
     @staticmethod
@@ -115,7 +115,7 @@ class SegmentResult:
             [None if None in block else stack(block) for block in blocks],
             _joined([part.captured for part in parts]),
             torch.cat([part.positions for part in parts]),
-            Witness(_joined([part.witness.raw for part in parts]), _joined([part.witness.seen for part in parts])),
+            Witness(*(_joined(kinds) for kinds in zip(*(part.witness.kinds for part in parts), strict=True))),
         )
 
 
@@ -163,7 +163,7 @@ class SegmentRunner:
         tokens, positions = self._padded(segment)
         cache = SegmentCache(self._decoder.n_layers, segment.past)
         hooks = self._hooks
-        hooks.table, hooks.witness, hooks.capture, hooks.captured = segment.table, Witness(), segment.capture, {}
+        hooks.table, hooks.witness, hooks.capture, hooks.captured = segment.table.at(positions), Witness(), segment.capture, {}
         hooks.trunk = None if segment.entry is None else segment.entry.hidden
         kept_positions = max(segment.grain.head, segment.keep)
         try:

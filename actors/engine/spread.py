@@ -17,16 +17,22 @@ class FollowingTable(SteeringTable):
     @classmethod
     def of(cls, table: SteeringTable) -> FollowingTable:
         """The same edits."""
-        return cls(table.shifts, table.axes, table.replaced)
+        return cls(**vars(table))
 
     def apply(self, layer: int, hidden: Tensor) -> Tensor:
         """The edited residual stream, where it was."""
+        return self._beside(layer, hidden).apply(layer, hidden)
+
+    def arrival(self, layer: int, raw: Tensor, seen: Tensor) -> Tensor | None:
+        """How much of the edit is there, where the stream was."""
+        return self._beside(layer, raw).arrival(layer, raw, seen.to(raw.device))
+
+    def _beside(self, layer: int, hidden: Tensor) -> SteeringTable:
         kinds = (self.shifts, self.axes, self.replaced)
-        here = ({layer: edits[layer].to(hidden.device)} if layer in edits else {} for edits in kinds)
-        return SteeringTable(*here).apply(layer, hidden)
+        shifts, axes, replaced = ({layer: edits[layer].to(hidden.device)} if layer in edits else {} for edits in kinds)
+        return SteeringTable(shifts, axes, replaced, where=None if self.where is None else self.where.to(hidden.device))
 
 
 def gather(witness: Witness, device: torch.device) -> Witness:
     """What every block put out and passed on, on one device."""
-    raw, seen = ({layer: state.to(device) for layer, state in states.items()} for states in (witness.raw, witness.seen))
-    return Witness(raw, seen)
+    return witness.map(lambda state: state.to(device))

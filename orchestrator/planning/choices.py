@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
+from actors.positions import ALL
 from orchestrator.cells import CellKey, variant_id
 from orchestrator.json_text import parse_json
 from orchestrator.planning.grid import Group, SteeredCell
@@ -68,7 +69,7 @@ class Unsettled:
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen for one model variant, behavior and method of ``grid``, and from what.
+    """What was chosen for one model variant, behavior, method and positions of ``grid``, and from what.
 
     ``chosen`` is None when no setting of grid ``origin`` qualified; ``reason`` then says so.
     """
@@ -83,9 +84,11 @@ class Choice:
     considered: tuple[Considered, ...]
     reason: str = ""
     max_kl: float | None = None
+    positions: str = ALL
 
     def __str__(self) -> str:
-        head = f"grid {self.grid}, {self.model}, {self.behavior}, {self.method}: "
+        at = "" if self.positions == ALL else f" at {self.positions}"
+        head = f"grid {self.grid}, {self.model}, {self.behavior}, {self.method}{at}: "
         one = self.chosen
         if one is None:
             return head + self.reason
@@ -190,6 +193,7 @@ class Chooser:
             considered=tuple(considered),
             reason=reason,
             max_kl=asked.max_kl,
+            positions=group.action.positions,
         )
         return found, None if best is None else considered[best]
 
@@ -245,9 +249,10 @@ def decode_searches(text: bytes) -> list[dict[str, Any]]:
 
 
 def _keys(grid: str, group: Group) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The keys of a group's target, behavior and method: with the method's options, and by its name alone."""
+    """The keys of a group's target, behavior, method and action: with the method's options, and by its name alone."""
     method, options = group.method
-    head = (grid, variant_id(group.target.spec), group.found.key, method)
+    action = replace(group.action, multiplier=1.0).content
+    head = (grid, variant_id(group.target.spec), group.found.key, method, json.dumps(action, sort_keys=True))
     return (*head, json.dumps(options, sort_keys=True, default=str)), head
 
 

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from actors.types import Action
 from orchestrator.cells import (
     SELECTED,
     Cell,
@@ -29,12 +30,13 @@ AxisPlace = LayerPoint | None
 @dataclass(frozen=True)
 class Group:
     """The cells of a grid that differ in their setting only: one source, one target (the same off transfers), one behavior,
-    one method with its options."""
+    one method with its options, one action but for its multiplier."""
 
     source: ModelVariant
     target: ModelVariant
     found: BehaviorPrompts
     method: tuple[str, Options]
+    action: Action
 
     @property
     def name(self) -> str:
@@ -74,8 +76,8 @@ def baselines(grid: Grid) -> Iterator[Cell]:
 def own_groups(grid: Grid) -> Iterator[Group]:
     """Every variant with its own directions."""
     for model, found in itertools.product(_once(grid.variants), grid.behaviors):
-        for method in grid.methods:
-            yield Group(model, model, found, method)
+        for method, action in itertools.product(grid.methods, grid.actions):
+            yield Group(model, model, found, method, action)
 
 
 def transfer_groups(grid: Grid) -> tuple[list[Group], tuple[IncomparablePair, ...]]:
@@ -89,7 +91,8 @@ def transfer_groups(grid: Grid) -> tuple[list[Group], tuple[IncomparablePair, ..
         if source.shape.n_layers != target.shape.n_layers and {"own", "list"} & set(grid.scopes):
             reason = f"scopes own and list need equally many layers, not {source.shape.n_layers} and {target.shape.n_layers}"
             incomparable.append(_incomparable(source, target, reason))
-        groups += [Group(source, target, found, method) for found, method in itertools.product(grid.behaviors, grid.methods)]
+        axes = itertools.product(grid.behaviors, grid.methods, grid.actions)
+        groups += [Group(source, target, found, method, action) for found, method, action in axes]
     return groups, tuple(incomparable)
 
 
@@ -97,7 +100,7 @@ def cells_of(grid: Grid, group: Group, axis: Sequence[AxisPlace], multipliers: S
     """The cells of a group over places in the source and multipliers: steered ones, off the diagonal each with the target's
     self-control, and for multiplier 0 (which steers nothing) the baseline."""
     n_target = group.target.shape.n_layers
-    own = Group(group.target, group.target, group.found, group.method)
+    own = replace(group, source=group.target)
     direction, own_direction = _direction(grid, group), _direction(grid, own)
     in_target = tuple(sorted({place.within(n_target).layer for place in axis if place is not None}))
     for place, scope in _placements(grid, group, axis):
@@ -147,7 +150,7 @@ def _steered(
         where = (None if scope in ("own", "list") else place.layer, layers)
 
     def cell(multiplier: float) -> Cell:
-        steering = SteeringSpec(direction, *where, replace(grid.action, multiplier=multiplier), span)
+        steering = SteeringSpec(direction, *where, replace(group.action, multiplier=multiplier), span)
         return Cell(group.target.spec, group.found.prompts, grid.decoding, steering, labels)
 
     return cell

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from actors.methods import METHODS, Asked
 from orchestrator.cells import Cell, CellKey, IncomparablePair
@@ -128,12 +128,12 @@ def _axes(chooser: Chooser, grid: Grid, group: Group) -> tuple[Sequence[AxisPlac
     if grid.choose is None:
         return axis, multipliers
     if grid.choose.layer is not None:
-        setting = chooser.setting(grid, Group(group.source, group.source, group.found, group.method))
+        setting = chooser.setting(grid, replace(group, target=group.source))
         if isinstance(setting, Unsettled):
             return setting
         axis = (setting.place,)
     if grid.choose.multiplier is not None:
-        setting = chooser.setting(grid, Group(group.target, group.target, group.found, group.method))
+        setting = chooser.setting(grid, replace(group, source=group.target))
         if isinstance(setting, Unsettled):
             return setting
         multipliers = scaled(setting.multiplier, grid.choose)

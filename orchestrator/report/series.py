@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from actors.positions import ALL
 from orchestrator.report.method_text import options_text
 from orchestrator.results.columns import Axis
 from orchestrator.results.conditions import AXES, SETTING, STEERED, UNSTEERED, condition
@@ -42,6 +43,10 @@ def _worded(column: str) -> _Part:
     return words
 
 
+def _at(row: CellRow) -> str:
+    return "" if row.positions == ALL else f"at {row.positions}"
+
+
 def _read_by(row: CellRow) -> str:
     return f"read by {row.extractor}"
 
@@ -61,7 +66,7 @@ _PARTS: tuple[_Part, ...] = (
     lambda row: row.method or "",
     lambda row: options_text(row.method, row.method_options),
     _read_by,
-    *(_worded(column) for column, axis in AXES.items() if axis is Axis.STEERING),
+    *(_at if column == "positions" else _worded(column) for column, axis in AXES.items() if axis is Axis.STEERING),
     decoding_text,
 )
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any
 
+from actors.positions import ALL
 from actors.types import Action, CellResult, DirectionSet, ModelSpec
 from orchestrator.cells import Cell, CellKey, SteeringSpec, variant_id
 from orchestrator.clusters import Count, counts_by, rate_interval, spread_of, stability
@@ -118,6 +119,11 @@ class CellAxes:
     seed: Annotated[int, "that the random numbers follow from", Axis.TEST] = 0
     search: Annotated[str | None, "the grid whose search tried the cell; null outside of a search"] = None
     trial: Annotated[int | None, "its number among the trials of its arm (model, behavior, method), from 1"] = None
+    positions: Annotated[
+        str,
+        "tokens at which the direction acts ([sweep-file.md](sweep-file.md#at-which-tokens)); `all` also in a baseline's row",
+        Axis.STEERING,
+    ] = ALL
 
     @property
     def key(self) -> CellKey:
@@ -254,6 +260,11 @@ class CellMeasures(CellDirection):
     shift_ratio_min: Annotated[float | None, _SHIFT]
     shift_ratio_max: Annotated[float | None, _SHIFT]
     off_axis_max: Annotated[float | None, "the largest difference between measured and asked shift, as a share of what was asked"]
+    stray_max: Annotated[
+        float | None,
+        "the largest measured shift at a token where none was asked, as a share of what would be asked there; null where every "
+        "token that was looked at is steered (a prompt of which none is runs unsteered)",
+    ] = None
     new_tokens: Annotated[int, "tokens of all its responses"]
     seconds: Annotated[float, "of work: its share of every forward pass"]
     attempt: Annotated[Int16, "which attempt succeeded, from 1"]

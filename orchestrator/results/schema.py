@@ -156,7 +156,9 @@ DIRECTIONS = layout_of(DirectionRow)
 TRANSFERS = layout_of(TransferRow)
 """``transfer.parquet``: one row per finished transfer cell and behavior, in the plan's order."""
 
-RESPONSE_AXES = ("cell_id", "model", "quantization", "behavior", "method", "scope", "layer", "intervention", "multiplier")
+RESPONSE_AXES = (
+    *("cell_id", "model", "quantization", "behavior", "method", "scope", "layer", "intervention", "multiplier", "positions"),
+)
 """What ``responses.parquet`` repeats of a ``CellRow`` beside each of its responses."""
 
 _LABELS = tuple(one.or_null() for one in LABEL_PART.columns if one.name not in ("prompt_id", "sample"))

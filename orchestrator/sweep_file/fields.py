@@ -17,6 +17,7 @@ from pydantic import (
 
 from actors.interventions import INTERVENTIONS
 from actors.methods import METHODS
+from actors.positions import ALLOWED, Positions
 from orchestrator.errors import InputError, fault, nearest_name
 from orchestrator.models.layers import PROFILE
 from orchestrator.paths import checked, expanded
@@ -94,6 +95,23 @@ MethodName = Annotated[str, _listed_in(METHODS, "method")]
 InterventionName = Annotated[str, _listed_in(SWEEP_INTERVENTIONS, "intervention")]
 
 
+def _positions(value: object) -> str:
+    """``last_prompt``, ``last_prompt+generation``, or ``{first: 8}`` for ``first:8``."""
+    if isinstance(value, dict) and len(value) == 1:
+        ((word, count),) = value.items()
+        value = f"{word}:{count}" if type(count) is int else value
+    if not isinstance(value, str):
+        raise fault("it says at which tokens the steering acts", ALLOWED)
+    try:
+        return Positions.of(value).text
+    except ValueError as error:
+        words = [word.partition(":")[0] for word in ALLOWED.replace(",", "").split()]
+        raise fault(str(error), ALLOWED, nearest_name(value, words) or "") from error
+
+
+SteeredPositions = Annotated[str, BeforeValidator(_positions)]
+
+
 def _layer(value: object, check: ValidatorFunctionWrapHandler) -> int:
     if value == "auto":
         return AUTO
@@ -119,3 +137,6 @@ RowOrOne = Annotated[tuple[Item, ...], FromListOrOne, Field(min_length=1)]
 
 Depths = Annotated[Row[Depth], BeforeValidator(lambda value: PROFILE if value == "profile" else value)]
 Layers = Row[Layer]
+
+PositionsAxis = Annotated[Row[SteeredPositions], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
+"""The same of positions, of which one may be a mapping."""

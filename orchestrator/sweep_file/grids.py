@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
@@ -9,6 +10,7 @@ from importlib.util import find_spec
 from pydantic import ValidationError
 
 from actors.methods import METHODS
+from actors.positions import Positions
 from actors.types import Action, Decoding, ExtractorName
 from orchestrator.cells import Options, Scope
 from orchestrator.errors import InputError
@@ -21,7 +23,7 @@ from orchestrator.sweep_file.schema import BehaviorUse, Choose, MethodEntry, Mul
 from orchestrator.sweep_file.sections import Path, Sections
 
 ACTION_KEYS = tuple(one.name for one in fields(Action) if one.name != "multiplier")
-"""The keys of a grid that say what is done with a direction."""
+"""The keys of a grid that say what is done with a direction; of some a grid may list several values."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,9 @@ class LayerAxis:
 class Grid:
     """One grid of a sweep: the product of its axes. ``path`` is where it stands in the file (``()``: the top level).
 
-    ``action``: of its cells, but for their multiplier. With ``choose`` its layers, its multipliers or both come from an earlier
-    grid's cells, and the axis here may be empty. With ``search`` the cells are its trials, and there are no multipliers.
+    ``actions``: of its cells, but for their multiplier. With ``choose`` its layers, its multipliers or both come from an earlier
+    grid's cells, and the axis here may be empty. With ``search`` the cells are its trials, and there
+    are no multipliers.
     """
 
     name: str
@@ -49,7 +52,7 @@ class Grid:
     axis: LayerAxis
     scopes: tuple[Scope, ...]
     multipliers: Multipliers | None
-    action: Action
+    actions: tuple[Action, ...]
     decoding: Decoding
     extractor: ExtractorName
     baseline: bool
@@ -89,7 +92,7 @@ class GridResolver:
             axis=axis,
             scopes=tuple(dict.fromkeys(view.valid("scope") or ())),
             multipliers=multipliers,
-            action=_action(view),
+            actions=tuple(_actions(view)),
             decoding=Decoding() if decoding is None else Decoding(**decoding.model_dump()),
             extractor=view.valid("extractor") or "nnsight",
             baseline=bool(view.valid("baseline")),
@@ -207,7 +210,9 @@ class GridResolver:
         if grid.search is not None:
             _check_search(view, grid, grid.search)
         elif multipliers is not None and (grid.choose is None or grid.choose.multiplier is None):
-            _check_strengths(view, grid.action.intervention, multipliers)
+            for intervention in dict.fromkeys(action.intervention for action in grid.actions):
+                _check_strengths(view, intervention, multipliers)
+        _check_positions(view, grid)
         if grid.axis.auto:
             _check_auto(view, grid)
         self._check_transfer(view, grid, keys)
@@ -239,9 +244,9 @@ class GridResolver:
             allowed = "a grid with the one scope from_layer or single, or a search with the scope own for a grid of that scope"
             view.report(view.at("choose", "from"), f"grid {origin.name} does not vary one layer", choose.origin, allowed=allowed)
         for key in ACTION_KEYS:
-            theirs, ours = getattr(origin.action, key), getattr(grid.action, key)
-            if theirs != ours:
-                message = f"grid {origin.name} has the {key} {theirs}, this one {ours}"
+            theirs, ours = ({getattr(action, key) for action in one.actions} for one in (origin, grid))
+            if not ours <= theirs:
+                message = f"grid {origin.name} has the {key} {', '.join(sorted(theirs))}, this one {', '.join(sorted(ours))}"
                 view.report(view.at("choose", "from"), message, allowed=f"the same {key}")
         missing = list(_without_origin(grid, choose, origin))
         if missing:
@@ -269,8 +274,12 @@ def _without_origin(grid: Grid, choose: Choose, origin: Grid) -> Iterator[str]:
         )
 
 
-def _action(view: Sections) -> Action:
-    return Action(1.0, **{key: value for key in ACTION_KEYS if (value := view.valid(key)) is not None})
+def _actions(view: Sections) -> Iterator[Action]:
+    """Every combination of what the keys of an action say."""
+    given = {key: value for key in ACTION_KEYS if (value := view.valid(key)) is not None}
+    lists = [dict.fromkeys(value if isinstance(value, tuple) else (value,)) for value in given.values()]
+    for values in itertools.product(*lists):
+        yield Action(1.0, **dict(zip(given, values, strict=True)))
 
 
 def _methods(view: Sections) -> Iterator[tuple[str, Options]]:
@@ -297,10 +306,12 @@ def _check_auto(view: Sections, grid: Grid) -> None:
 
 def _check_search(view: Sections, grid: Grid, search: SearchEntry) -> None:
     _check_measured(view, "search", search.max_kl)
-    _check_strengths(view, grid.action.intervention, search.multiplier, ("search", "multiplier"))
+    for intervention in dict.fromkeys(action.intervention for action in grid.actions):
+        _check_strengths(view, intervention, search.multiplier, ("search", "multiplier"))
     unfit = {
         "choose": ("a grid searches or chooses", grid.choose is not None, "the search in a grid, what it found in a later one"),
         "scope": ("a search has one scope", len(grid.scopes) > 1, "a grid for each scope"),
+        "positions": ("a search steers at one set of positions", len(grid.actions) > 1, "a grid for each"),
         "transfer": (
             "a search steers every model with its own directions",
             grid.transfer != Transfer(),
@@ -318,6 +329,13 @@ def _check_measured(view: Sections, section: str, max_kl: float | None) -> None:
     if max_kl is not None and view.valid("damage") is None:
         message = "nothing measures it: the sweep has no 'damage'"
         view.report(view.at(section, "max_kl"), message, max_kl, allowed="damage: true beside the grids, or no max_kl")
+
+
+def _check_positions(view: Sections, grid: Grid) -> None:
+    for action in grid.actions:
+        if not Positions.of(action.positions).acts(grid.decoding.most_tokens):
+            tokens = f"an answer has at most {grid.decoding.most_tokens} tokens, the last of which is not read again"
+            view.report(view.at("positions"), f"nothing would be steered: {tokens}", action.positions, allowed="earlier tokens")
 
 
 def _check_strengths(

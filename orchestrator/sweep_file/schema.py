@@ -25,6 +25,7 @@ from orchestrator.sweep_file.fields import (
     MethodName,
     Name,
     PathText,
+    PositionsAxis,
     Repository,
     Row,
     RowOrOne,
@@ -408,6 +409,7 @@ class GridEntry(Entry):
     search: SearchEntry | None = None
     scope: RowOrOne[Scope] | None = None
     intervention: InterventionName | None = None
+    positions: PositionsAxis | None = None
     decoding: DecodingEntry | None = None
     baseline: bool | None = None
     transfer: TransferPairs | None = None
@@ -460,6 +462,7 @@ class SweepSettings(Entry):
     multipliers: MultiplierLists | None = None
     scope: RowOrOne[Scope] = ("from_layer",)
     intervention: InterventionName = "addition"
+    positions: PositionsAxis = ("all",)
     decoding: DecodingEntry = DecodingEntry()
     date: Day = DATE
     baseline: bool = True

@@ -80,7 +80,9 @@ def jobs(n_new: int = 12) -> list[GenerationJob]:
         layers = tuple(range(number % 3, 5))
         vectors = np.repeat(vector / np.linalg.norm(vector), len(layers), axis=0)
         strength = 1.0 if kind == "ablation" else 9.0 - 5 * number
-        found.append(GenerationJob(f"cell{number}", PROMPTS, Decoding(n_new - number), Steering(layers, vectors, strength, kind)))
+        positions = ("all", "all", "from:2", "generation", "last_prompt+first:3")[number]
+        steering = Steering(layers, vectors, strength, kind, positions=positions)
+        found.append(GenerationJob(f"cell{number}", PROMPTS, Decoding(n_new - number), steering))
     return found
 
 

@@ -378,6 +378,7 @@ def refused(folder: Path, *grids: Mapping[str, object], **changes: object) -> li
         ({"choose": BEST, "quantizations": ["int8"]}, ("grids[1].choose.from", "does not run model b/int8")),
         ({"choose": {**BEST, "method": "pca"}}, ("grids[1].choose.from", "does not run method pca once")),
         ({"choose": BEST, "intervention": "ablation"}, ("grids[1].choose.from", "has the intervention addition")),
+        ({"choose": BEST, "positions": ["prompt"]}, ("grids[1].choose.from", "has the positions all, this one prompt")),
     ],
 )
 def test_a_fault_in_a_choice_is_told(tmp_path: Path, grid: dict[str, object], parts: tuple[str, ...]) -> None:

@@ -51,6 +51,29 @@ def refused(folder: Path, **changes: object) -> list[str]:
 # --- grids
 
 
+def test_positions_are_an_axis_and_all_of_them_is_as_before(tmp_path: Path) -> None:
+    plain = plan_of(tmp_path / "a")
+    assert ids(plan_of(tmp_path / "b", positions="all")) == ids(plain)
+    both = plan_of(tmp_path / "c", positions=["all", "generation+last_prompt", {"first": 8}, {"first": 8}])
+    assert ids(plain) < ids(both)
+    at = [cell.steering.action.positions for cell in steered(both) if cell.steering]
+    assert {one: at.count(one) for one in at} == {"all": 4, "last_prompt+generation": 4, "first:8": 4}
+
+
+@pytest.mark.parametrize(
+    ("value", "parts"),
+    [
+        ("generated", ("positions", "'generated' are unknown", "did you mean 'generation'?")),
+        ({"first": 0}, ("positions", "need a count", "{first: 8}")),
+        (8, ("positions", "at which tokens", "allowed: all, prompt")),
+        (["all", {"from": 99}], ("positions", "nothing would be steered", "at most 100 tokens")),
+    ],
+)
+def test_positions_that_are_none_are_told(value: object, parts: tuple[str, ...], tmp_path: Path) -> None:
+    told = refused(tmp_path, positions=value)
+    assert any(all(part in line for part in parts) for line in told), told
+
+
 def test_a_sweep_of_one_grid_is_the_sweep_itself(tmp_path: Path) -> None:
     flat = plan_of(tmp_path / "a")
     assert [cell.id for cell in plan_of(tmp_path / "b", grids=[{}]).cells] == [cell.id for cell in flat.cells]
