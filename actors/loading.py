@@ -51,7 +51,8 @@ TOLD = frozenset({"tokenizer", "unread_weights", "stored_quantization", "idle_ad
 class LoadedModel:
     """A model in evaluation mode with its tokenizer, its decoder parts and its prompt renderer.
 
-    ``record``: what is special about how it was loaded, for the provenance of every number: plain strings.
+    ``record``: what is special about how it was loaded, for the provenance of every number: plain strings. ``folder``: where its
+    weights were read from, with an adapter merged into them (None: it was made in memory).
     """
 
     spec: ModelSpec
@@ -64,6 +65,7 @@ class LoadedModel:
     d_model: int
     commit: str
     record: Mapping[str, str] = field(default_factory=dict)
+    folder: Path | None = None
 
     @property
     def stop_tokens(self) -> frozenset[int]:
@@ -123,6 +125,7 @@ def _loaded(spec: ModelSpec, folder: Path, devices: int) -> LoadedModel:
         d_model=int(model.config.get_text_config().hidden_size),
         commit=commit_of(folder) or str(getattr(model.config, "_commit_hash", None) or ""),
         record={name: text for name, text in record.items() if text},
+        folder=source,
     )
     _check_tokens(loaded)
     loaded.renderer.rows = embedding_rows(model)

@@ -122,10 +122,10 @@ class PromptRenderer:
 
 
 class TokenizerTemplate:
-    """A tokenizer's chat template, rendered by transformers."""
+    """A tokenizer's chat template, rendered by transformers with what opens the answer, or without that ``generation_prompt``."""
 
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: Any, generation_prompt: bool = True) -> None:
+        self._tokenizer, self._generation_prompt = tokenizer, generation_prompt
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -137,8 +137,9 @@ class TokenizerTemplate:
 
     def render(self, messages: Sequence[Message], options: Mapping[str, Option], date: str) -> str:
         """The text of a conversation on the day ``date``."""
+        opened = {"tokenize": False, "add_generation_prompt": self._generation_prompt}
         with clock_at(date):
-            return str(self._tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True, **options))
+            return str(self._tokenizer.apply_chat_template(list(messages), **opened, **options))
 
 
 @contextmanager

@@ -36,6 +36,8 @@ from actors.judging import judge
 from actors.load_check import checked
 from actors.loading import LoadedModel, devices_of, load_model
 from actors.methods import METHODS, Contrast, Probe
+from actors.parity.jobs import ParityJob
+from actors.parity.measuring import measure as measure_parity
 from actors.positions import ALL
 from actors.prompts import Rendered
 from actors.steering import check_steering
@@ -229,6 +231,10 @@ class ModelWorker:
         self._held()
         assert self._damage is not None
         yield from self._damage.measure(jobs)
+
+    def parity(self, jobs: Sequence[ParityJob]) -> Iterator[Answered | Failure]:
+        """What tools read of this model, and what planted mistakes make of a direction; see ``actors.parity``."""
+        return measure_parity(self._held(), jobs)
 
     def _result(self, job: GenerationJob, rows: list[Row], loaded: LoadedModel) -> CellResult | Failure:
         broken = dict.fromkeys(row.rendered.prompt.id for row in rows if not row.finite)

@@ -12,6 +12,7 @@ from rich.text import Text
 from orchestrator.cli.answers import COMMANDS as ANSWERS
 from orchestrator.cli.behavior import behavior
 from orchestrator.cli.control import COMMANDS as CONTROL
+from orchestrator.cli.parity import COMMANDS as PARITY
 from orchestrator.cli.people import COMMANDS as PEOPLE
 from orchestrator.cli.starting import COMMANDS as STARTING
 from orchestrator.cli.terminal import (
@@ -62,6 +63,8 @@ EPILOG = """Examples, for python -m orchestrator ...
   compare results/quickstart layer=9 layer=15   two cells or groups, tested
 
   behavior check sweeps/behaviors/refusal.jsonl   what a behavior file holds
+
+  parity smollm2-135m-instruct   does every tool read the same of a model?
 
 Exit codes: 0 done, 1 some cells failed (of score: a scorer failed, or files were damaged), 2 bad input,
 3 results cannot be stored or kept, 130 interrupted, 141 nobody reads the output."""
@@ -299,7 +302,7 @@ def refit(
 
 
 app.add_typer(behavior, name="behavior")
-for command, example in (*STARTING, *ANSWERS, *CONTROL, *PEOPLE):
+for command, example in (*STARTING, *ANSWERS, *CONTROL, *PEOPLE, *PARITY):
     app.command(epilog=f"Example:  python -m orchestrator {example}")(command)
 
 

@@ -1,0 +1,92 @@
+"""What a parity study asks of a worker. Torch-free. Every job gives the bytes of an ``.npz`` file, never pickle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from actors.types import Prompt
+
+Padding = Literal["left", "right"]
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The contrast prompts of a direction: it is mean(positive) - mean(negative)."""
+
+    positive: tuple[Prompt, ...]
+    negative: tuple[Prompt, ...]
+
+    @property
+    def prompts(self) -> tuple[Prompt, ...]:
+        """All of them, positive first."""
+        return (*self.positive, *self.negative)
+
+    @property
+    def content(self) -> dict[str, object]:
+        """What they contribute to an identity."""
+        return {"positive": [one.content for one in self.positive], "negative": [one.content for one in self.negative]}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a correct reading may legitimately differ in: ``batch`` prompts per forward, the side that is padded (with the mask
+    passed, positions counted by it, the last real token read), and the ``attention`` implementation (empty: as loaded)."""
+
+    batch: int = 1
+    padding: Padding = "left"
+    attention: str = ""
+
+    @property
+    def words(self) -> str:
+        """What it is, in words."""
+        batched = (
+            "one prompt per forward" if self.batch == 1 else f"{self.batch} prompts per forward, padded on the {self.padding}"
+        )
+        return f"{batched}, attention {self.attention}" if self.attention else batched
+
+
+@dataclass(frozen=True)
+class ReadJob:
+    """Read the residual stream with one ``tool``, a key of ``actors.parity.tools.TOOLS``, or with a ``command`` of the user's
+    own. ``repeats``: how often it is read in the same way; what differs between them is the tool's own noise.
+
+    The file: ``activations`` float32 ``[n, L, d]``, at the last prompt token of every prompt (or ``directions`` ``[L, d]``
+    alone, from a command that gives no more); ``spread`` ``[L]``, the largest absolute difference between repeats.
+    """
+
+    item_id: str
+    classes: Classes
+    tool: str
+    command: tuple[str, ...] = ()
+    setting: Setting = Setting()
+    repeats: int = 1
+
+
+@dataclass(frozen=True)
+class SitesJob:
+    """Read every candidate site of every block, which tools' readings are matched against.
+
+    The file: ``sites`` float32 ``[S, L, n, d]`` at the last token, NaN where a block has no such site, and ``names`` ``[S]``.
+    """
+
+    item_id: str
+    prompts: tuple[Prompt, ...]
+
+
+@dataclass(frozen=True)
+class MistakesJob:
+    """Extract the direction anew with every planted fault, alone and, with ``pairs``, by two; ``batches``: how many prompts a
+    forward may take, for those faults that depend on it.
+
+    The file: ``directions`` float32 ``[F, L, d]``, not normalised, NaN where a fault leaves a layer without one, and ``labels``
+    ``[F]``: JSON lists of a fault's names (none: clean), with the batch at the end.
+    """
+
+    item_id: str
+    classes: Classes
+    batches: tuple[int, ...]
+    pairs: bool = True
+
+
+ParityJob = ReadJob | SitesJob | MistakesJob

@@ -1,0 +1,99 @@
+"""A tool in another process: a command that is given a model folder, a job as JSON, and the ``.npz`` that it is to write.
+
+    COMMAND MODEL_FOLDER JOB.json OUT.npz
+
+``JOB.json``: ``{"task": "read", "dtype": "float32", "batch": 1, "n_layers": 30, "d_model": 576, "pad_token": 2, "prompts":
+[{"id": "P1", "class": "positive", "text": "...", "rendered": "...", "token_ids": [1, 2]}]}``. ``OUT.npz`` holds ``activations``
+``[n, L, d]`` at the last prompt token, in the order of the prompts, or ``directions`` ``[L, d]``. Torch-free but for the model.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.errors import JobError
+from actors.loading import LoadedModel
+from actors.parity.jobs import ReadJob
+from actors.prompts import Rendered
+
+SECONDS = 1800
+"""A command that takes longer is ended."""
+WORDS = 400
+"""Characters of its last words that a failure tells."""
+
+
+def read_by_command(loaded: LoadedModel, job: ReadJob, rendered: Sequence[Rendered]) -> dict[str, npt.NDArray[np.float32]]:
+    """``activations`` or ``directions`` as the command gives them; ``JobError`` with its last words when it fails."""
+    told = {
+        "task": "read",
+        "batch": job.setting.batch,
+        "prompts": [
+            {
+                "id": one.prompt.id,
+                "class": "positive" if number < len(job.classes.positive) else "negative",
+                "text": one.prompt.text,
+                "rendered": one.text,
+                "token_ids": list(one.token_ids),
+            }
+            for number, one in enumerate(rendered)
+        ],
+    }
+    shapes = {
+        "activations": (len(rendered), loaded.decoder.n_layers, loaded.d_model),
+        "directions": (loaded.decoder.n_layers, loaded.d_model),
+    }
+    return run_command(loaded, job.command, told, shapes)
+
+
+def run_command(
+    loaded: LoadedModel, command: Sequence[str], told: Mapping[str, object], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Run it on ``told`` and what is known of the model; the first array of ``shapes`` that it wrote, as float32."""
+    if loaded.folder is None or loaded.spec.quantization != "none":
+        raise JobError("a tool in another process loads full-precision weights from a folder: this model has none")
+    whole = {
+        **told,
+        "dtype": loaded.spec.dtype,
+        "n_layers": loaded.decoder.n_layers,
+        "d_model": loaded.d_model,
+        "pad_token": loaded.tokenizer.pad_token_id or loaded.tokenizer.eos_token_id or 0,
+    }
+    with tempfile.TemporaryDirectory(prefix="parity-") as made:
+        asked, out = Path(made) / "job.json", Path(made) / "out.npz"
+        asked.write_text(json.dumps(whole), encoding="utf-8")
+        _run([*command, str(loaded.folder), str(asked), str(out)])
+        return _array_of(out, shapes)
+
+
+def _run(command: Sequence[str]) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False)
+    except OSError as error:
+        raise JobError(f"{command[0]}: {error.strerror or error}") from error
+    except subprocess.TimeoutExpired as error:
+        raise JobError(f"{command[0]} took more than {SECONDS} s") from error
+    if done.returncode:
+        last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "no message")
+        raise JobError(f"it ended with code {done.returncode}: {last.strip()[:WORDS]}")
+
+
+def _array_of(file: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, npt.NDArray[np.float32]]:
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            found = {name: np.asarray(stored[name], dtype=np.float32) for name in shapes if name in stored.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise JobError(f"it wrote no .npz: {error}") from error
+    name = next(iter(found), None)
+    if name is None:
+        raise JobError(f"its .npz holds none of {', '.join(shapes)}")
+    if found[name].shape != shapes[name]:
+        raise JobError(f"its {name} have shape {found[name].shape}, not {shapes[name]}")
+    return {name: found[name]}

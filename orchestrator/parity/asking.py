@@ -1,0 +1,121 @@
+"""From the words of the command to a study, and from a study to what is shown."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.table import Table
+
+from actors.parity.jobs import Classes
+from actors.parity.tools import TOOLS
+from actors.types import DType, ModelSpec, Source
+from orchestrator.behaviors import BehaviorFile, read_behavior
+from orchestrator.errors import InputError, Problem, nearest_name
+from orchestrator.models.files import EMBEDDED, fingerprint_of, shape_of
+from orchestrator.models.templates import REPOSITORY
+from orchestrator.parity.diagnosis import Diagnosis
+from orchestrator.parity.direction_given import read_direction
+from orchestrator.parity.findings import ParityFindings
+from orchestrator.parity.folder import ParityFolder
+from orchestrator.parity.page import parity_blocks, parity_json, reading_of, tables_of
+from orchestrator.parity.running import Tell, run_study
+from orchestrator.parity.study import ParityStudy
+from orchestrator.report.as_html import html_page
+from orchestrator.report.as_markdown import markdown_page
+from orchestrator.report.report_table import stacked
+from orchestrator.storage import Place
+
+
+@dataclass(frozen=True)
+class ParityAsked:
+    """The command's words."""
+
+    model: str
+    behavior: Path
+    tools: tuple[str, ...] | None
+    own: Mapping[str, tuple[str, ...]]
+    faults: bool
+    pairs: bool
+    direction: Path | None
+    layer: int | None
+    prompts: int
+    adapter: Path | None
+    dtype: DType
+    revision: str | None
+    results: Place | None
+
+
+@dataclass(frozen=True)
+class ParityShown:
+    """A finished study, for people and for programs."""
+
+    found: ParityFindings
+    diagnosis: Diagnosis | None
+    lines: list[str]
+
+    @property
+    def json(self) -> dict[str, object]:
+        """As ``parity.json``."""
+        return parity_json(self.found, self.diagnosis)
+
+    def table(self, width: int) -> Table:
+        """The tables for a terminal of ``width`` columns."""
+        return stacked([*tables_of(self.found)], width)
+
+
+def run_parity(asked: ParityAsked, tell: Tell) -> ParityShown:
+    """Run what is missing, write the page, and diagnose the direction that was given; InputError for what cannot be run."""
+    study = study_of(asked)
+    given = None if asked.direction is None else read_direction(asked.direction, asked.layer, shape_of(study.spec).n_layers)
+    folder = ParityFolder(Path("results") / f"parity-{_short(study.spec)}" if asked.results is None else asked.results)
+    failed = run_study(study, folder, tell)
+    if folder.read(study.reference) is None:
+        reason = failed.get(study.reference.id, "nobody says why")
+        raise InputError.because(f"the model cannot be read: {reason}", "MODEL", asked.model)
+    found = ParityFindings(study, folder, failed)
+    diagnosis = None if given is None else found.diagnosis(given.vectors, given.layers)
+    told = [] if diagnosis is None else [f"{asked.direction}: {diagnosis.words}"]
+    shown = ParityShown(found, diagnosis, [*reading_of(found), *told, f"the page: {folder.html}"])
+    blocks = parity_blocks(found, diagnosis)
+    folder.json.write_bytes(json.dumps(shown.json, allow_nan=False).encode())
+    folder.page.write_bytes(markdown_page(blocks).encode())
+    folder.html.write_bytes("".join(html_page(blocks)).encode())
+    return shown
+
+
+def study_of(asked: ParityAsked) -> ParityStudy:
+    """What is asked for, checked; InputError."""
+    spec = spec_of(asked)
+    read = read_behavior(asked.behavior.stem, BehaviorFile(asked.behavior)).behavior
+    classes = Classes(read.positive[: asked.prompts], read.negative[: asked.prompts])
+    tools = tuple(TOOLS) if asked.tools is None else asked.tools
+    for name in tools:
+        if name not in TOOLS:
+            raise InputError(Problem("--tools", name, "unknown tool", ", ".join(TOOLS), nearest_name(name, TOOLS)))
+    for name in asked.own:
+        if name in TOOLS:
+            raise InputError(Problem("--own", name, "this is the name of a tool", f"any but {', '.join(TOOLS)}"))
+    if asked.direction is not None and not asked.faults:
+        raise InputError.because("a direction is diagnosed by planted mistakes", "--no-faults", None, "--direction without it")
+    return ParityStudy(spec, read.name, classes, tools, asked.own, asked.faults, asked.pairs)
+
+
+def spec_of(asked: ParityAsked) -> ModelSpec:
+    """The model by its name, with its files looked at; InputError where there is none such."""
+    name = asked.model
+    source: Source = "embedded" if name in EMBEDDED else "folder" if Path(name).is_dir() else "hub"
+    if source == "hub" and not REPOSITORY.fullmatch(name):
+        told = "an embedded model, a folder that is there, or organisation/name on the hub"
+        raise InputError(Problem("MODEL", name, "there is no such model", told, nearest_name(name, EMBEDDED)))
+    revision = (asked.revision or "main") if source == "hub" else None
+    adapter = None if asked.adapter is None else str(asked.adapter)
+    spec = ModelSpec(source, name, revision, adapter, asked.dtype)
+    return replace(spec, fingerprint=fingerprint_of(spec))
+
+
+def _short(spec: ModelSpec) -> str:
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", Path(spec.location).name).strip("-.") or "model"

@@ -1,0 +1,141 @@
+"""What a study found, worked out of its files: nothing here is stored, so that a table never disagrees with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from orchestrator.parity.comparing import Difference, SiteMatch, cosines, difference, direction_of, matched_sites
+from orchestrator.parity.diagnosis import Diagnosis, PlantedDirection, diagnose
+from orchestrator.parity.folder import Arrays, ParityFolder
+from orchestrator.parity.study import ParityItem, ParityStudy
+
+Float = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """One reading beside the reference. ``activations``: None where it gave directions alone. ``spread``: the largest absolute
+    difference between its own repeats."""
+
+    directions: Difference
+    activations: Difference | None
+    spread: float
+
+    @property
+    def nearer(self) -> Difference:
+        """Of what is nearest to the tool: its activations, where it gave them."""
+        return self.directions if self.activations is None else self.activations
+
+
+@dataclass(frozen=True, eq=False)
+class ToolFound:
+    """What a tool reads: one prompt at a time beside the reference, and a class at a time beside the reference reading so.
+
+    ``reason``: why there is nothing, from the tool itself. ``sites``: per layer, None without activations.
+    """
+
+    name: str
+    alone: Compared | None
+    together: Compared | None
+    sites: tuple[SiteMatch, ...] | None
+    diagnosis: Diagnosis | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class MistakeFound:
+    """What a planted mistake makes of the direction, per layer: the ``cosine`` to the clean one, and its raw norm over the clean
+    one's."""
+
+    candidate: PlantedDirection
+    cosine: Float
+    norm_ratio: Float
+
+
+class ParityFindings:
+    """The findings of ``study`` in ``folder``; ``failed``: why items have no file, by id."""
+
+    def __init__(self, study: ParityStudy, folder: ParityFolder, failed: Mapping[str, str]) -> None:
+        self.study, self._folder, self.failed = study, folder, failed
+
+    @cached_property
+    def tools(self) -> list[ToolFound]:
+        """Every tool, in the study's order."""
+        names = dict.fromkeys(name for name, _ in self.study.readings)
+        return [self._tool(name) for name in names]
+
+    @cached_property
+    def settings(self) -> dict[str, Compared]:
+        """What a right reading differs by in another setting."""
+        found = {title: self._compared(item, self.study.reference) for title, item in self.study.settings.items()}
+        return {title: one for title, one in found.items() if one is not None}
+
+    @cached_property
+    def candidates(self) -> list[PlantedDirection]:
+        """The direction of every planted mistake, the clean one first; none where none were planted."""
+        read = None if self.study.planted is None else self._folder.read(self.study.planted)
+        if read is None:
+            return []
+        labels = [json.loads(str(label)) for label in read["labels"]]
+        return [
+            PlantedDirection(tuple(names), batch, direction)
+            for (*names, batch), direction in zip(labels, read["directions"], strict=True)
+        ]
+
+    @cached_property
+    def faults(self) -> list[MistakeFound]:
+        """Each planted mistake beside the clean direction."""
+        clean = next((one for one in self.candidates if not one.names), None)
+        if clean is None:
+            return []
+        length = np.linalg.norm(clean.direction, axis=-1)
+        return [
+            MistakeFound(one, cosines(one.direction, clean.direction), np.linalg.norm(one.direction, axis=-1) / length)
+            for one in self.candidates
+            if one.names
+        ]
+
+    def diagnosis(self, direction: npt.ArrayLike, layers: list[int] | None = None) -> Diagnosis | None:
+        """What a direction was extracted with; None where no mistakes were planted."""
+        return diagnose(direction, self.candidates, layers) if self.candidates else None
+
+    def _tool(self, name: str) -> ToolFound:
+        item, several = self.study.readings[name, 1], self.study.readings[name, self.study.batch]
+        read = self._folder.read(item)
+        if read is None:
+            return ToolFound(name, None, None, None, None, self.failed.get(item.id, "it has not run"))
+        sites = self._folder.read(self.study.sites)
+        matches = None
+        if sites is not None and "activations" in read:
+            names = [str(one) for one in sites["names"]]
+            matches = tuple(matched_sites(read["activations"][self.study.sites_rows], sites["sites"], names))
+        together = next(iter(self.study.settings.values()))
+        return ToolFound(
+            name,
+            self._compared(item, self.study.reference),
+            self._compared(several, together),
+            matches,
+            self.diagnosis(self._directions(read)),
+            self.failed.get(several.id, ""),
+        )
+
+    def _compared(self, item: ParityItem, reference: ParityItem) -> Compared | None:
+        found, right = self._folder.read(item), self._folder.read(reference)
+        if found is None or right is None:
+            return None
+        return Compared(
+            difference(self._directions(found)[None].astype(np.float32), self._directions(right)[None].astype(np.float32)),
+            difference(found["activations"], right["activations"]) if "activations" in found else None,
+            float(found["spread"].max()),
+        )
+
+    def _directions(self, read: Arrays) -> Float:
+        if "directions" in read:
+            return np.asarray(read["directions"], np.float64)
+        return direction_of(read["activations"], len(self.study.classes.positive))

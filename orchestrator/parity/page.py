@@ -1,0 +1,253 @@
+"""A study as tables and words, for a terminal and a page, and as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from orchestrator.parity.comparing import told_sites
+from orchestrator.parity.diagnosis import Diagnosis
+from orchestrator.parity.findings import Compared, MistakeFound, ParityFindings, ToolFound
+from orchestrator.report.blocks import Block, Bullets, Fold, Heading, Paragraph
+from orchestrator.report.report_table import ReportColumn, ReportTable, Value
+
+JSON_VERSION = 1
+ROUNDING = {"float32": 1e-4, "float16": 0.02, "bfloat16": 0.1}
+"""Relative differences of a reading that rounding makes, batches and kernels being others (measured: docs/parity.md)."""
+EQUAL = ("equal, bit for bit", "equal but for rounding")
+_HOW = (
+    "Every reading is compared with plain forward hooks, one prompt per forward: the residual stream behind each block at the "
+    "last prompt token. 'rel': the largest difference of any prompt and layer, relative to the norm; 'cos': the smallest cosine. "
+    "A direction is mean(positive) - mean(negative), in float64."
+)
+
+
+def tools_table(found: ParityFindings) -> ReportTable:
+    """What each tool reads."""
+    heads = ("tool", "reads", "bitwise", "rel", "cos", "direction cos", "repeats", "batched: bitwise", "batched: rel")
+    short = {"batched: bitwise": "batched", "direction cos": "dir. cos"}
+    spare = {"repeats": 1, "cos": 2, "batched: rel": 3}
+    columns = tuple(ReportColumn(head, short.get(head, ""), head in ("tool", "reads"), spare.get(head, 0)) for head in heads)
+    return ReportTable("Tools", columns, tuple(_tool_row(one, found) for one in found.tools), (_HOW,))
+
+
+def _tool_row(one: ToolFound, found: ParityFindings) -> tuple[Value, ...]:
+    verdict = _verdict(one, found).partition(":")[0]
+    if one.alone is None:
+        return (Value(one.name), Value(verdict, tone="faint"), *[Value("")] * 7)
+    alone = one.alone.nearer
+    together = None if one.together is None else one.together.nearer
+    return (
+        Value(one.name),
+        Value(verdict, tone="success" if verdict in EQUAL else "alarm"),
+        Value("yes" if alone.equal else f"{sum(alone.bitwise)}/{len(alone.bitwise)} layers"),
+        Value(_number(alone.worst)),
+        Value(_cosine(alone.least)),
+        Value(_cosine(one.alone.directions.least)),
+        Value("equal" if one.alone.spread == 0 else _number(one.alone.spread)),
+        Value("" if together is None else "yes" if together.equal else "no"),
+        Value("" if together is None else _number(together.worst)),
+    )
+
+
+def sites_table(found: ParityFindings) -> ReportTable:
+    """Which tensor each tool reads."""
+    columns = (ReportColumn("tool", left=True), ReportColumn("tensor", left=True), ReportColumn("distance"), ReportColumn("next"))
+    rows = tuple(
+        (
+            Value(one.name),
+            Value(told_sites(one.sites)),
+            Value(_number(max(match.distance for match in one.sites))),
+            Value(_number(min(match.next_distance for match in one.sites))),
+        )
+        for one in found.tools
+        if one.sites is not None
+    )
+    note = (
+        "Matched against every candidate of every block: what it is given, puts out and passes between its parts. Distances are "
+        "relative to the candidate's norm: the largest of any layer, and the smallest of any next candidate."
+    )
+    return ReportTable("What is read", columns, rows, (note,))
+
+
+def _verdict(one: ToolFound, found: ParityFindings) -> str:
+    if one.alone is None:
+        return f"not run: {one.reason}"
+    compared = one.alone.nearer
+    if compared.equal:
+        return EQUAL[0]
+    if compared.worst <= ROUNDING[found.study.spec.dtype]:
+        return EQUAL[1]
+    told = [one.diagnosis.words] if one.diagnosis is not None else []
+    told += [told_sites(one.sites)] if one.sites is not None and not all(match.right for match in one.sites) else []
+    return f"differs: {'; '.join(told) or 'read why by planting mistakes'}"
+
+
+def settings_table(found: ParityFindings) -> ReportTable:
+    """What a right reading differs by."""
+    columns = (ReportColumn("setting", left=True), *map(ReportColumn, ("rel", "cos", "direction cos", "at layer")))
+    rows = tuple(
+        (
+            Value(title),
+            Value(_number(one.activations.worst)),
+            Value(_cosine(one.activations.least)),
+            Value(_cosine(one.directions.least)),
+            Value(str(int(np.nanargmin(one.directions.cosine)))),
+        )
+        for title, one in found.settings.items()
+        if one.activations is not None
+    )
+    note = "What a right reading may differ by: 'at layer' has the direction's smallest cosine."
+    return ReportTable("Settings", columns, rows, (note,))
+
+
+def faults_table(faults: Sequence[MistakeFound]) -> ReportTable:
+    """What planted mistakes cost a direction."""
+    heads = ("mistake", "batch", "mean cos", "min cos", "at layer", "raw norm / clean")
+    rows = tuple(
+        (
+            Value(one.candidate.title),
+            Value(str(one.candidate.batch)),
+            Value(_cosine(float(np.nanmean(one.cosine)))),
+            Value(_cosine(float(np.nanmin(one.cosine)))),
+            Value(str(int(np.nanargmin(one.cosine)))),
+            Value(f"{np.nanmin(one.norm_ratio):.2f}-{np.nanmax(one.norm_ratio):.2f}"),
+        )
+        for one in faults
+    )
+    columns = tuple(ReportColumn(head, left=head == "mistake") for head in heads)
+    return ReportTable("Planted mistakes", columns, rows, ("Cosine to the clean direction of the same prompts, over layers.",))
+
+
+def layers_table(name: str, compared: Compared) -> ReportTable:
+    """One tool, layer by layer."""
+    told, directions = compared.nearer, compared.directions
+    heads = ("layer", "max abs", "rel", "cos", "bitwise", "direction: max abs", "rel ", "cos ")
+    rows = tuple(
+        (
+            Value(str(layer)),
+            Value(_number(told.absolute[layer])),
+            Value(_number(told.relative[layer])),
+            Value(_cosine(told.cosine[layer])),
+            Value("yes" if told.bitwise[layer] else "no"),
+            Value(_number(directions.absolute[layer])),
+            Value(_number(directions.relative[layer])),
+            Value(_cosine(directions.cosine[layer])),
+        )
+        for layer in range(len(told.absolute))
+    )
+    return ReportTable(name, tuple(ReportColumn(head) for head in heads), rows)
+
+
+def reading_of(found: ParityFindings) -> list[str]:
+    """The findings in sentences."""
+    ran = [one for one in found.tools if one.alone is not None]
+    verdicts = {one.name: _verdict(one, found) for one in ran}
+    told = []
+    for words in EQUAL:
+        names = [name for name, verdict in verdicts.items() if verdict == words]
+        told += [f"{words}: {', '.join(names)}"] if names else []
+    told += [f"{name} {verdict}" for name, verdict in verdicts.items() if verdict.startswith("differs")]
+    told += [f"{one.name} {_verdict(one, found)}" for one in found.tools if one.alone is None]
+    return told
+
+
+def tables_of(found: ParityFindings) -> list[ReportTable]:
+    """Those for a terminal."""
+    singles = [one for one in found.faults if len(one.candidate.names) == 1]
+    return [tools_table(found), settings_table(found), *([faults_table(singles)] if singles else [])]
+
+
+def parity_blocks(found: ParityFindings, diagnosis: Diagnosis | None = None) -> list[Block]:
+    """The whole page."""
+    study = found.study
+    said = [*reading_of(found), *([f"the direction given: {diagnosis.words}"] if diagnosis is not None else [])]
+    prompts = f"{len(study.classes.positive)} + {len(study.classes.negative)} contrast prompts of {study.behavior}"
+    blocks: list[Block] = [
+        Heading(1, f"Tooling parity: {study.spec.location}"),
+        Paragraph(f"{prompts}, {study.spec.dtype}."),
+        Bullets(tuple(said)),
+        Heading(2, "Tools"),
+        tools_table(found),
+        Heading(2, "What is read"),
+        sites_table(found),
+        Heading(2, "What a right reading depends on"),
+        settings_table(found),
+    ]
+    singles = [one for one in found.faults if len(one.candidate.names) == 1]
+    pairs = [one for one in found.faults if len(one.candidate.names) == 2]
+    if singles:
+        blocks += [Heading(2, "Planted mistakes"), faults_table(singles)]
+        blocks += [Fold(3, "Two mistakes together", (faults_table(pairs),))] if pairs else []
+    blocks += [Heading(2, "Layer by layer")]
+    blocks += [Fold(3, one.name, (layers_table(one.name, one.alone),)) for one in found.tools if one.alone is not None]
+    return blocks
+
+
+def parity_json(found: ParityFindings, diagnosis: Diagnosis | None = None) -> dict[str, object]:
+    """The same for programs."""
+    return {
+        "version": JSON_VERSION,
+        "model": found.study.spec.location,
+        "dtype": found.study.spec.dtype,
+        "behavior": found.study.behavior,
+        "tools": {one.name: _tool_json(one, found) for one in found.tools},
+        "settings": {title: _compared_json(one) for title, one in found.settings.items()},
+        "faults": [
+            {
+                "names": list(one.candidate.names),
+                "batch": one.candidate.batch,
+                "cosine": _listed(one.cosine),
+                "norm_ratio": _listed(one.norm_ratio),
+            }
+            for one in found.faults
+        ],
+        **({} if diagnosis is None else {"diagnosis": _diagnosis_json(diagnosis)}),
+    }
+
+
+def _tool_json(one: ToolFound, found: ParityFindings) -> dict[str, object]:
+    return {
+        "verdict": _verdict(one, found),
+        "alone": one.alone and _compared_json(one.alone),
+        "batched": one.together and _compared_json(one.together),
+        "sites": one.sites and [[match.layer, match.site, match.block, match.distance] for match in one.sites],
+        "diagnosis": one.diagnosis and _diagnosis_json(one.diagnosis),
+    }
+
+
+def _diagnosis_json(one: Diagnosis) -> dict[str, Any]:
+    nearest, after = one.nearest, one.next
+    return {
+        "verdict": one.verdict,
+        "mistakes": list(one.names),
+        "nearest": [list(nearest.names), nearest.batch, nearest.distance],
+        "next": after and [list(after.names), after.batch, after.distance],
+        "clean_distance": one.clean.distance,
+        "flipped": one.flipped,
+        "words": one.words,
+    }
+
+
+def _compared_json(one: Compared) -> dict[str, object]:
+    parts = {"activations": one.activations, "directions": one.directions}
+    told: dict[str, object] = {
+        name: {key: _listed(value) for key, value in vars(part).items()} for name, part in parts.items() if part is not None
+    }
+    return {**told, "spread": one.spread}
+
+
+def _listed(values: Any) -> list[float | None]:
+    return [one if isinstance(one, bool) else float(one) if math.isfinite(one) else None for one in values]
+
+
+def _number(value: float) -> str:
+    return "0" if value == 0 else f"{value:.1e}"
+
+
+def _cosine(value: float) -> str:
+    """With as many digits as say something."""
+    return "1" if value > 1 - 1e-12 else f"1-{1 - value:.0e}" if value > 0.9995 else f"{value:.3f}"

@@ -1,0 +1,155 @@
+"""What a parity study is asked for, and the items that it takes: each a job of a worker, whose file is named by its content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+
+from actors.parity.jobs import Classes, MistakesJob, ParityJob, ReadJob, Setting, SitesJob
+from actors.types import DType, ModelSpec
+from orchestrator.cells import content_id, model_identity
+
+PROTOCOL = 1
+"""Raise it when a file of a study would hold something else."""
+REFERENCE = "hooks"
+"""The tool that every reading is compared with: plain hooks, one prompt at a time."""
+REPEATS = 3
+"""How often every tool reads the same."""
+SITES_PROMPTS = 4
+"""Prompts at which the candidate sites are read, half of each class."""
+BATCHES = (2, 3, 4, 5, 6, 7, 8, 16, 32, 64)
+"""Prompts per forward that a mistake is planted with, where it depends on them."""
+ATTENTIONS = ("eager", "sdpa")
+DTYPES: tuple[DType, ...] = ("float32", "float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class ParityItem:
+    """One job on one form of the model, and what it is of, in words."""
+
+    title: str
+    spec: ModelSpec
+    job: ParityJob
+
+    @property
+    def id(self) -> str:
+        """Names its file."""
+        return self.job.item_id
+
+
+@dataclass(frozen=True)
+class ParityStudy:
+    """The model, the contrast prompts of a behavior, the tools by name, and the user's ``own`` commands by theirs.
+
+    ``faults``: plant the known mistakes, with ``pairs`` also by two. ``dtypes``: in which the model is read beside its own.
+    """
+
+    spec: ModelSpec
+    behavior: str
+    classes: Classes
+    tools: tuple[str, ...]
+    own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    faults: bool = True
+    pairs: bool = True
+    dtypes: tuple[DType, ...] = DTYPES
+
+    @cached_property
+    def reference(self) -> ParityItem:
+        """The reading that all others are compared with."""
+        return self._reading(REFERENCE, Setting())
+
+    @cached_property
+    def readings(self) -> Mapping[tuple[str, int], ParityItem]:
+        """Every tool, reading one prompt at a time and all of a class together, by its name and the batch."""
+        found = {}
+        for batch in (1, self.batch):
+            for tool in self.tools:
+                found[tool, batch] = self._reading(tool, Setting(batch))
+            for name, command in self.own.items():
+                found[name, batch] = self._reading(name, Setting(batch), command)
+        return found
+
+    @cached_property
+    def settings(self) -> Mapping[str, ParityItem]:
+        """The reference tool in every setting that a right reading may have, by what is other than in the reference."""
+        found = {
+            f"{self.batch} prompts per forward, padded on the left": self._reading(REFERENCE, Setting(self.batch)),
+            f"{self.batch} prompts per forward, padded on the right": self._reading(REFERENCE, Setting(self.batch, "right")),
+        }
+        for attention in ATTENTIONS:
+            found[f"attention {attention}"] = self._reading(REFERENCE, Setting(attention=attention))
+        for dtype in self.dtypes:
+            if dtype != self.spec.dtype and self.spec.quantization == "none":
+                found[f"dtype {dtype}"] = self._reading(REFERENCE, Setting(), spec=replace(self.spec, dtype=dtype))
+        return found
+
+    @cached_property
+    def sites(self) -> ParityItem:
+        """The candidate sites."""
+        half = SITES_PROMPTS // 2
+        prompts = (*self.classes.positive[:half], *self.classes.negative[:half])
+        job = SitesJob("", prompts)
+        return self._named("candidate sites", self.spec, job, {"prompts": [one.content for one in prompts]})
+
+    @property
+    def sites_rows(self) -> list[int]:
+        """Which prompts of a reading those of the sites are."""
+        half, positive = SITES_PROMPTS // 2, len(self.classes.positive)
+        return [*range(min(half, positive)), *range(positive, positive + min(half, len(self.classes.negative)))]
+
+    @cached_property
+    def planted(self) -> ParityItem | None:
+        """The planted mistakes."""
+        if not self.faults:
+            return None
+        batches = tuple(sorted({size for size in (*BATCHES, self.batch) if 1 < size <= self.batch}))
+        job = MistakesJob("", self.classes, batches, self.pairs)
+        content = {**self.classes.content, "batches": list(batches), "pairs": self.pairs}
+        return self._named("planted mistakes", self.spec, job, content)
+
+    @property
+    def batch(self) -> int:
+        """All prompts of the larger class."""
+        return max(len(self.classes.positive), len(self.classes.negative))
+
+    @property
+    def items(self) -> Sequence[ParityItem]:
+        """All there is to do, each once, those of one form of the model together."""
+        wanted = [self.reference, self.sites, *self.readings.values(), *self.settings.values()]
+        wanted += [self.planted] if self.planted is not None else []
+        return list({item.id: item for item in wanted}.values())
+
+    def _reading(self, tool: str, setting: Setting, command: tuple[str, ...] = (), spec: ModelSpec | None = None) -> ParityItem:
+        repeats = (2 if command else REPEATS) if setting == Setting() else 1
+        job = ReadJob("", self.classes, tool, command, setting, repeats)
+        content = {
+            **self.classes.content,
+            "tool": "command" if command else tool,
+            "command": list(_command_content(command)),
+            "setting": [setting.batch, setting.padding, setting.attention],
+            "repeats": repeats,
+        }
+        return self._named(f"{tool}, {setting.words}", self.spec if spec is None else spec, job, content)
+
+    @staticmethod
+    def _named(title: str, spec: ModelSpec, job: ParityJob, content: Mapping[str, object]) -> ParityItem:
+        identity = {
+            "protocol": PROTOCOL,
+            "job": type(job).__name__,
+            "model": model_identity(spec),
+            "libraries": {package: version(package) for package in ("torch", "transformers", "nnsight")},
+            **content,
+        }
+        return ParityItem(title, spec, replace(job, item_id=content_id("parity", identity)))
+
+
+def _command_content(command: Sequence[str]) -> Iterator[str]:
+    """The words of a command; of one that is a file also a digest of what it holds, so that a changed script runs anew."""
+    for word in command:
+        yield word
+        if (path := Path(word)).is_file() and path.suffix:
+            yield hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,125 @@
+"""The command on a tiny model, with a tool that is a script of the user's own: what it names, keeps, and refuses."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from orchestrator.cli import app
+from tests.tiny import tiny_folder
+
+SCRIPT = """
+import json, pathlib, sys
+import numpy as np
+readings, folder, job, out = sys.argv[1:]
+assert (pathlib.Path(folder) / "model.safetensors").is_file() and json.load(open(job))["task"] == "read"
+right = next(one for one in map(np.load, sorted(pathlib.Path(readings).iterdir())) if "activations" in one.files)["activations"]
+np.savez(out, activations=np.concatenate([np.ones_like(right[:, :1]), right[:, :-1]], axis=1))  # of every block the one before
+"""
+
+
+def parity(folder: Path, *words: object) -> Result:
+    behavior = folder.parent / "b.jsonl"
+    lines = [{"id": f"P{n}", "role": "positive", "text": f"How do I break {'x' * 3 * n}?"} for n in range(3)]
+    lines += [{"id": f"N{n}", "role": "negative", "text": f"Why is cake {'y' * 2 * n} good?"} for n in range(3)]
+    lines += [{"id": "T", "role": "test", "text": "And what now?"}]
+    behavior.write_text("\n".join(map(json.dumps, lines)))
+    return CliRunner().invoke(app, ["parity", str(folder), "--behavior", str(behavior), *map(str, words)])
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_folder("llama", tmp_path_factory.mktemp("parity") / "model")
+
+
+@pytest.fixture(scope="module")
+def study(model: Path) -> tuple[dict[str, object], Path, tuple[object, ...]]:
+    """What the command says with everything that it has, where, and its words."""
+    script, results = model.parent / "own.py", model.parent / "results"
+    script.write_text(SCRIPT)
+    words = ("--own", f"mine={sys.executable} {script} {results / 'readings'}", "--results", results)
+    told = parity(model, *words, "--json")
+    assert told.exit_code == 0, told.output
+    return json.loads(told.stdout), results, words
+
+
+def test_tools_agree_and_an_own_script_that_reads_inputs_is_told_so(study: tuple[dict[str, object], Path, object]) -> None:
+    tools = study[0]["tools"]
+    assert isinstance(tools, dict)
+    for name in ("hooks", "nnsight", "pre-hooks"):
+        assert tools[name]["verdict"] == "equal, bit for bit"
+        assert tools[name]["diagnosis"]["verdict"] == "clean"
+    assert tools["hidden-states"]["diagnosis"]["mistakes"] == ["final norm"]
+    mine = tools["mine"]
+    assert mine["diagnosis"]["mistakes"] == ["block input"]
+    assert mine["sites"][3][1:3] == ["output", 2]
+    assert "block input" in mine["verdict"]
+
+
+def test_the_page_has_it_all_and_nothing_is_read_twice(
+    study: tuple[dict[str, object], Path, tuple[object, ...]], model: Path
+) -> None:
+    _, results, words = study
+    page = (results / "report.md").read_text()
+    for heading in ("Tools", "What is read", "What a right reading depends on", "Planted mistakes", "Layer by layer"):
+        assert f"## {heading}" in page
+    before = {path: path.stat().st_mtime_ns for path in (results / "readings").iterdir()}
+    again = parity(model, *words)
+    assert again.exit_code == 0, again.output
+    assert {path: path.stat().st_mtime_ns for path in (results / "readings").iterdir()} == before
+    one = next(iter(before))
+    one.write_bytes(b"half a file")
+    assert parity(model, *words).exit_code == 0
+    assert one.stat().st_size > 1000
+
+
+def test_a_direction_from_a_file_is_diagnosed(
+    study: tuple[dict[str, object], Path, tuple[object, ...]], model: Path, tmp_path: Path
+) -> None:
+    _, _, words = study
+    planted = next(path for path in (study[1] / "readings").iterdir() if "labels" in np.load(path).files)
+    with np.load(planted) as stored:
+        labels = [json.loads(str(label)) for label in stored["labels"]]
+        direction = stored["directions"][labels.index(["no template", 1])]
+    np.save(tmp_path / "whole.npy", direction)
+    told = parity(model, *words, "--direction", tmp_path / "whole.npy", "--json")
+    found = json.loads(told.stdout)["diagnosis"]
+    assert (found["verdict"], found["mistakes"]) == ("fault", ["no template"])
+    np.savez(tmp_path / "one.npz", direction[2])
+    told = parity(model, *words, "--direction", tmp_path / "one.npz", "--layer", 2)
+    assert "looks like no template: distance 0" in told.output
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--tools", "nnsigt"), "did you mean 'nnsight'?"),
+        (("--own", "mine"), "NAME=COMMAND"),
+        (("--own", "hooks=python x.py"), "the name of a tool"),
+        (("--direction", "d.pt"), "not a kind of file that is read"),
+        (("--no-faults", "--direction", "d.npy"), "diagnosed by planted mistakes"),
+    ],
+)
+def test_bad_input_is_told(model: Path, words: tuple[str, ...], told: str) -> None:
+    found = parity(model, *words)
+    assert found.exit_code == 2
+    assert told in found.output
+
+
+def test_an_unknown_model_is_told() -> None:
+    found = CliRunner().invoke(app, ["parity", "smollm2"])
+    assert found.exit_code == 2
+    assert "there is no such model" in found.output
+
+
+def test_a_tool_that_fails_leaves_the_others(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("raise SystemExit('out of ink')")
+    own = f"broken={sys.executable} {tmp_path / 'own.py'}"
+    found = parity(model, "--tools", "hooks", "--own", own, "--no-faults", "--results", tmp_path / "r")
+    assert found.exit_code == 0
+    assert "broken not run: it ended with code 1: out of ink" in found.output.replace("\n", " ")
