@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from rich.console import Group
@@ -11,18 +10,17 @@ from actors.types import Response
 from orchestrator.cells import CellKey
 from orchestrator.report.as_html import html_page
 from orchestrator.report.as_markdown import markdown_page
-from orchestrator.report.blocks import Block, Picture
+from orchestrator.report.blocks import Block, Figure, Heading
 from orchestrator.report.browser.packing import packed_answers
-from orchestrator.report.drawing import Drawing
-from orchestrator.report.figures import heat_map, heat_map_titles
+from orchestrator.report.figures.files import PlacedFigure, placed_figures
+from orchestrator.report.findings import SweepFindings
 from orchestrator.report.page import Page, SeriesPart, page_blocks
 from orchestrator.report.reading import reading
 from orchestrator.report.report_table import shortened, stacked
 from orchestrator.report.samples import Counts, samples_by_label
-from orchestrator.report.sections import SECTIONS, Section, SweepFindings
+from orchestrator.report.sections import SECTIONS, Section
 from orchestrator.report.series import Series
 from orchestrator.report.tables import best_table, cells_table
-from orchestrator.report.values import most_successful
 from orchestrator.results.rows import CellRow, RateRow
 from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.scoring import Label
@@ -36,8 +34,6 @@ LINES_SHOWN = 30
 """Rows of every other table in a terminal."""
 SERIES_TOLD = 8
 """Series whose finding is told in a terminal."""
-SERIES_SHOWN = 24
-"""Series that the page shows with a figure and samples; of more, those that succeed most. A figure takes most of a second."""
 PAGE = "report.html"
 
 
@@ -63,27 +59,23 @@ def write_report(store: Store) -> StoredFile:
     found = SweepFindings(store)
     wanted = {axes.cell_id for axes in store.planned().cells}
     failed = sum(failure.item_id in wanted for failure in store.failures())
-    series = most_successful(found.series, SERIES_SHOWN)
-    counts = _label_counts(store.rate_rows(cell_id={row.cell_id for one in series for row in one.rows}))
-    sections = {heading: shown for heading, section in SECTIONS.items() if (shown := _shown(store, section, found))}
-    parts = [_part(store, number, one, counts) for number, one in enumerate(series, start=1)]
+    counts = _label_counts(store.rate_rows(cell_id={row.cell_id for one in found.shown for row in one.rows}))
+    figures = list(placed_figures(found))
+    sections = {heading: shown for heading, section in SECTIONS.items() if (shown := _shown(heading, section, found, figures))}
+    parts = [_part(store, one, [each.figure for each in figures if each.series == one.title], counts) for one in found.shown]
     blocks = page_blocks(
         Page(store.planned(), found.rows, sections, parts, failed, len(found.series), packed_answers(store, found.rows))
     )
     return store.write_pages(markdown_page(blocks), html_page(blocks))
 
 
-def _shown(store: Store, section: Section, found: SweepFindings) -> list[Block]:
-    """A section's table and figures, which are written; empty where there is nothing to show."""
-    table = section.table(found)
-    return [*filter(None, [table]), *(_picture(store, drawing) for drawing in section.drawings(found))]
+def _shown(heading: str, section: Section, found: SweepFindings, figures: Sequence[PlacedFigure]) -> list[Block]:
+    """A section's tables and figures; empty where there is nothing to show."""
+    several = [block for table in section.several(found) for block in (Heading(3, table.title), table)]
+    return [*filter(None, [section.table(found)]), *(one.figure for one in figures if one.heading == heading), *several]
 
 
-def _part(store: Store, number: int, series: Series, counts: Counts) -> SeriesPart:
-    png = heat_map(series)
-    about = "Heat maps, layer by multiplier: " + " and ".join(heat_map_titles(series))
-    figure = None if png is None else _picture(store, Drawing(_figure_name(number, series), png, about))
-
+def _part(store: Store, series: Series, figures: Sequence[Figure], counts: Counts) -> SeriesPart:
     def read(row: CellRow) -> Sequence[tuple[Response, Label]]:
         try:
             labels = {label.key: label for label in store.read_labels(*row.key)}
@@ -91,7 +83,7 @@ def _part(store: Store, number: int, series: Series, counts: Counts) -> SeriesPa
         except (FileNotFoundError, UnreadableFileError):
             return []
 
-    return SeriesPart(series, figure, samples_by_label(series, counts, read))
+    return SeriesPart(series, figures, samples_by_label(series, counts, read))
 
 
 def _label_counts(rates: Iterable[RateRow]) -> Counts:
@@ -100,12 +92,3 @@ def _label_counts(rates: Iterable[RateRow]) -> Counts:
         if row.decided is not None:
             counts.setdefault(row.key, {})[row.decided] = row.k or 0
     return counts
-
-
-def _picture(store: Store, drawing: Drawing) -> Picture:
-    return Picture(store.write_figure(drawing.name, drawing.png), drawing.png, drawing.about)
-
-
-def _figure_name(number: int, series: Series) -> str:
-    words = re.sub(r"[^A-Za-z0-9]+", "-", series.title).strip("-").lower()
-    return f"{number:02d}-{words[:80]}".strip("-")

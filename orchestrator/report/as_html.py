@@ -9,13 +9,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from importlib.resources import files
 
-from orchestrator.report.blocks import Block, Bullets, Fold, Heading, Paragraph, Picture, Quote
+from orchestrator.report.blocks import Block, Bullets, Figure, Fold, Heading, Paragraph, Quote
 from orchestrator.report.browser.packing import PackedAnswers
+from orchestrator.report.figures.canvas import for_page
+from orchestrator.report.figures.chart import csv_of, data_table
 from orchestrator.report.report_table import ReportTable, Value
 from orchestrator.untrusted import visible
 
 LINKS_SHOWN = 16
 """More links than this are folded away."""
+DATA_SHOWN = 200
+"""Rows of a figure's data in its table."""
+DATA_HELD = 200_000
+"""Characters of CSV up to which the page holds all of a figure's data."""
 
 
 _FILES = files("orchestrator.report")
@@ -76,9 +82,8 @@ def _block(block: Block) -> str:
             return "<ul>" + "".join(f"<li>{_text(item)}</li>" for item in items) + "</ul>"
         case ReportTable():
             return _table(block)
-        case Picture(_, png, about):
-            data = base64.b64encode(png).decode()
-            return f'<img src="data:image/png;base64,{data}" alt="{_text(about)}">'
+        case Figure():
+            return _figure(block)
         case Quote(text, limit):
             return f"<pre>{escape(visible(text, limit, keep_lines=True))}</pre>"
         case PackedAnswers():
@@ -87,6 +92,20 @@ def _block(block: Block) -> str:
         case Fold(_, title, blocks):
             inner = "\n".join(_block(one) for one in blocks)
             return f"<details>\n<summary>{_text(title)}</summary>\n{inner}\n</details>"
+
+
+def _figure(figure: Figure) -> str:
+    """The panels, which tell their numbers to whoever points at them; the same as a table, and to keep as CSV, when opened."""
+    panels = "\n".join(f'<div role="img" aria-label="{_text(one.about)}">{for_page(one.svg)}</div>' for one in figure.pictures)
+    data, shown = csv_of(figure.rows), figure.rows[:DATA_SHOWN]
+    name, note = escape(figure.data.name), ""
+    if len(data) > DATA_HELD:
+        note = f'<p class="note">All {len(figure.rows)} rows are in {escape(figure.data.as_posix())}.</p>'
+    else:
+        link = f'href="data:text/csv;charset=utf-8;base64,{base64.b64encode(data.encode("utf-8", "replace")).decode()}"'
+        note = f'<p><a download="{name}" {link}>{name}</a>, all {len(figure.rows)} rows with all columns</p>'
+    table = f"<details><summary>Data</summary>\n{note}\n{_table(data_table(shown))}\n</details>"
+    return f'<figure>\n<div class="panels">\n{panels}\n</div>\n<figcaption>{_text(figure.about)}</figcaption>\n{table}\n</figure>'
 
 
 def _table(table: ReportTable) -> str:

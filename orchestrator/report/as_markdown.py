@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from orchestrator.report.blocks import Block, Bullets, Fold, Heading, Paragraph, Picture, Quote
+from orchestrator.report.blocks import Block, Bullets, Figure, Fold, Heading, Paragraph, Quote
 from orchestrator.report.browser.packing import PackedAnswers
 from orchestrator.report.report_table import ReportTable, Value
 from orchestrator.report.untrusted import fenced, markdown
@@ -33,8 +33,9 @@ def _block(block: Block) -> str:
             return "\n".join(f"- {markdown(item)}" for item in items)
         case ReportTable():
             return markdown_table(block)
-        case Picture(path, _, about):
-            return f"![{markdown(about)}]({path.as_posix()})"
+        case Figure(about, pictures, _, data):
+            shown = [f"![{markdown(one.about)}]({one.path.as_posix()})" for one in pictures]
+            return "\n\n".join([*shown, f"{markdown(about)} [Data]({data.as_posix()})"])
         case Quote(text, limit):
             return fenced(text, limit)
         case PackedAnswers():

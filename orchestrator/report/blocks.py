@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -32,13 +33,27 @@ class Bullets:
     items: tuple[str, ...]
 
 
+Row: TypeAlias = Mapping[str, object]
+"""A row of tidy data: names and numbers, None for what there is not. Rates and their intervals are from 0 to 1."""
+
+
 @dataclass(frozen=True)
 class Picture:
-    """A picture: its ``path`` relative to the page, its bytes, and in words what it shows."""
+    """A panel of a figure: its ``path`` relative to the page, the panel, and in words what it shows."""
 
     path: Path
-    png: bytes
+    svg: str
     about: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Panels beside each other: in words how to read them, and the ``rows`` of which they are made, which lie in ``data``."""
+
+    about: str
+    pictures: tuple[Picture, ...]
+    rows: tuple[Row, ...]
+    data: Path
 
 
 @dataclass(frozen=True)
@@ -58,4 +73,4 @@ class Fold:
     blocks: tuple[Block, ...]
 
 
-Block: TypeAlias = Heading | Paragraph | Bullets | ReportTable | Picture | Quote | Fold | PackedAnswers
+Block: TypeAlias = Heading | Paragraph | Bullets | ReportTable | Figure | Quote | Fold | PackedAnswers

@@ -37,14 +37,16 @@ _NOTE = (
 
 
 @dataclass(frozen=True)
-class _MethodLine:
+class MethodLine:
+    """A method's best cell in one target, of so many."""
+
     best: CellRow
     among: int
 
 
 def methods_table(rows: Sequence[CellRow], cosine: Cosine) -> ReportTable | None:
     """One line per model, method and way of choosing the layer; None where no model was steered by two methods."""
-    groups = [lines for lines in _groups(rows) if len({_method(line.best) for line in lines}) > 1]
+    groups = compared_methods(rows)
     if not groups:
         return None
     behaviors = len({line.best.behavior for lines in groups for line in lines}) > 1
@@ -60,8 +62,8 @@ def methods_table(rows: Sequence[CellRow], cosine: Cosine) -> ReportTable | None
     return ReportTable("Methods", columns, values, (_NOTE, BEST_NOTE) if marked else (_NOTE,))
 
 
-def _groups(rows: Sequence[CellRow]) -> list[list[_MethodLine]]:
-    """Per target and test the lines of its methods, the reference first."""
+def compared_methods(rows: Sequence[CellRow]) -> list[list[MethodLine]]:
+    """Per target and test that several methods steered the lines of these, the reference first."""
     groups: dict[tuple[object, ...], dict[tuple[object, ...], list[CellRow]]] = {}
     for row in rows:
         if row.labelled and row.multiplier and not row.is_transfer:
@@ -69,9 +71,10 @@ def _groups(rows: Sequence[CellRow]) -> list[list[_MethodLine]]:
             lines.setdefault((*_method(row), row.layer_selected), []).append(row)
     return [
         sorted(
-            (_MethodLine(best_of(cells), len(cells)) for cells in lines.values()), key=lambda line: line.best.method != REFERENCE
+            (MethodLine(best_of(cells), len(cells)) for cells in lines.values()), key=lambda line: line.best.method != REFERENCE
         )
         for lines in groups.values()
+        if len({method[:2] for method in lines}) > 1
     ]
 
 
@@ -89,9 +92,9 @@ def _place(row: CellRow, behaviors: bool) -> tuple[Value, ...]:
     )
 
 
-def _rates(line: _MethodLine, outcomes: Sequence[Outcome]) -> tuple[Value, ...]:
+def _rates(line: MethodLine, outcomes: Sequence[Outcome]) -> tuple[Value, ...]:
     return rate_values(line.best, outcomes, in_sample=line.among > 1 or line.best.in_sample is True)
 
 
-def _last(line: _MethodLine, first: CellRow, cosine: Cosine) -> tuple[Value, ...]:
+def _last(line: MethodLine, first: CellRow, cosine: Cosine) -> tuple[Value, ...]:
     return decimals(None if line.best is first else cosine(line.best, first)), number(str(line.among))

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.outcome import in_words
-from orchestrator.report.blocks import Block, Bullets, Fold, Heading, Paragraph, Picture, Quote
+from orchestrator.report.blocks import Block, Bullets, Figure, Fold, Heading, Paragraph, Quote
 from orchestrator.report.browser.packing import PackedAnswers
 from orchestrator.report.reading import reading
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value, shortened
@@ -32,7 +32,7 @@ _ABOUT = (
     "residual stream's norm at the first steered layer. 'fired': whether the residual stream was measured to move as asked."
 )
 _MANY = (
-    "Below stand {} of {} series: those that succeed most, each with its cells, a figure and samples. The overview has the best "
+    "Below stand {} of {} series: those that succeed most, each with its cells, figures and samples. The overview has the best "
     "cell of every series; cells.parquet and responses.parquet have all cells and responses."
 )
 _DIGEST = re.compile(r"[0-9a-f]{13,}")
@@ -41,10 +41,10 @@ _PROVENANCE = ("model", "weights", "revision", "adapter", "dtype", "quantization
 
 @dataclass(frozen=True)
 class SeriesPart:
-    """One series with its picture (None without labelled steered cells) and samples."""
+    """One series with its figures and samples."""
 
     series: Series
-    figure: Picture | None
+    figures: Sequence[Figure]
     samples: Mapping[str, Sequence[Sample]]
 
 
@@ -82,9 +82,7 @@ def page_blocks(page: Page) -> list[Block]:
 
 def _part(part: SeriesPart) -> list[Block]:
     cells = shortened(cells_table(part.series), CELLS_SHOWN, "cells.parquet")
-    blocks: list[Block] = [Heading(2, part.series.title), cells]
-    if part.figure is not None:
-        blocks.append(part.figure)
+    blocks: list[Block] = [Heading(2, part.series.title), cells, *part.figures]
     for label, samples in part.samples.items():
         shown = tuple(block for sample in samples for block in _sample(sample))
         blocks.append(Fold(3, f"Labelled {in_words(label)}", shown))

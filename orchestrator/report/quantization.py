@@ -39,7 +39,7 @@ _FORMS = frozenset({Axis.VARIANT, Axis.QUANTIZATION})
 
 def quantization_table(rows: Sequence[CellRow], directions: Iterable[DirectionRow]) -> ReportTable | None:
     """One row per model and form of its weights; None unless a model ran in several forms of which one is quantized."""
-    groups = [group for group in _groups(rows) if len(group.forms) > 1 and any(row.quantization != "none" for row in group.forms)]
+    groups = compared_forms(rows)
     if not groups:
         return None
     norms = {(one.direction_id, one.layer): one for one in directions}
@@ -58,15 +58,16 @@ def quantization_table(rows: Sequence[CellRow], directions: Iterable[DirectionRo
 
 
 @dataclass(frozen=True)
-class _ModelForms:
+class ModelForms:
     """One cell of each form of a model's weights at one setting, unquantized first; ``chosen``: the best of several settings."""
 
     forms: tuple[CellRow, ...]
     chosen: bool
 
 
-def _groups(rows: Sequence[CellRow]) -> list[_ModelForms]:
-    """Per model and kind of steering; a layer that the method chose in each form for itself counts as one setting."""
+def compared_forms(rows: Sequence[CellRow]) -> list[ModelForms]:
+    """Per model and kind of steering that several forms ran of which one is quantized; a layer that the method chose in each
+    form for itself counts as one setting."""
     kinds: dict[tuple[object, ...], list[CellRow]] = {}
     for row in rows:
         if row.labelled and row.multiplier and not row.is_transfer:
@@ -80,11 +81,11 @@ def _groups(rows: Sequence[CellRow]) -> list[_ModelForms]:
         for row in kind:
             if (row.place, row.multiplier) == (best.place, best.multiplier):
                 forms.setdefault(row.variant, row)
-        found.append(_ModelForms(tuple(forms.values()), len(candidates) > 1))
-    return found
+        found.append(ModelForms(tuple(forms.values()), len(candidates) > 1))
+    return [group for group in found if len(group.forms) > 1 and any(row.quantization != "none" for row in group.forms)]
 
 
-def _adjusted(groups: Sequence[_ModelForms]) -> dict[CellKey, float]:
+def _adjusted(groups: Sequence[ModelForms]) -> dict[CellKey, float]:
     """Cell -> p against the unquantized form, adjusted over all of ``groups``."""
     pairs = [
         (row, group.forms[0])

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
 
 from orchestrator.report.analyses import analysis_table
+from orchestrator.report.beside_paper import paper_report_tables
 from orchestrator.report.capability import capability_table
 from orchestrator.report.chosen import chosen_table
-from orchestrator.report.curves import curves
 from orchestrator.report.doubts import doubts_table
-from orchestrator.report.drawing import Drawing
+from orchestrator.report.findings import SweepFindings
 from orchestrator.report.judges import judges_table
-from orchestrator.report.matrix import matrix_drawings
-from orchestrator.report.methods import Cosine, methods_table
+from orchestrator.report.methods import methods_table
 from orchestrator.report.others import others_of, others_table
-from orchestrator.report.pareto import pareto_drawings
 from orchestrator.report.quantization import quantization_table
 from orchestrator.report.report_table import ReportTable, shortened
 from orchestrator.report.searches import searches_table
-from orchestrator.report.series import series_of
 from orchestrator.report.tables import best_table
 from orchestrator.report.transfer import transfer_table
 from orchestrator.results.capability import capability_rows
-from orchestrator.results.comparison_rows import DirectionRow, TransferRow
 from orchestrator.results.judgements import usages
-from orchestrator.results.store import Store
 
 TRANSFERS_SHOWN = 500
 """Transfer cells in the table; the matrices are of all."""
@@ -34,38 +28,14 @@ OTHERS_SHOWN = 500
 """Cells and scorers in the table of those that do not decide."""
 
 
-class SweepFindings:
-    """What a sweep found: the finished cells of ``store`` and their series; other tables are read when they are asked for."""
-
-    def __init__(self, store: Store) -> None:
-        self.store, self.rows = store, store.cell_rows()
-        self.series = series_of(self.rows)
-
-    @cached_property
-    def directions(self) -> Sequence[DirectionRow]:
-        """The stored directions, a row per layer."""
-        return self.store.direction_rows()
-
-    @cached_property
-    def transfers(self) -> Sequence[TransferRow]:
-        """The finished transfer cells."""
-        return self.store.transfer_rows()
-
-    @cached_property
-    def cosine(self) -> Cosine:
-        """Between the directions that steered two cells; None when one is not stored."""
-        read = self.store.directions().cosine
-        return lambda one, other: read((one.direction_id, one.direction_layer), (other.direction_id, other.direction_layer))
-
-
 @dataclass(frozen=True)
 class Section:
-    """What makes a section's table (None: nothing to tell) and its figures; without either it is left out. ``terminal``:
-    whether the table is shown there too."""
+    """What makes a section's table (None: nothing to tell), or ``several`` that stand each under its title. A section without
+    any and without figures (``figures.registry``) is left out. ``terminal``: whether the table is shown there too."""
 
     table: Callable[[SweepFindings], ReportTable | None]
-    drawings: Callable[[SweepFindings], Iterable[Drawing]] = lambda _found: ()
     terminal: bool = True
+    several: Callable[[SweepFindings], Iterable[ReportTable]] = lambda _found: ()
 
 
 def _transfer_table(found: SweepFindings) -> ReportTable | None:
@@ -85,12 +55,8 @@ def _analysed(name: str, title: str) -> Section:
 
 
 SECTIONS: dict[str, Section] = {
-    "Overview": Section(
-        lambda found: best_table(found.series) if len(found.series) > 1 else None,
-        lambda found: curves(found.series, found.rows),
-        terminal=False,
-    ),
-    "Damage": Section(lambda found: None, lambda found: pareto_drawings(found.rows)),
+    "Overview": Section(lambda found: best_table(found.series) if len(found.series) > 1 else None, terminal=False),
+    "Damage": Section(lambda found: None),
     "Chosen settings": Section(lambda found: chosen_table(found.store.choices(), found.rows)),
     "Strength search": Section(lambda found: searches_table(found.store.searches(), found.rows)),
     "Other scorers": Section(_others_table),
@@ -102,9 +68,8 @@ SECTIONS: dict[str, Section] = {
     "Stability": _analysed("stability", "Stability"),
     "Categories": _analysed("categories", "Categories"),
     "Quantization": Section(lambda found: quantization_table(found.rows, found.directions)),
-    "Transfer": Section(
-        _transfer_table,
-        lambda found: matrix_drawings(found.transfers, found.store.planned().incomparable, found.rows),
-    ),
+    "Transfer": Section(_transfer_table),
+    "Norms": Section(lambda found: None),
+    "Beside the paper": Section(lambda found: None, several=lambda found: paper_report_tables(found.beside_paper)),
 }
 """By heading, in the order of the page."""

@@ -42,7 +42,7 @@ ENDINGS = {
     "scores": ".parquet",
     "judgements": ".jsonl",
     "failures": ".json",
-    "figures": ".png",
+    "report": "",
     "ratings": ".jsonl",
     "analyses": "",
 }

@@ -23,7 +23,7 @@
       rates.parquet                      a row per cell, behavior, scorer and label
       directions.parquet                 a row per direction set and layer, with what quantization does to it
       transfer.parquet                   a row per transfer cell, beside its self-control
-      report.html  report.md  figures/*  written by ``report``
+      report.html  report.md  report/*   written by ``report``
 
 A file under its own name is whole (see ``storage``), so the names alone say what is done.
 """
@@ -358,16 +358,16 @@ class Store:
         self._folder.page.write_if_changed(markdown.encode("utf-8", "replace"))
         return self._folder.page
 
-    def write_figure(self, name: str, png: bytes) -> Path:
-        """Write ``figures/<name>.png``; an equal one is left alone. The path is relative to the place."""
-        file = self._folder.path("figures", name)
-        file.write_if_changed(png)
+    def write_report_file(self, name: str, content: bytes) -> Path:
+        """Write ``report/<name>``; an equal one is left alone. The path is relative to the place."""
+        file = self._folder.path("report", name)
+        file.write_if_changed(content)
         return Path(file.key)
 
     def fetched(self) -> Path:
         """``root`` with the tables, the page and the figures in it: what lies in object storage is copied there."""
         if self.place != self.root:
-            for folder in ("", "figures"):
+            for folder in ("", "report"):
                 self.folder.fetch(folder)
         return self.root
 

@@ -19,7 +19,7 @@ MAX_ROWS = 10_000
 SAMPLED_CELLS = 60
 RESPONSES_PER_CELL = 4
 TEXT_SHOWN = 1000
-KEPT_SUFFIXES = (".md", ".html", ".parquet", ".png")
+KEPT_SUFFIXES = (".md", ".html", ".parquet", ".svg", ".pdf", ".png", ".csv", ".tex")
 
 CELL_COLUMNS = (
     *("cell_id", "model", "family", "quantization", "dtype", "behavior", "method", "extractor", "source_model", "is_transfer"),
@@ -59,7 +59,7 @@ def tables_of(store: Store) -> list[TrackedTable]:
 def files_of(store: Store) -> list[tuple[Path, str]]:
     """The report with its figures, and the compacted tables: each file with its path below the results folder."""
     root = store.fetched()
-    found = [path for folder in (root, root / "figures") if folder.is_dir() for path in sorted(folder.iterdir())]
+    found = [path for folder in (root, root / "report") if folder.is_dir() for path in sorted(folder.iterdir())]
     return [
         (path, path.relative_to(root).as_posix())
         for path in found

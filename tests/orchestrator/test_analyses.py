@@ -15,7 +15,8 @@ from actors.types import Prompt
 from orchestrator.errors import InputError
 from orchestrator.measuring import ActivationsItem, arrays_of
 from orchestrator.pool import POOLS
-from orchestrator.report.sections import SECTIONS, SweepFindings
+from orchestrator.report.findings import SweepFindings
+from orchestrator.report.sections import SECTIONS
 from orchestrator.results.frames import load_results
 from orchestrator.results.plan_file import decode_plan
 from orchestrator.results.store import Store

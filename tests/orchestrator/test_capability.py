@@ -11,7 +11,8 @@ from typer.testing import Result
 
 from orchestrator.capability import CapabilityItem
 from orchestrator.pool import POOLS
-from orchestrator.report.sections import SECTIONS, SweepFindings
+from orchestrator.report.findings import SweepFindings
+from orchestrator.report.sections import SECTIONS
 from orchestrator.results.capability import CapabilityRow, capability_rows, encode_capability
 from orchestrator.results.frames import load_results
 from orchestrator.results.store import Store

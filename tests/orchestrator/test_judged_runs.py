@@ -15,7 +15,8 @@ from typer.testing import Result
 
 from orchestrator import rescoring
 from orchestrator.pool import POOLS
-from orchestrator.report.sections import SECTIONS, SweepFindings
+from orchestrator.report.findings import SweepFindings
+from orchestrator.report.sections import SECTIONS
 from orchestrator.results.store import Store
 from orchestrator.run import prepare
 from tests.judge_endpoint import KEY, Answered, JudgeEndpoint, fenced_in, verdict

@@ -17,7 +17,8 @@ from typer.testing import Result
 from orchestrator import rescoring
 from orchestrator.errors import InputError
 from orchestrator.pool import POOLS
-from orchestrator.report.sections import SECTIONS, SweepFindings
+from orchestrator.report.findings import SweepFindings
+from orchestrator.report.sections import SECTIONS
 from orchestrator.results.store import Store
 from orchestrator.run import prepare
 from tests.orchestrator.cli.test_commands import no_pool, prompts

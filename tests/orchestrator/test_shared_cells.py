@@ -19,7 +19,7 @@ from orchestrator.labelling.session import RaterSession
 from orchestrator.plan import make_plan
 from orchestrator.planning.choices import Tally
 from orchestrator.pool import POOLS
-from orchestrator.report.matrix import matrices
+from orchestrator.report.figures.transfer import matrices
 from orchestrator.results.store import Store
 from orchestrator.sweep import load_sweep
 from tests.orchestrator.cli.test_commands import no_pool, prompts

@@ -14,7 +14,7 @@ import pytest
 from orchestrator.report import write_report
 from orchestrator.report.as_html import html_page
 from orchestrator.report.as_markdown import markdown_page
-from orchestrator.report.blocks import Block, Bullets, Fold, Heading, Paragraph, Picture, Quote
+from orchestrator.report.blocks import Block, Bullets, Figure, Fold, Heading, Paragraph, Picture, Quote
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.results.store import Store
 from tests.orchestrator.samples import filled, grid, labels_of, plan_of, result_of, write_labels
@@ -26,7 +26,7 @@ BLOCKS: list[Block] = [
     Paragraph(EVIL),
     Heading(2, EVIL),
     ReportTable(EVIL, (ReportColumn(EVIL, left=True), ReportColumn("n")), ((Value(EVIL), Value("1", tone="garbled")),), (EVIL,)),
-    Picture(Path("figures/a.png"), b"\x89PNG", EVIL),
+    Figure(EVIL, (Picture(Path("report/a.svg"), "<svg></svg>", EVIL),), ({"value": 1, EVIL: EVIL},) * 2, Path("report/a.csv")),
     Fold(3, EVIL, (Paragraph(EVIL), Quote(EVIL, 1000))),
 ]
 
@@ -74,8 +74,8 @@ def test_nothing_that_a_model_wrote_becomes_markup() -> None:
     seen = parsed(page_of(BLOCKS))
     assert "script" not in seen.tags
     assert "onerror" not in seen.attributes
-    assert [source[:11] for source in seen.sources] == ["data:image/"]
-    assert seen.text.count("<script>alert(1)</script>") == 11
+    assert [source[:14] for source in seen.sources] == ["data:text/csv;"]
+    assert seen.text.count("<script>alert(1)</script>") == 12
     assert "\x1b" not in seen.text
     assert "\u202e" not in seen.text
     assert "\\x1b[31m" in seen.text
@@ -105,7 +105,7 @@ def test_the_same_blocks_as_markdown() -> None:
     text = markdown_page(BLOCKS)
     assert "<script>" not in text.split("```")[0]
     assert "![" in text
-    assert "](figures/a.png)" in text
+    assert "](report/a.svg)" in text
     assert "|---|--:|" in text
 
 
@@ -117,7 +117,7 @@ def test_the_report_of_a_sweep(tmp_path: Path, counts: dict[tuple[int, float] | 
     seen = parsed((tmp_path / "report.html").read_text())
     for words in ("unsteered", "L15+ (50 %)", "Answer to p0.", "Where the numbers come from", "torch: 2.13.0"):
         assert words in seen.text, words
-    assert {"table", "img", "details"} <= seen.tags
+    assert {"table", "svg", "details"} <= seen.tags
 
 
 def test_a_hostile_response_in_a_report(tmp_path: Path) -> None:

@@ -48,8 +48,9 @@ def test_the_page_holds_everything(tmp_path: Path) -> None:
         "smollm2-refusal",
     ):
         assert wanted in text, wanted
-    (figure,) = re.findall(r"!\[.*\]\((.+)\)", text)
-    assert (tmp_path / figure).read_bytes().startswith(b"\x89PNG")
+    pictures = re.findall(r"!\[.*\]\((.+)\)", text)
+    assert len(pictures) == 3
+    assert all((tmp_path / one).read_text().startswith("<svg") for one in pictures)
 
 
 def test_a_no_op_leaves_the_page_alone(tmp_path: Path) -> None:
@@ -131,7 +132,7 @@ def test_of_many_series_the_most_successful_have_a_section(tmp_path: Path, monke
     cells = [baseline, *(replace(one, labels=replace(one.labels, behavior=f"b{number}")) for number, one in enumerate(steered))]
     store = filled(tmp_path, cells, {(12, 2.0): (1, 0), (12, 8.0): (7, 0), (15, 2.0): (2, 0), (15, 8.0): (9, 0)})
     store.compact()
-    monkeypatch.setattr("orchestrator.report.SERIES_SHOWN", 2)
+    monkeypatch.setattr("orchestrator.report.findings.SERIES_SHOWN", 2)
     monkeypatch.setattr("orchestrator.report.page.CELLS_SHOWN", 0)
     page = write_report(store).read_text()
     titles = [line for line in page.splitlines() if line.startswith("## ") and " · " in line]

@@ -90,3 +90,17 @@ def test_markdown_has_every_interval() -> None:
     assert lines[0].count("|") == lines[1].count("|") == 9
     assert lines[-1] == "| L15+ (50 %) | 8 | 0.25 | 90 [59.6, 98.2] 9/10 | 10 [1.8, 40.4] 1/10 | 0 [0, 27.8] 0/10 | yes | 1.2 |"
     assert len(lines) == 7
+
+
+def test_damage_has_columns_where_it_was_measured() -> None:
+    measured = [replace(row, kl=0.3 * number, loss=1.5 + number) for number, row in enumerate(rows_of())]
+
+    def heads(rows: list[CellRow]) -> list[str]:
+        return [column.head for column in cells_table(series_of(rows)[0]).columns]
+
+    assert not {"KL", "loss"} & set(heads(rows_of()))
+    assert {"KL", "loss"} <= set(heads(measured))
+    assert "loss" not in heads([replace(row, loss=None) for row in measured])
+    partly = cells_table(series_of([*measured[:-1], replace(measured[-1], kl=None)])[0])
+    place = [column.head for column in partly.columns].index("KL")
+    assert [row[place].text for row in partly.rows] == ["0.000", "0.300", "0.600", "0.900", "-"]

@@ -60,7 +60,7 @@ def test_a_sweep_from_plan_to_report(
     assert f"results in {bucket}" in told.output
     found = {name.removeprefix(f"{bucket.prefix}/") for name in objects(server, bucket.prefix)}
     assert {"plan.json", "sweep.yaml", "cells.parquet", "responses.parquet", "report.html", "report.md", "driver.json"} <= found
-    assert {name.split("/")[0] for name in found if "/" in name} == {"directions", "responses", "scores", "figures", "logs"}
+    assert {name.split("/")[0] for name in found if "/" in name} == {"directions", "responses", "scores", "report", "logs"}
     assert sum(name.startswith("responses/") for name in found) == 4
     body = client(server).get_object(Bucket=BUCKET, Key=f"{bucket.prefix}/cells.parquet")["Body"].read()
     assert pq.read_table(io.BytesIO(body)).num_rows == 4

@@ -142,8 +142,8 @@ def test_what_a_model_wrote_stays_text(tmp_path: Path) -> None:
 
 def write_report(root: Path) -> None:
     (root / "report.md").write_text("# page\n")
-    (root / "figures").mkdir()
-    (root / "figures" / "01-heat.png").write_bytes(b"png")
+    (root / "report").mkdir()
+    (root / "report" / "heat-map-01.svg").write_bytes(b"<svg/>")
 
 
 def test_only_the_report_and_the_tables_are_kept(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_only_the_report_and_the_tables_are_kept(tmp_path: Path) -> None:
     (tmp_path / "secret.md").symlink_to("/etc/hostname")
     (tmp_path / ".env").write_text("WANDB_API_KEY=x")
     names = {name for _, name in files_of(store)}
-    assert {"report.md", "cells.parquet", "responses.parquet", "figures/01-heat.png"} <= names
+    assert {"report.md", "cells.parquet", "responses.parquet", "report/heat-map-01.svg"} <= names
     assert not {"secret.md", ".env", "sweep.yaml", "plan.json"} & names
 
 

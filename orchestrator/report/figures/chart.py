@@ -1,0 +1,82 @@
+"""One panel of a figure: tidy rows, and the look in which they are drawn."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from typing import Protocol
+
+from orchestrator.report.blocks import Row
+from orchestrator.report.figures.canvas import Canvas, drawing
+from orchestrator.report.report_table import ReportColumn, ReportTable, Value
+
+
+class Look(Protocol):
+    """How rows become a panel."""
+
+    def draw(self, title: str, rows: Sequence[Row]) -> Canvas:
+        """The panel; it shows nothing that ``rows`` do not say."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A panel: what its ``rows`` are said to be, and how they look. ``series``: the one in whose part of the page it stands."""
+
+    title: str
+    rows: Sequence[Row]
+    look: Look
+    series: str = ""
+
+    def svg(self, name: str) -> str:
+        """The panel as a file that a browser opens; ``name`` as in ``drawing``."""
+        with drawing(name):
+            return self.look.draw(self.title, self.rows).svg()
+
+    def printed(self, name: str) -> dict[str, bytes]:
+        """The panel as PDF and as PNG, by the ending of the file."""
+        with drawing(name):
+            canvas = self.look.draw(self.title, self.rows)
+            return {"pdf": canvas.pdf(), "png": canvas.png()}
+
+
+def csv_of(rows: Iterable[Row]) -> str:
+    """Rows as CSV, with the columns of all of them; a number has all its digits."""
+    rows = list(rows)
+    text = StringIO()
+    columns = dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def data_table(rows: Sequence[Row]) -> ReportTable:
+    """Rows as a table, with the columns in which they differ and the number that is shown."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    told = [name for name in names if name == "value" or len({row.get(name) for row in rows}) > 1]
+    words = {name: any(isinstance(row.get(name), str) for row in rows) for name in told}
+    columns = tuple(ReportColumn(name, left=words[name]) for name in told)
+    return ReportTable("", columns, tuple(tuple(Value(_shown(row.get(name))) for name in told) for row in rows))
+
+
+def _shown(value: object) -> str:
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def number_of(row: Row, column: str) -> float | None:
+    """A number of a row; None where there is none."""
+    value = row.get(column)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def share_text(row: Row) -> str:
+    """``90 % [60, 98] 9/10``, of a row with ``value``, ``low``, ``high``, ``k`` and ``n``; what there is not is left out."""
+    value, low, high = (number_of(row, name) for name in ("value", "low", "high"))
+    if value is None:
+        return "-"
+    parts = [f"{100 * value:.0f} %"]
+    parts += [] if low is None or high is None else [f"[{100 * low:.1f}, {100 * high:.1f}]"]
+    parts += [] if row.get("n") is None or row.get("k") is None else [f"{row['k']}/{row['n']}"]
+    return " ".join(parts) + (" in-sample" if row.get("in_sample") else "")
