@@ -7,12 +7,14 @@ from typing import Any
 from orchestrator.analysis.analysis import Analysis
 from orchestrator.analysis.angles import ANGLES
 from orchestrator.analysis.categories import CATEGORIES
+from orchestrator.analysis.splines import SPLINES
 from orchestrator.analysis.stability import STABILITY
 
 ANALYSES: dict[str, Analysis[Any]] = {
     "angles": ANGLES,
     "stability": STABILITY,
     "categories": CATEGORIES,
+    "splines": SPLINES,
 }
 """Every analysis that a sweep file may ask for; a further one adds its line here."""
 

@@ -67,6 +67,7 @@ SECTIONS: dict[str, Section] = {
     "Angles between layers": _analysed("angles", "Angles between layers"),
     "Stability": _analysed("stability", "Stability"),
     "Categories": _analysed("categories", "Categories"),
+    "Curves through centroids": _analysed("splines", "Curves through centroids"),
     "Quantization": Section(lambda found: quantization_table(found.rows, found.directions)),
     "Transfer": Section(_transfer_table),
     "Norms": Section(lambda found: None),

@@ -20,6 +20,7 @@
       angles.parquet                     how directions turn from layer to layer, where the sweep asks for it
       stability.parquet                  how far they depend on their prompts
       categories.parquet                 what the directions of categories share
+      splines.parquet                    curves through behavioural centroids, layer by layer
       rates.parquet                      a row per cell, behavior, scorer and label
       directions.parquet                 a row per direction set and layer, with what quantization does to it
       transfer.parquet                   a row per transfer cell, beside its self-control

@@ -1,0 +1,267 @@
+"""Whether a curve through behavioural centroids is worth following: how it bends at each layer, which of its knots hold, whether
+they are of a topic, and whether the curves of neighbouring layers make one smooth surface.
+
+A prompt's *strength* is its place between the means of the classes (0 the negative one, 1 the positive one), over all layers
+together, each in units of its scatter within the classes, and with the prompt itself left out of its class's mean: otherwise
+noise alone would push every prompt towards its class. Prompts in bins of equal size by strength give the *knots*: at every layer
+the centroids of the bins in the space of that layer's first principal components. The curve is SciPy's monotone cubic
+interpolation (PCHIP) of the knots over the bins' mean strengths; the surface its thin-plate spline over strength and depth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from orchestrator.analysis.analysis import Activations, Analysis, AnalysisRow, ContrastOptions, Material, span
+from orchestrator.analysis.moments import LEAST_PROMPTS, Array, Places
+
+FEWEST_KNOTS = 3
+"""Of fewer there is no curve."""
+
+POINTS = 101
+"""Of a curve that are looked at."""
+
+
+Drawn = tuple[int, np.random.Generator]
+"""How many draws of a test, and what draws them."""
+
+
+class SplineOptions(ContrastOptions):
+    """``knots`` of a curve (fewer where a bin would have less than three prompts); ``dimensions``: principal components of a
+    layer; ``soft``: a knot whose instability exceeds this should not be relied on; ``draws`` of both tests, by ``seed``."""
+
+    knots: int = Field(default=5, ge=FEWEST_KNOTS, le=50)
+    dimensions: int = Field(default=3, ge=1, le=64)
+    soft: float = Field(default=0.5, gt=0, allow_inf_nan=False)
+    draws: int = Field(default=500, ge=99, le=100_000)
+    seed: int = Field(default=0, ge=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplineRow(AnalysisRow):
+    """One row of ``splines.parquet``: the curve of a layer, or one of its knots."""
+
+    classes: Annotated[str, "what the classes are by: `label` of the prompts, or the model's own `behavior`"]
+    layer: Annotated[int, "the layer"]
+    knot: Annotated[int | None, "the knot, from 0 by rising strength; null: the whole curve"]
+    n: Annotated[int, "prompts of the bin; of a curve: of all"]
+    strength: Annotated[
+        float | None, "of a knot: the mean strength of its prompts, 0 the negative class's mean, 1 the positive's"
+    ]
+    instability: Annotated[
+        float | None, "standard error of the centroid over its distance from the nearest neighbour; of a curve its worst knot's"
+    ]
+    soft: Annotated[bool | None, "of a knot: whether that is more than the option `soft`: an anchor not to be relied on"] = None
+    progress: Annotated[float | None, "of a knot: how far it is along the line from the first to the last, 0 to 1"] = None
+    monotone: Annotated[bool | None, "of a curve: whether every knot is farther along that line than the one before"] = None
+    bow: Annotated[float | None, "of a curve: the largest distance from that line, as a share of its length"] = None
+    bow_straight: Annotated[float | None, "what a straight line with the same scatter shows, in the mean"] = None
+    bow_p: Annotated[float | None, "how often it shows as much"] = None
+    topic: Annotated[
+        float | None, "of a curve: share of the scatter within bins that is between categories; null: no categories"
+    ] = None
+    topic_p: Annotated[float | None, "how often categories shuffled within the bins have as large a share"] = None
+    surface_error: Annotated[
+        float | None,
+        "of a curve: squared error of its knots as the surface through all other layers has them, as a share of their squared "
+        "length; null for the first and last layer",
+    ] = None
+    copied_error: Annotated[float | None, "the same of the knots of the layer before, taken as they are"] = None
+    noise: Annotated[float | None, "the same of the knots' own standard errors: near 1 they are noise, which layers share"] = None
+
+
+def spline_rows(material: Material, options: SplineOptions) -> Iterator[dict[str, object]]:
+    """Of every layer the curve, then its knots; nothing where there are too few prompts for three knots."""
+    positive, negative = material.of("positive"), material.of("negative")
+    categories = (*material.categories_of("positive"), *material.categories_of("negative"))
+    count = min(options.knots, (len(positive) + len(negative)) // LEAST_PROMPTS)
+    if count < FEWEST_KNOTS:
+        return
+    states = np.concatenate([positive, negative]).astype(np.float64)
+    strength = strengths(states, len(positive))
+    bins: list[Places] = np.array_split(np.argsort(strength, kind="stable"), count)
+    levels = np.array([strength[one].mean() for one in bins])
+    surface = _surface(states, bins, levels, options.dimensions)
+    random = np.random.default_rng(options.seed)
+    for layer in range(states.shape[1]):
+        points = principal(states[:, layer], options.dimensions)
+        if not points.any():
+            continue  # all prompts have one state there
+        common = {"classes": options.classes, "layer": layer}
+        knots = list(_knots(points, bins, levels, options.soft))
+        worst = max(float(str(knot["instability"])) for knot in knots)
+        yield {
+            **common,
+            "knot": None,
+            "n": len(points),
+            "strength": None,
+            "instability": worst,
+            **_bend(points, bins, levels, (options.draws, random)),
+            **_topic(points, bins, categories, (options.draws, random)),
+            **surface[layer],
+        }
+        for number, knot in enumerate(knots):
+            yield {**common, "knot": number, **knot}
+
+
+def strengths(states: Activations, n_positive: int) -> Array:
+    """Of each prompt of ``states`` ``[n, L, d]``, the positive ones first: its place between the classes' means, ``[n]``."""
+    sides = [np.asarray(side, np.float64) for side in np.split(states, [n_positive])]
+    within = [side - side.mean(axis=0) for side in sides]
+    scatter = np.sqrt(np.mean(np.concatenate(within) ** 2, axis=(0, 2)))
+    scale = np.where(scatter > 0, scatter, 1.0)[None, :, None]
+    difference = ((sides[0].mean(axis=0) - sides[1].mean(axis=0))[None] / scale).ravel()
+    found = []
+    for side, away in ((0, 1.0), (1, -1.0)):
+        own = (within[side] / scale).reshape(len(within[side]), -1)
+        n = len(own)
+        apart = difference - away * own / (n - 1)  # the positive mean less the negative one, without the prompt
+        from_own = own * n / (n - 1)
+        along = np.einsum("nd,nd->n", from_own, apart) / np.einsum("nd,nd->n", apart, apart)
+        found.append(along + (1.0 if side == 0 else 0.0))
+    return np.concatenate(found)
+
+
+def principal(states: Array, dimensions: int) -> Array:
+    """``[n, D]``: ``states`` ``[n, d]`` of one layer, less their mean, in their first principal components."""
+    left, singular, _ = np.linalg.svd(states - states.mean(axis=0), full_matrices=False)
+    return np.asarray((left * singular)[:, :dimensions])
+
+
+def curve(levels: Array, knots: Array, at: Array) -> Array:
+    """Points ``[m, ..., D]`` of the curves through ``knots`` ``[K, ..., D]`` at the strengths ``at``; beyond the ends the end
+    knots, for nothing is known of what lies there."""
+    from scipy.interpolate import PchipInterpolator
+
+    return np.asarray(PchipInterpolator(levels, knots)(np.clip(at, levels[0], levels[-1])))
+
+
+def _centroids(points: Array, bins: Sequence[Places]) -> Array:
+    return np.stack([points[one].mean(axis=0) for one in bins])
+
+
+def _errors(points: Array, bins: Sequence[Places]) -> Array:
+    """The standard error of each centroid: the root of its summed variances."""
+    return np.sqrt([points[one].var(axis=0, ddof=1).sum() / len(one) for one in bins])
+
+
+def _knots(points: Array, bins: Sequence[Places], levels: Array, soft: float) -> Iterator[dict[str, object]]:
+    found, errors = _centroids(points, bins), _errors(points, bins)
+    gaps = np.linalg.norm(np.diff(found, axis=0), axis=1)
+    nearest = np.minimum(np.append(gaps, np.inf), np.insert(gaps, 0, np.inf))
+    along = _along(found)
+    for number, one in enumerate(bins):
+        instability = float(errors[number] / nearest[number]) if nearest[number] > 0 else float("inf")
+        told = {"strength": float(levels[number]), "instability": instability, "progress": float(along[number])}
+        yield {"n": len(one), **told, "soft": instability > soft}
+
+
+def _along(knots: Array) -> Array:
+    """Where knots are on the line from the first to the last, ``[K]``."""
+    line = knots[-1] - knots[0]
+    return np.asarray((knots - knots[0]) @ line / (line @ line))
+
+
+def bow(levels: Array, knots: Array) -> Array:
+    """How far curves through ``knots`` ``[K, ..., D]`` are off the line between their ends, as a share of its length."""
+    points = curve(levels, knots, np.linspace(levels[0], levels[-1], POINTS)) - knots[0]
+    line = knots[-1] - knots[0]
+    length = np.linalg.norm(line, axis=-1, keepdims=True)
+    along = (points * line / length).sum(axis=-1, keepdims=True)
+    return np.asarray(np.linalg.norm(points - along * line / length, axis=-1).max(axis=0) / length[..., 0])
+
+
+def _bend(points: Array, bins: Sequence[Places], levels: Array, drawn: Drawn) -> dict[str, object]:
+    """The bow, against that of points on the line whose prompts scatter as the bins' own do."""
+    found, (draws, random) = _centroids(points, bins), drawn
+    along = _along(found)
+    feet = found[0] + np.outer(along, found[-1] - found[0])
+    scatter = [(points[one] - points[one].mean(axis=0)) * np.sqrt(len(one) / (len(one) - 1)) for one in bins]
+    moved = np.stack([one[random.integers(len(one), size=(draws, len(one)))].mean(axis=1) for one in scatter])
+    seen, straight = float(bow(levels, found)), bow(levels, feet[:, None] + moved)
+    p = float((1 + np.sum(straight >= seen)) / (1 + draws))
+    monotone = bool((np.diff(along) > 0).all())
+    return {"monotone": monotone, "bow": seen, "bow_straight": float(straight.mean()), "bow_p": p}
+
+
+def _topic(points: Array, bins: Sequence[Places], categories: Sequence[str | None], drawn: Drawn) -> dict[str, object]:
+    """How much of the scatter within bins categories explain, against categories shuffled within them."""
+    (draws, random), seen, whole, shuffled = drawn, 0.0, 0.0, np.zeros(drawn[0])
+    several = False
+    for one in bins:
+        known = [place for place in one if categories[place] is not None]
+        names, labels = np.unique([str(categories[place]) for place in known], return_inverse=True)
+        own = points[known] - points[known].mean(axis=0) if known else points[:0]
+        several |= 1 < len(names) < len(known)
+        whole += float((own**2).sum())
+        seen += float(_between(own, labels[None])[0]) if known else 0.0
+        shuffled += _between(own, random.permuted(np.tile(labels, (draws, 1)), axis=1)) if known else 0.0
+    if not several or whole == 0:
+        return {"topic": None, "topic_p": None}
+    p = float((1 + np.sum(shuffled >= seen * (1 - 1e-9))) / (1 + draws))
+    return {"topic": seen / whole, "topic_p": p}
+
+
+def _between(own: Array, labels: Places) -> Array:
+    """The squared length of the categories' means, times their prompts, for each way ``[B, n]`` to label the prompts."""
+    of = labels[:, :, None] == np.arange(labels.max() + 1)  # [B, n, c]
+    sums = np.einsum("bnc,nd->bcd", of.astype(np.float64), own)
+    return np.asarray(((sums**2).sum(axis=2) / of.sum(axis=1)).sum(axis=1))
+
+
+def _surface(states: Array, bins: Sequence[Places], levels: Array, dimensions: int) -> list[dict[str, object]]:
+    """Of each layer: how well the thin-plate surface through the knots of all others predicts its knots."""
+    from scipy.interpolate import RBFInterpolator
+
+    count = states.shape[1]
+    centred = states - states.mean(axis=0)
+    scatter = np.sqrt((centred**2).mean(axis=(0, 2)))
+    centred /= np.where(scatter > 0, scatter, 1.0)[None, :, None]
+    knots = np.stack([centred[one].mean(axis=0) for one in bins], axis=1)  # [L, K, d]
+    axes = np.linalg.svd(knots.reshape(-1, knots.shape[-1]), full_matrices=False).Vh[:dimensions]
+    knots, points = knots @ axes.T, centred @ axes.T
+    grid = np.stack(np.meshgrid(np.linspace(0, 1, count), levels, indexing="ij"), axis=-1)  # [L, K, 2]
+    found: list[dict[str, object]] = []
+    for layer in range(count):
+        length = float((knots[layer] ** 2).sum()) or 1.0  # 0 where no row is made
+        shares: dict[str, object] = {"noise": float((_errors(points[:, layer], bins) ** 2).sum() / length)}
+        if layer > 0:
+            shares["copied_error"] = float(((knots[layer] - knots[layer - 1]) ** 2).sum() / length)
+        if 0 < layer < count - 1:
+            others = np.arange(count) != layer
+            fitted = RBFInterpolator(grid[others].reshape(-1, 2), knots[others].reshape(-1, knots.shape[-1]))
+            shares["surface_error"] = float(((fitted(grid[layer]) - knots[layer]) ** 2).sum() / length)
+        found.append(shares)
+    return found
+
+
+SPLINES = Analysis(
+    says="how curves through behavioural centroids bend, which knots hold, whether layers make one smooth surface",
+    options=SplineOptions,
+    row=SplineRow,
+    rows=spline_rows,
+    shown=(
+        ("classes by", lambda row: row.classes),
+        ("layer", lambda row: str(row.layer)),
+        ("prompts", lambda row: str(row.n)),
+        ("bow", lambda row: span(row.bow)),
+        ("if straight", lambda row: span(row.bow_straight)),
+        ("p", lambda row: span(row.bow_p, places=3)),
+        ("worst knot", lambda row: span(row.instability)),
+        ("monotone", lambda row: "yes" if row.monotone else "no"),
+        ("topic", lambda row: span(row.topic)),
+        ("p of topic", lambda row: span(row.topic_p, places=3)),
+        ("surface", lambda row: span(row.surface_error)),
+        ("copied", lambda row: span(row.copied_error)),
+        ("noise", lambda row: span(row.noise)),
+    ),
+    note="A curve bends where its bow is more than `if straight`. A surface is smooth where its error is small; near "
+    "a `noise` of 1 it goes through noise.",
+    on_page=lambda row: row.knot is None,
+)
+"""Of each layer, and of each knot in the file."""
