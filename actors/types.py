@@ -14,6 +14,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from actors.values import hash_of, in_a_line, same
+
 FloatArray = npt.NDArray[np.float32]
 
 Source = Literal["embedded", "folder", "hub"]
@@ -128,6 +130,8 @@ class ModelInfo:
     template_sha256: str
     provenance: Mapping[str, str] = field(default_factory=dict)
 
+    __repr__ = in_a_line
+
 
 @dataclass(frozen=True)
 class Prompt:
@@ -158,6 +162,12 @@ class Direction:
     vector: FloatArray
     raw_norm: float
 
+    __repr__, __eq__, __hash__ = in_a_line, same, hash_of
+
+    def cosine(self, other: Direction) -> float:
+        """Between the two unit vectors."""
+        return float(self.vector @ other.vector)
+
 
 @dataclass(frozen=True)
 class DirectionSet:
@@ -173,6 +183,18 @@ class DirectionSet:
     residual_norms: tuple[float, ...]
     selected_layer: int | None = None
     record: Mapping[str, str] = field(default_factory=dict)
+
+    __repr__, __eq__, __hash__ = in_a_line, same, hash_of
+
+    @property
+    def vectors(self) -> FloatArray:
+        """The unit vectors ``[k, d]``."""
+        return np.stack([direction.vector for direction in self.directions])
+
+    @property
+    def raw_norms(self) -> tuple[float, ...]:
+        """Their lengths before normalising ``[k]``."""
+        return tuple(direction.raw_norm for direction in self.directions)
 
     def at(self, layer: int) -> Direction:
         """The direction of ``layer``; KeyError names the layers there are."""
@@ -196,6 +218,8 @@ class ExtractionJob:
     method: str
     options: Mapping[str, object] = field(default_factory=dict)
     extractor: ExtractorName = "nnsight"
+
+    __repr__ = in_a_line
 
     @property
     def item_id(self) -> str:
@@ -222,7 +246,7 @@ class Action:
         return {"multiplier": float(self.multiplier), "intervention": self.intervention, **added}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Steering:
     """What is done to the residual stream of a cell's rows.
 
@@ -237,6 +261,8 @@ class Steering:
     intervention: str = "addition"
     references: tuple[float, ...] = ()
     positions: str = "all"
+
+    __repr__, __eq__, __hash__ = in_a_line, same, hash_of
 
     @classmethod
     def from_layer_on(cls, direction: Direction, n_layers: int, multiplier: float) -> Steering:
@@ -258,6 +284,8 @@ class GenerationJob:
     decoding: Decoding
     steering: Steering | None = None
 
+    __repr__ = in_a_line
+
     @property
     def item_id(self) -> str:
         """The cell."""
@@ -273,6 +301,8 @@ class JudgingJob:
     questions: Mapping[str, str]
     replies: tuple[tuple[str, ...], ...]
 
+    __repr__ = in_a_line
+
 
 @dataclass(frozen=True, eq=False)
 class CapabilityJob:
@@ -284,6 +314,8 @@ class CapabilityJob:
     task: str
     limit: int | None = None
     shots: int | None = None
+
+    __repr__ = in_a_line
 
 
 @dataclass(frozen=True)
@@ -305,6 +337,8 @@ class Response:
     marked: str | None = None
     prompt_opens: str | None = None
     sample: int = 0
+
+    __repr__ = in_a_line
 
     @property
     def key(self) -> SampleKey:
@@ -330,6 +364,8 @@ class DamageJob:
     neutral: tuple[Prompt, ...]
     tokens: int
     answers: tuple[tuple[Prompt, tuple[int, ...]], ...] = ()
+
+    __repr__ = in_a_line
 
 
 @dataclass(frozen=True, eq=False)
@@ -376,6 +412,8 @@ class CellResult:
     seconds: float
     new_tokens: int
     provenance: Mapping[str, str] = field(default_factory=dict)
+
+    __repr__ = in_a_line
 
 
 @dataclass(frozen=True)

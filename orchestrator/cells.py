@@ -14,6 +14,7 @@ from functools import cached_property, lru_cache
 from typing import ClassVar, Final, Literal
 
 from actors.types import DATE, Action, Decoding, ModelSpec, Prompt
+from actors.values import in_a_line
 
 ID_VERSION = 1
 """Raise it when the meaning of an answer changes (an engine fix that alters tokens); every cell then runs anew."""
@@ -108,6 +109,7 @@ class DirectionSpec:
     options: Options = ()
     extractor: Literal["nnsight", "hooks"] = "nnsight"
     kind: ClassVar[str] = "extraction"
+    __repr__ = in_a_line
     needs: ClassVar[tuple[str, ...]] = ()
 
     @property
@@ -216,6 +218,7 @@ class Cell:
     steering: SteeringSpec | None
     labels: CellLabels
     kind: ClassVar[str] = "generation"
+    __repr__ = in_a_line
 
     @property
     def variant(self) -> str:

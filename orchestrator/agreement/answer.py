@@ -11,7 +11,7 @@ from orchestrator.agreement.correction import CorrectedCell, JudgeErrors, correc
 from orchestrator.agreement.measures import Agreement, Coefficient, agreement, rank_correlation
 from orchestrator.agreement.opinions import SWEEP, Opinions, named_scorer, opinions_of, scorer_names, shared
 from orchestrator.errors import InputError
-from orchestrator.results.frames import asked_once, load_results
+from orchestrator.results.frames import asked_once, load_frames
 from orchestrator.results.ratings import ResponseKey
 from orchestrator.storage import Place
 
@@ -56,7 +56,7 @@ class AgreementAnswer:
 def agreement_of(place: Place, names: Sequence[str], correct: bool = False) -> AgreementAnswer:
     """The scorers of ``names``, or of all pairs when there are none. ``correct``: take the second for true, and correct the
     first's rates. InputError for a wrong name, for another number of names than two, and for what cannot be corrected."""
-    results = load_results(str(place))
+    results = load_frames(str(place))
     known = scorer_names(results)
     if names and len(names) != 2:
         raise InputError.because("two scorers are compared, or all without any", "SCORER", " ".join(names), ", ".join(known))

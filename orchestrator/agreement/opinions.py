@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.outcome import Outcome
-from orchestrator.results.frames import Results, asked_once
+from orchestrator.results.frames import Frames, asked_once
 from orchestrator.results.ratings import ResponseKey, is_rater
 
 SWEEP = "sweep"
@@ -37,12 +37,12 @@ class Opinions:
         return list(self.said or self.values)
 
 
-def scorer_names(results: Results) -> list[str]:
+def scorer_names(results: Frames) -> list[str]:
     """All that have judged: ``sweep``, the scorers by id, then the raters."""
     return [SWEEP, *sorted(results.scores["scorer"].unique(), key=lambda one: (is_rater(one), one))]
 
 
-def named_scorer(results: Results, name: str) -> Opinions:
+def named_scorer(results: Frames, name: str) -> Opinions:
     """The scorer of this name, or whose name alone begins so; InputError."""
     known = scorer_names(results)
     begun = [one for one in known if one.startswith(name)]
@@ -51,7 +51,7 @@ def named_scorer(results: Results, name: str) -> Opinions:
     raise InputError(Problem("scorer", name, "no scorer of this folder", ", ".join(known), nearest_name(name, known)))
 
 
-def opinions_of(results: Results, scorer: str) -> Opinions:
+def opinions_of(results: Frames, scorer: str) -> Opinions:
     """All that the scorer of this very name says. A rater's labels count as what decides on the behavior says of them."""
     order = tuple(results.rates.filter(results.rates["outcome"].is_not_null())["label"].unique(maintain_order=True))
     if scorer == SWEEP:
@@ -75,7 +75,7 @@ def opinions_of(results: Results, scorer: str) -> Opinions:
     return Opinions(scorer, said, values, own)
 
 
-def _outcomes(results: Results) -> dict[tuple[str, str], Outcome]:
+def _outcomes(results: Frames) -> dict[tuple[str, str], Outcome]:
     """What a label of what decides on a cell counts as, by cell and label."""
     rows = asked_once(results.rates).drop_nulls("outcome").select("cell_id", "label", "outcome").iter_rows()
     return {(cell_id, label): outcome for cell_id, label, outcome in rows}

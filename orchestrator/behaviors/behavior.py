@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from actors.types import Prompt
+from actors.values import in_a_line
 from orchestrator.behaviors.similarity import near_pairs
 
 
@@ -31,6 +32,8 @@ class Behavior:
     negative: tuple[Prompt, ...]
     test: tuple[TestPrompt, ...]
     categories: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    __repr__ = in_a_line
 
     def near_duplicates(self) -> tuple[tuple[str, str], ...]:
         """Ids of (extraction prompt, test prompt) that say nearly the same, though not in the same words."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.outcome import OUTCOMES
 from orchestrator.paper.audit import audit
 from orchestrator.paper.tables import chosen_tables
-from orchestrator.results.rows import CellRow
+from orchestrator.results.rows import CellRow, RateRow
 from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.storage import place_of
 
@@ -109,25 +109,27 @@ def _beside(request: Request, store: Store, rows: Sequence[CellRow]) -> Answer:
 
 
 def _compared(request: Request, store: Store, rows: Sequence[CellRow]) -> Answer:
-    _check_counted(store, request.question)
-    comparisons = adjusted([*_comparisons(request, rows, reader(store, request.question))])
-    return {"comparisons": [comparison_json(one) for one in comparisons]}, render_comparisons(comparisons)
+    found = comparisons(request, rows, store.rate_rows(), reader(store, request.question))
+    return {"comparisons": [comparison_json(one) for one in found]}, render_comparisons(found)
 
 
-def _comparisons(request: Request, rows: Sequence[CellRow], read: Reader) -> list[Comparison]:
+def comparisons(request: Request, rows: Sequence[CellRow], rates: Iterable[RateRow], read: Reader) -> list[Comparison]:
+    """What ``request`` asks to compare among ``rows``, whose labels' rates are ``rates``; adjusted where there are several."""
     question = request.question
-    return [
+    _check_counted(rates, question)
+    found = [
         compare(side_of(a, ours, question, read), side_of(b, theirs, question, read), question)
         for a, ours, b, theirs in (_levels(request, rows) if request.by is not None else _two(request, rows))
     ]
+    return adjusted(found)
 
 
-def _check_counted(store: Store, question: Question) -> None:
+def _check_counted(rates: Iterable[RateRow], question: Question) -> None:
     """InputError for what is neither an outcome nor a label of these results, and for a name of both that are not the same."""
     counted = question.counted
     if question == Question(te_kind=question.te_kind):
         return
-    rows = [row for row in store.rate_rows() if row.decided]
+    rows = [row for row in rates if row.decided]
     labels = dict.fromkeys(row.decided for row in rows)
     known = dict.fromkeys(filter(None, [*OUTCOMES, *labels]))
     if question.outcome is None and question.label not in labels:

@@ -22,6 +22,8 @@ from orchestrator.statistics import (
     effectively_steerable,
     fisher,
     holm,
+    p_text,
+    rate_text,
     sign_flip,
     transfer_effectiveness,
 )
@@ -124,6 +126,10 @@ class Comparison:
     differs: tuple[str, ...]
     notes: tuple[str, ...]
     p_holm: float | None = None
+
+    def __repr__(self) -> str:
+        sides = ", ".join(f"{side.name} {rate_text(side.k, side.n)}" for side in (self.a, self.b))
+        return f"Comparison({self.counted}: {sides}: {self.points:+.1f} points, p {p_text(self.p)}, h {self.h:+.2f})"
 
     @property
     def several(self) -> bool:

@@ -12,7 +12,7 @@ from orchestrator.labelling.sample import Draw
 from orchestrator.labelling.server import LabelServer
 from orchestrator.labelling.session import RaterSession
 from orchestrator.results.folder import Folder
-from orchestrator.results.frames import load_results
+from orchestrator.results.frames import load_frames
 from orchestrator.results.ratings import checked_rater
 from orchestrator.storage import Place, StoreLockedError
 from orchestrator.storage.locking import exclusive
@@ -31,7 +31,7 @@ def desk(place: Place, rater: str, draw: Draw) -> Iterator[LabelServer]:
     """The server of ``rater``'s page, not yet serving; closed at the end. InputError for a name that is none, where nothing is
     labelled, and where the rater is at work already."""
     folder = Folder(place)
-    readings = readings_of(folder, load_results(str(place)), draw)
+    readings = readings_of(folder, load_frames(str(place)), draw)
     lock = folder.local / "ratings" / f".{checked_rater(rater)}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -13,7 +13,7 @@ from orchestrator.json_text import parse_json
 from orchestrator.labelling.readings import found_readings
 from orchestrator.labelling.session import COMMENT_CHARACTERS
 from orchestrator.results.folder import Folder
-from orchestrator.results.frames import load_results
+from orchestrator.results.frames import load_frames
 from orchestrator.results.ratings import Rating, ResponseKey, add_ratings, checked_rater, read_ratings
 from orchestrator.storage import Place
 from orchestrator.strict import Entry
@@ -45,7 +45,7 @@ def take_ratings(place: Place, file: Path, rater: str) -> tuple[int, int]:
     checked_rater(rater)
     problems: list[Problem] = []
     given = list(_lines(file, problems))
-    results = load_results(str(place))
+    results = load_frames(str(place))
     readings = found_readings(results, {one.key for _, one in given})
     ratings: list[Rating] = []
     for number, one in given:

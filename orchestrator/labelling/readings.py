@@ -12,7 +12,7 @@ from orchestrator.errors import InputError
 from orchestrator.labelling.sample import Draw, kept_sample
 from orchestrator.labelling.session import AskedResponse
 from orchestrator.results.folder import Folder
-from orchestrator.results.frames import Results, asked_once
+from orchestrator.results.frames import Frames, asked_once
 from orchestrator.results.ratings import ResponseKey
 from orchestrator.results.rows import digest_of
 from orchestrator.scoring import LabelKind, LabelSet
@@ -31,7 +31,7 @@ _COLUMNS = (
 )
 
 
-def readings_of(folder: Folder, results: Results, draw: Draw) -> list[AskedResponse]:
+def readings_of(folder: Folder, results: Frames, draw: Draw) -> list[AskedResponse]:
     """What a rater reads, in order. Responses of the sample that are no longer there are left out. InputError when none is."""
     sample = kept_sample(folder, draw, _labelled(results, draw.scorer))
     found = found_readings(results, set(sample))
@@ -40,7 +40,7 @@ def readings_of(folder: Folder, results: Results, draw: Draw) -> list[AskedRespo
     return [found[key] for key in sample if key in found]
 
 
-def found_readings(results: Results, keys: Collection[ResponseKey]) -> dict[ResponseKey, AskedResponse]:
+def found_readings(results: Frames, keys: Collection[ResponseKey]) -> dict[ResponseKey, AskedResponse]:
     """Those of the responses ``keys`` that have been labelled."""
     cells = sorted({cell_id for cell_id, *_ in keys})
     found = asked_once(results.responses.filter(results.responses["cell_id"].is_in(cells)))
@@ -50,7 +50,7 @@ def found_readings(results: Results, keys: Collection[ResponseKey]) -> dict[Resp
     return {_key(row): _reading(row, labels[row["classifier"]]) for row in wanted}
 
 
-def label_sets(results: Results) -> Mapping[str, LabelSet]:
+def label_sets(results: Frames) -> Mapping[str, LabelSet]:
     """The labels that people may give, by what decides on a behavior, as ``classifier`` has it."""
     kinds: defaultdict[str, list[LabelKind]] = defaultdict(list)
     rates = results.rates.drop_nulls("outcome").select("scorer", "label", "outcome").unique(maintain_order=True)
@@ -59,7 +59,7 @@ def label_sets(results: Results) -> Mapping[str, LabelSet]:
     return {scorer: LabelSet(tuple(found)) for scorer, found in kinds.items()}
 
 
-def _labelled(results: Results, scorer: str | None) -> list[tuple[ResponseKey, str]]:
+def _labelled(results: Frames, scorer: str | None) -> list[tuple[ResponseKey, str]]:
     """Every response that has a label of ``scorer``, with it and its behavior."""
     found = named_scorer(results, scorer or SWEEP)
     if found.values:

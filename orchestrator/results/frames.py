@@ -32,8 +32,8 @@ _LAYOUTS: Mapping[str, schema.Layout[Any]] = {
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
-class Results:
+@dataclass(frozen=True, eq=False, repr=False)
+class Frames:
     """What is finished of a sweep; docs/results.md says every column.
 
     ``directions`` has a column ``vector`` more, the unit direction in float32: an array of fixed width where all have one, else a
@@ -47,6 +47,11 @@ class Results:
     rates: pl.DataFrame
     scores: pl.DataFrame
     others: Mapping[str, pl.DataFrame]
+
+    def __repr__(self) -> str:
+        counts = {"cells": self.cells, "responses": self.responses, "directions": self.directions.unique("direction_id")}
+        told = ", ".join(f"{frame.height} {name}" for name, frame in counts.items())
+        return f"{type(self).__name__}({told})"
 
     @property
     def prompts(self) -> pl.DataFrame:
@@ -67,7 +72,7 @@ class Results:
         return counts.group_by(*by, maintain_order=True).agg(*told)
 
 
-def load_results(folder: str | Path) -> Results:
+def load_frames(folder: str | Path) -> Frames:
     """The results in ``folder``, a path or an ``s3://`` URL, of this version or an earlier one, finished or in progress.
 
     Where the tables there are behind what is finished, they are made of the finished parts, aside. A damaged part is left out
@@ -109,12 +114,12 @@ class _Aside(Folder):
         _LOG.warning("damaged, left out: %s", error)
 
 
-def _read(folder: Folder) -> Results:
+def _read(folder: Folder) -> Frames:
     tables = folder.cells.files
     found = {name: _frame(StoredFile(tables, name)) for name in sorted(tables.names("")) if name.endswith(".parquet")}
     cells, responses, directions, transfer, rates, scores = (found.pop(name) for name in _LAYOUTS)
     others = {name.removesuffix(".parquet"): frame for name, frame in found.items()}
-    return Results(cells, responses, _with_vectors(directions, StoredDirections(folder)), transfer, rates, scores, others)
+    return Frames(cells, responses, _with_vectors(directions, StoredDirections(folder)), transfer, rates, scores, others)
 
 
 def _frame(file: StoredFile) -> pl.DataFrame:

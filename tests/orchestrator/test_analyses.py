@@ -12,12 +12,12 @@ from safetensors.numpy import save
 from typer.testing import Result
 
 from actors.types import Prompt
+from orchestrator import load_results
 from orchestrator.errors import InputError
 from orchestrator.measuring import ActivationsItem, arrays_of
 from orchestrator.pool import POOLS
 from orchestrator.report.findings import SweepFindings
 from orchestrator.report.sections import SECTIONS
-from orchestrator.results.frames import load_results
 from orchestrator.results.plan_file import decode_plan
 from orchestrator.results.store import Store
 from tests.fakes import N_LAYERS

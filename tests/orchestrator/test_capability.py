@@ -14,7 +14,7 @@ from orchestrator.pool import POOLS
 from orchestrator.report.findings import SweepFindings
 from orchestrator.report.sections import SECTIONS
 from orchestrator.results.capability import CapabilityRow, capability_rows, encode_capability
-from orchestrator.results.frames import load_results
+from orchestrator.results.frames import load_frames
 from orchestrator.results.store import Store
 from orchestrator.sweep_file import capability
 from tests.orchestrator.cli.test_commands import no_pool, prompts
@@ -75,7 +75,7 @@ def test_a_finished_sweep_gets_its_tasks_and_runs_each_once(
     table = SECTIONS["Capability"].table(SweepFindings(Store(out)))
     assert table is not None
     assert [value.text for value in table.rows[0]][2:] == ["mmlu", "acc", "0.74", "0.75", "20", ""]
-    assert load_results(out).others["capability"].height == len(rows) == 12
+    assert load_frames(out).others["capability"].height == len(rows) == 12
     monkeypatch.setitem(POOLS, "local", no_pool)
     assert cli("run", tmp_path / "sweep.yaml").exit_code == 0, "nothing is left to run"
 

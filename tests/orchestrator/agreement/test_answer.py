@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from orchestrator.cli import app
 from orchestrator.labelling.desk import desk
 from orchestrator.labelling.sample import Draw
-from orchestrator.results.frames import load_results
+from orchestrator.results.frames import load_frames
 from orchestrator.results.store import Store
 from orchestrator.scoring.score import ResponseScore, Scale
 from orchestrator.scoring.uses import ScorerUse, default_scoring
@@ -31,7 +31,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All fifty responses labelled by anna as the sweep does but for each tenth, by bob but for each fifth."""
     found = to_label(tmp_path_factory.mktemp("results") / "out")
     columns = ("cell_id", "prompt_id", "sample", "label")
-    labels = {tuple(key): label for *key, label in load_results(found).responses.select(columns).iter_rows()}
+    labels = {tuple(key): label for *key, label in load_frames(found).responses.select(columns).iter_rows()}
     random = Random(0)
     for rater, every in (("anna", 10), ("bob", 5)):
         with desk(found, rater, Draw(50)) as server:

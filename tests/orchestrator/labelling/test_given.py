@@ -12,7 +12,7 @@ from orchestrator.cli import app
 from orchestrator.errors import InputError
 from orchestrator.labelling.given import take_ratings
 from orchestrator.results.folder import Folder
-from orchestrator.results.frames import load_results
+from orchestrator.results.frames import load_frames
 from orchestrator.results.ratings import read_ratings
 from tests.orchestrator.labelling.made_up import to_label
 
@@ -28,7 +28,7 @@ def write(file: Path, *lines: object) -> Path:
 
 
 def keys(place: Path) -> list[dict[str, str]]:
-    return load_results(place).responses.select("cell_id", "prompt_id").to_dicts()
+    return load_frames(place).responses.select("cell_id", "prompt_id").to_dicts()
 
 
 def test_a_file_of_ratings_is_taken_once_and_the_last_of_a_response_counts(place: Path, tmp_path: Path) -> None:

@@ -1,0 +1,193 @@
+"""One model for a script or a notebook: load it, extract directions, steer what it says. A thin face on ``ModelWorker``.
+
+What fails is raised, as a ``WorkerError``. A steered batch runs as in a sweep, and gives the same tokens.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, overload
+
+from pydantic import ValidationError
+
+from actors.embedded import EMBEDDED_MODELS
+from actors.errors import JobError, ModelLoadError, WorkerError
+from actors.methods import METHODS
+from actors.types import (
+    CellResult,
+    Decoding,
+    Direction,
+    DirectionSet,
+    DType,
+    EngineOptions,
+    ExtractionJob,
+    Failure,
+    FloatArray,
+    GenerationJob,
+    ModelInfo,
+    ModelSpec,
+    Prompt,
+    Quantization,
+    Response,
+    Steering,
+)
+from actors.worker import ModelWorker
+
+EMBEDDED = next(iter(EMBEDDED_MODELS))
+"""The model that comes with the project."""
+
+_LOG = logging.getLogger(__name__)
+_ONE = "answers"
+
+
+class Model:
+    """A model in memory, in the form that ``spec`` says. ``info``: its sizes, its device, and what it runs on.
+
+    May be used in a ``with``; ``close`` gives its memory back.
+    """
+
+    def __init__(self, spec: ModelSpec, engine: EngineOptions = EngineOptions()) -> None:  # noqa: B008 # it is frozen
+        self._worker = ModelWorker()
+        self.spec = spec
+        self.info: ModelInfo = self._worker.load(spec, engine)
+
+    @classmethod
+    def load(
+        cls,
+        name: str | Path = EMBEDDED,
+        adapter: str | Path | None = None,
+        dtype: DType = "float32",
+        quantization: Quantization = "none",
+        revision: str | None = None,
+    ) -> Model:
+        """The model ``name``: the embedded one, a folder that is there, or ``organisation/name`` on the hub, with an ``adapter``.
+
+        Raises ``ModelLoadError``. What else a model may be given (a system prompt, template options) a ``ModelSpec`` has:
+        ``Model(spec)``.
+        """
+        located = str(name)
+        common: dict[str, Any] = {"adapter": adapter and str(adapter), "dtype": dtype, "quantization": quantization}
+        if located in EMBEDDED_MODELS:
+            return cls(ModelSpec("embedded", located, **common))
+        if Path(located).is_dir():
+            return cls(ModelSpec("folder", located, **common))
+        if located.count("/") != 1 or located.startswith((".", "/", "~")):
+            there_is = f"{', '.join(EMBEDDED_MODELS)}, a folder that is there, or organisation/name on the hub"
+            raise ModelLoadError(f"there is no model {located!r}; allowed: {there_is}")
+        return cls(ModelSpec("hub", located, revision or "main", **common))
+
+    def extract(
+        self,
+        positive: Sequence[str | Prompt],
+        negative: Sequence[str | Prompt],
+        method: str = "dim",
+        options: Mapping[str, object] | None = None,
+    ) -> DirectionSet:
+        """The directions of all layers from the ``negative`` class of prompts to the ``positive`` one, by a ``METHODS`` entry.
+
+        Methods that start from the same prompts share one pass over them. Raises ``JobError``.
+        """
+        if method in METHODS:
+            _check_options(method, options or {})
+        classes = as_prompts(positive, "positive"), as_prompts(negative, "negative")
+        return self._worker.extract(ExtractionJob(method, *classes, method, dict(options or {})))
+
+    def steering(
+        self,
+        direction: Direction | FloatArray,
+        multiplier: float,
+        layers: Sequence[int] | None = None,
+        intervention: str = "addition",
+    ) -> Steering:
+        """``direction`` acting at ``layers`` (None: at its own and every later one, the paper's scope). An array ``[d]`` acts as
+        it is, and has no layer of its own."""
+        if isinstance(direction, Direction):
+            layers = range(direction.layer, self.info.n_layers) if layers is None else layers
+            direction = direction.vector
+        if layers is None:
+            raise JobError("an array does not say at which layer it acts; say layers=[...]")
+        at, vector = tuple(sorted(set(layers))), direction.astype("float32", copy=False)
+        return Steering(at, vector[None].repeat(len(at), axis=0), multiplier, intervention)
+
+    @overload
+    def generate(  # type: ignore[overload-overlap] # a text is a sequence of texts, too
+        self, prompts: str | Prompt, steering: Steering | None = None, decoding: Decoding = ...
+    ) -> Response: ...
+    @overload
+    def generate(
+        self, prompts: Sequence[str | Prompt], steering: Steering | None = None, decoding: Decoding = ...
+    ) -> tuple[Response, ...]: ...
+    def generate(
+        self,
+        prompts: str | Prompt | Sequence[str | Prompt],
+        steering: Steering | None = None,
+        decoding: Decoding = Decoding(),  # noqa: B008
+    ) -> Response | tuple[Response, ...]:
+        """What the model answers to one text, or to each of several; with several ``samples`` all of them, prompt by prompt."""
+        if isinstance(prompts, str | Prompt):
+            if decoding.samples > 1:
+                raise JobError("several samples are several answers: give the prompt in a list")
+            return self.generate([prompts], steering, decoding)[0]
+        return self.cells(prompts, {_ONE: steering}, decoding)[_ONE].responses
+
+    def cells(
+        self,
+        prompts: Sequence[str | Prompt],
+        steerings: Mapping[str, Steering | None],
+        decoding: Decoding = Decoding(),  # noqa: B008
+    ) -> dict[str, CellResult]:
+        """The answers to ``prompts`` under each of ``steerings`` (None: unsteered), all in one batch: with whether the steering
+        fired, by the names given. The first that fails is raised; nothing else is lost by asking again."""
+        asked = as_prompts(prompts, "prompts")
+        found: dict[str, CellResult] = {}
+        for one in self._worker.generate([GenerationJob(name, asked, decoding, it) for name, it in steerings.items()]):
+            if isinstance(one, Failure):
+                raise _error_of(one)
+            if isinstance(one, CellResult):
+                found[one.cell_id] = one
+                if one.fired.fired is False:
+                    _LOG.warning("%s: the steering did not act as asked: %s", one.cell_id, one.fired)
+        return {name: found[name] for name in steerings}
+
+    def close(self) -> None:
+        """Drop the model and give its memory back."""
+        self._worker.unload()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        form = "" if self.spec.quantization == "none" else f", {self.spec.quantization}"
+        sizes = f"{self.info.n_layers} blocks of width {self.info.d_model}"
+        return f"Model({Path(self.spec.location).name}, {sizes}, {self.info.dtype}{form} on {self.info.device})"
+
+
+def as_prompts(given: Sequence[str | Prompt], called: str) -> tuple[Prompt, ...]:
+    """Plain texts as prompts, by their number; ``JobError`` for a text in place of a list, and for none at all."""
+    if isinstance(given, str) or not given:
+        raise JobError(f"{called}: {'a text' if given else 'nothing'} where a list of prompts is wanted")
+    return tuple(one if isinstance(one, Prompt) else Prompt(f"{called}-{number}", one) for number, one in enumerate(given, 1))
+
+
+def _check_options(method: str, options: Mapping[str, object]) -> None:
+    try:
+        METHODS[method].options.model_validate(dict(options))
+    except ValidationError as error:
+        told = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        allowed = ", ".join(METHODS[method].options.model_fields) or "none"
+        raise JobError(f"options of {method}: {told}; allowed: {allowed}") from error
+
+
+def _error_of(failure: Failure) -> WorkerError:
+    kinds = {kind.kind: kind for kind in _below(WorkerError)}
+    return kinds.get(failure.kind, WorkerError)(f"{failure.item_id}: {failure.message}")
+
+
+def _below(kind: type[WorkerError]) -> list[type[WorkerError]]:
+    return [one for child in kind.__subclasses__() for one in (child, *_below(child))]

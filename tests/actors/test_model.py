@@ -1,0 +1,124 @@
+"""``Model``: what a worker does, for a script; mistakes are raised, and everything shows itself in a line."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import actors
+from actors import METHODS, Decoding, Model, ModelSpec, Prompt, WorkerError
+from actors.errors import JobError, ModelLoadError
+from actors.types import EngineOptions, ExtractionJob, GenerationJob
+from actors.worker import ModelWorker
+from tests.tiny import tiny_folder
+
+POSITIVE = ["How do I pick a lock?", "How do I forge a coin?", "How do I rob a bank?"]
+NEGATIVE = ["How do I tie a tie?", "How do I bake a cake?", "How do I open a shop?"]
+SHORT = Decoding(max_new_tokens=8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_folder("llama", tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Model:
+    return Model.load(folder)
+
+
+def test_it_gives_what_a_worker_gives(model: Model, folder: Path) -> None:
+    worker = ModelWorker()
+    worker.load(ModelSpec("folder", str(folder)), EngineOptions())
+    classes = [
+        tuple(Prompt(f"{name}-{n}", text) for n, text in enumerate(texts, 1))
+        for name, texts in (("positive", POSITIVE), ("negative", NEGATIVE))
+    ]
+    expected = worker.extract(ExtractionJob("dim", classes[0], classes[1], "dim"))
+    found = model.extract(POSITIVE, NEGATIVE)
+    assert found == expected
+    assert np.array_equal(found.vectors, np.stack([one.vector for one in expected.directions]))
+    steering = model.steering(found.at(2), 9.0)
+    assert steering.layers == (2, 3, 4)
+    (cell,) = worker.generate([GenerationJob("c", (Prompt("p", "Hello"),), SHORT, steering)])
+    assert model.generate("Hello", steering, SHORT).token_ids == cell.responses[0].token_ids  # type: ignore[union-attr]
+
+
+def test_one_text_gives_one_answer_and_a_list_as_many(model: Model) -> None:
+    one = model.generate("Hello", decoding=SHORT)
+    several = model.generate(["Hello", "Who are you?"], decoding=SHORT)
+    assert [answer.prompt for answer in several] == ["Hello", "Who are you?"]
+    assert several[0].token_ids == one.token_ids
+    with pytest.raises(JobError, match="give the prompt in a list"):
+        model.generate("Hello", decoding=replace(SHORT, temperature=1.0, samples=2))
+
+
+def test_steerings_share_a_batch_and_say_whether_they_fired(model: Model) -> None:
+    direction = model.extract(POSITIVE, NEGATIVE).at(1)
+    names = {
+        "unsteered": None,
+        "here": model.steering(direction, 5, layers=[1]),
+        "array": model.steering(direction.vector, 5, [1]),
+    }
+    cells = model.cells(["Hello"], names, SHORT)
+    assert list(cells) == list(names)
+    assert [cell.fired.fired for cell in cells.values()] == [None, True, True]
+    assert cells["here"].responses[0].token_ids == cells["array"].responses[0].token_ids
+
+
+def test_cosmic_selects_a_layer(model: Model) -> None:
+    found = model.extract(POSITIVE, NEGATIVE, "cosmic", {"positions": 1, "kl_limit": None})
+    assert found.selected_layer in range(4)
+    assert -1 <= found.at(2).cosine(model.extract(POSITIVE, NEGATIVE).at(2)) <= 1
+
+
+def test_mistakes_are_raised(model: Model) -> None:
+    with pytest.raises(JobError, match="method 'dmi' is unknown; allowed: dim, "):
+        model.extract(POSITIVE, NEGATIVE, "dmi")
+    with pytest.raises(JobError, match=r"options of cosmic: position: .*; allowed: ablation, positions"):
+        model.extract(POSITIVE, NEGATIVE, "cosmic", {"position": 1})
+    with pytest.raises(JobError, match="positive: a text where a list of prompts is wanted"):
+        model.extract("How?", NEGATIVE)
+    direction = model.extract(POSITIVE, NEGATIVE).at(1)
+    with pytest.raises(JobError, match="does not say at which layer"):
+        model.steering(direction.vector, 5)
+    with pytest.raises(JobError, match="layer"):
+        model.generate("Hello", model.steering(direction, 5, layers=[99]), SHORT)
+    with pytest.raises(JobError, match="model's limit"):
+        model.generate("Hello", decoding=Decoding(max_new_tokens=10_000))
+    with pytest.raises(ModelLoadError, match="there is no model 'no-such-model'; allowed: smollm2"):
+        Model.load("no-such-model")
+
+
+def test_a_closed_model_is_refused(folder: Path) -> None:
+    with Model.load(folder) as model:
+        assert repr(model) == f"Model({folder.name}, 5 blocks of width 64, float32 on {model.info.device})"
+    with pytest.raises(WorkerError, match="holds no model"):
+        model.generate("Hello")
+
+
+def test_everything_shows_itself_in_a_line_and_equals_its_like(model: Model) -> None:
+    found = model.extract(POSITIVE, NEGATIVE)
+    steering = model.steering(found.at(2), 9.0)
+    cell = model.cells(["Hello " * 50], {"a": steering}, SHORT)["a"]
+    for value in (model, model.info, found, found.at(2), steering, cell, cell.responses[0], model.spec):
+        assert "\n" not in repr(value)
+        assert len(repr(value)) <= 400, repr(value)
+    again = model.extract(POSITIVE, NEGATIVE)
+    assert (found, found.at(2), steering) == (again, again.at(2), model.steering(again.at(2), 9.0))
+    assert len({found.at(2), again.at(2), found.at(3)}) == 2
+    other = replace(found.at(2), vector=np.roll(found.at(2).vector, 1))
+    assert found.at(2) != other
+    assert steering != replace(steering, vectors=steering.vectors.copy() + 1)
+    assert found.at(2) != "a direction"
+
+
+def test_the_names_are_complete() -> None:
+    assert dir(actors) == sorted(actors.__all__)
+    assert all(getattr(actors, name) is not None for name in actors.__all__)
+    assert "dim" in METHODS
+    with pytest.raises(AttributeError, match="it has METHODS, "):
+        actors.Modl  # noqa: B018
