@@ -30,6 +30,7 @@ from actors.errors import JobError, NonFiniteActivationError, WorkerError
 from actors.loading import LoadedModel
 from actors.positions import ALL
 from actors.prompts import Rendered
+from actors.schedules import CONSTANT
 from actors.steering import check_steering
 from actors.types import CapabilityJob, Failure, Prompt, Steering
 
@@ -105,7 +106,7 @@ class EngineLM(HFLM):
         self._steerings = [] if steering is None else [steering]
         self._number = len(self._steerings)
         self._first = None if steering is None else min(steering.layers)
-        self._positions = ALL if steering is None else steering.positions
+        self._positions, self._schedule = (ALL, CONSTANT) if steering is None else (steering.positions, steering.schedule)
 
     def _loglikelihood_tokens(
         self, requests: Sequence[tuple[Any, list[int], list[int]]], disable_tqdm: bool = False, override_bs: int | None = None
@@ -133,7 +134,8 @@ class EngineLM(HFLM):
         for number, (tokens, mask) in enumerate(zip(context.tolist(), attention_mask.tolist(), strict=True)):
             read = tuple(token for token, there in zip(tokens, mask, strict=True) if there)
             rendered = Rendered(Prompt("", ""), "", read, 0)
-            rows.append(Row(number, rendered, self._number, self._first, new, positions=self._positions))
+            acting = self._positions, self._schedule
+            rows.append(Row(number, rendered, self._number, self._first, new, None, 0, None, *acting))
         for row in self._engine.run(rows, self._steerings):
             if not row.finite:
                 raise NonFiniteActivationError("logits are not finite")

@@ -19,6 +19,7 @@ from actors.errors import JobError, UnsupportedModelError
 from actors.families import Decoder
 from actors.interventions import INTERVENTIONS
 from actors.positions import ALL, Positions, Spans
+from actors.schedules import Schedule
 from actors.types import FloatArray, Steering
 
 
@@ -28,7 +29,8 @@ class SteeringTable:
     each is absent when no row edits layer l in that way.
 
     ``spans`` ``[rows, 4]``: where each row is edited (see ``positions.Spans``); ``where`` bool ``[rows, T, 1]``: the same in the
-    forward at hand. None: everywhere.
+    forward at hand. None: everywhere. ``fading`` ``[rows, 3]``: tokens of each row's prompt, and its schedule (``schedules``);
+    ``share`` ``[rows, T, 1]``: the part of the strength in the forward at hand. None: all of it.
     """
 
     shifts: dict[int, Tensor] = field(default_factory=dict)
@@ -36,6 +38,8 @@ class SteeringTable:
     replaced: dict[int, Tensor] = field(default_factory=dict)
     spans: Tensor | None = None
     where: Tensor | None = None
+    fading: Tensor | None = None
+    share: Tensor | None = None
 
     def apply(self, layer: int, hidden: Tensor) -> Tensor:
         """The edited residual stream; ``hidden`` ``[rows, T, d]`` is left as it is."""
@@ -48,16 +52,25 @@ class SteeringTable:
             hidden = hidden.masked_fill(replaced, 0.0)
         if axis is not None:
             component = (hidden.float() * axis).sum(-1, keepdim=True)
+            component = component if self.share is None else component * self.share
             hidden = (hidden.float() - component * axis).to(hidden.dtype)
-        return hidden if shift is None else hidden + shift
+        if shift is None:
+            return hidden
+        return hidden + (shift if self.share is None else (shift * self.share).to(hidden.dtype))
 
     def at(self, positions: Tensor) -> SteeringTable:
         """The table for a forward whose tokens stand at ``positions`` ``[rows, T]``."""
-        if self.spans is None:
+        if self.spans is None and self.fading is None:
             return self
-        start, stop, again, end = self.spans[:, None].unbind(-1)
-        where = ((positions >= start) & (positions < stop)) | ((positions >= again) & (positions < end))
-        return replace(self, where=where[:, :, None])
+        where = share = None
+        if self.spans is not None:
+            start, stop, again, end = self.spans[:, None].unbind(-1)
+            where = (((positions >= start) & (positions < stop)) | ((positions >= again) & (positions < end)))[:, :, None]
+        if self.fading is not None:
+            prompt, linear, half_life = self.fading[:, None].unbind(-1)
+            token = (positions - prompt).clamp(min=0)
+            share = ((1 - token / linear).clamp(min=0) * torch.exp2(-token / half_life))[:, :, None]
+        return replace(self, where=where, share=share)
 
     def arrival(self, layer: int, raw: Tensor, seen: Tensor) -> Tensor | None:
         """How much of the edit of ``raw`` is in ``seen``, token by token wherever it was asked, ``[rows, T, 2]``: the move along
@@ -75,14 +88,17 @@ class SteeringTable:
         shifts, axes, replaced = (
             {layer: change(edit) for layer, edit in kind.items()} for kind in (self.shifts, self.axes, self.replaced)
         )
-        spans, where = (one if one is None else change(one) for one in (self.spans, self.where))
-        return SteeringTable(shifts, axes, replaced, spans, where)
+        others = (self.spans, self.where, self.fading, self.share)
+        spans, where, fading, share = (one if one is None else change(one) for one in others)
+        return SteeringTable(shifts, axes, replaced, spans, where, fading, share)
 
     def copy_(self, other: SteeringTable) -> None:
         """Take over the edits of ``other``, which has the same layers and rows, in place."""
         for ours, theirs in ((self.shifts, other.shifts), (self.axes, other.axes), (self.replaced, other.replaced)):
             for layer, tensor in ours.items():
                 tensor.copy_(theirs[layer])
+        if self.fading is not None and other.fading is not None:
+            self.fading.copy_(other.fading)
 
 
 class _Edits:
@@ -109,8 +125,8 @@ class _Edits:
 class SteeringBank:
     """Every distinct edit of a set of steerings, on the device. Steering number 0 is "unsteered".
 
-    Rows of many cells share a batch: :meth:`rows` gathers each row's edits by its steering number. ``everywhere``: whether all
-    of them act at every token.
+    Rows of many cells share a batch: :meth:`rows` gathers each row's edits by its steering number. ``steady``: whether all
+    of them act at every token, and alike.
     The shift is scaled in float32 and then cast to the residual stream's dtype.
     """
 
@@ -123,13 +139,16 @@ class SteeringBank:
         for number, steering in enumerate(steerings, start=1):
             edit_of = INTERVENTIONS[steering.intervention]
             for index, (layer, vector) in enumerate(zip(steering.layers, steering.vectors, strict=True)):
-                edit = edit_of(vector, steering.multiplier, steering.reference_at(index))
+                edit = edit_of(vector, steering.strength_at(index), steering.reference_at(index))
                 if edit.shift is not None:
                     shifts.use(number, layer, edit.shift)
                 if edit.axis is not None:
                     axes.use(number, layer, edit.axis)
                 replaced[number, layer] = edit.replaces
-        self.everywhere = all(steering.positions == ALL for steering in steerings)
+        schedules = [Schedule(), *(Schedule.of(steering.schedule) for steering in steerings)]
+        self.fades = any(one != Schedule() for one in schedules)
+        self.steady = not self.fades and all(steering.positions == ALL for steering in steerings)
+        self._schedules = torch.tensor([[one.linear, one.half_life] for one in schedules], device=device)
         self._shifts = shifts.gather(dtype, device)
         self._axes = axes.gather(torch.float32, device)
         self._replaced = torch.from_numpy(replaced).to(device)
@@ -142,9 +161,9 @@ class SteeringBank:
 
     @property
     def layout(self) -> tuple[tuple[int, ...], ...]:
-        """Layers that are shifted, along which something is removed, and that are replaced: tables of one layout have tensors of
-        the same sizes for the same batch."""
-        return self._shifts[2], self._axes[2], self._replacing
+        """Layers that are shifted, along which something is removed, and that are replaced, and whether any of it fades: tables
+        of one layout have tensors of the same sizes for the same batch."""
+        return self._shifts[2], self._axes[2], self._replacing, (int(self.fades),)
 
     def asked(self, layer: int, steering_numbers: Tensor, raw: Tensor) -> Tensor:
         """The change of ``raw`` ``[rows, d]`` float64 that each row's steering asks for at ``layer``, in float64."""
@@ -155,16 +174,21 @@ class SteeringBank:
         taken = torch.where(self._replaced[steering_numbers, layer][:, None], raw, taken)
         return shifts[shift_index[steering_numbers, layer]].double() - taken
 
-    def rows(self, steering_numbers: Tensor, spans: Sequence[Spans] | None = None) -> SteeringTable:
-        """The table of a batch whose row r has steering ``steering_numbers[r]`` (``[rows]`` int64), at ``spans[r]``."""
+    def rows(
+        self, steering_numbers: Tensor, spans: Sequence[Spans] | None = None, prompts: Tensor | None = None
+    ) -> SteeringTable:
+        """The table of a batch whose row r has steering ``steering_numbers[r]`` (``[rows]`` int64), at ``spans[r]``; ``prompts``
+        ``[rows]``: tokens of their prompts, where some of their answers are read."""
         shifts, axes = (
             {layer: bank[index[steering_numbers, layer]].unsqueeze(1) for layer in layers}
             for bank, index, layers in (self._shifts, self._axes)
         )
         replaced = {layer: self._replaced[steering_numbers, layer][:, None, None] for layer in self._replacing}
-        return SteeringTable(
-            shifts, axes, replaced, None if spans is None else torch.tensor(spans, device=steering_numbers.device)
-        )
+        where = None if spans is None else torch.tensor(spans, device=steering_numbers.device)
+        fading = None
+        if self.fades and prompts is not None:
+            fading = torch.cat([prompts[:, None], self._schedules[steering_numbers]], dim=1)
+        return SteeringTable(shifts, axes, replaced, where, fading=fading)
 
 
 def check_steering(steering: Steering, n_layers: int, d_model: int) -> None:
@@ -178,15 +202,23 @@ def check_steering(steering: Steering, n_layers: int, d_model: int) -> None:
     outside = [layer for layer in steering.layers if not 0 <= layer < n_layers]
     if outside or not steering.layers:
         raise JobError(f"steering layers {outside or steering.layers} are outside 0..{n_layers - 1}")
+    if len(steering.scales) not in (0, len(steering.layers)):
+        raise JobError(
+            f"steering has {len(steering.scales)} scales for {len(steering.layers)} layers; allowed: one each, or none"
+        )
     if len(steering.references) not in (0, len(steering.layers)):
         raise JobError(
             f"steering has {len(steering.references)} references for {len(steering.layers)} layers; allowed: one each, or none"
         )
     try:
-        INTERVENTIONS[steering.intervention](steering.vectors[0], steering.multiplier, steering.reference_at(0))
+        for index, vector in enumerate(steering.vectors):
+            INTERVENTIONS[steering.intervention](vector, steering.strength_at(index), steering.reference_at(index))
         Positions.of(steering.positions)
+        faded = Schedule.of(steering.schedule) != Schedule()
     except ValueError as error:
         raise JobError(str(error)) from error
+    if faded and steering.intervention == "replacement":
+        raise JobError("a replacement that fades would leave nothing in its place; allowed: schedule constant")
 
 
 @dataclass

@@ -22,6 +22,7 @@ Source = Literal["embedded", "folder", "hub"]
 DType = Literal["float32", "float16", "bfloat16"]
 Quantization = Literal["none", "int8", "nf4", "nf4-double", "fp4", "fp4-double"]
 ExtractorName = Literal["nnsight", "hooks"]
+Strength = Literal["absolute", "relative"]
 FinishReason = Literal["stop", "length", "thought"]
 """The model stopped; or it used up its tokens: in its answer, or with ``max_thought_tokens`` in a thought."""
 
@@ -232,18 +233,31 @@ class Action:
     """What is done with a unit direction: an ``intervention`` (a key of ``actors.interventions.INTERVENTIONS``), so strongly, at
     these ``positions`` (the words of ``actors.positions``).
 
+    ``strength``: what the multiplier is of, the unit direction (``absolute``) or one as long as the residual stream is in the
+    mean at the layer (``relative``). ``schedule``: how it changes along the answer (the words of ``actors.schedules``).
+
     A sweep file's grid and a ``Steering`` have the same fields.
     """
 
     multiplier: float
     intervention: str = "addition"
     positions: str = "all"
+    strength: Strength = "absolute"
+    schedule: str = "constant"
 
     @property
     def content(self) -> dict[str, object]:
         """What it contributes to an identity: of what a later version added only what is not the default."""
-        added = {} if self.positions == "all" else {"positions": self.positions}
+        added = {one.name: getattr(self, one.name) for one in fields(self)[2:] if getattr(self, one.name) != one.default}
         return {"multiplier": float(self.multiplier), "intervention": self.intervention, **added}
+
+    @property
+    def words(self) -> str:
+        """How it differs from adding a multiple of the unit direction at every token; empty when it does not."""
+        said = "" if self.intervention == "addition" else self.intervention
+        at = "" if self.positions == "all" else f"at {self.positions}"
+        others = (one for one in (self.strength, self.schedule) if one not in ("absolute", "constant"))
+        return " ".join(filter(None, (said, at, *others)))
 
 
 @dataclass(frozen=True)
@@ -251,8 +265,9 @@ class Steering:
     """What is done to the residual stream of a cell's rows.
 
     ``vectors`` float32 ``[len(layers), d]``: the unit direction that acts at each of ``layers`` (ascending, absolute).
-    ``multiplier``, ``intervention`` and ``positions``: as of an ``Action``.
+    ``multiplier``, ``intervention``, ``positions`` and ``schedule``: as of an ``Action``.
     ``references``: per layer, the component along the direction that affine ablation restores; empty: all 0.
+    ``scales``: per layer, a factor on the multiplier; empty: all 1.
     """
 
     layers: tuple[int, ...]
@@ -261,6 +276,8 @@ class Steering:
     intervention: str = "addition"
     references: tuple[float, ...] = ()
     positions: str = "all"
+    schedule: str = "constant"
+    scales: tuple[float, ...] = ()
 
     __repr__, __eq__, __hash__ = in_a_line, same, hash_of
 
@@ -273,6 +290,10 @@ class Steering:
     def reference_at(self, index: int) -> float:
         """The reference of ``layers[index]``."""
         return self.references[index] if self.references else 0.0
+
+    def strength_at(self, index: int) -> float:
+        """The multiplier at ``layers[index]``."""
+        return self.multiplier * self.scales[index] if self.scales else self.multiplier
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,6 +40,7 @@ from actors.parity.jobs import ParityJob
 from actors.parity.measuring import measure as measure_parity
 from actors.positions import ALL
 from actors.prompts import Rendered
+from actors.schedules import CONSTANT
 from actors.steering import check_steering
 from actors.thought_budget import ThoughtBudget
 from actors.thoughts import Marks, opened_by
@@ -273,12 +274,13 @@ class ModelWorker:
                     f"prompt {prompt.prompt.id!r} has {len(prompt.token_ids)} tokens; with {budgets} that "
                     f"passes the model's limit of {limit}"
                 )
-        steering_number, first_layer, positions = 0, None, ALL
+        steering_number, first_layer, positions, schedule = 0, None, ALL, CONSTANT
         if job.steering is not None:
             _check_range(job.steering, loaded.dtype)
             check_steering(job.steering, loaded.decoder.n_layers, loaded.d_model)
             steerings.append(job.steering)
-            steering_number, first_layer, positions = len(steerings), min(job.steering.layers), job.steering.positions
+            steering_number, first_layer = len(steerings), min(job.steering.layers)
+            positions, schedule = job.steering.positions, job.steering.schedule
         return [
             Row(
                 number,
@@ -290,6 +292,7 @@ class ModelWorker:
                 sample,
                 RowDraws.of(job.decoding, prompt.prompt, sample),
                 positions,
+                schedule,
             )
             for prompt in rendered
             for sample in range(job.decoding.samples)
@@ -352,8 +355,9 @@ def _opens(prompt: Rendered) -> str:
 
 def _check_range(steering: Steering, dtype: torch.dtype) -> None:
     """Refuse a shift that the model's numbers cannot hold: it would be infinite, and every answer with it."""
-    shift = abs(steering.multiplier) * float(np.abs(steering.vectors).max(initial=0.0))
-    limits = {abs(steering.multiplier): torch.finfo(torch.float32).max, shift: torch.finfo(dtype).max}
+    strongest = abs(steering.multiplier) * max((abs(scale) for scale in steering.scales), default=1.0)
+    shift = strongest * float(np.abs(steering.vectors).max(initial=0.0))
+    limits = {strongest: torch.finfo(torch.float32).max, shift: torch.finfo(dtype).max}
     for number, most in limits.items():
         if number > most:
             message = f"multiplier {steering.multiplier:g} is too large for {str(dtype).removeprefix('torch.')}"

@@ -1,12 +1,14 @@
 """Does it cost anything that the rows of a batch are steered differently, or at all?
 
 K = 1, 8, 64, 256 distinct configurations (direction x multiplier x layer scope) over the same rows; all of them beginning at one
-layer, and beginning at different layers; rows steered at every layer against rows not steered.
+layer, and beginning at different layers; rows steered at every layer against rows not steered; rows each at tokens of its own and
+with a schedule of its own against the same rows at every token.
 ``python -m benchmarks.mixing --json out.json``
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +24,10 @@ from benchmarks.workload import Bench, BenchmarkCell, Engine, Workload, embedded
 TARGET = 0.97
 COUNTS = (1, 8, 64, 256)
 SPREAD_COUNTS = (1, 256)
+KINDS_TARGET = 0.95
+KINDS = "tokens and schedules differ"
+PLACES = ("all", "generation", "last_prompt+generation", "first:8", "template+from:2", "prompt")
+SCHEDULES = ("constant", "linear:32", "exponential:8", "constant")
 FIRST_LAYER = 0.3
 """Depth at which configurations begin, as a share of the blocks."""
 LONG = 100
@@ -42,12 +48,19 @@ def configuration(number: int, n_layers: int, d_model: int, *, spread: bool) -> 
     return Steering(layers, np.repeat(unit[None], len(layers), axis=0), (4.0, 8.0, 12.0, 20.0)[number // 4 % 4])
 
 
-def mixed(bench: Bench, n_rows: int, count: int, new_tokens: int, *, spread: bool = False) -> list[Workload]:
-    """``n_rows`` rows, the same prompts whatever ``count`` is, under ``count`` distinct configurations."""
+def placed(number: int, n_layers: int, d_model: int) -> Steering:
+    """The same configuration at some tokens only, fading: every combination of the two in turn."""
+    steering = configuration(number, n_layers, d_model, spread=False)
+    return replace(steering, positions=PLACES[number % len(PLACES)], schedule=SCHEDULES[number // 5 % len(SCHEDULES)])
+
+
+def mixed(bench: Bench, n_rows: int, count: int, new_tokens: int, *, spread: bool = False, kinds: bool = False) -> list[Workload]:
+    """``n_rows`` rows, the same prompts whatever ``count`` is, under ``count`` distinct configurations; ``kinds``: ``placed``."""
     rows = numbered(n_rows)
+    sizes = bench.n_layers, bench.d_model
     return [
         Workload(
-            (BenchmarkCell(f"c{number}", configuration(number, bench.n_layers, bench.d_model, spread=spread)),),
+            (BenchmarkCell(f"c{number}", placed(number, *sizes) if kinds else configuration(number, *sizes, spread=spread)),),
             tuple(row for index, row in enumerate(rows) if index * count // n_rows == number),
             new_tokens,
         )
@@ -62,7 +75,8 @@ def numbered(n_rows: int) -> list[Prompt]:
 
 
 def contenders(bench: Bench, n_rows: int, new_tokens: int) -> list[Contender]:
-    """Same layer for K in ``COUNTS``, different layers for K in ``SPREAD_COUNTS``, no steering, and steering everywhere."""
+    """Same layer for K in ``COUNTS``, different layers for K in ``SPREAD_COUNTS``, no steering, steering everywhere, and as many
+    configurations as there are rows (up to the largest count) at tokens of their own."""
     everywhere = configuration(0, bench.n_layers, bench.d_model, spread=False)
     all_layers = tuple(range(bench.n_layers))
     everywhere = Steering(all_layers, np.repeat(everywhere.vectors[:1], bench.n_layers, axis=0), 4.0)
@@ -76,7 +90,12 @@ def contenders(bench: Bench, n_rows: int, new_tokens: int) -> list[Contender]:
         ),
         Engine(bench, [Workload((BenchmarkCell("none", None),), rows, new_tokens)], "unsteered"),
         Engine(bench, [Workload((BenchmarkCell("all", everywhere),), rows, new_tokens)], "all layers"),
+        Engine(bench, mixed(bench, n_rows, _most(n_rows), new_tokens, kinds=True), KINDS),
     ]
+
+
+def _most(n_rows: int) -> int:
+    return max(count for count in COUNTS if count <= n_rows)
 
 
 def at_length(new_tokens: int) -> Metric:
@@ -101,15 +120,18 @@ METRICS: dict[str, Metric] = {
 
 
 def ratios(rounds: Rounds) -> list[Ratio]:
-    """Every K against its K=1, and steering everywhere against none, in each metric. The target is stated for decoding: prefill
+    """Every K against its K=1, steering everywhere against none, and rows at tokens of their own against the same at every token,
+    in each metric. The target is stated for decoding: prefill
     does more for more configurations, as each computes the template's prefix under its own steering."""
     names = [name for name in rounds.kept[0] if name.startswith("K=")]
     pairs = [(name, "K=1, layers differ" if "differ" in name else "K=1") for name in names]
     pairs = [*(pair for pair in pairs if pair[0] != pair[1]), ("all layers", "unsteered")]
+    plain = max((name for name in names if "differ" not in name), key=lambda name: int(name[2:]))
+    targets = dict.fromkeys(pairs, TARGET) | {(KINDS, plain): KINDS_TARGET}
     return [
-        paired(rounds, Pair(of, to, None if metric.startswith("whole run") else TARGET, metric), function)
+        paired(rounds, Pair(of, to, None if metric.startswith("whole run") else target, metric), function)
         for metric, function in METRICS.items()
-        for of, to in pairs
+        for (of, to), target in targets.items()
     ]
 
 

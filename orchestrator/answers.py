@@ -12,7 +12,6 @@ from typing import Any
 
 import re2
 
-from actors.positions import ALL
 from actors.types import Response
 from orchestrator.compare.answer import finished_rows
 from orchestrator.compare.selection import select
@@ -211,8 +210,7 @@ def _where(row: CellRow) -> str:
     """The cell in words: ``qwen nf4 · refusal · dim L15+ x 8``."""
     model = row.model if row.quantization == "none" else f"{row.model} {row.quantization}"
     steered = f"{row.method} {cell_text(row)}" if row.steered else "unsteered"
-    action = f" {row.intervention}" if row.steered and row.intervention != "addition" else ""
-    action += f" at {row.positions}" if row.positions != ALL else ""
+    action = f" {row.action}" if row.action else ""
     drawn = f", {decoding_text(row)}" if row.temperature else ""
     return visible(f"{model} · {row.behavior} · {steered}{action}{drawn}")
 

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
-from actors.positions import ALL
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.filters import Filters
 from orchestrator.results.plan_file import PlannedCells, PlannedDirection
@@ -80,11 +79,7 @@ def axes_name(axes: CellAxes) -> str:
     if axes.layer_selected or axes.source_layer is not None:
         words.append("layer selected" if axes.source_layer is None else f"layer {axes.source_layer}")
     words.append(f"x{axes.multiplier:g}")
-    if axes.intervention not in (None, "addition"):
-        words.append(str(axes.intervention))
-    if axes.positions != ALL:
-        words.append(f"at {axes.positions}")
-    return " ".join(words)
+    return " ".join([*words, *filter(None, [axes.action])])
 
 
 def chosen(items: Sequence[_T], filters: Sequence[str], field: str, own: Sequence[str] = ()) -> list[_T]:

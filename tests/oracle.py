@@ -42,7 +42,8 @@ def edits_of(steering: Steering | None, prompt: int = 0, template: int = 1) -> d
     return {
         layer: At(
             _edit(torch.from_numpy(vector.copy()), steering, steering.references[i] if steering.references else 0.0),
-            lambda place: _asked(steering.positions, place - prompt, template),
+            lambda place: _asked(steering.positions, place - prompt, template) * _left(steering.schedule, place - prompt),
+            steering.multiplier * (steering.scales[i] if steering.scales else 1.0),
         )
         for i, (layer, vector) in enumerate(zip(steering.layers, steering.vectors, strict=True))
     }
@@ -51,14 +52,17 @@ def edits_of(steering: Steering | None, prompt: int = 0, template: int = 1) -> d
 class At:
     """An edit of some tokens of one text, which is read from its beginning, in pieces."""
 
-    def __init__(self, edit: Callable[[Tensor], Tensor], asked: Callable[[int], bool]) -> None:
-        self._edit, self._asked, self._read = edit, asked, 0
+    def __init__(self, edit: Callable[[Tensor, float], Tensor], share: Callable[[int], float], strength: float) -> None:
+        self._edit, self._share, self._strength, self._read = edit, share, strength, 0
 
     def __call__(self, hidden: Tensor) -> Tensor:
-        edited, out = self._edit(hidden), hidden.clone()
+        whole, out = self._edit(hidden, self._strength), hidden.clone()
         for column in range(hidden.shape[1]):
-            if self._asked(self._read + column):
-                out[:, column] = edited[:, column]
+            share = self._share(self._read + column)
+            if share == 1:
+                out[:, column] = whole[:, column]
+            elif share:
+                out[:, column] = self._edit(hidden[:, column], self._strength * share)
         self._read += hidden.shape[1]
         return out
 
@@ -81,13 +85,20 @@ def _asked(positions: str, token: int, template: int) -> bool:
     return False
 
 
-def _edit(direction: Tensor, steering: Steering, reference: float) -> Callable[[Tensor], Tensor]:
-    strength = steering.multiplier
+def _left(schedule: str, token: int) -> float:
+    """Of the strength, at a token by its number in the answer."""
+    word, _, text = schedule.partition(":")
+    if token < 0 or word == "constant":
+        return 1.0
+    return max(0.0, 1 - token / int(text)) if word == "linear" else 2.0 ** (-token / int(text))
+
+
+def _edit(direction: Tensor, steering: Steering, reference: float) -> Callable[[Tensor, float], Tensor]:
     if steering.intervention == "addition":
-        return lambda h: h + (strength * direction).to(h.dtype)
+        return lambda h, strength: h + (strength * direction).to(h.dtype)
     if steering.intervention == "replacement":
-        return lambda h: (strength * direction).to(h.dtype).expand_as(h).clone()
-    return lambda h: h - strength * ((h @ direction)[..., None] - reference) * direction
+        return lambda h, strength: (strength * direction).to(h.dtype).expand_as(h).clone()
+    return lambda h, strength: h - strength * ((h @ direction)[..., None] - reference) * direction
 
 
 @torch.no_grad()

@@ -91,9 +91,11 @@ class AloneRunner:
 
     def _turn(self, row: Row) -> None:
         """Let the row be edited, or not, at the token that it reads next, and watched where that changes."""
-        watched = row.positions != ALL and row.at_an_edge(row.newest)
-        acting = torch.tensor([row.acting(row.newest)], device=self.device)
-        self.hooks.table, self.hooks.witness = FollowingTable.of(self.bank.rows(acting)), Witness() if watched else None
+        watched = not row.steady and row.at_an_edge(row.newest)
+        numbers = (row.acting(row.newest), len(row.rendered.token_ids), row.newest)
+        acting, prompt, place = (torch.tensor([one], device=self.device) for one in numbers)
+        table = self.bank.rows(acting, prompts=prompt).at(place[:, None])
+        self.hooks.table, self.hooks.witness = FollowingTable.of(table), Witness() if watched else None
 
     def _generate(self, row: Row, n: int, choose_next: Chooser, ended: Callable[[], bool]) -> Witness:
         """At most ``n`` tokens after ``row``'s prompt, as ``choose_next`` says of each step's logits, until ``ended``."""

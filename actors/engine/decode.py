@@ -20,7 +20,6 @@ from actors.engine.prefill import Prefilled
 from actors.engine.rows import Row
 from actors.engine.sampling import Draws, SlotDraws, drawn
 from actors.families import Decoder
-from actors.positions import ALL
 from actors.steering import SteeringBank, SteeringHooks, SteeringTable, Witness
 
 VOCABULARY_PARTS = 128
@@ -67,6 +66,7 @@ class SlotBatch:
         self._positions = torch.zeros(shape.slots, dtype=torch.long, device=device)
         self._steerings = torch.zeros(shape.slots, dtype=torch.long, device=device)
         self._acting = [0] * shape.slots
+        self._prompts = torch.zeros(shape.slots, dtype=torch.long, device=device)
         self._chosen = torch.zeros(shape.slots, dtype=torch.long, device=device)
         self._finite = torch.ones(shape.slots, dtype=torch.bool, device=device)
         self._draws = SlotDraws(shape.slots, shape.capacity, device) if shape.sampled else None
@@ -130,7 +130,8 @@ class SlotBatch:
             where = torch.where(where < 0, self.shape.capacity, where)
             self._cache.write(slots, where, [(keys[picked], values[picked]) for keys, values in key_values])
         self._tokens[slots] = first_tokens[picked]
-        self._positions[slots] = torch.tensor([len(prefilled.rows[i].rendered.token_ids) for i in going], device=self._device)
+        self._prompts[slots] = torch.tensor([len(prefilled.rows[i].rendered.token_ids) for i in going], device=self._device)
+        self._positions[slots] = self._prompts[slots]
         self._act({slot: prefilled.rows[i].acting(prefilled.rows[i].newest) for slot, i in zip(free, going, strict=True)})
         if self._draws is not None:
             seated = [prefilled.rows[i] for i in going]
@@ -149,7 +150,7 @@ class SlotBatch:
         batch = self._batch()
         chosen = []
         for ahead in range(self.shape.steps_per_sync):
-            watched = {} if self._bank.everywhere else self._turn(ahead)
+            watched = {} if self._bank.steady else self._turn(ahead)
             self._renew_parts(batch)
             if self._undecided:
                 self._record(hooks)
@@ -159,7 +160,7 @@ class SlotBatch:
     def _turn(self, ahead: int) -> dict[int, int]:
         """Let every row be edited, or not, at the token that it reads next, the host being so many steps behind; the places of
         those to watch, by slot. A row that is not edited here runs as an unsteered one: no block does more for it."""
-        places = {slot: row.newest + ahead for slot, row in enumerate(self.rows) if row is not None and row.positions != ALL}
+        places = {slot: row.newest + ahead for slot, row in enumerate(self.rows) if row is not None and not row.steady}
         of = {slot: row for slot, row in enumerate(self.rows) if row is not None and slot in places}
         acting = {slot: of[slot].acting(place) for slot, place in places.items()}
         self._act({slot: number for slot, number in acting.items() if number != self._acting[slot]})
@@ -179,7 +180,7 @@ class SlotBatch:
         spans = self.shape.lanes.parts(batch, self.shape.grain.rows)
         if not self._stale and [part.span for part in self._parts] == spans:
             return
-        fresh = [_Part(span, self._bank.rows(self._steerings[span])) for span in spans]
+        fresh = [_Part(span, self._bank.rows(self._steerings[span], prompts=self._prompts[span])) for span in spans]
         if self._replay is None:
             self._parts = fresh
         else:
@@ -213,7 +214,7 @@ class SlotBatch:
     def _advance_part(self, part: _Part, hooks: SteeringHooks, watched: Mapping[int, int]) -> None:
         here = [slot for slot in watched if part.span.start <= slot < part.span.stop]
         witness = Witness() if here else None
-        hooks.table, hooks.witness = part.table, witness
+        hooks.table, hooks.witness = part.table.at(self._positions[part.span, None]), witness
         try:
             logits = self._forward(part.span)
         finally:
@@ -272,7 +273,7 @@ class SlotBatch:
     def _move(self, source: Sequence[int], target: Sequence[int]) -> None:
         source_index, target_index = (torch.tensor(slots, device=self._device) for slots in (source, target))
         self._cache.move(source_index, target_index)
-        for state in (self._tokens, self._positions, self._steerings):
+        for state in (self._tokens, self._positions, self._steerings, self._prompts):
             state[target_index] = state[source_index]
         if self._draws is not None:
             self._draws.move(source_index, target_index)

@@ -10,6 +10,7 @@ from torch import Tensor
 from actors.engine.prefill import Prefilled
 from actors.engine.rows import Row
 from actors.positions import ALL
+from actors.schedules import Schedule
 from actors.steering import SteeringBank, Witness
 from actors.types import FiredCheck
 
@@ -44,10 +45,13 @@ def record_firing(prefilled: Prefilled, bank: SteeringBank) -> None:
 def record_step(rows: Sequence[Row], places: Sequence[int], witness: Witness, bank: SteeringBank) -> None:
     """The same of rows that have read the token of their answer that stands at ``places``."""
     numbers = torch.tensor([row.steering for row in rows], device=witness.raw[0].device)
-    ratios, off_axis, moves = _measure(witness, bank, numbers)
-    measured = torch.cat([_range(ratios), _most(off_axis), _most(moves)], dim=1).tolist()
-    for row, place, (lowest, highest, off, moved) in zip(rows, places, measured, strict=True):
-        if asked_at(row, place):
+    tokens = [place - row.rendered.prompt_tokens for row, place in zip(rows, places, strict=True)]
+    shares = [[Schedule.of(row.schedule).share(token)] for row, token in zip(rows, tokens, strict=True)]
+    part = torch.tensor(shares, dtype=torch.float64, device=numbers.device)
+    ratios, off_axis, moves = _measure(witness, bank, numbers, part)
+    measured = torch.cat([_range(ratios), _most(off_axis), _most(moves), part], dim=1).tolist()
+    for row, place, (lowest, highest, off, moved, share) in zip(rows, places, measured, strict=True):
+        if asked_at(row, place) and share:
             _note(row, lowest, highest, off)
         else:
             row.stray = max(row.stray or 0.0, moved)
@@ -110,18 +114,20 @@ def _most(found: Tensor) -> Tensor:
     return found.nan_to_num(0.0).amax(dim=-1, keepdim=True)
 
 
-def _measure(witness: Witness, bank: SteeringBank, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Ratio, off-axis share and size of the move as a share of the asked one ``[rows, layers]``, NaN where a row asks for nothing
-    at a layer."""
+def _measure(
+    witness: Witness, bank: SteeringBank, numbers: Tensor, shares: Tensor | float = 1.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Ratio and off-axis share where ``shares`` ``[rows, 1]`` of the edits are asked, and the size of the move as a share of the
+    whole one, ``[rows, layers]``; NaN where a row asks for nothing at a layer."""
     found = []
     for layer in bank.layers:
         raw = witness.raw[layer].double()
-        asked = bank.asked(layer, numbers, raw)
+        whole = bank.asked(layer, numbers, raw)
+        asked, length = whole * shares, whole.norm(dim=-1)
         size = asked.pow(2).sum(-1)
         moved = witness.seen[layer].double() - raw
-        length = size.sqrt()
-        shares = [(moved * asked).sum(-1) / size, (moved - asked).norm(dim=-1) / length, moved.norm(dim=-1) / length]
-        found.append(torch.stack(shares).masked_fill(size == 0, torch.nan))
+        along = [(moved * asked).sum(-1) / size, (moved - asked).norm(dim=-1) / size.sqrt()]
+        found.append(torch.stack([*along, moved.norm(dim=-1) / length]).masked_fill(length == 0, torch.nan))
     if not found:  # no multiplier but 0
         found = [torch.full((3, len(numbers)), torch.nan, dtype=torch.float64, device=numbers.device)]
     ratios, off_axis, moves = torch.stack(found, dim=-1)

@@ -32,6 +32,7 @@ from actors.errors import OutOfMemoryError
 from actors.faults import is_out_of_memory
 from actors.positions import ALL
 from actors.prompts import Rendered
+from actors.schedules import CONSTANT
 from actors.steering import SteeringBank, SteeringHooks, SteeringTable, steered
 from actors.types import FloatArray, Prompt, Steering
 
@@ -140,7 +141,7 @@ class _ForcedWork(Generic[Found]):
         self._loaded, self._make_room, self._rows, self._read = loaded, forced.make_room, rows, read
         self._bank = SteeringBank(steerings, (loaded.decoder.n_layers, loaded.d_model), loaded.dtype, loaded.device)
         self._entry = [None, *(min(steering.layers) for steering in steerings)]
-        self._positions = [ALL, *(steering.positions for steering in steerings)]
+        self._acting = [(ALL, CONSTANT), *((steering.positions, steering.schedule) for steering in steerings)]
         self._base: tuple[tuple[Tokens, int], Tensor] = (((), 0), torch.empty(0))
         self.found: dict[int, Found] = {}
 
@@ -181,7 +182,8 @@ class _ForcedWork(Generic[Found]):
     def _plain(self, number: int, steering: int, hooks: SteeringHooks) -> Tensor:
         row, device = self._rows[number], self._loaded.device
         tokens = torch.tensor([row.text], device=device)
-        table = self._bank.rows(torch.tensor([steering], device=device), [self._row(number).spans])
+        steered, prompt = (torch.tensor([one], device=device) for one in (steering, len(row.prompt)))
+        table = self._bank.rows(steered, [self._row(number).spans], prompt)
         hooks.table = FollowingTable.of(table.at(torch.arange(tokens.shape[1], device=device)[None]))
         try:
             logits: Tensor = self._loaded.model(input_ids=tokens, use_cache=False).logits
@@ -192,7 +194,8 @@ class _ForcedWork(Generic[Found]):
     def _row(self, number: int) -> Row:
         row = self._rows[number]
         rendered = Rendered(Prompt("", ""), "", row.text, row.prefix, row.suffix, len(row.continuation) - 1)
-        return Row(number, rendered, row.steering, self._entry[row.steering], 0, positions=self._positions[row.steering])
+        positions, schedule = self._acting[row.steering]
+        return Row(number, rendered, row.steering, self._entry[row.steering], 0, positions=positions, schedule=schedule)
 
     def _take(self, number: int, logits: Tensor, unsteered: Tensor) -> None:
         row = self._rows[number]

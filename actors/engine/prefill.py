@@ -21,12 +21,15 @@ from actors.engine.rows import Row
 from actors.engine.segments import ForwardStart, Segment, SegmentRunner
 from actors.engine.shared_prefixes import SharedPrefixes
 from actors.positions import NOWHERE, Spans
+from actors.schedules import CONSTANT
 from actors.steering import SteeringBank, SteeringTable, Witness
 
 Tokens = tuple[int, ...]
 Under = tuple[int, Spans]
 """The number of a steering, and where it edits the tokens in question."""
 UNSTEERED: Under = (0, NOWHERE)
+Sampled = tuple[Tokens, int, Under]
+"""A text, where its answer begins if that matters, and what it runs under."""
 Item = TypeVar("Item")
 Span = tuple[Tensor, Sequence[KeyValue]]
 
@@ -115,7 +118,7 @@ class Prefiller:
         share = None if limit is None else limit // (3 if any(row.sample for row in rows) else 2)
         self._prefixes: SharedPrefixes[tuple[Tokens, Under], _Prefix] = SharedPrefixes(map(_prefix_of, rows), share)
         self._trunks: SharedPrefixes[Tokens, _Trunk] = SharedPrefixes((row.rendered.token_ids for row in rows), share)
-        self._sampled: SharedPrefixes[tuple[Tokens, Under], _Suffix] = SharedPrefixes(map(_sampled_of, rows), share)
+        self._sampled: SharedPrefixes[Sampled, _Suffix] = SharedPrefixes(map(_sampled_of, rows), share)
 
     def run(self, rows: Sequence[Row]) -> Iterator[Prefilled]:
         """Prefill ``rows``; rows with equal padded length, prefix and entry layer run together."""
@@ -132,7 +135,7 @@ class Prefiller:
 
     def _prefilled(self, prefix: Tokens, layer: int | None, rows: Sequence[Row]) -> Iterator[Prefilled]:
         """Rows of one group: samples of what was prefilled before, then the others, each prompt and steering once."""
-        samples: dict[tuple[Tokens, Under], list[Row]] = defaultdict(list)
+        samples: dict[Sampled, list[Row]] = defaultdict(list)
         for row in rows:
             samples[_sampled_of(row)].append(row)
         fresh: list[list[Row]] = []
@@ -230,7 +233,7 @@ class Prefiller:
             [split(row)[1] for row in rows],
             len(split(rows[0])[0]),
             past,
-            self._table([_of_text(row) for row in rows], max(len(row.rendered.token_ids) for row in rows)),
+            self._table([_of_text(row) for row in rows], max(len(row.rendered.token_ids) for row in rows), self._begun(rows)),
             None if whole else ForwardStart(layer, torch.cat([trunk.hidden[layer] for trunk in trunks])),
             grain=self._grain,
             keep=self._keep,
@@ -249,11 +252,16 @@ class Prefiller:
             spans.insert(0, (torch.arange(length, device=self._device).expand(len(rows), -1), past))
         return Prefilled(rows, found.tail, spans, found.witness, found.unsteered)
 
-    def _table(self, steerings: Sequence[Under], length: int) -> SteeringTable:
-        """The edits of rows of at most ``length`` tokens."""
+    def _begun(self, rows: Sequence[Row]) -> Tensor | None:
+        """Tokens of the rows' prompts where some of their answers are read; None: those are all there is."""
+        begun = any(row.rendered.given for row in rows)
+        return torch.tensor([row.rendered.prompt_tokens for row in rows], device=self._device) if begun else None
+
+    def _table(self, steerings: Sequence[Under], length: int, prompts: Tensor | None = None) -> SteeringTable:
+        """The edits of rows of at most ``length`` tokens, so many of them a prompt's."""
         numbers = torch.tensor([number for number, _ in steerings], device=self._device)
         everywhere = all(spans.start == 0 and spans.stop >= length for _, spans in steerings)
-        return self._bank.rows(numbers, None if everywhere else [spans for _, spans in steerings])
+        return self._bank.rows(numbers, None if everywhere else [spans for _, spans in steerings], prompts)
 
     def _past(self, prefixes: Mapping[Under, _Prefix], rows: Sequence[Row | None]) -> list[KeyValue] | None:
         """Prefix keys and values of each row's steering (None: unsteered), per block ``[R, K, P, e]``; None where there is no
@@ -280,9 +288,9 @@ def _prefix_of(row: Row) -> tuple[Tokens, Under]:
     return split(row)[0], _under(row)
 
 
-def _sampled_of(row: Row) -> tuple[Tokens, Under]:
-    """What the samples of a prompt under one steering share."""
-    return row.rendered.token_ids, _of_text(row)
+def _sampled_of(row: Row) -> Sampled:
+    """What names what the samples of a prompt under one steering share."""
+    return row.rendered.token_ids, 0 if row.schedule == CONSTANT else row.rendered.prompt_tokens, _of_text(row)
 
 
 def split(row: Row) -> tuple[Tokens, Tokens]:

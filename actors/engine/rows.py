@@ -8,6 +8,7 @@ from functools import cached_property
 from actors.engine.sampling import RowDraws
 from actors.positions import ALL, NOWHERE, Positions, Spans
 from actors.prompts import Rendered
+from actors.schedules import CONSTANT, Schedule
 from actors.thought_budget import ThoughtBudget
 from actors.types import FinishReason
 
@@ -18,7 +19,7 @@ CAPACITY_STEP = 32
 @dataclass
 class Row:
     """One answer to a prompt of one job under steering number ``steering`` (0: unsteered), whose edits begin at ``first_layer``
-    and are made at ``positions``.
+    and are made at ``positions``, by ``schedule``.
 
     ``sample``: which of the prompt's answers, from 0; ``draws``: how its tokens are drawn (None: the likeliest is taken).
     ``budget``: where thought and answer have one each, which then make up ``max_new_tokens``. ``tokens`` grows during generation
@@ -35,6 +36,7 @@ class Row:
     sample: int = 0
     draws: RowDraws | None = None
     positions: str = ALL
+    schedule: str = CONSTANT
     tokens: list[int] = field(default_factory=list)
     finish: FinishReason | None = None
     finite: bool = True
@@ -66,6 +68,11 @@ class Row:
         return None if self.spans.within(len(self.rendered.token_ids)) == NOWHERE else self.first_layer
 
     @property
+    def steady(self) -> bool:
+        """Whether it is edited at every token, and alike."""
+        return self.positions == ALL and self.schedule == CONSTANT
+
+    @property
     def newest(self) -> int:
         """Where the newest token stands, which is read next."""
         return len(self.rendered.token_ids) + len(self.tokens) - 1
@@ -75,8 +82,11 @@ class Row:
         return self.steering if self.spans.covers(place) else 0
 
     def at_an_edge(self, place: int) -> bool:
-        """Whether the answer's token at ``place`` is its first, or the last or the next one of the part that is edited."""
-        return place in (len(self.rendered.token_ids), self.spans.again - 1, self.spans.again, self.spans.end - 1, self.spans.end)
+        """Whether the answer's token at ``place`` is its first, or the last or the next one of the part that is edited; of a row
+        whose edits fade also the second, and where nothing is left of them."""
+        first, spans = len(self.rendered.token_ids), self.spans
+        faded = () if self.schedule == CONSTANT else (first + 1, first + Schedule.of(self.schedule).linear)
+        return place in (first, spans.again - 1, spans.again, spans.end - 1, spans.end, *faded)
 
     def restart(self) -> None:
         """Forget a partial answer (the batch it was in ran out of memory)."""

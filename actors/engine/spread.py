@@ -30,7 +30,8 @@ class FollowingTable(SteeringTable):
     def _beside(self, layer: int, hidden: Tensor) -> SteeringTable:
         kinds = (self.shifts, self.axes, self.replaced)
         shifts, axes, replaced = ({layer: edits[layer].to(hidden.device)} if layer in edits else {} for edits in kinds)
-        return SteeringTable(shifts, axes, replaced, where=None if self.where is None else self.where.to(hidden.device))
+        where, share = (one if one is None else one.to(hidden.device) for one in (self.where, self.share))
+        return SteeringTable(shifts, axes, replaced, where=where, share=share)
 
 
 def gather(witness: Witness, device: torch.device) -> Witness:

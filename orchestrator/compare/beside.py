@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from actors.positions import ALL
 from orchestrator.compare.comparison import Question, Reader, compare, side_of
 from orchestrator.paper.tables import MODELS, Measurement, PaperTable
 from orchestrator.results.columns import Axis
@@ -88,7 +87,7 @@ def _same_target(one: Measurement, row: CellRow) -> bool:
 def _same_steering(one: Measurement, row: CellRow, names: Mapping[str, str]) -> bool:
     if not one.steered:
         return True
-    if (row.scope, row.intervention, row.positions, row.multiplier) != ("from_layer", "addition", ALL, one.multiplier):
+    if row.scope != "from_layer" or row.action or row.multiplier != one.multiplier:
         return False
     if row.method not in (_COSMIC if one.method == "cosmic" else (one.method,)) or one.extractor not in (None, row.extractor):
         return False

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
-from actors.positions import ALL
 from orchestrator.cells import CellKey, variant_id
 from orchestrator.json_text import parse_json
 from orchestrator.planning.grid import Group, SteeredCell
@@ -69,9 +68,10 @@ class Unsettled:
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen for one model variant, behavior, method and positions of ``grid``, and from what.
+    """What was chosen for one model variant, behavior, method and action of ``grid``, and from what.
 
-    ``chosen`` is None when no setting of grid ``origin`` qualified; ``reason`` then says so.
+    ``action``: in words (``Action.words``). ``chosen`` is None when no setting of grid ``origin`` qualified; ``reason`` then
+    says so.
     """
 
     grid: str
@@ -84,11 +84,10 @@ class Choice:
     considered: tuple[Considered, ...]
     reason: str = ""
     max_kl: float | None = None
-    positions: str = ALL
+    action: str = ""
 
     def __str__(self) -> str:
-        at = "" if self.positions == ALL else f" at {self.positions}"
-        head = f"grid {self.grid}, {self.model}, {self.behavior}, {self.method}{at}: "
+        head = f"grid {self.grid}, {self.model}, {self.behavior}, {' '.join(filter(None, (self.method, self.action)))}: "
         one = self.chosen
         if one is None:
             return head + self.reason
@@ -193,7 +192,7 @@ class Chooser:
             considered=tuple(considered),
             reason=reason,
             max_kl=asked.max_kl,
-            positions=group.action.positions,
+            action=group.action.words,
         )
         return found, None if best is None else considered[best]
 

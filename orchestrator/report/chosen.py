@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from actors.positions import ALL
 from orchestrator.cells import CellKey
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.report.values import IN_SAMPLE, decimals, number
@@ -67,8 +66,7 @@ def _whole(behavior: str) -> str:
 
 
 def _row(choice: Mapping[str, Any], intervals: Mapping[CellKey, Interval | None]) -> tuple[Value, ...]:
-    positions = choice.get("positions", ALL)  # earlier versions knew no others
-    method = choice["method"] if positions == ALL else f"{choice['method']} at {positions}"
+    method = f"{choice['method']} {choice.get('action', '')}".strip()
     names = tuple(Value(str(name)) for name in (choice["model"], choice["behavior"], method, choice["grid"]))
     of = number(str(len(choice["considered"])))
     one = choice["chosen"]

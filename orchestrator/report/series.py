@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from actors.positions import ALL
+from actors.types import Action
 from orchestrator.report.method_text import options_text
 from orchestrator.results.columns import Axis
 from orchestrator.results.conditions import AXES, SETTING, STEERED, UNSTEERED, condition
@@ -43,10 +43,6 @@ def _worded(column: str) -> _Part:
     return words
 
 
-def _at(row: CellRow) -> str:
-    return "" if row.positions == ALL else f"at {row.positions}"
-
-
 def _read_by(row: CellRow) -> str:
     return f"read by {row.extractor}"
 
@@ -61,12 +57,15 @@ def decoding_text(row: CellAxes) -> str:
     return ", ".join(parts)
 
 
+_OF_ACTION = {"scope", *(one.name for one in fields(Action))}
 _PARTS: tuple[_Part, ...] = (
     lambda row: f"direction from {row.source_model}" if row.is_transfer else "",
     lambda row: row.method or "",
     lambda row: options_text(row.method, row.method_options),
     _read_by,
-    *(_at if column == "positions" else _worded(column) for column, axis in AXES.items() if axis is Axis.STEERING),
+    _worded("scope"),
+    lambda row: row.action or row.intervention or "",
+    *(_worded(column) for column, axis in AXES.items() if axis is Axis.STEERING and column not in _OF_ACTION),
     decoding_text,
 )
 

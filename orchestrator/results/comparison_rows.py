@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from actors.positions import ALL
+from actors.schedules import CONSTANT
 from orchestrator.cells import CellKey
 
 _TRANSFERRED = "successes with the transferred direction, their share of `n`, and its 95 % interval as in `cells.parquet`"
@@ -59,8 +60,8 @@ class TransferRow:
     control_id: Annotated[
         str | None,
         "its control: the target steered with its own direction at the corresponding layer, with the same method, options, "
-        "scope, intervention, positions, multiplier, prompts and decoding, an ordinary cell of the grid; null when none is "
-        "finished",
+        "scope, intervention, positions, schedule, multiplier, prompts and decoding, an ordinary cell of the grid; null when "
+        "none is finished",
     ]
     source: Annotated[str, "model that the direction comes from: `model` or `model/quantization`"]
     target: Annotated[str, "model that was steered"]
@@ -101,6 +102,7 @@ class TransferRow:
     no_answer_n: Annotated[int | None, "its responses whose answer had not begun"] = None
     max_thought_tokens: Annotated[int | None, "tokens that its thoughts may have, as in `cells.parquet`"] = None
     positions: Annotated[str, "tokens at which the direction acts, as in `cells.parquet`"] = ALL
+    schedule: Annotated[str, "how its strength changes along the answer, as in `cells.parquet`"] = CONSTANT
 
     @property
     def key(self) -> CellKey:

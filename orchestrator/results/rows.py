@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any
 
 from actors.positions import ALL
+from actors.schedules import CONSTANT
 from actors.types import Action, CellResult, DirectionSet, ModelSpec
 from orchestrator.cells import Cell, CellKey, SteeringSpec, variant_id
 from orchestrator.clusters import Count, counts_by, rate_interval, spread_of, stability
@@ -124,6 +125,23 @@ class CellAxes:
         "tokens at which the direction acts ([sweep-file.md](sweep-file.md#at-which-tokens)); `all` also in a baseline's row",
         Axis.STEERING,
     ] = ALL
+    strength: Annotated[
+        str,
+        "what the multiplier is of: the unit direction (`absolute`), or one as long as the residual stream is in the mean over "
+        "the contrast prompts at the layer (`relative`)",
+        Axis.STEERING,
+    ] = "absolute"
+    schedule: Annotated[
+        str,
+        "how the strength changes along the answer ([sweep-file.md](sweep-file.md#how-strongly-along-the-answer))",
+        Axis.STEERING,
+    ] = CONSTANT
+
+    @property
+    def action(self) -> str:
+        """How it is steered in words, where it is not by adding a multiple of the unit direction at every token."""
+        settings = {one.name: getattr(self, one.name) for one in fields(Action)}
+        return Action(**settings).words if self.intervention is not None else ""
 
     @property
     def key(self) -> CellKey:
@@ -255,7 +273,9 @@ class CellMeasures(CellDirection):
     """What the run measured in a cell."""
 
     residual_norm: Annotated[float | None, "mean norm of the residual stream at the first steered layer, over the test prompts"]
-    norm_ratio: Annotated[float | None, "multiplier / residual_norm"]
+    norm_ratio: Annotated[
+        float | None, "multiplier / residual_norm; with relative strength the multiplier times extraction_residual_norm"
+    ]
     fired: Annotated[bool | None, "whether the steering acted as asked, measured at every steered layer; null without any"]
     shift_ratio_min: Annotated[float | None, _SHIFT]
     shift_ratio_max: Annotated[float | None, _SHIFT]
@@ -382,6 +402,8 @@ def measures_of(cell: Cell, result: CellResult, found: DirectionSet | None, atte
     """What ``result`` measured; ``found``: the direction set that steered it (None: baseline, or not at hand)."""
     raw_norm, extraction_norm = _norms(found, steered_at(cell.steering, found))
     multiplier = None if cell.steering is None else cell.steering.action.multiplier
+    if cell.steering is not None and cell.steering.action.strength == "relative":
+        multiplier = None if extraction_norm is None or multiplier is None else multiplier * extraction_norm
     ratio = multiplier / result.residual_norm if multiplier is not None and result.residual_norm else None
     return CellMeasures(
         direction_raw_norm=raw_norm,

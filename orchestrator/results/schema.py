@@ -157,7 +157,8 @@ TRANSFERS = layout_of(TransferRow)
 """``transfer.parquet``: one row per finished transfer cell and behavior, in the plan's order."""
 
 RESPONSE_AXES = (
-    *("cell_id", "model", "quantization", "behavior", "method", "scope", "layer", "intervention", "multiplier", "positions"),
+    *("cell_id", "model", "quantization", "behavior", "method", "scope", "layer", "intervention", "multiplier"),
+    *("positions", "strength", "schedule"),
 )
 """What ``responses.parquet`` repeats of a ``CellRow`` beside each of its responses."""
 

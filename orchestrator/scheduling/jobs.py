@@ -6,6 +6,8 @@ share one tuple of prompts, so a task carries each prompt once.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from actors.errors import JobError
@@ -19,17 +21,29 @@ def extraction_job(spec: DirectionSpec) -> ExtractionJob:
     return ExtractionJob(spec.id, spec.positive, spec.negative, spec.method, dict(spec.options), spec.extractor)
 
 
-def generation_job(cell: Cell, at: tuple[SteeredAt, FloatArray] | None) -> GenerationJob:
+class Placed(NamedTuple):
+    """Where a steering acts, the unit vectors that act there, ``[len(layers), d]`` float32, and the mean norms of the residual
+    stream there over the contrast prompts (NaN where the direction set has none)."""
+
+    at: SteeredAt
+    vectors: FloatArray
+    norms: tuple[float, ...]
+
+
+def generation_job(cell: Cell, at: Placed | None) -> GenerationJob:
     """The job of one cell; ``at`` is ``placed`` of its steering (None for a baseline)."""
     steering = None
     if cell.steering is not None and at is not None:
-        where, vectors = at
-        steering = Steering(where.layers, vectors, **vars(cell.steering.action))
+        settings = dict(vars(cell.steering.action))
+        scales = at.norms if settings.pop("strength") == "relative" else ()
+        if np.isnan(scales).any():
+            raise JobError(f"direction {cell.steering.direction.id}: it has no norm of the residual stream at a steered layer")
+        steering = Steering(at.at.layers, at.vectors, scales=scales, **settings)
     return GenerationJob(cell.id, cell.prompts, cell.decoding, steering)
 
 
-def placed(spec: SteeringSpec, found: DirectionSet) -> tuple[SteeredAt, FloatArray]:
-    """Where a steering acts, and the unit vectors of ``found`` that act there, ``[len(layers), d]`` float32.
+def placed(spec: SteeringSpec, found: DirectionSet) -> Placed:
+    """Where a steering acts, and what ``found`` has for that.
 
     Raises ``JobError`` when the method selected no layer, or found no direction at one that the steering takes it from.
     """
@@ -41,4 +55,6 @@ def placed(spec: SteeringSpec, found: DirectionSet) -> tuple[SteeredAt, FloatArr
         vector_at = {layer: found.at(layer).vector for layer in dict.fromkeys(sources)}
     except KeyError as error:
         raise JobError(f"direction {spec.direction.id}: {error.args[0]}") from error
-    return at, np.stack([vector_at[layer] for layer in sources]).astype(np.float32, copy=False)
+    norm_at = {one.layer: norm for one, norm in zip(found.directions, found.residual_norms, strict=True)}
+    vectors = np.stack([vector_at[layer] for layer in sources]).astype(np.float32, copy=False)
+    return Placed(at, vectors, tuple(norm_at.get(layer, np.nan) for layer in at.layers))

@@ -15,6 +15,7 @@ from pydantic import (
     WrapValidator,
 )
 
+from actors import schedules
 from actors.interventions import INTERVENTIONS
 from actors.methods import METHODS
 from actors.positions import ALLOWED, Positions
@@ -112,6 +113,20 @@ def _positions(value: object) -> str:
 SteeredPositions = Annotated[str, BeforeValidator(_positions)]
 
 
+def _schedule(value: object) -> str:
+    """``constant``, or ``{linear: 32}`` for ``linear:32``."""
+    if isinstance(value, dict) and len(value) == 1:
+        ((word, count),) = value.items()
+        value = f"{word}:{count}" if type(count) is int else value
+    if not isinstance(value, str):
+        raise fault("it says how the strength changes along the answer", schedules.ALLOWED)
+    try:
+        return schedules.Schedule.of(value).text
+    except ValueError as error:
+        nearest = nearest_name(value.partition(":")[0], ("constant", "linear", "exponential"))
+        raise fault(str(error), schedules.ALLOWED, nearest or "") from error
+
+
 def _layer(value: object, check: ValidatorFunctionWrapHandler) -> int:
     if value == "auto":
         return AUTO
@@ -138,5 +153,10 @@ RowOrOne = Annotated[tuple[Item, ...], FromListOrOne, Field(min_length=1)]
 Depths = Annotated[Row[Depth], BeforeValidator(lambda value: PROFILE if value == "profile" else value)]
 Layers = Row[Layer]
 
-PositionsAxis = Annotated[Row[SteeredPositions], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
+_OneOrSome = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
+
+PositionsAxis = Annotated[Row[SteeredPositions], _OneOrSome]
 """The same of positions, of which one may be a mapping."""
+
+ScheduleAxis = Annotated[Row[Annotated[str, BeforeValidator(_schedule)]], _OneOrSome]
+"""The same of schedules."""

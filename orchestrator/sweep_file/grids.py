@@ -212,7 +212,7 @@ class GridResolver:
         elif multipliers is not None and (grid.choose is None or grid.choose.multiplier is None):
             for intervention in dict.fromkeys(action.intervention for action in grid.actions):
                 _check_strengths(view, intervention, multipliers)
-        _check_positions(view, grid)
+        _check_actions(view, grid)
         if grid.axis.auto:
             _check_auto(view, grid)
         self._check_transfer(view, grid, keys)
@@ -311,7 +311,7 @@ def _check_search(view: Sections, grid: Grid, search: SearchEntry) -> None:
     unfit = {
         "choose": ("a grid searches or chooses", grid.choose is not None, "the search in a grid, what it found in a later one"),
         "scope": ("a search has one scope", len(grid.scopes) > 1, "a grid for each scope"),
-        "positions": ("a search steers at one set of positions", len(grid.actions) > 1, "a grid for each"),
+        "positions": ("a search has one set of positions and one schedule", len(grid.actions) > 1, "a grid for each"),
         "transfer": (
             "a search steers every model with its own directions",
             grid.transfer != Transfer(),
@@ -331,7 +331,18 @@ def _check_measured(view: Sections, section: str, max_kl: float | None) -> None:
         view.report(view.at(section, "max_kl"), message, max_kl, allowed="damage: true beside the grids, or no max_kl")
 
 
-def _check_positions(view: Sections, grid: Grid) -> None:
+def _check_actions(view: Sections, grid: Grid) -> None:
+    """What the keys of an action forbid each other."""
+    action = grid.actions[0]
+    if action.strength == "relative" and action.intervention == "ablation":
+        message = "an ablation takes a share of the component, not of the residual stream's norm"
+        view.report(view.at("strength"), message, "relative", allowed="absolute beside ablation")
+    if action.strength == "relative" and (grid.transfer.everything or grid.transfer.pairs):
+        message = "a direction knows the norms of its own model, not of the one that it is transferred to"
+        view.report(view.at("strength"), message, "relative", allowed="absolute in a grid with transfer")
+    if action.intervention == "replacement" and any(one.schedule != "constant" for one in grid.actions):
+        message = "a replacement that fades would leave nothing in its place"
+        view.report(view.at("schedule"), message, allowed="constant beside replacement")
     for action in grid.actions:
         if not Positions.of(action.positions).acts(grid.decoding.most_tokens):
             tokens = f"an answer has at most {grid.decoding.most_tokens} tokens, the last of which is not read again"

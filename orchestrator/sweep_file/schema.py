@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from actors.types import DATE, DType, ExtractorName, Quantization
+from actors.types import Strength as StrengthUnit
 from orchestrator.cells import Scope
 from orchestrator.devices import ACCELERATORS
 from orchestrator.errors import fault
@@ -29,6 +30,7 @@ from orchestrator.sweep_file.fields import (
     Repository,
     Row,
     RowOrOne,
+    ScheduleAxis,
     Strength,
     Text,
     Variable,
@@ -410,6 +412,8 @@ class GridEntry(Entry):
     scope: RowOrOne[Scope] | None = None
     intervention: InterventionName | None = None
     positions: PositionsAxis | None = None
+    strength: StrengthUnit | None = None
+    schedule: ScheduleAxis | None = None
     decoding: DecodingEntry | None = None
     baseline: bool | None = None
     transfer: TransferPairs | None = None
@@ -463,6 +467,8 @@ class SweepSettings(Entry):
     scope: RowOrOne[Scope] = ("from_layer",)
     intervention: InterventionName = "addition"
     positions: PositionsAxis = ("all",)
+    strength: StrengthUnit = "absolute"
+    schedule: ScheduleAxis = ("constant",)
     decoding: DecodingEntry = DecodingEntry()
     date: Day = DATE
     baseline: bool = True

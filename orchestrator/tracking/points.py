@@ -42,7 +42,7 @@ def axes(cell: Cell) -> dict[str, Value]:
             "transfer": cell.is_transfer,
             "method": cell.steering.direction.method,
             "layer": cell.steering.source_layer if isinstance(cell.steering.source_layer, int) else None,
-            **asdict(cell.steering.action),
+            **{name: getattr(cell.steering.action, name) for name in cell.steering.action.content},
         }
     return {name: value for name, value in found.items() if value is not None}
 

@@ -8,6 +8,7 @@ forward with hooks over prompt and answer must rank each answered token first. A
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,30 @@ def test_rows_of_the_mixed_batch_equal_generate(
         ours = result.responses[index].token_ids[:24]
         difference = first_difference(loaded.model, loaded.decoder.blocks, ids, job.steering, ours, alone)
         assert difference is None or difference.gap < TIE, f"{job.cell_id} {TEST_PROMPTS[index].id}: {difference}"
+
+
+def test_at_some_tokens_and_fading_they_equal_generate(worker: ModelWorker) -> None:
+    """Each way in one batch with the others, behind a shared template prefix."""
+    loaded = worker._held()
+    found = worker.extract(ExtractionJob("x", BEHAVIOR.positive, BEHAVIOR.negative, "dim"))
+    layers = tuple(range(15, 30))
+    steering = Steering(layers, np.repeat(found.at(15).vector[None], len(layers), axis=0), 12.0)
+    words = ("prompt", "generation", "template+first:4", "last_prompt", "from:3", "all")
+    schedules = ("constant", "linear:8", "constant", "constant", "exponential:4", "linear:6")
+    jobs = [
+        GenerationJob(positions, TEST_PROMPTS[:3], Decoding(16), replace(steering, positions=positions, schedule=schedule))
+        for positions, schedule in zip(words, schedules, strict=True)
+    ]
+    results = {one.cell_id: one for one in worker.generate(jobs) if isinstance(one, CellResult)}
+    answers = set()
+    for number, job in enumerate(jobs):
+        result, rendered = results[job.cell_id], loaded.renderer.render(TEST_PROMPTS[number % 3])
+        ids, template = rendered.token_ids, rendered.suffix
+        plain = generate_alone(loaded.model, loaded.decoder.blocks, ids, job.steering, 16, template)
+        assert list(result.responses[number % 3].token_ids) == plain, job.cell_id
+        assert result.fired.fired is True, (job.cell_id, result.fired)
+        answers.add(tuple(one.token_ids for one in result.responses))
+    assert len(answers) == len(jobs), "no two ways give the same answers"
 
 
 def test_the_steering_fired_in_every_cell(cells: list[tuple[GenerationJob, CellResult]]) -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from benchmarks.mixing import at_length, configuration, contenders, mixed, numbered, ratios
+from benchmarks.mixing import KINDS, at_length, configuration, contenders, mixed, numbered, placed, ratios
 from benchmarks.timing import Plan, Sample, Work, interleave
 from benchmarks.workload import Bench
 
@@ -18,6 +18,12 @@ def test_k_configurations_are_k_distinct_ones(count: int, spread: bool) -> None:
         for one in (configuration(n, 30, 16, spread=spread) for n in range(count))
     }
     assert len(found) == count
+
+
+def test_every_place_and_schedule_is_among_those_of_a_batch() -> None:
+    found = Counter((one.positions, one.schedule) for one in (placed(n, 30, 16) for n in range(256)))
+    assert len(found) == 18
+    assert min(found.values()) >= 8
 
 
 def test_where_configurations_begin() -> None:
@@ -49,8 +55,9 @@ def test_speed_at_another_length_is_prefill_plus_decoding() -> None:
 
 def test_a_whole_run_on_a_tiny_model(tiny: Bench) -> None:
     done = interleave(contenders(tiny, 16, 2), Plan(rounds=1, spare=0))
-    assert list(done.kept[0]) == ["K=1", "K=8", "K=1, layers differ", "unsteered", "all layers"]
+    assert list(done.kept[0]) == ["K=1", "K=8", "K=1, layers differ", "unsteered", "all layers", KINDS]
     assert {sample.work.new_tokens for sample in done.kept[0].values()} == {32}
     found = {(ratio.of, ratio.to, ratio.metric) for ratio in ratios(done)}
     assert ("K=8", "K=1", "decode") in found
     assert ("all layers", "unsteered", "whole run") in found
+    assert (KINDS, "K=8", "decode") in found

@@ -81,7 +81,8 @@ def jobs(n_new: int = 12) -> list[GenerationJob]:
         vectors = np.repeat(vector / np.linalg.norm(vector), len(layers), axis=0)
         strength = 1.0 if kind == "ablation" else 9.0 - 5 * number
         positions = ("all", "all", "from:2", "generation", "last_prompt+first:3")[number]
-        steering = Steering(layers, vectors, strength, kind, positions=positions)
+        schedule = ("constant", "exponential:3", "constant", "linear:5", "constant")[number]
+        steering = Steering(layers, vectors, strength, kind, positions=positions, schedule=schedule)
         found.append(GenerationJob(f"cell{number}", PROMPTS, Decoding(n_new - number), steering))
     return found
 

@@ -218,7 +218,7 @@ def test_the_selected_layer_is_one_more_place_of_the_axis(tmp_path: Path) -> Non
 
 def test_a_selected_layer_is_resolved_when_the_direction_is_there(tmp_path: Path) -> None:
     spec = auto(plan_of(tmp_path, methods=["cosmic"], layers=["auto"], multipliers=[4]))
-    at, vectors = placed(spec, selected(30, 27))
+    at, vectors, _ = placed(spec, selected(30, 27))
     assert (at.layers, at.source_layer) == ((27, 28, 29), 27)
     np.testing.assert_array_equal(vectors, np.stack([selected(30, 27).at(27).vector] * 3))
     with pytest.raises(JobError, match="method cosmic selected no layer"):
@@ -279,3 +279,37 @@ def test_the_same_variant_has_one_id_however_often_it_is_asked(tmp_path: Path) -
     plan = plan_of(tmp_path, models={"small": EMBEDDED})
     assert {variant_id(cell.target) for cell in plan.cells} == {plan.models[0].variant}
     assert write_sweep(tmp_path / "x", sweep_data()).is_file()
+
+
+# --- strength
+
+
+def test_a_relative_strength_is_of_the_norm_at_each_steered_layer(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, strength="relative", multipliers=[0.1], layers=[27], schedule=["constant", {"linear": 16}])
+    assert {cell.steering.action.schedule for cell in steered(plan) if cell.steering} == {"constant", "linear:16"}
+    cell = steered(plan)[0]
+    assert cell.steering is not None
+    norms = tuple(10.0 + layer for layer in range(30))
+    found = DirectionSet(tuple(Direction(layer, np.eye(1, 4, dtype=np.float32)[0], 1.0) for layer in range(30)), norms)
+    job = generation_job(cell, placed(cell.steering, found))
+    assert job.steering is not None
+    assert [job.steering.strength_at(number) for number in range(3)] == pytest.approx([3.7, 3.8, 3.9])
+    plain = generation_job(steered(plan_of(tmp_path / "b", layers=[27], multipliers=[4]))[0], placed(cell.steering, found))
+    assert plain.steering is not None
+    assert plain.steering.scales == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"strength": "relative", "intervention": "ablation", "multipliers": [1]}, ("strength", "a share of the component")),
+        ({"strength": "relativ"}, ("strength", "did you mean 'relative'?")),
+        ({"schedule": {"linear": 0}}, ("schedule", "from 1 to", "{linear: 32}")),
+        ({"schedule": "exponental"}, ("schedule", "did you mean 'exponential'?")),
+        ({"schedule": {"linear": 3}, "intervention": "replacement"}, ("schedule", "nothing in its place")),
+        ({"models": MODELS, "transfer": "all", "strength": "relative"}, ("strength", "norms of its own model")),
+    ],
+)
+def test_a_strength_that_cannot_be_is_told(changes: dict[str, object], parts: tuple[str, ...], tmp_path: Path) -> None:
+    told = refused(tmp_path, **changes)
+    assert any(all(part in line for part in parts) for line in told), told
