@@ -12,6 +12,7 @@ from rich.text import Text
 from orchestrator.cli.answers import COMMANDS as ANSWERS
 from orchestrator.cli.behavior import behavior
 from orchestrator.cli.control import COMMANDS as CONTROL
+from orchestrator.cli.figures import COMMANDS as FIGURES
 from orchestrator.cli.parity import COMMANDS as PARITY
 from orchestrator.cli.people import COMMANDS as PEOPLE
 from orchestrator.cli.starting import COMMANDS as STARTING
@@ -53,6 +54,8 @@ EPILOG = """Examples, for python -m orchestrator ...
   run sweeps/full.yaml --detach  in the background; then status --watch, logs, pause, resume, cancel
 
   show results/quickstart --label garbled   read the answers, with labels and why
+
+  figures results/quickstart     figures and tables for a paper
 
   score results/quickstart       score the stored responses anew
 
@@ -302,7 +305,7 @@ def refit(
 
 
 app.add_typer(behavior, name="behavior")
-for command, example in (*STARTING, *ANSWERS, *CONTROL, *PEOPLE, *PARITY):
+for command, example in (*STARTING, *ANSWERS, *FIGURES, *CONTROL, *PEOPLE, *PARITY):
     app.command(epilog=f"Example:  python -m orchestrator {example}")(command)
 
 

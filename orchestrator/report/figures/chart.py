@@ -34,11 +34,11 @@ class Chart:
         with drawing(name):
             return self.look.draw(self.title, self.rows).svg()
 
-    def printed(self, name: str) -> dict[str, bytes]:
-        """The panel as PDF and as PNG, by the ending of the file."""
+    def files(self, name: str) -> dict[str, bytes]:
+        """The panel as SVG, as PDF and as PNG, by the ending of the file."""
         with drawing(name):
             canvas = self.look.draw(self.title, self.rows)
-            return {"pdf": canvas.pdf(), "png": canvas.png()}
+            return {"svg": canvas.svg().encode(), "pdf": canvas.pdf(), "png": canvas.png()}
 
 
 def csv_of(rows: Iterable[Row]) -> str:

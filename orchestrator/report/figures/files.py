@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from orchestrator.report.blocks import Figure, Picture, Row
@@ -26,8 +26,7 @@ def placed_figures(found: SweepFindings) -> Iterator[PlacedFigure]:
         charts = named_charts(name, found)
         if not charts:
             continue
-        rows = [row for stem, chart in charts for row in _with_file(stem, chart)]
-        data = found.store.write_report_file(f"{name}.csv", csv_of(rows).encode())
+        data = found.store.write_report_file(f"{name}.csv", data_of(charts))
         parts: dict[str, list[tuple[str, Chart]]] = {}
         for stem, chart in charts:
             parts.setdefault(chart.series if kind.heading == SERIES else "", []).append((stem, chart))
@@ -41,6 +40,11 @@ def named_charts(name: str, found: SweepFindings) -> list[tuple[str, Chart]]:
     """The panels of a figure under the names of their files: ``scaling``, of several ``scaling-01``, ``scaling-02``, ..."""
     charts = list(FIGURES[name].charts(found))
     return [(name if len(charts) == 1 else f"{name}-{number:02d}", chart) for number, chart in enumerate(charts, start=1)]
+
+
+def data_of(charts: Iterable[tuple[str, Chart]]) -> bytes:
+    """The rows of all panels as one CSV, each with the file and the title of its panel."""
+    return csv_of(row for stem, chart in charts for row in _with_file(stem, chart)).encode("utf-8", "replace")
 
 
 def _with_file(stem: str, chart: Chart) -> Iterator[Row]:

@@ -23,7 +23,7 @@ def charts(found: SweepFindings) -> Iterator[Chart]:
         groups.setdefault(row.behavior, []).append(_shown(row))
     words = target_words(shown)
     for behavior, rows in groups.items():
-        yield Chart(f"{behavior}: {words} by the form of the weights", rows, DotLook("name", "quantization", words))
+        yield Chart(f"{behavior}: {words} by the form of the weights", rows, DotLook("name", "weights", words))
         turned = [row for row in rows if row["cosine"] is not None]
         if turned:
             look = PointLook("cosine", "quantization", "cosine to the direction at full precision", words, _told)
@@ -32,7 +32,8 @@ def charts(found: SweepFindings) -> Iterator[Chart]:
 
 def _shown(row: CellRow) -> Row:
     tidy = rate_row(row)
-    more = {"cosine": row.direction_cosine_to_full_precision, "norm": row.direction_raw_norm}
+    more: dict[str, object] = {"cosine": row.direction_cosine_to_full_precision, "norm": row.direction_raw_norm}
+    more["weights"] = row.dtype if row.quantization == "none" else row.quantization
     return {**tidy, **more, "name": f"{tidy['model']} · {tidy['method']} {tidy['where']} x {row.multiplier:g}"}
 
 

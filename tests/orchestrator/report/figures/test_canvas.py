@@ -48,9 +48,9 @@ def test_the_same_rows_give_the_same_bytes_in_every_format() -> None:
     for one, again in list(zip(all_charts(), all_charts(), strict=True))[2:]:
         assert one.svg("a") == again.svg("a"), one.title
     (one, *_), (again, *_) = all_charts(), all_charts()
-    printed = one.printed("a")
-    assert printed == again.printed("a")
-    assert (printed["pdf"][:5], printed["png"][:4]) == (b"%PDF-", b"\x89PNG")
+    printed = one.files("a")
+    assert printed == again.files("a")
+    assert (printed["svg"].decode(), printed["pdf"][:5], printed["png"][:4]) == (one.svg("a"), b"%PDF-", b"\x89PNG")
     assert b"CreationDate" not in printed["pdf"]
     other = replace(one, rows=[{**row, "value": 0.35} for row in one.rows])
     assert other.svg("a") != one.svg("a")

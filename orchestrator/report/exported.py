@@ -1,0 +1,61 @@
+"""What a paper takes from a sweep: every figure as SVG, PDF, PNG and data, every table as CSV, LaTeX and Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.report.as_latex import latex_table
+from orchestrator.report.as_markdown import markdown_table
+from orchestrator.report.figures.chart import csv_of
+from orchestrator.report.figures.files import data_of, named_charts
+from orchestrator.report.figures.registry import FIGURES
+from orchestrator.report.findings import SweepFindings
+from orchestrator.report.report_table import ReportTable
+from orchestrator.report.sections import SECTIONS
+from orchestrator.report.tables import cells_table
+from orchestrator.results.store import Store
+
+
+def write_exports(store: Store) -> list[Path]:
+    """Write them to ``report/`` from the compacted tables; equal ones are left alone. The paths are relative to the place."""
+    found = SweepFindings(store)
+    return [store.write_report_file(name, content) for name, content in (*_figures(found), *_tables(found))]
+
+
+def _figures(found: SweepFindings) -> Iterator[tuple[str, bytes]]:
+    for name in FIGURES:
+        charts = named_charts(name, found)
+        for stem, chart in charts:
+            for ending, content in chart.files(stem).items():
+                yield f"{stem}.{ending}", content
+        if charts:
+            yield f"{name}.csv", data_of(charts)
+
+
+def _tables(found: SweepFindings) -> Iterator[tuple[str, bytes]]:
+    for name, table in _named_tables(found):
+        yield f"table-{name}.csv", _csv(table)
+        yield f"table-{name}.tex", latex_table(table).encode("utf-8", "replace")
+        yield f"table-{name}.md", f"{markdown_table(table)}\n".encode("utf-8", "replace")
+
+
+def _named_tables(found: SweepFindings) -> Iterator[tuple[str, ReportTable]]:
+    for number, series in enumerate(found.shown, start=1):
+        yield f"cells-{number:02d}", cells_table(series)
+    for heading, section in SECTIONS.items():
+        table = section.table(found)
+        if table is not None:
+            yield _slug(heading), table
+        for one in section.several(found):
+            yield _slug(f"{heading} {one.title.partition(' (')[0]}"), one
+
+
+def _csv(table: ReportTable) -> bytes:
+    heads = [column.head for column in table.columns]
+    return csv_of(dict(zip(heads, (value.text for value in row), strict=True)) for row in table.rows).encode("utf-8", "replace")
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
