@@ -400,6 +400,41 @@ class ActivationsJob:
     extractor: ExtractorName = "nnsight"
 
 
+@dataclass(frozen=True, eq=False)
+class InjectionJob:
+    """Add directions at one layer each, and measure on prompts, without generating.
+
+    ``directions`` float32 ``[L, d]``: the unit direction of every layer. ``layers``: at which of them it is added,
+    ``multipliers`` times each. ``random``: so many random directions of the same length beside it, drawn by ``seed``.
+    """
+
+    item_id: str
+    prompts: tuple[Prompt, ...]
+    directions: FloatArray
+    layers: tuple[int, ...]
+    multipliers: tuple[float, ...]
+    random: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class ShiftsJob(InjectionJob):
+    """How the activations of ``prompts`` move at every later layer; ``kept``: layers whose activations are wanted whole, under
+    the direction itself."""
+
+    kept: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class DivergencesJob(InjectionJob):
+    """How far the next token's distribution moves; ``positive`` and ``negative``: as many more random directions are drawn from
+    the covariance of their activations within each class."""
+
+    positive: tuple[Prompt, ...] = ()
+    negative: tuple[Prompt, ...] = ()
+    extractor: ExtractorName = "nnsight"
+
+
 @dataclass(frozen=True)
 class FiredCheck:
     """Did the steering act? Measured on the residual stream at every steered layer of every row: at the last prompt token, and

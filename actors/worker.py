@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from actors.analysis.activations import read_activations
+from actors.analysis.injection import measure_divergences, measure_shifts
 from actors.boundary import Answered, as_failure
 from actors.damage import DamageMeter
 from actors.device_record import device_record, full_precision, reserved_memory
@@ -52,6 +53,7 @@ from actors.types import (
     Decoding,
     Direction,
     DirectionSet,
+    DivergencesJob,
     EngineOptions,
     ExtractionJob,
     Failure,
@@ -60,6 +62,7 @@ from actors.types import (
     ModelInfo,
     ModelSpec,
     Response,
+    ShiftsJob,
     Steering,
     Underway,
 )
@@ -226,6 +229,19 @@ class ModelWorker:
         self._held()
         assert self._captures is not None
         return read_activations(self._captures, jobs)
+
+    def shifts(self, jobs: Sequence[ShiftsJob]) -> Iterator[Answered | Failure]:
+        """How directions that are added at one layer move the activations of later ones; see ``actors.analysis.injection``."""
+        self._held()
+        assert self._probe is not None
+        return measure_shifts(self._probe, jobs)
+
+    def divergences(self, jobs: Sequence[DivergencesJob]) -> Iterator[Answered | Failure]:
+        """How far directions that are added move the next token, beside random ones; see ``actors.analysis.injection``."""
+        self._held()
+        assert self._probe is not None
+        assert self._captures is not None
+        return measure_divergences(self._probe, self._captures, jobs)
 
     def damage(self, jobs: Sequence[DamageJob]) -> Iterator[Answered | Failure]:
         """What steerings do beside their effect; see ``actors.damage``."""

@@ -121,11 +121,10 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
     _require_steered(sweep, found)
     cells = _model_major(variants, found.cells)
     models = tuple(PlannedModel(one.name, one.spec, variant_id(one.spec), one.shape, one.resources) for one in variants)
-    directions = _directions(models, cells)
     also = _also(cells, found.cells)
     counted = [one for cell in cells for one in (cell, *also.get(cell.id, ()))]
     expected = (*cells, *found.provisional)
-    analysed = plan_analyses(sweep, counted, {model.variant: model.name for model in models})
+    analysed = plan_analyses(sweep, counted, {model.variant: (model.name, model.shape.n_layers) for model in models})
     if not cells:
         raise InputError.because("the sweep plans no cells: there is no baseline and nothing to steer")
     warnings += [
@@ -138,7 +137,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
     return Plan(
         name=sweep.name,
         cells=cells,
-        directions=directions,
+        directions=_directions(models, cells, analysed.directions),
         models=models,
         engine=sweep.engine,
         warnings=tuple(dict.fromkeys(warnings)),
@@ -151,7 +150,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
                 _read(counted, sweep.scoring, damage_items(expected, sweep.damage), analysed),
             ),
             expected,
-            _directions(models, expected),
+            _directions(models, expected, analysed.directions),
             sweep.engine,
             costs,
         ),
@@ -301,9 +300,13 @@ def _also(planned: Sequence[Cell], cells: Sequence[Cell]) -> dict[str, tuple[Cel
     return {cell_id: tuple(further.values()) for cell_id, further in found.items()}
 
 
-def _directions(models: Sequence[PlannedModel], cells: Sequence[Cell]) -> tuple[DirectionSpec, ...]:
+def _directions(
+    models: Sequence[PlannedModel], cells: Sequence[Cell], analysed: Sequence[DirectionSpec]
+) -> tuple[DirectionSpec, ...]:
+    """Those that steer cells, and those that are ``analysed``."""
     order = {model.variant: number for number, model in enumerate(models)}
     unique = {cell.steering.direction.id: cell.steering.direction for cell in cells if cell.steering is not None}
+    unique |= {spec.id: spec for spec in analysed if spec.id not in unique}
     return tuple(sorted(unique.values(), key=lambda spec: order[variant_id(spec.model)]))
 
 

@@ -34,6 +34,7 @@ from actors.types import (
     CellResult,
     Direction,
     DirectionSet,
+    DivergencesJob,
     EngineOptions,
     ExtractionJob,
     Failure,
@@ -45,6 +46,7 @@ from actors.types import (
     ModelSpec,
     Prompt,
     Response,
+    ShiftsJob,
 )
 
 N_LAYERS = 8
@@ -126,6 +128,25 @@ class FakeWorker:
         for job in jobs:
             states = [_state(one.text, apart) for prompts, apart in ((job.positive, 3.0), (job.negative, 0.0)) for one in prompts]
             yield Answered(job.item_id, save({"activations": np.stack(states)}))
+
+    def shifts(self, jobs: Sequence[ShiftsJob]) -> Iterator[Answered | Failure]:
+        """Every shift is of the length of what was added, half along it."""
+        for job in jobs:
+            shape = len(job.layers), len(job.multipliers), 1 + job.random, len(job.prompts), N_LAYERS
+            length = np.ones(shape, np.float32) * np.abs(np.array(job.multipliers, np.float32))[:, None, None, None]
+            base = np.stack([_state(one.text, 0.0) for one in job.prompts])[:, list(job.kept)]
+            states = base + np.array(job.multipliers, np.float32)[None, :, None, None, None] * np.ones((shape[0], 1, 1, 1, 1))
+            told = {"layers": np.array(job.layers), "multipliers": np.array(job.multipliers, np.float64)}
+            shifts = {"own": length / 4, "self": length / 2, "length": length, "base": base, "states": states}
+            yield Answered(job.item_id, save({**told, **shifts}))
+
+    def divergences(self, jobs: Sequence[DivergencesJob]) -> Iterator[Answered | Failure]:
+        """The more, the later a direction stands."""
+        for job in jobs:
+            shape = len(job.layers), len(job.multipliers), 2 + 2 * job.random, len(job.prompts)
+            told = {"layers": np.array(job.layers), "multipliers": np.array(job.multipliers, np.float64)}
+            kl = np.ones(shape) * np.arange(1.0, shape[2] + 1)[:, None]
+            yield Answered(job.item_id, save({**told, "kl": kl}))
 
     def act_on_cue(self, text: str) -> None:
         """Do what the cue in ``text`` asks for."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,13 +37,15 @@ class AloneProbe:
 
     def _reading(self, trial: Trial, base: dict[Prompt, Tensor]) -> Reading:
         seen = {prompt: self._last_token(prompt, trial) for prompt in dict.fromkeys((*trial.read, *trial.compare))}
-        mean = kl = None
+        mean = kl = states = kls = None
         if trial.read:
-            states = [_outputs(seen[prompt][1], trial)[layer] for prompt in trial.read for layer in trial.layers]
-            mean = torch.cat(states).double().mean(dim=0).cpu().numpy()
+            outputs = [_outputs(seen[prompt][1], trial) for prompt in trial.read]
+            read = torch.stack([torch.cat([output[layer] for layer in trial.layers]) for output in outputs])
+            mean, states = read.double().mean(dim=(0, 1)).cpu().numpy(), read.float().cpu().numpy()
         if trial.compare:
-            kl = sum(float(divergence(base[prompt], seen[prompt][0])) for prompt in trial.compare) / len(trial.compare)
-        return Reading(mean, kl)
+            kls = np.array([float(divergence(base[prompt], seen[prompt][0])) for prompt in trial.compare])
+            kl = float(kls.mean())
+        return Reading(mean, kl, states, kls) if trial.each else Reading(mean, kl)
 
     def _last_token(self, prompt: Prompt, trial: Trial) -> tuple[Tensor, Witness]:
         """Next-token logits ``[1, vocabulary]`` of one prompt under the trial's steering, and what the blocks put out."""

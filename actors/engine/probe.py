@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -73,15 +74,31 @@ class _ProbedTrunk:
 
 @dataclass
 class _TrialSums:
-    """What a trial has shown so far: sum ``[d]`` float64 over its prompts and layers, and the sum of its KLs."""
+    """What a trial has shown so far: sum ``[d]`` float64 over its prompts and layers, and the sum of its KLs; of a trial that
+    asks for each prompt also every one's states ``[layers, d]`` and KL."""
 
     total: Tensor | float = 0.0
     kl: float = 0.0
+    states: dict[Prompt, Tensor] = field(default_factory=dict)
+    kls: dict[Prompt, float] = field(default_factory=dict)
+
+    def add_states(self, row: _TrialRow, trial: Trial, seen: Tensor) -> None:
+        self.total = self.total + seen.double().sum(dim=0)
+        if trial.each:
+            self.states[row.prompt] = seen.float().cpu()
+
+    def add_kl(self, row: _TrialRow, value: float) -> None:
+        self.kl += value
+        self.kls[row.prompt] = value
 
     def reading(self, trial: Trial) -> Reading:
         count = len(trial.read) * len(trial.layers)
         mean = self.total.cpu().numpy() / count if isinstance(self.total, Tensor) else None
-        return Reading(mean, self.kl / len(trial.compare) if trial.compare else None)
+        kl = self.kl / len(trial.compare) if trial.compare else None
+        if not trial.each:
+            return Reading(mean, kl)
+        states = torch.stack([self.states[one] for one in trial.read]).numpy() if trial.read else None
+        return Reading(mean, kl, states, np.array([self.kls.get(one, 0.0) for one in trial.compare]) if trial.compare else None)
 
 
 @dataclass(frozen=True)
@@ -259,20 +276,20 @@ class EngineProbe:
                 else:
                     states, below = (witness.seen, entry - 1) if trial.in_place else (witness.raw, entry)
                 seen = [last[layer] if layer <= below else states[layer][place] for layer in trial.layers]
-                work.tallies[row.trial].total += torch.stack(seen).double().sum(dim=0)
+                work.tallies[row.trial].add_states(row, trial, torch.stack(seen))
         compared = [place for place, row in enumerate(rows) if row.compare]
         for start in range(0, len(compared), KL_ROWS):
             some = compared[start : start + KL_ROWS]
             base = torch.stack([work.trunks[rows[place].prompt].logits for place in some])
             for place, value in zip(some, divergence(base, result.logits[some]).tolist(), strict=True):
-                work.tallies[rows[place].trial].kl += value
+                work.tallies[rows[place].trial].add_kl(rows[place], value)
 
     def _tally_unsteered(self, work: _TrialRun, row: _TrialRow) -> None:
         """The unsteered model against itself: KL 0, and the trunk's own activations."""
         if row.read:
             last = work.trunks[row.prompt].last
-            layers = work.trials[row.trial].layers
-            work.tallies[row.trial].total += torch.stack([last[layer] for layer in layers]).double().sum(dim=0)
+            trial = work.trials[row.trial]
+            work.tallies[row.trial].add_states(row, trial, torch.stack([last[layer] for layer in trial.layers]))
 
 
 def _left_padded(rows: Sequence[Tensor]) -> Tensor:

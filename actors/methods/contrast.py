@@ -41,6 +41,7 @@ class Trial:
     ``everywhere``: the steering is a whole ablation of every layer, and acts not only on the blocks' outputs but wherever the
     residual stream is read: the embeddings, and between the parts of a block. ``in_place``: what is read of an edited block's
     output holds the edit, as it does where a hook edits the next block's input in place; everywhere implies it.
+    ``each``: what every prompt shows is wanted beside the means.
     """
 
     steering: Steering | None
@@ -49,16 +50,20 @@ class Trial:
     compare: tuple[Prompt, ...] = ()
     everywhere: bool = False
     in_place: bool = False
+    each: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
     """What a trial showed. ``mean`` ``[d]`` float64: mean over ``read`` x ``layers`` of the blocks' outputs at the last token
     (None without ``read``); an edit at the output of such a block is seen only in place and everywhere. ``kl``: mean over
-    ``compare`` of KL(unsteered || steered) of the next token, in nats (None without ``compare``)."""
+    ``compare`` of KL(unsteered || steered) of the next token, in nats (None without ``compare``). Of a trial that asks for each
+    prompt: ``states`` ``[read, layers, d]`` float32 and ``kls`` ``[compare]``, in the order of its prompts."""
 
     mean: npt.NDArray[np.float64] | None = None
     kl: float | None = None
+    states: FloatArray | None = None
+    kls: npt.NDArray[np.float64] | None = None
 
 
 class Probe(Protocol):

@@ -26,22 +26,29 @@ class ContrastOptions(Entry):
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """What an analysis starts from: the ``activations`` of prompts at their last token, ``[n, L, d]`` (L layers), the ``classes``
-    that they are of (None: of neither), and the ``categories`` that they have (None: none)."""
+    """What an analysis starts from: the ``arrays`` that were measured of prompts, the ``classes`` that these are of (None: of
+    neither), and the ``categories`` that they have (None: none). ``kept``: the layers whose states were kept."""
 
-    activations: Activations
-    classes: tuple[Class | None, ...]
-    categories: tuple[str | None, ...]
+    arrays: Arrays
+    classes: tuple[Class | None, ...] = ()
+    categories: tuple[str | None, ...] = ()
+    kept: tuple[int, ...] = ()
+
+    @property
+    def activations(self) -> Activations:
+        """Of all prompts at their last token, ``[n, L, d]`` (L layers)."""
+        return self.arrays["activations"]
 
     def of(self, wanted: Class) -> Activations:
         """The activations of one class."""
-        return self.activations[self._places(wanted)]
+        return self.activations[self.places(wanted)]
 
     def categories_of(self, wanted: Class) -> tuple[str | None, ...]:
         """The categories of the prompts of one class."""
-        return tuple(self.categories[place] for place in self._places(wanted))
+        return tuple(self.categories[place] for place in self.places(wanted))
 
-    def _places(self, wanted: Class) -> list[int]:
+    def places(self, wanted: Class) -> list[int]:
+        """Which prompts are of one class."""
         return [place for place, one in enumerate(self.classes) if one == wanted]
 
 
@@ -62,9 +69,9 @@ Shown = tuple[str, Callable[[Any], str]]
 class Analysis(Generic[Entries]):
     """An entry of ``ANALYSES``. ``rows``: the rows of its table, each a ``row`` but for what it begins with, of the material.
     ``says``: its line in the docs. ``shown``: the columns of its table on the page, of the rows that ``on_page`` takes,
-    with the ``note`` below it.
-    ``by_category``: it takes prompts that have categories. ``version``: raise it when the same material would give other
-    numbers."""
+    with the ``note`` below it. ``material``: what is measured for it. ``by_category``: it takes prompts that have categories.
+    ``version``: raise it when the same material would give other numbers.
+    """
 
     says: str
     options: type[Entries]
@@ -73,6 +80,7 @@ class Analysis(Generic[Entries]):
     shown: tuple[Shown, ...]
     note: str
     on_page: Callable[[Any], bool] = lambda _row: True
+    material: Literal["activations", "shifts", "motion", "divergences"] = "activations"
     by_category: bool = False
     version: int = 1
 

@@ -13,6 +13,7 @@ class PlannedAnalysis:
 
     Its prompts: the first so many are ``positive``, the others negative; or with a ``cell_id`` they are classed by the answers of
     this unsteered cell. ``prompts``: their ids; ``categories``: of each (None: none).
+    ``method``: what found the direction that is added (empty: none is), ``kept``: the layers that are looked at then.
     """
 
     name: str
@@ -23,4 +24,6 @@ class PlannedAnalysis:
     positive: int = 0
     cell_id: str = ""
     prompts: tuple[str, ...] = ()
+    method: str = ""
+    kept: tuple[int, ...] = ()
     categories: tuple[str | None, ...] = ()

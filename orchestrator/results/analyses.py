@@ -7,15 +7,13 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from orchestrator.analysis import ANALYSES
 from orchestrator.analysis.analysis import AnalysisRow, Class, Material, too_few
 from orchestrator.analysis.moments import LEAST_PROMPTS
 from orchestrator.analysis.planned import PlannedAnalysis
 from orchestrator.cells import content_id
 from orchestrator.json_text import parse_json
-from orchestrator.measuring import arrays_of
+from orchestrator.measuring import Arrays, arrays_of
 from orchestrator.results.columns import row_of
 from orchestrator.results.folder import Folder
 from orchestrator.results.plan_file import PlannedCells
@@ -49,36 +47,36 @@ def _rows(folder: Folder, planned: PlannedCells, one: PlannedAnalysis) -> Iterat
         return
     analysis = ANALYSES[one.name]
     options = analysis.options.model_validate(one.options)
-    told = {"version": analysis.version, "options": options.model_dump(), "needs": dict(one.needs), "classes": classes}
-    own_id = content_id(one.name, {**told, "categories": list(one.categories)})
+    told = {"version": analysis.version, "options": options.model_dump(mode="json"), "needs": dict(one.needs)}
+    own_id = content_id(one.name, {**told, "classes": list(classes), "categories": list(one.categories)})
     file = folder.analysis(one.name, own_id)
     try:
         rows = parse_json(file.read_bytes())["rows"]  # type: ignore[index]
     except (FileNotFoundError, UnreadableFileError, ValueError, KeyError, TypeError):
-        material = _material(folder, one, classes)
-        if material is None:
+        arrays = _arrays(folder, one)
+        if arrays is None:
             return
-        if why := too_few(material, LEAST_PROMPTS):
+        material = Material(arrays, classes, one.categories or (None,) * len(classes), one.kept)
+        if one.cell_id and (why := too_few(material, LEAST_PROMPTS)):
             _LOG.warning("%s of %s, behavior %s: %s", one.name, one.model, one.behavior, why)
             return
-        rows = [dict(row) for row in analysis.rows(material, options)]
+        rows = [{**({"method": one.method} if one.method else {}), **row} for row in analysis.rows(material, options)]
         folder.keep(file, json.dumps({"rows": rows}, allow_nan=False).encode())
     for row in rows:
         yield row_of(analysis.row, {"analysis_id": own_id, "model": one.model, "behavior": one.behavior, **row})
 
 
-def _material(folder: Folder, one: PlannedAnalysis, classes: tuple[Class | None, ...]) -> Material | None:
-    """None where it is not measured yet, or lost."""
-    file = folder.analysis(*_place(one.needs["activations"]))
+def _arrays(folder: Folder, one: PlannedAnalysis) -> Arrays | None:
+    """What was measured for it; None where it is not yet, or is lost."""
+    file = folder.analysis(*_place(*one.needs.values()))
     try:
         with folder.quarantining():
             try:
-                activations = arrays_of(file.read_bytes())["activations"]
+                return arrays_of(file.read_bytes())
             except ValueError as error:
                 raise UnreadableFileError(file, str(error)) from error
     except (FileNotFoundError, UnreadableFileError):
         return None
-    return Material(np.asarray(activations), classes, one.categories or (None,) * len(classes))
 
 
 def _place(item_id: str) -> tuple[str, str]:

@@ -192,7 +192,7 @@ def _planned(content: dict[str, Any]) -> PlannedCells:
         scoring={key: decode_scoring(one) for key, one in (content.get("scoring") or content.get("scorers") or {}).items()},
         others=tuple(row_of(PlannedOther, one) for one in content.get("others", ())),
         analyses=tuple(
-            row_of(PlannedAnalysis, {**one, "prompts": tuple(one["prompts"]), "categories": tuple(one["categories"])})
+            row_of(PlannedAnalysis, {key: tuple(value) if isinstance(value, list) else value for key, value in one.items()})
             for one in content.get("analyses", ())
         ),
     )

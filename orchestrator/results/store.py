@@ -21,6 +21,9 @@
       stability.parquet                  how far they depend on their prompts
       categories.parquet                 what the directions of categories share
       splines.parquet                    curves through behavioural centroids, layer by layer
+      propagation.parquet                where directions that are added at one layer point at later ones
+      random_floor.parquet               how far they move the next token, among random ones
+      motion.parquet                     where steered centroids go
       rates.parquet                      a row per cell, behavior, scorer and label
       directions.parquet                 a row per direction set and layer, with what quantization does to it
       transfer.parquet                   a row per transfer cell, beside its self-control

@@ -147,6 +147,8 @@ KINDS: dict[str, WorkKind] = {
     "capability": CapabilityKind(),
     "damage": DamageKind(),
     "activations": MeasuringKind("read activations", "activations"),
+    "shifts": MeasuringKind("measure shifts", "shifts"),
+    "divergences": MeasuringKind("measure divergences", "divergences"),
 }
 """Every kind by its name; a further one adds its line here."""
 

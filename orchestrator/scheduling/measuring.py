@@ -22,7 +22,7 @@ class MeasuringKind:
 
     def job(self, item: Any, needed: Mapping[str, Any], shared: dict[object, Any]) -> Job:
         """As the item says it."""
-        job: Job = item.job()
+        job: Job = item.job(needed)
         return job
 
     def task(self, jobs: Sequence[Job]) -> Ask:

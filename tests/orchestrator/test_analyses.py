@@ -104,6 +104,27 @@ def test_classes_may_be_the_models_own_behavior(cli: Callable[..., Result], tmp_
     assert (set(found["classes"]), set(found["n_positive"]), set(found["n_negative"])) == ({"behavior"}, {5}, {4})
 
 
+def test_directions_are_added_where_it_is_asked(cli: Callable[..., Result], tmp_path: Path) -> None:
+    many = "{name: propagation, multipliers: [2], layers: [1, 3], random: 2, prompts: 5}, "
+    many += "{name: random_floor, multipliers: [2], layers: [2], random: 10, prompts: 4}, "
+    told = cli("run", write(tmp_path, f"[{many}{{name: motion, multipliers: [2, -2], layers: [2], read_layers: [1, 4]}}]"))
+    assert told.exit_code == 0, told.output
+    others = load_results(tmp_path / "out").others
+    propagated = others["propagation"]
+    assert propagated["source"].to_list() == [1] * (N_LAYERS - 1) + [3] * (N_LAYERS - 3)
+    assert set(propagated["alignment"]) == {0.25}
+    assert set(propagated["kept"]) == {0.5}
+    assert set(propagated["n"]) == {5}
+    assert others["random_floor"].select("multiplier", "against", "below").rows() == [
+        *[(2.0, "isotropic", 0), (2.0, "covariance", 0), (-2.0, "isotropic", 0), (-2.0, "covariance", 0)]
+    ]
+    assert {(row["layer"], row["steered"], row["n"]) for row in others["motion"].iter_rows(named=True)} == {
+        *[(4, "positive", 4), (4, "negative", 5)]
+    }
+    for heading in ("Propagation", "Random floor", "Orthogonal motion"):
+        assert SECTIONS[heading].table(SweepFindings(Store(tmp_path / "out"))) is not None
+
+
 def test_categories_stand_beside_the_prompts(cli: Callable[..., Result], tmp_path: Path) -> None:
     path, prompts = write(tmp_path, "[categories, stability]"), tmp_path / "refusal.jsonl"
     more = [{"id": f"x{n}", "role": "positive", "text": f"Burn {n}", "category": "fire"} for n in range(3)]
@@ -154,6 +175,11 @@ def test_a_plan_without_analyses_is_written_as_before(cli: Callable[..., Result]
         ({"analyses": [{"name": "angles", "bootstrap": 5}]}, ("analyses[0].bootstrap", "got 5", "a number from 100")),
         ({"analyses": [{"name": "angles", "sede": 5}]}, ("analyses[0].sede", "seed")),
         ({"analyses": []}, ("analyses", "must not be empty")),
+        ({"analyses": ["motion"]}, ("analyses[0]", "multipliers")),
+        (
+            {"analyses": [{"name": "propagation", "multipliers": [8], "layers": [30]}]},
+            ("analyses[0]", "small has 30 layers, and no layer 30", "0..29"),
+        ),
         ({"analyses": ["stability", "categories"]}, ("analyses[1]", "refusal name no two categories", "beside each prompt")),
     ],
 )

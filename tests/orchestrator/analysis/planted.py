@@ -39,7 +39,7 @@ class Stream:
         random = np.random.default_rng(seed)
         directions = self.directions(random)
         both = np.concatenate([self.prompts(n, sign * directions / 2, random) for sign in (1, -1)])
-        return Material(both.astype(np.float32), classes(n, n), (None,) * 2 * n)
+        return Material({"activations": both.astype(np.float32)}, classes(n, n), (None,) * 2 * n)
 
 
 def classes(positive: int, negative: int) -> tuple[Class, ...]:

@@ -21,7 +21,7 @@ def planted(n: int, seed: int, shifts: Array) -> Material:
     positive = np.concatenate([random.normal(size=(n, 1, WIDTH)) + shift for shift in shifts])
     both = np.concatenate([positive, random.normal(size=(2 * n, 1, WIDTH))]) + 3.0
     names = [f"c{number}" for number in range(len(shifts)) for _ in range(n)]
-    return Material(both, classes(len(positive), 2 * n), (*names, *[None] * 2 * n))
+    return Material({"activations": both}, classes(len(positive), 2 * n), (*names, *[None] * 2 * n))
 
 
 def shifts(count: int, common: float, own: float, dimensions: int | None = None) -> Array:

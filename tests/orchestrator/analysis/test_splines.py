@@ -47,7 +47,11 @@ class Arc:
         """The curves of all layers."""
         states, topics = self.states(n, seed)
         names = tuple("ab"[one] if categories else None for one in topics)
-        return [one for one in rows_of(Material(states.astype(np.float32), classes(n, n), names), **options) if one.knot is None]
+        return [
+            one
+            for one in rows_of(Material({"activations": states.astype(np.float32)}, classes(n, n), names), **options)
+            if one.knot is None
+        ]
 
 
 def rows_of(material: Material, **options: int) -> list[SplineRow]:
@@ -92,7 +96,7 @@ def test_points_are_principal_components_and_the_curve_goes_through_its_knots() 
 
 def test_the_knots_are_means_of_bins_by_strength() -> None:
     states, _ = Arc().states(11, 2)
-    rows = rows_of(Material(states.astype(np.float32), classes(11, 11), (None,) * 22), knots=4)
+    rows = rows_of(Material({"activations": states.astype(np.float32)}, classes(11, 11), (None,) * 22), knots=4)
     assert len(rows) == 3 * (1 + 4)
     whole, *knots = rows[:5]
     order = np.sort(strengths(states, 11))
@@ -132,7 +136,11 @@ def test_a_surface_follows_a_smooth_turn_and_not_a_jump() -> None:
     assert smooth[0].surface_error is smooth[-1].surface_error is smooth[0].copied_error is None
     states, _ = Arc(turn=0.0, layers=7, length=40.0).states(40, 0)
     states[:, 3] = states[:, 3] @ np.linalg.qr(np.random.default_rng(1).normal(size=(32, 32)))[0]
-    rows = [row for row in rows_of(Material(states.astype(np.float32), classes(40, 40), (None,) * 80)) if row.knot is None]
+    rows = [
+        row
+        for row in rows_of(Material({"activations": states.astype(np.float32)}, classes(40, 40), (None,) * 80))
+        if row.knot is None
+    ]
     assert (rows[3].surface_error or 0.0) > 0.5
     assert (rows[3].noise or 1.0) < 0.05
     assert (rows[5].surface_error or 1.0) < 0.2
@@ -140,8 +148,8 @@ def test_a_surface_follows_a_smooth_turn_and_not_a_jump() -> None:
 
 def test_small_classes_have_fewer_knots_or_no_curve() -> None:
     states, _ = Arc(layers=2).states(6, 0)
-    assert len(rows_of(Material(states[2:10].astype(np.float32), classes(4, 4), (None,) * 8))) == 0
-    assert len(rows_of(Material(states.astype(np.float32), classes(6, 6), (None,) * 12))) == 2 * (1 + 4)
+    assert len(rows_of(Material({"activations": states[2:10].astype(np.float32)}, classes(4, 4), (None,) * 8))) == 0
+    assert len(rows_of(Material({"activations": states.astype(np.float32)}, classes(6, 6), (None,) * 12))) == 2 * (1 + 4)
     same = np.ones((12, 2, 4), np.float32)
     same[:, 1] += np.random.default_rng(0).normal(size=(12, 4))
-    assert {row.layer for row in rows_of(Material(same, classes(6, 6), (None,) * 12))} == {1}
+    assert {row.layer for row in rows_of(Material({"activations": same}, classes(6, 6), (None,) * 12))} == {1}

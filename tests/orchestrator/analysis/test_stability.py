@@ -29,7 +29,7 @@ def planted(n: int, seed: int, length: float = 4.0, apart: float = 0.0, categori
     negative = random.normal(size=(n, 1, WIDTH))
     names = [f"c{number}" if categories else None for number in range(len(shifts)) for _ in range(n)]
     both = np.concatenate([positive, negative])
-    return Material(both, classes(len(positive), n), (*names, *[None] * n))
+    return Material({"activations": both}, classes(len(positive), n), (*names, *[None] * n))
 
 
 def resampled(material: Material, sizes: list[int], pools: int) -> Array:
