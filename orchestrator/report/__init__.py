@@ -12,7 +12,7 @@ from orchestrator.report.as_html import html_page
 from orchestrator.report.as_markdown import markdown_page
 from orchestrator.report.blocks import Block, Figure, Heading
 from orchestrator.report.browser.packing import packed_answers
-from orchestrator.report.figures.files import PlacedFigure, placed_figures
+from orchestrator.report.figures.files import PlacedFigure, figures_of
 from orchestrator.report.findings import SweepFindings
 from orchestrator.report.page import Page, SeriesPart, page_blocks
 from orchestrator.report.reading import reading
@@ -60,12 +60,12 @@ def write_report(store: Store) -> StoredFile:
     wanted = {axes.cell_id for axes in store.planned().cells}
     failed = sum(failure.item_id in wanted for failure in store.failures())
     counts = _label_counts(store.rate_rows(cell_id={row.cell_id for one in found.shown for row in one.rows}))
-    figures = list(placed_figures(found))
+    with figures_of(found) as drawn:
+        answers = packed_answers(store, found.rows)
+        figures = drawn()
     sections = {heading: shown for heading, section in SECTIONS.items() if (shown := _shown(heading, section, found, figures))}
     parts = [_part(store, one, [each.figure for each in figures if each.series == one.title], counts) for one in found.shown]
-    blocks = page_blocks(
-        Page(store.planned(), found.rows, sections, parts, failed, len(found.series), packed_answers(store, found.rows))
-    )
+    blocks = page_blocks(Page(store.planned(), found.rows, sections, parts, failed, len(found.series), answers))
     return store.write_pages(markdown_page(blocks), html_page(blocks))
 
 

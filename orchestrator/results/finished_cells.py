@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import gc
-import multiprocessing
-import os
-import signal
-import sys
-import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing.connection import wait
+from functools import partial
 
 from orchestrator.cells import CellKey
 from orchestrator.clusters import Count
 from orchestrator.damage import DamageItem, MeasuredDamage
+from orchestrator.processes import helpers
 from orchestrator.results import schema
 from orchestrator.results.columns import values_of
 from orchestrator.results.folder import Folder
@@ -43,9 +37,6 @@ from orchestrator.storage import Place, UnreadableFileError
 
 ROWS_PER_GROUP = 8192
 """Responses of a batch, or a cell more: they are written as one Parquet row group."""
-
-MOST_PROCESSES = 4
-PROGRAM = "orchestrator.__main__"
 
 WORTH_PROCESSES = 2000
 """Cells from which on it takes longer to read them than to start processes."""
@@ -95,9 +86,7 @@ class FinishedCells:
         if few or processes < 2 or self._folder.place != self._folder.local:
             yield from map(self.batch, pieces)
             return
-        start = (self._folder.place, self._planned)
-        spawned = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(processes, mp_context=spawned, initializer=_begin, initargs=start) as pool:
+        with helpers(processes, partial(_begin, self._folder.place, self._planned)) as pool:
             ahead = deque((piece, pool.submit(_read, piece)) for piece in pieces[: processes + 1])
             for number in range(len(pieces)):
                 piece, found = ahead.popleft()
@@ -180,14 +169,6 @@ class FinishedCells:
             return None
 
 
-def useful_processes() -> int:
-    """How many processes may read at once. Only the program itself can start some: each begins by importing what started it,
-    and a script of somebody's own would run once more."""
-    main = sys.modules["__main__"]
-    named = getattr(getattr(main, "__spec__", None), "name", "")
-    return min(os.cpu_count() or 1, MOST_PROCESSES) if named == PROGRAM or not hasattr(main, "__file__") else 1
-
-
 class _Untouched(Folder):
     """Moves no damaged file away: that is for the process that has the lock."""
 
@@ -200,18 +181,7 @@ _here: list[FinishedCells] = []
 
 
 def _begin(place: Place, planned: PlannedCells) -> None:
-    """In a process that reads: it ends with the one that started it, which alone heeds Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.disable()  # it makes many objects, and none in circles
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     _here.append(FinishedCells(_Untouched(place), planned))
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
 
 
 def _read(piece: Sequence[_Asked]) -> CellBatch:

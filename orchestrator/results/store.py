@@ -48,6 +48,7 @@ from orchestrator.analysis.analysis import AnalysisRow
 from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.json_text import parse_json
 from orchestrator.planning.choices import decode_choices, decode_searches
+from orchestrator.processes import useful_processes
 from orchestrator.results import schema
 from orchestrator.results.analyses import LAYOUTS
 from orchestrator.results.answer_losses import MeasuredLosses
@@ -56,7 +57,6 @@ from orchestrator.results.comparison_rows import DirectionRow, TransferRow
 from orchestrator.results.completeness import Lacking, lacking, unscored
 from orchestrator.results.direction_file import encode_direction
 from orchestrator.results.directions_table import StoredDirections
-from orchestrator.results.finished_cells import useful_processes
 from orchestrator.results.folder import Folder, scores_of
 from orchestrator.results.judgements import Judgements
 from orchestrator.results.kept_directions import KeptDirections

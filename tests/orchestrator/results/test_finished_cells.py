@@ -10,8 +10,9 @@ from types import ModuleType
 
 import pytest
 
+from orchestrator.processes import useful_processes
 from orchestrator.results import finished_cells
-from orchestrator.results.finished_cells import CellBatch, FinishedCells, useful_processes
+from orchestrator.results.finished_cells import CellBatch, FinishedCells
 from orchestrator.results.folder import Folder
 from orchestrator.results.store import Store
 from tests.orchestrator.samples import filled, grid
