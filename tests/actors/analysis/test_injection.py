@@ -61,12 +61,13 @@ def test_shifts_are_the_plain_models(family: str, tiny_worker: Callable[..., Mod
     job = ShiftsJob("s", PROMPTS, vectors, (1, last), MULTIPLIERS, random=1, seed=7, kept=(2, last))
     found = arrays(next(iter(worker.shifts([job]))))
     assert found["own"].shape == (2, 2, 2, 3, last + 1)
+    bases = [plain(worker, prompt, 0, 0 * vectors[0])[0] for prompt in PROMPTS]
     for source, layer in enumerate(job.layers):
         random = isotropic(1, vectors.shape[1], np.random.default_rng([7, layer]))[0]
         for strength, multiplier in enumerate(MULTIPLIERS):
             for which, vector in enumerate((vectors[layer], random)):
                 for number, prompt in enumerate(PROMPTS):
-                    base, _ = plain(worker, prompt, layer, 0 * vector)
+                    base = bases[number]
                     moved, _ = plain(worker, prompt, layer, np.float32(multiplier) * vector)
                     shift, at = moved - base, (source, strength, which, number)
                     size = np.linalg.norm(base, axis=1) * 1e-5
