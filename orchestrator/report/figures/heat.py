@@ -11,9 +11,9 @@ from orchestrator.report.figures.canvas import EMPTY, LETTER, ON_DARK, ON_LIGHT,
 from orchestrator.report.figures.chart import number_of
 
 ROOM = 900
-"""Rectangles up to which each can be pointed at, and is drawn for itself; more are one picture within the panel."""
-WRITTEN = 400
-"""Rectangles up to which each has its number in it."""
+"""Rectangles up to which each can be pointed at."""
+DRAWN = 400
+"""Rectangles up to which each is drawn for itself, with its number in it; more are one picture within the panel."""
 DARK = 0.55
 """The share of a scale of colours from which numbers are written in white."""
 
@@ -69,7 +69,7 @@ class HeatLook:
         for row in rows:
             value = number_of(row, "value")
             values[down[_text(row[self.row])], across[_text(row[self.column])]] = math.nan if value is None else value
-        few = values.size <= ROOM
+        few = values.size <= DRAWN
         scale = self.colours if isinstance(self.colours, str) else ListedColormap(list(self.colours.values()))
         axes, look = canvas.axes, {"cmap": scale, "vmin": low, "vmax": high}
         axes.set_facecolor(EMPTY)
@@ -82,8 +82,8 @@ class HeatLook:
         axes.tick_params(length=0)
         for side in axes.spines.values():
             side.set_visible(False)
-        for row in rows if few else ():
-            self._tell(canvas, row, (across[_text(row[self.column])], down[_text(row[self.row])]), values.size <= WRITTEN)
+        for row in rows if values.size <= ROOM else ():
+            self._tell(canvas, row, (across[_text(row[self.column])], down[_text(row[self.row])]), few)
 
     def _tell(self, canvas: Canvas, row: Row, place: tuple[int, int], written: bool) -> None:
         (x, y), text = place, self.text(row)
