@@ -66,7 +66,7 @@ class Results(Frames):
     @cached_property
     def rows(self) -> list[CellRow]:
         """``cells`` as typed rows."""
-        return CELLS.typed(self.cells.to_arrow())
+        return CELLS.typed(self.cells.drop("layer").to_arrow())
 
     @cached_property
     def _rates(self) -> list[RateRow]:
