@@ -11,11 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
 
+import numpy as np
 from pydantic import ValidationError
 
 from actors.embedded import EMBEDDED_MODELS
 from actors.errors import JobError, ModelLoadError, WorkerError
 from actors.methods import METHODS
+from actors.tensor_files import read_vectors
 from actors.types import (
     CellResult,
     Decoding,
@@ -111,6 +113,12 @@ class Model:
             raise JobError("an array does not say at which layer it acts; say layers=[...]")
         at, vector = tuple(sorted(set(layers))), direction.astype("float32", copy=False)
         return Steering(at, vector[None].repeat(len(at), axis=0), multiplier, intervention)
+
+    def steering_from(self, file: str | Path, multiplier: float) -> Steering:
+        """The vectors of a file (``.gguf``, ``.npz``, ``.safetensors``, ``.pt``; see ``tensor_files``), each added at its layer,
+        ``multiplier`` times as long as it is there. ``JobError`` where they do not fit this model."""
+        found = read_vectors(Path(file), self.info.n_layers, self.info.d_model)
+        return Steering(tuple(found), np.stack(list(found.values())), multiplier)
 
     @overload
     def generate(  # type: ignore[overload-overlap] # a text is a sequence of texts, too

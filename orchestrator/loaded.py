@@ -61,11 +61,12 @@ class Results(Frames):
         question = Question(label)
         reference = None if against is None else str(against)
         request = Request(("these results", *sides), by, reference, where, question=question)
-        return tuple(comparisons(request, self._rows, self._rates, lambda row: self._outcomes(row, question)))
+        return tuple(comparisons(request, self.rows, self._rates, lambda row: self._outcomes(row, question)))
 
     @cached_property
-    def _rows(self) -> list[CellRow]:
-        return CELLS.typed(self.cells.to_arrow())
+    def rows(self) -> list[CellRow]:
+        """``cells`` as typed rows."""
+        return CELLS.typed(self.cells.drop("layer").to_arrow())
 
     @cached_property
     def _rates(self) -> list[RateRow]:

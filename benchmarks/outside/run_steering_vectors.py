@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import steering_vectors  # type: ignore[import-not-found]
+import steering_vectors
 import torch
 import transformers
 

@@ -12,6 +12,7 @@ from rich.text import Text
 from orchestrator.cli.answers import COMMANDS as ANSWERS
 from orchestrator.cli.behavior import behavior
 from orchestrator.cli.control import COMMANDS as CONTROL
+from orchestrator.cli.exporting import COMMANDS as EXPORTING
 from orchestrator.cli.figures import COMMANDS as FIGURES
 from orchestrator.cli.parity import COMMANDS as PARITY
 from orchestrator.cli.people import COMMANDS as PEOPLE
@@ -305,7 +306,7 @@ def refit(
 
 
 app.add_typer(behavior, name="behavior")
-for command, example in (*STARTING, *ANSWERS, *FIGURES, *CONTROL, *PEOPLE, *PARITY):
+for command, example in (*STARTING, *ANSWERS, *FIGURES, *EXPORTING, *CONTROL, *PEOPLE, *PARITY):
     app.command(epilog=f"Example:  python -m orchestrator {example}")(command)
 
 

@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from orchestrator.compare.beside import beside
 from orchestrator.compare.comparison import Comparison, Outcomes, Question, Reader, adjusted, compare, side_of
 from orchestrator.compare.levels import by_level
-from orchestrator.compare.selection import select
+from orchestrator.compare.selection import FILTERS, select
 from orchestrator.compare.text import (
     audit_json,
     beside_json,
@@ -159,6 +159,9 @@ def _two(request: Request, rows: Sequence[CellRow]) -> list[_Pair]:
 
 def _levels(request: Request, rows: Sequence[CellRow]) -> list[_Pair]:
     by, against = request.by or "", request.against
+    if len(request.words) == 1 and against is None:
+        levels = FILTERS.known(rows, FILTERS.column(by, "--by"))
+        raise InputError.because(f"which level of {by} is the others' reference?", "--against", allowed=", ".join(levels))
     if len(request.words) != 1 or against is None:
         raise InputError.because("it takes a reference level, and no A or B", "--by", allowed="--by COLUMN --against LEVEL")
     pairs = by_level(select(rows, request.where, "--where"), by, against, request.pool)

@@ -36,8 +36,9 @@ _LOG = logging.getLogger(__name__)
 class Frames:
     """What is finished of a sweep; docs/results.md says every column.
 
-    ``directions`` has a column ``vector`` more, the unit direction in float32: an array of fixed width where all have one, else a
-    list. ``others``: whatever other tables lie in the folder, by the name of their file without its ending.
+    ``cells`` has a column ``layer`` more, the first steered one, and ``directions`` one ``vector``, the unit direction in
+    float32: an array of fixed width where all have one, else a list. ``others``: whatever other tables lie in the folder, by the
+    name of their file without its ending.
     """
 
     cells: pl.DataFrame
@@ -118,6 +119,7 @@ def _read(folder: Folder) -> Frames:
     tables = folder.cells.files
     found = {name: _frame(StoredFile(tables, name)) for name in sorted(tables.names("")) if name.endswith(".parquet")}
     cells, responses, directions, transfer, rates, scores = (found.pop(name) for name in _LAYOUTS)
+    cells = cells.with_columns(pl.col("layers").list.first().alias("layer"))
     others = {name.removesuffix(".parquet"): frame for name, frame in found.items()}
     return Frames(cells, responses, _with_vectors(directions, StoredDirections(folder)), transfer, rates, scores, others)
 

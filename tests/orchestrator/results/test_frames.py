@@ -30,7 +30,8 @@ def test_a_finished_folder(tmp_path: Path) -> None:
     pq.write_table(pq.read_table(tmp_path / "cells.parquet").select(["cell_id"]), tmp_path / "mine.parquet")
     before = files(tmp_path)
     found = load_results(tmp_path)
-    assert found.cells.columns == CELLS.schema.names
+    assert found.cells.columns == [*CELLS.schema.names, "layer"]
+    assert found.cells["layer"].to_list() == [layers and layers[0] for layers in found.cells["layers"].to_list()]
     assert found.responses.columns == RESPONSES.schema.names
     best = found.cells.sort("success_rate", nulls_last=True).row(-1, named=True)
     assert (best["multiplier"], best["success_n"], best["layers"]) == (8.0, 9, list(range(15, 30)))
