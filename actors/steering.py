@@ -22,6 +22,9 @@ from actors.positions import ALL, Positions, Spans
 from actors.schedules import Schedule
 from actors.types import FloatArray, Steering
 
+SMALLEST = 1e-30
+"""A norm that nothing is divided below: a stream that was removed whole stays zero."""
+
 
 @dataclass(frozen=True)
 class SteeringTable:
@@ -31,6 +34,7 @@ class SteeringTable:
     ``spans`` ``[rows, 4]``: where each row is edited (see ``positions.Spans``); ``where`` bool ``[rows, T, 1]``: the same in the
     forward at hand. None: everywhere. ``fading`` ``[rows, 3]``: tokens of each row's prompt, and its schedule (``schedules``);
     ``share`` ``[rows, T, 1]``: the part of the strength in the forward at hand. None: all of it.
+    ``kept[l]`` bool ``[rows, 1, 1]``: which rows keep their norm at layer l; absent as the edits.
     """
 
     shifts: dict[int, Tensor] = field(default_factory=dict)
@@ -40,6 +44,7 @@ class SteeringTable:
     where: Tensor | None = None
     fading: Tensor | None = None
     share: Tensor | None = None
+    kept: dict[int, Tensor] = field(default_factory=dict)
 
     def apply(self, layer: int, hidden: Tensor) -> Tensor:
         """The edited residual stream; ``hidden`` ``[rows, T, d]`` is left as it is."""
@@ -47,6 +52,13 @@ class SteeringTable:
         return edited if self.where is None or edited is hidden else torch.where(self.where, edited, hidden)
 
     def _everywhere(self, layer: int, hidden: Tensor) -> Tensor:
+        edited, kept = self._moved(layer, hidden), self.kept.get(layer)
+        if kept is None:
+            return edited
+        before, after = (one.float().norm(dim=-1, keepdim=True) for one in (hidden, edited))
+        return torch.where(kept, (edited.float() * (before / after.clamp(min=SMALLEST))).to(hidden.dtype), edited)
+
+    def _moved(self, layer: int, hidden: Tensor) -> Tensor:
         shift, axis, replaced = self.shifts.get(layer), self.axes.get(layer), self.replaced.get(layer)
         if replaced is not None:
             hidden = hidden.masked_fill(replaced, 0.0)
@@ -90,11 +102,13 @@ class SteeringTable:
         )
         others = (self.spans, self.where, self.fading, self.share)
         spans, where, fading, share = (one if one is None else change(one) for one in others)
-        return SteeringTable(shifts, axes, replaced, spans, where, fading, share)
+        kept = {layer: change(rows) for layer, rows in self.kept.items()}
+        return SteeringTable(shifts, axes, replaced, spans, where, fading, share, kept)
 
     def copy_(self, other: SteeringTable) -> None:
         """Take over the edits of ``other``, which has the same layers and rows, in place."""
-        for ours, theirs in ((self.shifts, other.shifts), (self.axes, other.axes), (self.replaced, other.replaced)):
+        for name in ("shifts", "axes", "replaced", "kept"):
+            ours, theirs = getattr(self, name), getattr(other, name)
             for layer, tensor in ours.items():
                 tensor.copy_(theirs[layer])
         if self.fading is not None and other.fading is not None:
@@ -135,7 +149,7 @@ class SteeringBank:
     ) -> None:
         n_layers, d_model = decoder_shape
         shifts, axes = (_Edits(len(steerings), n_layers, d_model) for _ in range(2))
-        replaced = np.zeros((len(steerings) + 1, n_layers), np.bool_)
+        replaced, kept = (np.zeros((len(steerings) + 1, n_layers), np.bool_) for _ in range(2))
         for number, steering in enumerate(steerings, start=1):
             edit_of = INTERVENTIONS[steering.intervention]
             for index, (layer, vector) in enumerate(zip(steering.layers, steering.vectors, strict=True)):
@@ -145,6 +159,7 @@ class SteeringBank:
                 if edit.axis is not None:
                     axes.use(number, layer, edit.axis)
                 replaced[number, layer] = edit.replaces
+                kept[number, layer] = steering.keep_norm
         schedules = [Schedule(), *(Schedule.of(steering.schedule) for steering in steerings)]
         self.fades = any(one != Schedule() for one in schedules)
         self.steady = not self.fades and all(steering.positions == ALL for steering in steerings)
@@ -152,7 +167,10 @@ class SteeringBank:
         self._shifts = shifts.gather(dtype, device)
         self._axes = axes.gather(torch.float32, device)
         self._replaced = torch.from_numpy(replaced).to(device)
-        self._replacing = tuple(int(layer) for layer in np.flatnonzero(replaced.any(axis=0)))
+        self._kept = torch.from_numpy(kept).to(device)
+        self._replacing, self._keeping = (
+            tuple(int(layer) for layer in np.flatnonzero(rows.any(axis=0))) for rows in (replaced, kept)
+        )
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -161,18 +179,22 @@ class SteeringBank:
 
     @property
     def layout(self) -> tuple[tuple[int, ...], ...]:
-        """Layers that are shifted, along which something is removed, and that are replaced, and whether any of it fades: tables
-        of one layout have tensors of the same sizes for the same batch."""
-        return self._shifts[2], self._axes[2], self._replacing, (int(self.fades),)
+        """Layers that are shifted, along which something is removed, that are replaced, and that keep their norm, and whether any
+        of it fades: tables of one layout have tensors of the same sizes for the same batch."""
+        return self._shifts[2], self._axes[2], self._replacing, self._keeping, (int(self.fades),)
 
-    def asked(self, layer: int, steering_numbers: Tensor, raw: Tensor) -> Tensor:
-        """The change of ``raw`` ``[rows, d]`` float64 that each row's steering asks for at ``layer``, in float64."""
+    def asked(self, layer: int, steering_numbers: Tensor, raw: Tensor, shares: Tensor | float = 1.0) -> Tensor:
+        """The change of ``raw`` ``[rows, d]`` float64 that ``shares`` ``[rows, 1]`` of each row's steering ask for at ``layer``,
+        in float64."""
         shifts, shift_index, _ = self._shifts
         axes, axis_index, _ = self._axes
         axis = axes[axis_index[steering_numbers, layer]].double()
         taken = (raw * axis).sum(-1, keepdim=True) * axis
         taken = torch.where(self._replaced[steering_numbers, layer][:, None], raw, taken)
-        return shifts[shift_index[steering_numbers, layer]].double() - taken
+        change = (shifts[shift_index[steering_numbers, layer]].double() - taken) * shares
+        after = raw + change
+        scaled = after * raw.norm(dim=-1, keepdim=True) / after.norm(dim=-1, keepdim=True).clamp(min=SMALLEST)
+        return torch.where(self._kept[steering_numbers, layer][:, None], scaled - raw, change)
 
     def rows(
         self, steering_numbers: Tensor, spans: Sequence[Spans] | None = None, prompts: Tensor | None = None
@@ -188,7 +210,8 @@ class SteeringBank:
         fading = None
         if self.fades and prompts is not None:
             fading = torch.cat([prompts[:, None], self._schedules[steering_numbers]], dim=1)
-        return SteeringTable(shifts, axes, replaced, where, fading=fading)
+        kept = {layer: self._kept[steering_numbers, layer][:, None, None] for layer in self._keeping}
+        return SteeringTable(shifts, axes, replaced, where, fading=fading, kept=kept)
 
 
 def check_steering(steering: Steering, n_layers: int, d_model: int) -> None:

@@ -235,6 +235,7 @@ class Action:
 
     ``strength``: what the multiplier is of, the unit direction (``absolute``) or one as long as the residual stream is in the
     mean at the layer (``relative``). ``schedule``: how it changes along the answer (the words of ``actors.schedules``).
+    ``keep_norm``: whether the edited residual stream is scaled to the norm that it had.
 
     A sweep file's grid and a ``Steering`` have the same fields.
     """
@@ -244,6 +245,7 @@ class Action:
     positions: str = "all"
     strength: Strength = "absolute"
     schedule: str = "constant"
+    keep_norm: bool = False
 
     @property
     def content(self) -> dict[str, object]:
@@ -257,7 +259,7 @@ class Action:
         said = "" if self.intervention == "addition" else self.intervention
         at = "" if self.positions == "all" else f"at {self.positions}"
         others = (one for one in (self.strength, self.schedule) if one not in ("absolute", "constant"))
-        return " ".join(filter(None, (said, at, *others)))
+        return " ".join(filter(None, (said, at, *others, "norm kept" if self.keep_norm else "")))
 
 
 @dataclass(frozen=True)
@@ -265,7 +267,7 @@ class Steering:
     """What is done to the residual stream of a cell's rows.
 
     ``vectors`` float32 ``[len(layers), d]``: the unit direction that acts at each of ``layers`` (ascending, absolute).
-    ``multiplier``, ``intervention``, ``positions`` and ``schedule``: as of an ``Action``.
+    ``multiplier``, ``intervention``, ``positions``, ``schedule`` and ``keep_norm``: as of an ``Action``.
     ``references``: per layer, the component along the direction that affine ablation restores; empty: all 0.
     ``scales``: per layer, a factor on the multiplier; empty: all 1.
     """
@@ -277,6 +279,7 @@ class Steering:
     references: tuple[float, ...] = ()
     positions: str = "all"
     schedule: str = "constant"
+    keep_norm: bool = False
     scales: tuple[float, ...] = ()
 
     __repr__, __eq__, __hash__ = in_a_line, same, hash_of

@@ -41,7 +41,7 @@ def edits_of(steering: Steering | None, prompt: int = 0, template: int = 1) -> d
         return {}
     return {
         layer: At(
-            _edit(torch.from_numpy(vector.copy()), steering, steering.references[i] if steering.references else 0.0),
+            _keeping(_edit(torch.from_numpy(vector.copy()), steering, steering.reference_at(i)), steering.keep_norm),
             lambda place: _asked(steering.positions, place - prompt, template) * _left(steering.schedule, place - prompt),
             steering.multiplier * (steering.scales[i] if steering.scales else 1.0),
         )
@@ -83,6 +83,16 @@ def _asked(positions: str, token: int, template: int) -> bool:
         if token in among[word]:
             return True
     return False
+
+
+def _keeping(edit: Callable[[Tensor, float], Tensor], keeps: bool) -> Callable[[Tensor, float], Tensor]:
+    """The norm of each token's stream, where it is kept."""
+
+    def kept(h: Tensor, strength: float) -> Tensor:
+        edited = edit(h, strength)
+        return edited * (h.norm(dim=-1, keepdim=True) / edited.norm(dim=-1, keepdim=True))
+
+    return kept if keeps else edit
 
 
 def _left(schedule: str, token: int) -> float:

@@ -122,8 +122,7 @@ def _measure(
     found = []
     for layer in bank.layers:
         raw = witness.raw[layer].double()
-        whole = bank.asked(layer, numbers, raw)
-        asked, length = whole * shares, whole.norm(dim=-1)
+        asked, length = bank.asked(layer, numbers, raw, shares), bank.asked(layer, numbers, raw).norm(dim=-1)
         size = asked.pow(2).sum(-1)
         moved = witness.seen[layer].double() - raw
         along = [(moved * asked).sum(-1) / size, (moved - asked).norm(dim=-1) / size.sqrt()]

@@ -28,10 +28,10 @@ class FollowingTable(SteeringTable):
         return self._beside(layer, raw).arrival(layer, raw, seen.to(raw.device))
 
     def _beside(self, layer: int, hidden: Tensor) -> SteeringTable:
-        kinds = (self.shifts, self.axes, self.replaced)
-        shifts, axes, replaced = ({layer: edits[layer].to(hidden.device)} if layer in edits else {} for edits in kinds)
+        kinds = (self.shifts, self.axes, self.replaced, self.kept)
+        shifts, axes, replaced, kept = ({layer: edits[layer].to(hidden.device)} if layer in edits else {} for edits in kinds)
         where, share = (one if one is None else one.to(hidden.device) for one in (self.where, self.share))
-        return SteeringTable(shifts, axes, replaced, where=where, share=share)
+        return SteeringTable(shifts, axes, replaced, where=where, share=share, kept=kept)
 
 
 def gather(witness: Witness, device: torch.device) -> Witness:

@@ -133,8 +133,8 @@ def plan_json(plan: Plan) -> dict[str, object]:
     ``loads``, ``seconds``, ``weight_bytes``, ``cache_bytes``, ``device``.
     ``cells``, in the order to run: ``id``, ``model``, ``variant``, ``behavior``, ``rows``, ``steering`` (null: unsteered) with
     ``direction``, ``source_model``, ``method``, ``source_layer``, ``layers``, ``depth``, ``scope``, ``search``, ``trial``,
-    ``multiplier``, ``intervention``, ``positions``, ``strength``,
-    ``schedule``.
+    ``multiplier``, ``intervention``, ``positions``, ``strength``, ``schedule``,
+    ``keep_norm``.
     ``directions``: ``id``, ``variant``, ``method``, ``extractor``. ``warnings``: sentences.
     ``incomparable``: ``source``, ``target``, ``source_width``, ``target_width``, ``reason``.
     ``choices``: settings taken from finished cells, with all that were considered. ``searches``: so the arms of searches.

@@ -103,6 +103,7 @@ class TransferRow:
     max_thought_tokens: Annotated[int | None, "tokens that its thoughts may have, as in `cells.parquet`"] = None
     positions: Annotated[str, "tokens at which the direction acts, as in `cells.parquet`"] = ALL
     schedule: Annotated[str, "how its strength changes along the answer, as in `cells.parquet`"] = CONSTANT
+    keep_norm: Annotated[bool, "as in `cells.parquet`"] = False
 
     @property
     def key(self) -> CellKey:

@@ -136,6 +136,7 @@ class CellAxes:
         "how the strength changes along the answer ([sweep-file.md](sweep-file.md#how-strongly-along-the-answer))",
         Axis.STEERING,
     ] = CONSTANT
+    keep_norm: Annotated[bool, "whether the edited residual stream is scaled to the norm that it had", Axis.STEERING] = False
 
     @property
     def action(self) -> str:

@@ -414,6 +414,7 @@ class GridEntry(Entry):
     positions: PositionsAxis | None = None
     strength: StrengthUnit | None = None
     schedule: ScheduleAxis | None = None
+    keep_norm: bool | None = None
     decoding: DecodingEntry | None = None
     baseline: bool | None = None
     transfer: TransferPairs | None = None
@@ -469,6 +470,7 @@ class SweepSettings(Entry):
     positions: PositionsAxis = ("all",)
     strength: StrengthUnit = "absolute"
     schedule: ScheduleAxis = ("constant",)
+    keep_norm: bool = False
     decoding: DecodingEntry = DecodingEntry()
     date: Day = DATE
     baseline: bool = True

@@ -12,15 +12,23 @@ from actors.engine.forced import ForcedRow
 from actors.engine.lanes import Lanes
 from actors.errors import JobError
 from actors.schedules import Schedule
-from actors.steering import SteeringTable, check_steering
+from actors.steering import SteeringBank, SteeringTable, check_steering
 from actors.types import Decoding, GenerationJob, Steering
 from actors.worker import ModelWorker
 from tests.actors.engine.test_interventions import D_MODEL, unit
-from tests.actors.engine.test_steered_positions import NEW, PROMPTS, answers, cells, run
+from tests.actors.engine.test_steered_positions import NEW, answers, cells, run
+from tests.actors.engine.test_steered_positions import PROMPTS as ALL_PROMPTS
 from tests.oracle import edits_of, generate_alone, plain_hooks
 
 Loader = Callable[..., ModelWorker]
-FADING = (("linear:4", "all"), ("exponential:2", "all"), ("exponential:3", "template+first:5"), ("linear:5", "from:2"))
+PROMPTS = ALL_PROMPTS[:2]
+FADING = (
+    ("constant", "all"),
+    ("linear:4", "all"),
+    ("exponential:2", "all"),
+    ("exponential:3", "template+first:5"),
+    ("linear:5", "from:2"),
+)
 
 
 def fading() -> list[GenerationJob]:
@@ -31,7 +39,8 @@ def fading() -> list[GenerationJob]:
         ablated = Steering((0, 1, 2, 3, 4), unit(5, number), 1.0, "ablation")
         affine = Steering((1, 2), unit(2, number), 0.7, "affine_ablation", (5.0, -9.0))
         kinds = [replace(one, positions=positions, schedule=schedule) for one in (scaled, ablated, affine)]
-        jobs = ((f"{schedule} {positions} {one.intervention}", one) for one in kinds)
+        kinds += [replace(one, keep_norm=True) for one in kinds]
+        jobs = ((f"{schedule} {positions} {one.intervention}{' kept' * one.keep_norm}", one) for one in kinds)
         found += [GenerationJob(name, PROMPTS, Decoding(NEW), one) for name, one in jobs]
     return found
 
@@ -88,6 +97,18 @@ def test_a_schedule_that_runs_late_is_caught(tiny_worker: Loader, monkeypatch: p
     assert fired.fired is False
     assert fired.shift_ratio_max == pytest.approx(1 / 0.75, abs=1e-3)
     assert fired.stray_max == pytest.approx(0.25, abs=1e-3)
+
+
+def test_the_norm_is_what_it_was() -> None:
+    steering = Steering((0,), unit(1, 0), 20.0, keep_norm=True)
+    bank = SteeringBank([steering], (2, D_MODEL), torch.float32, torch.device("cpu"))
+    hidden = torch.randn(3, 4, D_MODEL, generator=torch.Generator().manual_seed(0))
+    edited = bank.rows(torch.tensor([1, 0, 1])).apply(0, hidden)
+    torch.testing.assert_close(edited.norm(dim=-1), hidden.norm(dim=-1))
+    along = torch.from_numpy(steering.vectors[0])
+    assert bool(((edited - hidden)[[0, 2]] @ along > 1).all())
+    assert torch.equal(edited[1], hidden[1])
+    assert bank.rows(torch.tensor([1, 0, 1])).apply(1, hidden) is hidden
 
 
 def test_what_is_left_by_hand() -> None:

@@ -284,6 +284,12 @@ def test_the_same_variant_has_one_id_however_often_it_is_asked(tmp_path: Path) -
 # --- strength
 
 
+def test_a_kept_norm_makes_other_cells(tmp_path: Path) -> None:
+    kept = plan_of(tmp_path / "a", keep_norm=True)
+    assert ids(plan_of(tmp_path / "b", keep_norm=False)) == ids(plan_of(tmp_path / "c"))
+    assert ids(kept) & ids(plan_of(tmp_path / "d")) == {cell.id for cell in kept.cells if cell.steering is None}
+
+
 def test_a_relative_strength_is_of_the_norm_at_each_steered_layer(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, strength="relative", multipliers=[0.1], layers=[27], schedule=["constant", {"linear": 16}])
     assert {cell.steering.action.schedule for cell in steered(plan) if cell.steering} == {"constant", "linear:16"}
