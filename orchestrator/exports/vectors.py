@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from actors.positions import ALL
 from actors.types import FloatArray
 from orchestrator.errors import InputError
 from orchestrator.loaded import Results
@@ -54,15 +53,15 @@ def each_vectors(write: Writer, suffix: str) -> Callable[[Results, Sequence[Cell
 
 def vectors_of(results: Results, chosen: Sequence[CellRow] | None) -> list[LayerVectors]:
     """One for each steering of the cells ``chosen``; None: for each direction set, all its layers. InputError where there is
-    none, and for a steering that is no addition at every token: a file of vectors cannot say it."""
+    none, and for a steering that is not just adding a multiple at every token: a file of vectors cannot say it."""
     templates = {row.variant: row.template_sha256 or "" for row in results.rows}
     sets = _sets(results, templates)
     if chosen is None:
         found = list(sets.values())
     else:
         steered = [row for row in chosen if row.steered]
-        if other := next((row for row in steered if row.intervention != "addition" or row.positions != ALL), None):
-            what = f"{other.cell_id} has {other.intervention} at {other.positions} tokens"
+        if other := next((row for row in steered if row.action), None):
+            what = f"{other.cell_id} is steered by {other.action}"
             raise InputError.because(
                 f"{what}: a file of vectors can say none of it", allowed="cells with additions at all tokens"
             )

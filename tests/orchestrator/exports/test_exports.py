@@ -87,8 +87,9 @@ def test_what_a_file_of_vectors_cannot_say_is_refused(results: Results, tmp_path
     from dataclasses import replace
 
     (row,) = steered(results)
-    with pytest.raises(InputError, match="has ablation at"):
-        EXPORTS["npz"].write(results, [replace(row, intervention="ablation")], tmp_path)
+    for changed in ({"intervention": "ablation"}, {"positions": "last"}, {"strength": "relative"}, {"keep_norm": True}):
+        with pytest.raises(InputError, match="is steered by"):
+            EXPORTS["npz"].write(results, [replace(row, **changed)], tmp_path)
     with pytest.raises(InputError, match="no direction to export"):
         EXPORTS["npz"].write(results, [one for one in results.rows if not one.steered], tmp_path)
 
