@@ -13,8 +13,9 @@ from typing import Annotated
 
 import typer
 
+from actors.environments import Environment, EnvironmentUnavailableError
 from benchmarks import table
-from benchmarks.outside.environments import STEERING_VECTORS, VLLM, Environment, EnvironmentUnavailableError
+from benchmarks.outside.environments import STEERING_VECTORS, VLLM
 from benchmarks.outside.process import ProcessContender
 from benchmarks.peers import PerCell, PerPrompt
 from benchmarks.ratios import Pair, paired, tokens_per_cpu_second

@@ -2,9 +2,10 @@
 
     COMMAND MODEL_FOLDER JOB.json OUT.npz
 
-``JOB.json``: ``{"task": "read", "dtype": "float32", "batch": 1, "n_layers": 30, "d_model": 576, "pad_token": 2, "prompts":
-[{"id": "P1", "class": "positive", "text": "...", "rendered": "...", "token_ids": [1, 2]}]}``. ``OUT.npz`` holds ``activations``
-``[n, L, d]`` at the last prompt token, in the order of the prompts, or ``directions`` ``[L, d]``. Torch-free but for the model.
+``JOB.json`` is an object: ``task`` ("read"), ``dtype``, ``batch`` (prompts per forward), ``threads``, ``n_layers``, ``d_model``,
+``pad_token``, and ``prompts``, each with ``id``, ``class`` ("positive" or "negative"), ``text``, ``rendered`` and ``token_ids``.
+``OUT.npz`` holds ``activations`` ``[n, L, d]`` at the last prompt token, in the order of the prompts, or ``directions``
+``[L, d]``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from actors.errors import JobError
 from actors.loading import LoadedModel
@@ -30,7 +32,9 @@ WORDS = 400
 """Characters of its last words that a failure tells."""
 
 
-def read_by_command(loaded: LoadedModel, job: ReadJob, rendered: Sequence[Rendered]) -> dict[str, npt.NDArray[np.float32]]:
+def read_by_command(
+    loaded: LoadedModel, job: ReadJob, command: Sequence[str], rendered: Sequence[Rendered]
+) -> dict[str, npt.NDArray[np.float32]]:
     """``activations`` or ``directions`` as the command gives them; ``JobError`` with its last words when it fails."""
     told = {
         "task": "read",
@@ -50,7 +54,7 @@ def read_by_command(loaded: LoadedModel, job: ReadJob, rendered: Sequence[Render
         "activations": (len(rendered), loaded.decoder.n_layers, loaded.d_model),
         "directions": (loaded.decoder.n_layers, loaded.d_model),
     }
-    return run_command(loaded, job.command, told, shapes)
+    return run_command(loaded, command, told, shapes)
 
 
 def run_command(
@@ -62,6 +66,7 @@ def run_command(
     whole = {
         **told,
         "dtype": loaded.spec.dtype,
+        "threads": torch.get_num_threads(),
         "n_layers": loaded.decoder.n_layers,
         "d_model": loaded.d_model,
         "pad_token": loaded.tokenizer.pad_token_id or loaded.tokenizer.eos_token_id or 0,

@@ -123,7 +123,7 @@ class Planted:
 
 def planted(batches: Sequence[int], pairs: bool) -> Iterator[Planted]:
     """The clean recipe, every fault, and with ``pairs`` every two that do not contradict each other; those that depend on the
-    batch once for each of ``batches``, two together only for those that are common: powers of two, and the largest."""
+    batch once for each of ``batches``."""
     yield Planted((), ReadingRecipe())
     for count in (1, 2) if pairs else (1,):
         for names in combinations(MISTAKES, count):
@@ -131,8 +131,7 @@ def planted(batches: Sequence[int], pairs: bool) -> Iterator[Planted]:
             if _contradict(together):
                 continue
             least = max(fault.least for fault in together)
-            common = [size for size in batches if count == 1 or size & (size - 1) == 0 or size == max(batches)]
-            for size in sorted({size for size in (1, *common) if size >= least}) if least else [1]:
+            for size in sorted({size for size in (1, *batches) if size >= least}) if least else [1]:
                 recipe = ReadingRecipe(batch=size)
                 for fault in together:
                     recipe = fault.planted(recipe)

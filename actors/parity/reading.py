@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from actors.environments import EnvironmentUnavailableError
 from actors.errors import JobError
 from actors.extraction.batches import PromptBatch, left_padded
 from actors.loading import LoadedModel
@@ -24,8 +25,9 @@ Arrays = dict[str, npt.NDArray[np.generic]]
 def read(loaded: LoadedModel, job: ReadJob) -> Arrays:
     """What :class:`ReadJob` says is in its file; ``JobError`` where the tool cannot run the model so."""
     rendered = [loaded.renderer.render(prompt) for prompt in job.classes.prompts]
-    if job.command:
-        runs = [read_by_command(loaded, job, rendered) for _ in range(job.repeats)]
+    if job.command or (job.tool in TOOLS and TOOLS[job.tool].script):
+        command = job.command or _command_of(job.tool)
+        runs = [read_by_command(loaded, job, command, rendered) for _ in range(job.repeats)]
     elif job.tool in TOOLS:
         with attention_of(loaded, job.setting.attention):
             runs = [{"activations": _in_process(loaded, job, rendered)} for _ in range(job.repeats)]
@@ -37,6 +39,13 @@ def read(loaded: LoadedModel, job: ReadJob) -> Arrays:
     spread = np.max([np.abs(one - values[0]) for one in values], axis=0)
     layers = values[0].shape[-2]
     return {**runs[0], "spread": np.asarray(spread.reshape(-1, layers, values[0].shape[-1]).max(axis=(0, 2)))}
+
+
+def _command_of(tool: str) -> tuple[str, ...]:
+    try:
+        return TOOLS[tool].command()
+    except EnvironmentUnavailableError as error:
+        raise JobError(f"its environment cannot be made: {error}") from error
 
 
 def _in_process(loaded: LoadedModel, job: ReadJob, rendered: Sequence[Rendered]) -> npt.NDArray[np.float32]:

@@ -26,6 +26,8 @@ from actors.wording import Form, Wording
 
 Directions = npt.NDArray[np.float64]
 """``[L, d]``, NaN where a recipe leaves a layer without a direction."""
+ROUNDING = 1e-5
+"""A difference that is smaller, relative to the activations, is none: what it points at is rounding."""
 _HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -183,7 +185,10 @@ def _difference(positive: Tensor, negative: Tensor, halves: Halves) -> Direction
         found = (means[0] - means[1]).double().numpy()
     else:
         found = (positive.double().mean(dim=0) - negative.double().mean(dim=0)).numpy()
-    found[(found == 0).all(axis=-1)] = np.nan  # prompts that end in one token have one embedding
+    lengths = torch.cat([positive, negative]).double().norm(dim=-1).mean(dim=0).numpy()
+    found[np.linalg.norm(found, axis=-1) <= ROUNDING * lengths] = (
+        np.nan
+    )  # such as one token's embedding, or what no window reaches
     return np.asarray(found)
 
 

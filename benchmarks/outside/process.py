@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.outside.environments import EnvironmentUnavailableError
+from actors.environments import EnvironmentUnavailableError
 from benchmarks.peers import some_cells
 from benchmarks.timing import Key, Work
 from benchmarks.workload import Bench, Workload

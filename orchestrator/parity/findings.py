@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from orchestrator.parity.comparing import Difference, SiteMatch, cosines, difference, direction_of, matched_sites
-from orchestrator.parity.diagnosis import Diagnosis, PlantedDirection, diagnose
+from orchestrator.parity.diagnosis import CLOSE, Diagnosis, PlantedDirection, diagnose
 from orchestrator.parity.folder import Arrays, ParityFolder
 from orchestrator.parity.study import ParityItem, ParityStudy
 
@@ -103,7 +103,12 @@ class ParityFindings:
 
     def diagnosis(self, direction: npt.ArrayLike, layers: list[int] | None = None) -> Diagnosis | None:
         """What a direction was extracted with; None where no mistakes were planted."""
-        return diagnose(direction, self.candidates, layers) if self.candidates else None
+        return diagnose(direction, self.candidates, layers, self.rounding) if self.candidates else None
+
+    @cached_property
+    def rounding(self) -> float:
+        """How far a right direction is from the reference's in any setting that was read."""
+        return max([CLOSE, *(1 - float(np.nanmean(one.directions.cosine)) for one in self.settings.values())])
 
     def _tool(self, name: str) -> ToolFound:
         item, several = self.study.readings[name, 1], self.study.readings[name, self.study.batch]

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from actors.parity.jobs import Classes, MistakesJob, ParityJob, ReadJob, Setting, SitesJob
+from actors.parity.tools import TOOLS
 from actors.types import DType, ModelSpec
 from orchestrator.cells import content_id, model_identity
 
@@ -124,12 +125,14 @@ class ParityStudy:
         return list({item.id: item for item in wanted}.values())
 
     def _reading(self, tool: str, setting: Setting, command: tuple[str, ...] = (), spec: ModelSpec | None = None) -> ParityItem:
-        repeats = (2 if command else REPEATS) if setting == Setting() else 1
+        apart = command or TOOLS[tool].script
+        repeats = (2 if apart else REPEATS) if setting == Setting() else 1
         job = ReadJob("", self.classes, tool, command, setting, repeats)
         content = {
             **self.classes.content,
             "tool": "command" if command else tool,
             "command": list(_command_content(command)),
+            "script": [] if command else TOOLS[tool].content,
             "setting": [setting.batch, setting.padding, setting.attention],
             "repeats": repeats,
         }

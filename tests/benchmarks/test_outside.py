@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from actors.environments import Environment, EnvironmentUnavailableError
 from actors.types import Prompt
 from benchmarks.mixing import configuration
-from benchmarks.outside.environments import Environment, EnvironmentUnavailableError
 from benchmarks.outside.process import ProcessContender, write_job
 from benchmarks.throughput import agreement
 from benchmarks.timing import Key, Rounds, Sample, Work
@@ -25,6 +25,7 @@ for line in sys.stdin:
     print("noise")
     print("@@" + json.dumps({"seconds": 0.5, "tokens": rows}), flush=True)
 """
+REQUIREMENTS = Path(__file__).parents[2] / "benchmarks" / "outside" / "requirements-vllm.txt"
 DYING = "import sys; sys.exit('no such instruction set')"
 
 
@@ -76,14 +77,14 @@ def test_an_environment_that_cannot_be_made_says_why(tmp_path: Path, monkeypatch
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
     with pytest.raises(EnvironmentUnavailableError, match="nowhere"):
-        Environment("nowhere", "requirements-vllm.txt").ready()
+        Environment("nowhere", REQUIREMENTS).ready()
 
 
 def test_an_environment_that_is_ready_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    environment = Environment("there", "requirements-vllm.txt")
+    environment = Environment("there", REQUIREMENTS)
     environment.folder.mkdir(parents=True)
-    wanted = (Path(__file__).parents[2] / "benchmarks" / "outside" / "requirements-vllm.txt").read_text(encoding="utf-8")
+    wanted = REQUIREMENTS.read_text(encoding="utf-8")
     (environment.folder / "requirements.installed").write_text(wanted, encoding="utf-8")
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
     assert environment.ready() == environment.python

@@ -2,31 +2,69 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from actors.environments import Environment
+
+HERE = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
 class Tool:
-    """One that runs in the worker's process: where its ``Extractor`` is, ``module:name``, and what it is, in a line."""
+    """What it is, in a line, and how it runs: in the worker's process, ``extractor`` says where its ``Extractor`` is
+    (``module:name``); or as ``script`` of ``actors/parity/scripts``, in the environment of its requirements file, which has the
+    tool's own name."""
 
-    extractor: str
+    name: str
     docs: str
+    extractor: str = ""
+    script: str = ""
 
     def load(self) -> Any:
         """The ``actors.extraction.Extractor``."""
         module, _, name = self.extractor.partition(":")
         return getattr(importlib.import_module(module), name)
 
+    @property
+    def environment(self) -> Environment:
+        """Where its script runs."""
+        return Environment(self.name, HERE / "requirements" / f"{self.name}.txt", beside=True)
 
-TOOLS: dict[str, Tool] = {
-    "hooks": Tool("actors.extraction.hooks:read_with_hooks", "plain forward hooks on the blocks"),
-    "nnsight": Tool("actors.extraction.nnsight:read_with_nnsight", "nnsight, tracing token ids"),
-    "pre-hooks": Tool(
-        "actors.parity.tools.pre_hooks:read_with_pre_hooks", "hooks on inputs, as baukit's TraceDict(retain_input=True)"
+    def command(self) -> tuple[str, ...]:
+        """What runs its script, its environment made first where need be; ``EnvironmentUnavailableError``."""
+        return str(self.environment.ready()), str(HERE / "scripts" / self.script)
+
+    @property
+    def content(self) -> list[str]:
+        """What its script and its versions contribute to an identity."""
+        if not self.script:
+            return []
+        files = (HERE / "scripts" / self.script, HERE / "scripts" / "job_files.py", self.environment.requirements)
+        return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+
+
+_TOOLS = (
+    Tool("hooks", "plain forward hooks on the blocks", "actors.extraction.hooks:read_with_hooks"),
+    Tool("nnsight", "nnsight, tracing token ids", "actors.extraction.nnsight:read_with_nnsight"),
+    Tool(
+        "pre-hooks",
+        "hooks on inputs, as baukit's TraceDict(retain_input=True)",
+        "actors.parity.tools.pre_hooks:read_with_pre_hooks",
     ),
-    "hidden-states": Tool(
-        "actors.parity.tools.hidden_states:read_hidden_states", "transformers' output_hidden_states, `hidden_states[1:]`"
+    Tool(
+        "hidden-states",
+        "transformers' output_hidden_states, `hidden_states[1:]`",
+        "actors.parity.tools.hidden_states:read_hidden_states",
     ),
-}
+    Tool("pyvene", "pyvene, a CollectIntervention on every block's output", script="run_pyvene.py"),
+    Tool("transformer-lens", "TransformerLens' bridge, hook_resid_post", script="run_transformer_lens.py"),
+    Tool("nnterp", "nnterp's StandardizedTransformer, layers_output", script="run_nnterp.py"),
+    Tool("steering-vectors", "steering-vectors' record_activations", script="run_steering_vectors.py"),
+    Tool("repeng", "repeng's batched_get_hiddens, which tokenizes text by itself", script="run_repeng.py"),
+)
+TOOLS: dict[str, Tool] = {tool.name: tool for tool in _TOOLS}
+"""In the order of the page."""

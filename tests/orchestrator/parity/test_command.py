@@ -29,7 +29,8 @@ def parity(folder: Path, *words: object) -> Result:
     lines += [{"id": f"N{n}", "role": "negative", "text": f"Why is cake {'y' * 2 * n} good?"} for n in range(3)]
     lines += [{"id": "T", "role": "test", "text": "And what now?"}]
     behavior.write_text("\n".join(map(json.dumps, lines)))
-    return CliRunner().invoke(app, ["parity", str(folder), "--behavior", str(behavior), *map(str, words)])
+    named = () if "--tools" in words else ("--tools", "hooks,nnsight,pre-hooks,hidden-states")  # which need no environment
+    return CliRunner().invoke(app, ["parity", str(folder), "--behavior", str(behavior), *named, *map(str, words)])
 
 
 @pytest.fixture(scope="module")
