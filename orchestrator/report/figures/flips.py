@@ -93,9 +93,13 @@ def _told(row: Row) -> str:
     return in_words(str(row["label"])) if row["label"] else "no label"
 
 
+def _unwritten(_row: Row) -> str:
+    return ""
+
+
 _COLOURS = {"success": COLOURS[0], "garbled": COLOURS[1], "no_answer": COLOURS[3], "other": REST}
 _LOOK = HeatLook(
-    *("prompt_id", "cell", "prompt", "cell", lambda _row: "", _told),
+    *("prompt_id", "cell", "prompt", "cell", _unwritten, _told),
     colours={in_words(outcome): _COLOURS[outcome] for outcome in OUTCOMES},
     ends=(-0.5, len(OUTCOMES) - 0.5),
     cell=(0.3, 0.19),

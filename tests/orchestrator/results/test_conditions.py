@@ -37,6 +37,8 @@ TOLD_BY_OTHERS = {
     "layers": "place",
     "layer_selected": "place",
     "in_sample": "prompts and choice",
+    "search": "the search that tried it",
+    "trial": "the search that tried it",
 }
 """Columns that cells cannot differ in alone, and what tells it."""
 

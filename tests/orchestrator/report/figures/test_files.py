@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.report import write_report
+from orchestrator.report.figures import files
 from orchestrator.report.figures.canvas import for_page
 from orchestrator.results.store import Store
 from tests.orchestrator.report.figures.found import SWEPT
@@ -31,10 +32,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def test_every_panel_is_a_file_and_in_the_page_with_its_data(store: Store) -> None:
-    files = written(store)
+    content_of = written(store)
     page, text = (store.root / "report.html").read_text(), (store.root / "report.md").read_text()
-    assert {"heat-map-01.svg", "heat-map.csv", "dose-response-02.svg", "depth-profile.svg", "flips.csv"} <= set(files)
-    for name, content in files.items():
+    assert {"heat-map-01.svg", "heat-map.csv", "dose-response-02.svg", "depth-profile.svg", "flips.csv"} <= set(content_of)
+    for name, content in content_of.items():
         if name.endswith(".svg"):
             assert f"](report/{name})" in text
             assert for_page(content.decode()) in page
@@ -42,7 +43,7 @@ def test_every_panel_is_a_file_and_in_the_page_with_its_data(store: Store) -> No
             assert f"[Data](report/{name})" in text
     links = re.findall(r'<a download="([^"]+)" href="data:text/csv;charset=utf-8;base64,([^"]+)">', page)
     assert {name: base64.b64decode(data) for name, data in links} == {
-        name: content for name, content in files.items() if name.endswith(".csv")
+        name: content for name, content in content_of.items() if name.endswith(".csv")
     }
     assert "<script>alert" not in page
 
@@ -55,6 +56,13 @@ def test_data_name_their_panel_and_hold_every_cell(store: Store) -> None:
     for row in rows:
         count = cells[row["cell_id"]].count("garbled" if row["measure"] == "garbled" else "success")
         assert (int(row["k"]), float(row["value"])) == (count, count / 10)
+
+
+def test_other_processes_draw_the_same(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = written(store)
+    monkeypatch.setattr(files, "WORTH_PROCESSES", 1)
+    monkeypatch.setattr(files, "useful_processes", lambda: 2)
+    assert written(store) == here
 
 
 def test_made_again_they_are_the_same(store: Store, tmp_path: Path) -> None:
