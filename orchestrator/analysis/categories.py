@@ -15,7 +15,6 @@ from typing import Annotated
 
 import numpy as np
 from pydantic import Field
-from scipy.linalg import subspace_angles
 
 from orchestrator.analysis.analysis import Activations, Analysis, AnalysisRow, ContrastOptions, Material, known, span
 from orchestrator.analysis.moments import LEAST_PROMPTS, Array, Moments, cosines, degrees, mean_cosine, moments
@@ -123,6 +122,13 @@ def _angle(value: Array, low: Array, high: Array) -> dict[str, object]:
     return {"corrected": known(degrees(value)), **ends}
 
 
+def _principal_angles(one: Array, other: Array) -> Array:
+    """Between two subspaces, in degrees."""
+    from scipy.linalg import subspace_angles
+
+    return np.asarray(np.degrees(subspace_angles(one, other)))
+
+
 class _Subspaces:
     """Of every category the space of its first principal components, seen from the middle of the negative prompts."""
 
@@ -138,7 +144,7 @@ class _Subspaces:
         """The smallest and the largest principal angle."""
         if min(len(self._prompts[one]), len(self._prompts[other])) < self._rank:
             return dict.fromkeys(("principal_first", "principal_last", "principal_split"))
-        found = np.degrees(subspace_angles(self._bases[one], self._bases[other]))
+        found = _principal_angles(self._bases[one], self._bases[other])
         return {"principal_first": float(found.min()), "principal_last": float(found.max()), "principal_split": self._split}
 
     def mean(self) -> dict[str, object]:
@@ -155,7 +161,7 @@ class _Subspaces:
     def _halves(self, prompts: Array) -> float:
         order = self._random.permutation(len(prompts))
         bases = [self._basis(prompts[half]) for half in np.array_split(order, 2)]
-        return float(np.degrees(subspace_angles(*bases)).max())
+        return float(_principal_angles(*bases).max())
 
 
 def _how_many(found: Categories, options: CategoryOptions) -> dict[str, object]:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import t as student
+
+from orchestrator.statistics import t_quantile
 
 Array = npt.NDArray[np.float64]
 
@@ -51,7 +52,7 @@ class Moments:
 
     def quantile(self, confidence: float = 0.95) -> float:
         """Of Student's t, two-sided."""
-        return float(student.ppf(0.5 + confidence / 2, self.freedom))
+        return t_quantile(self.freedom, confidence)
 
 
 def moments(groups: Sequence[npt.NDArray[np.floating]]) -> Moments:

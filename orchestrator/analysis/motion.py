@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-from scipy.stats import t as student
 
 from orchestrator.analysis.analysis import Activations, Analysis, Class, Material, known, span
 from orchestrator.analysis.injection import Depths, InjectionOptions, InjectionRow, Layers, layers_at
@@ -97,6 +96,8 @@ def _moved(material: Material, base: Activations, states: Activations, steered: 
 def _bow(found: Moments) -> dict[str, object]:
     """The distance of the point from the line, over the segment's length, and its test: the square of it, of which the noise is
     taken, is 0 on average for points on the line, and the jackknife says how far it strays."""
+    from scipy.stats import t as student
+
     true, moves = found.true, found.true_moves
     if true[2, 2] <= 0:
         return {"bow": None, "bow_p": 1.0}

@@ -13,11 +13,11 @@ from typing import Annotated
 
 import numpy as np
 from pydantic import Field
-from scipy.stats import t as student
 
 from orchestrator.analysis.analysis import Analysis, Material, known, span
 from orchestrator.analysis.injection import InjectionOptions, InjectionRow
 from orchestrator.analysis.moments import Array
+from orchestrator.statistics import t_quantile
 
 
 class PropagationOptions(InjectionOptions):
@@ -82,14 +82,14 @@ def propagation_rows(material: Material, options: PropagationOptions) -> Iterato
 def _over_prompts(values: Array) -> tuple[Array, Array, Array]:
     """The mean over the first axis with its interval."""
     mean, n = values.mean(axis=0), len(values)
-    reach = student.ppf(0.975, n - 1) * values.std(axis=0, ddof=1) / np.sqrt(n)
+    reach = t_quantile(n - 1, 0.95) * values.std(axis=0, ddof=1) / np.sqrt(n)
     return mean, mean - reach, mean + reach
 
 
 def _one_more(values: Array) -> tuple[Array, Array]:
     """The prediction interval for one more value of the first axis."""
     mean, n = values.mean(axis=0), len(values)
-    reach = student.ppf(0.975, n - 1) * values.std(axis=0, ddof=1) * np.sqrt(1 + 1 / n)
+    reach = t_quantile(n - 1, 0.95) * values.std(axis=0, ddof=1) * np.sqrt(1 + 1 / n)
     return mean - reach, mean + reach
 
 
