@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 CONSTANT = "constant"
 ALLOWED = "constant, {linear: 32} (to nothing after so many tokens), {exponential: 16} (half after so many)"
@@ -18,6 +19,7 @@ class Schedule:
     half_life: float = math.inf
 
     @staticmethod
+    @lru_cache
     def of(text: str) -> Schedule:
         """From words: ``constant``, ``linear:32``, ``exponential:16``; ValueError says what is wrong."""
         if text == CONSTANT:

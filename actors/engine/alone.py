@@ -91,7 +91,7 @@ class AloneRunner:
 
     def _turn(self, row: Row) -> None:
         """Let the row be edited, or not, at the token that it reads next, and watched where that changes."""
-        watched = not row.steady and row.at_an_edge(row.newest)
+        watched = not row.steady and row.newest in row.edges
         numbers = (row.acting(row.newest), len(row.rendered.token_ids), row.newest)
         acting, prompt, place = (torch.tensor([one], device=self.device) for one in numbers)
         table = self.bank.rows(acting, prompts=prompt).at(place[:, None])

@@ -164,7 +164,7 @@ class SlotBatch:
         of = {slot: row for slot, row in enumerate(self.rows) if row is not None and slot in places}
         acting = {slot: of[slot].acting(place) for slot, place in places.items()}
         self._act({slot: number for slot, number in acting.items() if number != self._acting[slot]})
-        return {slot: place for slot, place in places.items() if of[slot].at_an_edge(place)}
+        return {slot: place for slot, place in places.items() if place in of[slot].edges}
 
     def _act(self, acting: Mapping[int, int]) -> None:
         """From now on the rows in these slots are edited as steerings of these numbers say."""

@@ -20,6 +20,9 @@ TOLERANCE = 0.1
 Float32 is exact to 1e-4; in bfloat16 a shift far below the stream's own rounding step can vanish, and that must show.
 """
 
+HELD = 1 / 8
+"""Where a schedule leaves less than this share of the strength rounding may swallow it, and it is not held against a row."""
+
 
 def record_firing(prefilled: Prefilled, bank: SteeringBank) -> None:
     """Write shift ratio, off-axis share and residual norm into rows whose prompts are all steered, or none of them; measured at
@@ -27,9 +30,11 @@ def record_firing(prefilled: Prefilled, bank: SteeringBank) -> None:
     rows, witness = prefilled.rows, prefilled.witness
     first = rows[0].entry
     if first is None:
-        for place, row in enumerate(rows):
-            if row.first_layer is not None:
-                row.residual_norm = float(witness.raw[row.first_layer][place].double().norm())
+        steered = [(row, witness.raw[row.first_layer][place]) for place, row in enumerate(rows) if row.first_layer is not None]
+        if steered:
+            found = torch.stack([raw for _, raw in steered]).double().norm(dim=-1).tolist()
+            for (row, _), norm in zip(steered, found, strict=True):
+                row.residual_norm = norm
         return
     numbers = torch.tensor([row.steering for row in rows], device=prefilled.logits.device)
     ratios, off_axis, _ = _measure(witness, bank, numbers)
@@ -51,9 +56,10 @@ def record_step(rows: Sequence[Row], places: Sequence[int], witness: Witness, ba
     ratios, off_axis, moves = _measure(witness, bank, numbers, part)
     measured = torch.cat([_range(ratios), _most(off_axis), _most(moves), part], dim=1).tolist()
     for row, place, (lowest, highest, off, moved, share) in zip(rows, places, measured, strict=True):
-        if asked_at(row, place) and share:
+        asked = asked_at(row, place) and share > 0
+        if asked and share >= HELD:
             _note(row, lowest, highest, off)
-        else:
+        elif not asked:
             row.stray = max(row.stray or 0.0, moved)
 
 
@@ -147,6 +153,9 @@ def check_of(rows: list[Row]) -> FiredCheck:
 
 
 def _due(row: Row) -> bool:
-    """Whether the row has read a token that is to be edited: the last one of an answer that was cut off is not read."""
-    read = row.rendered.prompt_tokens + len(row.tokens) - (row.finish != "stop")
-    return row.positions == ALL or any(asked_at(row, place) for place in range(read))
+    """Whether the row has read a token at which an edit is held against it: the last one of an answer that was cut off is not
+    read, and of a prompt that is edited the last one always is."""
+    prompt, fade = row.rendered.prompt_tokens, Schedule.of(row.schedule)
+    read = prompt + len(row.tokens) - (row.finish != "stop")
+    places = (prompt - 1, *range(prompt, read))
+    return row.positions == ALL or any(asked_at(row, place) and fade.share(place - prompt) >= HELD for place in places)

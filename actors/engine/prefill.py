@@ -186,7 +186,7 @@ class Prefiller:
         trunk = self._prefix_trunk(prefix)
         whole = layer is None or borrows(trunk.key_values)
         entry = None if layer is None or whole else ForwardStart(layer, trunk.hidden[layer].expand(len(steerings), -1, -1))
-        table = self._table(steerings, len(prefix))
+        table = self._table(steerings, [len(prefix)] * len(steerings))
         result = self._runner.run(Segment([prefix] * len(steerings), table=table, entry=entry, grain=self._grain))
         made = {}
         for row, steering in enumerate(steerings):
@@ -233,7 +233,7 @@ class Prefiller:
             [split(row)[1] for row in rows],
             len(split(rows[0])[0]),
             past,
-            self._table([_of_text(row) for row in rows], max(len(row.rendered.token_ids) for row in rows), self._begun(rows)),
+            self._table([_of_text(row) for row in rows], [len(row.rendered.token_ids) for row in rows], self._begun(rows)),
             None if whole else ForwardStart(layer, torch.cat([trunk.hidden[layer] for trunk in trunks])),
             grain=self._grain,
             keep=self._keep,
@@ -257,10 +257,10 @@ class Prefiller:
         begun = any(row.rendered.given for row in rows)
         return torch.tensor([row.rendered.prompt_tokens for row in rows], device=self._device) if begun else None
 
-    def _table(self, steerings: Sequence[Under], length: int, prompts: Tensor | None = None) -> SteeringTable:
-        """The edits of rows of at most ``length`` tokens, so many of them a prompt's."""
+    def _table(self, steerings: Sequence[Under], lengths: Sequence[int], prompts: Tensor | None = None) -> SteeringTable:
+        """The edits of rows of so many tokens, so many of them a prompt's."""
         numbers = torch.tensor([number for number, _ in steerings], device=self._device)
-        everywhere = all(spans.start == 0 and spans.stop >= length for _, spans in steerings)
+        everywhere = all(spans.start == 0 and spans.stop >= length for (_, spans), length in zip(steerings, lengths, strict=True))
         return self._bank.rows(numbers, None if everywhere else [spans for _, spans in steerings], prompts)
 
     def _past(self, prefixes: Mapping[Under, _Prefix], rows: Sequence[Row | None]) -> list[KeyValue] | None:

@@ -81,12 +81,13 @@ class Row:
         """The number of the steering that edits it at ``place``."""
         return self.steering if self.spans.covers(place) else 0
 
-    def at_an_edge(self, place: int) -> bool:
-        """Whether the answer's token at ``place`` is its first, or the last or the next one of the part that is edited; of a row
-        whose edits fade also the second, and where nothing is left of them."""
+    @cached_property
+    def edges(self) -> frozenset[float]:
+        """The places of the answer's first token, and of the last and the next one of the part that is edited; of a row whose
+        edits fade also of the second, and where nothing is left of them."""
         first, spans = len(self.rendered.token_ids), self.spans
         faded = () if self.schedule == CONSTANT else (first + 1, first + Schedule.of(self.schedule).linear)
-        return place in (first, spans.again - 1, spans.again, spans.end - 1, spans.end, *faded)
+        return frozenset((first, spans.again - 1, spans.again, spans.end - 1, spans.end, *faded))
 
     def restart(self) -> None:
         """Forget a partial answer (the batch it was in ran out of memory)."""

@@ -37,7 +37,8 @@ def generation_job(cell: Cell, at: Placed | None) -> GenerationJob:
         settings = dict(vars(cell.steering.action))
         scales = at.norms if settings.pop("strength") == "relative" else ()
         if np.isnan(scales).any():
-            raise JobError(f"direction {cell.steering.direction.id}: it has no norm of the residual stream at a steered layer")
+            direction = cell.steering.direction.id
+            raise JobError(f"strength relative: direction {direction} has no norm of the residual stream at a steered layer")
         steering = Steering(at.at.layers, at.vectors, scales=scales, **settings)
     return GenerationJob(cell.id, cell.prompts, cell.decoding, steering)
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from actors.methods import METHODS
 from actors.positions import Positions
+from actors.schedules import Schedule
 from actors.types import Action, Decoding, ExtractorName
 from orchestrator.cells import Options, Scope
 from orchestrator.errors import InputError
@@ -246,12 +247,18 @@ class GridResolver:
         for key in ACTION_KEYS:
             theirs, ours = ({getattr(action, key) for action in one.actions} for one in (origin, grid))
             if not ours <= theirs:
-                message = f"grid {origin.name} has the {key} {', '.join(sorted(theirs))}, this one {', '.join(sorted(ours))}"
+                said = [", ".join(sorted(map(_written, values))) for values in (theirs, ours)]
+                message = f"grid {origin.name} has the {key} {said[0]}, this one {said[1]}"
                 view.report(view.at("choose", "from"), message, allowed=f"the same {key}")
         missing = list(_without_origin(grid, choose, origin))
         if missing:
             allowed = "models, behaviors and methods of that grid"
             view.report(view.at("choose", "from"), f"grid {origin.name} does not run {', '.join(missing)}", allowed=allowed)
+
+
+def _written(value: str | bool) -> str:
+    """As a sweep file has it."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def origin_variant(choose: Choose, variant: ModelVariant) -> str:
@@ -311,7 +318,10 @@ def _check_search(view: Sections, grid: Grid, search: SearchEntry) -> None:
     unfit = {
         "choose": ("a grid searches or chooses", grid.choose is not None, "the search in a grid, what it found in a later one"),
         "scope": ("a search has one scope", len(grid.scopes) > 1, "a grid for each scope"),
-        "positions": ("a search has one set of positions and one schedule", len(grid.actions) > 1, "a grid for each"),
+        **{
+            key: (f"a search has one {key}", len({getattr(one, key) for one in grid.actions}) > 1, "a grid for each")
+            for key in ("positions", "schedule")
+        },
         "transfer": (
             "a search steers every model with its own directions",
             grid.transfer != Transfer(),
@@ -347,6 +357,10 @@ def _check_actions(view: Sections, grid: Grid) -> None:
         if not Positions.of(action.positions).acts(grid.decoding.most_tokens):
             tokens = f"an answer has at most {grid.decoding.most_tokens} tokens, the last of which is not read again"
             view.report(view.at("positions"), f"nothing would be steered: {tokens}", action.positions, allowed="earlier tokens")
+        first, until = Positions.of(action.positions).generated
+        if first < until and first >= Schedule.of(action.schedule).linear:
+            message = f"nothing is left of it where {action.positions} acts in the answer"
+            view.report(view.at("schedule"), message, action.schedule, allowed="a longer one, or earlier positions")
 
 
 def _check_strengths(

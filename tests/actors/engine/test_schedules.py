@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from actors.engine import firing
 from actors.engine.forced import ForcedRow
 from actors.engine.lanes import Lanes
 from actors.errors import JobError
@@ -97,6 +98,15 @@ def test_a_schedule_that_runs_late_is_caught(tiny_worker: Loader, monkeypatch: p
     assert fired.fired is False
     assert fired.shift_ratio_max == pytest.approx(1 / 0.75, abs=1e-3)
     assert fired.stray_max == pytest.approx(0.25, abs=1e-3)
+
+
+def test_what_has_nearly_faded_is_not_held_against_a_row(tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of so small a shift float32 keeps the whole, and not its last thirty-second."""
+    steering = Steering((1, 2), unit(2, 0), 1e-4, positions="first:6", schedule="exponential:1")
+    job = GenerationJob("c", PROMPTS, Decoding(NEW), steering)
+    assert run(tiny_worker("llama"), [job])["c"].fired.fired is True
+    monkeypatch.setattr(firing, "HELD", 0.0)
+    assert run(tiny_worker("llama"), [job])["c"].fired.fired is False
 
 
 def test_the_norm_is_what_it_was() -> None:

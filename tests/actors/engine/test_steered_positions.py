@@ -101,6 +101,19 @@ def test_neighbours_order_refills_and_lanes_change_no_token(tiny_worker: Loader,
     assert {one.fired.fired for cell, one in in_lanes.items() if cell != "base"} == {True}
 
 
+def test_steering_at_every_token_measures_none_of_them_apart(tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prompts of unequal length, too, run as if there were no positions."""
+
+    def refused(*_: object) -> None:
+        raise AssertionError("tokens are looked at one by one")
+
+    monkeypatch.setattr(SteeringTable, "arrival", refused)
+    steering = Steering((1, 2), unit(2, 0), 20.0)
+    (result,) = run(tiny_worker("llama"), [GenerationJob("all", PROMPTS, Decoding(NEW), steering)]).values()
+    assert len({response.prompt_tokens for response in result.responses}) > 1
+    assert result.fired.fired is True
+
+
 def test_samples_of_a_prompt_are_steered_alike(tiny_worker: Loader) -> None:
     worker = tiny_worker("llama")
     steering = Steering((1, 2), unit(2, 0), 20.0, positions="last_prompt+first:2")

@@ -379,6 +379,7 @@ def refused(folder: Path, *grids: Mapping[str, object], **changes: object) -> li
         ({"choose": {**BEST, "method": "pca"}}, ("grids[1].choose.from", "does not run method pca once")),
         ({"choose": BEST, "intervention": "ablation"}, ("grids[1].choose.from", "has the intervention addition")),
         ({"choose": BEST, "positions": ["prompt"]}, ("grids[1].choose.from", "has the positions all, this one prompt")),
+        ({"choose": BEST, "keep_norm": True}, ("grids[1].choose.from", "has the keep_norm false, this one true")),
     ],
 )
 def test_a_fault_in_a_choice_is_told(tmp_path: Path, grid: dict[str, object], parts: tuple[str, ...]) -> None:

@@ -284,6 +284,11 @@ def test_the_same_variant_has_one_id_however_often_it_is_asked(tmp_path: Path) -
 # --- strength
 
 
+def test_a_schedule_that_leaves_nothing_where_it_acts_is_refused(tmp_path: Path) -> None:
+    told = refused(tmp_path, positions=["generation", "last_prompt+from:8"], schedule={"linear": 8})
+    assert any("schedule" in line and "nothing is left of it where last_prompt+from:8 acts" in line for line in told), told
+
+
 def test_a_kept_norm_makes_other_cells(tmp_path: Path) -> None:
     kept = plan_of(tmp_path / "a", keep_norm=True)
     assert ids(plan_of(tmp_path / "b", keep_norm=False)) == ids(plan_of(tmp_path / "c"))
