@@ -37,7 +37,10 @@ class AngleRow(AnalysisRow):
     classes: Annotated[str, "what the classes are by: `label` of the prompts, or the model's own `behavior`"]
     layer: Annotated[int | None, "the first layer; null: the mean over all neighbouring layers"]
     other: Annotated[int | None, "the second layer"]
-    pairs: Annotated[int, "how many pairs `corrected` is of: in a mean those whose directions have a length beyond doubt"]
+    pairs: Annotated[
+        int,
+        "how many pairs `corrected` is of; a mean is of those whose directions have a length beyond doubt, else of all",
+    ]
     n_positive: Annotated[int, "prompts of the positive class"]
     n_negative: Annotated[int, "prompts of the negative class"]
     raw: Annotated[float, "between the differences of class means as they are"]
@@ -59,6 +62,10 @@ def angle_rows(material: Material, options: AngleOptions) -> Iterator[dict[str, 
     found = moments([positive, negative]).contrasts(np.hstack([np.eye(layers), -np.eye(layers)]))
     below, above = np.arange(layers - 1), np.arange(1, layers)
     mean, pairs = mean_cosine(found, (below, above))
+    corrected = cosines(found)
+    sure = np.isfinite(corrected.low[below, above])
+    if sure.any():  # the row of means is of these alone
+        below, above = below[sure], above[sure]
     low, high = np.quantile(resampled(positive, negative, options), [0.025, 0.975], axis=0)
     seen = {
         "raw": degrees(_cosine(found.raw)),
@@ -71,11 +78,10 @@ def angle_rows(material: Material, options: AngleOptions) -> Iterator[dict[str, 
         **common,
         **dict.fromkeys(("layer", "other", "raw_low", "raw_high")),
         **{name: _mean(values[below, above]) for name, values in seen.items()},
-        **{name: _mean(values) for name, values in of_layer.items()},
+        **{name: _mean(values[below]) for name, values in of_layer.items()},
         **_corrected(mean, ()),
         "pairs": pairs,
     }
-    corrected = cosines(found)
     for at in itertools.combinations(range(layers), 2):
         yield {
             **common,
@@ -143,6 +149,7 @@ def _state_cosines(states: Activations) -> Array:
 
 ANGLES = Analysis(
     says="how far the direction turns between layers, told from estimation noise",
+    version=2,
     options=AngleOptions,
     row=AngleRow,
     rows=angle_rows,
@@ -156,7 +163,7 @@ ANGLES = Analysis(
         ("split-half", lambda row: span(row.split_half, places=1)),
         ("state cosine", lambda row: span(row.state_cosine, places=3)),
     ),
-    note="Degrees. What turns is what `corrected` says: a raw angle is no more than `if unturned` where nothing turns.",
+    note="Degrees. What turns is what 'corrected' says: a raw angle is no more than 'if unturned' where nothing turns.",
     on_page=lambda row: row.layer is None or row.other == row.layer + 1,
 )
 """In degrees."""

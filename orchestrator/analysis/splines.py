@@ -260,8 +260,8 @@ SPLINES = Analysis(
         ("copied", lambda row: span(row.copied_error)),
         ("noise", lambda row: span(row.noise)),
     ),
-    note="A curve bends where its bow is more than `if straight`. A surface is smooth where its error is small; near "
-    "a `noise` of 1 it goes through noise.",
+    note="A curve bends where its bow is more than 'if straight'. A surface is smooth where its error is small; near "
+    "a 'noise' of 1 it goes through noise.",
     on_page=lambda row: row.knot is None,
 )
 """Of each layer, and of each knot in the file."""

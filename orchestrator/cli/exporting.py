@@ -29,6 +29,8 @@ def export(
     with input_errors_told():
         if to not in EXPORTS:
             raise InputError(Problem("--to", to, "there is no such form", ", ".join(EXPORTS), nearest_name(to, EXPORTS)))
+        if out.exists() and not out.is_dir():
+            raise InputError(Problem("--out", str(out), "it is a file", "a folder, made where there is none"))
         found = load_results(str(results))
         chosen = select(found.rows, selection) if selection else None
         print_lines(console_for(False), [str(path) for path in EXPORTS[to].write(found, chosen, out)])

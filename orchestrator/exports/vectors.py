@@ -61,10 +61,9 @@ def vectors_of(results: Results, chosen: Sequence[CellRow] | None) -> list[Layer
     else:
         steered = [row for row in chosen if row.steered]
         if other := next((row for row in steered if row.action), None):
-            what = f"{other.cell_id} is steered by {other.action}"
-            raise InputError.because(
-                f"{what}: a file of vectors can say none of it", allowed="cells with additions at all tokens"
-            )
+            what = f"{other.cell_id} is steered otherwise ({other.action}): a file of vectors can say none of it"
+            allowed = "cells with plain additions at every token: positions=all,strength=absolute,schedule=constant"
+            raise InputError.because(what, allowed=allowed)
         found = [_of_cell(row, sets[row.direction_id]) for row in steered if row.direction_id in sets]
     if not found:
         raise InputError.because("there is no direction to export", allowed="a selection with steered cells, or none")

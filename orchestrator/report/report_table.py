@@ -105,7 +105,10 @@ def _stack(tables: Sequence[ReportTable], layout: _TableFit) -> Table:
         stack.add_row(_table(table, layout))
         for note in table.notes:
             stack.add_row(_Note(visible(note)))
-        if table.notes:
+        dropped = [visible(one.head) for one in table.columns if 0 < one.spare <= layout.without]
+        if dropped:
+            stack.add_row(_Note(f"Not shown, for want of width: {', '.join(dropped)}."))
+        if table.notes or dropped:
             stack.add_row("")
     return stack
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Annotated, TypeVar
 
@@ -18,7 +18,7 @@ from pydantic import (
 from actors import schedules
 from actors.interventions import INTERVENTIONS
 from actors.methods import METHODS
-from actors.positions import ALLOWED, Positions
+from actors.positions import ALLOWED, PROMPT_PARTS, Positions
 from orchestrator.errors import InputError, fault, nearest_name
 from orchestrator.models.layers import PROFILE
 from orchestrator.paths import checked, expanded
@@ -106,8 +106,7 @@ def _positions(value: object) -> str:
     try:
         return Positions.of(value).text
     except ValueError as error:
-        words = [word.partition(":")[0] for word in ALLOWED.replace(",", "").split()]
-        raise fault(str(error), ALLOWED, nearest_name(value, words) or "") from error
+        raise fault(str(error), ALLOWED, _nearest_word(value, ("all", *PROMPT_PARTS, "generation", "first", "from"))) from error
 
 
 SteeredPositions = Annotated[str, BeforeValidator(_positions)]
@@ -123,8 +122,13 @@ def _schedule(value: object) -> str:
     try:
         return schedules.Schedule.of(value).text
     except ValueError as error:
-        nearest = nearest_name(value.partition(":")[0], ("constant", "linear", "exponential"))
-        raise fault(str(error), schedules.ALLOWED, nearest or "") from error
+        raise fault(str(error), schedules.ALLOWED, _nearest_word(value, ("constant", "linear", "exponential"))) from error
+
+
+def _nearest_word(value: str, words: Sequence[str]) -> str:
+    """Of ``words`` the one that was meant by what ``value`` begins with; empty where it is one of them."""
+    word = value.partition(":")[0]
+    return "" if word in words else nearest_name(word, words) or ""
 
 
 def _layer(value: object, check: ValidatorFunctionWrapHandler) -> int:

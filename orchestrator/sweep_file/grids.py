@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 
 from pydantic import ValidationError
 
 from actors.methods import METHODS
 from actors.positions import Positions
-from actors.schedules import Schedule
+from actors.schedules import CONSTANT, Schedule
 from actors.types import Action, Decoding, ExtractorName
 from orchestrator.cells import Options, Scope
 from orchestrator.errors import InputError
@@ -183,7 +183,7 @@ class GridResolver:
                 )
             return None
         if multipliers is None:
-            if not view.given("multipliers"):
+            if not view.given("multipliers") and not view.given("search"):
                 view.report((*view.path, "multipliers"), "'multipliers' is missing", allowed="multipliers: [8, 15], or by family")
             return None
         self._check_models(view, multipliers, keys, ("multipliers",))
@@ -285,8 +285,14 @@ def _actions(view: Sections) -> Iterator[Action]:
     """Every combination of what the keys of an action say."""
     given = {key: value for key in ACTION_KEYS if (value := view.valid(key)) is not None}
     lists = [dict.fromkeys(value if isinstance(value, tuple) else (value,)) for value in given.values()]
-    for values in itertools.product(*lists):
-        yield Action(1.0, **dict(zip(given, values, strict=True)))
+    found = (Action(1.0, **dict(zip(given, values, strict=True))) for values in itertools.product(*lists))
+    yield from dict.fromkeys(map(_without_idle_schedule, found))
+
+
+def _without_idle_schedule(action: Action) -> Action:
+    """A schedule is whole in the prompt: where nothing of the answer is steered, it is the constant one."""
+    first, until = Positions.of(action.positions).generated
+    return action if first < until else replace(action, schedule=CONSTANT)
 
 
 def _methods(view: Sections) -> Iterator[tuple[str, Options]]:

@@ -71,9 +71,8 @@ def _problem(details: ErrorDetails, document: Document, section: type[BaseModel]
         allowed = re.findall(r"'([^']*)'", str(context["expected"]))
         return unknown_name(document, path, value, "name", allowed)
     if kind == "sweep":
-        nearest = (
-            context["nearest"] or nearest_name(value, str(context["allowed"]).split(", ")) if isinstance(value, str) else None
-        )
+        known = str(context["allowed"]).split(", ")
+        nearest = context["nearest"] or (nearest_name(value, known) if isinstance(value, str) else None)
         told = None if isinstance(value, dict | BaseModel) else value
         return problem_at(document, path, context["message"], told, allowed=context["allowed"], nearest=nearest)
     message, allows = _explain(kind, context, value)

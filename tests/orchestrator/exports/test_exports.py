@@ -88,7 +88,7 @@ def test_what_a_file_of_vectors_cannot_say_is_refused(results: Results, tmp_path
 
     (row,) = steered(results)
     for changed in ({"intervention": "ablation"}, {"positions": "last"}, {"strength": "relative"}, {"keep_norm": True}):
-        with pytest.raises(InputError, match="is steered by"):
+        with pytest.raises(InputError, match="is steered otherwise"):
             EXPORTS["npz"].write(results, [replace(row, **changed)], tmp_path)
     with pytest.raises(InputError, match="no direction to export"):
         EXPORTS["npz"].write(results, [one for one in results.rows if not one.steered], tmp_path)

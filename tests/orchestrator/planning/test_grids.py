@@ -289,6 +289,12 @@ def test_a_schedule_that_leaves_nothing_where_it_acts_is_refused(tmp_path: Path)
     assert any("schedule" in line and "nothing is left of it where last_prompt+from:8 acts" in line for line in told), told
 
 
+def test_a_schedule_changes_nothing_where_no_answer_is_steered(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, positions=["prompt", "all"], schedule=["constant", {"linear": 16}])
+    found = {(one.positions, one.schedule) for cell in steered(plan) if cell.steering for one in [cell.steering.action]}
+    assert found == {("prompt", "constant"), ("all", "constant"), ("all", "linear:16")}
+
+
 def test_a_kept_norm_makes_other_cells(tmp_path: Path) -> None:
     kept = plan_of(tmp_path / "a", keep_norm=True)
     assert ids(plan_of(tmp_path / "b", keep_norm=False)) == ids(plan_of(tmp_path / "c"))
