@@ -134,8 +134,8 @@ class EngineLM(HFLM):
         for number, (tokens, mask) in enumerate(zip(context.tolist(), attention_mask.tolist(), strict=True)):
             read = tuple(token for token, there in zip(tokens, mask, strict=True) if there)
             rendered = Rendered(Prompt("", ""), "", read, 0)
-            acting = self._positions, self._schedule
-            rows.append(Row(number, rendered, self._number, self._first, new, None, 0, None, *acting))
+            row = Row(number, rendered, self._number, self._first, new, positions=self._positions, schedule=self._schedule)
+            rows.append(row)
         for row in self._engine.run(rows, self._steerings):
             if not row.finite:
                 raise NonFiniteActivationError("logits are not finite")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -90,8 +89,7 @@ def load_results(folder: str | Path) -> Results:
     Nothing in the folder is written or moved. InputError when ``folder`` is no results folder or a newer version wrote it,
     ``StorageError`` when the disk or the network refuses, ``UnreadableFileError`` for a damaged table.
     """
-    found = load_frames(folder)
-    return Results(**{one.name: getattr(found, one.name) for one in fields(found)})
+    return Results(**vars(load_frames(folder)))
 
 
 def _unknown(field: str, value: object, known: Any, message: str) -> InputError:

@@ -91,11 +91,13 @@ class AloneRunner:
 
     def _turn(self, row: Row) -> None:
         """Let the row be edited, or not, at the token that it reads next, and watched where that changes."""
-        watched = not row.steady and row.newest in row.edges
+        self.hooks.witness = None
+        if row.steady:  # the prompt's table holds for every token
+            return
         numbers = (row.acting(row.newest), len(row.rendered.token_ids), row.newest)
         acting, prompt, place = (torch.tensor([one], device=self.device) for one in numbers)
         table = self.bank.rows(acting, prompts=prompt).at(place[:, None])
-        self.hooks.table, self.hooks.witness = FollowingTable.of(table), Witness() if watched else None
+        self.hooks.table, self.hooks.witness = FollowingTable.of(table), Witness() if row.newest in row.edges else None
 
     def _generate(self, row: Row, n: int, choose_next: Chooser, ended: Callable[[], bool]) -> Witness:
         """At most ``n`` tokens after ``row``'s prompt, as ``choose_next`` says of each step's logits, until ``ended``."""
