@@ -12,6 +12,7 @@ from orchestrator.report.figures import (
     damage,
     depths,
     doses,
+    equal_damage,
     flips,
     heat_maps,
     methods,
@@ -73,6 +74,12 @@ FIGURES: dict[str, FigureKind] = {
         "Every cell whose damage was measured: success against KL(unsteered ‖ steered) on neutral prompts; the front joins those "
         "that no other beats in both.",
         damage.charts,
+    ),
+    "equal-damage": FigureKind(
+        "Equal damage",
+        "Success of steerings whose strengths were chosen for equal KL(unsteered ‖ steered) on neutral prompts, with 95 % "
+        "intervals.",
+        equal_damage.charts,
     ),
     "methods": FigureKind("Methods", "Each method at its best cell of a model, with 95 % intervals.", methods.charts),
     "quantization": FigureKind(

@@ -57,9 +57,9 @@ def measured(name: str) -> list[AnalysisRow]:
     """The analysis of made-up activations."""
     random = np.random.default_rng(3)
     states = random.normal(size=(2 * PROMPTS, LAYERS, 16)) + np.repeat([2.0, -2.0], PROMPTS)[:, None, None]
-    classes: tuple[Class, ...] = ("positive",) * PROMPTS + ("negative",) * PROMPTS
+    classes: list[Class] = [side for side in ("positive", "negative") for _ in range(PROMPTS)]
     analysis = ANALYSES[name]
-    return made(name, analysis.rows(Material({"activations": states}, classes, (None,) * 2 * PROMPTS), analysis.options()))
+    return made(name, analysis.rows(Material({"activations": states}, tuple(classes), (None,) * 2 * PROMPTS), analysis.options()))
 
 
 def charts_of(figure: str, rows: Sequence[AnalysisRow], analysis: str | None = None) -> list[Chart]:
