@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from actors.types import FloatArray, Prompt, Steering
+from actors.types import Curve, FloatArray, Prompt, Steering
 
 Activations = npt.NDArray[np.float64]
 """``[n, L, d]``: residual stream of n prompts at the last token, after every block."""
@@ -108,9 +108,10 @@ class Contrast:
 class Found:
     """``vectors`` ``[L, d]`` float64: one per layer, whose norm is the raw norm. ``selected_layer``: what the method picked.
 
-    ``record``: diagnostics for the direction's record, plain strings (compact JSON where they are tables).
+    ``record``: diagnostics for the direction's record, plain strings (compact JSON where they are tables). ``curves``: by layer.
     """
 
     vectors: npt.NDArray[np.float64]
     selected_layer: int | None = None
     record: Mapping[str, str] = field(default_factory=dict)
+    curves: Mapping[int, Curve] = field(default_factory=dict)
