@@ -270,6 +270,7 @@ class Steering:
     ``multiplier``, ``intervention``, ``positions``, ``schedule`` and ``keep_norm``: as of an ``Action``.
     ``references``: per layer, the component along the direction that affine ablation restores; empty: all 0.
     ``scales``: per layer, a factor on the multiplier; empty: all 1.
+    ``bases``: per layer, orthonormal vectors float32 ``[K, d]`` that the intervention needs beside the direction; empty: none.
     """
 
     layers: tuple[int, ...]
@@ -281,6 +282,7 @@ class Steering:
     schedule: str = "constant"
     keep_norm: bool = False
     scales: tuple[float, ...] = ()
+    bases: tuple[FloatArray, ...] = ()
 
     __repr__, __eq__, __hash__ = in_a_line, same, hash_of
 
@@ -293,6 +295,10 @@ class Steering:
     def reference_at(self, index: int) -> float:
         """The reference of ``layers[index]``."""
         return self.references[index] if self.references else 0.0
+
+    def basis_at(self, index: int) -> FloatArray:
+        """The vectors beside the direction at ``layers[index]``, ``[K, d]``."""
+        return self.bases[index] if self.bases else np.zeros((0, self.vectors.shape[1]), np.float32)
 
     def strength_at(self, index: int) -> float:
         """The multiplier at ``layers[index]``."""

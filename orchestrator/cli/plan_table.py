@@ -198,6 +198,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
         "incomparable": [vars(pair) for pair in plan.incomparable],
         "choices": [asdict(choice) for choice in plan.choices],
         "searches": [asdict(arm) for arm in plan.arms],
+        "matched": [asdict(arm) for arm in plan.matches],
         "deferred": [asdict(one) for one in plan.deferred],
     }
 

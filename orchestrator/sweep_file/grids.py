@@ -122,7 +122,7 @@ class GridResolver:
         """What the grid chooses; from a search, within the search's own bounds where it names none."""
         choose: Choose | None = view.own("choose")
         origin = None if choose is None else self._earlier.get(choose.origin)
-        if choose is None or origin is None or origin.search is None:
+        if choose is None or origin is None or origin.search is None or choose.kl is not None:
             return choose
         bounds = {key: getattr(origin.search, key) for key in ("max_garbled", "max_kl") if key not in choose.model_fields_set}
         return choose.model_copy(update=bounds)
@@ -235,15 +235,17 @@ class GridResolver:
                     view.report_unknown(view.at("transfer", number, side), name, "model", names)
 
     def _check_choice(self, view: Sections, grid: Grid, choose: Choose) -> None:
-        _check_measured(view, "choose", choose.max_kl)
+        _check_measured(view, "choose", max_kl=choose.max_kl, kl=choose.kl)
         origin = self._earlier.get(choose.origin)
         if origin is None:
             view.report_unknown(view.at("choose", "from"), choose.origin, "earlier grid", list(self._earlier))
             return
-        searched_own = origin.search is not None and origin.scopes == grid.scopes == ("own",)
-        if not searched_own and (len(origin.scopes) > 1 or origin.scopes[:1] in (("list",), ("own",))):
-            allowed = "a grid with the one scope from_layer or single, or a search with the scope own for a grid of that scope"
+        own = origin.scopes == grid.scopes == ("own",)
+        if not own and (len(origin.scopes) > 1 or origin.scopes[:1] in (("list",), ("own",))):
+            allowed = "a grid with the one scope from_layer or single, or with own for a grid of that scope"
             view.report(view.at("choose", "from"), f"grid {origin.name} does not vary one layer", choose.origin, allowed=allowed)
+        if choose.kl is not None:
+            _check_matching(view, grid, origin)
         for key in ACTION_KEYS:
             theirs, ours = ({getattr(action, key) for action in one.actions} for one in (origin, grid))
             if not ours <= theirs:
@@ -318,7 +320,7 @@ def _check_auto(view: Sections, grid: Grid) -> None:
 
 
 def _check_search(view: Sections, grid: Grid, search: SearchEntry) -> None:
-    _check_measured(view, "search", search.max_kl)
+    _check_measured(view, "search", max_kl=search.max_kl)
     for intervention in dict.fromkeys(action.intervention for action in grid.actions):
         _check_strengths(view, intervention, search.multiplier, ("search", "multiplier"))
     unfit = {
@@ -341,10 +343,24 @@ def _check_search(view: Sections, grid: Grid, search: SearchEntry) -> None:
             view.report(view.at(key), message, allowed=allowed)
 
 
-def _check_measured(view: Sections, section: str, max_kl: float | None) -> None:
-    if max_kl is not None and view.valid("damage") is None:
-        message = "nothing measures it: the sweep has no 'damage'"
-        view.report(view.at(section, "max_kl"), message, max_kl, allowed="damage: true beside the grids, or no max_kl")
+def _check_measured(view: Sections, section: str, **given: float | None) -> None:
+    for key, kl in given.items():
+        if kl is not None and view.valid("damage") is None:
+            message = "nothing measures it: the sweep has no 'damage'"
+            view.report(view.at(section, key), message, kl, allowed=f"damage: true beside the grids, or no {key}")
+
+
+def _check_matching(view: Sections, grid: Grid, origin: Grid) -> None:
+    """What must be so of an earlier grid whose settings say which multiplier does a given damage."""
+    lists = origin.multipliers if origin.search is None else origin.search.multiplier
+    found = () if lists is None else (lists.default or (), *lists.families.values(), *lists.models.values())
+    if any(min(one) < 0 < max(one) for one in found if one):
+        message = f"grid {origin.name} steers both ways, each with a damage of its own"
+        view.report(view.at("choose", "from"), message, origin.name, allowed="a grid with multipliers of one sign")
+    if grid.scopes != origin.scopes:
+        said = " and ".join(", ".join(one.scopes) for one in (origin, grid))
+        message = f"another scope does other damage: {said}"
+        view.report(view.at("choose", "from"), message, origin.name, allowed="a grid of the same scope")
 
 
 def _check_actions(view: Sections, grid: Grid) -> None:
