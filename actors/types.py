@@ -263,6 +263,32 @@ class Action:
 
 
 @dataclass(frozen=True)
+class Condition:
+    """When a part of a steering acts on a row: if the cosine between the unit ``vector`` float32 ``[d]`` and the residual stream
+    of the row's unsteered prompt, at its last token after block ``layer``, is above the ``threshold``, or else below it (CAST,
+    arXiv 2409.05907; there the cosine's sign is lost).
+
+    ``threshold`` None: learned from the two classes of contrast prompts, ``positive`` and ``negative``, which then are given;
+    ``extractor``: the tool that reads them.
+    """
+
+    layer: int
+    vector: FloatArray
+    threshold: float | None = None
+    above: bool = True
+    positive: tuple[Prompt, ...] = ()
+    negative: tuple[Prompt, ...] = ()
+    extractor: ExtractorName = "nnsight"
+
+    __repr__, __eq__, __hash__ = in_a_line, same, hash_of
+
+    def holds(self, cosine: float) -> bool:
+        """Whether a prompt with this cosine is steered; ``TypeError`` while the threshold is not known."""
+        assert self.threshold is not None
+        return cosine > self.threshold if self.above else cosine < self.threshold
+
+
+@dataclass(frozen=True)
 class Steering:
     """What is done to the residual stream of a cell's rows.
 
@@ -270,6 +296,8 @@ class Steering:
     ``multiplier``, ``intervention``, ``positions``, ``schedule`` and ``keep_norm``: as of an ``Action``.
     ``references``: per layer, the component along the direction that affine ablation restores; empty: all 0.
     ``scales``: per layer, a factor on the multiplier; empty: all 1.
+    ``condition``: on which rows it acts (None: on all). ``then``: what is done after it, in this order; where several act at a
+    layer, each is given what the one before left. None of these has more behind it.
     """
 
     layers: tuple[int, ...]
@@ -281,8 +309,20 @@ class Steering:
     schedule: str = "constant"
     keep_norm: bool = False
     scales: tuple[float, ...] = ()
+    condition: Condition | None = None
+    then: tuple[Steering, ...] = ()
 
     __repr__, __eq__, __hash__ = in_a_line, same, hash_of
+
+    @property
+    def parts(self) -> tuple[Steering, ...]:
+        """All that is done, in order: itself and what follows."""
+        return (self, *self.then)
+
+    @property
+    def first_layer(self) -> int:
+        """The lowest layer that any part acts at."""
+        return min(layer for part in self.parts for layer in part.layers)
 
     @classmethod
     def from_layer_on(cls, direction: Direction, n_layers: int, multiplier: float) -> Steering:
@@ -350,6 +390,8 @@ class Response:
     ``text`` leaves special tokens out. ``marked``: the same with those in it that mark thoughts and channels (None: there are
     none). ``prompt_opens``: the mark that opens the thought in which the rendered prompt ends, such as ``<think>``; empty when
     it ends in none, None when that was not recorded.
+    ``cosines`` and ``acted``, where the steering has a condition, of each part of it: the cosine that decided (None: the part has
+    no condition), and whether the part acted.
     """
 
     prompt_id: str
@@ -361,6 +403,8 @@ class Response:
     marked: str | None = None
     prompt_opens: str | None = None
     sample: int = 0
+    cosines: tuple[float | None, ...] = ()
+    acted: tuple[bool, ...] = ()
 
     __repr__ = in_a_line
 

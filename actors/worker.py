@@ -25,7 +25,7 @@ from actors.engine.firing import check_of
 from actors.engine.memory import peak_bytes, return_freed_memory, take_share
 from actors.engine.packing import Packing, pack
 from actors.engine.probes import probe_of
-from actors.engine.rows import CAPACITY_STEP, Row
+from actors.engine.rows import CAPACITY_STEP, Acting, Row
 from actors.engine.sampling import RowDraws
 from actors.errors import JobError, NonFiniteActivationError, UnsupportedModelError, WorkerError
 from actors.extraction import EXTRACTORS
@@ -39,9 +39,7 @@ from actors.loading import LoadedModel, devices_of, load_model
 from actors.methods import METHODS, Contrast, Probe
 from actors.parity.jobs import ParityJob
 from actors.parity.measuring import measure as measure_parity
-from actors.positions import ALL
 from actors.prompts import Rendered
-from actors.schedules import CONSTANT
 from actors.steering import check_steering
 from actors.thought_budget import ThoughtBudget
 from actors.thoughts import Marks, opened_by
@@ -290,13 +288,13 @@ class ModelWorker:
                     f"prompt {prompt.prompt.id!r} has {len(prompt.token_ids)} tokens; with {budgets} that "
                     f"passes the model's limit of {limit}"
                 )
-        steering_number, first_layer, positions, schedule = 0, None, ALL, CONSTANT
+        steering_number, first_layer = 0, None
+        acts: tuple[Acting, ...] = (Acting(),)
         if job.steering is not None:
             _check_range(job.steering, loaded.dtype)
             check_steering(job.steering, loaded.decoder.n_layers, loaded.d_model)
             steerings.append(job.steering)
-            steering_number, first_layer = len(steerings), min(job.steering.layers)
-            positions, schedule = job.steering.positions, job.steering.schedule
+            steering_number, first_layer, acts = len(steerings), job.steering.first_layer, Acting.of(job.steering)
         return [
             Row(
                 number,
@@ -307,8 +305,7 @@ class ModelWorker:
                 self._budget(job.decoding, prompt),
                 sample,
                 RowDraws.of(job.decoding, prompt.prompt, sample),
-                positions,
-                schedule,
+                acts,
             )
             for prompt in rendered
             for sample in range(job.decoding.samples)
@@ -362,7 +359,9 @@ def _response(row: Row, loaded: LoadedModel, marks: Marks | None) -> Response:
     prompt = row.rendered.prompt
     text, marked = loaded.renderer.decode(row.tokens), marks.text(row.tokens)
     tokens, read = tuple(row.tokens), len(row.rendered.token_ids)
-    return Response(prompt.id, prompt.text, text, tokens, read, row.finish, marked, _opens(row.rendered), row.sample)
+    acted = tuple(map(row.holds, range(len(row.acts)))) if row.conditional else ()
+    told = (marked, _opens(row.rendered), row.sample, row.cosines, acted)
+    return Response(prompt.id, prompt.text, text, tokens, read, row.finish, *told)
 
 
 def _opens(prompt: Rendered) -> str:
@@ -371,6 +370,11 @@ def _opens(prompt: Rendered) -> str:
 
 def _check_range(steering: Steering, dtype: torch.dtype) -> None:
     """Refuse a shift that the model's numbers cannot hold: it would be infinite, and every answer with it."""
+    for part in steering.parts:
+        _check_part_range(part, dtype)
+
+
+def _check_part_range(steering: Steering, dtype: torch.dtype) -> None:
     strongest = abs(steering.multiplier) * max((abs(scale) for scale in steering.scales), default=1.0)
     shift = strongest * float(np.abs(steering.vectors).max(initial=0.0))
     limits = {strongest: torch.finfo(torch.float32).max, shift: torch.finfo(dtype).max}
