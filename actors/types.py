@@ -501,11 +501,24 @@ class FiredCheck:
 
 
 @dataclass(frozen=True)
+class Threshold:
+    """What a condition was decided by. Of a learned one the balanced accuracy (the mean of the shares of both classes that lie on
+    their side of it): ``chosen`` on the contrast prompts that chose it, ``accuracy`` on ``n`` others; the direction was found
+    from all of them."""
+
+    value: float
+    chosen: float | None = None
+    accuracy: float | None = None
+    n: int = 0
+
+
+@dataclass(frozen=True)
 class CellResult:
     """All responses of one cell, streamed from a worker as soon as its last row ends.
 
     ``seconds``: the cell's share of the batch's wall time (each forward shared among its rows). ``residual_norm``: mean
-    over rows of the unsteered last-prompt-token norm at the first steered layer (None when unsteered).
+    over rows of the unsteered last-prompt-token norm at the first steered layer (None when unsteered). ``thresholds``, where the
+    steering has a condition: of each part of it (None: that part has none).
     """
 
     cell_id: str
@@ -515,6 +528,7 @@ class CellResult:
     seconds: float
     new_tokens: int
     provenance: Mapping[str, str] = field(default_factory=dict)
+    thresholds: tuple[Threshold | None, ...] = ()
 
     __repr__ = in_a_line
 
