@@ -210,8 +210,21 @@ class DirectionSet:
 
 
 @dataclass(frozen=True)
+class GivenVectors:
+    """Vectors that a user brings: ``vectors`` ``[k, d]`` float32, as long as they are given, of ``layers`` (ascending).
+    ``record``: plain strings that say where they come from."""
+
+    layers: tuple[int, ...]
+    vectors: FloatArray
+    record: Mapping[str, str] = field(default_factory=dict)
+
+    __repr__, __eq__, __hash__ = in_a_line, same, hash_of
+
+
+@dataclass(frozen=True)
 class ExtractionJob:
-    """Extract one direction set: contrast prompts, a method by name with its options, and the tool to read with."""
+    """Extract one direction set: contrast prompts, a method by name with its options, and the tool to read with. ``given``: the
+    vectors of a method that takes them as they are (None: it finds its own)."""
 
     job_id: str
     positive: tuple[Prompt, ...]
@@ -219,6 +232,7 @@ class ExtractionJob:
     method: str
     options: Mapping[str, object] = field(default_factory=dict)
     extractor: ExtractorName = "nnsight"
+    given: GivenVectors | None = None
 
     __repr__ = in_a_line
 
