@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.counting import counted
 from orchestrator.errors import InputError
 from orchestrator.failed import FailedItem, chosen_failures, done_items, failed_items, group_lines, grouped
 from orchestrator.plan_with_results import plan_with_results
@@ -76,7 +77,7 @@ def clear_failures(sweep: Path, results: Place, filters: Sequence[str] = (), kin
 
 def list_lines(listed: Listed, done: str = "") -> list[str]:
     """The failures by kind; ``done``: what was done with them (``cleared``)."""
-    count = f"{len(listed.items)} failures{f' {done}' if done else ''}"
+    count = f"{counted(len(listed.items), 'failure')}{f' {done}' if done else ''}"
     of_all = f" of {listed.total}" if len(listed.items) < listed.total else ""
     return [count + of_all + (":" if listed.items else ""), *group_lines(grouped(listed.items))]
 

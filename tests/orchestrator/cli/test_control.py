@@ -200,7 +200,7 @@ def test_errors_and_retry_by_kind(cli: Callable[..., Result], tmp_path: Path) ->
 
     retried = cli("retry", out, "--failed", "--filter", "multiplier=4", "--json")
     assert retried.exit_code == 1, "it fails again"
-    assert "1 failures cleared of 4" in retried.stderr
+    assert "1 failure cleared of 4" in retried.stderr
     assert json.loads(retried.stdout)["cells"]["failed"] == 4
 
     history = cli("logs", out, "multiplier=4").output
