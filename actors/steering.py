@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -24,6 +25,20 @@ from actors.types import FloatArray, Steering
 
 SMALLEST = 1e-30
 """A norm that nothing is divided below: a stream that was removed whole stays zero."""
+
+
+class TableInForce(Protocol):
+    """The edits of a batch's rows as the hooks use them (see ``SteeringTable``)."""
+
+    @property
+    def where(self) -> Tensor | None:
+        """Where rows are edited in the forward at hand; None: everywhere."""
+
+    def apply(self, layer: int, hidden: Tensor) -> Tensor:
+        """The edited residual stream."""
+
+    def arrival(self, layer: int, raw: Tensor, seen: Tensor) -> Tensor | None:
+        """How much of the edit of ``raw`` is in ``seen``, token by token."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +63,11 @@ class SteeringTable:
 
     def apply(self, layer: int, hidden: Tensor) -> Tensor:
         """The edited residual stream; ``hidden`` ``[rows, T, d]`` is left as it is."""
-        edited = self._everywhere(layer, hidden)
+        edited = self.everywhere(layer, hidden)
         return edited if self.where is None or edited is hidden else torch.where(self.where, edited, hidden)
 
-    def _everywhere(self, layer: int, hidden: Tensor) -> Tensor:
+    def everywhere(self, layer: int, hidden: Tensor) -> Tensor:
+        """The same, as if every token were among those to be edited; ``hidden`` itself at a layer without edits."""
         edited, kept = self._moved(layer, hidden), self.kept.get(layer)
         if kept is None:
             return edited
@@ -93,15 +109,16 @@ class SteeringTable:
         return replace(self, where=where, share=share)
 
     def arrival(self, layer: int, raw: Tensor, seen: Tensor) -> Tensor | None:
-        """How much of the edit of ``raw`` is in ``seen``, token by token wherever it was asked, ``[rows, T, 2]``: the move along
-        it and the whole move, as shares of it (NaN: no edit). None at a layer without edits."""
-        edited = self._everywhere(layer, raw)
+        """How much of the edit of ``raw`` is in ``seen``, token by token wherever it was asked, ``[rows, T, 1, 2]``: the move
+        along it and the whole move, as shares of it (NaN: no edit). None at a layer without edits."""
+        edited = self.everywhere(layer, raw)
         if edited is raw:
             return None
         asked, moved = edited.float() - raw.float(), seen.float() - raw.float()
         size = asked.norm(dim=-1)
         along = (moved * asked).sum(-1) / size.square()
-        return torch.stack([along, moved.norm(dim=-1) / size], dim=-1).masked_fill((size == 0)[..., None], torch.nan)
+        found = torch.stack([along, moved.norm(dim=-1) / size], dim=-1).masked_fill((size == 0)[..., None], torch.nan)
+        return found[:, :, None]
 
     def map(self, change: Callable[[Tensor], Tensor]) -> SteeringTable:
         """The table with ``change`` applied to every tensor of it."""
@@ -164,7 +181,8 @@ class _Gathered:
 
 
 class SteeringBank:
-    """Every distinct edit of a set of steerings, on the device. Steering number 0 is "unsteered".
+    """Every distinct edit of a set of steerings, each without what follows it, on the device. Steering number 0 is "unsteered",
+    as is every one that is None.
 
     Rows of many cells share a batch: :meth:`rows` gathers each row's edits by its steering number. ``steady``: whether all
     of them act at every token, and alike.
@@ -172,12 +190,14 @@ class SteeringBank:
     """
 
     def __init__(
-        self, steerings: Sequence[Steering], decoder_shape: tuple[int, int], dtype: torch.dtype, device: torch.device
+        self, steerings: Sequence[Steering | None], decoder_shape: tuple[int, int], dtype: torch.dtype, device: torch.device
     ) -> None:
         n_layers, d_model = decoder_shape
         shifts, axes = (_Edits(len(steerings), n_layers, d_model) for _ in range(2))
         replaced, kept = (np.zeros((len(steerings) + 1, n_layers), np.bool_) for _ in range(2))
         for number, steering in enumerate(steerings, start=1):
+            if steering is None:
+                continue
             edit_of = INTERVENTIONS[steering.intervention]
             for index, (layer, vector) in enumerate(zip(steering.layers, steering.vectors, strict=True)):
                 given = steering.strength_at(index), steering.reference_at(index), steering.basis_at(index)
@@ -188,9 +208,9 @@ class SteeringBank:
                     axes.use(number, layer, edit.axes)
                 replaced[number, layer] = edit.replaces
                 kept[number, layer] = steering.keep_norm
-        schedules = [Schedule(), *(Schedule.of(steering.schedule) for steering in steerings)]
+        schedules = [Schedule(), *(Schedule() if one is None else Schedule.of(one.schedule) for one in steerings)]
         self.fades = any(one != Schedule() for one in schedules)
-        self.steady = not self.fades and all(steering.positions == ALL for steering in steerings)
+        self.steady = not self.fades and all(one is None or one.positions == ALL for one in steerings)
         self._schedules = torch.tensor([[one.linear, one.half_life] for one in schedules], device=device)
         self._shifts = shifts.gather(dtype, device)
         self._axes = axes.gather(torch.float32, device)
@@ -240,6 +260,21 @@ class SteeringBank:
 
 def check_steering(steering: Steering, n_layers: int, d_model: int) -> None:
     """Refuse a steering that this model cannot run; raises ``JobError`` naming the field, the value and what is allowed."""
+    for part in steering.parts:
+        _check_part(part, n_layers, d_model)
+    if any(part.then for part in steering.then):
+        raise JobError("what follows a part of a steering has more behind it; allowed: one list of parts")
+
+
+def _check_part(steering: Steering, n_layers: int, d_model: int) -> None:
+    condition = steering.condition
+    if condition is not None and not (0 <= condition.layer < n_layers and condition.vector.shape == (d_model,)):
+        raise JobError(
+            f"a condition at layer {condition.layer} with a vector of shape {condition.vector.shape}; "
+            f"this model needs a layer of 0..{n_layers - 1} and ({d_model},)"
+        )
+    if condition is not None and condition.threshold is None and not (condition.positive and condition.negative):
+        raise JobError("a condition without a threshold needs contrast prompts of both classes to learn it from")
     if steering.intervention not in INTERVENTIONS:
         raise JobError(f"intervention {steering.intervention!r} is unknown; allowed: {', '.join(INTERVENTIONS)}")
     if steering.vectors.shape != (len(steering.layers), d_model):
@@ -302,7 +337,7 @@ class SteeringHooks(threading.local):
     ``trunk``: what the first blocks would put out, where a forward begins above them."""
 
     def __init__(self) -> None:
-        self.table = SteeringTable()
+        self.table: TableInForce = SteeringTable()
         self.witness: Witness | None = None
         self.trunk: Tensor | None = None
         self._whole: Tensor | None = None

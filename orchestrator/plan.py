@@ -136,6 +136,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
         *_remarks(variants),
         *_same_prompts(sweep),
         *(text for used in sweep.behaviors for text in used.warnings),
+        *(text for grid in sweep.grids for used in grid.files for text in used.remarks),
     ]
     return Plan(
         name=sweep.name,

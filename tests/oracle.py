@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import torch
@@ -36,9 +37,20 @@ def plain_hooks(blocks: Sequence[Any], edits: dict[int, Callable[[Tensor], Tenso
 
 def edits_of(steering: Steering | None, prompt: int = 0, template: int = 1) -> dict[int, Callable[[Tensor], Tensor]]:
     """Every intervention written out plainly: eq. 2 of the paper, ablation to zero or to a reference, replacement; where it acts
-    at some tokens only, of one text that begins with ``prompt`` tokens of a prompt, ``template`` of them behind the user's."""
-    if steering is None:
-        return {}
+    at some tokens only, of one text that begins with ``prompt`` tokens of a prompt, ``template`` of them behind the user's. The
+    parts of a steering one after the other, whatever their conditions."""
+    edits: dict[int, list[Callable[[Tensor], Tensor]]] = {}
+    for part in () if steering is None else steering.parts:
+        for layer, edit in _edits_of_part(part, prompt, template).items():
+            edits.setdefault(layer, []).append(edit)
+    return {layer: _one_after_the_other(several) for layer, several in edits.items()}
+
+
+def _one_after_the_other(edits: Sequence[Callable[[Tensor], Tensor]]) -> Callable[[Tensor], Tensor]:
+    return lambda hidden: reduce(lambda state, edit: edit(state), edits, hidden)
+
+
+def _edits_of_part(steering: Steering, prompt: int, template: int) -> dict[int, Callable[[Tensor], Tensor]]:
     return {
         layer: At(
             _keeping(_shared(_edit(steering, i)), steering.keep_norm),

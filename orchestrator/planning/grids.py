@@ -92,7 +92,7 @@ def plan_grids(grids: Sequence[Grid], tallies: Mapping[CellKey, Tally]) -> Grids
 
 
 def _plan_group(work: _GridWork, grid: Grid, group: Group) -> None:
-    if reason := unfit(group):
+    if reason := unfit(grid, group):
         _defer(work, grid, group, Unsettled(f"not run: {reason}", waiting=False))
         return
     if grid.search is not None:
@@ -148,12 +148,15 @@ def _axes(chooser: Chooser, grid: Grid, group: Group) -> tuple[Sequence[AxisPlac
     return axis, multipliers
 
 
-def unfit(group: Group) -> str | None:
+def unfit(grid: Grid, group: Group) -> str | None:
     """Why the group's method can find no direction with its prompts in its source, or in its target; None when it can."""
     name, options = group.method
     method, behavior = METHODS[name], group.found.behavior
     chosen = method.options.model_validate(dict(options))
+    used = grid.vectors_of(group.method)
     for model in (group.source, group.target):
+        if used is not None and (reason := used.misfit(model)):
+            return reason
         asked = Asked(len(behavior.positive), len(behavior.negative), model.shape.n_layers, model.shape.model_type)
         if reason := method.unfit(asked, chosen):
             return reason

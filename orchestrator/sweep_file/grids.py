@@ -11,18 +11,21 @@ from pydantic import ValidationError
 
 from actors.curves import CURVE
 from actors.methods import METHODS
+from actors.methods.file import FileOptions
 from actors.positions import Positions
 from actors.schedules import CONSTANT, Schedule
 from actors.types import Action, Decoding, ExtractorName
 from orchestrator.cells import Options, Scope
 from orchestrator.errors import InputError
 from orchestrator.models.files import ModelShape, check_stored
+from orchestrator.models.layers import places
 from orchestrator.sweep_file.behaviors import BehaviorFiles, BehaviorPrompts
 from orchestrator.sweep_file.fields import AUTO
 from orchestrator.sweep_file.models import ModelVariant, SweepModel, families, variant_name
 from orchestrator.sweep_file.problems import problems_of
 from orchestrator.sweep_file.schema import BehaviorUse, Choose, MethodEntry, Multipliers, SearchEntry, Transfer
 from orchestrator.sweep_file.sections import Path, Sections
+from orchestrator.sweep_file.vector_files import METHOD, UsedVectors, VectorFiles, ranges
 
 ACTION_KEYS = tuple(one.name for one in fields(Action) if one.name != "multiplier")
 """The keys of a grid that say what is done with a direction; of some a grid may list several values."""
@@ -43,7 +46,7 @@ class Grid:
 
     ``actions``: of its cells, but for their multiplier. With ``choose`` its layers, its multipliers or both come from an earlier
     grid's cells, and the axis here may be empty. With ``search`` the cells are its trials, and there
-    are no multipliers.
+    are no multipliers. ``files``: those that methods take their vectors from.
     """
 
     name: str
@@ -61,6 +64,11 @@ class Grid:
     transfer: Transfer
     choose: Choose | None
     search: SearchEntry | None = None
+    files: tuple[UsedVectors, ...] = ()
+
+    def vectors_of(self, method: tuple[str, Options]) -> UsedVectors | None:
+        """The file that a method takes its vectors from; None where it finds its own."""
+        return next((used for used in self.files if (METHOD, used.options) == method), None)
 
     def multipliers_of(self, model: ModelVariant) -> tuple[float, ...]:
         """Those of one of its models, as written; none where they are chosen."""
@@ -70,8 +78,14 @@ class Grid:
 class GridResolver:
     """Resolves one grid of a file after the other. Problems go to the sections they were found in."""
 
-    def __init__(self, models: Mapping[str, SweepModel], shapes: Mapping[str, ModelShape], behaviors: BehaviorFiles) -> None:
-        self._models, self._shapes, self._behaviors = models, shapes, behaviors
+    def __init__(
+        self,
+        models: Mapping[str, SweepModel],
+        shapes: Mapping[str, ModelShape],
+        behaviors: BehaviorFiles,
+        files: VectorFiles,
+    ) -> None:
+        self._models, self._shapes, self._behaviors, self._files = models, shapes, behaviors, files
         self._earlier: dict[str, Grid] = {}
 
     def resolve(self, number: int, view: Sections) -> Grid:
@@ -90,7 +104,7 @@ class GridResolver:
             path=view.path,
             variants=tuple(variants),
             behaviors=tuple(self._behavior_prompts(view)),
-            methods=tuple(_methods(view)),
+            methods=tuple(_methods(view, self._files)),
             axis=axis,
             scopes=tuple(dict.fromkeys(view.valid("scope") or ())),
             multipliers=multipliers,
@@ -102,6 +116,7 @@ class GridResolver:
             choose=choose,
             search=search,
         )
+        grid = replace(grid, files=self._files.of(grid.methods))
         self._check(view, grid, keys)
         return grid
 
@@ -217,6 +232,7 @@ class GridResolver:
         _check_actions(view, grid)
         if grid.axis.auto:
             _check_auto(view, grid)
+        _check_vectors(view, grid)
         self._check_transfer(view, grid, keys)
         if grid.choose is not None:
             self._check_choice(view, grid, grid.choose)
@@ -298,14 +314,35 @@ def _without_idle_schedule(action: Action) -> Action:
     return action if first < until else replace(action, schedule=CONSTANT)
 
 
-def _methods(view: Sections) -> Iterator[tuple[str, Options]]:
+def _methods(view: Sections, files: VectorFiles) -> Iterator[tuple[str, Options]]:
     entries: Sequence[MethodEntry] = view.valid("methods") or ()
     for number, entry in enumerate(entries):
         section = METHODS[entry.name].options
         try:
-            yield entry.name, tuple(sorted(section.model_validate(entry.options).model_dump().items()))
+            options = section.model_validate(entry.options)
         except ValidationError as error:
             view.problems += problems_of(error, view.document, section, view.at("methods", number, "options"))
+            continue
+        if isinstance(options, FileOptions):
+            used = files.used(options, view, view.at("methods", number))
+            if used is not None:
+                yield entry.name, used.options
+        else:
+            yield entry.name, tuple(sorted(options.model_dump().items()))
+
+
+def _check_vectors(view: Sections, grid: Grid) -> None:
+    """Report the layers of the grid that a file of vectors lacks; of models that it does not fit nothing is run anyway."""
+    for used in grid.files:
+        for model in grid.variants:
+            n_layers = model.shape.n_layers
+            found = [place.layer for place in places(grid.axis.depths, grid.axis.layers, n_layers)]
+            wanted = {layer for layer in found if grid.scopes != ("own",)}
+            wanted |= {layer for first in found if "own" in grid.scopes for layer in range(first, n_layers)}
+            missing = wanted - set(used.layers)
+            if missing and used.misfit(model) is None:
+                lacks = f"{used.name} has no vector for layer {ranges(missing)} of model {model.name}"
+                view.report(view.at("layers" if grid.axis.layers else "depths"), lacks, allowed=ranges(used.layers))
 
 
 def _check_auto(view: Sections, grid: Grid) -> None:

@@ -365,7 +365,15 @@ def _uses(value: object) -> object:
     return value
 
 
-Methods = Row[Annotated[MethodEntry, named("name")]]
+def _of_file(value: object) -> object:
+    """``{file: vectors.gguf}`` is short for ``{name: file, options: {path: vectors.gguf}}``."""
+    if not isinstance(value, dict) or value.keys() != {"file"}:
+        return value
+    given = value["file"]
+    return {"name": "file", "options": given if isinstance(given, dict) else {"path": given}}
+
+
+Methods = Row[Annotated[MethodEntry, named("name"), BeforeValidator(_of_file)]]
 
 
 def _multipliers(value: object) -> object:
