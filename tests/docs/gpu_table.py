@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from actors.types import ModelSpec
+from actors.types import ModelSpec, Quantization
 from orchestrator.devices import ACCELERATORS, GIB
 from orchestrator.models.known_models import KNOWN
 from orchestrator.models.shapes import ModelShape, shape_from_config
@@ -17,7 +17,7 @@ ROWS, TOKENS = 64, 320
 """What the page reckons with beside the weights: rows at once, and tokens of each with its prompt."""
 ROOM = 1.15
 """What activations, the CUDA context and fragmentation take beside: a share on top."""
-FORMS = ("none", "int8", "nf4")
+FORMS: tuple[Quantization, ...] = ("none", "int8", "nf4")
 GPUS = ("T4", "L4", "A100-40G", "L40S", "A100-80G", "H200")
 MODELS = (
     "Qwen/Qwen2.5-0.5B-Instruct",
