@@ -24,7 +24,7 @@ from orchestrator.models.layers import PROFILE
 from orchestrator.paths import checked, expanded
 from orchestrator.strict import FromList, FromListOrOne
 
-NOT_FOR_SWEEPS = frozenset({"affine_ablation"})
+NOT_FOR_SWEEPS = frozenset({"affine_ablation", "subspace_replacement"})
 """Interventions that need more than a direction and a multiplier: methods use them, a sweep cannot."""
 
 SWEEP_INTERVENTIONS = {name: edit for name, edit in INTERVENTIONS.items() if name not in NOT_FOR_SWEEPS}
