@@ -73,10 +73,9 @@ def _along_curves(spec: SteeringSpec, at: Placed) -> Steering:
     points = np.stack([point_of(curve, strength_of(action.multiplier)) for curve in curves])
     lengths = np.linalg.norm(points, axis=1)
     units = (points / np.where(lengths > 0, lengths, 1.0)[:, None]).astype(np.float32)
-    return Steering(
-        layers, units, 1.0, SUBSPACE_REPLACEMENT, (), action.positions, action.schedule, action.keep_norm,
-        tuple(float(one) for one in lengths), tuple(curve.basis for curve in curves),
-    )  # fmt: skip
+    settings = {key: value for key, value in vars(action).items() if key not in ("multiplier", "intervention", "strength")}
+    bases, scales = tuple(curve.basis for curve in curves), tuple(float(one) for one in lengths)
+    return Steering(layers, units, 1.0, SUBSPACE_REPLACEMENT, scales=scales, bases=bases, **settings)
 
 
 def placed(spec: SteeringSpec, found: DirectionSet) -> Placed:
