@@ -17,11 +17,20 @@ from orchestrator.report.sections import SECTIONS
 from orchestrator.report.tables import cells_table
 from orchestrator.results.store import Store
 
+MAPS = 24
+"""Heat maps that leave as pictures: each takes a tenth of a second to draw."""
+
 
 def write_exports(store: Store) -> list[Path]:
     """Write them to ``report/`` from the compacted tables; equal ones are left alone. The paths are relative to the place."""
     found = SweepFindings(store)
     return [store.write_report_file(name, content) for name, content in (*_figures(found), *_tables(found))]
+
+
+def heat_maps(store: Store) -> dict[str, bytes]:
+    """The heat maps of the compacted tables as PNG by their titles, at most ``MAPS`` of them."""
+    charts = named_charts("heat-map", SweepFindings(store))[:MAPS]
+    return {chart.title: chart.files(stem)["png"] for stem, chart in charts}
 
 
 def _figures(found: SweepFindings) -> Iterator[tuple[str, bytes]]:
