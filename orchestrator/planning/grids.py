@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from actors.methods import METHODS, Asked
 from orchestrator.cells import Cell, CellKey, IncomparablePair
 from orchestrator.models.layers import places
-from orchestrator.planning.choices import Arm, Choice, Chooser, Tally, Unsettled, scaled
+from orchestrator.planning.choices import Arm, Choice, Chooser, MatchedArm, Unsettled, scaled
+from orchestrator.planning.considered import Tally
 from orchestrator.planning.grid import (
     AxisPlace,
     Group,
@@ -52,6 +53,7 @@ class GridsPlan:
     incomparable: tuple[IncomparablePair, ...]
     in_sample: Mapping[CellKey, bool]
     arms: tuple[Arm, ...] = ()
+    matches: tuple[MatchedArm, ...] = ()
 
 
 @dataclass
@@ -63,6 +65,7 @@ class _GridWork:
     incomparable: dict[tuple[str, str, str], IncomparablePair] = field(default_factory=dict)
     in_sample: dict[CellKey, bool] = field(default_factory=dict)
     arms: list[Arm] = field(default_factory=list)
+    matches: list[MatchedArm] = field(default_factory=list)
 
 
 def plan_grids(grids: Sequence[Grid], tallies: Mapping[CellKey, Tally]) -> GridsPlan:
@@ -84,6 +87,7 @@ def plan_grids(grids: Sequence[Grid], tallies: Mapping[CellKey, Tally]) -> Grids
         incomparable=tuple(work.incomparable.values()),
         in_sample=work.in_sample,
         arms=tuple(work.arms),
+        matches=tuple(work.matches),
     )
 
 
@@ -105,6 +109,10 @@ def _plan_group(work: _GridWork, grid: Grid, group: Group) -> None:
     work.cells += [one.cell if isinstance(one, SteeredCell) else one for one in planned]
     if grid.choose is not None:
         _mark(work, work.chooser.tried(grid, group), steered)
+        if grid.choose.kl is not None:
+            work.matches += [
+                MatchedArm(grid.name, group.name, one.cell.labels.behavior, grid.choose.kl, one.cell.id) for one in steered
+            ]
 
 
 def _plan_search(work: _GridWork, grid: Grid, group: Group) -> None:

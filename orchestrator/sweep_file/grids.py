@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 from pydantic import ValidationError
 
+from actors.curves import CURVE
 from actors.methods import METHODS
 from actors.methods.file import FileOptions
 from actors.positions import Positions
@@ -137,7 +138,7 @@ class GridResolver:
         """What the grid chooses; from a search, within the search's own bounds where it names none."""
         choose: Choose | None = view.own("choose")
         origin = None if choose is None else self._earlier.get(choose.origin)
-        if choose is None or origin is None or origin.search is None:
+        if choose is None or origin is None or origin.search is None or choose.kl is not None:
             return choose
         bounds = {key: getattr(origin.search, key) for key in ("max_garbled", "max_kl") if key not in choose.model_fields_set}
         return choose.model_copy(update=bounds)
@@ -251,15 +252,17 @@ class GridResolver:
                     view.report_unknown(view.at("transfer", number, side), name, "model", names)
 
     def _check_choice(self, view: Sections, grid: Grid, choose: Choose) -> None:
-        _check_measured(view, "choose", choose.max_kl)
+        _check_measured(view, "choose", max_kl=choose.max_kl, kl=choose.kl)
         origin = self._earlier.get(choose.origin)
         if origin is None:
             view.report_unknown(view.at("choose", "from"), choose.origin, "earlier grid", list(self._earlier))
             return
-        searched_own = origin.search is not None and origin.scopes == grid.scopes == ("own",)
-        if not searched_own and (len(origin.scopes) > 1 or origin.scopes[:1] in (("list",), ("own",))):
-            allowed = "a grid with the one scope from_layer or single, or a search with the scope own for a grid of that scope"
+        own = origin.scopes == grid.scopes == ("own",)
+        if not own and (len(origin.scopes) > 1 or origin.scopes[:1] in (("list",), ("own",))):
+            allowed = "a grid with the one scope from_layer or single, or with own for a grid of that scope"
             view.report(view.at("choose", "from"), f"grid {origin.name} does not vary one layer", choose.origin, allowed=allowed)
+        if choose.kl is not None:
+            _check_matching(view, grid, origin)
         for key in ACTION_KEYS:
             theirs, ours = ({getattr(action, key) for action in one.actions} for one in (origin, grid))
             if not ours <= theirs:
@@ -355,7 +358,7 @@ def _check_auto(view: Sections, grid: Grid) -> None:
 
 
 def _check_search(view: Sections, grid: Grid, search: SearchEntry) -> None:
-    _check_measured(view, "search", search.max_kl)
+    _check_measured(view, "search", max_kl=search.max_kl)
     for intervention in dict.fromkeys(action.intervention for action in grid.actions):
         _check_strengths(view, intervention, search.multiplier, ("search", "multiplier"))
     unfit = {
@@ -378,10 +381,24 @@ def _check_search(view: Sections, grid: Grid, search: SearchEntry) -> None:
             view.report(view.at(key), message, allowed=allowed)
 
 
-def _check_measured(view: Sections, section: str, max_kl: float | None) -> None:
-    if max_kl is not None and view.valid("damage") is None:
-        message = "nothing measures it: the sweep has no 'damage'"
-        view.report(view.at(section, "max_kl"), message, max_kl, allowed="damage: true beside the grids, or no max_kl")
+def _check_measured(view: Sections, section: str, **given: float | None) -> None:
+    for key, kl in given.items():
+        if kl is not None and view.valid("damage") is None:
+            message = "nothing measures it: the sweep has no 'damage'"
+            view.report(view.at(section, key), message, kl, allowed=f"damage: true beside the grids, or no {key}")
+
+
+def _check_matching(view: Sections, grid: Grid, origin: Grid) -> None:
+    """What must be so of an earlier grid whose settings say which multiplier does a given damage."""
+    lists = origin.multipliers if origin.search is None else origin.search.multiplier
+    found = () if lists is None else (lists.default or (), *lists.families.values(), *lists.models.values())
+    if any(min(one) < 0 < max(one) for one in found if one):
+        message = f"grid {origin.name} steers both ways, each with a damage of its own"
+        view.report(view.at("choose", "from"), message, origin.name, allowed="a grid with multipliers of one sign")
+    if grid.scopes != origin.scopes:
+        said = " and ".join(", ".join(one.scopes) for one in (origin, grid))
+        message = f"another scope does other damage: {said}"
+        view.report(view.at("choose", "from"), message, origin.name, allowed="a grid of the same scope")
 
 
 def _check_actions(view: Sections, grid: Grid) -> None:
@@ -393,6 +410,8 @@ def _check_actions(view: Sections, grid: Grid) -> None:
     if action.strength == "relative" and (grid.transfer.everything or grid.transfer.pairs):
         message = "a direction knows the norms of its own model, not of the one that it is transferred to"
         view.report(view.at("strength"), message, "relative", allowed="absolute in a grid with transfer")
+    if action.intervention == CURVE:
+        _check_curve(view, grid)
     if action.intervention == "replacement" and any(one.schedule != "constant" for one in grid.actions):
         message = "a replacement that fades would leave nothing in its place"
         view.report(view.at("schedule"), message, allowed="constant beside replacement")
@@ -406,6 +425,21 @@ def _check_actions(view: Sections, grid: Grid) -> None:
             view.report(view.at("schedule"), message, action.schedule, allowed="a longer one, or earlier positions")
 
 
+def _check_curve(view: Sections, grid: Grid) -> None:
+    """What does not go with replacing the stream's part in a layer's subspace."""
+    others = [name for name, _ in grid.methods if name != CURVE]
+    if others:
+        message = f"method {', '.join(others)} fits no curve to steer along"
+        view.report(view.at("intervention"), message, CURVE, allowed="methods: [curve] in that grid")
+    if "from_layer" in grid.scopes:
+        message = "a curve is of one layer: scope from_layer would put its activations into later ones"
+        view.report(view.at("scope"), message, allowed="own, single or list beside intervention curve")
+    if grid.actions[0].strength == "relative":
+        view.report(view.at("strength"), "a curve has its own lengths", "relative", allowed="absolute beside intervention curve")
+    if grid.transfer != Transfer():
+        view.report(view.at("transfer"), "a curve is of its own model's activations", allowed="no transfer in that grid")
+
+
 def _check_strengths(
     view: Sections, intervention: str, multipliers: Multipliers, where: tuple[str, ...] = ("multipliers",)
 ) -> None:
@@ -417,5 +451,8 @@ def _check_strengths(
             at = view.at(*where, *path, number)
             if intervention == "ablation" and not 0 <= value <= 1:
                 view.report(at, "out of range for ablation", value, allowed="0 (nothing) to 1 (the whole component removed)")
+            if intervention == CURVE and value == 0:
+                message = "0 stands for the unsteered baseline, and is the middle of a curve"
+                view.report(at, message, value, allowed="1 (the positive class), -1 (the negative one), or 0.01")
             if intervention == "replacement" and value == 0:
                 view.report(at, "replacement by nothing", value, allowed="a multiplier that is not 0")

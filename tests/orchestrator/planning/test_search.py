@@ -13,7 +13,8 @@ from orchestrator.cells import Cell, CellKey
 from orchestrator.cli.plan_table import deferred_lines, plan_json
 from orchestrator.damage import DamageItem
 from orchestrator.plan import Plan, Tally, make_plan
-from orchestrator.planning.choices import Considered, decode_searches, encode_choices
+from orchestrator.planning.choices import decode_searches, encode_choices
+from orchestrator.planning.considered import Considered
 from orchestrator.planning.search import TrialSetting, replay
 from orchestrator.report.searches import searches_table
 from orchestrator.sweep import Sweep
@@ -195,6 +196,11 @@ def test_the_table_tells_the_best_so_far_at_every_quarter_of_the_budget(tmp_path
     unfinished = searches_table([half], [])
     assert unfinished is not None
     assert [value.text for value in unfinished.rows[0]][-3:] == ["-", "-", "8/20"]
+    told = [value.text for value in unfinished.rows[0]]
+    assert f"none of 8 trials within the bounds (at most {half['max_garbled']:.0%} garbled or without an answer)" in told
+    unbegun = searches_table([{**half, "considered": []}], [])
+    assert unbegun is not None
+    assert "no trial is finished" in [value.text for value in unbegun.rows[0]]
     assert searches_table([], []) is None
     assert decode_searches(encode_choices(()).encode()) == []
     assert asdict(plan.arms[0])["trials"] == 20
