@@ -1,4 +1,4 @@
-"""The response browser in a real one: modes, hostile answers, keys, the address, labels out. ``make browser`` runs it."""
+"""The response browser in a real one: modes, hostile answers, keys, the address, labels out."""
 
 from __future__ import annotations
 
