@@ -331,13 +331,14 @@ class TrackingEntry(Entry):
     project: Text | None = None
     entity: Text | None = None
     group: Text | None = None
+    tags: Row[Annotated[Text, Field(max_length=64)]] | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> TrackingEntry:
         if self.tool == "wandb" and self.project is None:
             raise fault("wandb needs a project", "{tool: wandb, project: ...}")
-        if self.tool == "none" and (self.project or self.entity or self.group):
-            raise fault("project, entity and group go with a tool", "{tool: wandb, project: ...}")
+        if self.tool == "none" and (self.project or self.entity or self.group or self.tags):
+            raise fault("project, entity, group and tags go with a tool", "{tool: wandb, project: ...}")
         return self
 
 

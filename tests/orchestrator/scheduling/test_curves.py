@@ -135,7 +135,7 @@ def test_answers_in_one_batch_are_those_of_a_plain_hook_row_by_row(
 def test_at_its_own_point_a_stream_is_left_as_it_is(
     loaded: LoadedModel, worker: ModelWorker, cells: list[Cell], found: DirectionSet
 ) -> None:
-    """A curve that passes through a prompt's own activation changes neither it nor the answer; one through its opposite changes both."""
+    """A curve through a prompt's own activation changes neither it nor the answer; one through its opposite changes both."""
     cell = next(one for one in cells if one.steering is not None and len(one.steering.layers) == 1)
     assert cell.steering is not None
     prompt, (layer,) = cell.prompts[0], cell.steering.layers
