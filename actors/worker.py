@@ -187,7 +187,8 @@ class ModelWorker:
         }
         if "warning" in record:
             _LOG.warning("%s", record["warning"])
-        return DirectionSet(directions, tuple(float(norm) for norm in lengths.mean(axis=0)[layers]), found.selected_layer, record)
+        norms_there = tuple(float(norm) for norm in lengths.mean(axis=0)[layers])
+        return DirectionSet(directions, norms_there, found.selected_layer, record, found.curves)
 
     def generate(self, jobs: Sequence[GenerationJob], often: float = math.inf) -> Iterator[CellResult | Failure | Underway]:
         """Run all rows of ``jobs`` in one batch of slots; yield each cell when its last row has ended, and how far they are when

@@ -41,9 +41,9 @@ def record_firing(prefilled: Prefilled, bank: StackBank) -> None:
             for (row, _), norm in zip(steered, found, strict=True):
                 row.residual_norm = norm
         return
-    norms = witness.raw[first].double().norm(dim=-1).tolist()
-    _record(rows, [row.rendered.prompt_tokens - 1 for row in rows], witness, bank)
-    for row, norm in zip(rows, norms, strict=True):
+    norms = witness.raw[first].double().norm(dim=-1)
+    places = [row.rendered.prompt_tokens - 1 for row in rows]
+    for row, norm in zip(rows, _record(rows, places, witness, bank, norms), strict=True):
         row.residual_norm = norm
     if any(act.positions != ALL for row in rows for act in row.acts):
         _record_places(prefilled)
@@ -54,19 +54,25 @@ def record_step(rows: Sequence[Row], places: Sequence[int], witness: Witness, ba
     _record(rows, places, witness, bank)
 
 
-def _record(rows: Sequence[Row], places: Sequence[int], witness: Witness, bank: StackBank) -> None:
-    """Of rows whose newest token stands at ``places``, part by part."""
+def _record(
+    rows: Sequence[Row], places: Sequence[int], witness: Witness, bank: StackBank, also: Tensor | None = None
+) -> list[float]:
+    """Of rows whose newest token stands at ``places``, part by part; ``also`` ``[rows]`` is read with it and given back."""
     numbers = bank.numbers([[row.steering] * len(row.acts) for row in rows])
     left = [[left_at(row, place, part) for part in range(bank.depth)] for row, place in zip(rows, places, strict=True)]
     shares = torch.tensor(left, dtype=torch.float64, device=numbers.device)
     ratios, off_axis, moves = _measure(witness, bank, numbers, shares)
-    measured = torch.cat([_range(ratios), _most(moves)], dim=-1).tolist()  # [rows, P, 3]
-    for row, found, off, share in zip(rows, measured, _most(off_axis)[:, 0].tolist(), left, strict=True):
-        for part, (lowest, highest, moved) in enumerate(found[: len(row.acts)]):
+    measured = torch.cat([_range(ratios), _most(moves)], dim=-1).flatten(1)  # [rows, 3 P]
+    others = torch.zeros_like(off_axis[:, :1]) if also is None else also[:, None]
+    told = torch.cat([measured, _most(off_axis), others], dim=-1).tolist()
+    for row, (*found, off, _), share in zip(rows, told, left, strict=True):
+        for part in range(len(row.acts)):
+            lowest, highest, moved = found[3 * part : 3 * part + 3]
             if share[part] >= HELD:
                 _note(row, part, lowest, highest, off)
             elif not share[part]:
                 row.stray = max(row.stray or 0.0, moved)
+    return [row[-1] for row in told]
 
 
 def left_at(row: Row, place: int, part: int) -> float:

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 from pydantic import ValidationError
 
+from actors.curves import CURVE
 from actors.methods import METHODS
 from actors.methods.file import FileOptions
 from actors.positions import Positions
@@ -409,6 +410,8 @@ def _check_actions(view: Sections, grid: Grid) -> None:
     if action.strength == "relative" and (grid.transfer.everything or grid.transfer.pairs):
         message = "a direction knows the norms of its own model, not of the one that it is transferred to"
         view.report(view.at("strength"), message, "relative", allowed="absolute in a grid with transfer")
+    if action.intervention == CURVE:
+        _check_curve(view, grid)
     if action.intervention == "replacement" and any(one.schedule != "constant" for one in grid.actions):
         message = "a replacement that fades would leave nothing in its place"
         view.report(view.at("schedule"), message, allowed="constant beside replacement")
@@ -422,6 +425,21 @@ def _check_actions(view: Sections, grid: Grid) -> None:
             view.report(view.at("schedule"), message, action.schedule, allowed="a longer one, or earlier positions")
 
 
+def _check_curve(view: Sections, grid: Grid) -> None:
+    """What does not go with replacing the stream's part in a layer's subspace."""
+    others = [name for name, _ in grid.methods if name != CURVE]
+    if others:
+        message = f"method {', '.join(others)} fits no curve to steer along"
+        view.report(view.at("intervention"), message, CURVE, allowed="methods: [curve] in that grid")
+    if "from_layer" in grid.scopes:
+        message = "a curve is of one layer: scope from_layer would put its activations into later ones"
+        view.report(view.at("scope"), message, allowed="own, single or list beside intervention curve")
+    if grid.actions[0].strength == "relative":
+        view.report(view.at("strength"), "a curve has its own lengths", "relative", allowed="absolute beside intervention curve")
+    if grid.transfer != Transfer():
+        view.report(view.at("transfer"), "a curve is of its own model's activations", allowed="no transfer in that grid")
+
+
 def _check_strengths(
     view: Sections, intervention: str, multipliers: Multipliers, where: tuple[str, ...] = ("multipliers",)
 ) -> None:
@@ -433,5 +451,8 @@ def _check_strengths(
             at = view.at(*where, *path, number)
             if intervention == "ablation" and not 0 <= value <= 1:
                 view.report(at, "out of range for ablation", value, allowed="0 (nothing) to 1 (the whole component removed)")
+            if intervention == CURVE and value == 0:
+                message = "0 stands for the unsteered baseline, and is the middle of a curve"
+                view.report(at, message, value, allowed="1 (the positive class), -1 (the negative one), or 0.01")
             if intervention == "replacement" and value == 0:
                 view.report(at, "replacement by nothing", value, allowed="a multiplier that is not 0")
