@@ -324,6 +324,17 @@ class CapabilityEntry(Entry):
     which: Literal["chosen", "all"] = Field(default="chosen", alias="for")
 
 
+class ParityEntry(Entry):
+    """Each model read by several ``tools`` (none: all), with the first ``prompts`` contrast prompts of each class;
+    ``faults``: the known mistakes planted, with ``pairs`` also by two; ``steering``: the tools also add the direction."""
+
+    tools: Row[Text] | None = None
+    prompts: int = Field(default=8, ge=1)
+    faults: bool = True
+    pairs: bool = True
+    steering: bool = True
+
+
 class TrackingEntry(Entry):
     """Where progress is reported beside the results folder."""
 
@@ -506,6 +517,7 @@ class SweepSettings(Entry):
     classifier: ClassifierName = "text"
     capability: CapabilityEntry | None = None
     analyses: Row[Annotated[dict[str, object], named("name")]] | None = None
+    parity: ParityEntry | None = None
     tracking: Annotated[TrackingEntry, named("tool")] = TrackingEntry()
     results: PathText | None = None
     engine: EngineEntry = EngineEntry()
