@@ -15,12 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from actors.edit_vectors import EditVectors
 from actors.errors import JobError, UnsupportedModelError
 from actors.families import Decoder
-from actors.interventions import INTERVENTIONS
+from actors.grouped import Changes, Grouped
+from actors.interventions import intervention_of
 from actors.positions import ALL, Positions, Spans
 from actors.schedules import Schedule
-from actors.types import FloatArray, Steering
+from actors.types import Steering
 
 SMALLEST = 1e-30
 """A norm that nothing is divided below: a stream that was removed whole stays zero."""
@@ -34,7 +36,8 @@ class SteeringTable:
     ``spans`` ``[rows, 4]``: where each row is edited (see ``positions.Spans``); ``where`` bool ``[rows, T, 1]``: the same in the
     forward at hand. None: everywhere. ``fading`` ``[rows, 3]``: tokens of each row's prompt, and its schedule (``schedules``);
     ``share`` ``[rows, T, 1]``: the part of the strength in the forward at hand. None: all of it.
-    ``kept[l]`` bool ``[rows, 1, 1]``: which rows keep their norm at layer l; absent as the edits.
+    ``kept[l]`` bool ``[rows, 1, 1]``: which rows keep their norm at layer l; absent as the edits. ``grouped[l]``: the functions
+    that edit layer l of some rows.
     """
 
     shifts: dict[int, Tensor] = field(default_factory=dict)
@@ -45,6 +48,7 @@ class SteeringTable:
     fading: Tensor | None = None
     share: Tensor | None = None
     kept: dict[int, Tensor] = field(default_factory=dict)
+    grouped: dict[int, tuple[Grouped, ...]] = field(default_factory=dict)
 
     def apply(self, layer: int, hidden: Tensor) -> Tensor:
         """The edited residual stream; ``hidden`` ``[rows, T, d]`` is left as it is."""
@@ -64,9 +68,11 @@ class SteeringTable:
             hidden = hidden.masked_fill(replaced, 0.0)
         if axes is not None:
             hidden = self._without(hidden.float(), axes).to(hidden.dtype)
-        if shift is None:
-            return hidden
-        return hidden + (shift if self.share is None else (shift * self.share).to(hidden.dtype))
+        if shift is not None:
+            hidden = hidden + (shift if self.share is None else (shift * self.share).to(hidden.dtype))
+        for one in self.grouped.get(layer, ()):
+            hidden = one.apply(hidden, self.share)
+        return hidden
 
     def _without(self, hidden: Tensor, axes: Tensor) -> Tensor:
         """``hidden`` less its components along ``axes``. One axis after the other: to take 0 away changes no bit, so what other
@@ -111,7 +117,8 @@ class SteeringTable:
         others = (self.spans, self.where, self.fading, self.share)
         spans, where, fading, share = (one if one is None else change(one) for one in others)
         kept = {layer: change(rows) for layer, rows in self.kept.items()}
-        return SteeringTable(shifts, axes, replaced, spans, where, fading, share, kept)
+        grouped = {layer: tuple(one.map(change) for one in some) for layer, some in self.grouped.items()}
+        return SteeringTable(shifts, axes, replaced, spans, where, fading, share, kept, grouped)
 
     def copy_(self, other: SteeringTable) -> None:
         """Take over the edits of ``other``, which has the same layers and rows, in place."""
@@ -119,48 +126,11 @@ class SteeringTable:
             ours, theirs = getattr(self, name), getattr(other, name)
             for layer, tensor in ours.items():
                 tensor.copy_(theirs[layer])
+        for layer, some in self.grouped.items():
+            for one, its in zip(some, other.grouped[layer], strict=True):
+                one.copy_(its)
         if self.fading is not None and other.fading is not None:
             self.fading.copy_(other.fading)
-
-
-class _Edits:
-    """Distinct edit vectors of one kind, and which of them each steering uses at each layer (0: none)."""
-
-    def __init__(self, n_steerings: int, n_layers: int, d_model: int) -> None:
-        self._vectors: list[FloatArray] = [np.zeros(d_model, np.float32)]
-        self._known: dict[bytes, int] = {}
-        self._index = np.zeros((n_steerings + 1, n_layers, 1), np.int64)
-
-    def use(self, steering: int, layer: int, vectors: FloatArray) -> None:
-        """``vectors`` ``[K, d]``."""
-        if (more := len(vectors) - self._index.shape[2]) > 0:
-            self._index = np.pad(self._index, ((0, 0), (0, 0), (0, more)))
-        for place, vector in enumerate(vectors):
-            number = self._known.setdefault(vector.tobytes(), len(self._vectors))
-            if number == len(self._vectors):
-                self._vectors.append(vector)
-            self._index[steering, layer, place] = number
-
-    def gather(self, dtype: torch.dtype, device: torch.device) -> _Gathered:
-        """All of them, on the device."""
-        bank = torch.from_numpy(np.stack(self._vectors)).to(device, dtype)
-        counts = (self._index != 0).any(axis=0).sum(axis=1)
-        used = {int(layer): int(counts[layer]) for layer in np.flatnonzero(counts)}
-        return _Gathered(bank, torch.from_numpy(self._index).to(device), used)
-
-
-@dataclass(frozen=True)
-class _Gathered:
-    """The vectors ``[E + 1, d]``, the index ``[steerings + 1, L, K]``, and of every layer that any steering edits how many of the
-    K are used there at most."""
-
-    bank: Tensor
-    index: Tensor
-    used: Mapping[int, int]
-
-    def at(self, layer: int, numbers: Tensor) -> Tensor:
-        """Those of the steerings ``numbers`` ``[rows]``, ``[rows, K, d]``; one zero vector at a layer without any."""
-        return self.bank[self.index[numbers, layer, : self.used.get(layer, 1)]]
 
 
 class SteeringBank:
@@ -175,10 +145,11 @@ class SteeringBank:
         self, steerings: Sequence[Steering], decoder_shape: tuple[int, int], dtype: torch.dtype, device: torch.device
     ) -> None:
         n_layers, d_model = decoder_shape
-        shifts, axes = (_Edits(len(steerings), n_layers, d_model) for _ in range(2))
+        shifts, axes = (EditVectors(len(steerings), n_layers, d_model) for _ in range(2))
+        changes = Changes(len(steerings), n_layers, d_model)
         replaced, kept = (np.zeros((len(steerings) + 1, n_layers), np.bool_) for _ in range(2))
         for number, steering in enumerate(steerings, start=1):
-            edit_of = INTERVENTIONS[steering.intervention]
+            edit_of = intervention_of(steering.intervention, steering.code)
             for index, (layer, vector) in enumerate(zip(steering.layers, steering.vectors, strict=True)):
                 given = steering.strength_at(index), steering.reference_at(index), steering.basis_at(index)
                 edit = edit_of(vector, *given)
@@ -186,6 +157,8 @@ class SteeringBank:
                     shifts.use(number, layer, edit.shift[None])
                 if edit.axes is not None:
                     axes.use(number, layer, edit.axes)
+                if edit.change is not None:
+                    changes.use(number, layer, edit.change, steering, index)
                 replaced[number, layer] = edit.replaces
                 kept[number, layer] = steering.keep_norm
         schedules = [Schedule(), *(Schedule.of(steering.schedule) for steering in steerings)]
@@ -194,6 +167,7 @@ class SteeringBank:
         self._schedules = torch.tensor([[one.linear, one.half_life] for one in schedules], device=device)
         self._shifts = shifts.gather(dtype, device)
         self._axes = axes.gather(torch.float32, device)
+        self._changes = changes.gather(device)
         self._replaced = torch.from_numpy(replaced).to(device)
         self._kept = torch.from_numpy(kept).to(device)
         self._replacing, self._keeping = (
@@ -203,14 +177,18 @@ class SteeringBank:
     @property
     def layers(self) -> tuple[int, ...]:
         """Layers that any steering edits, ascending."""
-        return tuple(sorted({*self._shifts.used, *self._axes.used, *self._replacing}))
+        return tuple(sorted({*self._shifts.used, *self._axes.used, *self._replacing, *self._changes.used}))
 
     @property
-    def layout(self) -> tuple[tuple[int, ...], ...]:
+    def layout(self) -> tuple[tuple[object, ...], ...]:
         """Layers that are shifted, along how many axes something is removed from which, that are replaced, and that keep their
-        norm, and whether any of it fades: tables of one layout have tensors of the same sizes for the same batch."""
-        axes = self._axes.used
-        return tuple(self._shifts.used), tuple(axes), tuple(axes.values()), self._replacing, self._keeping, (int(self.fades),)
+        norm, what functions edit them, and whether any of it fades: tables of one layout have tensors of the same sizes for the
+        same batch."""
+        axes = tuple(self._axes.used.items())
+        return (
+            *(tuple(self._shifts.used), axes, self._replacing, self._keeping),
+            *(self._changes.layout, (int(self.fades),)),
+        )
 
     def asked(self, layer: int, steering_numbers: Tensor, raw: Tensor, shares: Tensor | float = 1.0) -> Tensor:
         """The change of ``raw`` ``[rows, d]`` float64 that ``shares`` ``[rows, 1]`` of each row's steering ask for at ``layer``,
@@ -218,16 +196,25 @@ class SteeringBank:
         axes = self._axes.at(layer, steering_numbers).double()
         taken = ((raw[:, None] * axes).sum(-1, keepdim=True) * axes).sum(1)
         taken = torch.where(self._replaced[steering_numbers, layer][:, None], raw, taken)
-        change = (self._shifts.at(layer, steering_numbers)[:, 0].double() - taken) * shares
+        change = self._shifts.at(layer, steering_numbers)[:, 0].double() - taken
+        for one in self._changes.at(layer, steering_numbers, whole=True):
+            change = change + one.asked(raw)
+        change = change * shares
         after = raw + change
         scaled = after * raw.norm(dim=-1, keepdim=True) / after.norm(dim=-1, keepdim=True).clamp(min=SMALLEST)
         return torch.where(self._kept[steering_numbers, layer][:, None], scaled - raw, change)
 
     def rows(
-        self, steering_numbers: Tensor, spans: Sequence[Spans] | None = None, prompts: Tensor | None = None
+        self,
+        steering_numbers: Tensor,
+        spans: Sequence[Spans] | None = None,
+        prompts: Tensor | None = None,
+        *,
+        lasting: bool = False,
     ) -> SteeringTable:
         """The table of a batch whose row r has steering ``steering_numbers[r]`` (``[rows]`` int64), at ``spans[r]``; ``prompts``
-        ``[rows]``: tokens of their prompts, where some of their answers are read."""
+        ``[rows]``: tokens of their prompts, where some of their answers are read. ``lasting``: other tables of this layout will
+        be copied into it."""
         shifts, axes = ({layer: kind.at(layer, steering_numbers) for layer in kind.used} for kind in (self._shifts, self._axes))
         replaced = {layer: self._replaced[steering_numbers, layer][:, None, None] for layer in self._replacing}
         where = None if spans is None else torch.tensor(spans, device=steering_numbers.device)
@@ -235,13 +222,17 @@ class SteeringBank:
         if self.fades and prompts is not None:
             fading = torch.cat([prompts[:, None], self._schedules[steering_numbers]], dim=1)
         kept = {layer: self._kept[steering_numbers, layer][:, None, None] for layer in self._keeping}
-        return SteeringTable(shifts, axes, replaced, where, fading=fading, kept=kept)
+        whole = lasting or steering_numbers.device.type != "cpu"  # elsewhere to know how many rows there are is to wait for them
+        grouped = {layer: self._changes.at(layer, steering_numbers, whole=whole) for layer in self._changes.used}
+        return SteeringTable(shifts, axes, replaced, where, fading=fading, kept=kept, grouped=grouped)
 
 
 def check_steering(steering: Steering, n_layers: int, d_model: int) -> None:
     """Refuse a steering that this model cannot run; raises ``JobError`` naming the field, the value and what is allowed."""
-    if steering.intervention not in INTERVENTIONS:
-        raise JobError(f"intervention {steering.intervention!r} is unknown; allowed: {', '.join(INTERVENTIONS)}")
+    try:
+        edit_of = intervention_of(steering.intervention, steering.code)
+    except ValueError as error:
+        raise JobError(str(error)) from error
     if steering.vectors.shape != (len(steering.layers), d_model):
         raise JobError(
             f"steering vectors have shape {steering.vectors.shape}, this model needs ({len(steering.layers)}, {d_model})"
@@ -266,7 +257,7 @@ def check_steering(steering: Steering, n_layers: int, d_model: int) -> None:
     try:
         for index, vector in enumerate(steering.vectors):
             given = steering.strength_at(index), steering.reference_at(index), steering.basis_at(index)
-            INTERVENTIONS[steering.intervention](vector, *given)
+            edit_of(vector, *given)
         Positions.of(steering.positions)
         faded = Schedule.of(steering.schedule) != Schedule()
     except ValueError as error:

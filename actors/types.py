@@ -178,12 +178,15 @@ class DirectionSet:
     ``selected_layer``: the layer that the method itself picked (None: it picks none, or nothing passed its filters, as the
     record then says).
     ``record``: plain strings: template hash, prompts' token counts, library versions, method diagnostics.
+    ``components`` float32 ``[2, L, k]``: along each direction, the mean of the positive and of the negative class's last-token
+    residual stream at every layer of the model (None: not known, as in files of earlier versions).
     """
 
     directions: tuple[Direction, ...]
     residual_norms: tuple[float, ...]
     selected_layer: int | None = None
     record: Mapping[str, str] = field(default_factory=dict)
+    components: FloatArray | None = None
 
     __repr__, __eq__, __hash__ = in_a_line, same, hash_of
 
@@ -235,7 +238,9 @@ class Action:
 
     ``strength``: what the multiplier is of, the unit direction (``absolute``) or one as long as the residual stream is in the
     mean at the layer (``relative``). ``schedule``: how it changes along the answer (the words of ``actors.schedules``).
-    ``keep_norm``: whether the edited residual stream is scaled to the norm that it had.
+    ``keep_norm``: whether the edited residual stream is scaled to the norm that it had. ``scales``: factors on the multiplier,
+    layer by layer: ``none``, each layer's raw norm (``raw_norm``), or one for each steered layer (``0.5,1,2``). ``code``: the
+    text of the file of an intervention of the user's own, whose name has its digest.
 
     A sweep file's grid and a ``Steering`` have the same fields.
     """
@@ -246,11 +251,19 @@ class Action:
     strength: Strength = "absolute"
     schedule: str = "constant"
     keep_norm: bool = False
+    scales: str = "none"
+    code: str = field(default="", repr=False, compare=False)
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The fields that it is told by, the multiplier first."""
+        return tuple(one.name for one in fields(cls) if one.compare)
 
     @property
     def content(self) -> dict[str, object]:
         """What it contributes to an identity: of what a later version added only what is not the default."""
-        added = {one.name: getattr(self, one.name) for one in fields(self)[2:] if getattr(self, one.name) != one.default}
+        later = [one for one in fields(self)[2:] if one.compare]
+        added = {one.name: getattr(self, one.name) for one in later if getattr(self, one.name) != one.default}
         return {"multiplier": float(self.multiplier), "intervention": self.intervention, **added}
 
     @property
@@ -258,7 +271,8 @@ class Action:
         """How it differs from adding a multiple of the unit direction at every token; empty when it does not."""
         said = "" if self.intervention == "addition" else self.intervention
         at = "" if self.positions == "all" else f"at {self.positions}"
-        others = (one for one in (self.strength, self.schedule) if one not in ("absolute", "constant"))
+        others = [one for one in (self.strength, self.schedule) if one not in ("absolute", "constant")]
+        others += [] if self.scales == "none" else [f"scaled by {self.scales}"]
         return " ".join(filter(None, (said, at, *others, "norm kept" if self.keep_norm else "")))
 
 
@@ -271,6 +285,7 @@ class Steering:
     ``references``: per layer, the component along the direction that affine ablation restores; empty: all 0.
     ``scales``: per layer, a factor on the multiplier; empty: all 1.
     ``bases``: per layer, orthonormal vectors float32 ``[K, d]`` that the intervention needs beside the direction; empty: none.
+    ``code``: the text of the file of an intervention of the user's own.
     """
 
     layers: tuple[int, ...]
@@ -283,6 +298,7 @@ class Steering:
     keep_norm: bool = False
     scales: tuple[float, ...] = ()
     bases: tuple[FloatArray, ...] = ()
+    code: str = field(default="", repr=False)
 
     __repr__, __eq__, __hash__ = in_a_line, same, hash_of
 

@@ -179,7 +179,10 @@ class ModelWorker:
         }
         if "warning" in record:
             _LOG.warning("%s", record["warning"])
-        return DirectionSet(directions, tuple(float(norm) for norm in lengths.mean(axis=0)), found.selected_layer, record)
+        norms = tuple(float(norm) for norm in lengths.mean(axis=0))
+        means = np.stack([states.mean(axis=0) for states in contrast.last])
+        components = (means @ np.stack([one.vector for one in directions]).T).astype(np.float32)
+        return DirectionSet(directions, norms, found.selected_layer, record, components)
 
     def generate(self, jobs: Sequence[GenerationJob], often: float = math.inf) -> Iterator[CellResult | Failure | Underway]:
         """Run all rows of ``jobs`` in one batch of slots; yield each cell when its last row has ended, and how far they are when

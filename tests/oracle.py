@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -117,7 +118,20 @@ def _edit(steering: Steering, i: int) -> Callable[[Tensor], Tensor]:
         return lambda h: (strength * direction).to(h.dtype).expand_as(h).clone()
     if steering.intervention == "subspace_replacement":
         return lambda h: h - (h @ basis.T) @ basis + strength * direction
+    if steering.intervention == "rotation":
+        return lambda h: _at_angle(h, direction, strength)
+    if steering.intervention == "angular":
+        plane = torch.stack([direction, *basis])
+        turn = torch.tensor([math.cos(math.radians(strength)), math.sin(math.radians(strength))])
+        return lambda h: h - (h @ plane.T) @ plane + (h @ plane.T).norm(dim=-1, keepdim=True) * (turn @ plane)
     return lambda h: h - strength * ((h @ direction)[..., None] - reference) * direction
+
+
+def _at_angle(h: Tensor, direction: Tensor, degrees: float) -> Tensor:
+    """As long as before, at so many degrees to the direction, in the plane of both."""
+    across = torch.nn.functional.normalize(h - (h @ direction)[..., None] * direction, dim=-1)
+    turned = math.cos(math.radians(degrees)) * direction + math.sin(math.radians(degrees)) * across
+    return h.norm(dim=-1, keepdim=True) * turned
 
 
 @torch.no_grad()

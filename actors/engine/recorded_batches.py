@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from actors.engine.decode import SlotBatch
 
-Key = tuple[int, int, tuple[tuple[int, ...], ...], bool]
+Key = tuple[int, int, tuple[tuple[object, ...], ...], bool]
 """Slots, capacity, the layout of the steering tables, and whether rows may draw their tokens: what a recording is made for."""
 
 

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from actors.interventions import INTERVENTIONS
 from actors.types import Action
 from orchestrator.cells import (
     SELECTED,
@@ -108,7 +109,7 @@ def cells_of(grid: Grid, group: Group, axis: Sequence[AxisPlace], multipliers: S
         within = None if place is None else place.within(n_target)
         control_at = None if group.source is group.target else _steered(grid, own, own_direction, within, (scope, in_target))
         for multiplier in multipliers:
-            if multiplier == 0:
+            if multiplier == 0 and _identity_at_zero(group.action):
                 yield _baseline(grid, group.target, group.found)
                 continue
             yield SteeredCell(group, place, cell_at(multiplier))
@@ -154,6 +155,11 @@ def _steered(
         return Cell(group.target.spec, group.found.prompts, grid.decoding, steering, labels)
 
     return cell
+
+
+def _identity_at_zero(action: Action) -> bool:
+    """Whether multiplier 0 steers nothing: it is not so of an angle."""
+    return action.intervention not in INTERVENTIONS or INTERVENTIONS[action.intervention].unit != "degrees"
 
 
 def _baseline(grid: Grid, model: ModelVariant, found: BehaviorPrompts) -> Cell:

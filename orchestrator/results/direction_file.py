@@ -1,6 +1,7 @@
 """``directions/<id>.safetensors``: a direction set with everything that says where it came from.
 
-Tensors: ``directions`` float32 ``[k, d]``, ``layers`` int64 ``[k]``, ``raw_norms`` and ``residual_norms`` float64 ``[k]``.
+Tensors: ``directions`` float32 ``[k, d]``, ``layers`` int64 ``[k]``, ``raw_norms`` and ``residual_norms`` float64 ``[k]``, and
+since they are kept ``components`` float32 ``[2, L, k]``.
 Metadata: ``version``, ``id``, ``method``, ``extractor``, ``sha256`` (of all the rest) as they are; ``selected_layer``,
 ``record`` and ``spec`` as JSON.
 """
@@ -48,6 +49,8 @@ def encode_direction(spec: DirectionSpec, found: DirectionSet) -> bytes:
         "raw_norms": np.array([direction.raw_norm for direction in found.directions], dtype=np.float64),
         "residual_norms": np.array(found.residual_norms, dtype=np.float64),
     }
+    if found.components is not None:
+        tensors["components"] = found.components
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise ValueError(f"{spec.id}: NaN or infinity in {name}")
@@ -75,6 +78,7 @@ def decode_direction(file: StoredFile) -> DirectionSet:
             residual_norms=tuple(float(norm) for norm in tensors["residual_norms"]),
             selected_layer=cast("int | None", parse_json(metadata["selected_layer"])),
             record=cast("dict[str, str]", parse_json(metadata["record"])),
+            components=tensors.get("components"),
         )
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UnreadableFileError(file, str(error)) from error

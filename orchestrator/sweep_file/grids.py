@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from pathlib import Path as Folder
 
 from pydantic import ValidationError
 
+from actors.interventions import INTERVENTIONS, Intervention
+from actors.interventions.own import REFERENCE, check_code, digest_of
 from actors.methods import METHODS
 from actors.positions import Positions
 from actors.schedules import CONSTANT, Schedule
 from actors.types import Action, Decoding, ExtractorName
 from orchestrator.cells import Options, Scope
-from orchestrator.errors import InputError
+from orchestrator.errors import InputError, nearest_entry
 from orchestrator.models.files import ModelShape, check_stored
+from orchestrator.models.layers import places, steered_layers
 from orchestrator.sweep_file.behaviors import BehaviorFiles, BehaviorPrompts
 from orchestrator.sweep_file.fields import AUTO
 from orchestrator.sweep_file.models import ModelVariant, SweepModel, families, variant_name
@@ -23,7 +27,7 @@ from orchestrator.sweep_file.problems import problems_of
 from orchestrator.sweep_file.schema import BehaviorUse, Choose, MethodEntry, Multipliers, SearchEntry, Transfer
 from orchestrator.sweep_file.sections import Path, Sections
 
-ACTION_KEYS = tuple(one.name for one in fields(Action) if one.name != "multiplier")
+ACTION_KEYS = tuple(name for name in Action.names() if name != "multiplier")
 """The keys of a grid that say what is done with a direction; of some a grid may list several values."""
 
 
@@ -69,8 +73,10 @@ class Grid:
 class GridResolver:
     """Resolves one grid of a file after the other. Problems go to the sections they were found in."""
 
-    def __init__(self, models: Mapping[str, SweepModel], shapes: Mapping[str, ModelShape], behaviors: BehaviorFiles) -> None:
-        self._models, self._shapes, self._behaviors = models, shapes, behaviors
+    def __init__(
+        self, models: Mapping[str, SweepModel], shapes: Mapping[str, ModelShape], behaviors: BehaviorFiles, folder: Folder
+    ) -> None:
+        self._models, self._shapes, self._behaviors, self._folder = models, shapes, behaviors, folder
         self._earlier: dict[str, Grid] = {}
 
     def resolve(self, number: int, view: Sections) -> Grid:
@@ -93,7 +99,7 @@ class GridResolver:
             axis=axis,
             scopes=tuple(dict.fromkeys(view.valid("scope") or ())),
             multipliers=multipliers,
-            actions=tuple(_actions(view)),
+            actions=tuple(_actions(view, self._folder)),
             decoding=Decoding() if decoding is None else Decoding(**decoding.model_dump()),
             extractor=view.valid("extractor") or "nnsight",
             baseline=bool(view.valid("baseline")),
@@ -281,12 +287,34 @@ def _without_origin(grid: Grid, choose: Choose, origin: Grid) -> Iterator[str]:
         )
 
 
-def _actions(view: Sections) -> Iterator[Action]:
-    """Every combination of what the keys of an action say."""
+def _actions(view: Sections, folder: Folder) -> Iterator[Action]:
+    """Every combination of what the keys of an action say; own interventions are of files below ``folder``."""
     given = {key: value for key in ACTION_KEYS if (value := view.valid(key)) is not None}
+    code = ""
+    if own := REFERENCE.fullmatch(given.get("intervention", "")):
+        given["intervention"], code = _own(view, folder / own["file"], own["name"])
     lists = [dict.fromkeys(value if isinstance(value, tuple) else (value,)) for value in given.values()]
-    found = (Action(1.0, **dict(zip(given, values, strict=True))) for values in itertools.product(*lists))
+    found = (Action(1.0, **dict(zip(given, values, strict=True)), code=code) for values in itertools.product(*lists))
     yield from dict.fromkeys(map(_without_idle_schedule, found))
+
+
+def _own(view: Sections, file: Folder, name: str) -> tuple[str, str]:
+    """What names an intervention of the user's own in ids, and the text of its file."""
+    try:
+        code = file.read_text(encoding="utf-8")
+        check_code(code, name)
+    except FileNotFoundError:
+        nearest = nearest_entry(file)
+        view.report(
+            *(view.at("intervention"), f"there is no such file in {file.parent}", f"{file.name}:{name}"),
+            allowed="file.py:name",
+            nearest=nearest and f"{nearest}:{name}",
+        )
+        return "addition", ""
+    except (OSError, ValueError) as error:
+        view.report(view.at("intervention"), str(error), f"{file.name}:{name}", allowed="file.py:name")
+        return "addition", ""
+    return f"{file.name}:{name}@{digest_of(code, name)}", code
 
 
 def _without_idle_schedule(action: Action) -> Action:
@@ -350,12 +378,21 @@ def _check_measured(view: Sections, section: str, max_kl: float | None) -> None:
 def _check_actions(view: Sections, grid: Grid) -> None:
     """What the keys of an action forbid each other."""
     action = grid.actions[0]
-    if action.strength == "relative" and action.intervention == "ablation":
-        message = "an ablation takes a share of the component, not of the residual stream's norm"
-        view.report(view.at("strength"), message, "relative", allowed="absolute beside ablation")
-    if action.strength == "relative" and (grid.transfer.everything or grid.transfer.pairs):
-        message = "a direction knows the norms of its own model, not of the one that it is transferred to"
-        view.report(view.at("strength"), message, "relative", allowed="absolute in a grid with transfer")
+    of = _kind(action)
+    words = {"share": f"{action.intervention} takes a share of the component", "degrees": f"{action.intervention} takes an angle"}
+    scaled = [("strength", "relative", action.strength == "relative"), ("scales", action.scales, action.scales != "none")]
+    for key, value, given in scaled:
+        if given and of.unit in words:
+            view.report(
+                view.at(key), f"{words[of.unit]}, which no length scales", value, allowed="it beside a length, as addition"
+            )
+    if (action.strength == "relative" or of.needs) and (grid.transfer.everything or grid.transfer.pairs):
+        key, value = ("strength", "relative") if action.strength == "relative" else ("intervention", action.intervention)
+        what = "norms" if key == "strength" else "residual stream"
+        message = f"a direction knows the {what} of its own model, not of the one that it is transferred to"
+        view.report(view.at(key), message, value, allowed="absolute addition in a grid with transfer")
+    for found in dict.fromkeys(one.scales for one in grid.actions):
+        _check_scales(view, grid, found)
     if action.intervention == "replacement" and any(one.schedule != "constant" for one in grid.actions):
         message = "a replacement that fades would leave nothing in its place"
         view.report(view.at("schedule"), message, allowed="constant beside replacement")
@@ -369,6 +406,26 @@ def _check_actions(view: Sections, grid: Grid) -> None:
             view.report(view.at("schedule"), message, action.schedule, allowed="a longer one, or earlier positions")
 
 
+def _check_scales(view: Sections, grid: Grid, scales: str) -> None:
+    """A list of scales has one for each layer that a cell steers."""
+    if scales in ("none", "raw_norm"):
+        return
+    given = scales.count(",") + 1
+    counts = set[int]()
+    for model, scope in itertools.product(grid.variants, grid.scopes):
+        n_layers, axis = model.shape.n_layers, places(grid.axis.depths, grid.axis.layers, model.shape.n_layers)
+        one_each = (len(steered_layers(scope, place.layer, n_layers)) for place in axis)
+        counts |= {len({place.layer for place in axis})} if scope == "list" else set(one_each)
+    if counts - {given} or grid.axis.auto:
+        message = f"{given} scales, but cells steer {', '.join(map(str, sorted(counts)))} layers"
+        view.report(view.at("scales"), message, scales, allowed="one for each steered layer, or raw_norm")
+
+
+def _kind(action: Action) -> Intervention:
+    """What the registry says of an action's intervention; a function of the user's own takes a length."""
+    return INTERVENTIONS.get(action.intervention, INTERVENTIONS["addition"])
+
+
 def _check_strengths(
     view: Sections, intervention: str, multipliers: Multipliers, where: tuple[str, ...] = ("multipliers",)
 ) -> None:
@@ -380,5 +437,7 @@ def _check_strengths(
             at = view.at(*where, *path, number)
             if intervention == "ablation" and not 0 <= value <= 1:
                 view.report(at, "out of range for ablation", value, allowed="0 (nothing) to 1 (the whole component removed)")
+            elif _kind(Action(1.0, intervention)).unit == "share" and not 0 <= value <= 1:
+                view.report(at, f"out of range for {intervention}", value, allowed="0 (nothing) to 1 (all the way)")
             if intervention == "replacement" and value == 0:
                 view.report(at, "replacement by nothing", value, allowed="a multiplier that is not 0")

@@ -30,6 +30,7 @@ from orchestrator.sweep_file.fields import (
     Repository,
     Row,
     RowOrOne,
+    Scales,
     ScheduleAxis,
     Strength,
     Text,
@@ -415,6 +416,7 @@ class GridEntry(Entry):
     strength: StrengthUnit | None = None
     schedule: ScheduleAxis | None = None
     keep_norm: bool | None = None
+    scales: Scales | None = None
     decoding: DecodingEntry | None = None
     baseline: bool | None = None
     transfer: TransferPairs | None = None
@@ -471,6 +473,7 @@ class SweepSettings(Entry):
     strength: StrengthUnit = "absolute"
     schedule: ScheduleAxis = ("constant",)
     keep_norm: bool = False
+    scales: Scales = "none"
     decoding: DecodingEntry = DecodingEntry()
     date: Day = DATE
     baseline: bool = True
