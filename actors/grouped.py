@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from actors.edit_vectors import EditVectors, GatheredVectors
+from actors.edit_vectors import NO_WIDTHS, EditVectors, GatheredVectors
 from actors.interventions import Change, References
 from actors.types import Steering
 
@@ -87,8 +87,8 @@ class Grouped:
 class Changes:
     """The functions that edit layers, which of them each steering uses where (0: none), and what they are given."""
 
-    def __init__(self, n_steerings: int, n_layers: int, d_model: int) -> None:
-        self._vectors, self._bases = (EditVectors(n_steerings, n_layers, d_model) for _ in range(2))
+    def __init__(self, n_steerings: int, n_layers: int, d_model: int, widths: Mapping[int, int] = NO_WIDTHS) -> None:
+        self._vectors, self._bases = (EditVectors(n_steerings, n_layers, d_model, widths) for _ in range(2))
         self._names: dict[str, Change] = {}
         self._number = np.zeros((n_steerings + 1, n_layers), np.int64)
         self._scalars = np.zeros((n_steerings + 1, n_layers, 2), np.float32)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,10 +23,26 @@ from actors.grouped import Changes, Grouped
 from actors.interventions import intervention_of
 from actors.positions import ALL, Positions, Spans
 from actors.schedules import Schedule
+from actors.sites import ALLOWED as SITES_ALLOWED
+from actors.sites import EVERYWHERE, HEADS, head_of, places_of_steering, site_of
 from actors.types import Steering
 
 SMALLEST = 1e-30
 """A norm that nothing is divided below: a stream that was removed whole stays zero."""
+
+
+class TableInForce(Protocol):
+    """The edits of a batch's rows as the hooks use them (see ``SteeringTable``)."""
+
+    @property
+    def where(self) -> Tensor | None:
+        """Where rows are edited in the forward at hand; None: everywhere."""
+
+    def apply(self, layer: int, hidden: Tensor) -> Tensor:
+        """The edited residual stream."""
+
+    def arrival(self, layer: int, raw: Tensor, seen: Tensor) -> Tensor | None:
+        """How much of the edit of ``raw`` is in ``seen``, token by token."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +69,11 @@ class SteeringTable:
 
     def apply(self, layer: int, hidden: Tensor) -> Tensor:
         """The edited residual stream; ``hidden`` ``[rows, T, d]`` is left as it is."""
-        edited = self._everywhere(layer, hidden)
+        edited = self.everywhere(layer, hidden)
         return edited if self.where is None or edited is hidden else torch.where(self.where, edited, hidden)
 
-    def _everywhere(self, layer: int, hidden: Tensor) -> Tensor:
+    def everywhere(self, layer: int, hidden: Tensor) -> Tensor:
+        """The same, as if every token were among those to be edited; ``hidden`` itself at a layer without edits."""
         edited, kept = self._moved(layer, hidden), self.kept.get(layer)
         if kept is None:
             return edited
@@ -99,15 +117,16 @@ class SteeringTable:
         return replace(self, where=where, share=share)
 
     def arrival(self, layer: int, raw: Tensor, seen: Tensor) -> Tensor | None:
-        """How much of the edit of ``raw`` is in ``seen``, token by token wherever it was asked, ``[rows, T, 2]``: the move along
-        it and the whole move, as shares of it (NaN: no edit). None at a layer without edits."""
-        edited = self._everywhere(layer, raw)
+        """How much of the edit of ``raw`` is in ``seen``, token by token wherever it was asked, ``[rows, T, 1, 2]``: the move
+        along it and the whole move, as shares of it (NaN: no edit). None at a layer without edits."""
+        edited = self.everywhere(layer, raw)
         if edited is raw:
             return None
         asked, moved = edited.float() - raw.float(), seen.float() - raw.float()
         size = asked.norm(dim=-1)
         along = (moved * asked).sum(-1) / size.square()
-        return torch.stack([along, moved.norm(dim=-1) / size], dim=-1).masked_fill((size == 0)[..., None], torch.nan)
+        found = torch.stack([along, moved.norm(dim=-1) / size], dim=-1).masked_fill((size == 0)[..., None], torch.nan)
+        return found[:, :, None]
 
     def map(self, change: Callable[[Tensor], Tensor]) -> SteeringTable:
         """The table with ``change`` applied to every tensor of it."""
@@ -134,25 +153,34 @@ class SteeringTable:
 
 
 class SteeringBank:
-    """Every distinct edit of a set of steerings, on the device. Steering number 0 is "unsteered".
+    """Every distinct edit of a set of steerings, each without what follows it, on the device. Steering number 0 is "unsteered",
+    as is every one that is None.
 
     Rows of many cells share a batch: :meth:`rows` gathers each row's edits by its steering number. ``steady``: whether all
-    of them act at every token, and alike.
+    of them act at every token, and alike. ``points``: where each acts.
     The shift is scaled in float32 and then cast to the residual stream's dtype.
     """
 
     def __init__(
-        self, steerings: Sequence[Steering], decoder_shape: tuple[int, int], dtype: torch.dtype, device: torch.device
+        self, steerings: Sequence[Steering | None], decoder_shape: tuple[int, int], dtype: torch.dtype, device: torch.device
     ) -> None:
-        n_layers, d_model = decoder_shape
-        shifts, axes = (EditVectors(len(steerings), n_layers, d_model) for _ in range(2))
-        changes = Changes(len(steerings), n_layers, d_model)
-        replaced, kept = (np.zeros((len(steerings) + 1, n_layers), np.bool_) for _ in range(2))
+        n_layers, width = decoder_shape
+        points = [[] if one is None else one.points(n_layers) for one in steerings]
+        n_points = max((point + 1 for some in points for point, _ in some if point >= n_layers), default=n_layers)
+        width = max((one.vectors.shape[1] for one in steerings if one is not None), default=width)
+        pairs = [(some, one) for some, one in zip(points, steerings, strict=True) if one is not None]
+        own = {point: one.vectors.shape[1] for some, one in pairs for point, _ in some}
+        widths = {point: narrow for point, narrow in own.items() if narrow < width}
+        shifts, axes = (EditVectors(len(steerings), n_points, width, widths) for _ in range(2))
+        changes = Changes(len(steerings), n_points, width, widths)
+        replaced, kept = (np.zeros((len(steerings) + 1, n_points), np.bool_) for _ in range(2))
         for number, steering in enumerate(steerings, start=1):
+            if steering is None:
+                continue
             edit_of = intervention_of(steering.intervention, steering.code)
-            for index, (layer, vector) in enumerate(zip(steering.layers, steering.vectors, strict=True)):
+            for layer, index in points[number - 1]:
                 given = steering.strength_at(index), steering.reference_at(index), steering.basis_at(index)
-                edit = edit_of(vector, *given)
+                edit = edit_of(steering.vectors[index], *given)
                 if edit.shift is not None:
                     shifts.use(number, layer, edit.shift[None])
                 if edit.axes is not None:
@@ -161,9 +189,10 @@ class SteeringBank:
                     changes.use(number, layer, edit.change, steering, index)
                 replaced[number, layer] = edit.replaces
                 kept[number, layer] = steering.keep_norm
-        schedules = [Schedule(), *(Schedule.of(steering.schedule) for steering in steerings)]
+        self.points = ((), *(tuple(point for point, _ in some) for some in points))
+        schedules = [Schedule(), *(Schedule() if one is None else Schedule.of(one.schedule) for one in steerings)]
         self.fades = any(one != Schedule() for one in schedules)
-        self.steady = not self.fades and all(steering.positions == ALL for steering in steerings)
+        self.steady = not self.fades and all(one is None or one.positions == ALL for one in steerings)
         self._schedules = torch.tensor([[one.linear, one.half_life] for one in schedules], device=device)
         self._shifts = shifts.gather(dtype, device)
         self._axes = axes.gather(torch.float32, device)
@@ -176,7 +205,7 @@ class SteeringBank:
 
     @property
     def layers(self) -> tuple[int, ...]:
-        """Layers that any steering edits, ascending."""
+        """Layers that any steering edits, ascending, and behind them the points that are no block's output (``actors.sites``)."""
         return tuple(sorted({*self._shifts.used, *self._axes.used, *self._replacing, *self._changes.used}))
 
     @property
@@ -227,8 +256,54 @@ class SteeringBank:
         return SteeringTable(shifts, axes, replaced, where, fading=fading, kept=kept, grouped=grouped)
 
 
-def check_steering(steering: Steering, n_layers: int, d_model: int) -> None:
-    """Refuse a steering that this model cannot run; raises ``JobError`` naming the field, the value and what is allowed."""
+WidthOf = Callable[[str, int], int]
+"""Numbers of the activation at a site of a block; ``JobError`` where the model has none."""
+
+
+def check_steering(steering: Steering, n_layers: int, d_model: int, width_of: WidthOf | None = None) -> None:
+    """Refuse a steering that this model cannot run; raises ``JobError`` naming the field, the value and what is allowed.
+    ``width_of``: what is known of sites (None: as wide as the residual stream)."""
+    for part in steering.parts:
+        _check_layers(part, n_layers)
+        _check_part(part, n_layers, _width(part, d_model, width_of))
+    sites = {part.site for part in steering.parts}
+    if HEADS in sites and any(head_of(site) is not None for site in sites):
+        raise JobError("a steering has parts at all heads and at one head; allowed: either")
+    if any(part.then for part in steering.then):
+        raise JobError("what follows a part of a steering has more behind it; allowed: one list of parts")
+
+
+def _check_layers(steering: Steering, n_layers: int) -> None:
+    outside = [layer for layer in steering.layers if not 0 <= layer < n_layers]
+    if outside or not steering.layers:
+        raise JobError(f"steering layers {outside or steering.layers} are outside 0..{n_layers - 1}")
+
+
+def _width(steering: Steering, d_model: int, width_of: WidthOf | None) -> int:
+    """Numbers of the activations that a steering edits."""
+    try:
+        places = places_of_steering(site_of(steering.site), steering.layers)
+    except ValueError as error:
+        raise JobError(f"{error}; allowed: {SITES_ALLOWED}") from error
+    if steering.site == EVERYWHERE and steering.intervention != "ablation":
+        raise JobError(
+            f"site everywhere takes an ablation, not {steering.intervention}, which would act at every part of a block"
+        )
+    widths = {d_model if width_of is None else width_of(site, layer) for site, layer, _ in places}
+    if len(widths) > 1:
+        raise JobError(f"site {steering.site}: the steered blocks have activations of {sorted(widths)} numbers there")
+    return widths.pop()
+
+
+def _check_part(steering: Steering, n_layers: int, d_model: int) -> None:
+    condition = steering.condition
+    if condition is not None and not (0 <= condition.layer < n_layers and condition.vector.shape == (d_model,)):
+        raise JobError(
+            f"a condition at layer {condition.layer} with a vector of shape {condition.vector.shape}; "
+            f"this model needs a layer of 0..{n_layers - 1} and ({d_model},)"
+        )
+    if condition is not None and condition.threshold is None and not (condition.positive and condition.negative):
+        raise JobError("a condition without a threshold needs contrast prompts of both classes to learn it from")
     try:
         edit_of = intervention_of(steering.intervention, steering.code)
     except ValueError as error:
@@ -237,9 +312,6 @@ def check_steering(steering: Steering, n_layers: int, d_model: int) -> None:
         raise JobError(
             f"steering vectors have shape {steering.vectors.shape}, this model needs ({len(steering.layers)}, {d_model})"
         )
-    outside = [layer for layer in steering.layers if not 0 <= layer < n_layers]
-    if outside or not steering.layers:
-        raise JobError(f"steering layers {outside or steering.layers} are outside 0..{n_layers - 1}")
     if len(steering.scales) not in (0, len(steering.layers)):
         raise JobError(
             f"steering has {len(steering.scales)} scales for {len(steering.layers)} layers; allowed: one each, or none"
@@ -293,29 +365,31 @@ class SteeringHooks(threading.local):
     ``trunk``: what the first blocks would put out, where a forward begins above them."""
 
     def __init__(self) -> None:
-        self.table = SteeringTable()
+        self.table: TableInForce = SteeringTable()
         self.witness: Witness | None = None
         self.trunk: Tensor | None = None
-        self._whole: Tensor | None = None
+        self._whole: dict[int, Tensor] = {}
+        self.rows = 0
         self.captured: dict[int, Tensor] = {}
         self.capture: frozenset[int] = frozenset()
 
     def edit(self, layer: int, output: Tensor) -> Tensor:
-        """Called with block ``layer``'s output ``[rows, T, d]``."""
+        """Called with block ``layer``'s output ``[rows, T, d]``, or with what stands at another point (``actors.sites``)."""
         if layer in self.capture:
             self.captured[layer] = output
         if self.witness is not None:
             self.witness.raw[layer] = output[:, -1].clone()
-            self._whole = None if self.table.where is None else output
+            if self.table.where is not None:
+                self._whole[layer] = output
         return self.table.apply(layer, output)
 
     def see(self, layer: int, received: Tensor) -> None:
         """Called with what the module after block ``layer`` receives."""
         if self.witness is not None:
             self.witness.seen[layer] = received[:, -1].clone()
-            if self._whole is not None and (arrival := self.table.arrival(layer, self._whole, received)) is not None:
+            whole = self._whole.pop(layer, None)
+            if whole is not None and (arrival := self.table.arrival(layer, whole, received)) is not None:
                 self.witness.arrived[layer] = arrival
-            self._whole = None
 
 
 def residual(output: object, where: str) -> Tensor:

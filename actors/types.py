@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from actors.sites import OUTPUT, places_of_steering, point_of, reached
 from actors.values import hash_of, in_a_line, same
 
 FloatArray = npt.NDArray[np.float32]
@@ -213,8 +214,21 @@ class DirectionSet:
 
 
 @dataclass(frozen=True)
+class GivenVectors:
+    """Vectors that a user brings: ``vectors`` ``[k, d]`` float32, as long as they are given, of ``layers`` (ascending).
+    ``record``: plain strings that say where they come from."""
+
+    layers: tuple[int, ...]
+    vectors: FloatArray
+    record: Mapping[str, str] = field(default_factory=dict)
+
+    __repr__, __eq__, __hash__ = in_a_line, same, hash_of
+
+
+@dataclass(frozen=True)
 class ExtractionJob:
-    """Extract one direction set: contrast prompts, a method by name with its options, and the tool to read with."""
+    """Extract one direction set: contrast prompts, a method by name with its options, and the tool to read with. ``given``: the
+    vectors of a method that takes them as they are (None: it finds its own)."""
 
     job_id: str
     positive: tuple[Prompt, ...]
@@ -222,6 +236,7 @@ class ExtractionJob:
     method: str
     options: Mapping[str, object] = field(default_factory=dict)
     extractor: ExtractorName = "nnsight"
+    given: GivenVectors | None = None
 
     __repr__ = in_a_line
 
@@ -239,8 +254,9 @@ class Action:
     ``strength``: what the multiplier is of, the unit direction (``absolute``) or one as long as the residual stream is in the
     mean at the layer (``relative``). ``schedule``: how it changes along the answer (the words of ``actors.schedules``).
     ``keep_norm``: whether the edited residual stream is scaled to the norm that it had. ``scales``: factors on the multiplier,
-    layer by layer: ``none``, each layer's raw norm (``raw_norm``), or one for each steered layer (``0.5,1,2``). ``code``: the
-    text of the file of an intervention of the user's own, whose name has its digest.
+    layer by layer: ``none``, each layer's raw norm (``raw_norm``), or one for each steered layer (``0.5,1,2``). ``site``:
+    where in a block (``actors.sites``). ``code``: the text of the file of an intervention of the user's own, whose name has its
+    digest.
 
     A sweep file's grid and a ``Steering`` have the same fields.
     """
@@ -252,6 +268,7 @@ class Action:
     schedule: str = "constant"
     keep_norm: bool = False
     scales: str = "none"
+    site: str = OUTPUT
     code: str = field(default="", repr=False, compare=False)
 
     @classmethod
@@ -271,9 +288,36 @@ class Action:
         """How it differs from adding a multiple of the unit direction at every token; empty when it does not."""
         said = "" if self.intervention == "addition" else self.intervention
         at = "" if self.positions == "all" else f"at {self.positions}"
+        at = " ".join(filter(None, (at, "" if self.site == OUTPUT else f"in {self.site}")))
         others = [one for one in (self.strength, self.schedule) if one not in ("absolute", "constant")]
         others += [] if self.scales == "none" else [f"scaled by {self.scales}"]
         return " ".join(filter(None, (said, at, *others, "norm kept" if self.keep_norm else "")))
+
+
+@dataclass(frozen=True)
+class Condition:
+    """When a part of a steering acts on a row: if the cosine between the unit ``vector`` float32 ``[d]`` and the residual stream
+    of the row's unsteered prompt, at its last token after block ``layer``, is above the ``threshold``, or else below it (CAST,
+    arXiv 2409.05907; there the cosine's sign is lost).
+
+    ``threshold`` None: learned from the two classes of contrast prompts, ``positive`` and ``negative``, which then are given;
+    ``extractor``: the tool that reads them.
+    """
+
+    layer: int
+    vector: FloatArray
+    threshold: float | None = None
+    above: bool = True
+    positive: tuple[Prompt, ...] = ()
+    negative: tuple[Prompt, ...] = ()
+    extractor: ExtractorName = "nnsight"
+
+    __repr__, __eq__, __hash__ = in_a_line, same, hash_of
+
+    def holds(self, cosine: float) -> bool:
+        """Whether a prompt with this cosine is steered; ``TypeError`` while the threshold is not known."""
+        assert self.threshold is not None
+        return cosine > self.threshold if self.above else cosine < self.threshold
 
 
 @dataclass(frozen=True)
@@ -285,7 +329,10 @@ class Steering:
     ``references``: per layer, the component along the direction that affine ablation restores; empty: all 0.
     ``scales``: per layer, a factor on the multiplier; empty: all 1.
     ``bases``: per layer, orthonormal vectors float32 ``[K, d]`` that the intervention needs beside the direction; empty: none.
-    ``code``: the text of the file of an intervention of the user's own.
+    ``code``: the text of the file of an intervention of the user's own. ``site``: where in a block it acts (``actors.sites``);
+    the vectors are as wide as the activations there.
+    ``condition``: on which rows it acts (None: on all). ``then``: what is done after it, in this order; where several act at a
+    layer, each is given what the one before left. None of these has more behind it.
     """
 
     layers: tuple[int, ...]
@@ -299,8 +346,31 @@ class Steering:
     scales: tuple[float, ...] = ()
     bases: tuple[FloatArray, ...] = ()
     code: str = field(default="", repr=False)
+    site: str = OUTPUT
+    condition: Condition | None = None
+    then: tuple[Steering, ...] = ()
 
     __repr__, __eq__, __hash__ = in_a_line, same, hash_of
+
+    @property
+    def parts(self) -> tuple[Steering, ...]:
+        """All that is done, in order: itself and what follows."""
+        return (self, *self.then)
+
+    @property
+    def first_layer(self) -> int:
+        """The lowest block whose output, or something behind it, any part acts at; -1: something before the output of the
+        first."""
+        return min(layer - (part.site != OUTPUT) for part in self.parts for layer in part.layers)
+
+    def points(self, n_layers: int) -> list[tuple[int, int]]:
+        """Where it acts, without what follows it, in a model of ``n_layers`` blocks: points (``actors.sites``), and which of its
+        vectors acts there."""
+        return [(point_of(site, layer, n_layers), index) for site, layer, index in places_of_steering(self.site, self.layers)]
+
+    def first_point(self, n_layers: int) -> int:
+        """The first point that any part acts at, as the model runs."""
+        return min((point for part in self.parts for point, _ in part.points(n_layers)), key=lambda one: reached(one, n_layers))
 
     @classmethod
     def from_layer_on(cls, direction: Direction, n_layers: int, multiplier: float) -> Steering:
@@ -372,6 +442,8 @@ class Response:
     ``text`` leaves special tokens out. ``marked``: the same with those in it that mark thoughts and channels (None: there are
     none). ``prompt_opens``: the mark that opens the thought in which the rendered prompt ends, such as ``<think>``; empty when
     it ends in none, None when that was not recorded.
+    ``cosines`` and ``acted``, where the steering has a condition, of each part of it: the cosine that decided (None: the part has
+    no condition), and whether the part acted.
     """
 
     prompt_id: str
@@ -383,6 +455,8 @@ class Response:
     marked: str | None = None
     prompt_opens: str | None = None
     sample: int = 0
+    cosines: tuple[float | None, ...] = ()
+    acted: tuple[bool, ...] = ()
 
     __repr__ = in_a_line
 
@@ -479,11 +553,24 @@ class FiredCheck:
 
 
 @dataclass(frozen=True)
+class Threshold:
+    """What a condition was decided by. Of a learned one the balanced accuracy (the mean of the shares of both classes that lie on
+    their side of it): ``chosen`` on the contrast prompts that chose it, ``accuracy`` on ``n`` others; the direction was found
+    from all of them."""
+
+    value: float
+    chosen: float | None = None
+    accuracy: float | None = None
+    n: int = 0
+
+
+@dataclass(frozen=True)
 class CellResult:
     """All responses of one cell, streamed from a worker as soon as its last row ends.
 
     ``seconds``: the cell's share of the batch's wall time (each forward shared among its rows). ``residual_norm``: mean
-    over rows of the unsteered last-prompt-token norm at the first steered layer (None when unsteered).
+    over rows of the unsteered last-prompt-token norm at the first steered layer (None when unsteered). ``thresholds``, where the
+    steering has a condition: of each part of it (None: that part has none).
     """
 
     cell_id: str
@@ -493,6 +580,7 @@ class CellResult:
     seconds: float
     new_tokens: int
     provenance: Mapping[str, str] = field(default_factory=dict)
+    thresholds: tuple[Threshold | None, ...] = ()
 
     __repr__ = in_a_line
 

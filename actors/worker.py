@@ -6,10 +6,11 @@ import gc
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ import torch
 from actors.analysis.activations import read_activations
 from actors.analysis.injection import measure_divergences, measure_shifts
 from actors.boundary import Answered, as_failure
+from actors.conditions import Thresholds
 from actors.damage import DamageMeter
 from actors.device_record import device_record, full_precision, reserved_memory
 from actors.engine.engine import Engine, batch_dependence
@@ -25,8 +27,9 @@ from actors.engine.firing import check_of
 from actors.engine.memory import peak_bytes, return_freed_memory, take_share
 from actors.engine.packing import Packing, pack
 from actors.engine.probes import probe_of
-from actors.engine.rows import CAPACITY_STEP, Row
+from actors.engine.rows import CAPACITY_STEP, Acting, Row
 from actors.engine.sampling import RowDraws
+from actors.engine.site_places import width_at
 from actors.errors import JobError, NonFiniteActivationError, UnsupportedModelError, WorkerError
 from actors.extraction import EXTRACTORS
 from actors.extraction.capture import CaptureKey, Captures
@@ -39,10 +42,10 @@ from actors.loading import LoadedModel, devices_of, load_model
 from actors.methods import METHODS, Contrast, Probe
 from actors.parity.jobs import ParityJob
 from actors.parity.measuring import measure as measure_parity
-from actors.positions import ALL
 from actors.prompts import Rendered
-from actors.schedules import CONSTANT
+from actors.sites import OUTPUT
 from actors.steering import check_steering
+from actors.tensor_files import misfit
 from actors.thought_budget import ThoughtBudget
 from actors.thoughts import Marks, opened_by
 from actors.types import (
@@ -64,10 +67,13 @@ from actors.types import (
     Response,
     ShiftsJob,
     Steering,
+    Threshold,
     Underway,
 )
 
 _LOG = logging.getLogger(__name__)
+
+SteeredJob = TypeVar("SteeredJob", CapabilityJob, DamageJob)
 
 NOMINAL_CAPACITY = 5 * CAPACITY_STEP
 """Tokens per row for which ``ModelInfo.slots`` is stated; the engine measures anew for the rows it is given."""
@@ -82,6 +88,7 @@ class ModelWorker:
         self._captures: Captures | None = None
         self._probe: Probe | None = None
         self._damage: DamageMeter | None = None
+        self._thresholds: Thresholds | None = None
         self._marks: Marks | None = None
         self._provenance: dict[str, str] = {}
 
@@ -114,6 +121,7 @@ class ModelWorker:
         self._engine = Engine(engine_model, engine.slots)
         self._probe = probe_of(engine_model, loaded.renderer.render)
         self._captures = Captures(loaded)
+        self._thresholds = Thresholds(self._captures)
         self._damage = DamageMeter(loaded, self._engine)
         self._loaded, self._marks = loaded, Marks(loaded.tokenizer)
         slots = self._engine.slots(NOMINAL_CAPACITY)
@@ -138,7 +146,7 @@ class ModelWorker:
 
     def unload(self) -> None:
         """Drop the model and give its memory back."""
-        self._loaded = self._engine = self._captures = self._probe = self._damage = None
+        self._loaded = self._engine = self._captures = self._probe = self._damage = self._thresholds = None
         gc.collect()
         return_freed_memory()
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call] # its allocator refuses to reset anything before that
@@ -160,13 +168,19 @@ class ModelWorker:
         assert self._captures is not None
         contrast = self._contrast(job, method.reads_positions)
         found = method.find(contrast, method.options.model_validate(dict(job.options)))
-        norms = np.linalg.norm(found.vectors, axis=-1)
+        layers = list(range(contrast.n_layers) if found.layers is None else found.layers)
+        vectors, norms = found.vectors, np.linalg.norm(found.vectors, axis=-1)
         degenerate = np.flatnonzero(norms == 0)
+        if job.options.get("site") == "input" and degenerate.tolist() == [
+            0
+        ]:  # of one token after every prompt, the same embedding
+            layers, vectors, norms, degenerate = layers[1:], vectors[1:], norms[1:], degenerate[1:]
         if len(degenerate):
             raise JobError(f"{job.method} found no difference between the classes at layers {degenerate.tolist()}")
+        norms[np.isclose(norms, 1.0, rtol=0.0, atol=1e-6)] = 1.0  # of length 1 already: the same numbers to the bit
         directions = tuple(
             Direction(layer, (vector / norm).astype(np.float32), float(norm))
-            for layer, (vector, norm) in enumerate(zip(found.vectors, norms, strict=True))
+            for layer, vector, norm in zip(layers, vectors, norms, strict=True)
         )
         lengths = np.linalg.norm(np.concatenate(contrast.last), axis=-1)
         record = {
@@ -179,7 +193,7 @@ class ModelWorker:
         }
         if "warning" in record:
             _LOG.warning("%s", record["warning"])
-        norms = tuple(float(norm) for norm in lengths.mean(axis=0))
+        norms = tuple(float(norm) for norm in lengths.mean(axis=0)[layers])
         means = np.stack([states.mean(axis=0) for states in contrast.last])
         components = (means @ np.stack([one.vector for one in directions]).T).astype(np.float32)
         return DirectionSet(directions, norms, found.selected_layer, record, components)
@@ -225,7 +239,7 @@ class ModelWorker:
         assert engine is not None
         from actors.capability import measure  # an extra, which imports much
 
-        return measure(loaded, engine, jobs)
+        return measure(loaded, engine, [_with(job, self._settled) for job in jobs])
 
     def activations(self, jobs: Sequence[ActivationsJob]) -> Iterator[Answered | Failure]:
         """The residual stream of prompts at their last token, every one by itself; see ``actors.analysis.activations``."""
@@ -250,7 +264,7 @@ class ModelWorker:
         """What steerings do beside their effect; see ``actors.damage``."""
         self._held()
         assert self._damage is not None
-        yield from self._damage.measure(jobs)
+        yield from self._damage.measure([_with(job, self._settled) for job in jobs])
 
     def parity(self, jobs: Sequence[ParityJob]) -> Iterator[Answered | Failure]:
         """What tools read of this model, and what planted mistakes make of a direction; see ``actors.parity``."""
@@ -269,6 +283,7 @@ class ModelWorker:
             residual_norm=float(np.mean(norms)) if norms else None,
             seconds=sum(row.seconds for row in rows),
             new_tokens=new_tokens,
+            thresholds=self._thresholds_of(job.steering),
             provenance={
                 **self._provenance,
                 "template_sha256": loaded.renderer.template_sha256,
@@ -293,13 +308,14 @@ class ModelWorker:
                     f"prompt {prompt.prompt.id!r} has {len(prompt.token_ids)} tokens; with {budgets} that "
                     f"passes the model's limit of {limit}"
                 )
-        steering_number, first_layer, positions, schedule = 0, None, ALL, CONSTANT
+        steering_number, first_layer, first_point = 0, None, None
+        acts: tuple[Acting, ...] = (Acting(),)
         if job.steering is not None:
             _check_range(job.steering, loaded.dtype)
-            check_steering(job.steering, loaded.decoder.n_layers, loaded.d_model)
-            steerings.append(job.steering)
-            steering_number, first_layer = len(steerings), min(job.steering.layers)
-            positions, schedule = job.steering.positions, job.steering.schedule
+            check_steering(job.steering, loaded.decoder.n_layers, loaded.d_model, self._width_at)
+            steerings.append(self._settled(job.steering))
+            steering_number, first_layer, acts = len(steerings), job.steering.first_layer, Acting.of(steerings[-1])
+            first_point = job.steering.first_point(loaded.decoder.n_layers)
         return [
             Row(
                 number,
@@ -310,12 +326,29 @@ class ModelWorker:
                 self._budget(job.decoding, prompt),
                 sample,
                 RowDraws.of(job.decoding, prompt.prompt, sample),
-                positions,
-                schedule,
+                acts,
+                first_point=first_point,
             )
             for prompt in rendered
             for sample in range(job.decoding.samples)
         ]
+
+    def _width_at(self, site: str, layer: int) -> int:
+        """Numbers of an activation at a site; ``JobError`` where this model has none."""
+        loaded = self._held()
+        return width_at(loaded.model, loaded.decoder, loaded.d_model)(site, layer)
+
+    def _settled(self, steering: Steering) -> Steering:
+        """The same with every threshold of its conditions known."""
+        assert self._thresholds is not None
+        return steering if all(part.condition is None for part in steering.parts) else self._thresholds.settled(steering)
+
+    def _thresholds_of(self, steering: Steering | None) -> tuple[Threshold | None, ...]:
+        """Of each part; none where no part has a condition."""
+        conditions = [] if steering is None else [part.condition for part in steering.parts]
+        if self._thresholds is None or not any(one is not None for one in conditions):
+            return ()
+        return tuple(None if one is None else self._thresholds.of(one) for one in conditions)
 
     def _budget(self, decoding: Decoding, prompt: Rendered) -> ThoughtBudget | None:
         """What a row counts its thoughts' tokens with, where these have a budget of their own."""
@@ -337,14 +370,27 @@ class ModelWorker:
             )
         assert self._captures is not None
         assert self._probe is not None
-        key = CaptureKey(job.positive, job.negative, job.extractor)
+        site = str(job.options.get("site") or OUTPUT)
+        if site != OUTPUT:
+            if every_position:
+                raise JobError(f"method {job.method} reads block outputs; allowed: site output, or another method")
+            widths = {self._width_at(site, layer) for layer in range(self._held().decoder.n_layers)}
+            if len(widths) > 1:
+                raise JobError(f"site {site}: blocks have activations of {sorted(widths)} numbers there; allowed: equal ones")
+        key = CaptureKey(job.positive, job.negative, job.extractor, site)
         positive, negative = self._captures.of(key, every_position)
-        return Contrast(positive, negative, job.positive, job.negative, self._probe)
+        if job.given is not None and (wrong := misfit(job.given, positive.shape[2], positive.shape[3])):
+            raise JobError(f"{job.method}: {wrong}")
+        return Contrast(positive, negative, job.positive, job.negative, self._probe, job.given)
 
     def _held(self) -> LoadedModel:
         if self._loaded is None:
             raise JobError("the worker holds no model: load one first")
         return self._loaded
+
+
+def _with(job: SteeredJob, settled: Callable[[Steering], Steering]) -> SteeredJob:
+    return job if job.steering is None else replace(job, steering=settled(job.steering))
 
 
 def _for_engine(loaded: LoadedModel, packing: Packing) -> EngineModel:
@@ -365,7 +411,9 @@ def _response(row: Row, loaded: LoadedModel, marks: Marks | None) -> Response:
     prompt = row.rendered.prompt
     text, marked = loaded.renderer.decode(row.tokens), marks.text(row.tokens)
     tokens, read = tuple(row.tokens), len(row.rendered.token_ids)
-    return Response(prompt.id, prompt.text, text, tokens, read, row.finish, marked, _opens(row.rendered), row.sample)
+    acted = tuple(map(row.holds, range(len(row.acts)))) if row.conditional else ()
+    told = (marked, _opens(row.rendered), row.sample, row.cosines, acted)
+    return Response(prompt.id, prompt.text, text, tokens, read, row.finish, *told)
 
 
 def _opens(prompt: Rendered) -> str:
@@ -374,6 +422,11 @@ def _opens(prompt: Rendered) -> str:
 
 def _check_range(steering: Steering, dtype: torch.dtype) -> None:
     """Refuse a shift that the model's numbers cannot hold: it would be infinite, and every answer with it."""
+    for part in steering.parts:
+        _check_part_range(part, dtype)
+
+
+def _check_part_range(steering: Steering, dtype: torch.dtype) -> None:
     strongest = abs(steering.multiplier) * max((abs(scale) for scale in steering.scales), default=1.0)
     shift = strongest * float(np.abs(steering.vectors).max(initial=0.0))
     limits = {strongest: torch.finfo(torch.float32).max, shift: torch.finfo(dtype).max}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +24,7 @@ from orchestrator.interrupts import EXIT_INTERRUPTED, EXIT_MACHINE, Interrupts
 from orchestrator.logs import Journal, LogCopies
 from orchestrator.news import Listener, Noted, Tell, told_to
 from orchestrator.outlets import losses_told
-from orchestrator.paths import on_this_machine, require_cache
+from orchestrator.paths import require_cache
 from orchestrator.plan import Plan
 from orchestrator.plan_with_results import plan_with_results
 from orchestrator.planning.choices import Choice
@@ -123,10 +123,7 @@ def prepare(path: Path, results: Place | None = None, costs: Costs = DEFAULT_COS
     """Load and plan the sweep at ``path``; InputError when it cannot be run. Writes nothing."""
     sweep = load_sweep(path)
     store = Store(results or sweep.results)
-    plan = plan_with_results(sweep, store, costs)
-    if on_this_machine(sweep.pool.kind):
-        plan = replace(plan, warnings=(*plan.warnings, *(problem.message for problem in _gpu_problems(sweep))))
-    return Prepared(path, sweep, plan, store)
+    return Prepared(path, sweep, plan_with_results(sweep, store, costs), store)
 
 
 def _gpu_problems(sweep: Sweep) -> list[Problem]:

@@ -6,8 +6,10 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,9 +39,20 @@ def plain_hooks(blocks: Sequence[Any], edits: dict[int, Callable[[Tensor], Tenso
 
 def edits_of(steering: Steering | None, prompt: int = 0, template: int = 1) -> dict[int, Callable[[Tensor], Tensor]]:
     """Every intervention written out plainly: eq. 2 of the paper, ablation to zero or to a reference, replacement; where it acts
-    at some tokens only, of one text that begins with ``prompt`` tokens of a prompt, ``template`` of them behind the user's."""
-    if steering is None:
-        return {}
+    at some tokens only, of one text that begins with ``prompt`` tokens of a prompt, ``template`` of them behind the user's. The
+    parts of a steering one after the other, whatever their conditions."""
+    edits: dict[int, list[Callable[[Tensor], Tensor]]] = {}
+    for part in () if steering is None else steering.parts:
+        for layer, edit in _edits_of_part(part, prompt, template).items():
+            edits.setdefault(layer, []).append(edit)
+    return {layer: _one_after_the_other(several) for layer, several in edits.items()}
+
+
+def _one_after_the_other(edits: Sequence[Callable[[Tensor], Tensor]]) -> Callable[[Tensor], Tensor]:
+    return lambda hidden: reduce(lambda state, edit: edit(state), edits, hidden)
+
+
+def _edits_of_part(steering: Steering, prompt: int, template: int) -> dict[int, Callable[[Tensor], Tensor]]:
     return {
         layer: At(
             _keeping(_shared(_edit(steering, i)), steering.keep_norm),
@@ -134,13 +147,102 @@ def _at_angle(h: Tensor, direction: Tensor, degrees: float) -> Tensor:
     return h.norm(dim=-1, keepdim=True) * turned
 
 
+NAMES = {
+    "gpt2": ("attn", "mlp", "attn.c_proj"),
+    "gpt_neox": ("attention", "mlp", "attention.dense"),
+    "mixtral": ("self_attn", "mlp", "self_attn.o_proj"),
+    "gemma2": ("post_attention_layernorm", "post_feedforward_layernorm", "self_attn.o_proj"),
+    "gemma3_text": ("post_attention_layernorm", "post_feedforward_layernorm", "self_attn.o_proj"),
+}
+"""By model type, what adds attention's and the MLP's part to the residual stream, and what reads the heads' outputs."""
+
+
+@contextmanager
+def site_hooks(
+    model: Any,
+    blocks: Sequence[Any],
+    steering: Steering,
+    prompt: int,
+    template: int = 1,
+    look: Callable[[Tensor], object] | None = None,
+) -> Iterator[None]:
+    """The edits of a steering that acts at another site than blocks' outputs, each by a hook on a module that is named here; with
+    ``look`` what stands there is shown, and left as it is."""
+    attention, mlp, projection = NAMES.get(model.config.model_type, ("self_attn", "mlp", "self_attn.o_proj"))
+    n_heads, handles = model.config.get_text_config().num_attention_heads, []
+
+    def put_out(edit: Callable[[Tensor], Tensor]) -> Any:
+        def hook(_module: object, _args: object, output: Any) -> Any:
+            return (edit(output[0]), *output[1:]) if isinstance(output, tuple) else edit(output)
+
+        return hook
+
+    def given(edit: Callable[[Tensor], Tensor], head: int | None = None) -> Any:
+        def hook(_module: object, args: Any, kwargs: Any) -> Any:
+            stream = args[0] if args else kwargs["hidden_states"]
+            if head is None:
+                edited = edit(stream)
+            else:
+                edited = stream.clone().unflatten(-1, (n_heads, -1))
+                edited[..., head, :] = edit(edited[..., head, :].clone())
+                edited = edited.flatten(-2)
+            return ((edited, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": edited})
+
+        return hook
+
+    def shown(value: Tensor) -> Tensor:
+        assert look is not None
+        look(value)
+        return value
+
+    def hang(site: str, layer: int, asked: Callable[[Tensor], Tensor]) -> None:
+        edit = asked if look is None else shown
+        block, head = blocks[layer], int(site.partition(":")[2] or -1)
+        if site in ("attention", "mlp"):
+            module = block.get_submodule(attention if site == "attention" else mlp)
+            handles.append(module.register_forward_hook(put_out(edit)))
+        else:
+            module = block if site == "input" else block.get_submodule(projection)
+            handles.append(module.register_forward_pre_hook(given(edit, None if head < 0 else head), with_kwargs=True))
+
+    sites = ["attention", "mlp"] if steering.site == "everywhere" else [steering.site]
+    for site in sites:
+        for layer, edit in edits_of(steering, prompt, template).items():
+            hang(site, layer, edit)
+    if steering.site == "everywhere":
+        hang("input", steering.layers[0], edits_of(steering, prompt, template)[steering.layers[0]])
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@torch.no_grad()
+def read_alone(model: Any, blocks: Sequence[Any], token_ids: Sequence[int], site: str) -> Tensor:
+    """What stands at a site of every block at the last token of one prompt alone, ``[L, width]``."""
+    found: dict[int, Tensor] = {}
+    width = model.config.get_text_config().num_attention_heads if "head" in site else 1
+    for layer in range(len(blocks)):
+        unit = Steering((layer,), np.zeros((1, 1), np.float32), 1.0, site="heads" if "head" in site else site)
+        with site_hooks(model, blocks, unit, len(token_ids), look=lambda value, layer=layer: found.update({layer: value[0, -1]})):
+            model(input_ids=torch.tensor([list(token_ids)]), use_cache=False)
+    states = torch.stack([found[layer] for layer in range(len(blocks))])
+    return states.unflatten(-1, (width, -1))[:, int(site.partition(":")[2])] if ":" in site else states
+
+
 @torch.no_grad()
 def generate_alone(
     model: Any, blocks: Sequence[Any], token_ids: Sequence[int], steering: Steering | None, n: int, template: int = 1
 ) -> list[int]:
     """Greedy tokens of one prompt alone, stop token excluded; ``template``: so many last ones of the prompt follow the user's."""
     inputs = torch.tensor([list(token_ids)])
-    with plain_hooks(blocks, edits_of(steering, len(token_ids), template)):
+    elsewhere = steering is not None and steering.site != "output"
+    with (
+        site_hooks(model, blocks, steering, len(token_ids), template)
+        if steering is not None and elsewhere
+        else plain_hooks(blocks, edits_of(steering, len(token_ids), template))
+    ):
         output = model.generate(
             input_ids=inputs, attention_mask=torch.ones_like(inputs), max_new_tokens=n, do_sample=False, num_beams=1
         )

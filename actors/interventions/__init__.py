@@ -44,20 +44,25 @@ class Intervention:
 
     ``reference``: the component along the vector that affine ablation restores (``Steering.references``); ``basis``: orthonormal
     vectors beside it (``Steering.bases``); most interventions use neither, and ``needs`` says which do. ``unit``: what the
-    multiplier is; 0 leaves the stream as it is, but where it is an angle.
+    multiplier is; ``acts_at_zero``: with 0 the stream is not left as it is.
     """
 
     compiled: Callable[[FloatArray, float, float, FloatArray], RowEdit]
     needs: Needs = ""
     unit: Unit = "length"
+    acts_at_zero: bool = False
 
     def __call__(self, vector: FloatArray, multiplier: float, reference: float = 0.0, basis: FloatArray = NO_AXES) -> RowEdit:
         """The edit; ValueError for what the intervention does not take."""
         return self.compiled(vector, multiplier, reference, basis)
 
 
-def _without_basis(edit: Callable[[FloatArray, float, float], RowEdit], needs: Needs = "", unit: Unit = "length") -> Intervention:
-    return Intervention(lambda vector, multiplier, reference, _basis: edit(vector, multiplier, reference), needs, unit)
+def _without_basis(
+    edit: Callable[[FloatArray, float, float], RowEdit], needs: Needs = "", unit: Unit = "length", *, acts_at_zero: bool = False
+) -> Intervention:
+    return Intervention(
+        lambda vector, multiplier, reference, _basis: edit(vector, multiplier, reference), needs, unit, acts_at_zero
+    )
 
 
 INTERVENTIONS: dict[str, Intervention] = {
@@ -66,10 +71,10 @@ INTERVENTIONS: dict[str, Intervention] = {
     "affine_ablation": _without_basis(affine_ablation, "reference", "share"),
     "to_positive_mean": _without_basis(affine_ablation, "positive", "share"),
     "to_negative_mean": _without_basis(affine_ablation, "negative", "share"),
-    "replacement": _without_basis(replacement),
-    "subspace_replacement": Intervention(subspace_replacement, "subspace"),
-    "angular": Intervention(angular, "plane", "degrees"),
-    "rotation": Intervention(rotation, unit="degrees"),
+    "replacement": _without_basis(replacement, acts_at_zero=True),
+    "subspace_replacement": Intervention(subspace_replacement, "subspace", acts_at_zero=True),
+    "angular": Intervention(angular, "plane", "degrees", acts_at_zero=True),
+    "rotation": Intervention(rotation, unit="degrees", acts_at_zero=True),
 }
 
 
@@ -80,7 +85,12 @@ def intervention_of(name: str, code: str = "") -> Intervention:
     if not code and ".py:" not in name:
         raise ValueError(f"intervention {name!r} is unknown; allowed: {', '.join(INTERVENTIONS)}")
     change = own_change(name, code)
-    return Intervention(lambda *_given: RowEdit(change=change))
+    return Intervention(lambda *_given: RowEdit(change=change), acts_at_zero=True)
 
 
-__all__ = ["INTERVENTIONS", "NO_AXES", "Change", "Intervention", "Needs", "References", "RowEdit", "intervention_of"]
+def idle(name: str, multiplier: float) -> bool:
+    """Whether a steering asks for nothing; of a function of the user's own that is not known."""
+    return multiplier == 0 and name in INTERVENTIONS and not INTERVENTIONS[name].acts_at_zero
+
+
+__all__ = ["INTERVENTIONS", "NO_AXES", "Change", "Intervention", "Needs", "References", "RowEdit", "idle", "intervention_of"]

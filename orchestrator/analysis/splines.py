@@ -57,6 +57,9 @@ class SplineRow(AnalysisRow):
         float | None, "standard error of the centroid over its distance from the nearest neighbour; of a curve its worst knot's"
     ]
     soft: Annotated[bool | None, "of a knot: whether that is more than the option `soft`: an anchor not to be relied on"] = None
+    first: Annotated[float | None, "of a knot: its place along the layer's first principal component"] = None
+    second: Annotated[float | None, "of a knot: the same of the second one (0 where there is none)"] = None
+    error: Annotated[float | None, "of a knot: the standard error of its centroid, over all components together"] = None
     progress: Annotated[float | None, "of a knot: how far it is along the line from the first to the last, 0 to 1"] = None
     monotone: Annotated[bool | None, "of a curve: whether every knot is farther along that line than the one before"] = None
     bow: Annotated[float | None, "of a curve: the largest distance from that line, as a share of its length"] = None
@@ -158,7 +161,9 @@ def _knots(points: Array, bins: Sequence[Places], levels: Array, soft: float) ->
     for number, one in enumerate(bins):
         instability = float(errors[number] / nearest[number]) if nearest[number] > 0 else float("inf")
         told = {"strength": float(levels[number]), "instability": instability, "progress": float(along[number])}
-        yield {"n": len(one), **told, "soft": instability > soft}
+        first, second = (float(value) for value in np.append(found[number], 0.0)[:2])
+        place = {"first": first, "second": second, "error": float(errors[number])}
+        yield {"n": len(one), **told, "soft": instability > soft, **place}
 
 
 def _along(knots: Array) -> Array:
@@ -242,6 +247,7 @@ def _surface(states: Array, bins: Sequence[Places], levels: Array, dimensions: i
 
 SPLINES = Analysis(
     says="how curves through behavioural centroids bend, which knots hold, whether layers make one smooth surface",
+    version=2,
     options=SplineOptions,
     row=SplineRow,
     rows=spline_rows,

@@ -32,6 +32,7 @@ from orchestrator.cli.terminal import (
     show,
     stdout_kept,
 )
+from orchestrator.errors import EXIT_CODE
 from orchestrator.outlets import hurry, spare
 from orchestrator.program import run_program
 
@@ -158,24 +159,39 @@ def run(
 
 
 @app.command(epilog="Example:  python -m orchestrator plan sweeps/quickstart.yaml --json")
-def plan(sweep: SweepFile, results: ResultsOption = None, costs: CostsFile = None, as_json: AsJson = False) -> None:
-    """Show what a sweep would run and an estimate of its cost. Loads no model and writes nothing.
+def plan(
+    sweep: SweepFile,
+    results: ResultsOption = None,
+    costs: CostsFile = None,
+    hub: Annotated[
+        bool, typer.Option("--hub", help="Ask the hub, too: are repositories there, do they open, how much is to download.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a sweep would run, an estimate of its cost, and what stands against it: this machine's memory and GPUs, gated or
+    missing repositories, downloads. Loads no model and writes nothing; exit code 2 where the sweep can run nowhere.
 
     The constants of the estimate can be given in a costs file; `refit` makes one from a finished run.
     """
-    from orchestrator.cli.plan_table import render_plan
+    from orchestrator.cli.plan_table import render_plan, render_preflight
     from orchestrator.cli.summaries import plan_object, state_line
+    from orchestrator.models.hub_facts import facts_here, facts_of
     from orchestrator.planning.costs import DEFAULT_COSTS, load_costs
+    from orchestrator.preflight import preflight
     from orchestrator.run import prepare
 
     with input_errors_told():
         with stdout_kept(as_json):
-            prepared = prepare(sweep, results, DEFAULT_COSTS if costs is None else load_costs(costs))
+            constants = DEFAULT_COSTS if costs is None else load_costs(costs)
+            prepared = prepare(sweep, results, constants)
+            found = preflight(prepared.plan, prepared.sweep.pool, facts_of if hub else facts_here, costs=constants)
         if as_json:
-            print_json(plan_object(prepared))
-            return
-        console_for(False).print(render_plan(prepared.plan))
-        print_lines(console_for(False), [f"{state_line(prepared)}; results in {prepared.store.place}"])
+            print_json({**plan_object(prepared), "preflight": vars(found)})
+        else:
+            console_for(False).print(render_plan(prepared.plan), render_preflight(found))
+            print_lines(console_for(False), [f"{state_line(prepared)}; results in {prepared.store.place}"])
+    if found.impossible:
+        raise typer.Exit(EXIT_CODE)
 
 
 @app.command(epilog="Example:  python -m orchestrator retry results/quickstart --failed --filter layer=15 --kind job")

@@ -22,6 +22,7 @@ from orchestrator.scoring.verdict import Verdicts
 
 if TYPE_CHECKING:
     from orchestrator.planning.estimate import Estimate, ModelEstimate
+    from orchestrator.preflight import Preflight
 
 JSON_VERSION = 1
 DEFERRED_SHOWN = 3
@@ -51,6 +52,21 @@ def render_plan(plan: Plan) -> RenderableType:
     notes += [Text(plain(line)) for line in deferred_lines(plan.deferred)]
     facts = (Text(plain(line)) for line in (*success_lines(plan), *cluster_lines(plan)))
     return Group(table, Text(_summary(plan)), *facts, *notes)
+
+
+def render_preflight(found: Preflight) -> RenderableType:
+    """What stands against a plan, a line each."""
+    styles = {
+        "impossible": ("cannot run: ", "bold red"),
+        "faults": ("cannot run here: ", "bold red"),
+        "warnings": ("warning: ", "yellow"),
+    }
+    lines = [
+        Text(plain(f"{head}{text}"), style=style)
+        for name, (head, style) in {"facts": ("", ""), **styles, "unknown": ("not known: ", "")}.items()
+        for text in getattr(found, name)
+    ]
+    return Group(*lines)
 
 
 def success_lines(plan: Plan) -> list[str]:
@@ -135,12 +151,14 @@ def plan_json(plan: Plan) -> dict[str, object]:
     ``cells``, in the order to run: ``id``, ``model``, ``variant``, ``behavior``, ``rows``, ``steering`` (null: unsteered) with
     ``direction``, ``source_model``, ``method``, ``source_layer``, ``layers``, ``depth``, ``scope``, ``search``, ``trial``,
     ``multiplier``, ``intervention``, ``positions``, ``strength``, ``schedule``,
-    ``keep_norm``, ``scales``.
+    ``keep_norm``, ``scales``, ``site``.
     ``directions``: ``id``, ``variant``, ``method``, ``extractor``. ``warnings``: sentences.
     ``incomparable``: ``source``, ``target``, ``source_width``, ``target_width``, ``reason``.
     ``choices``: settings taken from finished cells, with all that were considered. ``searches``: so the arms of searches.
     ``deferred``: ``grid``, ``model``, ``behavior``, ``method``, ``cells`` (at most), ``reason``, ``waiting`` (false: they are not
     run).
+    ``preflight`` (of the command): sentences, under ``impossible``, ``faults`` (of this machine), ``warnings``, ``facts``,
+    ``unknown``.
     Tokens and seconds are estimates (``new_tokens`` and ``seconds`` upper bounds, on one worker).
     """
     cells = Counter(variant_id(cell.target) for cell in plan.cells)
@@ -199,6 +217,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
         "incomparable": [vars(pair) for pair in plan.incomparable],
         "choices": [asdict(choice) for choice in plan.choices],
         "searches": [asdict(arm) for arm in plan.arms],
+        "matched": [asdict(arm) for arm in plan.matches],
         "deferred": [asdict(one) for one in plan.deferred],
     }
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from orchestrator.cells import Cell
-from orchestrator.planning.choices import Arm, Chooser, Considered, choose
+from orchestrator.planning.choices import Arm, Chooser
+from orchestrator.planning.considered import Considered, choose
 from orchestrator.planning.grid import AxisPlace, Group, SteeredCell, axis_places, cells_of
 from orchestrator.sweep_file.grids import Grid
 from orchestrator.sweep_file.schema import SearchEntry

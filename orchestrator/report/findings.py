@@ -11,6 +11,7 @@ from orchestrator.compare.beside import Beside, beside, model_of
 from orchestrator.compare.comparison import Question
 from orchestrator.errors import InputError
 from orchestrator.paper.tables import paper_tables
+from orchestrator.report.equal_damage import EqualDamage, equal_damages
 from orchestrator.report.methods import Cosine
 from orchestrator.report.series import Series, series_of
 from orchestrator.report.values import most_successful
@@ -54,6 +55,11 @@ class SweepFindings:
         except InputError as error:  # labels that are gone: the page is of the tables, which hold all but these
             _LOG.warning("not beside the paper: %s", error)
             return []
+
+    @cached_property
+    def equal_damage(self) -> list[EqualDamage]:
+        """The arms whose strengths were chosen for equal damage."""
+        return equal_damages(self.store.matches(), self.rows, reader(self.store, Question()))
 
     @cached_property
     def cosine(self) -> Cosine:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from orchestrator.cells import CellKey
-from orchestrator.planning.choices import Considered, choose
+from orchestrator.planning.considered import Considered, choose
 from orchestrator.report.chosen import SETTING_COLUMNS, intervals_of, setting_values, shortest
 from orchestrator.report.method_text import method_text
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value

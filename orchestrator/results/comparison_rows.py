@@ -105,6 +105,7 @@ class TransferRow:
     schedule: Annotated[str, "how its strength changes along the answer, as in `cells.parquet`"] = CONSTANT
     keep_norm: Annotated[bool, "as in `cells.parquet`"] = False
     scales: Annotated[str, "factors on its strength by layer, as in `cells.parquet`"] = "none"
+    site: Annotated[str, "where in a block it acts, as in `cells.parquet`"] = "output"
 
     @property
     def key(self) -> CellKey:

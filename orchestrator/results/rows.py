@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from actors.positions import ALL
 from actors.schedules import CONSTANT
+from actors.sites import OUTPUT
 from actors.types import Action, CellResult, DirectionSet, ModelSpec
 from orchestrator.cells import Cell, CellKey, SteeringSpec, variant_id
 from orchestrator.clusters import Count, counts_by, rate_interval, spread_of, stability
@@ -142,6 +143,9 @@ class CellAxes:
         "factors on the multiplier, layer by layer: `none`, each layer's `raw_norm`, or one for each steered layer",
         Axis.STEERING,
     ] = "none"
+    site: Annotated[
+        str, "where in a block the direction acts ([sweep-file.md](sweep-file.md#where-in-a-block))", Axis.STEERING
+    ] = OUTPUT
 
     @property
     def action(self) -> str:

@@ -6,19 +6,31 @@ share one tuple of prompts, so a task carries each prompt once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from actors.errors import JobError
-from actors.types import DirectionSet, ExtractionJob, FloatArray, GenerationJob, Steering
+from actors.tensor_files import read_file
+from actors.types import DirectionSet, ExtractionJob, FloatArray, GenerationJob, GivenVectors, Steering
 from orchestrator.cells import Cell, DirectionSpec, SteeringSpec
 from orchestrator.results.rows import SteeredAt, steered_at
 
 
 def extraction_job(spec: DirectionSpec) -> ExtractionJob:
-    """The job that extracts the directions of ``spec``."""
-    return ExtractionJob(spec.id, spec.positive, spec.negative, spec.method, dict(spec.options), spec.extractor)
+    """The job that extracts the directions of ``spec``; ``JobError`` for a file of vectors that is not what was planned with."""
+    given = None if spec.file is None else _given(spec.file, dict(spec.options))
+    return ExtractionJob(spec.id, spec.positive, spec.negative, spec.method, dict(spec.options), spec.extractor, given)
+
+
+def _given(path: str, options: Mapping[str, object]) -> GivenVectors:
+    """The vectors of a file, which travel with the job: the worker may be on another machine."""
+    found = read_file(Path(path), options["convention"])  # type: ignore[arg-type]
+    if found.digest != options["vectors"]:
+        raise JobError(f"{path}: its vectors changed since the sweep was planned; run the sweep again to steer with the new ones")
+    return found.given(Path(path).name)
 
 
 class Placed(NamedTuple):

@@ -16,7 +16,7 @@ from pydantic import (
     WrapValidator,
 )
 
-from actors import schedules
+from actors import schedules, sites
 from actors.interventions import INTERVENTIONS
 from actors.interventions.own import REFERENCE
 from actors.methods import METHODS
@@ -190,6 +190,23 @@ _OneOrSome = BeforeValidator(lambda value: value if isinstance(value, list) else
 
 PositionsAxis = Annotated[Row[SteeredPositions], _OneOrSome]
 """The same of positions, of which one may be a mapping."""
+
+
+def _site(value: object) -> str:
+    """``attention``, or ``{head: 3}`` for ``head:3``."""
+    if isinstance(value, dict) and len(value) == 1:
+        ((word, number),) = value.items()
+        value = f"{word}:{number}" if type(number) is int else value
+    if not isinstance(value, str):
+        raise fault("it says where in a block the steering acts", sites.ALLOWED)
+    try:
+        return sites.site_of(value)
+    except ValueError as error:
+        raise fault(str(error), sites.ALLOWED, _nearest_word(value, (*sites.SITES, sites.EVERYWHERE, "head"))) from error
+
+
+SiteAxis = Annotated[Row[Annotated[str, BeforeValidator(_site)]], _OneOrSome]
+"""The same of sites."""
 
 ScheduleAxis = Annotated[Row[Annotated[str, BeforeValidator(_schedule)]], _OneOrSome]
 """The same of schedules."""

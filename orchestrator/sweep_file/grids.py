@@ -13,8 +13,10 @@ from pydantic import ValidationError
 from actors.interventions import INTERVENTIONS, Intervention
 from actors.interventions.own import REFERENCE, check_code, digest_of
 from actors.methods import METHODS
+from actors.methods.file import FileOptions
 from actors.positions import Positions
 from actors.schedules import CONSTANT, Schedule
+from actors.sites import EVERYWHERE, OUTPUT, of_heads
 from actors.types import Action, Decoding, ExtractorName
 from orchestrator.cells import Options, Scope
 from orchestrator.errors import InputError, nearest_entry
@@ -26,6 +28,7 @@ from orchestrator.sweep_file.models import ModelVariant, SweepModel, families, v
 from orchestrator.sweep_file.problems import problems_of
 from orchestrator.sweep_file.schema import BehaviorUse, Choose, MethodEntry, Multipliers, SearchEntry, Transfer
 from orchestrator.sweep_file.sections import Path, Sections
+from orchestrator.sweep_file.vector_files import METHOD, UsedVectors, VectorFiles, ranges
 
 ACTION_KEYS = tuple(name for name in Action.names() if name != "multiplier")
 """The keys of a grid that say what is done with a direction; of some a grid may list several values."""
@@ -46,7 +49,7 @@ class Grid:
 
     ``actions``: of its cells, but for their multiplier. With ``choose`` its layers, its multipliers or both come from an earlier
     grid's cells, and the axis here may be empty. With ``search`` the cells are its trials, and there
-    are no multipliers.
+    are no multipliers. ``files``: those that methods take their vectors from.
     """
 
     name: str
@@ -64,6 +67,11 @@ class Grid:
     transfer: Transfer
     choose: Choose | None
     search: SearchEntry | None = None
+    files: tuple[UsedVectors, ...] = ()
+
+    def vectors_of(self, method: tuple[str, Options]) -> UsedVectors | None:
+        """The file that a method takes its vectors from; None where it finds its own."""
+        return next((used for used in self.files if (METHOD, used.options) == method), None)
 
     def multipliers_of(self, model: ModelVariant) -> tuple[float, ...]:
         """Those of one of its models, as written; none where they are chosen."""
@@ -74,9 +82,15 @@ class GridResolver:
     """Resolves one grid of a file after the other. Problems go to the sections they were found in."""
 
     def __init__(
-        self, models: Mapping[str, SweepModel], shapes: Mapping[str, ModelShape], behaviors: BehaviorFiles, folder: Folder
+        self,
+        models: Mapping[str, SweepModel],
+        shapes: Mapping[str, ModelShape],
+        behaviors: BehaviorFiles,
+        files: VectorFiles,
+        folder: Folder,
     ) -> None:
-        self._models, self._shapes, self._behaviors, self._folder = models, shapes, behaviors, folder
+        self._models, self._shapes, self._behaviors, self._files = models, shapes, behaviors, files
+        self._folder = folder
         self._earlier: dict[str, Grid] = {}
 
     def resolve(self, number: int, view: Sections) -> Grid:
@@ -95,7 +109,7 @@ class GridResolver:
             path=view.path,
             variants=tuple(variants),
             behaviors=tuple(self._behavior_prompts(view)),
-            methods=tuple(_methods(view)),
+            methods=tuple(_methods(view, self._files)),
             axis=axis,
             scopes=tuple(dict.fromkeys(view.valid("scope") or ())),
             multipliers=multipliers,
@@ -107,6 +121,7 @@ class GridResolver:
             choose=choose,
             search=search,
         )
+        grid = replace(grid, files=self._files.of(grid.methods))
         self._check(view, grid, keys)
         return grid
 
@@ -128,7 +143,7 @@ class GridResolver:
         """What the grid chooses; from a search, within the search's own bounds where it names none."""
         choose: Choose | None = view.own("choose")
         origin = None if choose is None else self._earlier.get(choose.origin)
-        if choose is None or origin is None or origin.search is None:
+        if choose is None or origin is None or origin.search is None or choose.kl is not None:
             return choose
         bounds = {key: getattr(origin.search, key) for key in ("max_garbled", "max_kl") if key not in choose.model_fields_set}
         return choose.model_copy(update=bounds)
@@ -222,6 +237,7 @@ class GridResolver:
         _check_actions(view, grid)
         if grid.axis.auto:
             _check_auto(view, grid)
+        _check_vectors(view, grid)
         self._check_transfer(view, grid, keys)
         if grid.choose is not None:
             self._check_choice(view, grid, grid.choose)
@@ -241,15 +257,17 @@ class GridResolver:
                     view.report_unknown(view.at("transfer", number, side), name, "model", names)
 
     def _check_choice(self, view: Sections, grid: Grid, choose: Choose) -> None:
-        _check_measured(view, "choose", choose.max_kl)
+        _check_measured(view, "choose", max_kl=choose.max_kl, kl=choose.kl)
         origin = self._earlier.get(choose.origin)
         if origin is None:
             view.report_unknown(view.at("choose", "from"), choose.origin, "earlier grid", list(self._earlier))
             return
-        searched_own = origin.search is not None and origin.scopes == grid.scopes == ("own",)
-        if not searched_own and (len(origin.scopes) > 1 or origin.scopes[:1] in (("list",), ("own",))):
-            allowed = "a grid with the one scope from_layer or single, or a search with the scope own for a grid of that scope"
+        own = origin.scopes == grid.scopes == ("own",)
+        if not own and (len(origin.scopes) > 1 or origin.scopes[:1] in (("list",), ("own",))):
+            allowed = "a grid with the one scope from_layer or single, or with own for a grid of that scope"
             view.report(view.at("choose", "from"), f"grid {origin.name} does not vary one layer", choose.origin, allowed=allowed)
+        if choose.kl is not None:
+            _check_matching(view, grid, origin)
         for key in ACTION_KEYS:
             theirs, ours = ({getattr(action, key) for action in one.actions} for one in (origin, grid))
             if not ours <= theirs:
@@ -323,14 +341,35 @@ def _without_idle_schedule(action: Action) -> Action:
     return action if first < until else replace(action, schedule=CONSTANT)
 
 
-def _methods(view: Sections) -> Iterator[tuple[str, Options]]:
+def _methods(view: Sections, files: VectorFiles) -> Iterator[tuple[str, Options]]:
     entries: Sequence[MethodEntry] = view.valid("methods") or ()
     for number, entry in enumerate(entries):
         section = METHODS[entry.name].options
         try:
-            yield entry.name, tuple(sorted(section.model_validate(entry.options).model_dump().items()))
+            options = section.model_validate(entry.options)
         except ValidationError as error:
             view.problems += problems_of(error, view.document, section, view.at("methods", number, "options"))
+            continue
+        if isinstance(options, FileOptions):
+            used = files.used(options, view, view.at("methods", number))
+            if used is not None:
+                yield entry.name, used.options
+        else:
+            yield entry.name, tuple(sorted(options.content.items()))
+
+
+def _check_vectors(view: Sections, grid: Grid) -> None:
+    """Report the layers of the grid that a file of vectors lacks; of models that it does not fit nothing is run anyway."""
+    for used in grid.files:
+        for model in grid.variants:
+            n_layers = model.shape.n_layers
+            found = [place.layer for place in places(grid.axis.depths, grid.axis.layers, n_layers)]
+            wanted = {layer for layer in found if grid.scopes != ("own",)}
+            wanted |= {layer for first in found if "own" in grid.scopes for layer in range(first, n_layers)}
+            missing = wanted - set(used.layers)
+            if missing and used.misfit(model) is None:
+                lacks = f"{used.name} has no vector for layer {ranges(missing)} of model {model.name}"
+                view.report(view.at("layers" if grid.axis.layers else "depths"), lacks, allowed=ranges(used.layers))
 
 
 def _check_auto(view: Sections, grid: Grid) -> None:
@@ -346,7 +385,7 @@ def _check_auto(view: Sections, grid: Grid) -> None:
 
 
 def _check_search(view: Sections, grid: Grid, search: SearchEntry) -> None:
-    _check_measured(view, "search", search.max_kl)
+    _check_measured(view, "search", max_kl=search.max_kl)
     for intervention in dict.fromkeys(action.intervention for action in grid.actions):
         _check_strengths(view, intervention, search.multiplier, ("search", "multiplier"))
     unfit = {
@@ -369,10 +408,24 @@ def _check_search(view: Sections, grid: Grid, search: SearchEntry) -> None:
             view.report(view.at(key), message, allowed=allowed)
 
 
-def _check_measured(view: Sections, section: str, max_kl: float | None) -> None:
-    if max_kl is not None and view.valid("damage") is None:
-        message = "nothing measures it: the sweep has no 'damage'"
-        view.report(view.at(section, "max_kl"), message, max_kl, allowed="damage: true beside the grids, or no max_kl")
+def _check_measured(view: Sections, section: str, **given: float | None) -> None:
+    for key, kl in given.items():
+        if kl is not None and view.valid("damage") is None:
+            message = "nothing measures it: the sweep has no 'damage'"
+            view.report(view.at(section, key), message, kl, allowed=f"damage: true beside the grids, or no {key}")
+
+
+def _check_matching(view: Sections, grid: Grid, origin: Grid) -> None:
+    """What must be so of an earlier grid whose settings say which multiplier does a given damage."""
+    lists = origin.multipliers if origin.search is None else origin.search.multiplier
+    found = () if lists is None else (lists.default or (), *lists.families.values(), *lists.models.values())
+    if any(min(one) < 0 < max(one) for one in found if one):
+        message = f"grid {origin.name} steers both ways, each with a damage of its own"
+        view.report(view.at("choose", "from"), message, origin.name, allowed="a grid with multipliers of one sign")
+    if grid.scopes != origin.scopes:
+        said = " and ".join(", ".join(one.scopes) for one in (origin, grid))
+        message = f"another scope does other damage: {said}"
+        view.report(view.at("choose", "from"), message, origin.name, allowed="a grid of the same scope")
 
 
 def _check_actions(view: Sections, grid: Grid) -> None:
@@ -393,6 +446,7 @@ def _check_actions(view: Sections, grid: Grid) -> None:
         view.report(view.at(key), message, value, allowed="absolute addition in a grid with transfer")
     for found in dict.fromkeys(one.scales for one in grid.actions):
         _check_scales(view, grid, found)
+    _check_sites(view, grid)
     if action.intervention == "replacement" and any(one.schedule != "constant" for one in grid.actions):
         message = "a replacement that fades would leave nothing in its place"
         view.report(view.at("schedule"), message, allowed="constant beside replacement")
@@ -419,6 +473,26 @@ def _check_scales(view: Sections, grid: Grid, scales: str) -> None:
     if counts - {given} or grid.axis.auto:
         message = f"{given} scales, but cells steer {', '.join(map(str, sorted(counts)))} layers"
         view.report(view.at("scales"), message, scales, allowed="one for each steered layer, or raw_norm")
+
+
+def _check_sites(view: Sections, grid: Grid) -> None:
+    """What sites forbid: of the action, and of the methods whose directions act there."""
+    sites = list(dict.fromkeys(one.site for one in grid.actions))
+    if EVERYWHERE in sites and grid.actions[0].intervention != "ablation":
+        message = f"{grid.actions[0].intervention} would act at every part of a block"
+        view.report(view.at("site"), message, EVERYWHERE, allowed="everywhere beside ablation")
+    if any(of_heads(site) for site in sites) and (grid.transfer.everything or grid.transfer.pairs):
+        view.report(view.at("site"), "heads of two models do not correspond", allowed="no heads in a grid with transfer")
+    for number, (name, options) in enumerate(grid.methods):
+        read = dict(options).get("site")
+        apart = [site for site in sites if (read or site) not in (site, OUTPUT if site == EVERYWHERE else site)]
+        elsewhere = [one for one in ([read] if read else sites) if one not in (OUTPUT, EVERYWHERE)]
+        if METHODS[name].reads_positions and elsewhere:
+            message = f"{name} tries its directions at block outputs"
+            view.report(view.at("site"), message, allowed="output or everywhere beside it; or another method")
+        elif apart and (grid.actions[0].strength == "relative" or _kind(grid.actions[0]).needs in ("positive", "negative")):
+            message = f"{name} reads at {read}, and knows nothing of the activations at {', '.join(apart)}"
+            view.report(view.at("methods", number), message, allowed="one site for both, or absolute addition")
 
 
 def _kind(action: Action) -> Intervention:

@@ -32,6 +32,7 @@ from orchestrator.sweep_file.fields import (
     RowOrOne,
     Scales,
     ScheduleAxis,
+    SiteAxis,
     Strength,
     Text,
     Variable,
@@ -275,7 +276,8 @@ class Choose(Entry):
     Among the settings of grid ``from`` whose garbled rate is at most ``max_garbled`` (a response without an answer counts as
     garbled) and whose KL on neutral prompts is at most ``max_kl``: the best success rate, then the highest multiplier, then the
     earliest layer. ``layer`` and ``multiplier`` say what is taken over; ``around``: factors of the multiplier to run. ``method``
-    and ``quantization``: take another method's choice, another variant's.
+    and ``quantization``: take another method's choice, another variant's. ``kl``: in place of the best multiplier the one that
+    does so much damage, at the layer that succeeds most at it; garbling is then bounded only where ``max_garbled`` is given.
     """
 
     origin: Name = Field(alias="from")
@@ -283,9 +285,15 @@ class Choose(Entry):
     multiplier: Literal["calibrated"] | None = None
     max_garbled: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)
     max_kl: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    kl: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     around: Row[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
     method: MethodName | None = None
     quantization: Quantization | None = None
+
+    @property
+    def most_garbled(self) -> float:
+        """The bound that holds."""
+        return 1.0 if self.kl is not None and "max_garbled" not in self.model_fields_set else self.max_garbled
 
     @model_validator(mode="after")
     def _coherent(self) -> Choose:
@@ -293,6 +301,8 @@ class Choose(Entry):
             raise fault("nothing is chosen", "layer: best, multiplier: calibrated, or both")
         if self.around is not None and self.multiplier is None:
             raise fault("'around' goes with a chosen multiplier", "multiplier: calibrated beside around")
+        if self.kl is not None and (self.layer is None or self.multiplier is None or self.max_kl is not None or self.around):
+            raise fault("'kl' decides the multiplier and the layer", "layer: best, multiplier: calibrated beside kl")
         return self
 
 
@@ -357,7 +367,15 @@ def _uses(value: object) -> object:
     return value
 
 
-Methods = Row[Annotated[MethodEntry, named("name")]]
+def _of_file(value: object) -> object:
+    """``{file: vectors.gguf}`` is short for ``{name: file, options: {path: vectors.gguf}}``."""
+    if not isinstance(value, dict) or value.keys() != {"file"}:
+        return value
+    given = value["file"]
+    return {"name": "file", "options": given if isinstance(given, dict) else {"path": given}}
+
+
+Methods = Row[Annotated[MethodEntry, named("name"), BeforeValidator(_of_file)]]
 
 
 def _multipliers(value: object) -> object:
@@ -417,6 +435,7 @@ class GridEntry(Entry):
     schedule: ScheduleAxis | None = None
     keep_norm: bool | None = None
     scales: Scales | None = None
+    site: SiteAxis | None = None
     decoding: DecodingEntry | None = None
     baseline: bool | None = None
     transfer: TransferPairs | None = None
@@ -474,6 +493,7 @@ class SweepSettings(Entry):
     schedule: ScheduleAxis = ("constant",)
     keep_norm: bool = False
     scales: Scales = "none"
+    site: SiteAxis = ("output",)
     decoding: DecodingEntry = DecodingEntry()
     date: Day = DATE
     baseline: bool = True

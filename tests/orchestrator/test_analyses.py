@@ -18,6 +18,8 @@ from orchestrator.measuring import ActivationsItem, arrays_of
 from orchestrator.pool import POOLS
 from orchestrator.report.findings import SweepFindings
 from orchestrator.report.sections import SECTIONS
+from orchestrator.results.damage import damages
+from orchestrator.results.folder import Folder
 from orchestrator.results.plan_file import decode_plan
 from orchestrator.results.store import Store
 from tests.fakes import N_LAYERS
@@ -83,6 +85,12 @@ def test_a_damaged_measurement_is_measured_again(cli: Callable[..., Result], tmp
     assert cli("run", write(tmp_path, "[angles]")).exit_code == 0
     (measured,) = (out / "analyses" / "activations").iterdir()
     whole = measured.read_bytes()
+    folder, planned = Folder(out), Store(out).planned()
+    assert damages(folder, planned, (), tables=True) == ()
+    measured.write_bytes(whole[:-5])
+    assert [one.item for one in damages(folder, planned, (), tables=True)] == [measured.name]
+    measured.unlink()
+    assert [(one.item, one.reason) for one in damages(folder, planned, (), tables=True)] == [(measured.name, "missing")]
     measured.write_bytes(whole[:-5])
     for path in (out / "analyses" / "angles").iterdir():
         path.unlink()

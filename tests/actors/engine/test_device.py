@@ -33,7 +33,8 @@ from actors.engine.segments import Forwards, SegmentRunner
 from actors.families import decoder_of
 from actors.interventions import INTERVENTIONS
 from actors.prompts import Rendered
-from actors.steering import SteeringBank, steered
+from actors.stacks import StackBank
+from actors.steering import steered
 from actors.types import CellResult, Decoding, GenerationJob, Prompt, Steering
 from actors.worker import ModelWorker
 from tests.architectures import tiny_config
@@ -110,7 +111,7 @@ def on_meta(
     decoder = decoder_of(model)
     steerings = steerings_of(kinds, decoder.n_layers)
     rows = rows_for(steerings, decoding)
-    bank = SteeringBank(steerings, (decoder.n_layers, 64), dtype, META)
+    bank = StackBank(steerings, (decoder.n_layers, 64), dtype, META)
     shape = BatchShape(slots=16, capacity=64, fixed=True, sampled=decoding.temperature > 0)
     with torch.inference_mode(), slot_attention_in(model), Rotary.of(model).held(), steered(decoder) as hooks:
         runner = SegmentRunner(model, decoder, hooks, META, Forwards(fixed=True))

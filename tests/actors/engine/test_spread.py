@@ -15,7 +15,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from actors import loading
-from actors.engine.spread import FollowingTable, gather
+from actors.engine.spread import following, gather
 from actors.errors import ModelLoadError, NotHereError
 from actors.interventions import INTERVENTIONS
 from actors.steering import SteeringTable, Witness
@@ -143,8 +143,8 @@ def test_edits_and_what_was_seen_move_between_devices() -> None:
     elsewhere = torch.zeros(1, 3, 4, device="meta")
     with pytest.raises(RuntimeError):
         table.apply(0, elsewhere)
-    assert FollowingTable.of(table).apply(0, elsewhere).device.type == "meta"
-    assert FollowingTable.of(table).apply(1, elsewhere) is elsewhere
+    assert following(table).apply(0, elsewhere).device.type == "meta"
+    assert following(table).apply(1, elsewhere) is elsewhere
     seen = gather(Witness({0: torch.zeros(1, 4)}, {0: torch.zeros(1, 4)}), torch.device("meta"))
     assert {seen.raw[0].device.type, seen.seen[0].device.type} == {"meta"}
 

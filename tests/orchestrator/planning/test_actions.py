@@ -146,3 +146,46 @@ def test_a_function_that_cannot_be_an_edit_fails_its_own_cells_alone(body: str, 
 def test_what_cannot_be_is_told(changes: dict[str, object], parts: tuple[str, ...], tmp_path: Path) -> None:
     told = refused(tmp_path, **changes)
     assert any(all(part in line for part in parts) for line in told), told
+
+
+# --- sites
+
+
+def test_a_site_is_an_axis_and_directions_are_read_where_they_act(tmp_path: Path) -> None:
+    plain = {"layers": [27], "multipliers": [2]}
+    plan = plan_of(tmp_path / "a", site=["output", "attention", {"head": 3}], **plain)
+    assert ids(plan_of(tmp_path / "b", **plain)) < ids(plan)
+    assert ids(plan_of(tmp_path / "c", site="output", **plain)) == ids(plan_of(tmp_path / "d", **plain))
+    found = {one.steering.action.site: dict(one.steering.direction.options).get("site") for one in steered(plan) if one.steering}
+    assert found == {"output": None, "attention": "attention", "head:3": "head:3"}
+    elsewhere = plan_of(tmp_path / "e", site=["mlp", "output"], methods=[{"name": "dim", "options": {"site": "output"}}], **plain)
+    assert {one.steering.direction.id for one in steered(elsewhere) if one.steering} == {
+        one.steering.direction.id for one in steered(plan) if one.steering and one.steering.action.site == "output"
+    }
+
+
+def test_an_ablation_everywhere_may_steer_every_layer_with_one_direction(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, site="everywhere", intervention="ablation", scope="all", layers=[11], multipliers=[1])
+    steering = first_steering(plan)
+    assert steering.layers == tuple(range(N_LAYERS))
+    assert (steering.vectors == found_set().at(11).vector).all()
+    assert len(steering.points(N_LAYERS)) == 2 * N_LAYERS + 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"site": "atention"}, ("site", "did you mean 'attention'?", "{head: 3}")),
+        ({"site": "everywhere"}, ("site", "addition would act at every part", "beside ablation")),
+        ({"site": "mlp", "methods": ["cosmic"]}, ("site", "cosmic tries its directions at block outputs")),
+        ({"site": {"head": 1}, "models": MODELS, "transfer": "all"}, ("site", "do not correspond")),
+        (
+            {"site": "mlp", "strength": "relative", "methods": [{"name": "dim", "options": {"site": "output"}}]},
+            ("methods", "knows nothing of the activations at mlp"),
+        ),
+        ({"methods": [{"name": "dim", "options": {"site": "everywhere"}}]}, ("site", "not everywhere")),
+    ],
+)
+def test_a_site_that_cannot_be_is_told(changes: dict[str, object], parts: tuple[str, ...], tmp_path: Path) -> None:
+    told = refused(tmp_path, **changes)
+    assert any(all(part in line for part in parts) for line in told), told

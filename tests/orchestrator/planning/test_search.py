@@ -13,7 +13,8 @@ from orchestrator.cells import Cell, CellKey
 from orchestrator.cli.plan_table import deferred_lines, plan_json
 from orchestrator.damage import DamageItem
 from orchestrator.plan import Plan, Tally, make_plan
-from orchestrator.planning.choices import Considered, decode_searches, encode_choices
+from orchestrator.planning.choices import decode_searches, encode_choices
+from orchestrator.planning.considered import Considered
 from orchestrator.planning.search import TrialSetting, replay
 from orchestrator.report.searches import searches_table
 from orchestrator.sweep import Sweep
