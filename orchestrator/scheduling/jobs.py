@@ -27,7 +27,8 @@ def extraction_job(spec: DirectionSpec) -> ExtractionJob:
 
 def _given(path: str, options: Mapping[str, object]) -> GivenVectors:
     """The vectors of a file, which travel with the job: the worker may be on another machine."""
-    found = read_file(Path(path), options["convention"])  # type: ignore[arg-type]
+    feature = options.get("feature"), options.get("layer")
+    found = read_file(Path(path), options["convention"], feature)  # type: ignore[arg-type]
     if found.digest != options["vectors"]:
         raise JobError(f"{path}: its vectors changed since the sweep was planned; run the sweep again to steer with the new ones")
     return found.given(Path(path).name)
