@@ -8,7 +8,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test lint types layers check capability label-quality slow chaos browser adapter adapter-check clean
+.PHONY: help setup setup-dev run test lint types layers check capability label-quality slow chaos newcomer browser adapter adapter-check clean
 
 help: ## Say what each target does
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -70,6 +70,9 @@ slow: setup-dev ## The tests that take more than a minute each
 
 chaos: setup-dev ## Kill workers, nodes and drivers of a simulated cluster at random moments, in 50 runs and a handful (about 45 minutes)
 	@$(PY) -m pytest -m chaos tests/chaos
+
+newcomer: setup-dev ## Every command of the README and the tutorial as printed, with the model (a few minutes)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest tests/docs/test_newcomer.py
 
 browser: setup-dev ## The report and the label page in a headless Chromium, which has to be on this machine
 	@$(PY) -m pytest -m browser tests/orchestrator/labelling tests/orchestrator/report

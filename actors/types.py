@@ -172,6 +172,18 @@ class Direction:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """A curve in a subspace of the residual stream at one layer: at the ascending strengths ``levels`` ``[K]`` it passes through
+    ``points`` ``[K, D]``, in the orthonormal ``basis`` float32 ``[D, d]``. ``actors.curves`` says where it lies between."""
+
+    levels: npt.NDArray[np.float64]
+    basis: FloatArray
+    points: npt.NDArray[np.float64]
+
+    __repr__, __eq__, __hash__ = in_a_line, same, hash_of
+
+
+@dataclass(frozen=True)
 class DirectionSet:
     """The directions that one method found in one model: ``directions`` ``[k]`` by ascending layer.
 
@@ -181,12 +193,14 @@ class DirectionSet:
     ``record``: plain strings: template hash, prompts' token counts, library versions, method diagnostics.
     ``components`` float32 ``[2, L, k]``: along each direction, the mean of the positive and of the negative class's last-token
     residual stream at every layer of the model (None: not known, as in files of earlier versions).
+    ``curves``: by layer, of a method that fits them; not of every layer, where one had no two knots that hold.
     """
 
     directions: tuple[Direction, ...]
     residual_norms: tuple[float, ...]
     selected_layer: int | None = None
     record: Mapping[str, str] = field(default_factory=dict)
+    curves: Mapping[int, Curve] = field(default_factory=dict)
     components: FloatArray | None = None
 
     __repr__, __eq__, __hash__ = in_a_line, same, hash_of

@@ -193,10 +193,10 @@ class ModelWorker:
         }
         if "warning" in record:
             _LOG.warning("%s", record["warning"])
-        norms = tuple(float(norm) for norm in lengths.mean(axis=0)[layers])
+        norms_there = tuple(float(norm) for norm in lengths.mean(axis=0)[layers])
         means = np.stack([states.mean(axis=0) for states in contrast.last])
         components = (means @ np.stack([one.vector for one in directions]).T).astype(np.float32)
-        return DirectionSet(directions, norms, found.selected_layer, record, components)
+        return DirectionSet(directions, norms_there, found.selected_layer, record, found.curves, components)
 
     def generate(self, jobs: Sequence[GenerationJob], often: float = math.inf) -> Iterator[CellResult | Failure | Underway]:
         """Run all rows of ``jobs`` in one batch of slots; yield each cell when its last row has ended, and how far they are when

@@ -120,9 +120,8 @@ def measured_cells(plan: Plan, store: Store) -> list[VariantSample]:
 
 def refit_results(results: Place) -> Fit:
     """The constants that the results folder of a sweep determines; InputError when it is none or its sweep file is gone."""
-    path, _ = sweep_of(results)
     store = Store(results)
-    return refit(measured_cells(plan_with_results(load_sweep(path), store), store))
+    return refit(measured_cells(plan_with_results(load_sweep(sweep_of(results)), store), store))
 
 
 # --- the parts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from math import isnan
 
 import torch
 from torch import Tensor
@@ -36,27 +37,29 @@ def record_firing(prefilled: Prefilled, bank: StackBank) -> None:
     rows, witness = prefilled.rows, prefilled.witness
     first = rows[0].entry
     if first is None:
-        _record_norms(rows, witness)
+        for row, norm in zip(rows, _norms(rows, witness).tolist(), strict=True):
+            row.residual_norm = None if isnan(norm) else norm
         return
-    _record(rows, [row.rendered.prompt_tokens - 1 for row in rows], witness, bank)
-    _record_norms(rows, witness)
+    places = [row.rendered.prompt_tokens - 1 for row in rows]
+    for row, norm in zip(rows, _record(rows, places, witness, bank, _norms(rows, witness)), strict=True):
+        row.residual_norm = None if isnan(norm) else norm
     if any(act.positions != ALL for row in rows for act in row.acts):
         _record_places(prefilled)
 
 
-def _record_norms(rows: Sequence[Row], witness: Witness) -> None:
-    """The norm of what stands where each row is first steered; not of a row that is steered in its answer alone, at another site
-    than a block's output."""
+def _norms(rows: Sequence[Row], witness: Witness) -> Tensor:
+    """The norm of what stands where each row is first steered, ``[rows]``; NaN of a row that is not, and of one that is steered
+    in its answer alone, at another site than a block's output."""
     places: dict[int, list[int]] = defaultdict(list)
     for place, row in enumerate(rows):
         point = row.first_layer if row.first_point is None else row.first_point
-        if point is not None and point in witness.raw:
-            places[point].append(place)
-    if not places:
-        return
-    norms = torch.cat([witness.raw[point].double().norm(dim=-1)[some] for point, some in places.items()]).tolist()
-    for place, norm in zip((place for some in places.values() for place in some), norms, strict=True):
-        rows[place].residual_norm = norm
+        places[-1 if point is None or point not in witness.raw else point].append(place)
+    device = next(iter(witness.raw.values())).device if witness.raw else torch.device("cpu")
+    found = torch.full((len(rows),), torch.nan, dtype=torch.float64, device=device)
+    for point, some in places.items():
+        if point >= 0:
+            found[torch.tensor(some, device=device)] = witness.raw[point].double().norm(dim=-1)[torch.tensor(some, device=device)]
+    return found
 
 
 def record_step(rows: Sequence[Row], places: Sequence[int], witness: Witness, bank: StackBank) -> None:
@@ -64,21 +67,27 @@ def record_step(rows: Sequence[Row], places: Sequence[int], witness: Witness, ba
     _record(rows, places, witness, bank)
 
 
-def _record(rows: Sequence[Row], places: Sequence[int], witness: Witness, bank: StackBank) -> None:
-    """Of rows whose newest token stands at ``places``, part by part."""
+def _record(
+    rows: Sequence[Row], places: Sequence[int], witness: Witness, bank: StackBank, also: Tensor | None = None
+) -> list[float]:
+    """Of rows whose newest token stands at ``places``, part by part; ``also`` ``[rows]`` is read with it and given back."""
     numbers = bank.numbers([[row.steering] * len(row.acts) for row in rows])
     left = [[left_at(row, place, part) for part in range(bank.depth)] for row, place in zip(rows, places, strict=True)]
     shares = torch.tensor(left, dtype=torch.float64, device=numbers.device)
     ratios, off_axis, moves = _measure(witness, bank, numbers, shares)
-    measured = torch.cat([_range(ratios), _most(moves)], dim=-1).tolist()  # [rows, P, 3]
-    for row, found, off, share in zip(rows, measured, _most(off_axis)[:, 0].tolist(), left, strict=True):
-        for part, (lowest, highest, moved) in enumerate(found[: len(row.acts)]):
+    measured = torch.cat([_range(ratios), _most(moves)], dim=-1).flatten(1)  # [rows, 3 P]
+    others = torch.zeros_like(off_axis[:, :1]) if also is None else also[:, None]
+    told = torch.cat([measured, _most(off_axis), others], dim=-1).tolist()
+    for row, (*found, off, _), share in zip(rows, told, left, strict=True):
+        for part in range(len(row.acts)):
+            lowest, highest, moved = found[3 * part : 3 * part + 3]
             if share[part] and any(point not in witness.raw for point in bank.points(row.steering, part)):
                 _note(row, part, 0.0, 0.0, 1.0)  # what it is to act at was never reached
             elif share[part] >= HELD:
                 _note(row, part, lowest, highest, off)
             elif not share[part]:
                 row.stray = max(row.stray or 0.0, moved)
+    return [row[-1] for row in told]
 
 
 def left_at(row: Row, place: int, part: int) -> float:

@@ -14,6 +14,7 @@ from typing import Any
 from actors.methods.contrast import Activations, Asked, Contrast, Found, Probe, Reading, Trial
 from actors.methods.cosmic import CosmicOptions, cosmic, cosmic_unfit
 from actors.methods.cosmic_svd import CosmicSvdOptions, cosmic_svd, cosmic_svd_unfit
+from actors.methods.curve import CurveOptions, curve, curve_unfit
 from actors.methods.dim import DimOptions, dim
 from actors.methods.file import FileOptions, file
 from actors.methods.logistic import LogisticOptions, logistic
@@ -64,6 +65,7 @@ METHODS: dict[str, Method] = {
     "logistic": Method(at_last_token(logistic), LogisticOptions),
     "wrmd": Method(wrmd, WrmdOptions, unfit=wrmd_unfit),
     "rfm": Method(at_last_token(rfm), RfmOptions),
+    "curve": Method(curve, CurveOptions, unfit=curve_unfit),
     "random": Method(at_last_token(random), RandomOptions),
     "file": Method(file, FileOptions, given=True),
 }

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from actors.types import FloatArray, GivenVectors, Prompt, Steering
+from actors.types import Curve, FloatArray, GivenVectors, Prompt, Steering
 
 Activations = npt.NDArray[np.float64]
 """``[n, L, d]``: residual stream of n prompts at the last token, after every block."""
@@ -111,10 +111,11 @@ class Found:
     """``vectors`` ``[k, d]`` float64, whose norms are the raw norms, one for each of ``layers`` (ascending; None: all of them).
     ``selected_layer``: what the method picked.
 
-    ``record``: diagnostics for the direction's record, plain strings (compact JSON where they are tables).
+    ``record``: diagnostics for the direction's record, plain strings (compact JSON where they are tables). ``curves``: by layer.
     """
 
     vectors: npt.NDArray[np.float64]
     selected_layer: int | None = None
     record: Mapping[str, str] = field(default_factory=dict)
     layers: tuple[int, ...] | None = None
+    curves: Mapping[int, Curve] = field(default_factory=dict)

@@ -18,13 +18,15 @@ from orchestrator.cli.parity import COMMANDS as PARITY
 from orchestrator.cli.people import COMMANDS as PEOPLE
 from orchestrator.cli.starting import COMMANDS as STARTING
 from orchestrator.cli.terminal import (
+    WHICH_CELLS,
+    WHICH_RESULTS,
     AsJson,
     FailureFilters,
     FailureKind,
+    NamedResults,
     RaterName,
     ResultsFolder,
     ResultsOption,
-    as_place,
     console_for,
     input_errors_told,
     print_json,
@@ -196,9 +198,7 @@ def plan(
 
 @app.command(epilog="Example:  python -m orchestrator retry results/quickstart --failed --filter layer=15 --kind job")
 def retry(
-    target: Annotated[
-        Any, typer.Argument(parser=as_place, help="The results folder, or the sweep file.", metavar="RESULTS_OR_SWEEP")
-    ],
+    results: NamedResults,
     failed: Annotated[bool, typer.Option("--failed", help="Every recorded failure that the filters leave; the default.")] = True,
     filters: FailureFilters = None,
     kind: FailureKind = None,
@@ -211,20 +211,19 @@ def retry(
     """Forget recorded failures and run those cells again (and whatever else is missing)."""
     from orchestrator.retrying import clear_failures, failures_of, list_json, list_lines, sweep_of
     from orchestrator.run import RunOptions
-    from orchestrator.sweep import load_sweep
 
     with input_errors_told():
         if only_list:
             with stdout_kept(as_json):
-                found = failures_of(target if target.is_dir() else load_sweep(target).results, filters or (), kind)
+                found = failures_of(results.place, filters or (), kind)
             show(list_json(found), list_lines(found), as_json)
             return
-        sweep, results = sweep_of(target)
+        sweep = results.sweep or sweep_of(results.place)
         with stdout_kept(as_json):
-            cleared = clear_failures(sweep, results, filters or (), kind)
+            cleared = clear_failures(sweep, results.place, filters or (), kind)
         if not quiet:
             print_lines(console_for(as_json), list_lines(cleared, "cleared"))
-        _run(sweep, results, RunOptions(pool, workers, quiet), as_json)
+        _run(sweep, results.place, RunOptions(pool, workers, quiet), as_json)
 
 
 @app.command(epilog="Example:  python -m orchestrator score results/quickstart --scorer refusal")
@@ -260,12 +259,12 @@ def compare(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="RESULTS A B", help="The results folder, then two selections; with --paper, tables instead of A and B."
+            metavar="RESULTS A B", help=f"{WHICH_RESULTS} Then two selections; with --paper, tables instead of A and B."
         ),
     ] = None,
     by: Annotated[str | None, typer.Option("--by", metavar="COLUMN", help="Compare the levels of this column.")] = None,
     against: Annotated[str | None, typer.Option("--against", metavar="LEVEL", help="With --by: the reference level.")] = None,
-    where: Annotated[str, typer.Option("--where", metavar="SELECTION", help="Only these cells.")] = "",
+    where: Annotated[str, typer.Option("--where", metavar="SELECTION", help=f"Only these cells: {WHICH_CELLS}.")] = "",
     pool: Annotated[bool, typer.Option("--pool", help="With --by: take the matched cells of a level together.")] = False,
     paper: Annotated[bool, typer.Option("--paper", help="Put the sweep beside the paper's tables.")] = False,
     audit: Annotated[bool, typer.Option("--audit", help="With --paper: recompute the paper's own statistics.")] = False,
@@ -284,7 +283,7 @@ def compare(
 ) -> None:
     """Compare two cells, two groups of cells, or every level of a column with one; or the sweep with the paper.
 
-    A selection is a cell id (or its beginning), `baseline`, or column=value pairs: `model=qwen-7b,layer=16,multiplier=15`.
+    A and B are selections: column=value,... (model=qwen-7b,layer=16,multiplier=15), baseline, all, or a cell's id.
     A column given twice takes either value. A group's cells are counted together.
     """
     from orchestrator.compare.answer import Request, answer

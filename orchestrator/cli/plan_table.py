@@ -14,6 +14,7 @@ from rich.text import Text
 
 from actors.types import Action
 from orchestrator.cells import Cell, IncomparablePair, variant_id
+from orchestrator.counting import counted
 from orchestrator.duration import duration
 from orchestrator.errors import plain
 from orchestrator.plan import Plan
@@ -131,7 +132,7 @@ def deferred_lines(deferred: Sequence[Deferred]) -> list[str]:
         cells = sum(one.cells for one in members)
         names = list(dict.fromkeys(f"{one.model} ({one.behavior}, {one.method})" for one in members))
         who = ", ".join(names) if len(names) <= DEFERRED_SHOWN else f"{names[0]} and {len(names) - 1} more"
-        head = f"grid {grid}: at most {cells} cells to follow" if waiting else f"grid {grid}: {cells} cells"
+        head = f"grid {grid}: at most {counted(cells, 'cell')} to follow" if waiting else f"grid {grid}: {counted(cells, 'cell')}"
         lines.append(f"{head} of {who}: {reason}")
     return lines
 
@@ -249,9 +250,9 @@ def _cell_json(cell: Cell) -> dict[str, object]:
 
 def _summary(plan: Plan) -> str:
     baselines, transfers = sum(cell.steering is None for cell in plan.cells), sum(cell.is_transfer for cell in plan.cells)
-    parts = [f"{len(plan.cells):,} cells: {baselines:,} unsteered, {len(plan.cells) - baselines:,} steered"]
+    parts = [f"{counted(len(plan.cells), 'cell')}: {baselines:,} unsteered, {len(plan.cells) - baselines:,} steered"]
     parts += [f"{transfers:,} of them with another model's direction"] if transfers else []
-    parts += [f"{len(plan.directions):,} direction set{'s' if len(plan.directions) != 1 else ''} to extract"]
+    parts += [f"{counted(len(plan.directions), 'direction set')} to extract"]
     tokens = f"about {plan.estimate.prompt_tokens:,} prompt tokens and at most {plan.estimate.new_tokens:,} new ones"
     note = "Tokens, time (one worker, no answer stops early) and memory are estimates; finished cells are not run again."
     return f"{', '.join(parts)}; {tokens}. {note}"

@@ -30,7 +30,7 @@ class Unsettled:
 
 
 @dataclass(frozen=True)
-class Setting:
+class ChosenSetting:
     """A place of the layer axis, and a multiplier."""
 
     place: AxisPlace
@@ -111,7 +111,7 @@ class Chooser:
     def __init__(self, tallies: Mapping[CellKey, Tally]) -> None:
         self._tallies = tallies
         self._tried: dict[tuple[str, ...], list[SteeredCell]] = {}
-        self._decided: dict[tuple[str, ...], tuple[Choice, Setting | None]] = {}
+        self._decided: dict[tuple[str, ...], tuple[Choice, ChosenSetting | None]] = {}
 
     @property
     def choices(self) -> tuple[Choice, ...]:
@@ -134,7 +134,7 @@ class Chooser:
         assert grid.choose is not None
         return self._tried.get(_origin_key(grid.choose, group), [])
 
-    def setting(self, grid: Grid, group: Group) -> Setting | Unsettled:
+    def setting(self, grid: Grid, group: Group) -> ChosenSetting | Unsettled:
         """The setting for the target of ``group``, or why there is none."""
         assert grid.choose is not None
         key, _ = _keys(grid.name, group)
@@ -154,7 +154,9 @@ class Chooser:
         choice, chosen = self._decided[key]
         return Unsettled(choice.reason, waiting=False) if chosen is None else chosen
 
-    def _decide(self, grid: Grid, asked: Choose, group: Group, tried: Sequence[SteeredCell]) -> tuple[Choice, Setting | None]:
+    def _decide(
+        self, grid: Grid, asked: Choose, group: Group, tried: Sequence[SteeredCell]
+    ) -> tuple[Choice, ChosenSetting | None]:
         considered = {self._considered(one): one for one in tried}
         match = None if asked.kl is None else matched(list(considered), asked.kl, asked.most_garbled)
         chosen = choose(list(considered), asked.most_garbled, asked.max_kl) if asked.kl is None else None
@@ -177,7 +179,7 @@ class Chooser:
         )
         if best is None:
             return found, None
-        return found, Setting(considered[best].place, best.multiplier if match is None else match.multiplier)
+        return found, ChosenSetting(considered[best].place, best.multiplier if match is None else match.multiplier)
 
     def _considered(self, one: SteeredCell) -> Considered:
         place, cell = one.place, one.cell

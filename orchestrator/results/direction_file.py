@@ -1,7 +1,8 @@
 """``directions/<id>.safetensors``: a direction set with everything that says where it came from.
 
 Tensors: ``directions`` float32 ``[k, d]``, ``layers`` int64 ``[k]``, ``raw_norms`` and ``residual_norms`` float64 ``[k]``, and
-since they are kept ``components`` float32 ``[2, L, k]``.
+since they are kept ``components`` float32 ``[2, L, k]``. Of each layer l with a curve also ``curve.l.levels`` ``[K]`` and
+``curve.l.points`` ``[K, D]`` float64, ``curve.l.basis`` float32 ``[D, d]``.
 Metadata: ``version``, ``id``, ``method``, ``extractor``, ``sha256`` (of all the rest) as they are; ``selected_layer``,
 ``record`` and ``spec`` as JSON.
 """
@@ -19,7 +20,8 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from actors.types import Direction, DirectionSet
+from actors.curves import CURVE
+from actors.types import Curve, Direction, DirectionSet
 from orchestrator.cells import CONTRAST_KEYS, DirectionSpec, changed_since, contrast_content, model_identity
 from orchestrator.errors import Problem
 from orchestrator.json_text import parse_json
@@ -30,6 +32,8 @@ from orchestrator.storage import StoredFile, UnreadableFileError
 DIRECTION_VERSION = 1
 DIGEST = "sha256"
 """In the metadata: a digest of everything else. Files of earlier versions of this program have none."""
+
+_CURVE_PARTS = ("levels", "basis", "points")
 
 LENGTH = 8
 LONGEST_HEADER = 100_000_000
@@ -51,6 +55,8 @@ def encode_direction(spec: DirectionSpec, found: DirectionSet) -> bytes:
     }
     if found.components is not None:
         tensors["components"] = found.components
+    for layer, curve in sorted(found.curves.items()):
+        tensors |= {f"{CURVE}.{layer}.{part}": np.ascontiguousarray(getattr(curve, part)) for part in _CURVE_PARTS}
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise ValueError(f"{spec.id}: NaN or infinity in {name}")
@@ -79,9 +85,21 @@ def decode_direction(file: StoredFile) -> DirectionSet:
             selected_layer=cast("int | None", parse_json(metadata["selected_layer"])),
             record=cast("dict[str, str]", parse_json(metadata["record"])),
             components=tensors.get("components"),
+            curves=_curves(tensors),
         )
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UnreadableFileError(file, str(error)) from error
+
+
+def _curves(tensors: Mapping[str, npt.NDArray[Any]]) -> dict[int, Curve]:
+    """By layer; ValueError where their sizes do not fit together."""
+    found = {}
+    for layer in sorted(int(name.split(".")[1]) for name in tensors if name.startswith(f"{CURVE}.") and name.endswith(".levels")):
+        levels, basis, points = (tensors[f"{CURVE}.{layer}.{part}"] for part in _CURVE_PARTS)
+        if points.shape != (len(levels), len(basis)) or basis.shape[1:] != tensors["directions"].shape[1:]:
+            raise ValueError(f"the parts of the curve of layer {layer} do not fit together")
+        found[layer] = Curve(levels, basis, points)
+    return found
 
 
 def _metadata_of(file: StoredFile, content: bytes) -> dict[str, str]:

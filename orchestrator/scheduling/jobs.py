@@ -12,11 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from actors.curves import CURVE, point_of, strength_of
 from actors.errors import JobError
 from actors.tensor_files import read_file
-from actors.types import DirectionSet, ExtractionJob, FloatArray, GenerationJob, GivenVectors, Steering
+from actors.types import Curve, DirectionSet, ExtractionJob, FloatArray, GenerationJob, GivenVectors, Steering
 from orchestrator.cells import Cell, DirectionSpec, SteeringSpec
 from orchestrator.results.rows import SteeredAt, steered_at
+
+SUBSPACE_REPLACEMENT = "subspace_replacement"
+"""What a worker does with the point of a curve."""
 
 
 def extraction_job(spec: DirectionSpec) -> ExtractionJob:
@@ -36,12 +40,13 @@ def _given(path: str, options: Mapping[str, object]) -> GivenVectors:
 
 class Placed(NamedTuple):
     """Where a steering acts, the unit vectors that act there, ``[len(layers), d]`` float32, the mean norms of the residual stream
-    there over the contrast prompts (NaN where the direction set has none), the vectors' raw norms, and what its intervention
-    needs beside the direction (``Steering.references``, ``Steering.bases``)."""
+    there over the contrast prompts (NaN where the direction set has none), the curves there (None: no curve), the vectors' raw
+    norms, and what its intervention needs beside the direction (``Steering.references``, ``Steering.bases``)."""
 
     at: SteeredAt
     vectors: FloatArray
     norms: tuple[float, ...]
+    curves: tuple[Curve | None, ...] = ()
     raw_norms: tuple[float, ...] = ()
     references: tuple[float, ...] = ()
     bases: tuple[FloatArray, ...] = ()
@@ -51,6 +56,8 @@ def generation_job(cell: Cell, at: Placed | None) -> GenerationJob:
     """The job of one cell; ``at`` is ``placed`` of its steering (None for a baseline)."""
     steering = None
     if cell.steering is not None and at is not None:
+        if cell.steering.action.intervention == CURVE:
+            return GenerationJob(cell.id, cell.prompts, cell.decoding, _along_curves(cell.steering, at))
         settings = dict(vars(cell.steering.action))
         scales = at.norms if settings.pop("strength") == "relative" else ()
         if np.isnan(scales).any():
@@ -69,6 +76,23 @@ def _scaled(norms: tuple[float, ...], scales: str, at: Placed) -> tuple[float, .
     if len(own) != len(at.at.layers):
         raise JobError(f"scales: {len(own)} of them for {len(at.at.layers)} steered layers; allowed: one for each")
     return tuple(one * norm for one, norm in zip(own, norms or (1.0,) * len(own), strict=True))
+
+
+def _along_curves(spec: SteeringSpec, at: Placed) -> Steering:
+    """The part of the stream in each layer's subspace becomes the point of its curve. JobError where a layer has no curve."""
+    action, layers = spec.action, at.at.layers
+    without = [layer for layer, curve in zip(layers, at.curves, strict=True) if curve is None]
+    if without:
+        told = f"layer{'s' if len(without) > 1 else ''} {', '.join(map(str, without))} where fewer than two knots hold"
+        raise JobError(f"direction {spec.direction.id}: there is no curve at {told} (the option soft of method curve)")
+    curves = [curve for curve in at.curves if curve is not None]
+    points = np.stack([point_of(curve, strength_of(action.multiplier)) for curve in curves])
+    lengths = np.linalg.norm(points, axis=1)
+    units = (points / np.where(lengths > 0, lengths, 1.0)[:, None]).astype(np.float32)
+    return Steering(
+        layers, units, 1.0, SUBSPACE_REPLACEMENT, (), action.positions, action.schedule, action.keep_norm,
+        tuple(float(one) for one in lengths), tuple(curve.basis for curve in curves), site=action.site,
+    )  # fmt: skip
 
 
 def placed(spec: SteeringSpec, found: DirectionSet) -> Placed:
@@ -91,7 +115,7 @@ def placed(spec: SteeringSpec, found: DirectionSet) -> Placed:
         tuple(found.at(layer).raw_norm for layer in sources),
     )
     references, bases = _needed(spec, found, (at.layers, sources), vectors)
-    return Placed(at, vectors, norms, raw_norms, references, bases)
+    return Placed(at, vectors, norms, tuple(found.curves.get(layer) for layer in sources), raw_norms, references, bases)
 
 
 def _needed(

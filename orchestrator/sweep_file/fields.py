@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from actors import schedules, sites
+from actors.curves import CURVE
 from actors.interventions import INTERVENTIONS
 from actors.interventions.own import REFERENCE
 from actors.methods import METHODS
@@ -29,7 +30,7 @@ from orchestrator.strict import FromList, FromListOrOne
 NOT_FOR_SWEEPS = frozenset({"affine_ablation", "subspace_replacement"})
 """Interventions that need more than a direction and a multiplier: methods use them, a sweep cannot."""
 
-SWEEP_INTERVENTIONS = {name: edit for name, edit in INTERVENTIONS.items() if name not in NOT_FOR_SWEEPS}
+SWEEP_INTERVENTIONS = dict.fromkeys([*(name for name in INTERVENTIONS if name not in NOT_FOR_SWEEPS), CURVE])
 
 AUTO = -1
 """``auto`` in a list of layers: the layer that the method itself selects."""

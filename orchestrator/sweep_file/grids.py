@@ -10,6 +10,7 @@ from pathlib import Path as Folder
 
 from pydantic import ValidationError
 
+from actors.curves import CURVE
 from actors.interventions import INTERVENTIONS, Intervention
 from actors.interventions.own import REFERENCE, check_code, digest_of
 from actors.methods import METHODS
@@ -436,9 +437,8 @@ def _check_actions(view: Sections, grid: Grid) -> None:
     scaled = [("strength", "relative", action.strength == "relative"), ("scales", action.scales, action.scales != "none")]
     for key, value, given in scaled:
         if given and of.unit in words:
-            view.report(
-                view.at(key), f"{words[of.unit]}, which no length scales", value, allowed="it beside a length, as addition"
-            )
+            message = f"{words[of.unit]}, which no length scales"
+            view.report(view.at(key), message, value, allowed="it beside interventions of a length, as addition")
     if (action.strength == "relative" or of.needs) and (grid.transfer.everything or grid.transfer.pairs):
         key, value = ("strength", "relative") if action.strength == "relative" else ("intervention", action.intervention)
         what = "norms" if key == "strength" else "residual stream"
@@ -447,6 +447,8 @@ def _check_actions(view: Sections, grid: Grid) -> None:
     for found in dict.fromkeys(one.scales for one in grid.actions):
         _check_scales(view, grid, found)
     _check_sites(view, grid)
+    if action.intervention == CURVE:
+        _check_curve(view, grid)
     if action.intervention == "replacement" and any(one.schedule != "constant" for one in grid.actions):
         message = "a replacement that fades would leave nothing in its place"
         view.report(view.at("schedule"), message, allowed="constant beside replacement")
@@ -500,6 +502,22 @@ def _kind(action: Action) -> Intervention:
     return INTERVENTIONS.get(action.intervention, INTERVENTIONS["addition"])
 
 
+def _check_curve(view: Sections, grid: Grid) -> None:
+    """What does not go with replacing the stream's part in a layer's subspace."""
+    others = [name for name, _ in grid.methods if name != CURVE]
+    if others:
+        message = f"method {', '.join(others)} fits no curve to steer along"
+        view.report(view.at("intervention"), message, CURVE, allowed="methods: [curve] in that grid")
+    if "from_layer" in grid.scopes:
+        message = "a curve is of one layer: scope from_layer would put its activations into later ones"
+        view.report(view.at("scope"), message, allowed="own, single or list beside intervention curve")
+    for key, value, plain in (("strength", grid.actions[0].strength, "absolute"), ("scales", grid.actions[0].scales, "none")):
+        if value != plain:
+            view.report(view.at(key), "a curve has its own lengths", value, allowed=f"{plain} beside intervention curve")
+    if grid.transfer != Transfer():
+        view.report(view.at("transfer"), "a curve is of its own model's activations", allowed="no transfer in that grid")
+
+
 def _check_strengths(
     view: Sections, intervention: str, multipliers: Multipliers, where: tuple[str, ...] = ("multipliers",)
 ) -> None:
@@ -513,5 +531,8 @@ def _check_strengths(
                 view.report(at, "out of range for ablation", value, allowed="0 (nothing) to 1 (the whole component removed)")
             elif _kind(Action(1.0, intervention)).unit == "share" and not 0 <= value <= 1:
                 view.report(at, f"out of range for {intervention}", value, allowed="0 (nothing) to 1 (all the way)")
+            if intervention == CURVE and value == 0:
+                message = "0 stands for the unsteered baseline, and is the middle of a curve"
+                view.report(at, message, value, allowed="1 (the positive class), -1 (the negative one), or 0.01")
             if intervention == "replacement" and value == 0:
                 view.report(at, "replacement by nothing", value, allowed="a multiplier that is not 0")

@@ -43,14 +43,14 @@ def test_too_few_prompts_are_refused() -> None:
 
 def test_a_worker_learns_it_and_says_so(tiny_worker: Callable[..., ModelWorker]) -> None:
     worker = tiny_worker("llama")
-    classes = [
+    how, y = (
         tuple(Prompt(f"{name}{n}", f"{name} number {n}, {text}") for n, text in enumerate("abcd")) for name in ("How", "y" * 9)
-    ]
-    found = worker.extract(ExtractionJob("d", *classes, "dim"))
+    )
+    found = worker.extract(ExtractionJob("d", how, y, "dim"))
     vector = found.at(2).vector
-    told = Condition(2, vector, None, True, *classes)
+    told = Condition(2, vector, None, True, how, y)
     steering = Steering((1, 2), unit(2, 0), 30.0, condition=told)
-    prompts = (*classes[0], *classes[1])
+    prompts = (*how, *y)
     result = run(worker, [GenerationJob("c", prompts, Decoding(3), steering), GenerationJob("base", prompts, Decoding(3))])["c"]
     (threshold,) = result.thresholds
     assert threshold is not None

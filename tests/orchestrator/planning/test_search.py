@@ -196,6 +196,11 @@ def test_the_table_tells_the_best_so_far_at_every_quarter_of_the_budget(tmp_path
     unfinished = searches_table([half], [])
     assert unfinished is not None
     assert [value.text for value in unfinished.rows[0]][-3:] == ["-", "-", "8/20"]
+    told = [value.text for value in unfinished.rows[0]]
+    assert f"none of 8 trials within the bounds (at most {half['max_garbled']:.0%} garbled or without an answer)" in told
+    unbegun = searches_table([{**half, "considered": []}], [])
+    assert unbegun is not None
+    assert "no trial is finished" in [value.text for value in unbegun.rows[0]]
     assert searches_table([], []) is None
     assert decode_searches(encode_choices(()).encode()) == []
     assert asdict(plan.arms[0])["trials"] == 20
