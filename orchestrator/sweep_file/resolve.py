@@ -53,7 +53,7 @@ def resolve(document: Document, folder: Path) -> tuple[Resolved, list[Problem]]:
     """
     top = Sections(document)
     models, shapes = resolve_models(top, folder)
-    resolver = GridResolver(models, shapes, BehaviorFiles(top, folder), VectorFiles(folder))
+    resolver = GridResolver(models, shapes, BehaviorFiles(top, folder), VectorFiles(folder), folder)
     grids = tuple(resolver.resolve(number, view) for number, view in enumerate(top.grids()))
     every = {one.name: one for model in models.values() for one in model.variants(None)}
     scoring = resolve_scorers(top, folder, {name: variant_id(one.spec) for name, one in every.items()})

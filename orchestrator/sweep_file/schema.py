@@ -30,7 +30,9 @@ from orchestrator.sweep_file.fields import (
     Repository,
     Row,
     RowOrOne,
+    Scales,
     ScheduleAxis,
+    SiteAxis,
     Strength,
     Text,
     Variable,
@@ -453,6 +455,8 @@ class GridEntry(Entry):
     strength: StrengthUnit | None = None
     schedule: ScheduleAxis | None = None
     keep_norm: bool | None = None
+    scales: Scales | None = None
+    site: SiteAxis | None = None
     decoding: DecodingEntry | None = None
     baseline: bool | None = None
     transfer: TransferPairs | None = None
@@ -509,6 +513,8 @@ class SweepSettings(Entry):
     strength: StrengthUnit = "absolute"
     schedule: ScheduleAxis = ("constant",)
     keep_norm: bool = False
+    scales: Scales = "none"
+    site: SiteAxis = ("output",)
     decoding: DecodingEntry = DecodingEntry()
     date: Day = DATE
     baseline: bool = True
