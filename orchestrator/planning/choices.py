@@ -31,10 +31,12 @@ class Unsettled:
 
 @dataclass(frozen=True)
 class ChosenSetting:
-    """A place of the layer axis, and a multiplier."""
+    """A place of the layer axis, and a multiplier. ``reached``: whether it is expected to do the damage that was wanted; else it
+    is the strongest that was tried."""
 
     place: AxisPlace
     multiplier: float
+    reached: bool = True
 
 
 @dataclass(frozen=True)
@@ -96,13 +98,14 @@ class Arm:
 @dataclass(frozen=True)
 class MatchedArm:
     """A cell of ``grid`` whose strength was chosen for a damage of ``kl``: one arm of a comparison at equal damage, whose arms
-    have the model, the behavior and the KL in common."""
+    have the model, the behavior and the KL in common. ``reached``: as of its ``ChosenSetting``."""
 
     grid: str
     model: str
     behavior: str
     kl: float
     cell_id: str
+    reached: bool = True
 
 
 class Chooser:
@@ -179,7 +182,9 @@ class Chooser:
         )
         if best is None:
             return found, None
-        return found, ChosenSetting(considered[best].place, best.multiplier if match is None else match.multiplier)
+        if match is None:
+            return found, ChosenSetting(considered[best].place, best.multiplier)
+        return found, ChosenSetting(considered[best].place, match.multiplier, match.reached)
 
     def _considered(self, one: SteeredCell) -> Considered:
         place, cell = one.place, one.cell

@@ -92,6 +92,7 @@ def test_arms_run_at_the_strengths_of_equal_damage_on_held_out_prompts(tmp_path:
         ("own", "refusal/report", 0.1),
         ("one", "refusal/report", 0.1),
     ]
+    assert [one.reached for one in plan.matches] == [True, False]
     assert {one.cell_id for one in plan.matches} == {cell.id for cell in followed(plan, first) if cell.steering}
     own, one = plan.choices
     assert "layer 14, multiplier 10 for a KL of 0.1 (nearest of 9 in grid pilot-own: multiplier 8 with 15 of 15" in str(own)
