@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
+from actors.curves import CURVE
 from orchestrator.cells import CellKey, variant_id
 from orchestrator.json_text import parse_json
 from orchestrator.planning.considered import Considered, Tally, choose, moves
@@ -161,7 +162,8 @@ class Chooser:
         self, grid: Grid, asked: Choose, group: Group, tried: Sequence[SteeredCell]
     ) -> tuple[Choice, ChosenSetting | None]:
         considered = {self._considered(one): one for one in tried}
-        match = None if asked.kl is None else matched(list(considered), asked.kl, asked.most_garbled)
+        along_curve = group.action.intervention == CURVE
+        match = None if asked.kl is None else matched(list(considered), asked.kl, asked.most_garbled, along_curve)
         chosen = choose(list(considered), asked.most_garbled, asked.max_kl) if asked.kl is None else None
         best = chosen if match is None else match.nearest
         reason = "" if best is not None else _nothing_fits(asked, list(considered))
