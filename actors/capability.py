@@ -25,12 +25,10 @@ from torch import Tensor
 from actors.boundary import Answered, as_failure
 from actors.engine.engine import Engine
 from actors.engine.forced import ForcedRow
-from actors.engine.rows import Row
+from actors.engine.rows import Acting, Row
 from actors.errors import JobError, NonFiniteActivationError, WorkerError
 from actors.loading import LoadedModel
-from actors.positions import ALL
 from actors.prompts import Rendered
-from actors.schedules import CONSTANT
 from actors.steering import check_steering
 from actors.types import CapabilityJob, Failure, Prompt, Steering
 
@@ -105,8 +103,8 @@ class EngineLM(HFLM):
         self._engine, self._stops = engine, loaded.stop_tokens
         self._steerings = [] if steering is None else [steering]
         self._number = len(self._steerings)
-        self._first = None if steering is None else min(steering.layers)
-        self._positions, self._schedule = (ALL, CONSTANT) if steering is None else (steering.positions, steering.schedule)
+        self._first = None if steering is None else steering.first_layer
+        self._acts = (Acting(),) if steering is None else Acting.of(steering)
 
     def _loglikelihood_tokens(
         self, requests: Sequence[tuple[Any, list[int], list[int]]], disable_tqdm: bool = False, override_bs: int | None = None
@@ -134,8 +132,7 @@ class EngineLM(HFLM):
         for number, (tokens, mask) in enumerate(zip(context.tolist(), attention_mask.tolist(), strict=True)):
             read = tuple(token for token, there in zip(tokens, mask, strict=True) if there)
             rendered = Rendered(Prompt("", ""), "", read, 0)
-            row = Row(number, rendered, self._number, self._first, new, positions=self._positions, schedule=self._schedule)
-            rows.append(row)
+            rows.append(Row(number, rendered, self._number, self._first, new, acts=self._acts))
         for row in self._engine.run(rows, self._steerings):
             if not row.finite:
                 raise NonFiniteActivationError("logits are not finite")

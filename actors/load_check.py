@@ -32,7 +32,8 @@ from actors.extraction.batches import left_padded
 from actors.faults import says_nothing_of_the_work
 from actors.loading import LoadedModel
 from actors.prompts import Rendered
-from actors.steering import SteeringBank, residual, steered
+from actors.stacks import StackBank
+from actors.steering import residual, steered
 from actors.types import Prompt, Steering
 
 TEXT = "Please tell me in a few plain words how the tides of the sea, the moon and the sun hang together, and why it matters. "
@@ -115,7 +116,7 @@ class _LoadCheck:
         self._finite = bool(torch.isfinite(first.logits).all() and torch.isfinite(first.outputs).all())
         self._steerings = _steerings(first.outputs)
         self._rows = [(prompts[0], 0), (prompts[1], 0), (prompts[1], 1), (prompts[0], 2)]
-        self._bank = SteeringBank(self._steerings, (decoder.n_layers, loaded.d_model), loaded.dtype, loaded.device)
+        self._bank = StackBank(self._steerings, (decoder.n_layers, loaded.d_model), loaded.dtype, loaded.device)
         self._exact = loaded.dtype == torch.float32 and loaded.spec.quantization in ("none", "int8")
         self._noise = 0.0
         self._outputs = {prompts[0]: first.outputs}

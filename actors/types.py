@@ -171,6 +171,18 @@ class Direction:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """A curve in a subspace of the residual stream at one layer: at the ascending strengths ``levels`` ``[K]`` it passes through
+    ``points`` ``[K, D]``, in the orthonormal ``basis`` float32 ``[D, d]``. ``actors.curves`` says where it lies between."""
+
+    levels: npt.NDArray[np.float64]
+    basis: FloatArray
+    points: npt.NDArray[np.float64]
+
+    __repr__, __eq__, __hash__ = in_a_line, same, hash_of
+
+
+@dataclass(frozen=True)
 class DirectionSet:
     """The directions that one method found in one model: ``directions`` ``[k]`` by ascending layer.
 
@@ -178,12 +190,14 @@ class DirectionSet:
     ``selected_layer``: the layer that the method itself picked (None: it picks none, or nothing passed its filters, as the
     record then says).
     ``record``: plain strings: template hash, prompts' token counts, library versions, method diagnostics.
+    ``curves``: by layer, of a method that fits them; not of every layer, where one had no two knots that hold.
     """
 
     directions: tuple[Direction, ...]
     residual_norms: tuple[float, ...]
     selected_layer: int | None = None
     record: Mapping[str, str] = field(default_factory=dict)
+    curves: Mapping[int, Curve] = field(default_factory=dict)
 
     __repr__, __eq__, __hash__ = in_a_line, same, hash_of
 
@@ -210,8 +224,21 @@ class DirectionSet:
 
 
 @dataclass(frozen=True)
+class GivenVectors:
+    """Vectors that a user brings: ``vectors`` ``[k, d]`` float32, as long as they are given, of ``layers`` (ascending).
+    ``record``: plain strings that say where they come from."""
+
+    layers: tuple[int, ...]
+    vectors: FloatArray
+    record: Mapping[str, str] = field(default_factory=dict)
+
+    __repr__, __eq__, __hash__ = in_a_line, same, hash_of
+
+
+@dataclass(frozen=True)
 class ExtractionJob:
-    """Extract one direction set: contrast prompts, a method by name with its options, and the tool to read with."""
+    """Extract one direction set: contrast prompts, a method by name with its options, and the tool to read with. ``given``: the
+    vectors of a method that takes them as they are (None: it finds its own)."""
 
     job_id: str
     positive: tuple[Prompt, ...]
@@ -219,6 +246,7 @@ class ExtractionJob:
     method: str
     options: Mapping[str, object] = field(default_factory=dict)
     extractor: ExtractorName = "nnsight"
+    given: GivenVectors | None = None
 
     __repr__ = in_a_line
 
@@ -263,6 +291,32 @@ class Action:
 
 
 @dataclass(frozen=True)
+class Condition:
+    """When a part of a steering acts on a row: if the cosine between the unit ``vector`` float32 ``[d]`` and the residual stream
+    of the row's unsteered prompt, at its last token after block ``layer``, is above the ``threshold``, or else below it (CAST,
+    arXiv 2409.05907; there the cosine's sign is lost).
+
+    ``threshold`` None: learned from the two classes of contrast prompts, ``positive`` and ``negative``, which then are given;
+    ``extractor``: the tool that reads them.
+    """
+
+    layer: int
+    vector: FloatArray
+    threshold: float | None = None
+    above: bool = True
+    positive: tuple[Prompt, ...] = ()
+    negative: tuple[Prompt, ...] = ()
+    extractor: ExtractorName = "nnsight"
+
+    __repr__, __eq__, __hash__ = in_a_line, same, hash_of
+
+    def holds(self, cosine: float) -> bool:
+        """Whether a prompt with this cosine is steered; ``TypeError`` while the threshold is not known."""
+        assert self.threshold is not None
+        return cosine > self.threshold if self.above else cosine < self.threshold
+
+
+@dataclass(frozen=True)
 class Steering:
     """What is done to the residual stream of a cell's rows.
 
@@ -270,6 +324,9 @@ class Steering:
     ``multiplier``, ``intervention``, ``positions``, ``schedule`` and ``keep_norm``: as of an ``Action``.
     ``references``: per layer, the component along the direction that affine ablation restores; empty: all 0.
     ``scales``: per layer, a factor on the multiplier; empty: all 1.
+    ``bases``: per layer, orthonormal vectors float32 ``[K, d]`` that the intervention needs beside the direction; empty: none.
+    ``condition``: on which rows it acts (None: on all). ``then``: what is done after it, in this order; where several act at a
+    layer, each is given what the one before left. None of these has more behind it.
     """
 
     layers: tuple[int, ...]
@@ -281,8 +338,21 @@ class Steering:
     schedule: str = "constant"
     keep_norm: bool = False
     scales: tuple[float, ...] = ()
+    bases: tuple[FloatArray, ...] = ()
+    condition: Condition | None = None
+    then: tuple[Steering, ...] = ()
 
     __repr__, __eq__, __hash__ = in_a_line, same, hash_of
+
+    @property
+    def parts(self) -> tuple[Steering, ...]:
+        """All that is done, in order: itself and what follows."""
+        return (self, *self.then)
+
+    @property
+    def first_layer(self) -> int:
+        """The lowest layer that any part acts at."""
+        return min(layer for part in self.parts for layer in part.layers)
 
     @classmethod
     def from_layer_on(cls, direction: Direction, n_layers: int, multiplier: float) -> Steering:
@@ -293,6 +363,10 @@ class Steering:
     def reference_at(self, index: int) -> float:
         """The reference of ``layers[index]``."""
         return self.references[index] if self.references else 0.0
+
+    def basis_at(self, index: int) -> FloatArray:
+        """The vectors beside the direction at ``layers[index]``, ``[K, d]``."""
+        return self.bases[index] if self.bases else np.zeros((0, self.vectors.shape[1]), np.float32)
 
     def strength_at(self, index: int) -> float:
         """The multiplier at ``layers[index]``."""
@@ -350,6 +424,8 @@ class Response:
     ``text`` leaves special tokens out. ``marked``: the same with those in it that mark thoughts and channels (None: there are
     none). ``prompt_opens``: the mark that opens the thought in which the rendered prompt ends, such as ``<think>``; empty when
     it ends in none, None when that was not recorded.
+    ``cosines`` and ``acted``, where the steering has a condition, of each part of it: the cosine that decided (None: the part has
+    no condition), and whether the part acted.
     """
 
     prompt_id: str
@@ -361,6 +437,8 @@ class Response:
     marked: str | None = None
     prompt_opens: str | None = None
     sample: int = 0
+    cosines: tuple[float | None, ...] = ()
+    acted: tuple[bool, ...] = ()
 
     __repr__ = in_a_line
 
@@ -457,11 +535,24 @@ class FiredCheck:
 
 
 @dataclass(frozen=True)
+class Threshold:
+    """What a condition was decided by. Of a learned one the balanced accuracy (the mean of the shares of both classes that lie on
+    their side of it): ``chosen`` on the contrast prompts that chose it, ``accuracy`` on ``n`` others; the direction was found
+    from all of them."""
+
+    value: float
+    chosen: float | None = None
+    accuracy: float | None = None
+    n: int = 0
+
+
+@dataclass(frozen=True)
 class CellResult:
     """All responses of one cell, streamed from a worker as soon as its last row ends.
 
     ``seconds``: the cell's share of the batch's wall time (each forward shared among its rows). ``residual_norm``: mean
-    over rows of the unsteered last-prompt-token norm at the first steered layer (None when unsteered).
+    over rows of the unsteered last-prompt-token norm at the first steered layer (None when unsteered). ``thresholds``, where the
+    steering has a condition: of each part of it (None: that part has none).
     """
 
     cell_id: str
@@ -471,6 +562,7 @@ class CellResult:
     seconds: float
     new_tokens: int
     provenance: Mapping[str, str] = field(default_factory=dict)
+    thresholds: tuple[Threshold | None, ...] = ()
 
     __repr__ = in_a_line
 

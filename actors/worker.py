@@ -6,10 +6,11 @@ import gc
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ import torch
 from actors.analysis.activations import read_activations
 from actors.analysis.injection import measure_divergences, measure_shifts
 from actors.boundary import Answered, as_failure
+from actors.conditions import Thresholds
 from actors.damage import DamageMeter
 from actors.device_record import device_record, full_precision, reserved_memory
 from actors.engine.engine import Engine, batch_dependence
@@ -25,7 +27,7 @@ from actors.engine.firing import check_of
 from actors.engine.memory import peak_bytes, return_freed_memory, take_share
 from actors.engine.packing import Packing, pack
 from actors.engine.probes import probe_of
-from actors.engine.rows import CAPACITY_STEP, Row
+from actors.engine.rows import CAPACITY_STEP, Acting, Row
 from actors.engine.sampling import RowDraws
 from actors.errors import JobError, NonFiniteActivationError, UnsupportedModelError, WorkerError
 from actors.extraction import EXTRACTORS
@@ -39,10 +41,9 @@ from actors.loading import LoadedModel, devices_of, load_model
 from actors.methods import METHODS, Contrast, Probe
 from actors.parity.jobs import ParityJob
 from actors.parity.measuring import measure as measure_parity
-from actors.positions import ALL
 from actors.prompts import Rendered
-from actors.schedules import CONSTANT
 from actors.steering import check_steering
+from actors.tensor_files import misfit
 from actors.thought_budget import ThoughtBudget
 from actors.thoughts import Marks, opened_by
 from actors.types import (
@@ -64,10 +65,13 @@ from actors.types import (
     Response,
     ShiftsJob,
     Steering,
+    Threshold,
     Underway,
 )
 
 _LOG = logging.getLogger(__name__)
+
+SteeredJob = TypeVar("SteeredJob", CapabilityJob, DamageJob)
 
 NOMINAL_CAPACITY = 5 * CAPACITY_STEP
 """Tokens per row for which ``ModelInfo.slots`` is stated; the engine measures anew for the rows it is given."""
@@ -82,6 +86,7 @@ class ModelWorker:
         self._captures: Captures | None = None
         self._probe: Probe | None = None
         self._damage: DamageMeter | None = None
+        self._thresholds: Thresholds | None = None
         self._marks: Marks | None = None
         self._provenance: dict[str, str] = {}
 
@@ -114,6 +119,7 @@ class ModelWorker:
         self._engine = Engine(engine_model, engine.slots)
         self._probe = probe_of(engine_model, loaded.renderer.render)
         self._captures = Captures(loaded)
+        self._thresholds = Thresholds(self._captures)
         self._damage = DamageMeter(loaded, self._engine)
         self._loaded, self._marks = loaded, Marks(loaded.tokenizer)
         slots = self._engine.slots(NOMINAL_CAPACITY)
@@ -138,7 +144,7 @@ class ModelWorker:
 
     def unload(self) -> None:
         """Drop the model and give its memory back."""
-        self._loaded = self._engine = self._captures = self._probe = self._damage = None
+        self._loaded = self._engine = self._captures = self._probe = self._damage = self._thresholds = None
         gc.collect()
         return_freed_memory()
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call] # its allocator refuses to reset anything before that
@@ -160,13 +166,15 @@ class ModelWorker:
         assert self._captures is not None
         contrast = self._contrast(job, method.reads_positions)
         found = method.find(contrast, method.options.model_validate(dict(job.options)))
+        layers = list(range(contrast.n_layers) if found.layers is None else found.layers)
         norms = np.linalg.norm(found.vectors, axis=-1)
         degenerate = np.flatnonzero(norms == 0)
         if len(degenerate):
             raise JobError(f"{job.method} found no difference between the classes at layers {degenerate.tolist()}")
+        norms[np.isclose(norms, 1.0, rtol=0.0, atol=1e-6)] = 1.0  # of length 1 already: the same numbers to the bit
         directions = tuple(
             Direction(layer, (vector / norm).astype(np.float32), float(norm))
-            for layer, (vector, norm) in enumerate(zip(found.vectors, norms, strict=True))
+            for layer, vector, norm in zip(layers, found.vectors, norms, strict=True)
         )
         lengths = np.linalg.norm(np.concatenate(contrast.last), axis=-1)
         record = {
@@ -179,7 +187,8 @@ class ModelWorker:
         }
         if "warning" in record:
             _LOG.warning("%s", record["warning"])
-        return DirectionSet(directions, tuple(float(norm) for norm in lengths.mean(axis=0)), found.selected_layer, record)
+        norms_there = tuple(float(norm) for norm in lengths.mean(axis=0)[layers])
+        return DirectionSet(directions, norms_there, found.selected_layer, record, found.curves)
 
     def generate(self, jobs: Sequence[GenerationJob], often: float = math.inf) -> Iterator[CellResult | Failure | Underway]:
         """Run all rows of ``jobs`` in one batch of slots; yield each cell when its last row has ended, and how far they are when
@@ -222,7 +231,7 @@ class ModelWorker:
         assert engine is not None
         from actors.capability import measure  # an extra, which imports much
 
-        return measure(loaded, engine, jobs)
+        return measure(loaded, engine, [_with(job, self._settled) for job in jobs])
 
     def activations(self, jobs: Sequence[ActivationsJob]) -> Iterator[Answered | Failure]:
         """The residual stream of prompts at their last token, every one by itself; see ``actors.analysis.activations``."""
@@ -247,7 +256,7 @@ class ModelWorker:
         """What steerings do beside their effect; see ``actors.damage``."""
         self._held()
         assert self._damage is not None
-        yield from self._damage.measure(jobs)
+        yield from self._damage.measure([_with(job, self._settled) for job in jobs])
 
     def parity(self, jobs: Sequence[ParityJob]) -> Iterator[Answered | Failure]:
         """What tools read of this model, and what planted mistakes make of a direction; see ``actors.parity``."""
@@ -266,6 +275,7 @@ class ModelWorker:
             residual_norm=float(np.mean(norms)) if norms else None,
             seconds=sum(row.seconds for row in rows),
             new_tokens=new_tokens,
+            thresholds=self._thresholds_of(job.steering),
             provenance={
                 **self._provenance,
                 "template_sha256": loaded.renderer.template_sha256,
@@ -290,13 +300,13 @@ class ModelWorker:
                     f"prompt {prompt.prompt.id!r} has {len(prompt.token_ids)} tokens; with {budgets} that "
                     f"passes the model's limit of {limit}"
                 )
-        steering_number, first_layer, positions, schedule = 0, None, ALL, CONSTANT
+        steering_number, first_layer = 0, None
+        acts: tuple[Acting, ...] = (Acting(),)
         if job.steering is not None:
             _check_range(job.steering, loaded.dtype)
             check_steering(job.steering, loaded.decoder.n_layers, loaded.d_model)
-            steerings.append(job.steering)
-            steering_number, first_layer = len(steerings), min(job.steering.layers)
-            positions, schedule = job.steering.positions, job.steering.schedule
+            steerings.append(self._settled(job.steering))
+            steering_number, first_layer, acts = len(steerings), job.steering.first_layer, Acting.of(steerings[-1])
         return [
             Row(
                 number,
@@ -307,12 +317,23 @@ class ModelWorker:
                 self._budget(job.decoding, prompt),
                 sample,
                 RowDraws.of(job.decoding, prompt.prompt, sample),
-                positions,
-                schedule,
+                acts,
             )
             for prompt in rendered
             for sample in range(job.decoding.samples)
         ]
+
+    def _settled(self, steering: Steering) -> Steering:
+        """The same with every threshold of its conditions known."""
+        assert self._thresholds is not None
+        return steering if all(part.condition is None for part in steering.parts) else self._thresholds.settled(steering)
+
+    def _thresholds_of(self, steering: Steering | None) -> tuple[Threshold | None, ...]:
+        """Of each part; none where no part has a condition."""
+        conditions = [] if steering is None else [part.condition for part in steering.parts]
+        if self._thresholds is None or not any(one is not None for one in conditions):
+            return ()
+        return tuple(None if one is None else self._thresholds.of(one) for one in conditions)
 
     def _budget(self, decoding: Decoding, prompt: Rendered) -> ThoughtBudget | None:
         """What a row counts its thoughts' tokens with, where these have a budget of their own."""
@@ -336,12 +357,18 @@ class ModelWorker:
         assert self._probe is not None
         key = CaptureKey(job.positive, job.negative, job.extractor)
         positive, negative = self._captures.of(key, every_position)
-        return Contrast(positive, negative, job.positive, job.negative, self._probe)
+        if job.given is not None and (wrong := misfit(job.given, positive.shape[2], positive.shape[3])):
+            raise JobError(f"{job.method}: {wrong}")
+        return Contrast(positive, negative, job.positive, job.negative, self._probe, job.given)
 
     def _held(self) -> LoadedModel:
         if self._loaded is None:
             raise JobError("the worker holds no model: load one first")
         return self._loaded
+
+
+def _with(job: SteeredJob, settled: Callable[[Steering], Steering]) -> SteeredJob:
+    return job if job.steering is None else replace(job, steering=settled(job.steering))
 
 
 def _for_engine(loaded: LoadedModel, packing: Packing) -> EngineModel:
@@ -362,7 +389,9 @@ def _response(row: Row, loaded: LoadedModel, marks: Marks | None) -> Response:
     prompt = row.rendered.prompt
     text, marked = loaded.renderer.decode(row.tokens), marks.text(row.tokens)
     tokens, read = tuple(row.tokens), len(row.rendered.token_ids)
-    return Response(prompt.id, prompt.text, text, tokens, read, row.finish, marked, _opens(row.rendered), row.sample)
+    acted = tuple(map(row.holds, range(len(row.acts)))) if row.conditional else ()
+    told = (marked, _opens(row.rendered), row.sample, row.cosines, acted)
+    return Response(prompt.id, prompt.text, text, tokens, read, row.finish, *told)
 
 
 def _opens(prompt: Rendered) -> str:
@@ -371,6 +400,11 @@ def _opens(prompt: Rendered) -> str:
 
 def _check_range(steering: Steering, dtype: torch.dtype) -> None:
     """Refuse a shift that the model's numbers cannot hold: it would be infinite, and every answer with it."""
+    for part in steering.parts:
+        _check_part_range(part, dtype)
+
+
+def _check_part_range(steering: Steering, dtype: torch.dtype) -> None:
     strongest = abs(steering.multiplier) * max((abs(scale) for scale in steering.scales), default=1.0)
     shift = strongest * float(np.abs(steering.vectors).max(initial=0.0))
     limits = {strongest: torch.finfo(torch.float32).max, shift: torch.finfo(dtype).max}

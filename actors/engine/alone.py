@@ -19,14 +19,14 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 
 from actors.engine.decode import choose
 from actors.engine.firing import record_firing, record_step
-from actors.engine.prefill import Prefilled
+from actors.engine.prefill import Prefilled, cosines
 from actors.engine.rotary import Rotary
 from actors.engine.rows import Row
 from actors.engine.sampling import next_draws
-from actors.engine.spread import FollowingTable, gather
+from actors.engine.spread import following, gather
 from actors.engine.stopwatch import Stopwatch
-from actors.positions import ALL
-from actors.steering import SteeringBank, SteeringHooks, SteeringTable, Witness
+from actors.stacks import StackBank
+from actors.steering import SteeringHooks, SteeringTable, Witness
 
 Watcher = Callable[[Tensor], None]
 Chooser = Callable[[Tensor], int]
@@ -38,7 +38,7 @@ class AloneRunner:
     """Generates rows one after the other. ``hooks`` are attached to the model's blocks (``actors.steering.steered``)."""
 
     model: Any
-    bank: SteeringBank
+    bank: StackBank
     hooks: SteeringHooks
     device: torch.device
     stop_tokens: frozenset[int]
@@ -86,18 +86,25 @@ class AloneRunner:
         if row.tokens:
             record_step([row], [row.newest], witness, self.bank)
         else:
+            row.again = self._measured(row, witness)
             read = torch.arange(len(row.rendered.token_ids))[None]
             record_firing(Prefilled([row], logits[:, None], [(read, ())], witness), self.bank)
+
+    def _measured(self, row: Row, witness: Witness) -> tuple[float | None, ...]:
+        """Of each condition the cosine, measured in the row's own run where no edit comes before it there."""
+        conditions = [act.condition for act in row.acts]
+        entry = row.entry
+        unedited = [one if one is not None and (entry is None or one.layer <= entry) else None for one in conditions]
+        return tuple(None if one is None else cosines(witness.raw[one.layer], [one])[0] for one in unedited)
 
     def _turn(self, row: Row) -> None:
         """Let the row be edited, or not, at the token that it reads next, and watched where that changes."""
         self.hooks.witness = None
         if row.steady:  # the prompt's table holds for every token
             return
-        numbers = (row.acting(row.newest), len(row.rendered.token_ids), row.newest)
-        acting, prompt, place = (torch.tensor([one], device=self.device) for one in numbers)
-        table = self.bank.rows(acting, prompts=prompt).at(place[:, None])
-        self.hooks.table, self.hooks.witness = FollowingTable.of(table), Witness() if row.newest in row.edges else None
+        prompt, place = (torch.tensor([one], device=self.device) for one in (len(row.rendered.token_ids), row.newest))
+        table = self.bank.rows(self.bank.numbers([row.acting(row.newest)]), prompt).at(place[:, None])
+        self.hooks.table, self.hooks.witness = following(table), Witness() if row.newest in row.edges else None
 
     def _generate(self, row: Row, n: int, choose_next: Chooser, ended: Callable[[], bool]) -> Witness:
         """At most ``n`` tokens after ``row``'s prompt, as ``choose_next`` says of each step's logits, until ``ended``."""
@@ -111,9 +118,8 @@ class AloneRunner:
 
         prompt = torch.tensor([row.rendered.token_ids], device=self.device)
         witness = self.hooks.witness = Witness()
-        spans = None if row.positions == ALL else [row.spans]
-        table = self.bank.rows(torch.tensor([row.steering], device=self.device), spans)
-        self.hooks.table = FollowingTable.of(table.at(torch.arange(prompt.shape[1], device=self.device)[None]))
+        table = self.bank.of_text([row.steering], [row.spans], [prompt.shape[1]])
+        self.hooks.table = following(table.at(torch.arange(prompt.shape[1], device=self.device)[None]))
         Rotary.of(self.model).restore()
         try:
             with _greedy(self.model):

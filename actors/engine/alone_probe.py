@@ -16,7 +16,8 @@ from actors.engine.forced import divergence
 from actors.engine.rows import Row
 from actors.methods.contrast import Reading, Trial
 from actors.prompts import Rendered
-from actors.steering import SteeringBank, Witness, steered
+from actors.stacks import StackBank
+from actors.steering import Witness, steered
 from actors.types import Prompt
 
 
@@ -51,7 +52,7 @@ class AloneProbe:
         """Next-token logits ``[1, vocabulary]`` of one prompt under the trial's steering, and what the blocks put out."""
         loaded = self._loaded
         steerings = [] if trial.steering is None else [trial.steering]
-        bank = SteeringBank(steerings, (loaded.decoder.n_layers, loaded.d_model), loaded.dtype, loaded.device)
+        bank = StackBank(steerings, (loaded.decoder.n_layers, loaded.d_model), loaded.dtype, loaded.device)
         row = Row(0, self._render(prompt), len(steerings), None, 1)
         with loaded.packing.applied(), steered(loaded.decoder) as hooks:
             runner = AloneRunner(loaded.model, bank, hooks, loaded.device, loaded.stop_tokens)

@@ -20,7 +20,8 @@ from actors.engine.prefill import Prefilled
 from actors.engine.rows import Row
 from actors.engine.sampling import Draws, SlotDraws, drawn
 from actors.families import Decoder
-from actors.steering import SteeringBank, SteeringHooks, SteeringTable, Witness
+from actors.stacks import StackBank, Table
+from actors.steering import SteeringHooks, SteeringTable, Witness
 
 VOCABULARY_PARTS = 128
 REACH_STEP = 16
@@ -51,21 +52,21 @@ class _Part:
     """Rows ``span`` of the batch and their edits."""
 
     span: slice
-    table: SteeringTable
+    table: Table
 
 
 class SlotBatch:
     """Rows in flight. Slot r holds ``rows[r]``; free slots compute along and are ignored."""
 
-    def __init__(self, model: Any, decoder: Decoder, shape: BatchShape, bank: SteeringBank, device: torch.device) -> None:
+    def __init__(self, model: Any, decoder: Decoder, shape: BatchShape, bank: StackBank, device: torch.device) -> None:
         self._model, self._decoder, self._bank, self._device = model, decoder, bank, device
         self.shape = shape
         self.rows: list[Row | None] = [None] * shape.slots
         self._cache = SlotCache(decoder.n_layers, shape.slots, shape.capacity)
         self._tokens = torch.zeros(shape.slots, dtype=torch.long, device=device)
         self._positions = torch.zeros(shape.slots, dtype=torch.long, device=device)
-        self._steerings = torch.zeros(shape.slots, dtype=torch.long, device=device)
-        self._acting = [0] * shape.slots
+        self._steerings = torch.zeros(shape.slots, bank.depth, dtype=torch.long, device=device)
+        self._acting: list[tuple[int, ...]] = [()] * shape.slots
         self._prompts = torch.zeros(shape.slots, dtype=torch.long, device=device)
         self._chosen = torch.zeros(shape.slots, dtype=torch.long, device=device)
         self._finite = torch.ones(shape.slots, dtype=torch.bool, device=device)
@@ -99,12 +100,12 @@ class SlotBatch:
         """Whether steps are replayed."""
         return self._replay is not None
 
-    def begin(self, bank: SteeringBank) -> None:
+    def begin(self, bank: StackBank) -> None:
         """Go on with other steerings, of the same layout; no row is in flight."""
         assert not self.n_active
         self._bank, self._stale = bank, True
         self._steerings.zero_()
-        self._acting = [0] * self.shape.slots
+        self._acting = [()] * self.shape.slots
 
     @property
     def n_active(self) -> int:
@@ -166,11 +167,11 @@ class SlotBatch:
         self._act({slot: number for slot, number in acting.items() if number != self._acting[slot]})
         return {slot: place for slot, place in places.items() if place in of[slot].edges}
 
-    def _act(self, acting: Mapping[int, int]) -> None:
-        """From now on the rows in these slots are edited as steerings of these numbers say."""
+    def _act(self, acting: Mapping[int, tuple[int, ...]]) -> None:
+        """From now on the rows in these slots are edited as the parts of steerings of these numbers say."""
         if acting:
-            slots, numbers = torch.tensor([[*acting], [*acting.values()]], device=self._device)
-            self._steerings[slots] = numbers
+            told = torch.tensor([[slot, *self._bank.padded(row)] for slot, row in acting.items()], device=self._device)
+            self._steerings[told[:, 0]] = told[:, 1:]
             self._stale = True
         for slot, number in acting.items():
             self._acting[slot] = number
@@ -185,7 +186,7 @@ class SlotBatch:
             self._parts = fresh
         else:
             for part, new in zip(self._parts, fresh, strict=True):
-                part.table.copy_(new.table)
+                part.table.copy_(new.table)  # type: ignore[arg-type] # of the same bank's depth
         self._stale = False
 
     def _record(self, hooks: SteeringHooks) -> None:

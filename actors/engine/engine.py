@@ -16,6 +16,7 @@ from transformers.pytorch_utils import Conv1D
 
 from actors.engine.alone import AloneRunner
 from actors.engine.attention import slot_attention_in
+from actors.engine.conditions import ConditionReader
 from actors.engine.decode import BatchShape, SlotBatch, choose
 from actors.engine.engine_model import EngineModel
 from actors.engine.firing import record_firing
@@ -37,7 +38,8 @@ from actors.engine.stopwatch import Stopwatch
 from actors.errors import OutOfMemoryError
 from actors.families import context_limit
 from actors.faults import is_out_of_memory
-from actors.steering import SteeringBank, SteeringHooks, steered
+from actors.stacks import StackBank
+from actors.steering import SteeringHooks, steered
 from actors.types import Steering
 
 logger = logging.getLogger(__name__)
@@ -66,7 +68,8 @@ class Engine:
         self._lanes = lanes_for(loaded.packing)
         self._head = screened_head(loaded.model, loaded.packing)
         self._rotary = Rotary.of(loaded.model)
-        self._forced = Forced(loaded, self._lanes, self._rotary, self._make_room)
+        self._conditions = ConditionReader(loaded, self._lanes, self._rotary)
+        self._forced = Forced(loaded, self._lanes, self._rotary, self._make_room, self._conditions)
         if not on_cuda(loaded.device):
             keep_freed_memory()
 
@@ -101,7 +104,8 @@ class Engine:
         Out of memory halves the slots and goes on with the rows that have not ended; ``OutOfMemoryError`` at one step.
         """
         loaded = self._loaded
-        bank = SteeringBank(steerings, (loaded.decoder.n_layers, loaded.d_model), loaded.dtype, loaded.device)
+        self._conditions.decide(rows)
+        bank = StackBank(steerings, (loaded.decoder.n_layers, loaded.d_model), loaded.dtype, loaded.device)
         alone = [row for row in rows if loaded.decoder.runs_alone or not self._rotary.shares(row.needed)]
         if alone:
             with loaded.packing.applied(), steered(loaded.decoder) as hooks:
@@ -124,7 +128,7 @@ class Engine:
         """KL(unsteered || steered) of the next token's distribution at each token of each row's continuation, in nats."""
         return self._forced.run(rows, steerings, divergences)
 
-    def _run_group(self, group: Sequence[Row], capacity: int, bank: SteeringBank, hooks: SteeringHooks) -> Iterator[Row | None]:
+    def _run_group(self, group: Sequence[Row], capacity: int, bank: StackBank, hooks: SteeringHooks) -> Iterator[Row | None]:
         slots = self.slots(capacity)
         while left := [row for row in group if row.finish is None]:
             for row in left:
@@ -167,7 +171,7 @@ class Engine:
             sampled=any(row.draws is not None for row in rows),
         )
 
-    def _batch(self, shape: BatchShape, bank: SteeringBank) -> SlotBatch:
+    def _batch(self, shape: BatchShape, bank: StackBank) -> SlotBatch:
         """Slots of this shape: an earlier call's, if their step is recorded, or new ones, for which others are given up."""
         if kept := self._recorded.take(_recording(shape, bank)) if shape.graph else None:
             kept.begin(bank)
@@ -177,9 +181,7 @@ class Engine:
             torch.cuda.empty_cache()
         return SlotBatch(self._loaded.model, self._loaded.decoder, shape, bank, self._loaded.device)
 
-    def _run_batch(
-        self, rows: Sequence[Row], shape: BatchShape, bank: SteeringBank, hooks: SteeringHooks
-    ) -> Iterator[Row | None]:
+    def _run_batch(self, rows: Sequence[Row], shape: BatchShape, bank: StackBank, hooks: SteeringHooks) -> Iterator[Row | None]:
         loaded = self._loaded
         limit = int((free_bytes(loaded.device) + self._recorded.nbytes) * SHARED_PREFIX_SHARE)
         batch = self._batch(shape, bank)
@@ -201,7 +203,7 @@ class Engine:
                 yield None
         self._recorded.put(_recording(shape, bank), batch)
 
-    def _begin(self, prefilled: Prefilled, batch: SlotBatch, bank: SteeringBank, stopwatch: Stopwatch) -> Iterator[Row]:
+    def _begin(self, prefilled: Prefilled, batch: SlotBatch, bank: StackBank, stopwatch: Stopwatch) -> Iterator[Row]:
         """Take the first token of prefilled rows and seat those that go on."""
         record_firing(prefilled, bank)
         draws = next_draws([(row.draws, 0) for row in prefilled.rows], self._loaded.device)
@@ -232,7 +234,7 @@ class Engine:
         return row.accept(token, self._loaded.stop_tokens)
 
 
-def _recording(shape: BatchShape, bank: SteeringBank) -> Key:
+def _recording(shape: BatchShape, bank: StackBank) -> Key:
     return shape.slots, shape.capacity, bank.layout, shape.sampled
 
 

@@ -12,7 +12,7 @@ from actors.engine.residual import Edit, Places, TensorSite, places_of
 from actors.errors import JobError, UnsupportedModelError
 from actors.methods.contrast import Trial
 from actors.prompts import Rendered
-from actors.steering import SteeringHooks
+from actors.steering import SteeringHooks, SteeringTable
 from actors.types import Prompt
 
 TOKENS = 8
@@ -54,6 +54,7 @@ class Everywhere:
 
 def _editing(hooks: SteeringHooks, layer: int) -> Edit:
     def edit(value: Tensor) -> Tensor:
+        assert isinstance(hooks.table, SteeringTable)  # a trial's steering has one part
         axis = hooks.table.axes.get(layer)
         if axis is None:
             return value

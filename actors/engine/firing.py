@@ -11,7 +11,8 @@ from actors.engine.prefill import Prefilled
 from actors.engine.rows import Row
 from actors.positions import ALL
 from actors.schedules import Schedule
-from actors.steering import SteeringBank, Witness
+from actors.stacks import StackBank
+from actors.steering import Witness
 from actors.types import FiredCheck
 
 TOLERANCE = 0.1
@@ -24,7 +25,11 @@ HELD = 1 / 8
 """Where a schedule leaves less than this share of the strength rounding may swallow it, and it is not held against a row."""
 
 
-def record_firing(prefilled: Prefilled, bank: SteeringBank) -> None:
+MARGIN = 0.02
+"""Cosines of one prompt, measured in two forwards, differ by less than this whatever the model's dtype."""
+
+
+def record_firing(prefilled: Prefilled, bank: StackBank) -> None:
     """Write shift ratio, off-axis share and residual norm into rows whose prompts are all steered, or none of them; measured at
     the last prompt token, and where rows are steered at some tokens only at all that ran; read from the device once."""
     rows, witness = prefilled.rows, prefilled.witness
@@ -36,39 +41,56 @@ def record_firing(prefilled: Prefilled, bank: SteeringBank) -> None:
             for (row, _), norm in zip(steered, found, strict=True):
                 row.residual_norm = norm
         return
-    numbers = torch.tensor([row.steering for row in rows], device=prefilled.logits.device)
-    ratios, off_axis, _ = _measure(witness, bank, numbers)
     norms = witness.raw[first].double().norm(dim=-1)
-    measured = torch.cat([_range(ratios), _most(off_axis), norms[:, None]], dim=1)
-    for row, (lowest, highest, off, norm) in zip(rows, measured.tolist(), strict=True):
-        _note(row, lowest, highest, off)
+    places = [row.rendered.prompt_tokens - 1 for row in rows]
+    for row, norm in zip(rows, _record(rows, places, witness, bank, norms), strict=True):
         row.residual_norm = norm
-    if any(row.positions != ALL for row in rows):
+    if any(act.positions != ALL for row in rows for act in row.acts):
         _record_places(prefilled)
 
 
-def record_step(rows: Sequence[Row], places: Sequence[int], witness: Witness, bank: SteeringBank) -> None:
+def record_step(rows: Sequence[Row], places: Sequence[int], witness: Witness, bank: StackBank) -> None:
     """The same of rows that have read the token of their answer that stands at ``places``."""
-    numbers = torch.tensor([row.steering for row in rows], device=witness.raw[0].device)
-    tokens = [place - row.rendered.prompt_tokens for row, place in zip(rows, places, strict=True)]
-    shares = [[Schedule.of(row.schedule).share(token)] for row, token in zip(rows, tokens, strict=True)]
-    part = torch.tensor(shares, dtype=torch.float64, device=numbers.device)
-    ratios, off_axis, moves = _measure(witness, bank, numbers, part)
-    measured = torch.cat([_range(ratios), _most(off_axis), _most(moves), part], dim=1).tolist()
-    for row, place, (lowest, highest, off, moved, share) in zip(rows, places, measured, strict=True):
-        asked = asked_at(row, place) and share > 0
-        if asked and share >= HELD:
-            _note(row, lowest, highest, off)
-        elif not asked:
-            row.stray = max(row.stray or 0.0, moved)
+    _record(rows, places, witness, bank)
 
 
-def asked_at(row: Row, place: int) -> bool:
-    """Whether the token at ``place`` is to be edited, as its positions say it in words: apart from the spans that the engine
-    works with, so that a mistake there shows."""
+def _record(
+    rows: Sequence[Row], places: Sequence[int], witness: Witness, bank: StackBank, also: Tensor | None = None
+) -> list[float]:
+    """Of rows whose newest token stands at ``places``, part by part; ``also`` ``[rows]`` is read with it and given back."""
+    numbers = bank.numbers([[row.steering] * len(row.acts) for row in rows])
+    left = [[left_at(row, place, part) for part in range(bank.depth)] for row, place in zip(rows, places, strict=True)]
+    shares = torch.tensor(left, dtype=torch.float64, device=numbers.device)
+    ratios, off_axis, moves = _measure(witness, bank, numbers, shares)
+    measured = torch.cat([_range(ratios), _most(moves)], dim=-1).flatten(1)  # [rows, 3 P]
+    others = torch.zeros_like(off_axis[:, :1]) if also is None else also[:, None]
+    told = torch.cat([measured, _most(off_axis), others], dim=-1).tolist()
+    for row, (*found, off, _), share in zip(rows, told, left, strict=True):
+        for part in range(len(row.acts)):
+            lowest, highest, moved = found[3 * part : 3 * part + 3]
+            if share[part] >= HELD:
+                _note(row, part, lowest, highest, off)
+            elif not share[part]:
+                row.stray = max(row.stray or 0.0, moved)
+    return [row[-1] for row in told]
+
+
+def left_at(row: Row, place: int, part: int) -> float:
+    """Which share of a part's strength is to act at ``place``: none where it is not asked."""
+    if part >= len(row.acts) or not asked_at(row, place, part):
+        return 0.0
+    return Schedule.of(row.acts[part].schedule).share(place - row.rendered.prompt_tokens)
+
+
+def asked_at(row: Row, place: int, part: int = 0) -> bool:
+    """Whether the token at ``place`` is to be edited by a part of the row's steering, as its positions say it in words and its
+    condition by what was measured where the row's own prompt ran: apart from the spans that the engine works with, so that a
+    mistake there shows."""
+    if not _held(row, part):
+        return False
     token = place - row.rendered.prompt_tokens  # of the answer, from 0
-    for part in row.positions.split("+"):
-        word, _, number = part.partition(":")
+    for words in row.acts[part].positions.split("+"):
+        word, _, number = words.partition(":")
         asked = {
             "all": True,
             "prompt": token < 0,
@@ -83,28 +105,45 @@ def asked_at(row: Row, place: int) -> bool:
     return False
 
 
+def _held(row: Row, part: int) -> bool:
+    """Whether a part's condition is to hold; where the prompt was not measured again, or so near the threshold that rounding
+    decides, as it was decided."""
+    condition, again = row.acts[part].condition, row.again[part] if row.again else None
+    if condition is None or condition.threshold is None or again is None or abs(again - condition.threshold) <= MARGIN:
+        return row.holds(part)
+    return condition.holds(again)
+
+
+def _mistaken(row: Row) -> bool:
+    """Whether a cosine that was decided by is not that of the row's own prompt."""
+    pairs = zip(row.cosines, row.again, strict=False)
+    return any(one is not None and other is not None and abs(one - other) > MARGIN for one, other in pairs)
+
+
 def _record_places(prefilled: Prefilled) -> None:
     """What arrived token by token, of the rows that are steered at some of them only."""
     if not prefilled.witness.arrived:
         return  # the same edit at every token, as measured at the last
-    arrived = torch.stack([*prefilled.witness.arrived.values()], dim=-1)  # [R, T, 2, layers]
-    ratios, moves = arrived[:, :, 0], arrived[:, :, 1]
-    measured = torch.cat([_range(ratios), _most(moves)], dim=2).tolist()
+    arrived = torch.stack([*prefilled.witness.arrived.values()], dim=-1)  # [R, T, P, 2, layers]
+    ratios, moves = arrived[:, :, :, 0], arrived[:, :, :, 1]
+    measured = torch.cat([_range(ratios), _most(moves)], dim=-1).tolist()
     for row, found, places in zip(prefilled.rows, measured, prefilled.spans[-1][0].tolist(), strict=True):
-        if row.positions == ALL:
-            continue
-        for (lowest, highest, moved), place in zip(found, places, strict=True):
-            if place >= 0 and asked_at(row, place):
-                _note(row, lowest, highest, 0.0)
-            elif place >= 0:
-                row.stray = max(row.stray or 0.0, moved)
+        for part, act in enumerate(row.acts):
+            if act.positions == ALL:
+                continue
+            for parts, place in zip(found, places, strict=True):
+                lowest, highest, moved = parts[part]
+                if place >= 0 and asked_at(row, place, part):
+                    _note(row, part, lowest, highest, 0.0)
+                elif place >= 0:
+                    row.stray = max(row.stray or 0.0, moved)
 
 
-def _note(row: Row, lowest: float, highest: float, off: float) -> None:
-    """Of all that is measured of a row the worst counts; where nothing was asked the lowest ratio is above the highest."""
+def _note(row: Row, part: int, lowest: float, highest: float, off: float) -> None:
+    """Of all that is measured of a part the worst counts; where nothing was asked the lowest ratio is above the highest."""
     if lowest <= highest:
-        before = row.shift_ratio or (lowest, highest)
-        row.shift_ratio = min(lowest, before[0]), max(highest, before[1])
+        before = row.shift_ratio.get(part, (lowest, highest))
+        row.shift_ratio[part] = min(lowest, before[0]), max(highest, before[1])
         row.off_axis = max(off, row.off_axis or 0.0)
 
 
@@ -120,42 +159,53 @@ def _most(found: Tensor) -> Tensor:
     return found.nan_to_num(0.0).amax(dim=-1, keepdim=True)
 
 
-def _measure(
-    witness: Witness, bank: SteeringBank, numbers: Tensor, shares: Tensor | float = 1.0
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Ratio and off-axis share where ``shares`` ``[rows, 1]`` of the edits are asked, and the size of the move as a share of the
-    whole one, ``[rows, layers]``; NaN where a row asks for nothing at a layer."""
-    found = []
+def _measure(witness: Witness, bank: StackBank, numbers: Tensor, shares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Ratios ``[rows, P, layers]``, off-axis shares ``[rows, layers]`` and moves ``[rows, P, layers]`` where ``shares``
+    ``[rows, P]`` of the parts' edits are asked.
+
+    The ratio of a part is taken along its own edit, once what the others are asked for is taken out of the move. The move, of a
+    part of which nothing is asked, is what nobody asked for as a share of the part's whole edit; beside other edits along it, as
+    what these are rounded to is no move. NaN where there is nothing to say."""
+    asked, found, off_axis = shares > 0, [], []
     for layer in bank.layers:
         raw = witness.raw[layer].double()
-        asked, length = bank.asked(layer, numbers, raw, shares), bank.asked(layer, numbers, raw).norm(dim=-1)
-        size = asked.pow(2).sum(-1)
         moved = witness.seen[layer].double() - raw
-        along = [(moved * asked).sum(-1) / size, (moved - asked).norm(dim=-1) / size.sqrt()]
-        found.append(torch.stack([*along, moved.norm(dim=-1) / length]).masked_fill(length == 0, torch.nan))
+        wholes, changes = bank.changes(layer, numbers, raw, asked, shares)
+        sizes, lengths = changes.square().sum(-1), wholes.norm(dim=-1)  # [P, rows]
+        left = moved - changes.sum(0)
+        along = ((left + changes) * changes).sum(-1) / sizes
+        beside = sizes.sum(0) > 0
+        strays = torch.where(beside, (left * wholes).sum(-1).abs() / lengths, left.norm(dim=-1)) / lengths
+        whole, here = lengths == 0, asked.T
+        found.append(torch.stack([along.masked_fill(whole | ~here, torch.nan), strays.masked_fill(whole | here, torch.nan)]))
+        off_axis.append((left.norm(dim=-1) / sizes.sum(0).sqrt()).masked_fill(~beside, torch.nan))
     if not found:  # no multiplier but 0
-        found = [torch.full((3, len(numbers)), torch.nan, dtype=torch.float64, device=numbers.device)]
-    ratios, off_axis, moves = torch.stack(found, dim=-1)
-    return ratios, off_axis, moves
+        nothing = torch.full((2, *numbers.T.shape), torch.nan, dtype=torch.float64, device=numbers.device)
+        found, off_axis = [nothing], [nothing[0, 0]]
+    ratios, moves = torch.stack(found, dim=-1).transpose(1, 2)
+    return ratios, torch.stack(off_axis, dim=-1), moves
 
 
 def check_of(rows: list[Row]) -> FiredCheck:
     """The check of a whole cell from its rows; ``fired`` is None when nothing was asked."""
-    due = [row for row in rows if _due(row)]
-    ratios = [row.shift_ratio for row in due if row.shift_ratio is not None]
+    due = [(row, part) for row in rows for part in range(len(row.acts)) if _due(row, part)]
+    ratios = [row.shift_ratio[part] for row, part in due if part in row.shift_ratio]
     stray = max((row.stray for row in rows if row.stray is not None), default=None)
-    strayed = stray is not None and stray > TOLERANCE
+    wrong = (stray is not None and stray > TOLERANCE) or any(map(_mistaken, rows))
+    missed = any(part not in row.shift_ratio for row, part in due if row.acts[part].condition is not None)
     if not ratios:
-        return FiredCheck(fired=False if strayed else None, stray_max=stray)
+        return FiredCheck(fired=False if wrong or missed else None, stray_max=stray)
     low, high = min(ratio[0] for ratio in ratios), max(ratio[1] for ratio in ratios)
-    fired = len(ratios) == len(due) and low >= 1 - TOLERANCE and high <= 1 + TOLERANCE and not strayed
-    return FiredCheck(fired, low, high, max(row.off_axis or 0.0 for row in due), stray)
+    fired = len(ratios) == len(due) and low >= 1 - TOLERANCE and high <= 1 + TOLERANCE and not wrong
+    return FiredCheck(fired, low, high, max(row.off_axis or 0.0 for row, _ in due), stray)
 
 
-def _due(row: Row) -> bool:
-    """Whether the row has read a token at which an edit is held against it: the last one of an answer that was cut off is not
-    read, and of a prompt that is edited the last one always is."""
-    prompt, fade = row.rendered.prompt_tokens, Schedule.of(row.schedule)
+def _due(row: Row, part: int) -> bool:
+    """Whether the row has read a token at which a part's edit is held against it: the last one of an answer that was cut off is
+    not read, and of a prompt that is edited the last one always is."""
+    if row.acts[part].idle:
+        return False
+    prompt = row.rendered.prompt_tokens
     read = prompt + len(row.tokens) - (row.finish != "stop")
     places = (prompt - 1, *range(prompt, read))
-    return row.positions == ALL or any(asked_at(row, place) and fade.share(place - prompt) >= HELD for place in places)
+    return any(left_at(row, place, part) >= HELD for place in places)

@@ -19,21 +19,21 @@ import torch
 from torch import Tensor
 
 from actors.engine.attention import slot_attention_in
+from actors.engine.conditions import ConditionReader
 from actors.engine.engine_model import EngineModel
 from actors.engine.grain import COARSE, rounded_up
 from actors.engine.lanes import Lanes
 from actors.engine.memory import SHARED_PREFIX_SHARE, free_bytes
 from actors.engine.prefill import Prefiller
 from actors.engine.rotary import Rotary
-from actors.engine.rows import Row
+from actors.engine.rows import Acting, Row
 from actors.engine.segments import Forwards, SegmentRunner
-from actors.engine.spread import FollowingTable
+from actors.engine.spread import following
 from actors.errors import OutOfMemoryError
 from actors.faults import is_out_of_memory
-from actors.positions import ALL
 from actors.prompts import Rendered
-from actors.schedules import CONSTANT
-from actors.steering import SteeringBank, SteeringHooks, SteeringTable, steered
+from actors.stacks import StackBank
+from actors.steering import SteeringHooks, SteeringTable, steered
 from actors.types import FloatArray, Prompt, Steering
 
 logger = logging.getLogger(__name__)
@@ -106,6 +106,7 @@ class Forced:
     lanes: Lanes
     rotary: Rotary
     make_room: Callable[[], None]
+    conditions: ConditionReader
 
     @torch.inference_mode()
     def run(self, rows: Sequence[ForcedRow], steerings: Sequence[Steering], read: Reading[Found]) -> list[Found]:
@@ -115,6 +116,7 @@ class Forced:
         """
         loaded = self.loaded
         work = _ForcedWork(self, rows, steerings, read)
+        self.conditions.decide(work.rows)
         batched = [not loaded.decoder.runs_alone and self.rotary.shares(len(row.text)) for row in rows]
         with loaded.packing.applied(), steered(loaded.decoder) as hooks:
             for number in sorted((n for n, shares in enumerate(batched) if not shares), key=lambda n: rows[n].text):
@@ -139,16 +141,17 @@ class _ForcedWork(Generic[Found]):
     def __init__(self, forced: Forced, rows: Sequence[ForcedRow], steerings: Sequence[Steering], read: Reading[Found]) -> None:
         loaded = forced.loaded
         self._loaded, self._make_room, self._rows, self._read = loaded, forced.make_room, rows, read
-        self._bank = SteeringBank(steerings, (loaded.decoder.n_layers, loaded.d_model), loaded.dtype, loaded.device)
-        self._entry = [None, *(min(steering.layers) for steering in steerings)]
-        self._acting = [(ALL, CONSTANT), *((steering.positions, steering.schedule) for steering in steerings)]
+        self._bank = StackBank(steerings, (loaded.decoder.n_layers, loaded.d_model), loaded.dtype, loaded.device)
+        self._entry = [None, *(steering.first_layer for steering in steerings)]
+        self._acting = [(Acting(),), *(Acting.of(steering) for steering in steerings)]
+        self.rows = [self._row(number) for number in range(len(rows))]
         self._base: tuple[tuple[Tokens, int], Tensor] = (((), 0), torch.empty(0))
         self.found: dict[int, Found] = {}
 
     def run_together(self, numbers: Sequence[int], runner: SegmentRunner) -> None:
         """Rows that share a prefix, in as few forwards as memory allows; those of one text stand together."""
         loaded = self._loaded
-        rows = [self._row(number) for number in numbers]
+        rows = [self.rows[number] for number in numbers]
         rows.sort(key=lambda row: (len(row.rendered.token_ids), row.rendered.token_ids))
         keep = rounded_up(max(len(self._rows[number].continuation) for number in numbers), COARSE.head)
         limit = int(free_bytes(loaded.device) * SHARED_PREFIX_SHARE)
@@ -182,9 +185,10 @@ class _ForcedWork(Generic[Found]):
     def _plain(self, number: int, steering: int, hooks: SteeringHooks) -> Tensor:
         row, device = self._rows[number], self._loaded.device
         tokens = torch.tensor([row.text], device=device)
-        steered, prompt = (torch.tensor([one], device=device) for one in (steering, len(row.prompt)))
-        table = self._bank.rows(steered, [self._row(number).spans], prompt)
-        hooks.table = FollowingTable.of(table.at(torch.arange(tokens.shape[1], device=device)[None]))
+        table = self._bank.of_text(
+            [steering], [self.rows[number].spans], [len(row.text)], torch.tensor([len(row.prompt)], device=device)
+        )
+        hooks.table = following(table.at(torch.arange(tokens.shape[1], device=device)[None]))
         try:
             logits: Tensor = self._loaded.model(input_ids=tokens, use_cache=False).logits
         finally:
@@ -194,8 +198,7 @@ class _ForcedWork(Generic[Found]):
     def _row(self, number: int) -> Row:
         row = self._rows[number]
         rendered = Rendered(Prompt("", ""), "", row.text, row.prefix, row.suffix, len(row.continuation) - 1)
-        positions, schedule = self._acting[row.steering]
-        return Row(number, rendered, row.steering, self._entry[row.steering], 0, positions=positions, schedule=schedule)
+        return Row(number, rendered, row.steering, self._entry[row.steering], 0, acts=self._acting[row.steering])
 
     def _take(self, number: int, logits: Tensor, unsteered: Tensor) -> None:
         row = self._rows[number]

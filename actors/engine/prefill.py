@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,14 +21,15 @@ from actors.engine.grain import COARSE, Grain, rounded_up
 from actors.engine.rows import Row
 from actors.engine.segments import ForwardStart, Segment, SegmentRunner
 from actors.engine.shared_prefixes import SharedPrefixes
-from actors.positions import NOWHERE, Spans
-from actors.schedules import CONSTANT
-from actors.steering import SteeringBank, SteeringTable, Witness
+from actors.positions import Spans
+from actors.stacks import StackBank, Table
+from actors.steering import SMALLEST, Witness
+from actors.types import Condition
 
 Tokens = tuple[int, ...]
-Under = tuple[int, Spans]
-"""The number of a steering, and where it edits the tokens in question."""
-UNSTEERED: Under = (0, NOWHERE)
+Under = tuple[int, tuple[Spans, ...]]
+"""The number of a steering, and where each part of it edits the tokens in question."""
+UNSTEERED: Under = (0, ())
 Sampled = tuple[Tokens, int, Under]
 """A text, where its answer begins if that matters, and what it runs under."""
 Item = TypeVar("Item")
@@ -106,7 +108,7 @@ class Prefiller:
     def __init__(
         self,
         runner: SegmentRunner,
-        bank: SteeringBank,
+        bank: StackBank,
         rows: Sequence[Row],
         grain: Grain = COARSE,
         limit: int | None = None,
@@ -114,6 +116,11 @@ class Prefiller:
     ) -> None:
         self._runner, self._bank, self._device, self._grain, self._keep = runner, bank, runner.device, grain, keep
         self._capture = frozenset(row.first_layer for row in rows if row.first_layer is not None)
+        self._conditions: dict[Tokens, dict[int, Condition]] = defaultdict(dict)
+        for row in rows:
+            if row.conditional and not row.rendered.given:
+                self._conditions[row.rendered.token_ids] |= {id(condition): condition for condition in conditions_of(row)}
+        self._cosines: dict[tuple[Tokens, int], float] = {}
         self._prefix_trunks: dict[Tokens, _Trunk] = {}
         share = None if limit is None else limit // (3 if any(row.sample for row in rows) else 2)
         self._prefixes: SharedPrefixes[tuple[Tokens, Under], _Prefix] = SharedPrefixes(map(_prefix_of, rows), share)
@@ -128,7 +135,9 @@ class Prefiller:
             groups[prefix, rounded_up(len(suffix), self._grain.tokens), row.entry].append(row)
         for (prefix, length, layer), members in groups.items():
             for chunk in chunks(members, self._runner.most_rows(len(prefix) + length)):
-                yield from self._prefilled(prefix, layer, chunk)
+                for prefilled in self._prefilled(prefix, layer, chunk):
+                    self._tell_again(prefilled.rows)
+                    yield prefilled
                 self._prefixes.used(map(_prefix_of, chunk))
                 self._trunks.used(row.rendered.token_ids for row in chunk)
                 self._sampled.used(map(_sampled_of, chunk))
@@ -205,6 +214,7 @@ class Prefiller:
             result = self._runner.run(
                 Segment(suffixes, len(prefix), past, capture=self._capture, grain=self._grain, keep=self._keep)
             )
+            self._measure_conditions(missing, result.witness)
             complete = _complete(result.key_values)
             made = {}
             for row, tokens in enumerate(missing):
@@ -216,6 +226,25 @@ class Prefiller:
             self._trunks.keep(made, (*held, *result.captured.values(), result.tail, result.positions))
             known |= made
         return [trunk for row in rows if (trunk := known[row.rendered.token_ids]) is not None]
+
+    def _measure_conditions(self, texts: Sequence[Tokens], unsteered: Witness) -> None:
+        """The cosines of the conditions of rows with these ``texts``, from the texts' own unsteered run."""
+        asked = [
+            (place, name, condition)
+            for place, text in enumerate(texts)
+            for name, condition in self._conditions.get(text, {}).items()
+        ]
+        if asked:
+            states = torch.stack([unsteered.raw[condition.layer][place] for place, _, condition in asked])
+            found = cosines(states, [condition for _, _, condition in asked])
+            self._cosines |= {(texts[place], name): one for (place, name, _), one in zip(asked, found, strict=True)}
+
+    def _tell_again(self, rows: Sequence[Row]) -> None:
+        """Let conditional rows know what was measured where their own prompts ran."""
+        for row in rows:
+            if row.conditional:
+                text, conditions = row.rendered.token_ids, [act.condition for act in row.acts]
+                row.again = tuple(None if one is None else self._cosines.get((text, id(one))) for one in conditions)
 
     def _unsteered(self, rows: Sequence[Row], trunks: Sequence[_Trunk]) -> _Suffix:
         """A row whose prompt is not steered is its trunk: nothing is left to compute. Of one whose answer will be, the witness
@@ -257,11 +286,9 @@ class Prefiller:
         begun = any(row.rendered.given for row in rows)
         return torch.tensor([row.rendered.prompt_tokens for row in rows], device=self._device) if begun else None
 
-    def _table(self, steerings: Sequence[Under], lengths: Sequence[int], prompts: Tensor | None = None) -> SteeringTable:
+    def _table(self, steerings: Sequence[Under], lengths: Sequence[int], prompts: Tensor | None = None) -> Table:
         """The edits of rows of so many tokens, so many of them a prompt's."""
-        numbers = torch.tensor([number for number, _ in steerings], device=self._device)
-        everywhere = all(spans.start == 0 and spans.stop >= length for (_, spans), length in zip(steerings, lengths, strict=True))
-        return self._bank.rows(numbers, None if everywhere else [spans for _, spans in steerings], prompts)
+        return self._bank.of_text([number for number, _ in steerings], [spans for _, spans in steerings], lengths, prompts)
 
     def _past(self, prefixes: Mapping[Under, _Prefix], rows: Sequence[Row | None]) -> list[KeyValue] | None:
         """Prefix keys and values of each row's steering (None: unsteered), per block ``[R, K, P, e]``; None where there is no
@@ -274,13 +301,13 @@ class Prefiller:
 
 def _under(row: Row) -> Under:
     """What a row's template prefix runs under."""
-    spans = row.spans.within(row.rendered.prefix)
-    return UNSTEERED if row.steering == 0 or spans == NOWHERE else (row.steering, spans)
+    spans = row.within(row.rendered.prefix)
+    return (row.steering, spans) if row.steering and spans else UNSTEERED
 
 
 def _of_text(row: Row) -> Under:
     """What all that is read of a row before its answer runs under."""
-    return row.steering, row.spans.within(len(row.rendered.token_ids))
+    return row.steering, row.within(len(row.rendered.token_ids))
 
 
 def _prefix_of(row: Row) -> tuple[Tokens, Under]:
@@ -290,7 +317,7 @@ def _prefix_of(row: Row) -> tuple[Tokens, Under]:
 
 def _sampled_of(row: Row) -> Sampled:
     """What names what the samples of a prompt under one steering share."""
-    return row.rendered.token_ids, 0 if row.schedule == CONSTANT else row.rendered.prompt_tokens, _of_text(row)
+    return row.rendered.token_ids, 0 if row.constant else row.rendered.prompt_tokens, _of_text(row)
 
 
 def split(row: Row) -> tuple[Tokens, Tokens]:
@@ -303,6 +330,19 @@ def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     """Consecutive pieces of at most ``size`` items."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+def conditions_of(row: Row) -> list[Condition]:
+    """Those of the parts that have one."""
+    return [act.condition for act in row.acts if act.condition is not None]
+
+
+def cosines(states: Tensor, conditions: Sequence[Condition]) -> list[float]:
+    """Between each of ``states`` ``[n, d]`` and the vector of its condition, in float64; 0 where there is no stream."""
+    vectors = torch.from_numpy(np.stack([condition.vector for condition in conditions])).to(states.device).double()
+    lengths = (states.double().norm(dim=-1) * vectors.norm(dim=-1)).clamp(min=SMALLEST)
+    found: list[float] = ((states.double() * vectors).sum(-1) / lengths).tolist()
+    return found
 
 
 def _complete(key_values: Sequence[KeyValue | None]) -> tuple[KeyValue, ...]:

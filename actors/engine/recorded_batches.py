@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from actors.engine.decode import SlotBatch
+from actors.stacks import Layout
 
-Key = tuple[int, int, tuple[tuple[int, ...], ...], bool]
+Key = tuple[int, int, tuple[Layout, ...], bool]
 """Slots, capacity, the layout of the steering tables, and whether rows may draw their tokens: what a recording is made for."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,21 +11,42 @@ from actors.positions import ALL, NOWHERE, Positions, Spans
 from actors.prompts import Rendered
 from actors.schedules import CONSTANT, Schedule
 from actors.thought_budget import ThoughtBudget
-from actors.types import FinishReason
+from actors.types import Condition, FinishReason, Steering
 
 CAPACITY_STEP = 32
 """Cache lengths are multiples of this. The bucket follows from the row alone, so neighbours never change it."""
 
 
+@dataclass(frozen=True)
+class Acting:
+    """How one part of a row's steering acts: at which ``positions``, by which ``schedule``, under which ``condition``; ``idle``:
+    it asks for nothing."""
+
+    positions: str = ALL
+    schedule: str = CONSTANT
+    condition: Condition | None = None
+    idle: bool = False
+
+    @staticmethod
+    def of(steering: Steering) -> tuple[Acting, ...]:
+        """Of each part."""
+        return tuple(
+            Acting(part.positions, part.schedule, part.condition, part.multiplier == 0 and part.intervention != "replacement")
+            for part in steering.parts
+        )
+
+
 @dataclass
 class Row:
     """One answer to a prompt of one job under steering number ``steering`` (0: unsteered), whose edits begin at ``first_layer``
-    and are made at ``positions``, by ``schedule``.
+    and whose parts act as ``acts`` says.
 
     ``sample``: which of the prompt's answers, from 0; ``draws``: how its tokens are drawn (None: the likeliest is taken).
     ``budget``: where thought and answer have one each, which then make up ``max_new_tokens``. ``tokens`` grows during generation
     (stop token excluded); ``finish`` is set when the row has ended. ``slots``: of the batch that it ran in. ``shift_ratio``,
-    ``off_axis``, ``stray``: what was measured of its edits (``FiredCheck``).
+    ``off_axis``, ``stray``: what was measured of its edits (``FiredCheck``), the ratios by the number of the part.
+    ``cosines``: of each part's condition, the cosine that decides (None: there is no condition); ``again``: the same, measured
+    where the row's own prompt runs (empty: it was not).
     """
 
     job: int
@@ -35,12 +57,13 @@ class Row:
     budget: ThoughtBudget | None = None
     sample: int = 0
     draws: RowDraws | None = None
-    positions: str = ALL
-    schedule: str = CONSTANT
+    acts: tuple[Acting, ...] = (Acting(),)
     tokens: list[int] = field(default_factory=list)
     finish: FinishReason | None = None
     finite: bool = True
-    shift_ratio: tuple[float, float] | None = None
+    cosines: tuple[float | None, ...] = ()
+    again: tuple[float | None, ...] = ()
+    shift_ratio: dict[int, tuple[float, float]] = field(default_factory=dict)
     off_axis: float | None = None
     stray: float | None = None
     residual_norm: float | None = None
@@ -57,37 +80,71 @@ class Row:
         """Cache length in tokens that this row needs, rounded up to its bucket."""
         return -(-self.needed // CAPACITY_STEP) * CAPACITY_STEP
 
+    @property
+    def conditional(self) -> bool:
+        """Whether any part of its steering has a condition."""
+        return any(act.condition is not None for act in self.acts)
+
+    def decide(self, cosines: Sequence[float | None]) -> None:
+        """From here on its conditions hold or not, by these cosines."""
+        self.cosines = tuple(cosines)
+        for name in ("spans", "edges"):
+            self.__dict__.pop(name, None)
+
+    def holds(self, part: int) -> bool:
+        """Whether a part's condition holds, or it has none; those that are not decided hold."""
+        condition, cosine = self.acts[part].condition, self.cosines[part] if self.cosines else None
+        return condition is None or cosine is None or condition.holds(cosine)
+
     @cached_property
-    def spans(self) -> Spans:
-        """The positions of its text at which it is edited."""
-        return Positions.of(self.positions).spans(self.rendered.prompt_tokens, self.rendered.suffix)
+    def spans(self) -> tuple[Spans, ...]:
+        """Of each part, the positions of its text at which it is edited."""
+        prompt, suffix = self.rendered.prompt_tokens, self.rendered.suffix
+        return tuple(
+            Positions.of(act.positions).spans(prompt, suffix) if self.holds(part) else NOWHERE
+            for part, act in enumerate(self.acts)
+        )
+
+    def within(self, length: int) -> tuple[Spans, ...]:
+        """Of each part, those of the first ``length`` tokens; nothing where there are none of any."""
+        found = tuple(spans.within(length) for spans in self.spans)
+        return found if any(spans != NOWHERE for spans in found) else ()
 
     @property
     def entry(self) -> int | None:
         """The layer at which the edits of its prompt begin; None where no token of it is edited."""
-        return None if self.spans.within(len(self.rendered.token_ids)) == NOWHERE else self.first_layer
+        return self.first_layer if self.within(len(self.rendered.token_ids)) else None
 
     @property
     def steady(self) -> bool:
         """Whether it is edited at every token, and alike."""
-        return self.positions == ALL and self.schedule == CONSTANT
+        return all(act.positions == ALL and act.schedule == CONSTANT for act in self.acts)
+
+    @property
+    def constant(self) -> bool:
+        """Whether all its edits are of the same strength wherever they are made."""
+        return all(act.schedule == CONSTANT for act in self.acts)
 
     @property
     def newest(self) -> int:
         """Where the newest token stands, which is read next."""
         return len(self.rendered.token_ids) + len(self.tokens) - 1
 
-    def acting(self, place: int) -> int:
-        """The number of the steering that edits it at ``place``."""
-        return self.steering if self.spans.covers(place) else 0
+    def acting(self, place: int) -> tuple[int, ...]:
+        """Of each part, the number of the steering if it edits the row at ``place``, else 0."""
+        return tuple(self.steering if spans.covers(place) else 0 for spans in self.spans)
 
     @cached_property
     def edges(self) -> frozenset[float]:
         """The places of the answer's first token, and of the last and the next one of the part that is edited; of a row whose
         edits fade also of the second, and where nothing is left of them."""
-        first, spans = len(self.rendered.token_ids), self.spans
-        faded = () if self.schedule == CONSTANT else (first + 1, first + Schedule.of(self.schedule).linear)
-        return frozenset((first, spans.again - 1, spans.again, spans.end - 1, spans.end, *faded))
+        first = len(self.rendered.token_ids)
+        found: set[float] = {first}
+        for act, spans in zip(self.acts, self.spans, strict=True):
+            found |= {spans.again - 1, spans.again, spans.end - 1, spans.end}
+            if act.schedule != CONSTANT:
+                found |= {first + 1, first + Schedule.of(act.schedule).linear}
+        return frozenset(found)
 
     def restart(self) -> None:
         """Forget a partial answer (the batch it was in ran out of memory)."""

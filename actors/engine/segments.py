@@ -22,6 +22,7 @@ from actors.engine.lanes import Lanes
 from actors.engine.memory import prefill_rows
 from actors.errors import UnsupportedModelError
 from actors.families import Decoder
+from actors.stacks import Table
 from actors.steering import SteeringHooks, SteeringTable, Witness
 
 
@@ -43,7 +44,7 @@ class Segment:
     tokens: Sequence[Sequence[int]]
     start: int = 0
     past: Sequence[KeyValue | None] | None = None
-    table: SteeringTable = field(default_factory=SteeringTable)
+    table: Table = field(default_factory=SteeringTable)
     entry: ForwardStart | None = None
     capture: frozenset[int] = frozenset()
     grain: Grain = COARSE

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from actors.stacks import StackedTable, Table
 from actors.steering import SteeringTable, Witness
 
 
@@ -14,14 +15,13 @@ from actors.steering import SteeringTable, Witness
 class FollowingTable(SteeringTable):
     """A table whose edits are brought to the device of the residual stream that they act on."""
 
-    @classmethod
-    def of(cls, table: SteeringTable) -> FollowingTable:
-        """The same edits."""
-        return cls(**vars(table))
-
     def apply(self, layer: int, hidden: Tensor) -> Tensor:
         """The edited residual stream, where it was."""
         return self._beside(layer, hidden).apply(layer, hidden)
+
+    def everywhere(self, layer: int, hidden: Tensor) -> Tensor:
+        """As if every token were among those to be edited, where the stream was."""
+        return self._beside(layer, hidden).everywhere(layer, hidden)
 
     def arrival(self, layer: int, raw: Tensor, seen: Tensor) -> Tensor | None:
         """How much of the edit is there, where the stream was."""
@@ -32,6 +32,13 @@ class FollowingTable(SteeringTable):
         shifts, axes, replaced, kept = ({layer: edits[layer].to(hidden.device)} if layer in edits else {} for edits in kinds)
         where, share = (one if one is None else one.to(hidden.device) for one in (self.where, self.share))
         return SteeringTable(shifts, axes, replaced, where=where, share=share, kept=kept)
+
+
+def following(table: Table) -> Table:
+    """The same edits."""
+    if isinstance(table, StackedTable):
+        return StackedTable(tuple(FollowingTable(**vars(one)) for one in table.tables))
+    return FollowingTable(**vars(table))
 
 
 def gather(witness: Witness, device: torch.device) -> Witness:

@@ -6,34 +6,53 @@ share one tuple of prompts, so a task carries each prompt once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from actors.curves import CURVE, point_of, strength_of
 from actors.errors import JobError
-from actors.types import DirectionSet, ExtractionJob, FloatArray, GenerationJob, Steering
+from actors.tensor_files import read_file
+from actors.types import Curve, DirectionSet, ExtractionJob, FloatArray, GenerationJob, GivenVectors, Steering
 from orchestrator.cells import Cell, DirectionSpec, SteeringSpec
 from orchestrator.results.rows import SteeredAt, steered_at
 
+SUBSPACE_REPLACEMENT = "subspace_replacement"
+"""What a worker does with the point of a curve."""
+
 
 def extraction_job(spec: DirectionSpec) -> ExtractionJob:
-    """The job that extracts the directions of ``spec``."""
-    return ExtractionJob(spec.id, spec.positive, spec.negative, spec.method, dict(spec.options), spec.extractor)
+    """The job that extracts the directions of ``spec``; ``JobError`` for a file of vectors that is not what was planned with."""
+    given = None if spec.file is None else _given(spec.file, dict(spec.options))
+    return ExtractionJob(spec.id, spec.positive, spec.negative, spec.method, dict(spec.options), spec.extractor, given)
+
+
+def _given(path: str, options: Mapping[str, object]) -> GivenVectors:
+    """The vectors of a file, which travel with the job: the worker may be on another machine."""
+    found = read_file(Path(path), options["convention"])  # type: ignore[arg-type]
+    if found.digest != options["vectors"]:
+        raise JobError(f"{path}: its vectors changed since the sweep was planned; run the sweep again to steer with the new ones")
+    return found.given(Path(path).name)
 
 
 class Placed(NamedTuple):
-    """Where a steering acts, the unit vectors that act there, ``[len(layers), d]`` float32, and the mean norms of the residual
-    stream there over the contrast prompts (NaN where the direction set has none)."""
+    """Where a steering acts, the unit vectors that act there, ``[len(layers), d]`` float32, the mean norms of the residual
+    stream there over the contrast prompts (NaN where the direction set has none), and the curves there (None: no curve)."""
 
     at: SteeredAt
     vectors: FloatArray
     norms: tuple[float, ...]
+    curves: tuple[Curve | None, ...] = ()
 
 
 def generation_job(cell: Cell, at: Placed | None) -> GenerationJob:
     """The job of one cell; ``at`` is ``placed`` of its steering (None for a baseline)."""
     steering = None
     if cell.steering is not None and at is not None:
+        if cell.steering.action.intervention == CURVE:
+            return GenerationJob(cell.id, cell.prompts, cell.decoding, _along_curves(cell.steering, at))
         settings = dict(vars(cell.steering.action))
         scales = at.norms if settings.pop("strength") == "relative" else ()
         if np.isnan(scales).any():
@@ -41,6 +60,22 @@ def generation_job(cell: Cell, at: Placed | None) -> GenerationJob:
             raise JobError(f"strength relative: direction {direction} has no norm of the residual stream at a steered layer")
         steering = Steering(at.at.layers, at.vectors, scales=scales, **settings)
     return GenerationJob(cell.id, cell.prompts, cell.decoding, steering)
+
+
+def _along_curves(spec: SteeringSpec, at: Placed) -> Steering:
+    """The part of the stream in each layer's subspace becomes the point of its curve. JobError where a layer has no curve."""
+    action, layers = spec.action, at.at.layers
+    without = [layer for layer, curve in zip(layers, at.curves, strict=True) if curve is None]
+    if without:
+        told = f"layer{'s' if len(without) > 1 else ''} {', '.join(map(str, without))} where fewer than two knots hold"
+        raise JobError(f"direction {spec.direction.id}: there is no curve at {told} (the option soft of method curve)")
+    curves = [curve for curve in at.curves if curve is not None]
+    points = np.stack([point_of(curve, strength_of(action.multiplier)) for curve in curves])
+    lengths = np.linalg.norm(points, axis=1)
+    units = (points / np.where(lengths > 0, lengths, 1.0)[:, None]).astype(np.float32)
+    settings = {key: value for key, value in vars(action).items() if key not in ("multiplier", "intervention", "strength")}
+    bases, scales = tuple(curve.basis for curve in curves), tuple(float(one) for one in lengths)
+    return Steering(layers, units, 1.0, SUBSPACE_REPLACEMENT, scales=scales, bases=bases, **settings)
 
 
 def placed(spec: SteeringSpec, found: DirectionSet) -> Placed:
@@ -58,4 +93,5 @@ def placed(spec: SteeringSpec, found: DirectionSet) -> Placed:
         raise JobError(f"direction {spec.direction.id}: {error.args[0]}") from error
     norm_at = {one.layer: norm for one, norm in zip(found.directions, found.residual_norms, strict=True)}
     vectors = np.stack([vector_at[layer] for layer in sources]).astype(np.float32, copy=False)
-    return Placed(at, vectors, tuple(norm_at.get(layer, np.nan) for layer in at.layers))
+    norms = tuple(norm_at.get(layer, np.nan) for layer in at.layers)
+    return Placed(at, vectors, norms, tuple(found.curves.get(layer) for layer in sources))

@@ -33,7 +33,8 @@ from actors.engine.segments import Forwards, SegmentRunner
 from actors.families import decoder_of
 from actors.interventions import INTERVENTIONS
 from actors.prompts import Rendered
-from actors.steering import SteeringBank, steered
+from actors.stacks import StackBank
+from actors.steering import steered
 from actors.types import CellResult, Decoding, GenerationJob, Prompt, Steering
 from actors.worker import ModelWorker
 from tests.architectures import tiny_config
@@ -70,7 +71,13 @@ def steerings_of(kinds: list[str], layers: int = 5) -> list[Steering]:
     """One steering of each kind from layer 1 on, and of the first kind from layer 2."""
     unit = np.full((1, 64), 0.125, np.float32)
     return [
-        Steering(tuple(range(first, layers)), np.repeat(unit, layers - first, axis=0), 1.0, kind)
+        Steering(
+            tuple(range(first, layers)),
+            np.repeat(unit, layers - first, axis=0),
+            1.0,
+            kind,
+            bases=(unit,) * (layers - first) if kind == "subspace_replacement" else (),
+        )
         for kind, first in [*((kind, 1) for kind in kinds), (kinds[0], 2)]
     ]
 
@@ -100,7 +107,7 @@ def on_meta(
     decoder = decoder_of(model)
     steerings = steerings_of(kinds, decoder.n_layers)
     rows = rows_for(steerings, decoding)
-    bank = SteeringBank(steerings, (decoder.n_layers, 64), dtype, META)
+    bank = StackBank(steerings, (decoder.n_layers, 64), dtype, META)
     shape = BatchShape(slots=16, capacity=64, fixed=True, sampled=decoding.temperature > 0)
     with torch.inference_mode(), slot_attention_in(model), Rotary.of(model).held(), steered(decoder) as hooks:
         runner = SegmentRunner(model, decoder, hooks, META, Forwards(fixed=True))

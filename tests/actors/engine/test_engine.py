@@ -20,7 +20,8 @@ from actors.engine.prefill import Prefilled
 from actors.engine.rows import Row
 from actors.engine.stopwatch import Stopwatch
 from actors.errors import OutOfMemoryError
-from actors.steering import SteeringBank, SteeringHooks
+from actors.stacks import StackBank
+from actors.steering import SteeringHooks
 from actors.types import CellResult, Decoding, DType, Failure, GenerationJob, Prompt, Quantization, Steering, Underway
 from actors.worker import ModelWorker
 from tests.oracle import TIE, first_difference, generate_alone
@@ -72,7 +73,7 @@ def logits_of(worker: ModelWorker, jobs: Sequence[GenerationJob], monkeypatch: p
     def note(row: Row, logits: Tensor) -> None:
         seen.setdefault((jobs[row.job].cell_id, row.rendered.prompt.id), []).append(logits.float().numpy().tobytes())
 
-    def spy_begin(self: Engine, prefilled: Prefilled, batch: SlotBatch, bank: SteeringBank, watch: Stopwatch) -> Iterator[Row]:
+    def spy_begin(self: Engine, prefilled: Prefilled, batch: SlotBatch, bank: StackBank, watch: Stopwatch) -> Iterator[Row]:
         yield from begin(self, prefilled, batch, bank, watch)
         for place, row in enumerate(prefilled.rows):
             note(row, prefilled.logits[place])

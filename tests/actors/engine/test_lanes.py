@@ -10,7 +10,7 @@ import torch
 
 from actors.engine.lanes import ROWS_PER_LANE, Lanes, lanes_for
 from actors.engine.packing import Packing, pack
-from actors.steering import SteeringHooks, SteeringTable
+from actors.steering import SteeringHooks, SteeringTable, TableInForce
 from tests.tiny import tiny_model
 
 
@@ -87,9 +87,10 @@ def test_only_a_packed_model_has_lanes() -> None:
 def test_a_table_in_force_is_its_threads_own() -> None:
     hooks = SteeringHooks()
     hooks.table = SteeringTable({0: torch.ones(1, 1, 4)})
-    found: list[SteeringTable] = []
+    found: list[TableInForce] = []
     other = threading.Thread(target=lambda: found.append(hooks.table))
     other.start()
     other.join()
-    assert not found[0].shifts
-    assert hooks.table.shifts
+    ones = torch.zeros(1, 1, 4)
+    assert found[0].apply(0, ones) is ones
+    assert hooks.table.apply(0, ones) is not ones

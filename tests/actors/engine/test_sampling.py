@@ -19,7 +19,8 @@ from actors.engine import sampling
 from actors.engine.alone import AloneRunner
 from actors.engine.sampling import Draws, RowDraws, drawn
 from actors.engine.segments import Segment, SegmentRunner
-from actors.steering import SteeringBank, steered
+from actors.stacks import StackBank
+from actors.steering import steered
 from actors.types import CellResult, Decoding, GenerationJob, Prompt, SampleKey, Steering
 from actors.worker import ModelWorker
 
@@ -159,7 +160,7 @@ def test_row_by_row_draws_the_same(tiny_worker: Load) -> None:
     worker = tiny_worker("llama")
     expected = tokens_of(worker, JOBS[1:3])
     loaded, steerings = worker._held(), [job.steering for job in JOBS[1:3] if job.steering is not None]
-    bank = SteeringBank(steerings, (loaded.decoder.n_layers, 64), loaded.dtype, loaded.device)
+    bank = StackBank(steerings, (loaded.decoder.n_layers, 64), loaded.dtype, loaded.device)
     rows = [row for number, job in enumerate(JOBS[1:3]) for row in worker._rows(number, job, [])]
     with torch.inference_mode(), steered(loaded.decoder) as hooks:
         done = list(AloneRunner(loaded.model, bank, hooks, loaded.device, loaded.stop_tokens).run(rows))

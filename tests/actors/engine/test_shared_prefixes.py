@@ -16,7 +16,8 @@ from actors.engine.segments import Forwards, Segment, SegmentRunner
 from actors.engine.shared_prefixes import SharedPrefixes, storage_bytes
 from actors.families import decoder_of
 from actors.prompts import Rendered
-from actors.steering import SteeringBank, steered
+from actors.stacks import StackBank
+from actors.steering import steered
 from actors.types import Prompt, Steering
 from tests.tiny import tiny_model
 
@@ -51,7 +52,7 @@ def prefilled(
     """Each row with its logits, and what was kept in bytes at that moment."""
     model = tiny_model("llama")
     decoder = decoder_of(model)
-    bank = SteeringBank(steerings, (decoder.n_layers, 64), torch.float32, CPU)
+    bank = StackBank(steerings, (decoder.n_layers, 64), torch.float32, CPU)
     with slot_attention_in(model), steered(decoder) as hooks:
         runner = SegmentRunner(model, decoder, hooks, CPU, Forwards(fixed=True))
         prefiller = Prefiller(runner, bank, rows, limit=limit)

@@ -15,7 +15,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from actors import loading
-from actors.engine.spread import FollowingTable, gather
+from actors.engine.spread import following, gather
 from actors.errors import ModelLoadError, NotHereError
 from actors.interventions import INTERVENTIONS
 from actors.steering import SteeringTable, Witness
@@ -75,10 +75,11 @@ def steerings(n_layers: int, d_model: int) -> list[Steering | None]:
     vectors = np.random.default_rng(0).standard_normal((n_layers, d_model)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     layers = tuple(range(n_layers))
-    references = {"affine_ablation": (0.5,) * n_layers}
-    each = [
-        Steering(layers, vectors, 1.0 if "ablation" in name else 5.0, name, references.get(name, ())) for name in INTERVENTIONS
-    ]
+    beside: dict[str, Any] = {
+        "affine_ablation": {"references": (0.5,) * n_layers},
+        "subspace_replacement": {"bases": tuple(vectors[:, None])},
+    }
+    each = [Steering(layers, vectors, 1.0 if "ablation" in name else 5.0, name, **beside.get(name, {})) for name in INTERVENTIONS]
     return [None, *each, *(Steering((layer,), vectors[:1], 12.0) for layer in (1, 2))]
 
 
@@ -132,8 +133,8 @@ def test_edits_and_what_was_seen_move_between_devices() -> None:
     elsewhere = torch.zeros(1, 3, 4, device="meta")
     with pytest.raises(RuntimeError):
         table.apply(0, elsewhere)
-    assert FollowingTable.of(table).apply(0, elsewhere).device.type == "meta"
-    assert FollowingTable.of(table).apply(1, elsewhere) is elsewhere
+    assert following(table).apply(0, elsewhere).device.type == "meta"
+    assert following(table).apply(1, elsewhere) is elsewhere
     seen = gather(Witness({0: torch.zeros(1, 4)}, {0: torch.zeros(1, 4)}), torch.device("meta"))
     assert {seen.raw[0].device.type, seen.seen[0].device.type} == {"meta"}
 

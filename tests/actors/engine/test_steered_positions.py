@@ -161,7 +161,7 @@ def test_words_that_are_none_are_refused() -> None:
 
 def test_a_missed_first_token_is_caught(tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
     worker, acting = tiny_worker("llama"), Row.acting
-    monkeypatch.setattr(Row, "acting", lambda row, place: acting(row, place) if place > row.rendered.prompt_tokens else 0)
+    monkeypatch.setattr(Row, "acting", lambda row, place: acting(row, place) if place > row.rendered.prompt_tokens else (0,))
     found = check(worker, "generation")
     assert found.fired is False
     assert found.shift_ratio_min == pytest.approx(0.0, abs=1e-6)
@@ -193,7 +193,7 @@ def test_a_vector_added_twice_is_caught(positions: str, tiny_worker: Loader, mon
 def test_another_rows_vector_is_caught(tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
     act = SlotBatch._act
 
-    def mixed_up(self: SlotBatch, acting: Mapping[int, int]) -> None:
+    def mixed_up(self: SlotBatch, acting: Mapping[int, tuple[int, ...]]) -> None:
         act(self, dict(zip(acting, [*list(acting.values())[1:], *list(acting.values())[:1]], strict=True)))
 
     monkeypatch.setattr(SlotBatch, "_act", mixed_up)
@@ -204,7 +204,7 @@ def test_another_rows_vector_is_caught(tiny_worker: Loader, monkeypatch: pytest.
 @pytest.mark.parametrize("positions", ["last_prompt", "prompt", "first:2", "from:4"])
 def test_an_edit_elsewhere_is_caught(positions: str, tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every token is edited, as if nothing had been said of positions."""
-    monkeypatch.setattr(Row, "acting", lambda row, _place: row.steering)
+    monkeypatch.setattr(Row, "acting", lambda row, _place: (row.steering,))
     monkeypatch.setattr(SteeringTable, "at", lambda self, _positions: self)
     found = check(tiny_worker("llama"), positions)
     assert found.fired is False

@@ -1,0 +1,81 @@
+"""The threshold of a condition, learned from two classes of prompts: chosen on one half of them, and told how well it tells the
+other half apart (CAST, arXiv 2409.05907, searches it so on its training set)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.errors import JobError
+from actors.extraction.capture import CaptureKey, Captures
+from actors.types import Condition, FloatArray, Steering, Threshold
+
+Cosines = npt.NDArray[np.float64]
+
+
+def learned_threshold(positive: FloatArray, negative: FloatArray, vector: FloatArray) -> Threshold:
+    """From the residual stream of both classes' prompts ``[n, d]`` and a unit vector ``[d]``: every other prompt of each class
+    chooses, from the first one on; the rest report. Raises ``JobError`` for a class of fewer than two prompts."""
+    if min(len(positive), len(negative)) < 2:
+        sizes = f"{len(positive)} and {len(negative)}"
+        raise JobError(f"a threshold is learned from two prompts of each class at least, there are {sizes}; allowed: a number")
+    above, below = _cosines(positive, vector), _cosines(negative, vector)
+    threshold = _best(above[::2], below[::2])
+    return Threshold(
+        threshold,
+        balanced_accuracy(above[::2], below[::2], threshold),
+        balanced_accuracy(above[1::2], below[1::2], threshold),
+        len(above[1::2]) + len(below[1::2]),
+    )
+
+
+def balanced_accuracy(positive: Cosines, negative: Cosines, threshold: float) -> float:
+    """The mean of the shares of the positive ones above the threshold and of the negative ones that are not."""
+    return float((np.mean(positive > threshold) + np.mean(negative <= threshold)) / 2)
+
+
+def _best(positive: Cosines, negative: Cosines) -> float:
+    """The middle of the widest gap between neighbouring cosines of those at which the balanced accuracy is best."""
+    every = np.unique(np.concatenate([positive, negative]))
+    middles = (every[1:] + every[:-1]) / 2 if len(every) > 1 else every
+    gaps = np.diff(every) if len(every) > 1 else np.zeros(1)
+    found = [(balanced_accuracy(positive, negative, middle), gap, -middle) for middle, gap in zip(middles, gaps, strict=True)]
+    return float(-max(found)[2])
+
+
+def _cosines(states: FloatArray, vector: FloatArray) -> Cosines:
+    rows = states.astype(np.float64)
+    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(vector.astype(np.float64))
+    return (rows @ vector.astype(np.float64)) / np.maximum(lengths, 1e-30)
+
+
+class Thresholds:
+    """Learns the thresholds of conditions; what was learned is kept while a model is held. ``captures``: reads the prompts."""
+
+    def __init__(self, captures: Captures) -> None:
+        self._captures = captures
+        self._known: dict[tuple[CaptureKey, int, bytes], Threshold] = {}
+
+    def of(self, condition: Condition) -> Threshold:
+        """That of a condition: as it says, or learned from its contrast prompts. Raises ``JobError``."""
+        if condition.threshold is not None:
+            return Threshold(condition.threshold)
+        read = CaptureKey(condition.positive, condition.negative, condition.extractor)
+        key = read, condition.layer, condition.vector.tobytes()
+        if key not in self._known:
+            positive, negative = self._captures.of(read, every_position=False)
+            classes = positive[:, -1, condition.layer], negative[:, -1, condition.layer]
+            self._known[key] = learned_threshold(*classes, condition.vector)
+        return self._known[key]
+
+    def settled(self, steering: Steering) -> Steering:
+        """The same steering with every threshold known."""
+        first, *then = (
+            part
+            if part.condition is None
+            else replace(part, condition=replace(part.condition, threshold=self.of(part.condition).value))
+            for part in steering.parts
+        )
+        return replace(first, then=tuple(replace(part, then=()) for part in then))

@@ -1,0 +1,154 @@
+"""Several steerings of one row: tables and banks of their parts, applied one after the other at every layer.
+
+The part that stands first acts first: at a layer that two parts edit, the second one is given what the first one left. A batch
+whose rows have one part each has the plain table of it, and costs what that costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from actors.positions import EVERYWHERE, NOWHERE, Spans
+from actors.steering import SteeringBank, SteeringTable
+from actors.types import Steering
+
+Layout = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class StackedTable:
+    """The edits of a batch's rows by several parts each, in their order: ``tables`` ``[P]``, each of all rows."""
+
+    tables: tuple[SteeringTable, ...]
+
+    @property
+    def where(self) -> Tensor | None:
+        """Where the first of those parts acts that do not act everywhere; None: all do."""
+        return next((table.where for table in self.tables if table.where is not None), None)
+
+    def apply(self, layer: int, hidden: Tensor) -> Tensor:
+        """The edited residual stream; ``hidden`` ``[rows, T, d]`` is left as it is."""
+        for table in self.tables:
+            hidden = table.apply(layer, hidden)
+        return hidden
+
+    def at(self, positions: Tensor) -> StackedTable:
+        """The table for a forward whose tokens stand at ``positions`` ``[rows, T]``."""
+        return StackedTable(tuple(table.at(positions) for table in self.tables))
+
+    def arrival(self, layer: int, raw: Tensor, seen: Tensor) -> Tensor | None:
+        """How much of each part's edit is in ``seen``, token by token wherever it was asked, ``[rows, T, P, 2]``: the move
+        along it, once what the other parts do there is taken out, as a share of it, and its size (NaN: no edit). None at a layer
+        without edits."""
+        state, wholes, changes, edits = raw, list[Tensor](), list[Tensor](), False
+        for table in self.tables:
+            after, everywhere = table.apply(layer, state), table.everywhere(layer, state)
+            edits = edits or everywhere is not state
+            wholes.append(everywhere.float() - state.float())
+            changes.append(after.float() - state.float())
+            state = after
+        if not edits:
+            return None
+        left = seen.float() - raw.float() - torch.stack(changes).sum(0)
+        found = []
+        for whole, change in zip(wholes, changes, strict=True):
+            size = whole.square().sum(-1)
+            along = ((left + change) * whole).sum(-1) / size
+            found.append(torch.stack([along, along.abs()], dim=-1).masked_fill((size == 0)[..., None], torch.nan))
+        return torch.stack(found, dim=2)
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> StackedTable:
+        """The table with ``change`` applied to every tensor of it."""
+        return StackedTable(tuple(table.map(change) for table in self.tables))
+
+    def copy_(self, other: StackedTable) -> None:
+        """Take over the edits of ``other``, which has the same parts, layers and rows, in place."""
+        for ours, theirs in zip(self.tables, other.tables, strict=True):
+            ours.copy_(theirs)
+
+
+Table = SteeringTable | StackedTable
+
+
+class StackBank:
+    """The edits of all parts of a set of steerings: a ``SteeringBank`` for the first part of each, one for the second, and so on.
+    Steering number 0 is "unsteered". ``depth``: parts that a steering has at most, P."""
+
+    def __init__(
+        self, steerings: Sequence[Steering], decoder_shape: tuple[int, int], dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self.depth = max((len(one.parts) for one in steerings), default=1)
+        self._device = device
+        self._banks = [
+            SteeringBank(
+                [one.parts[place] if place < len(one.parts) else None for one in steerings], decoder_shape, dtype, device
+            )
+            for place in range(self.depth)
+        ]
+
+    @property
+    def steady(self) -> bool:
+        """Whether all parts act at every token, and alike."""
+        return all(bank.steady for bank in self._banks)
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Layers that any part edits, ascending."""
+        return tuple(sorted({layer for bank in self._banks for layer in bank.layers}))
+
+    @property
+    def layout(self) -> tuple[Layout, ...]:
+        """Of each part; see ``SteeringBank.layout``."""
+        return tuple(bank.layout for bank in self._banks)
+
+    def padded(self, row: Sequence[int]) -> list[int]:
+        """The numbers of the steerings whose parts act on a row, 0 for every part that it does not have, ``[P]``."""
+        return [*row, *[0] * (self.depth - len(row))]
+
+    def numbers(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """Those of several rows, ``[rows, P]`` int64."""
+        return torch.tensor([self.padded(row) for row in rows], dtype=torch.long, device=self._device)
+
+    def changes(self, layer: int, numbers: Tensor, raw: Tensor, asked: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+        """What each part asks for at ``layer`` of ``raw`` ``[rows, d]`` float64, after the parts before it: the whole of it,
+        wherever it is asked, and ``shares`` ``[rows, P]`` of it where it is ``asked`` ``[rows, P]``; both ``[P, rows, d]``."""
+        wholes, changes = [], []
+        for place, bank in enumerate(self._banks):
+            whole = bank.asked(layer, numbers[:, place], raw)
+            part = bank.asked(layer, numbers[:, place], raw, shares[:, place : place + 1])
+            change = torch.where(asked[:, place : place + 1], part, 0.0)
+            wholes.append(whole)
+            changes.append(change)
+            raw = raw + change
+        return torch.stack(wholes), torch.stack(changes)
+
+    def rows(self, numbers: Tensor, prompts: Tensor | None = None) -> Table:
+        """The table of a batch whose row r is edited by the parts ``numbers[r]``; ``prompts`` ``[rows]``: tokens of their
+        prompts, where some of their answers are read."""
+        return _stacked([bank.rows(numbers[:, place], None, prompts) for place, bank in enumerate(self._banks)])
+
+    def of_text(
+        self,
+        steerings: Sequence[int],
+        spans: Sequence[Sequence[Spans]],
+        lengths: Sequence[int],
+        prompts: Tensor | None = None,
+    ) -> Table:
+        """The table of rows of so many tokens (``lengths``) under these steerings by their numbers, each part at its own
+        ``spans``."""
+        tables = []
+        for place, bank in enumerate(self._banks):
+            where = [row[place] if place < len(row) else EVERYWHERE for row in spans]
+            idle = all(one == NOWHERE for one in where)
+            numbers = torch.tensor([0] * len(where) if idle else list(steerings), dtype=torch.long, device=self._device)
+            whole = all(one.start == 0 and one.stop >= length for one, length in zip(where, lengths, strict=True))
+            tables.append(bank.rows(numbers, None if idle or whole else where, prompts))
+        return _stacked(tables)
+
+
+def _stacked(tables: Sequence[SteeringTable]) -> Table:
+    return tables[0] if len(tables) == 1 else StackedTable(tuple(tables))
