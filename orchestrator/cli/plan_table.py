@@ -17,6 +17,7 @@ from orchestrator.duration import duration
 from orchestrator.errors import plain
 from orchestrator.plan import Plan
 from orchestrator.planning.grids import Deferred
+from orchestrator.results.part_axes import axes_of_parts
 from orchestrator.scoring.verdict import Verdicts
 
 if TYPE_CHECKING:
@@ -209,6 +210,7 @@ def _cell_json(cell: Cell) -> dict[str, object]:
         "model": labels.model,
         "variant": variant_id(cell.target),
         "behavior": labels.behavior,
+        **({"asked": labels.asked} if labels.asked else {}),
         "rows": cell.rows,
         "steering": None
         if steering is None
@@ -223,6 +225,7 @@ def _cell_json(cell: Cell) -> dict[str, object]:
             "search": labels.search,
             "trial": labels.trial,
             **asdict(steering.action),
+            **{name: value for name, value in axes_of_parts(cell).items() if value and name != "asked"},
         },
     }
 

@@ -18,8 +18,10 @@ from orchestrator.planning.grid import (
     cells_of,
     own_groups,
     transfer_groups,
+    unique_variants,
 )
 from orchestrator.planning.search import plan_arm
+from orchestrator.planning.together import together, unfit_part
 from orchestrator.sweep_file.grids import Grid
 
 
@@ -69,6 +71,9 @@ def plan_grids(grids: Sequence[Grid], tallies: Mapping[CellKey, Tally]) -> Grids
     """The cells of all grids in their order, as far as ``tallies`` lets them be known."""
     work = _GridWork(Chooser(tallies))
     for grid in grids:
+        if grid.together:
+            _plan_together(work, grid)
+            continue
         work.cells += baselines(grid)
         for group in own_groups(grid):
             _plan_group(work, grid, group)
@@ -105,6 +110,17 @@ def _plan_group(work: _GridWork, grid: Grid, group: Group) -> None:
     work.cells += [one.cell if isinstance(one, SteeredCell) else one for one in planned]
     if grid.choose is not None:
         _mark(work, work.chooser.tried(grid, group), steered)
+
+
+def _plan_together(work: _GridWork, grid: Grid) -> None:
+    """The cells of several directions at once; no choice is made of them."""
+    for model in unique_variants(grid.variants):
+        if unfit := unfit_part(grid, model):
+            behavior, method, reason = unfit
+            cells = sum(cell.steering is not None for cell in together(grid, model))
+            work.deferred.append(Deferred(grid.name, model.name, behavior, method, cells, f"not run: {reason}", waiting=False))
+        else:
+            work.cells += together(grid, model)
 
 
 def _plan_search(work: _GridWork, grid: Grid, group: Group) -> None:

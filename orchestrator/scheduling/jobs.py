@@ -6,14 +6,16 @@ share one tuple of prompts, so a task carries each prompt once.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from actors.errors import JobError
-from actors.types import DirectionSet, ExtractionJob, FloatArray, GenerationJob, Steering
-from orchestrator.cells import Cell, DirectionSpec, SteeringSpec
-from orchestrator.results.rows import SteeredAt, steered_at
+from actors.types import Condition, DirectionSet, ExtractionJob, GenerationJob, Steering
+from orchestrator.cells import Cell, ConditionSpec, DirectionSpec, SteeringSpec
+from orchestrator.results.placing import Placed, all_placed
 
 
 def extraction_job(spec: DirectionSpec) -> ExtractionJob:
@@ -21,41 +23,38 @@ def extraction_job(spec: DirectionSpec) -> ExtractionJob:
     return ExtractionJob(spec.id, spec.positive, spec.negative, spec.method, dict(spec.options), spec.extractor)
 
 
-class Placed(NamedTuple):
-    """Where a steering acts, the unit vectors that act there, ``[len(layers), d]`` float32, and the mean norms of the residual
-    stream there over the contrast prompts (NaN where the direction set has none)."""
-
-    at: SteeredAt
-    vectors: FloatArray
-    norms: tuple[float, ...]
-
-
-def generation_job(cell: Cell, at: Placed | None) -> GenerationJob:
-    """The job of one cell; ``at`` is ``placed`` of its steering (None for a baseline)."""
-    steering = None
-    if cell.steering is not None and at is not None:
-        settings = dict(vars(cell.steering.action))
-        scales = at.norms if settings.pop("strength") == "relative" else ()
-        if np.isnan(scales).any():
-            direction = cell.steering.direction.id
-            raise JobError(f"strength relative: direction {direction} has no norm of the residual stream at a steered layer")
-        steering = Steering(at.at.layers, at.vectors, scales=scales, **settings)
+def generation_job(cell: Cell, steering: Steering | None) -> GenerationJob:
+    """The job of one cell; ``steering``: ``steering_of`` its own (None for a baseline)."""
     return GenerationJob(cell.id, cell.prompts, cell.decoding, steering)
 
 
-def placed(spec: SteeringSpec, found: DirectionSet) -> Placed:
-    """Where a steering acts, and what ``found`` has for that.
+def steering_of(cell: Cell, found: Mapping[str, DirectionSet], shared: dict[object, Any]) -> Steering | None:
+    """What a cell does to the residual stream, by the direction sets ``found``, by id; None for a baseline. Equal vectors of
+    steerings with the same ``shared`` are one array, so they cross the wire once. Raises ``JobError`` as ``placed`` does."""
+    spec = cell.steering
+    if spec is None:
+        return None
+    if spec.where not in shared:
+        shared[spec.where] = all_placed(spec, found)
+    parts = [_part(part, at, found) for part, at in zip(spec.parts, shared[spec.where], strict=True)]
+    return replace(parts[0], then=tuple(parts[1:])) if parts[1:] else parts[0]
 
-    Raises ``JobError`` when the method selected no layer, or found no direction at one that the steering takes it from.
-    """
-    at = steered_at(spec, found)
-    if at is None:
-        raise JobError(f"direction {spec.direction.id}: method {spec.direction.method} selected no layer")
-    sources = at.layers if at.source_layer is None else (at.source_layer,) * len(at.layers)
+
+def _part(spec: SteeringSpec, at: Placed, found: Mapping[str, DirectionSet]) -> Steering:
+    settings = dict(vars(spec.action))
+    scales = at.norms if settings.pop("strength") == "relative" else ()
+    if np.isnan(scales).any():
+        raise JobError(f"strength relative: direction {spec.direction.id} has no norm of the residual stream at a steered layer")
+    return Steering(at.at.layers, at.vectors, scales=scales, condition=_condition(spec.condition, found), **settings)
+
+
+def _condition(spec: ConditionSpec | None, found: Mapping[str, DirectionSet]) -> Condition | None:
+    if spec is None:
+        return None
+    direction = spec.direction
     try:
-        vector_at = {layer: found.at(layer).vector for layer in dict.fromkeys(sources)}
+        vector = found[direction.id].at(spec.layer).vector
     except KeyError as error:
-        raise JobError(f"direction {spec.direction.id}: {error.args[0]}") from error
-    norm_at = {one.layer: norm for one, norm in zip(found.directions, found.residual_norms, strict=True)}
-    vectors = np.stack([vector_at[layer] for layer in sources]).astype(np.float32, copy=False)
-    return Placed(at, vectors, tuple(norm_at.get(layer, np.nan) for layer in at.layers))
+        raise JobError(f"direction {direction.id}: {error.args[0]}") from error
+    classes = (direction.positive, direction.negative) if spec.threshold is None else ((), ())
+    return Condition(spec.layer, vector, spec.threshold, spec.above, *classes, direction.extractor)

@@ -112,7 +112,7 @@ def _positions(value: object) -> str:
 SteeredPositions = Annotated[str, BeforeValidator(_positions)]
 
 
-def _schedule(value: object) -> str:
+def schedule_of(value: object) -> str:
     """``constant``, or ``{linear: 32}`` for ``linear:32``."""
     if isinstance(value, dict) and len(value) == 1:
         ((word, count),) = value.items()
@@ -157,10 +157,10 @@ RowOrOne = Annotated[tuple[Item, ...], FromListOrOne, Field(min_length=1)]
 Depths = Annotated[Row[Depth], BeforeValidator(lambda value: PROFILE if value == "profile" else value)]
 Layers = Row[Layer]
 
-_OneOrSome = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
+one_or_some = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
 
-PositionsAxis = Annotated[Row[SteeredPositions], _OneOrSome]
+PositionsAxis = Annotated[Row[SteeredPositions], one_or_some]
 """The same of positions, of which one may be a mapping."""
 
-ScheduleAxis = Annotated[Row[Annotated[str, BeforeValidator(_schedule)]], _OneOrSome]
+ScheduleAxis = Annotated[Row[Annotated[str, BeforeValidator(schedule_of)]], one_or_some]
 """The same of schedules."""

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 
-from pydantic import ValidationError
-
 from actors.methods import METHODS
 from actors.positions import Positions
 from actors.schedules import CONSTANT, Schedule
@@ -19,9 +17,9 @@ from orchestrator.models.files import ModelShape, check_stored
 from orchestrator.sweep_file.behaviors import BehaviorFiles, BehaviorPrompts
 from orchestrator.sweep_file.fields import AUTO
 from orchestrator.sweep_file.models import ModelVariant, SweepModel, families, variant_name
-from orchestrator.sweep_file.problems import problems_of
-from orchestrator.sweep_file.schema import BehaviorUse, Choose, MethodEntry, Multipliers, SearchEntry, Transfer
+from orchestrator.sweep_file.schema import BehaviorUse, Choose, MethodEntry, Multipliers, SearchEntry, SteerEntry, Transfer
 from orchestrator.sweep_file.sections import Path, Sections
+from orchestrator.sweep_file.together import At, GridDefaults, SteerPart, check_together, method_of, parts_of
 
 ACTION_KEYS = tuple(one.name for one in fields(Action) if one.name != "multiplier")
 """The keys of a grid that say what is done with a direction; of some a grid may list several values."""
@@ -42,7 +40,8 @@ class Grid:
 
     ``actions``: of its cells, but for their multiplier. With ``choose`` its layers, its multipliers or both come from an earlier
     grid's cells, and the axis here may be empty. With ``search`` the cells are its trials, and there
-    are no multipliers.
+    are no multipliers. With ``together`` its cells are steered by these parts at once, ``orthogonal`` or not; its own axis and
+    multipliers may then be empty, and its ``behaviors`` say whose test prompts are asked.
     """
 
     name: str
@@ -60,6 +59,8 @@ class Grid:
     transfer: Transfer
     choose: Choose | None
     search: SearchEntry | None = None
+    together: tuple[SteerPart, ...] = ()
+    orthogonal: bool = False
 
     def multipliers_of(self, model: ModelVariant) -> tuple[float, ...]:
         """Those of one of its models, as written; none where they are chosen."""
@@ -78,6 +79,7 @@ class GridResolver:
         keys = self._model_keys(view)
         search: SearchEntry | None = view.own("search")
         choose = self._choose(view)
+        steer: Sequence[SteerEntry] | None = view.valid("steer")
         axis = self._axis(view, choose, keys)
         multipliers = self._multipliers(view, choose, search, keys)
         quantizations = view.own("quantizations")
@@ -100,7 +102,13 @@ class GridResolver:
             transfer=view.valid("transfer") or Transfer(),
             choose=choose,
             search=search,
+            orthogonal=bool(view.valid("orthogonalize")),
         )
+        if steer is not None:
+            shapes = {key: self._shapes[key] for key in keys if key in self._shapes}
+            places = [*(At(one, None) for one in axis.depths), *(At(None, one) for one in axis.layers)]
+            said = GridDefaults(grid.methods, places, grid.scopes, grid.actions, grid.decoding.most_tokens)
+            grid = replace(grid, together=parts_of(view, said, steer, self._behaviors, shapes))
         self._check(view, grid, keys)
         return grid
 
@@ -139,7 +147,8 @@ class GridResolver:
         return [name for name in dict.fromkeys(asked) if name in written]
 
     def _behavior_prompts(self, view: Sections) -> Iterator[BehaviorPrompts]:
-        uses = view.own("behaviors") or {key: BehaviorUse() for key in self._behaviors.known}
+        steered = [one.behavior for one in view.valid("steer") or ()]
+        uses = view.own("behaviors") or {key: BehaviorUse() for key in dict.fromkeys(steered or self._behaviors.known)}
         for key, use in uses.items():
             at = view.at("behaviors", key)
             if key not in self._behaviors.known:
@@ -154,7 +163,7 @@ class GridResolver:
                 if view.own(key) is not None:
                     view.report(view.at(key), f"the layer is chosen from grid {choose.origin}", allowed="no layers of its own")
             return LayerAxis()
-        if depths is None and layers is None and not (view.given("depths") or view.given("layers")):
+        if depths is None and layers is None and not (view.given("depths") or view.given("layers") or view.given("steer")):
             view.report(view.path, "no layers to steer at", allowed="depths: [0.5, ...] or layers: [15, ...], or both")
         for number, layer in enumerate(layers or ()):
             short = {
@@ -183,7 +192,7 @@ class GridResolver:
                 )
             return None
         if multipliers is None:
-            if not view.given("multipliers") and not view.given("search"):
+            if not (view.given("multipliers") or view.given("search") or view.given("steer")):
                 view.report((*view.path, "multipliers"), "'multipliers' is missing", allowed="multipliers: [8, 15], or by family")
             return None
         self._check_models(view, multipliers, keys, ("multipliers",))
@@ -216,6 +225,13 @@ class GridResolver:
         _check_actions(view, grid)
         if grid.axis.auto:
             _check_auto(view, grid)
+        steered = len(view.valid("steer") or ())
+        unfit = {
+            "choose": ("directions together are not chosen", grid.choose is not None, "multipliers as numbers in steer"),
+            "search": ("directions together are not searched", grid.search is not None, "lists of multipliers in steer"),
+            "transfer": ("directions together are each model's own", grid.transfer != Transfer(), "transfer in another grid"),
+        }
+        check_together(view, steered, unfit)
         self._check_transfer(view, grid, keys)
         if grid.choose is not None:
             self._check_choice(view, grid, grid.choose)
@@ -298,11 +314,8 @@ def _without_idle_schedule(action: Action) -> Action:
 def _methods(view: Sections) -> Iterator[tuple[str, Options]]:
     entries: Sequence[MethodEntry] = view.valid("methods") or ()
     for number, entry in enumerate(entries):
-        section = METHODS[entry.name].options
-        try:
-            yield entry.name, tuple(sorted(section.model_validate(entry.options).model_dump().items()))
-        except ValidationError as error:
-            view.problems += problems_of(error, view.document, section, view.at("methods", number, "options"))
+        if found := method_of(view, entry, view.at("methods", number)):
+            yield found
 
 
 def _check_auto(view: Sections, grid: Grid) -> None:
