@@ -18,7 +18,8 @@ from pydantic import ValidationError
 from actors.embedded import EMBEDDED_MODELS
 from actors.errors import JobError, ModelLoadError, WorkerError
 from actors.methods import METHODS
-from actors.tensor_files import read_vectors
+from actors.methods.file import FileOptions
+from actors.tensor_files import read_file, read_vectors
 from actors.types import (
     CellResult,
     Condition,
@@ -97,7 +98,12 @@ class Model:
         if method in METHODS:
             _check_options(method, options or {})
         classes = as_prompts(positive, "positive"), as_prompts(negative, "negative")
-        return self._worker.extract(ExtractionJob(method, *classes, method, dict(options or {})))
+        told = dict(options or {})
+        given = None
+        if method in METHODS and METHODS[method].given:
+            chosen = FileOptions.model_validate(told)
+            given = read_file(Path(chosen.path), chosen.convention).given(Path(chosen.path).name)
+        return self._worker.extract(ExtractionJob(method, *classes, method, told, given=given))
 
     def steering(
         self,

@@ -43,8 +43,8 @@ class TableInForce(Protocol):
 
 @dataclass(frozen=True)
 class SteeringTable:
-    """The edits of a batch's rows: ``shifts[l]`` and ``axes[l]`` are ``[rows, 1, d]``, ``replaced[l]`` bool ``[rows, 1, 1]``;
-    each is absent when no row edits layer l in that way.
+    """The edits of a batch's rows: ``shifts[l]`` is ``[rows, 1, d]``, ``axes[l]`` ``[rows, K, d]`` (zero where a row has fewer),
+    ``replaced[l]`` bool ``[rows, 1, 1]``; each is absent when no row edits layer l in that way.
 
     ``spans`` ``[rows, 4]``: where each row is edited (see ``positions.Spans``); ``where`` bool ``[rows, T, 1]``: the same in the
     forward at hand. None: everywhere. ``fading`` ``[rows, 3]``: tokens of each row's prompt, and its schedule (``schedules``);
@@ -75,16 +75,24 @@ class SteeringTable:
         return torch.where(kept, (edited.float() * (before / after.clamp(min=SMALLEST))).to(hidden.dtype), edited)
 
     def _moved(self, layer: int, hidden: Tensor) -> Tensor:
-        shift, axis, replaced = self.shifts.get(layer), self.axes.get(layer), self.replaced.get(layer)
+        shift, axes, replaced = self.shifts.get(layer), self.axes.get(layer), self.replaced.get(layer)
         if replaced is not None:
             hidden = hidden.masked_fill(replaced, 0.0)
-        if axis is not None:
-            component = (hidden.float() * axis).sum(-1, keepdim=True)
-            component = component if self.share is None else component * self.share
-            hidden = (hidden.float() - component * axis).to(hidden.dtype)
+        if axes is not None:
+            hidden = self._without(hidden.float(), axes).to(hidden.dtype)
         if shift is None:
             return hidden
         return hidden + (shift if self.share is None else (shift * self.share).to(hidden.dtype))
+
+    def _without(self, hidden: Tensor, axes: Tensor) -> Tensor:
+        """``hidden`` less its components along ``axes``. One axis after the other: to take 0 away changes no bit, so what other
+        rows have more axes for changes none of a row's."""
+        left = hidden
+        for number in range(axes.shape[1]):
+            axis = axes[:, number : number + 1]
+            component = (hidden * axis).sum(-1, keepdim=True)
+            left = left - (component if self.share is None else component * self.share) * axis
+        return left
 
     def at(self, positions: Tensor) -> SteeringTable:
         """The table for a forward whose tokens stand at ``positions`` ``[rows, T]``."""
@@ -138,19 +146,38 @@ class _Edits:
     def __init__(self, n_steerings: int, n_layers: int, d_model: int) -> None:
         self._vectors: list[FloatArray] = [np.zeros(d_model, np.float32)]
         self._known: dict[bytes, int] = {}
-        self._index = np.zeros((n_steerings + 1, n_layers), np.int64)
+        self._index = np.zeros((n_steerings + 1, n_layers, 1), np.int64)
 
-    def use(self, steering: int, layer: int, vector: FloatArray) -> None:
-        number = self._known.setdefault(vector.tobytes(), len(self._vectors))
-        if number == len(self._vectors):
-            self._vectors.append(vector)
-        self._index[steering, layer] = number
+    def use(self, steering: int, layer: int, vectors: FloatArray) -> None:
+        """``vectors`` ``[K, d]``."""
+        if (more := len(vectors) - self._index.shape[2]) > 0:
+            self._index = np.pad(self._index, ((0, 0), (0, 0), (0, more)))
+        for place, vector in enumerate(vectors):
+            number = self._known.setdefault(vector.tobytes(), len(self._vectors))
+            if number == len(self._vectors):
+                self._vectors.append(vector)
+            self._index[steering, layer, place] = number
 
-    def gather(self, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, tuple[int, ...]]:
-        """The vectors ``[E + 1, d]``, the index ``[steerings + 1, L]``, and the layers that any steering edits."""
+    def gather(self, dtype: torch.dtype, device: torch.device) -> _Gathered:
+        """All of them, on the device."""
         bank = torch.from_numpy(np.stack(self._vectors)).to(device, dtype)
-        used = tuple(int(layer) for layer in np.flatnonzero(self._index.any(axis=0)))
-        return bank, torch.from_numpy(self._index).to(device), used
+        counts = (self._index != 0).any(axis=0).sum(axis=1)
+        used = {int(layer): int(counts[layer]) for layer in np.flatnonzero(counts)}
+        return _Gathered(bank, torch.from_numpy(self._index).to(device), used)
+
+
+@dataclass(frozen=True)
+class _Gathered:
+    """The vectors ``[E + 1, d]``, the index ``[steerings + 1, L, K]``, and of every layer that any steering edits how many of the
+    K are used there at most."""
+
+    bank: Tensor
+    index: Tensor
+    used: Mapping[int, int]
+
+    def at(self, layer: int, numbers: Tensor) -> Tensor:
+        """Those of the steerings ``numbers`` ``[rows]``, ``[rows, K, d]``; one zero vector at a layer without any."""
+        return self.bank[self.index[numbers, layer, : self.used.get(layer, 1)]]
 
 
 class SteeringBank:
@@ -173,11 +200,12 @@ class SteeringBank:
                 continue
             edit_of = INTERVENTIONS[steering.intervention]
             for index, (layer, vector) in enumerate(zip(steering.layers, steering.vectors, strict=True)):
-                edit = edit_of(vector, steering.strength_at(index), steering.reference_at(index))
+                given = steering.strength_at(index), steering.reference_at(index), steering.basis_at(index)
+                edit = edit_of(vector, *given)
                 if edit.shift is not None:
-                    shifts.use(number, layer, edit.shift)
-                if edit.axis is not None:
-                    axes.use(number, layer, edit.axis)
+                    shifts.use(number, layer, edit.shift[None])
+                if edit.axes is not None:
+                    axes.use(number, layer, edit.axes)
                 replaced[number, layer] = edit.replaces
                 kept[number, layer] = steering.keep_norm
         schedules = [Schedule(), *(Schedule() if one is None else Schedule.of(one.schedule) for one in steerings)]
@@ -195,23 +223,22 @@ class SteeringBank:
     @property
     def layers(self) -> tuple[int, ...]:
         """Layers that any steering edits, ascending."""
-        return tuple(sorted({*self._shifts[2], *self._axes[2], *self._replacing}))
+        return tuple(sorted({*self._shifts.used, *self._axes.used, *self._replacing}))
 
     @property
     def layout(self) -> tuple[tuple[int, ...], ...]:
-        """Layers that are shifted, along which something is removed, that are replaced, and that keep their norm, and whether any
-        of it fades: tables of one layout have tensors of the same sizes for the same batch."""
-        return self._shifts[2], self._axes[2], self._replacing, self._keeping, (int(self.fades),)
+        """Layers that are shifted, along how many axes something is removed from which, that are replaced, and that keep their
+        norm, and whether any of it fades: tables of one layout have tensors of the same sizes for the same batch."""
+        axes = self._axes.used
+        return tuple(self._shifts.used), tuple(axes), tuple(axes.values()), self._replacing, self._keeping, (int(self.fades),)
 
     def asked(self, layer: int, steering_numbers: Tensor, raw: Tensor, shares: Tensor | float = 1.0) -> Tensor:
         """The change of ``raw`` ``[rows, d]`` float64 that ``shares`` ``[rows, 1]`` of each row's steering ask for at ``layer``,
         in float64."""
-        shifts, shift_index, _ = self._shifts
-        axes, axis_index, _ = self._axes
-        axis = axes[axis_index[steering_numbers, layer]].double()
-        taken = (raw * axis).sum(-1, keepdim=True) * axis
+        axes = self._axes.at(layer, steering_numbers).double()
+        taken = ((raw[:, None] * axes).sum(-1, keepdim=True) * axes).sum(1)
         taken = torch.where(self._replaced[steering_numbers, layer][:, None], raw, taken)
-        change = (shifts[shift_index[steering_numbers, layer]].double() - taken) * shares
+        change = (self._shifts.at(layer, steering_numbers)[:, 0].double() - taken) * shares
         after = raw + change
         scaled = after * raw.norm(dim=-1, keepdim=True) / after.norm(dim=-1, keepdim=True).clamp(min=SMALLEST)
         return torch.where(self._kept[steering_numbers, layer][:, None], scaled - raw, change)
@@ -221,10 +248,7 @@ class SteeringBank:
     ) -> SteeringTable:
         """The table of a batch whose row r has steering ``steering_numbers[r]`` (``[rows]`` int64), at ``spans[r]``; ``prompts``
         ``[rows]``: tokens of their prompts, where some of their answers are read."""
-        shifts, axes = (
-            {layer: bank[index[steering_numbers, layer]].unsqueeze(1) for layer in layers}
-            for bank, index, layers in (self._shifts, self._axes)
-        )
+        shifts, axes = ({layer: kind.at(layer, steering_numbers) for layer in kind.used} for kind in (self._shifts, self._axes))
         replaced = {layer: self._replaced[steering_numbers, layer][:, None, None] for layer in self._replacing}
         where = None if spans is None else torch.tensor(spans, device=steering_numbers.device)
         fading = None
@@ -268,9 +292,16 @@ def _check_part(steering: Steering, n_layers: int, d_model: int) -> None:
         raise JobError(
             f"steering has {len(steering.references)} references for {len(steering.layers)} layers; allowed: one each, or none"
         )
+    shapes = {basis.shape[1:] for basis in steering.bases}
+    if len(steering.bases) not in (0, len(steering.layers)) or shapes - {(d_model,)}:
+        raise JobError(
+            f"steering has {len(steering.bases)} bases of vectors {sorted(shapes)} for {len(steering.layers)} layers of width "
+            f"{d_model}; allowed: [K, {d_model}] each, or none"
+        )
     try:
         for index, vector in enumerate(steering.vectors):
-            INTERVENTIONS[steering.intervention](vector, steering.strength_at(index), steering.reference_at(index))
+            given = steering.strength_at(index), steering.reference_at(index), steering.basis_at(index)
+            INTERVENTIONS[steering.intervention](vector, *given)
         Positions.of(steering.positions)
         faded = Schedule.of(steering.schedule) != Schedule()
     except ValueError as error:

@@ -6,17 +6,56 @@ in its number (``direction.15``, ``15``), or ``directions`` ``[k, d]`` beside ``
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from actors.errors import JobError
-from actors.types import FloatArray
+from actors.methods.file import Convention
+from actors.types import FloatArray, GivenVectors
 
 _NUMBERED = re.compile(r"(?:.*[^0-9])?([0-9]+)")
+_BLOCK = "decoder_block"
+"""What steering-vectors calls the output of a decoder block."""
+_TOLD = 200
+"""Characters of a text in a file's metadata."""
+
+Arrays = Mapping[object, Any]
+Told = dict[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class VectorFile:
+    """``vectors``: layer -> ``[d]`` float32 by ascending layer, as they are in the file; ``told``: what else it says."""
+
+    vectors: dict[int, FloatArray]
+    told: Told
+
+    @property
+    def width(self) -> int:
+        """Numbers of a vector."""
+        return len(next(iter(self.vectors.values())))
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hex digits of a SHA-256 over layers and numbers: the same for the same vectors in another kind of file."""
+        sha256 = hashlib.sha256()
+        for layer, vector in self.vectors.items():
+            sha256.update(f"{layer} {len(vector)} ".encode() + vector.astype("<f4").tobytes())
+        return sha256.hexdigest()[:16]
+
+    def given(self, source: str) -> GivenVectors:
+        """As a job has them; ``source``: what to call the file."""
+        told = {key: value for key, value in self.told.items() if key in ("model", "method", "layer_convention", "direction_id")}
+        record = {"file": source, "file_vectors": self.digest, **({"file_told": json.dumps(told)} if told else {})}
+        return GivenVectors(tuple(self.vectors), np.stack(list(self.vectors.values())), record)
 
 
 def write_pt(path: Path, vectors: Mapping[int, FloatArray], **beside: object) -> None:
@@ -30,56 +69,99 @@ def write_pt(path: Path, vectors: Mapping[int, FloatArray], **beside: object) ->
 def read_vectors(path: Path, n_layers: int, width: int) -> dict[int, FloatArray]:
     """Layer -> vector ``[d]`` float32, as they are in the file; ``JobError`` unless they fit a model of ``n_layers`` blocks of
     ``width``, and for a file that is none of these."""
+    found = read_file(path)
+    if wrong := misfit(found.given(path.name), n_layers, width):
+        raise JobError(f"{path}: {wrong}")
+    return found.vectors
+
+
+def misfit(given: GivenVectors, n_layers: int, width: int) -> str | None:
+    """Why vectors are not of a model of ``n_layers`` blocks of ``width``; None when they are."""
+    if max(given.layers) >= n_layers:
+        return f"has a layer {max(given.layers)}; the model has 0..{n_layers - 1}"
+    if given.vectors.shape[1] != width:
+        return f"layer {given.layers[0]} has [{given.vectors.shape[1]}] numbers; allowed: {width} finite ones, not all 0"
+    return None
+
+
+def read_file(path: Path, convention: Convention = "block_output") -> VectorFile:
+    """What ``path`` holds, its numbers counted by ``convention``. ``JobError`` for a file that is none of these, and for vectors
+    of several widths, of zeros, or with numbers that are not finite."""
     if path.suffix not in READERS:
         raise JobError(f"{path}: not a file of vectors; allowed: {', '.join(READERS)}")
     try:
-        found = _by_layer(READERS[path.suffix](path))
+        arrays, told = READERS[path.suffix](path)
+        found = _by_layer(arrays)
+        if convention == "hidden_states":
+            found = {layer - 1: vector for layer, vector in found.items() if layer > 0}
+        _check(found)
+        if (kind := told.get("layer_type", _BLOCK)) != _BLOCK:
+            raise JobError(f"its vectors act on layers of type {kind}; allowed: {_BLOCK}, the outputs of decoder blocks")
     except JobError as error:
         raise JobError(f"{path}: {error}") from error
     except Exception as error:  # each library has its own errors for a file that is not its
         raise JobError(f"{path}: cannot be read: {type(error).__name__}: {error}") from error
+    return VectorFile(dict(sorted(found.items())), {key: value[:_TOLD] for key, value in told.items()})
+
+
+def _check(found: Mapping[int, FloatArray]) -> None:
+    if not found:
+        raise JobError("no vector in it has a layer's number: name them 15, layer.15 or direction.15")
+    width = next(iter(found.values())).size
     for layer, vector in found.items():
-        if layer >= n_layers:
-            raise JobError(f"{path}: has a layer {layer}; the model has 0..{n_layers - 1}")
         if vector.shape != (width,) or not np.isfinite(vector).all() or not vector.any():
-            raise JobError(f"{path}: layer {layer} has {list(vector.shape)} numbers; allowed: {width} finite ones, not all 0")
-    return dict(sorted(found.items()))
+            raise JobError(f"layer {layer} has {list(vector.shape)} numbers; allowed: {width} finite ones, not all 0")
 
 
-def _by_layer(arrays: Mapping[object, Any]) -> dict[int, FloatArray]:
+def _by_layer(arrays: Arrays) -> dict[int, FloatArray]:
     if "directions" in arrays and "layers" in arrays:
         pairs = list(zip(np.asarray(arrays["layers"]).tolist(), arrays["directions"], strict=True))
     else:
         pairs = [(named[1], array) for key, array in arrays.items() if (named := _NUMBERED.fullmatch(str(key)))]
-    found = {int(layer): np.asarray(vector, np.float32) for layer, vector in pairs}
-    if not found:
-        raise JobError("no vector in it has a layer's number: name them 15, layer.15 or direction.15")
-    return found
+    return {int(layer): np.asarray(vector, np.float32) for layer, vector in pairs}
 
 
-def _gguf(path: Path) -> dict[object, Any]:
+def _gguf(path: Path) -> tuple[Arrays, Told]:
     import gguf
 
-    return {tensor.name: tensor.data for tensor in gguf.GGUFReader(path).tensors}
+    reader = gguf.GGUFReader(path)
+    told = {name: field.contents() for name, field in reader.fields.items() if name.startswith(("steering.", "controlvector."))}
+    arrays = {
+        one.name: one.data if one.data.dtype.kind == "f" else gguf.dequantize(one.data, one.tensor_type) for one in reader.tensors
+    }
+    return arrays, _texts({"model": told.get("controlvector.model_hint"), **told}, "steering.")
 
 
-def _npz(path: Path) -> dict[object, Any]:
-    with np.load(path, allow_pickle=False) as arrays:
-        return dict(arrays)
+def _npz(path: Path) -> tuple[Arrays, Told]:
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = dict(stored)
+    told = json.loads(str(arrays.pop("metadata", "{}")))
+    return arrays, _texts({**told, **({"scale": arrays["scale"]} if "scale" in arrays else {})})
 
 
-def _safetensors(path: Path) -> dict[object, Any]:
-    from safetensors.numpy import load_file
+def _safetensors(path: Path) -> tuple[Arrays, Told]:
+    from safetensors import safe_open
 
-    return dict(load_file(path))
+    with safe_open(path, framework="np") as stored:
+        return {name: stored.get_tensor(name) for name in stored.keys()}, _texts(stored.metadata() or {})  # noqa: SIM118
 
 
-def _pt(path: Path) -> dict[object, Any]:
+def _pt(path: Path) -> tuple[Arrays, Told]:
     import torch
 
     found = torch.load(path, map_location="cpu", weights_only=True)
-    return {key: tensor.float().numpy() for key, tensor in found.get("layer_activations", found).items()}
+    arrays = {key: tensor.float().numpy() for key, tensor in found.get("layer_activations", found).items()}
+    return arrays, _texts({key: value for key, value in found.items() if isinstance(value, str)})
 
 
-READERS: dict[str, Callable[[Path], dict[object, Any]]] = {".gguf": _gguf, ".npz": _npz, ".safetensors": _safetensors, ".pt": _pt}
+def _texts(told: Mapping[Any, object], prefix: str = "") -> Told:
+    return {str(key).removeprefix(prefix): str(value) for key, value in told.items() if value is not None}
+
+
+READERS: dict[str, Callable[[Path], tuple[Arrays, Told]]] = {
+    ".gguf": _gguf,
+    ".npz": _npz,
+    ".safetensors": _safetensors,
+    ".pt": _pt,
+}
 """By the ending of the file's name."""

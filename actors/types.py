@@ -171,6 +171,18 @@ class Direction:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """A curve in a subspace of the residual stream at one layer: at the ascending strengths ``levels`` ``[K]`` it passes through
+    ``points`` ``[K, D]``, in the orthonormal ``basis`` float32 ``[D, d]``. ``actors.curves`` says where it lies between."""
+
+    levels: npt.NDArray[np.float64]
+    basis: FloatArray
+    points: npt.NDArray[np.float64]
+
+    __repr__, __eq__, __hash__ = in_a_line, same, hash_of
+
+
+@dataclass(frozen=True)
 class DirectionSet:
     """The directions that one method found in one model: ``directions`` ``[k]`` by ascending layer.
 
@@ -178,12 +190,14 @@ class DirectionSet:
     ``selected_layer``: the layer that the method itself picked (None: it picks none, or nothing passed its filters, as the
     record then says).
     ``record``: plain strings: template hash, prompts' token counts, library versions, method diagnostics.
+    ``curves``: by layer, of a method that fits them; not of every layer, where one had no two knots that hold.
     """
 
     directions: tuple[Direction, ...]
     residual_norms: tuple[float, ...]
     selected_layer: int | None = None
     record: Mapping[str, str] = field(default_factory=dict)
+    curves: Mapping[int, Curve] = field(default_factory=dict)
 
     __repr__, __eq__, __hash__ = in_a_line, same, hash_of
 
@@ -210,8 +224,21 @@ class DirectionSet:
 
 
 @dataclass(frozen=True)
+class GivenVectors:
+    """Vectors that a user brings: ``vectors`` ``[k, d]`` float32, as long as they are given, of ``layers`` (ascending).
+    ``record``: plain strings that say where they come from."""
+
+    layers: tuple[int, ...]
+    vectors: FloatArray
+    record: Mapping[str, str] = field(default_factory=dict)
+
+    __repr__, __eq__, __hash__ = in_a_line, same, hash_of
+
+
+@dataclass(frozen=True)
 class ExtractionJob:
-    """Extract one direction set: contrast prompts, a method by name with its options, and the tool to read with."""
+    """Extract one direction set: contrast prompts, a method by name with its options, and the tool to read with. ``given``: the
+    vectors of a method that takes them as they are (None: it finds its own)."""
 
     job_id: str
     positive: tuple[Prompt, ...]
@@ -219,6 +246,7 @@ class ExtractionJob:
     method: str
     options: Mapping[str, object] = field(default_factory=dict)
     extractor: ExtractorName = "nnsight"
+    given: GivenVectors | None = None
 
     __repr__ = in_a_line
 
@@ -296,6 +324,7 @@ class Steering:
     ``multiplier``, ``intervention``, ``positions``, ``schedule`` and ``keep_norm``: as of an ``Action``.
     ``references``: per layer, the component along the direction that affine ablation restores; empty: all 0.
     ``scales``: per layer, a factor on the multiplier; empty: all 1.
+    ``bases``: per layer, orthonormal vectors float32 ``[K, d]`` that the intervention needs beside the direction; empty: none.
     ``condition``: on which rows it acts (None: on all). ``then``: what is done after it, in this order; where several act at a
     layer, each is given what the one before left. None of these has more behind it.
     """
@@ -309,6 +338,7 @@ class Steering:
     schedule: str = "constant"
     keep_norm: bool = False
     scales: tuple[float, ...] = ()
+    bases: tuple[FloatArray, ...] = ()
     condition: Condition | None = None
     then: tuple[Steering, ...] = ()
 
@@ -333,6 +363,10 @@ class Steering:
     def reference_at(self, index: int) -> float:
         """The reference of ``layers[index]``."""
         return self.references[index] if self.references else 0.0
+
+    def basis_at(self, index: int) -> FloatArray:
+        """The vectors beside the direction at ``layers[index]``, ``[K, d]``."""
+        return self.bases[index] if self.bases else np.zeros((0, self.vectors.shape[1]), np.float32)
 
     def strength_at(self, index: int) -> float:
         """The multiplier at ``layers[index]``."""

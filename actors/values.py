@@ -38,12 +38,16 @@ def hash_of(value: Any) -> int:
 def _equal(one: object, other: object) -> bool:
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
         return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(_equal, one, other))
     return bool(one == other)
 
 
 def _hashable(value: object) -> object:
     if isinstance(value, np.ndarray):
         return value.shape
+    if isinstance(value, tuple):
+        return tuple(map(_hashable, value))
     return len(value) if isinstance(value, Mapping) else value
 
 

@@ -43,6 +43,7 @@ from actors.parity.jobs import ParityJob
 from actors.parity.measuring import measure as measure_parity
 from actors.prompts import Rendered
 from actors.steering import check_steering
+from actors.tensor_files import misfit
 from actors.thought_budget import ThoughtBudget
 from actors.thoughts import Marks, opened_by
 from actors.types import (
@@ -165,13 +166,15 @@ class ModelWorker:
         assert self._captures is not None
         contrast = self._contrast(job, method.reads_positions)
         found = method.find(contrast, method.options.model_validate(dict(job.options)))
+        layers = list(range(contrast.n_layers) if found.layers is None else found.layers)
         norms = np.linalg.norm(found.vectors, axis=-1)
         degenerate = np.flatnonzero(norms == 0)
         if len(degenerate):
             raise JobError(f"{job.method} found no difference between the classes at layers {degenerate.tolist()}")
+        norms[np.isclose(norms, 1.0, rtol=0.0, atol=1e-6)] = 1.0  # of length 1 already: the same numbers to the bit
         directions = tuple(
             Direction(layer, (vector / norm).astype(np.float32), float(norm))
-            for layer, (vector, norm) in enumerate(zip(found.vectors, norms, strict=True))
+            for layer, vector, norm in zip(layers, found.vectors, norms, strict=True)
         )
         lengths = np.linalg.norm(np.concatenate(contrast.last), axis=-1)
         record = {
@@ -184,7 +187,8 @@ class ModelWorker:
         }
         if "warning" in record:
             _LOG.warning("%s", record["warning"])
-        return DirectionSet(directions, tuple(float(norm) for norm in lengths.mean(axis=0)), found.selected_layer, record)
+        norms_there = tuple(float(norm) for norm in lengths.mean(axis=0)[layers])
+        return DirectionSet(directions, norms_there, found.selected_layer, record, found.curves)
 
     def generate(self, jobs: Sequence[GenerationJob], often: float = math.inf) -> Iterator[CellResult | Failure | Underway]:
         """Run all rows of ``jobs`` in one batch of slots; yield each cell when its last row has ended, and how far they are when
@@ -353,7 +357,9 @@ class ModelWorker:
         assert self._probe is not None
         key = CaptureKey(job.positive, job.negative, job.extractor)
         positive, negative = self._captures.of(key, every_position)
-        return Contrast(positive, negative, job.positive, job.negative, self._probe)
+        if job.given is not None and (wrong := misfit(job.given, positive.shape[2], positive.shape[3])):
+            raise JobError(f"{job.method}: {wrong}")
+        return Contrast(positive, negative, job.positive, job.negative, self._probe, job.given)
 
     def _held(self) -> LoadedModel:
         if self._loaded is None:

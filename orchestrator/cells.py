@@ -100,6 +100,7 @@ class DirectionSpec:
     """Where a direction comes from: the source model, the contrast prompts, the method and the tool that reads.
 
     One spec names the directions of all layers: one forward pass serves them all, so a new layer extracts nothing anew.
+    ``file``: where the vectors of a method lie that takes them from the user; ``options`` have the digest of what it holds.
     """
 
     model: ModelSpec
@@ -108,6 +109,7 @@ class DirectionSpec:
     method: str
     options: Options = ()
     extractor: Literal["nnsight", "hooks"] = "nnsight"
+    file: str | None = field(default=None, compare=False)
     kind: ClassVar[str] = "extraction"
     __repr__ = in_a_line
     needs: ClassVar[tuple[str, ...]] = ()

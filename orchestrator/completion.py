@@ -103,7 +103,7 @@ class Progress:
         known = len(self.board.items)
         self.plan = plan_with_results(self._sweep, self._store)
         self._store.write_plan(self.plan)
-        self._store.write_choices(encode_choices(self.plan.choices, self.plan.arms))
+        self._store.write_choices(encode_choices(self.plan.choices, self.plan.arms, self.plan.matches))
         self._record(self.board.grow(self.plan, self._stored(), self._store.failures()))
         return len(self.board.items) > known
 

@@ -1,4 +1,4 @@
-"""``column=value,column=value``: how people say which cells they mean."""
+"""``layer=15,multiplier=8``, ``baseline``, an id: how people say which cells they mean, in every command."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ from orchestrator.errors import InputError, Problem, nearest_name
 _T = TypeVar("_T")
 
 IDS = ("cell_id", "item")
-"""Columns of which the beginning of a value is enough."""
+"""Columns of which the beginning of a value is enough, with or without its kind (``cell-``)."""
+WORDS = {"baseline": "steered=no", "unsteered": "steered=no", "steered": "steered=yes", "all": ""}
+"""What may stand for a pair."""
+ALIASES = {"depth": "relative_depth", "transfer": "is_transfer", "quant": "quantization"}
+"""Other names of columns that cells have."""
 
 _TRUTH = {"yes": True, "true": True, "no": False, "false": False}
 _NUMBER = re.compile(r"L?(-?\d+(?:\.\d+)?(?:e-?\d+)?)\s*([x×%]?)", re.IGNORECASE)
+_ID = re.compile(r"(?:(?:cell|direction)-)?[0-9a-f]{4,20}")
 _SHOWN = 12
 
 
 @dataclass(frozen=True)
 class Filters(Generic[_T]):
-    """What filters of some items may name: ``columns`` and their ``aliases``. ``value_of``: an item's value in a column.
+    """What filters of some items may name: ``columns``, one of ``IDS`` among them, and their ``aliases``.
 
-    ``about`` says the columns in words.
+    ``value_of``: an item's value in a column; ``about`` says the columns in words.
     """
 
     columns: tuple[str, ...]
@@ -44,12 +49,16 @@ class Filters(Generic[_T]):
         raise InputError(Problem(field, name, "there is no such column", self.about, nearest))
 
     def wanted(self, parts: Iterable[str], field: str) -> dict[str, list[str]]:
-        """Column -> the values that were asked for. InputError for an unknown column, and for what is no pair."""
+        """Column -> the values that were asked for; ``parts`` are pairs, ``WORDS`` and ids. InputError for an unknown column, and
+        for what is none of these."""
         found: dict[str, list[str]] = {}
-        for part in filter(None, (part.strip() for part in parts)):
+        for part in filter(None, (WORDS.get(part.strip().casefold(), part.strip()) for part in parts)):
+            if is_id(part):
+                found.setdefault(next(one for one in self.columns if one in IDS), []).append(part)
+                continue
             name, equals, value = part.partition("=")
             if not equals:
-                allowed = f"column=value,column=value with the columns {self.about}"
+                allowed = f"column=value,... with the columns {self.about}; an id; baseline, steered, all"
                 raise InputError.because("not a filter", field, part, allowed)
             found.setdefault(self.column(name, field), []).append(value)
         return found
@@ -57,7 +66,7 @@ class Filters(Generic[_T]):
     def meets(self, item: _T, column: str, values: Sequence[str]) -> bool:
         """Whether the item has one of ``values``."""
         value = self.value_of(item, column)
-        return any((column in IDS and str(value).startswith(word.strip())) or matches(value, word) for word in values)
+        return any((column in IDS and _begins(str(value), word)) or matches(value, word) for word in values)
 
     def chosen(self, items: Iterable[_T], wanted: Mapping[str, Sequence[str]]) -> list[_T]:
         """Those of ``items`` that have a wanted value in every column."""
@@ -77,6 +86,11 @@ class Filters(Generic[_T]):
     def known(self, items: Iterable[_T], column: str) -> list[str]:
         """The values of a column as they are written, each once, in the order of the items."""
         return list(dict.fromkeys(value_text(self.value_of(one, column)) for one in items))
+
+
+def is_id(text: str) -> bool:
+    """Whether ``text`` can be an id, or the beginning of one."""
+    return _ID.fullmatch(text.strip().casefold()) is not None
 
 
 def matches(value: object, wanted: str) -> bool:
@@ -99,6 +113,11 @@ def value_text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _begins(whole: str, word: str) -> bool:
+    start = word.strip().casefold()
+    return whole.startswith(start) or whole.partition("-")[2].startswith(start)
 
 
 def _number(word: str) -> float | None:

@@ -18,6 +18,7 @@ from orchestrator.filters import matches, value_text
 from orchestrator.results.frames import Frames, load_frames
 from orchestrator.results.rows import CellRow, RateRow
 from orchestrator.results.schema import CELLS, RATES
+from orchestrator.results.which import results_named
 from orchestrator.scoring import Label
 
 _TOLD = ("model", "quantization", "dtype", "behavior", "method", "method_options", "extractor")
@@ -83,13 +84,14 @@ class Results(Frames):
         return {label.key: question.counts(label) for label in self._labels.get(row.key, ())}
 
 
-def load_results(folder: str | Path) -> Results:
-    """The results in ``folder``, a path or an ``s3://`` URL, of this version or an earlier one, finished or in progress.
+def load_results(results: str | Path) -> Results:
+    """The results that are named as for every command: by a results folder or its ``s3://`` URL, a sweep file, or the name of
+    either; of this version or an earlier one, finished or in progress.
 
-    Nothing in the folder is written or moved. InputError when ``folder`` is no results folder or a newer version wrote it,
+    Nothing in the folder is written or moved. InputError where there are no such results or a newer version wrote them,
     ``StorageError`` when the disk or the network refuses, ``UnreadableFileError`` for a damaged table.
     """
-    return Results(**vars(load_frames(folder)))
+    return Results(**vars(load_frames(results_named(results))))
 
 
 def _unknown(field: str, value: object, known: Any, message: str) -> InputError:

@@ -30,6 +30,9 @@ from orchestrator.work import WorkItem
 
 Arrays = dict[str, npt.NDArray[Any]]
 
+MEASURED = ("activations", "shifts", "divergences")
+"""The kinds of these items, whose files lie in ``analyses/<kind>``."""
+
 
 class MeasuringItem(WorkItem, Protocol):
     """A work item of this kind."""

@@ -20,7 +20,8 @@ from orchestrator.errors import InputError, Problem
 from orchestrator.judging import judging_items
 from orchestrator.models.files import ModelShape, is_pinned
 from orchestrator.planning.analyses import AnalysesPlan, plan_analyses
-from orchestrator.planning.choices import Arm, Choice, Tally
+from orchestrator.planning.choices import Arm, Choice, MatchedArm
+from orchestrator.planning.considered import Tally
 from orchestrator.planning.costs import DEFAULT_COSTS, Costs
 from orchestrator.planning.estimate import Estimate, VariantCost, estimate_plan, memory_limit, prompt_tokens, weight_bytes
 from orchestrator.planning.grids import Deferred, GridsPlan, plan_grids
@@ -57,7 +58,8 @@ class Plan:
     ``also``: those of them that further behaviors ask for, by id, with the labels of these.
     ``directions``: unique ids, model-major; every one of ``cell.steering.directions`` is among them.
     ``models``: one per variant. ``warnings``: one sentence each. ``incomparable``: transfer pairs that are not run.
-    ``choices``: the settings taken from finished cells; ``arms``: how far searches are.
+    ``choices``: the settings taken from finished cells; ``arms``: how far searches are; ``matches``: the
+    arms of comparisons at equal damage.
     ``deferred``: what cannot be planned (yet), with the reason.
     ``in_sample``: is a cell's rate measured on the prompts that choose a setting? Cells that have no part in a choice are
     not in it. ``estimate`` covers the cells and at most those that may follow.
@@ -74,6 +76,7 @@ class Plan:
     estimate: Estimate
     choices: tuple[Choice, ...] = ()
     arms: tuple[Arm, ...] = ()
+    matches: tuple[MatchedArm, ...] = ()
     deferred: tuple[Deferred, ...] = ()
     in_sample: Mapping[CellKey, bool] = field(default_factory=dict)
     scoring: Scoring = field(default_factory=Scoring)
@@ -133,6 +136,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
         *_remarks(variants),
         *_same_prompts(sweep),
         *(text for used in sweep.behaviors for text in used.warnings),
+        *(text for grid in sweep.grids for used in grid.files for text in used.remarks),
     ]
     return Plan(
         name=sweep.name,
@@ -156,6 +160,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
         ),
         choices=found.choices,
         arms=found.arms,
+        matches=found.matches,
         deferred=found.deferred,
         in_sample=found.in_sample,
         scoring=sweep.scoring,

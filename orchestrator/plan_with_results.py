@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from orchestrator.cells import CellKey
 from orchestrator.plan import Plan, make_plan
-from orchestrator.planning.choices import Tally
+from orchestrator.planning.considered import Tally
 from orchestrator.planning.costs import DEFAULT_COSTS, Costs
 from orchestrator.results.rows import CellRow
 from orchestrator.results.store import Store

@@ -7,13 +7,13 @@ from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
 from orchestrator.errors import InputError, Problem, nearest_name
-from orchestrator.filters import Filters
+from orchestrator.filters import ALIASES, WORDS, Filters
 from orchestrator.results.plan_file import PlannedCells, PlannedDirection
 from orchestrator.results.rows import CellAxes
 from orchestrator.scoring.score import scoring_item
 
-_COLUMNS = ("item", *(one.name for one in fields(CellAxes)), "layer", "relative_depth", "transfer")
-_ALIASES = {"cell": "item", "cell_id": "item", "id": "item", "depth": "relative_depth", "quant": "quantization"}
+_COLUMNS = ("item", *(one.name for one in fields(CellAxes)), "layer", "relative_depth", "steered")
+_ALIASES = {"cell": "item", "cell_id": "item", "id": "item", **ALIASES}
 _ALLOWED = "model, behavior, method, layer, multiplier, ... (the axes of the cells)"
 _SHOWN = 8
 
@@ -83,7 +83,7 @@ def axes_name(axes: CellAxes) -> str:
 
 
 def chosen(items: Sequence[_T], filters: Sequence[str], field: str, own: Sequence[str] = ()) -> list[_T]:
-    """Those that meet every filter, each ``column=value,column=value`` in the words of ``compare``, with the columns ``own`` too.
+    """Those that meet every filter, each a selection as ``compare`` takes it, with the columns ``own`` too.
 
     A column named twice takes either value. InputError for an unknown column, and for a value that none of ``items`` has.
     """
@@ -97,15 +97,17 @@ def chosen(items: Sequence[_T], filters: Sequence[str], field: str, own: Sequenc
 
 
 def item_named(items: Sequence[_T], word: str, field: str = "cell") -> _T:
-    """The one item that ``word`` means: an id or the beginning of one, or ``column=value,...``. InputError for none or many."""
-    if "=" in word:
+    """The one item that ``word`` means: an id or the beginning of one, or a selection. InputError for none or many."""
+    if "=" in word or word.strip().casefold() in WORDS:
         found = chosen(items, [word], field)
     else:
         start = word.strip().casefold()
         found = [one for one in items if start and (one.id.startswith(start) or one.id.partition("-")[2].startswith(start))]
     if not found:
         nearest = nearest_name(word, [one.id for one in items])
-        raise InputError(Problem(field, word, "no cell or direction of the plan is meant", "an id, or column=value,...", nearest))
+        raise InputError(
+            Problem(field, word, "no cell or direction of the plan is meant", "an id, baseline, or column=value,...", nearest)
+        )
     if len(found) > 1:
         several = "; ".join(f"{one.id} ({one.name})" for one in found[:_SHOWN])
         raise InputError.because(f"{len(found)} cells and directions are meant", field, word, f"one of {several}")
@@ -123,8 +125,8 @@ def _value(one: PlannedItem, column: str) -> object:
             return cell.layers[0] if cell.layers else cell.source_layer
         case "relative_depth":
             return cell.depth
-        case "transfer":
-            return cell.is_transfer
+        case "steered":
+            return cell.multiplier is not None
         case _:
             value: object = getattr(cell, column)
             return value

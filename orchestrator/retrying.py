@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.counting import counted
 from orchestrator.errors import InputError
 from orchestrator.failed import FailedItem, chosen_failures, done_items, failed_items, group_lines, grouped
 from orchestrator.plan_with_results import plan_with_results
@@ -19,19 +20,17 @@ ORIGIN = "# A copy; the sweep file itself is "
 """First line of the copy in the results folder. The paths in a sweep file are relative to itself, so the copy cannot run."""
 
 
-def sweep_of(target: Place) -> tuple[Path, Place | None]:
-    """The sweep file and the results folder (None: the sweep's own) that ``target``, one of the two, stands for."""
-    if isinstance(target, Path) and not target.is_dir():
-        return target, None
-    copy = Folder(target).sweep
+def sweep_of(results: Place) -> Path:
+    """The sweep file that ``results`` are of; InputError where it is gone, or there are none."""
+    copy = Folder(results).sweep
     try:
         first_line = copy.read_bytes().decode().splitlines()[0]
     except (FileNotFoundError, UnreadableFileError, UnicodeDecodeError, IndexError):
-        raise InputError.because(f"{target} holds no sweep.yaml: it is not the results folder of a sweep") from None
+        raise InputError.because(f"{results} holds no sweep.yaml: it is not the results folder of a sweep") from None
     origin = Path(first_line.removeprefix(ORIGIN))
     if not first_line.startswith(ORIGIN) or not origin.is_file():
-        raise InputError.because(f"the sweep file of {target} is no longer at {origin}; name the sweep file itself")
-    return origin, target
+        raise InputError.because(f"the sweep file of {results} is no longer at {origin}; name the sweep file itself")
+    return origin
 
 
 def origin_of(folder: Folder) -> Path:
@@ -59,13 +58,13 @@ def failures_of(results: Place, filters: Sequence[str] = (), kind: str | None = 
     return Listed(results, tuple(chosen_failures(everything, _all_filters(filters, kind))), len(everything))
 
 
-def clear_failures(sweep: Path, results: Place | None, filters: Sequence[str] = (), kind: str | None = None) -> Listed:
+def clear_failures(sweep: Path, results: Place, filters: Sequence[str] = (), kind: str | None = None) -> Listed:
     """Forget the recorded failures that meet the filters; what they were.
 
     With a direction's failure those of the cells that needed it go too: they would not be recorded again.
     """
     loaded = load_sweep(sweep)
-    store = Store(results or loaded.results)
+    store = Store(results)
     if not store.there():
         return Listed(store.place, (), 0)
     with store.lock():
@@ -78,7 +77,7 @@ def clear_failures(sweep: Path, results: Place | None, filters: Sequence[str] = 
 
 def list_lines(listed: Listed, done: str = "") -> list[str]:
     """The failures by kind; ``done``: what was done with them (``cleared``)."""
-    count = f"{len(listed.items)} failures{f' {done}' if done else ''}"
+    count = f"{counted(len(listed.items), 'failure')}{f' {done}' if done else ''}"
     of_all = f" of {listed.total}" if len(listed.items) < listed.total else ""
     return [count + of_all + (":" if listed.items else ""), *group_lines(grouped(listed.items))]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +24,7 @@ from orchestrator.interrupts import EXIT_INTERRUPTED, EXIT_MACHINE, Interrupts
 from orchestrator.logs import Journal, LogCopies
 from orchestrator.news import Listener, Noted, Tell, told_to
 from orchestrator.outlets import losses_told
-from orchestrator.paths import on_this_machine, require_cache
+from orchestrator.paths import require_cache
 from orchestrator.plan import Plan
 from orchestrator.plan_with_results import plan_with_results
 from orchestrator.planning.choices import Choice
@@ -34,6 +34,7 @@ from orchestrator.pool import POOLS, Pool, PoolLostError, PoolOptions
 from orchestrator.progress import Display, make_display
 from orchestrator.recorder import Recorder
 from orchestrator.report import write_report
+from orchestrator.report.exported import heat_maps
 from orchestrator.results.folder import Folder
 from orchestrator.results.store import PageState, Store
 from orchestrator.retrying import ORIGIN
@@ -44,7 +45,7 @@ from orchestrator.scheduling.kinds import item_folders
 from orchestrator.scorekeeper import Scorekeeper, require_scorers
 from orchestrator.storage import Place
 from orchestrator.sweep import Sweep, load_sweep
-from orchestrator.tracking import RunIdentity, Tracker, WandbTracker, live_rates, run_config, use_points
+from orchestrator.tracking import RunIdentity, Tracker, WandbTracker, live_rates, run_config, tags_of, use_points
 from orchestrator.wordings import Wordings
 
 Ended = Literal["finished", "interrupted", "too many failures", "cluster lost", "damaged"]
@@ -123,10 +124,7 @@ def prepare(path: Path, results: Place | None = None, costs: Costs = DEFAULT_COS
     """Load and plan the sweep at ``path``; InputError when it cannot be run. Writes nothing."""
     sweep = load_sweep(path)
     store = Store(results or sweep.results)
-    plan = plan_with_results(sweep, store, costs)
-    if on_this_machine(sweep.pool.kind):
-        plan = replace(plan, warnings=(*plan.warnings, *(problem.message for problem in _gpu_problems(sweep))))
-    return Prepared(path, sweep, plan, store)
+    return Prepared(path, sweep, plan_with_results(sweep, store, costs), store)
 
 
 def _gpu_problems(sweep: Sweep) -> list[Problem]:
@@ -306,11 +304,19 @@ def _tracker(prepared: Prepared, progress: Progress, driver: Driver) -> Tracker:
     if asked.tool != "wandb" or asked.project is None:
         return Tracker()
     done, plan, store = _count(progress.board, State.DONE), prepared.plan, prepared.store
-    config = run_config(prepared.sweep.text, plan)
     identity = RunIdentity(
-        asked.project, plan.name, store.root, done, config, entity=asked.entity, group=asked.group, place=str(store.place)
+        project=asked.project,
+        sweep=plan.name,
+        results=store.root,
+        cells_before=done,
+        config=run_config(prepared.sweep.text, plan),
+        entity=asked.entity,
+        group=asked.group,
+        place=str(store.place),
+        tags=tags_of(plan, asked.tags or ()),
+        names={model.variant: model.name for model in plan.models},
     )
-    return WandbTracker(identity, lambda: {**live_rates(progress.plan, progress.board), **use_points(driver.uses())})
+    return WandbTracker(identity, lambda: {**live_rates(progress.plan, progress.board), **use_points(driver.uses())}, heat_maps)
 
 
 def _totals(board: Board) -> dict[str, float]:

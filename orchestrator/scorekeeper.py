@@ -16,6 +16,7 @@ from types import TracebackType
 
 from actors.types import Failure, Response
 from orchestrator.cells import CellKey
+from orchestrator.counting import counted
 from orchestrator.news import CellScored, CellStored, ItemFailed, ItemStored, News, Noted, Tell, nobody
 from orchestrator.redaction import redacted
 from orchestrator.results.answer_losses import UnmeasuredError
@@ -145,7 +146,9 @@ class Scorekeeper:
         if not self._settled(waited, PATIENCE_SECONDS):
             with self._changed:
                 left = Counter(item.partition(".")[2] for item in waited)
-            self._tell(Noted("waiting for scores: " + ", ".join(f"{left[one]} cells of {one}" for one in sorted(left))))
+            self._tell(
+                Noted("waiting for scores: " + ", ".join(f"{counted(left[one], 'cell')} of {one}" for one in sorted(left)))
+            )
             self._settled(waited)
         self.check()
         return bool(self._open)

@@ -12,11 +12,12 @@ from orchestrator.cells import Options
 from orchestrator.damage import DamageSettings
 from orchestrator.errors import InputError, Problem
 from orchestrator.scoring.uses import Scoring
-from orchestrator.storage import Place, place_of
+from orchestrator.storage import Place
 from orchestrator.sweep_file.analyses import AskedAnalysis
 from orchestrator.sweep_file.capability import Capability
 from orchestrator.sweep_file.problems import problem_at, problems_of
 from orchestrator.sweep_file.resolve import BehaviorPrompts, Grid, ModelVariant, resolve
+from orchestrator.sweep_file.results_place import results_place
 from orchestrator.sweep_file.schema import PoolEntry, SweepSettings, TrackingEntry
 from orchestrator.sweep_file.yaml_text import Document, read_yaml
 
@@ -97,7 +98,6 @@ def load_sweep(path: Path) -> Sweep:
         unique = {str(problem): problem for problem in problems}
         raise InputError(*sorted(unique.values(), key=lambda problem: problem.line or 0))
     name = settings.name or path.stem
-    results = Path("results") / name if settings.results is None else place_of(settings.results, path.parent)
     return Sweep(
         name,
         document,
@@ -107,7 +107,7 @@ def load_sweep(path: Path) -> Sweep:
         found.methods,
         found.grids,
         found.unused,
-        results=results,
+        results=results_place(path, settings.name, settings.results),
         scoring=found.scoring,
         capability=found.capability,
         damage=found.damage,

@@ -53,28 +53,27 @@ def _one_after_the_other(edits: Sequence[Callable[[Tensor], Tensor]]) -> Callabl
 def _edits_of_part(steering: Steering, prompt: int, template: int) -> dict[int, Callable[[Tensor], Tensor]]:
     return {
         layer: At(
-            _keeping(_edit(torch.from_numpy(vector.copy()), steering, steering.reference_at(i)), steering.keep_norm),
+            _keeping(_shared(_edit(steering, i)), steering.keep_norm),
             lambda place: _asked(steering.positions, place - prompt, template) * _left(steering.schedule, place - prompt),
-            steering.multiplier * (steering.scales[i] if steering.scales else 1.0),
         )
-        for i, (layer, vector) in enumerate(zip(steering.layers, steering.vectors, strict=True))
+        for i, layer in enumerate(steering.layers)
     }
 
 
 class At:
     """An edit of some tokens of one text, which is read from its beginning, in pieces."""
 
-    def __init__(self, edit: Callable[[Tensor, float], Tensor], share: Callable[[int], float], strength: float) -> None:
-        self._edit, self._share, self._strength, self._read = edit, share, strength, 0
+    def __init__(self, edit: Callable[[Tensor, float], Tensor], share: Callable[[int], float]) -> None:
+        self._edit, self._share, self._read = edit, share, 0
 
     def __call__(self, hidden: Tensor) -> Tensor:
-        whole, out = self._edit(hidden, self._strength), hidden.clone()
+        whole, out = self._edit(hidden, 1.0), hidden.clone()
         for column in range(hidden.shape[1]):
             share = self._share(self._read + column)
             if share == 1:
                 out[:, column] = whole[:, column]
             elif share:
-                out[:, column] = self._edit(hidden[:, column], self._strength * share)
+                out[:, column] = self._edit(hidden[:, column], share)
         self._read += hidden.shape[1]
         return out
 
@@ -100,8 +99,8 @@ def _asked(positions: str, token: int, template: int) -> bool:
 def _keeping(edit: Callable[[Tensor, float], Tensor], keeps: bool) -> Callable[[Tensor, float], Tensor]:
     """The norm of each token's stream, where it is kept."""
 
-    def kept(h: Tensor, strength: float) -> Tensor:
-        edited = edit(h, strength)
+    def kept(h: Tensor, share: float) -> Tensor:
+        edited = edit(h, share)
         return edited * (h.norm(dim=-1, keepdim=True) / edited.norm(dim=-1, keepdim=True))
 
     return kept if keeps else edit
@@ -115,12 +114,22 @@ def _left(schedule: str, token: int) -> float:
     return max(0.0, 1 - token / int(text)) if word == "linear" else 2.0 ** (-token / int(text))
 
 
-def _edit(direction: Tensor, steering: Steering, reference: float) -> Callable[[Tensor, float], Tensor]:
+def _shared(edit: Callable[[Tensor], Tensor]) -> Callable[[Tensor, float], Tensor]:
+    """So large a share of the change that an edit makes."""
+    return lambda h, share: edit(h) if share == 1 else h + share * (edit(h) - h)
+
+
+def _edit(steering: Steering, i: int) -> Callable[[Tensor], Tensor]:
+    direction, basis = torch.from_numpy(steering.vectors[i].copy()), torch.from_numpy(steering.basis_at(i).copy())
+    strength = steering.multiplier * (steering.scales[i] if steering.scales else 1.0)
+    reference = steering.reference_at(i)
     if steering.intervention == "addition":
-        return lambda h, strength: h + (strength * direction).to(h.dtype)
+        return lambda h: h + (strength * direction).to(h.dtype)
     if steering.intervention == "replacement":
-        return lambda h, strength: (strength * direction).to(h.dtype).expand_as(h).clone()
-    return lambda h, strength: h - strength * ((h @ direction)[..., None] - reference) * direction
+        return lambda h: (strength * direction).to(h.dtype).expand_as(h).clone()
+    if steering.intervention == "subspace_replacement":
+        return lambda h: h - (h @ basis.T) @ basis + strength * direction
+    return lambda h: h - strength * ((h @ direction)[..., None] - reference) * direction
 
 
 @torch.no_grad()

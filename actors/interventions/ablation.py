@@ -15,4 +15,4 @@ def ablation(vector: FloatArray, multiplier: float, reference: float = 0.0) -> R
     """
     if not 0.0 <= multiplier <= 1.0:
         raise ValueError(f"ablation takes a multiplier between 0 (identity) and 1 (remove entirely), got {multiplier}")
-    return RowEdit(axis=np.float32(np.sqrt(multiplier)) * vector)
+    return RowEdit(axes=(np.float32(np.sqrt(multiplier)) * vector)[None])

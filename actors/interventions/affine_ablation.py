@@ -18,4 +18,4 @@ def affine_ablation(vector: FloatArray, multiplier: float, reference: float = 0.
     Raises ``ValueError`` outside [0, 1]. With reference 0 it is plain ablation.
     """
     edit = ablation(vector, multiplier)
-    return RowEdit(shift=np.float32(multiplier * reference) * vector, axis=edit.axis)
+    return RowEdit(shift=np.float32(multiplier * reference) * vector, axes=edit.axes)

@@ -1,4 +1,4 @@
-"""The edit of one row at one layer, in the one form that the engine applies to a whole batch at once."""
+"""The edit of one row at one layer, in the form that the engine applies to a whole batch at once."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from actors.types import FloatArray
 
 @dataclass(frozen=True, eq=False)
 class RowEdit:
-    """``h -> h + shift - (h . axis) axis``, or ``h -> shift`` where ``replaces``.
+    """``h -> h + shift - A^T A h``, or ``h -> shift`` where ``replaces``.
 
-    ``shift`` float32 ``[d]`` or None; ``axis`` float32 ``[d]`` or None: a unit vector times the square root of the share
-    of the component that is taken away. An edit that replaces has no axis.
+    ``shift`` float32 ``[d]`` or None; ``axes`` float32 ``[K, d]`` or None: orthogonal vectors, each a unit vector times the
+    square root of the share of its component that is taken away. An edit that replaces has no axes.
     """
 
     shift: FloatArray | None = None
-    axis: FloatArray | None = None
+    axes: FloatArray | None = None
     replaces: bool = False

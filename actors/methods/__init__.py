@@ -14,7 +14,9 @@ from typing import Any
 from actors.methods.contrast import Activations, Asked, Contrast, Found, Probe, Reading, Trial
 from actors.methods.cosmic import CosmicOptions, cosmic, cosmic_unfit
 from actors.methods.cosmic_svd import CosmicSvdOptions, cosmic_svd, cosmic_svd_unfit
+from actors.methods.curve import CurveOptions, curve, curve_unfit
 from actors.methods.dim import DimOptions, dim
+from actors.methods.file import FileOptions, file
 from actors.methods.logistic import LogisticOptions, logistic
 from actors.methods.options import MethodOptions
 from actors.methods.pca import PcaOptions, pca, pca_unfit
@@ -31,7 +33,8 @@ class Method:
 
     ``selects_layer``: it also picks a layer by itself (``Found.selected_layer``). ``reads_positions``: it needs every template
     position, however large that makes the capture; other methods get at least the last token. ``unfit(asked, options)``: why it
-    cannot do what is asked, in a sentence, as far as that is known before a model is loaded; None when it can.
+    cannot do what is asked, in a sentence, as far as that is known before a model is loaded; None when it can. ``given``: it
+    takes the vectors that come with the job (``Contrast.given``), of whichever layers these are.
     """
 
     find: Callable[[Contrast, Any], Found]
@@ -39,6 +42,7 @@ class Method:
     selects_layer: bool = False
     reads_positions: bool = False
     unfit: Callable[[Asked, Any], str | None] = lambda _asked, _options: None
+    given: bool = False
 
 
 def at_last_token(difference: Callable[[Activations, Activations, Any], Activations]) -> Callable[[Contrast, Any], Found]:
@@ -61,5 +65,7 @@ METHODS: dict[str, Method] = {
     "logistic": Method(at_last_token(logistic), LogisticOptions),
     "wrmd": Method(wrmd, WrmdOptions, unfit=wrmd_unfit),
     "rfm": Method(at_last_token(rfm), RfmOptions),
+    "curve": Method(curve, CurveOptions, unfit=curve_unfit),
     "random": Method(at_last_token(random), RandomOptions),
+    "file": Method(file, FileOptions, given=True),
 }

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from actors.types import FloatArray, Prompt, Steering
+from actors.types import Curve, FloatArray, GivenVectors, Prompt, Steering
 
 Activations = npt.NDArray[np.float64]
 """``[n, L, d]``: residual stream of n prompts at the last token, after every block."""
@@ -80,6 +80,7 @@ class Contrast:
 
     ``positive`` and ``negative`` ``[n, P, L, d]`` float32: outputs of all L blocks at the last P prompt tokens (-1 is the last).
     These are template tokens after the user's text, the same for every prompt. The input of block l is the output of block l-1.
+    ``given``: vectors that come with the job, for a method that takes them.
     """
 
     positive: FloatArray
@@ -87,6 +88,7 @@ class Contrast:
     positive_prompts: tuple[Prompt, ...]
     negative_prompts: tuple[Prompt, ...]
     probe: Probe
+    given: GivenVectors | None = None
 
     @property
     def n_layers(self) -> int:
@@ -106,11 +108,14 @@ class Contrast:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """``vectors`` ``[L, d]`` float64: one per layer, whose norm is the raw norm. ``selected_layer``: what the method picked.
+    """``vectors`` ``[k, d]`` float64, whose norms are the raw norms, one for each of ``layers`` (ascending; None: all of them).
+    ``selected_layer``: what the method picked.
 
-    ``record``: diagnostics for the direction's record, plain strings (compact JSON where they are tables).
+    ``record``: diagnostics for the direction's record, plain strings (compact JSON where they are tables). ``curves``: by layer.
     """
 
     vectors: npt.NDArray[np.float64]
     selected_layer: int | None = None
     record: Mapping[str, str] = field(default_factory=dict)
+    layers: tuple[int, ...] | None = None
+    curves: Mapping[int, Curve] = field(default_factory=dict)

@@ -56,7 +56,7 @@ class AgreementAnswer:
 def agreement_of(place: Place, names: Sequence[str], correct: bool = False) -> AgreementAnswer:
     """The scorers of ``names``, or of all pairs when there are none. ``correct``: take the second for true, and correct the
     first's rates. InputError for a wrong name, for another number of names than two, and for what cannot be corrected."""
-    results = load_frames(str(place))
+    results = load_frames(place)
     known = scorer_names(results)
     if names and len(names) != 2:
         raise InputError.because("two scorers are compared, or all without any", "SCORER", " ".join(names), ", ".join(known))

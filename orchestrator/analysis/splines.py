@@ -17,11 +17,22 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from orchestrator.analysis.analysis import Activations, Analysis, AnalysisRow, ContrastOptions, Material, span
-from orchestrator.analysis.moments import LEAST_PROMPTS, Array, Places
-
-FEWEST_KNOTS = 3
-"""Of fewer there is no curve."""
+from actors.curves import (
+    FEWEST_KNOTS,
+    LEAST_PROMPTS,
+    Array,
+    CommonSpace,
+    Places,
+    binned,
+    centroids,
+    depths_by,
+    instabilities,
+    principal_axes,
+    standard_errors,
+    strengths,
+    through,
+)
+from orchestrator.analysis.analysis import Analysis, AnalysisRow, ContrastOptions, Material, span
 
 POINTS = 101
 """Of a curve that are looked at."""
@@ -57,6 +68,9 @@ class SplineRow(AnalysisRow):
         float | None, "standard error of the centroid over its distance from the nearest neighbour; of a curve its worst knot's"
     ]
     soft: Annotated[bool | None, "of a knot: whether that is more than the option `soft`: an anchor not to be relied on"] = None
+    first: Annotated[float | None, "of a knot: its place along the layer's first principal component"] = None
+    second: Annotated[float | None, "of a knot: the same of the second one (0 where there is none)"] = None
+    error: Annotated[float | None, "of a knot: the standard error of its centroid, over all components together"] = None
     progress: Annotated[float | None, "of a knot: how far it is along the line from the first to the last, 0 to 1"] = None
     monotone: Annotated[bool | None, "of a curve: whether every knot is farther along that line than the one before"] = None
     bow: Annotated[float | None, "of a curve: the largest distance from that line, as a share of its length"] = None
@@ -79,12 +93,11 @@ def spline_rows(material: Material, options: SplineOptions) -> Iterator[dict[str
     """Of every layer the curve, then its knots; nothing where there are too few prompts for three knots."""
     positive, negative = material.of("positive"), material.of("negative")
     categories = (*material.categories_of("positive"), *material.categories_of("negative"))
-    count = min(options.knots, (len(positive) + len(negative)) // LEAST_PROMPTS)
-    if count < FEWEST_KNOTS:
-        return
     states = np.concatenate([positive, negative]).astype(np.float64)
+    if len(states) < FEWEST_KNOTS * LEAST_PROMPTS:
+        return
     strength = strengths(states, len(positive))
-    bins: list[Places] = np.array_split(np.argsort(strength, kind="stable"), count)
+    bins = binned(strength, options.knots)
     levels = np.array([strength[one].mean() for one in bins])
     surface = _surface(states, bins, levels, options.dimensions)
     random = np.random.default_rng(options.seed)
@@ -109,56 +122,19 @@ def spline_rows(material: Material, options: SplineOptions) -> Iterator[dict[str
             yield {**common, "knot": number, **knot}
 
 
-def strengths(states: Activations, n_positive: int) -> Array:
-    """Of each prompt of ``states`` ``[n, L, d]``, the positive ones first: its place between the classes' means, ``[n]``."""
-    sides = [np.asarray(side, np.float64) for side in np.split(states, [n_positive])]
-    within = [side - side.mean(axis=0) for side in sides]
-    scatter = np.sqrt(np.mean(np.concatenate(within) ** 2, axis=(0, 2)))
-    scale = np.where(scatter > 0, scatter, 1.0)[None, :, None]
-    difference = ((sides[0].mean(axis=0) - sides[1].mean(axis=0))[None] / scale).ravel()
-    found = []
-    for side, away in ((0, 1.0), (1, -1.0)):
-        own = (within[side] / scale).reshape(len(within[side]), -1)
-        n = len(own)
-        apart = difference - away * own / (n - 1)  # the positive mean less the negative one, without the prompt
-        from_own = own * n / (n - 1)
-        along = np.einsum("nd,nd->n", from_own, apart) / np.einsum("nd,nd->n", apart, apart)
-        found.append(along + (1.0 if side == 0 else 0.0))
-    return np.concatenate(found)
-
-
 def principal(states: Array, dimensions: int) -> Array:
     """``[n, D]``: ``states`` ``[n, d]`` of one layer, less their mean, in their first principal components."""
-    left, singular, _ = np.linalg.svd(states - states.mean(axis=0), full_matrices=False)
-    return np.asarray((left * singular)[:, :dimensions])
-
-
-def curve(levels: Array, knots: Array, at: Array) -> Array:
-    """Points ``[m, ..., D]`` of the curves through ``knots`` ``[K, ..., D]`` at the strengths ``at``; beyond the ends the end
-    knots, for nothing is known of what lies there."""
-    from scipy.interpolate import PchipInterpolator
-
-    return np.asarray(PchipInterpolator(levels, knots)(np.clip(at, levels[0], levels[-1])))
-
-
-def _centroids(points: Array, bins: Sequence[Places]) -> Array:
-    return np.stack([points[one].mean(axis=0) for one in bins])
-
-
-def _errors(points: Array, bins: Sequence[Places]) -> Array:
-    """The standard error of each centroid: the root of its summed variances."""
-    return np.sqrt([points[one].var(axis=0, ddof=1).sum() / len(one) for one in bins])
+    return np.asarray((states - states.mean(axis=0)) @ principal_axes(states, dimensions).T)
 
 
 def _knots(points: Array, bins: Sequence[Places], levels: Array, soft: float) -> Iterator[dict[str, object]]:
-    found, errors = _centroids(points, bins), _errors(points, bins)
-    gaps = np.linalg.norm(np.diff(found, axis=0), axis=1)
-    nearest = np.minimum(np.append(gaps, np.inf), np.insert(gaps, 0, np.inf))
+    found, errors, unstable = centroids(points, bins), standard_errors(points, bins), instabilities(points, bins)
     along = _along(found)
     for number, one in enumerate(bins):
-        instability = float(errors[number] / nearest[number]) if nearest[number] > 0 else float("inf")
-        told = {"strength": float(levels[number]), "instability": instability, "progress": float(along[number])}
-        yield {"n": len(one), **told, "soft": instability > soft}
+        first, second = (float(value) for value in np.append(found[number], 0.0)[:2])
+        place = {"first": first, "second": second, "error": float(errors[number]), "progress": float(along[number])}
+        held = {"instability": float(unstable[number]), "soft": bool(unstable[number] > soft)}
+        yield {"n": len(one), "strength": float(levels[number]), **held, **place}
 
 
 def _along(knots: Array) -> Array:
@@ -169,7 +145,7 @@ def _along(knots: Array) -> Array:
 
 def bow(levels: Array, knots: Array) -> Array:
     """How far curves through ``knots`` ``[K, ..., D]`` are off the line between their ends, as a share of its length."""
-    points = curve(levels, knots, np.linspace(levels[0], levels[-1], POINTS)) - knots[0]
+    points = through(levels, knots, np.linspace(levels[0], levels[-1], POINTS)) - knots[0]
     line = knots[-1] - knots[0]
     length = np.linalg.norm(line, axis=-1, keepdims=True)
     along = (points * line / length).sum(axis=-1, keepdims=True)
@@ -178,7 +154,7 @@ def bow(levels: Array, knots: Array) -> Array:
 
 def _bend(points: Array, bins: Sequence[Places], levels: Array, drawn: Drawn) -> dict[str, object]:
     """The bow, against that of points on the line whose prompts scatter as the bins' own do."""
-    found, (draws, random) = _centroids(points, bins), drawn
+    found, (draws, random) = centroids(points, bins), drawn
     along = _along(found)
     feet = found[0] + np.outer(along, found[-1] - found[0])
     scatter = [(points[one] - points[one].mean(axis=0)) * np.sqrt(len(one) / (len(one) - 1)) for one in bins]
@@ -218,18 +194,12 @@ def _surface(states: Array, bins: Sequence[Places], levels: Array, dimensions: i
     """Of each layer: how well the thin-plate surface through the knots of all others predicts its knots."""
     from scipy.interpolate import RBFInterpolator
 
-    count = states.shape[1]
-    centred = states - states.mean(axis=0)
-    scatter = np.sqrt((centred**2).mean(axis=(0, 2)))
-    centred /= np.where(scatter > 0, scatter, 1.0)[None, :, None]
-    knots = np.stack([centred[one].mean(axis=0) for one in bins], axis=1)  # [L, K, d]
-    axes = np.linalg.svd(knots.reshape(-1, knots.shape[-1]), full_matrices=False).Vh[:dimensions]
-    knots, points = knots @ axes.T, centred @ axes.T
-    grid = np.stack(np.meshgrid(np.linspace(0, 1, count), levels, indexing="ij"), axis=-1)  # [L, K, 2]
+    space, count = CommonSpace.of(states, bins, dimensions), states.shape[1]
+    knots, grid = space.knots, depths_by(levels, count)
     found: list[dict[str, object]] = []
     for layer in range(count):
         length = float((knots[layer] ** 2).sum()) or 1.0  # 0 where no row is made
-        shares: dict[str, object] = {"noise": float((_errors(points[:, layer], bins) ** 2).sum() / length)}
+        shares: dict[str, object] = {"noise": float((standard_errors(space.points[:, layer], bins) ** 2).sum() / length)}
         if layer > 0:
             shares["copied_error"] = float(((knots[layer] - knots[layer - 1]) ** 2).sum() / length)
         if 0 < layer < count - 1:
@@ -242,6 +212,7 @@ def _surface(states: Array, bins: Sequence[Places], levels: Array, dimensions: i
 
 SPLINES = Analysis(
     says="how curves through behavioural centroids bend, which knots hold, whether layers make one smooth surface",
+    version=2,
     options=SplineOptions,
     row=SplineRow,
     rows=spline_rows,

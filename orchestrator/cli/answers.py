@@ -7,14 +7,12 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.terminal import AsJson, ResultsFolder, console_for, input_errors_told, print_json, print_lines
+from orchestrator.cli.terminal import AsJson, ResultsFolder, Selection, console_for, input_errors_told, print_json, print_lines
 
 
 def show(
     results: ResultsFolder,
-    selection: Annotated[
-        str, typer.Argument(metavar="[SELECTION]", help="Which cells, as `compare` takes them; default: all.")
-    ] = "all",
+    selection: Selection = "all",
     versus: Annotated[
         str | None, typer.Option("--vs", metavar="SELECTION", help="Beside the answers of these cells: baseline, or others.")
     ] = None,

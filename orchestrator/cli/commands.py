@@ -18,13 +18,15 @@ from orchestrator.cli.parity import COMMANDS as PARITY
 from orchestrator.cli.people import COMMANDS as PEOPLE
 from orchestrator.cli.starting import COMMANDS as STARTING
 from orchestrator.cli.terminal import (
+    WHICH_CELLS,
+    WHICH_RESULTS,
     AsJson,
     FailureFilters,
     FailureKind,
+    NamedResults,
     RaterName,
     ResultsFolder,
     ResultsOption,
-    as_place,
     console_for,
     input_errors_told,
     print_json,
@@ -32,6 +34,7 @@ from orchestrator.cli.terminal import (
     show,
     stdout_kept,
 )
+from orchestrator.errors import EXIT_CODE
 from orchestrator.outlets import hurry, spare
 from orchestrator.program import run_program
 
@@ -158,31 +161,44 @@ def run(
 
 
 @app.command(epilog="Example:  python -m orchestrator plan sweeps/quickstart.yaml --json")
-def plan(sweep: SweepFile, results: ResultsOption = None, costs: CostsFile = None, as_json: AsJson = False) -> None:
-    """Show what a sweep would run and an estimate of its cost. Loads no model and writes nothing.
+def plan(
+    sweep: SweepFile,
+    results: ResultsOption = None,
+    costs: CostsFile = None,
+    hub: Annotated[
+        bool, typer.Option("--hub", help="Ask the hub, too: are repositories there, do they open, how much is to download.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a sweep would run, an estimate of its cost, and what stands against it: this machine's memory and GPUs, gated or
+    missing repositories, downloads. Loads no model and writes nothing; exit code 2 where the sweep can run nowhere.
 
     The constants of the estimate can be given in a costs file; `refit` makes one from a finished run.
     """
-    from orchestrator.cli.plan_table import render_plan
+    from orchestrator.cli.plan_table import render_plan, render_preflight
     from orchestrator.cli.summaries import plan_object, state_line
+    from orchestrator.models.hub_facts import facts_here, facts_of
     from orchestrator.planning.costs import DEFAULT_COSTS, load_costs
+    from orchestrator.preflight import preflight
     from orchestrator.run import prepare
 
     with input_errors_told():
         with stdout_kept(as_json):
-            prepared = prepare(sweep, results, DEFAULT_COSTS if costs is None else load_costs(costs))
+            constants = DEFAULT_COSTS if costs is None else load_costs(costs)
+            prepared = prepare(sweep, results, constants)
+            found = preflight(prepared.plan, prepared.sweep.pool, facts_of if hub else facts_here, costs=constants)
         if as_json:
-            print_json(plan_object(prepared))
-            return
-        console_for(False).print(render_plan(prepared.plan))
-        print_lines(console_for(False), [f"{state_line(prepared)}; results in {prepared.store.place}"])
+            print_json({**plan_object(prepared), "preflight": vars(found)})
+        else:
+            console_for(False).print(render_plan(prepared.plan), render_preflight(found))
+            print_lines(console_for(False), [f"{state_line(prepared)}; results in {prepared.store.place}"])
+    if found.impossible:
+        raise typer.Exit(EXIT_CODE)
 
 
 @app.command(epilog="Example:  python -m orchestrator retry results/quickstart --failed --filter layer=15 --kind job")
 def retry(
-    target: Annotated[
-        Any, typer.Argument(parser=as_place, help="The results folder, or the sweep file.", metavar="RESULTS_OR_SWEEP")
-    ],
+    results: NamedResults,
     failed: Annotated[bool, typer.Option("--failed", help="Every recorded failure that the filters leave; the default.")] = True,
     filters: FailureFilters = None,
     kind: FailureKind = None,
@@ -195,20 +211,19 @@ def retry(
     """Forget recorded failures and run those cells again (and whatever else is missing)."""
     from orchestrator.retrying import clear_failures, failures_of, list_json, list_lines, sweep_of
     from orchestrator.run import RunOptions
-    from orchestrator.sweep import load_sweep
 
     with input_errors_told():
         if only_list:
             with stdout_kept(as_json):
-                found = failures_of(target if target.is_dir() else load_sweep(target).results, filters or (), kind)
+                found = failures_of(results.place, filters or (), kind)
             show(list_json(found), list_lines(found), as_json)
             return
-        sweep, results = sweep_of(target)
+        sweep = results.sweep or sweep_of(results.place)
         with stdout_kept(as_json):
-            cleared = clear_failures(sweep, results, filters or (), kind)
+            cleared = clear_failures(sweep, results.place, filters or (), kind)
         if not quiet:
             print_lines(console_for(as_json), list_lines(cleared, "cleared"))
-        _run(sweep, results, RunOptions(pool, workers, quiet), as_json)
+        _run(sweep, results.place, RunOptions(pool, workers, quiet), as_json)
 
 
 @app.command(epilog="Example:  python -m orchestrator score results/quickstart --scorer refusal")
@@ -244,12 +259,12 @@ def compare(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="RESULTS A B", help="The results folder, then two selections; with --paper, tables instead of A and B."
+            metavar="RESULTS A B", help=f"{WHICH_RESULTS} Then two selections; with --paper, tables instead of A and B."
         ),
     ] = None,
     by: Annotated[str | None, typer.Option("--by", metavar="COLUMN", help="Compare the levels of this column.")] = None,
     against: Annotated[str | None, typer.Option("--against", metavar="LEVEL", help="With --by: the reference level.")] = None,
-    where: Annotated[str, typer.Option("--where", metavar="SELECTION", help="Only these cells.")] = "",
+    where: Annotated[str, typer.Option("--where", metavar="SELECTION", help=f"Only these cells: {WHICH_CELLS}.")] = "",
     pool: Annotated[bool, typer.Option("--pool", help="With --by: take the matched cells of a level together.")] = False,
     paper: Annotated[bool, typer.Option("--paper", help="Put the sweep beside the paper's tables.")] = False,
     audit: Annotated[bool, typer.Option("--audit", help="With --paper: recompute the paper's own statistics.")] = False,
@@ -268,7 +283,7 @@ def compare(
 ) -> None:
     """Compare two cells, two groups of cells, or every level of a column with one; or the sweep with the paper.
 
-    A selection is a cell id (or its beginning), `baseline`, or column=value pairs: `model=qwen-7b,layer=16,multiplier=15`.
+    A and B are selections: column=value,... (model=qwen-7b,layer=16,multiplier=15), baseline, all, or a cell's id.
     A column given twice takes either value. A group's cells are counted together.
     """
     from orchestrator.compare.answer import Request, answer

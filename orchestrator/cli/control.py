@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from orchestrator.cli.terminal import (
+    WHICH_CELLS,
     AsJson,
     FailureFilters,
     FailureKind,
@@ -68,7 +69,9 @@ def errors(results: ResultsFolder, filters: FailureFilters = None, kind: Failure
 
 def logs(
     results: ResultsFolder,
-    cell: Annotated[str | None, typer.Argument(help="A cell or direction: its id, or the beginning, or column=value,...")] = None,
+    cell: Annotated[
+        str | None, typer.Argument(metavar="SELECTION", help=f"One cell or direction: {WHICH_CELLS}; or a direction's id.")
+    ] = None,
     worker: Annotated[str | None, typer.Option("--worker", help="Only what this worker did.")] = None,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last events.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what happens next; Ctrl-C ends it.")] = False,

@@ -8,19 +8,16 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.terminal import ResultsFolder, console_for, input_errors_told, print_lines
+from orchestrator.cli.terminal import ResultsFolder, Selection, console_for, input_errors_told, print_lines
 
 
 def export(
     results: ResultsFolder,
     to: Annotated[str, typer.Option("--to", metavar="FORM", help="gguf, steering-vectors, npz, pt, inspect, final-results.")],
-    selection: Annotated[
-        str,
-        typer.Argument(metavar="[SELECTION]", help="Which cells, as `compare` takes them: their steerings. Default: everything."),
-    ] = "",
+    selection: Selection = "all",
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the files go.")] = Path("exports"),
 ) -> None:
-    """Write directions, answers or a summary in the form of another tool."""
+    """Write directions, answers or a summary in the form of another tool; of some cells: their answers and their steerings."""
     from orchestrator.compare.selection import select
     from orchestrator.errors import InputError, Problem, nearest_name
     from orchestrator.exports import EXPORTS
@@ -32,7 +29,7 @@ def export(
         if out.exists() and not out.is_dir():
             raise InputError(Problem("--out", str(out), "it is a file", "a folder, made where there is none"))
         found = load_results(str(results))
-        chosen = select(found.rows, selection) if selection else None
+        chosen = None if selection.strip() in ("", "all") else select(found.rows, selection)
         print_lines(console_for(False), [str(path) for path in EXPORTS[to].write(found, chosen, out)])
 
 

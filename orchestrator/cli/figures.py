@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from orchestrator.cli.terminal import AsJson, ResultsFolder, input_errors_told, show, stdout_kept
+from orchestrator.cli.terminal import AsJson, ResultsFolder, Selection, input_errors_told, show, stdout_kept
 from orchestrator.outlets import spare
 
 
-def figures(results: ResultsFolder, as_json: AsJson = False) -> None:
+def figures(results: ResultsFolder, selection: Selection = "all", as_json: AsJson = False) -> None:
     """Write every figure as SVG, PDF, PNG and CSV, and every table as CSV, LaTeX and Markdown, to `report/` of the results.
 
-    The same results give the same bytes. A run writes the SVG and CSV of the figures by itself.
+    The same results give the same bytes. A run writes the SVG and CSV of the figures by itself. Files of some cells alone begin
+    with the selection, as `layer-15.heat-map-01.pdf`.
     """
     from orchestrator.compare.answer import finished_rows
     from orchestrator.report.exported import write_exports
@@ -22,7 +23,7 @@ def figures(results: ResultsFolder, as_json: AsJson = False) -> None:
         with stdout_kept(as_json):
             store = Store(results)
             finished_rows(store)
-            written = sorted(path.as_posix() for path in write_exports(store))
+            written = sorted(path.as_posix() for path in write_exports(store, selection))
         panels = sum(name.endswith(".pdf") for name in written)
         tables = sum(name.endswith(".tex") for name in written)
         show(
@@ -32,5 +33,5 @@ def figures(results: ResultsFolder, as_json: AsJson = False) -> None:
         )
 
 
-COMMANDS: tuple[tuple[Callable[..., None], str], ...] = ((figures, "figures results/quickstart"),)
+COMMANDS: tuple[tuple[Callable[..., None], str], ...] = ((figures, "figures results/quickstart layer=15"),)
 """With an example."""

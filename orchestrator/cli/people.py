@@ -49,7 +49,7 @@ def label(
 def agreement(
     results: ResultsFolder,
     scorers: Annotated[
-        list[str] | None, typer.Argument(metavar="[SCORER SCORER]", help="Which two; default: every pair there is.")
+        list[str] | None, typer.Argument(metavar="SCORER SCORER", help="Which two; default: every pair there is.")
     ] = None,
     correct: Annotated[
         bool, typer.Option("--correct", help="Take the second scorer for right, and correct every cell's rate by the first.")

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cells import Cell, IncomparablePair, variant_id
+from orchestrator.counting import counted
 from orchestrator.duration import duration
 from orchestrator.errors import plain
 from orchestrator.plan import Plan
@@ -22,6 +23,7 @@ from orchestrator.scoring.verdict import Verdicts
 
 if TYPE_CHECKING:
     from orchestrator.planning.estimate import Estimate, ModelEstimate
+    from orchestrator.preflight import Preflight
 
 JSON_VERSION = 1
 DEFERRED_SHOWN = 3
@@ -51,6 +53,21 @@ def render_plan(plan: Plan) -> RenderableType:
     notes += [Text(plain(line)) for line in deferred_lines(plan.deferred)]
     facts = (Text(plain(line)) for line in (*success_lines(plan), *cluster_lines(plan)))
     return Group(table, Text(_summary(plan)), *facts, *notes)
+
+
+def render_preflight(found: Preflight) -> RenderableType:
+    """What stands against a plan, a line each."""
+    styles = {
+        "impossible": ("cannot run: ", "bold red"),
+        "faults": ("cannot run here: ", "bold red"),
+        "warnings": ("warning: ", "yellow"),
+    }
+    lines = [
+        Text(plain(f"{head}{text}"), style=style)
+        for name, (head, style) in {"facts": ("", ""), **styles, "unknown": ("not known: ", "")}.items()
+        for text in getattr(found, name)
+    ]
+    return Group(*lines)
 
 
 def success_lines(plan: Plan) -> list[str]:
@@ -115,7 +132,7 @@ def deferred_lines(deferred: Sequence[Deferred]) -> list[str]:
         cells = sum(one.cells for one in members)
         names = list(dict.fromkeys(f"{one.model} ({one.behavior}, {one.method})" for one in members))
         who = ", ".join(names) if len(names) <= DEFERRED_SHOWN else f"{names[0]} and {len(names) - 1} more"
-        head = f"grid {grid}: at most {cells} cells to follow" if waiting else f"grid {grid}: {cells} cells"
+        head = f"grid {grid}: at most {counted(cells, 'cell')} to follow" if waiting else f"grid {grid}: {counted(cells, 'cell')}"
         lines.append(f"{head} of {who}: {reason}")
     return lines
 
@@ -141,6 +158,8 @@ def plan_json(plan: Plan) -> dict[str, object]:
     ``choices``: settings taken from finished cells, with all that were considered. ``searches``: so the arms of searches.
     ``deferred``: ``grid``, ``model``, ``behavior``, ``method``, ``cells`` (at most), ``reason``, ``waiting`` (false: they are not
     run).
+    ``preflight`` (of the command): sentences, under ``impossible``, ``faults`` (of this machine), ``warnings``, ``facts``,
+    ``unknown``.
     Tokens and seconds are estimates (``new_tokens`` and ``seconds`` upper bounds, on one worker).
     """
     cells = Counter(variant_id(cell.target) for cell in plan.cells)
@@ -199,6 +218,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
         "incomparable": [vars(pair) for pair in plan.incomparable],
         "choices": [asdict(choice) for choice in plan.choices],
         "searches": [asdict(arm) for arm in plan.arms],
+        "matched": [asdict(arm) for arm in plan.matches],
         "deferred": [asdict(one) for one in plan.deferred],
     }
 
@@ -232,9 +252,9 @@ def _cell_json(cell: Cell) -> dict[str, object]:
 
 def _summary(plan: Plan) -> str:
     baselines, transfers = sum(cell.steering is None for cell in plan.cells), sum(cell.is_transfer for cell in plan.cells)
-    parts = [f"{len(plan.cells):,} cells: {baselines:,} unsteered, {len(plan.cells) - baselines:,} steered"]
+    parts = [f"{counted(len(plan.cells), 'cell')}: {baselines:,} unsteered, {len(plan.cells) - baselines:,} steered"]
     parts += [f"{transfers:,} of them with another model's direction"] if transfers else []
-    parts += [f"{len(plan.directions):,} direction set{'s' if len(plan.directions) != 1 else ''} to extract"]
+    parts += [f"{counted(len(plan.directions), 'direction set')} to extract"]
     tokens = f"about {plan.estimate.prompt_tokens:,} prompt tokens and at most {plan.estimate.new_tokens:,} new ones"
     note = "Tokens, time (one worker, no answer stops early) and memory are estimates; finished cells are not run again."
     return f"{', '.join(parts)}; {tokens}. {note}"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from actors.types import Failure
 from orchestrator.cli.plan_table import deferred_lines, incomparable_lines, plan_json
+from orchestrator.counting import counted
 from orchestrator.duration import duration
 from orchestrator.planning.choices import Choice
 from orchestrator.planning.grids import Deferred
@@ -32,7 +33,8 @@ def banner_lines(prepared: Prepared) -> list[str]:
 
 def ending_lines(summary: RunSummary) -> list[str]:
     """How a run ended, where its files are, and what to type next; every sentence follows from ``summary``."""
-    counts = f"{summary.done} of {summary.planned} cells done" + (f", {summary.failed} failed" if summary.failed else "")
+    failed = f", {summary.failed} failed" if summary.failed else ""
+    counts = f"{summary.done} of {counted(summary.planned, 'cell')} done{failed}"
     lines = [f"{counts}; {_ran(summary)}", *failure_lines(summary.failures), *choice_lines(summary.choices, summary.deferred)]
     if summary.message:
         lines.append(summary.message)
@@ -63,7 +65,8 @@ def _files(summary: RunSummary) -> str:
     if summary.page == "current":
         return f"results in {summary.results}: report.html to read, {tables}"
     report = {"behind": "; report.html is older than they are", "none": "; no report.html yet"}[summary.page]
-    return f"results in {summary.results}: {tables}{report}, it is written when the run comes to its end"
+    made = f"`python -m orchestrator score {summary.results}` makes the page of what is there"
+    return f"results in {summary.results}: {tables}{report}, the run writes it at its end; {made}"
 
 
 def score_lines(results: Place, found: dict[str, object]) -> list[str]:
@@ -77,9 +80,10 @@ def score_lines(results: Place, found: dict[str, object]) -> list[str]:
     if not isinstance(labels, dict) or not found["responses"]:
         return [f"no finished cells to label in {results}", *wrong]
     counts = ", ".join(f"{count} {name}" for name, count in labels.items())
+    told_cells = counted(int(str(found["cells"])), "cell")
     of = "" if found["cells"] == found.get("planned") else f" (of {found['planned']} planned)"
     return [
-        f"{found['responses']} responses of {found['cells']} cells{of} labelled by {found['classifier']}: {counts}",
+        f"{found['responses']} responses of {told_cells}{of} labelled by {found['classifier']}: {counts}",
         *wrong,
         f"results in {results}: report.html, cells.parquet, responses.parquet",
     ]
@@ -109,7 +113,7 @@ def state_line(prepared: Prepared) -> str:
     """How much of the plan is left to run."""
     items = prepared.board().of(None)
     states = Counter(item.state for item in items if item.counted)
-    parts = [f"{states[State.PENDING]} of {states.total()} cells to run", f"{states[State.DONE]} done before"]
+    parts = [f"{states[State.PENDING]} of {counted(states.total(), 'cell')} to run", f"{states[State.DONE]} done before"]
     if states[State.FAILED]:
         parts.append(f"{states[State.FAILED]} failed before (`retry` runs them again)")
     if left := left_text(item.spec.kind for item in items if not item.finished):

@@ -9,17 +9,17 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator.errors import InputError, Problem, as_told, plain
+from orchestrator.errors import as_told, plain
 from orchestrator.interrupts import EXIT_INTERRUPTED
 from orchestrator.outlets import trusted
 from orchestrator.program import interruption
+from orchestrator.results.which import ALLOWED, Named, named
 from orchestrator.storage import Place, place_of
 
 
@@ -30,31 +30,35 @@ def as_place(written: str) -> Place:
 
 
 def as_results(written: str) -> Place:
-    """A place where a sweep's results may be, for typer: no file, such as the sweep file itself."""
-    place = as_place(written)
+    """The results that are named, for typer."""
+    return as_named(written).place
+
+
+def as_named(written: str) -> Named:
+    """The results that are named, with the sweep file if it was that, for typer."""
     with input_errors_told():
-        if isinstance(place, Path) and place.is_file():
-            raise InputError(
-                Problem("RESULTS", written, "this is a file", "the results folder of a sweep, or s3://bucket/prefix")
-            )
-    return place
+        return named(written)
 
 
-ResultsFolder = Annotated[
-    Any, typer.Argument(parser=as_results, help="The results folder of a sweep, or s3://bucket/prefix.", metavar="RESULTS")
-]
+WHICH_RESULTS = f"Which: {ALLOWED}."
+ResultsFolder = Annotated[Any, typer.Argument(parser=as_results, help=WHICH_RESULTS, metavar="RESULTS")]
 """A ``Place``; typer knows no unions."""
+NamedResults = Annotated[Any, typer.Argument(parser=as_named, help=WHICH_RESULTS, metavar="RESULTS")]
+"""A ``Named``."""
 ResultsOption = Annotated[
     Any, typer.Option("--results", parser=as_place, metavar="RESULTS", help="Where results go instead of where the sweep says.")
 ]
 """A ``Place`` or None."""
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; everything else goes to stderr.")]
+WHICH_CELLS = "column=value,... (layer=15,multiplier=8), baseline, all, or a cell's id"
+"""A selection, in words."""
+Selection = Annotated[str, typer.Argument(metavar="SELECTION", help=f"Which cells: {WHICH_CELLS}.")]
 FailureFilters = Annotated[
     list[str] | None,
     typer.Option(
         "--filter",
         metavar="SELECTION",
-        help="Only these failures: column=value,... with kind, item, worker or an axis of the cells. Repeated: all must hold.",
+        help=f"Only these failures: {WHICH_CELLS}; also by kind, item, worker. Repeated: all must hold.",
     ),
 ]
 RaterName = Annotated[

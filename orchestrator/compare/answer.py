@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from rich.console import RenderableType
 
@@ -27,7 +26,7 @@ from orchestrator.paper.audit import audit
 from orchestrator.paper.tables import chosen_tables
 from orchestrator.results.rows import CellRow, RateRow
 from orchestrator.results.store import Store, UnreadableFileError
-from orchestrator.storage import place_of
+from orchestrator.results.which import ALLOWED, results_named
 
 JSON_VERSION = 2
 
@@ -54,8 +53,8 @@ def answer(request: Request) -> Answer:
     if request.audit:
         return _audited(request)
     if not request.words:
-        raise InputError.because("which results folder?", "RESULTS", allowed="a results folder, or --paper --audit alone")
-    store = Store(place_of(request.words[0]))
+        raise InputError.because("which results folder?", "RESULTS", allowed=f"{ALLOWED}; or --paper --audit alone")
+    store = Store(results_named(request.words[0]))
     rows = finished_rows(store)
     note = _unseen(store, rows)
     content, shown = _beside(request, store, rows) if request.paper else _compared(request, store, rows)
@@ -98,8 +97,11 @@ def _audited(request: Request) -> Answer:
 
 
 def _is_results(word: str) -> bool:
-    place = place_of(word)
-    return not isinstance(place, Path) or place.is_dir()
+    try:
+        results_named(word)
+    except InputError:
+        return False
+    return True
 
 
 def _beside(request: Request, store: Store, rows: Sequence[CellRow]) -> Answer:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import fields
 
 from orchestrator.errors import InputError, Problem, nearest_name
-from orchestrator.filters import Filters
+from orchestrator.filters import ALIASES, Filters, is_id
 from orchestrator.results.rows import CellRow
 
 _DERIVED = ("layer", "relative_depth", "steered")
@@ -15,15 +14,13 @@ _HIDDEN = ("provenance", "labelled_at", "finished_at", "layers")
 COLUMNS = tuple(sorted({*(field.name for field in fields(CellRow)), *_DERIVED} - set(_HIDDEN)))
 """What a filter may name: the columns of ``cells.parquet``, and ``layer`` (the first steered one), ``steered``."""
 
-_ALIASES = {"cell": "cell_id", "id": "cell_id", "depth": "relative_depth", "transfer": "is_transfer", "quant": "quantization"}
-_WORDS = {"baseline": "steered=no", "unsteered": "steered=no", "steered": "steered=yes", "all": ""}
-_ID = re.compile(r"(?:cell-)?[0-9a-f]{4,20}")
+_ALIASES = {"cell": "cell_id", "id": "cell_id", **ALIASES}
 
 FILTERS: Filters[CellRow] = Filters(
     COLUMNS,
     _ALIASES,
     getattr,
-    "model, quantization, method, layer, depth, multiplier, ... (those of cells.parquet); a cell id or baseline alone",
+    "model, quantization, method, layer, depth, multiplier, ... (those of cells.parquet)",
 )
 
 
@@ -35,12 +32,9 @@ def select(rows: Sequence[CellRow], text: str, field: str = "selection") -> list
     may be written ``L16``, ``15x``, ``60%``, and ``none`` stands for an empty cell. InputError for an unknown column or
     value (with the nearest), and for a selection that no finished cell meets.
     """
-    text = _WORDS.get(text.strip().casefold(), text.strip())
-    if not text:
-        return list(rows)
-    if _ID.fullmatch(text.casefold()) and "=" not in text:
-        return [_cell(rows, text.casefold(), field)]
-    wanted = FILTERS.wanted((_WORDS.get(part.strip().casefold(), part) for part in text.split(",")), field)
+    if is_id(text):
+        return [_cell(rows, text.strip().casefold(), field)]
+    wanted = FILTERS.wanted(text.split(","), field)
     found = FILTERS.chosen(rows, wanted)
     if found:
         return found

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from orchestrator.control.heartbeat import Beat, Condition, condition, read_beat, runs_here, told
 from orchestrator.control.requests import Requests
+from orchestrator.counting import counted
 from orchestrator.errors import InputError
 from orchestrator.results.folder import Folder
 from orchestrator.storage import Place
@@ -47,7 +48,8 @@ def pause(root: Place, wait: float) -> DriverReply:
         case "pausing":
             busy = [one for one in beat.workers if one.does != "idle"]
             items = sum(one.items for one in busy)
-            text = f"pausing: {len(busy)} workers finish what they have ({items} items), the models stay loaded; {go_on}"
+            finish = "finishes what it has" if len(busy) == 1 else "finish what they have"
+            text = f"pausing: {counted(len(busy), 'worker')} {finish} ({counted(items, 'item')}), the models stay loaded; {go_on}"
             return DriverReply(True, beat.state, text)
         case _:
             return _unheard(beat, "pause")

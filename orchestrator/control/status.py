@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from actors.use import Use
 from orchestrator.control.heartbeat import Beat, Condition, Rate, WorkerNow, age, condition, read_beat, told
+from orchestrator.counting import counted
 from orchestrator.duration import duration
 from orchestrator.failed import FailedItem, done_items, failed_items, group_lines, grouped
 from orchestrator.planned_items import axes_name
@@ -207,7 +208,7 @@ def _worker_text(status: Status, one: WorkerNow) -> str:
     if one.does == "load":
         what = f"loading{model}"
     elif one.does == "generate":
-        what = f"generating with{model}: {one.items} cells left, next {status.named(one.item)}"
+        what = f"generating with{model}: {counted(one.items, 'cell')} left, next {status.named(one.item)}"
     elif one.does == "extract":
         what = f"extracting from{model}"
     elif one.does != "idle":

@@ -31,7 +31,7 @@ def desk(place: Place, rater: str, draw: Draw) -> Iterator[LabelServer]:
     """The server of ``rater``'s page, not yet serving; closed at the end. InputError for a name that is none, where nothing is
     labelled, and where the rater is at work already."""
     folder = Folder(place)
-    readings = readings_of(folder, load_frames(str(place)), draw)
+    readings = readings_of(folder, load_frames(place), draw)
     lock = folder.local / "ratings" / f".{checked_rater(rater)}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:

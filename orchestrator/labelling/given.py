@@ -45,7 +45,7 @@ def take_ratings(place: Place, file: Path, rater: str) -> tuple[int, int]:
     checked_rater(rater)
     problems: list[Problem] = []
     given = list(_lines(file, problems))
-    results = load_frames(str(place))
+    results = load_frames(place)
     readings = found_readings(results, {one.key for _, one in given})
     ratings: list[Rating] = []
     for number, one in given:

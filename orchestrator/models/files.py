@@ -24,7 +24,7 @@ from actors.stored_quantization import check_quantization
 from actors.types import ModelSpec
 from orchestrator.errors import InputError, Problem, nearest_entry
 from orchestrator.models.hub import cached_config, fetch_config
-from orchestrator.models.known_models import KNOWN
+from orchestrator.models.known_models import KNOWN, nearest_repository
 from orchestrator.models.shapes import ModelShape, shape_from_config
 
 __all__ = [
@@ -129,10 +129,9 @@ def _agreeing(repo: str, config: Mapping[str, object] | None, known: Mapping[str
 def _fetched(spec: ModelSpec) -> Mapping[str, object]:
     fetched = fetch_config(spec.location, spec.revision)
     if isinstance(fetched, str):
-        raise InputError.because(
-            f"the shape of {spec.location} is not known here: it is not in the hub's cache, and {fetched}",
-            allowed="shape: {n_layers: ..., d_model: ..., n_heads: ..., d_ff: ..., vocab_size: ...}, to plan without it",
-        )
+        message = f"the shape of {spec.location} is not known here: it is not in the hub's cache, and {fetched}"
+        allowed = "shape: {n_layers: ..., d_model: ..., n_heads: ..., d_ff: ..., vocab_size: ...}, to plan without it"
+        raise InputError(Problem("", None, message, allowed, nearest_repository(spec.location)))
     return fetched
 
 

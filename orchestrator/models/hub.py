@@ -38,9 +38,27 @@ def hub_url(repo: str, path: str, revision: str | None, dataset: bool = False) -
     return hf_hub_url(repo, path, revision=revision, repo_type="dataset" if dataset else None)
 
 
+def info_url(repo: str, revision: str | None) -> str:
+    """Where the hub tells of a repository what files it has, how large they are, and whether it is gated."""
+    from urllib.parse import quote
+
+    from huggingface_hub import constants
+
+    return f"{constants.ENDPOINT}/api/models/{quote(repo)}/revision/{quote(revision or 'main', safe='')}?blobs=true"
+
+
 def fetch(url: str, hub: bool = True) -> bytes | str:
-    """The content at ``url``, or in a few words why it cannot be had. Not tried when HF_HUB_OFFLINE is set. ``hub``: the user's
-    token goes along."""
+    """The content at ``url``, or in a few words why it cannot be had; as ``ask``."""
+    answer = ask(url, hub)
+    if isinstance(answer, str):
+        return answer
+    status, content = answer
+    return content if status == 200 else REASONS.get(status, f"the answer is {status}")
+
+
+def ask(url: str, hub: bool = True) -> tuple[int, bytes] | str:
+    """The status and the content at ``url``, or in a few words why nobody answers. Not tried when HF_HUB_OFFLINE is set. ``hub``:
+    the user's token goes along."""
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return "HF_HUB_OFFLINE is set"
     from httpx2 import HTTPError
@@ -52,9 +70,7 @@ def fetch(url: str, hub: bool = True) -> bytes | str:
         answer = get_session().get(url, headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=True)
     except HTTPError as error:
         return f"{'the hub' if hub else 'it'} cannot be reached ({error})"
-    if answer.status_code != 200:
-        return REASONS.get(answer.status_code, f"the answer is {answer.status_code}")
-    return bytes(answer.content)
+    return int(answer.status_code), bytes(answer.content)
 
 
 def fetch_config(repo: str, revision: str | None) -> Mapping[str, object] | str:

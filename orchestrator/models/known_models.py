@@ -6,6 +6,7 @@ Used where the hub's own config.json is not in the cache; where it is, the two m
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import TypeAlias
 
@@ -120,3 +121,15 @@ KNOWN: dict[str, Config] = {
     "HuggingFaceTB/SmolLM2-1.7B-Instruct": _config("llama", (24, 2048, 32, 32, 64, 8192, 49152), True),
 }
 """Hub repository -> the fields of its config.json that planning reads (of a multimodal model: its text part)."""
+
+SIMILAR = 0.85
+"""Of how many letters in a hundred two names of repositories are alike where one is taken for a slip of the other."""
+
+
+def nearest_repository(repo: str) -> str | None:
+    """The known repository that ``repo`` is probably a slip of; None where it is known, or like none."""
+    if repo in KNOWN:
+        return None
+    folded = {name.casefold(): name for name in KNOWN}
+    close = difflib.get_close_matches(repo.casefold(), folded, n=1, cutoff=SIMILAR)
+    return folded[close[0]] if close else None

@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import floor
 from pathlib import Path
 
 from rich.table import Table
 
-from actors.parity.jobs import Classes
+from actors.parity.jobs import Classes, SteeringPlace
 from actors.parity.tools import TOOLS
 from actors.types import DType, ModelSpec, Source
 from orchestrator.behaviors import BehaviorFile, read_behavior
@@ -23,7 +24,7 @@ from orchestrator.parity.findings import ParityFindings
 from orchestrator.parity.folder import ParityFolder
 from orchestrator.parity.page import parity_blocks, parity_json, reading_of, tables_of
 from orchestrator.parity.running import Tell, run_study
-from orchestrator.parity.study import ParityStudy
+from orchestrator.parity.study import STEERED_DEPTH, STEERED_PROMPTS, STRENGTH, ParityStudy
 from orchestrator.report.as_html import html_page
 from orchestrator.report.as_markdown import markdown_page
 from orchestrator.report.report_table import stacked
@@ -40,6 +41,7 @@ class ParityAsked:
     own: Mapping[str, tuple[str, ...]]
     faults: bool
     pairs: bool
+    steering: bool
     direction: Path | None
     layer: int | None
     prompts: int
@@ -101,7 +103,11 @@ def study_of(asked: ParityAsked) -> ParityStudy:
             raise InputError(Problem("--own", name, "this is the name of a tool", f"any but {', '.join(TOOLS)}"))
     if asked.direction is not None and not asked.faults:
         raise InputError.because("a direction is diagnosed by planted mistakes", "--no-faults", None, "--direction without it")
-    return ParityStudy(spec, read.name, classes, tools, asked.own, asked.faults, asked.pairs)
+    place = None
+    if asked.steering and read.test:
+        layer = floor(STEERED_DEPTH * shape_of(spec).n_layers)
+        place = SteeringPlace(classes, read.test[:STEERED_PROMPTS], layer, STRENGTH)
+    return ParityStudy(spec, read.name, classes, tools, asked.own, asked.faults, asked.pairs, place=place)
 
 
 def spec_of(asked: ParityAsked) -> ModelSpec:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
 
 from orchestrator.parity.comparing import Difference, SiteMatch, cosines, difference, direction_of, matched_sites
-from orchestrator.parity.diagnosis import CLOSE, Diagnosis, PlantedDirection, diagnose
+from orchestrator.parity.diagnosis import CLOSE, Diagnosis, PlantedDirection, diagnose, read_planted
 from orchestrator.parity.folder import Arrays, ParityFolder
+from orchestrator.parity.regrouped import Parts, read_parts, regrouped
+from orchestrator.parity.steering import ROUNDING, Answered, SteeringDiagnosis, SteeringNear, diagnose_steering, read_steered
 from orchestrator.parity.study import ParityItem, ParityStudy
 
 Float = npt.NDArray[np.float64]
@@ -79,14 +80,15 @@ class ParityFindings:
     @cached_property
     def candidates(self) -> list[PlantedDirection]:
         """The direction of every planted mistake, the clean one first; none where none were planted."""
-        read = None if self.study.planted is None else self._folder.read(self.study.planted)
-        if read is None:
-            return []
-        labels = [json.loads(str(label)) for label in read["labels"]]
-        return [
-            PlantedDirection(tuple(names), batch, direction)
-            for (*names, batch), direction in zip(labels, read["directions"], strict=True)
-        ]
+        return [] if self._planted is None else read_planted(self._planted)
+
+    @cached_property
+    def _planted(self) -> Arrays | None:
+        return None if self.study.planted is None else self._folder.read(self.study.planted)
+
+    @cached_property
+    def _parts(self) -> list[Parts]:
+        return [] if self._planted is None else read_parts(self._planted)
 
     @cached_property
     def faults(self) -> list[MistakeFound]:
@@ -101,9 +103,37 @@ class ParityFindings:
             if one.names
         ]
 
+    @cached_property
+    def steering(self) -> dict[str, SteeringDiagnosis | str]:
+        """Of every tool what its answers are taken for, or why there are none."""
+        if self.study.steering_mistakes is None or (read := self._folder.read(self.study.steering_mistakes)) is None:
+            return {}
+        known, rounding = read_steered(read), ROUNDING[self.study.spec.dtype]
+        told: dict[str, SteeringDiagnosis | str] = {}
+        for name in dict.fromkeys(name for name, _ in self.study.readings):
+            item = self.study.steered.get(name)
+            answers = None if item is None else self._folder.read(item)
+            if item is None:
+                told[name] = "it reads, and adds nothing by itself"
+            elif answers is None:
+                told[name] = self.failed.get(item.id, "it has not run")
+            else:
+                found = Answered(np.asarray(answers["tokens"], np.int64), answers.get("logits"))
+                told[name] = diagnose_steering(found, known, rounding)
+        return told
+
+    @cached_property
+    def steering_mistakes(self) -> dict[str, SteeringNear]:
+        """How far each planted mistake's answers are from those of steering right."""
+        if self.study.steering_mistakes is None or (read := self._folder.read(self.study.steering_mistakes)) is None:
+            return {}
+        known = read_steered(read)
+        return {name: diagnose_steering(one, known, 0.0).right for name, one in known.items() if name}
+
     def diagnosis(self, direction: npt.ArrayLike, layers: list[int] | None = None) -> Diagnosis | None:
         """What a direction was extracted with; None where no mistakes were planted."""
-        return diagnose(direction, self.candidates, layers, self.rounding) if self.candidates else None
+        further = partial(regrouped, parts=self._parts)
+        return diagnose(direction, self.candidates, layers, self.rounding, further) if self.candidates else None
 
     @cached_property
     def rounding(self) -> float:

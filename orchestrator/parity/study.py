@@ -9,7 +9,18 @@ from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
-from actors.parity.jobs import Classes, MistakesJob, ParityJob, ReadJob, Setting, SitesJob
+from actors.parity.grouping import MOST
+from actors.parity.jobs import (
+    Classes,
+    MistakesJob,
+    ParityJob,
+    ReadJob,
+    Setting,
+    SitesJob,
+    SteeringMistakesJob,
+    SteeringPlace,
+    SteerJob,
+)
 from actors.parity.tools import TOOLS
 from actors.types import DType, ModelSpec
 from orchestrator.cells import content_id, model_identity
@@ -24,6 +35,12 @@ SITES_PROMPTS = 4
 """Prompts at which the candidate sites are read, half of each class."""
 BATCHES = (2, 3, 4, 5, 6, 7, 8, 16, 32, 64)
 """Prompts per forward that a mistake is planted with, where it depends on them."""
+STEERED_PROMPTS = 4
+"""Test prompts that are answered to see whether tools steer alike."""
+STEERED_DEPTH = 0.6
+"""Where the direction is added, as a share of the blocks: the paper's depth."""
+STRENGTH = 2.0
+"""How many times as long as the direction is."""
 ATTENTIONS = ("eager", "sdpa")
 DTYPES: tuple[DType, ...] = ("float32", "float16", "bfloat16")
 
@@ -47,6 +64,7 @@ class ParityStudy:
     """The model, the contrast prompts of a behavior, the tools by name, and the user's ``own`` commands by theirs.
 
     ``faults``: plant the known mistakes, with ``pairs`` also by two. ``dtypes``: in which the model is read beside its own.
+    ``place``: where the direction is added, to see whether the tools steer alike (None: they are not asked to).
     """
 
     spec: ModelSpec
@@ -57,6 +75,7 @@ class ParityStudy:
     faults: bool = True
     pairs: bool = True
     dtypes: tuple[DType, ...] = DTYPES
+    place: SteeringPlace | None = None
 
     @cached_property
     def reference(self) -> ParityItem:
@@ -109,8 +128,26 @@ class ParityStudy:
             return None
         batches = tuple(sorted({size for size in (*BATCHES, self.batch) if 1 < size <= self.batch}))
         job = MistakesJob("", self.classes, batches, self.pairs)
-        content = {**self.classes.content, "batches": list(batches), "pairs": self.pairs}
+        content = {**self.classes.content, "batches": list(batches), "pairs": self.pairs, "parts": MOST}
         return self._named("planted mistakes", self.spec, job, content)
+
+    @cached_property
+    def steered(self) -> Mapping[str, ParityItem]:
+        """Every tool that adds a direction, by its name."""
+        if self.place is None:
+            return {}
+        names = [tool for tool in self.tools if TOOLS[tool].steers or TOOLS[tool].steering_script]
+        found = {tool: self._steering(tool, self.place) for tool in names}
+        return found | {name: self._steering(name, self.place, command) for name, command in self.own.items()}
+
+    @cached_property
+    def steering_mistakes(self) -> ParityItem | None:
+        """Steering right, and with every known mistake."""
+        if self.place is None:
+            return None
+        return self._named(
+            "steering, right and with planted mistakes", self.spec, SteeringMistakesJob("", self.place), self.place.content
+        )
 
     @property
     def batch(self) -> int:
@@ -121,7 +158,7 @@ class ParityStudy:
     def items(self) -> Sequence[ParityItem]:
         """All there is to do, each once, those of one form of the model together."""
         wanted = [self.reference, self.sites, *self.readings.values(), *self.settings.values()]
-        wanted += [self.planted] if self.planted is not None else []
+        wanted += [*self.steered.values(), *(one for one in (self.planted, self.steering_mistakes) if one is not None)]
         return list({item.id: item for item in wanted}.values())
 
     def _reading(self, tool: str, setting: Setting, command: tuple[str, ...] = (), spec: ModelSpec | None = None) -> ParityItem:
@@ -132,11 +169,20 @@ class ParityStudy:
             **self.classes.content,
             "tool": "command" if command else tool,
             "command": list(_command_content(command)),
-            "script": [] if command else TOOLS[tool].content,
+            "script": [] if command else TOOLS[tool].content(TOOLS[tool].script),
             "setting": [setting.batch, setting.padding, setting.attention],
             "repeats": repeats,
         }
         return self._named(f"{tool}, {setting.words}", self.spec if spec is None else spec, job, content)
+
+    def _steering(self, tool: str, place: SteeringPlace, command: tuple[str, ...] = ()) -> ParityItem:
+        content = {
+            **place.content,
+            "tool": "command" if command else tool,
+            "command": list(_command_content(command)),
+            "script": [] if command else TOOLS[tool].content(TOOLS[tool].steering_script),
+        }
+        return self._named(f"{tool}, steering", self.spec, SteerJob("", place, tool, command), content)
 
     @staticmethod
     def _named(title: str, spec: ModelSpec, job: ParityJob, content: Mapping[str, object]) -> ParityItem:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from actors.curves import CURVE
 from orchestrator.analysis import ANALYSES
 from orchestrator.analysis.injection import InjectionOptions
 from orchestrator.analysis.moments import LEAST_PROMPTS
@@ -13,12 +14,13 @@ from orchestrator.analysis.planned import PlannedAnalysis
 from orchestrator.analysis.propagation import PropagationOptions
 from orchestrator.analysis.random_floor import FloorOptions
 from orchestrator.behaviors import NEUTRAL, load_prompts
-from orchestrator.cells import Cell, DirectionSpec
+from orchestrator.cells import Cell, DirectionSpec, Options
 from orchestrator.errors import InputError
 from orchestrator.measuring import ActivationsItem, DivergencesItem, InjectionItem, ShiftsItem
 from orchestrator.sweep import Sweep
 from orchestrator.sweep_file.analyses import AskedAnalysis
 from orchestrator.sweep_file.behaviors import BehaviorPrompts
+from orchestrator.sweep_file.vector_files import ranges
 
 CONTROL = "random"
 """The method whose directions mean nothing: analyses have random ones of their own."""
@@ -70,6 +72,8 @@ def plan_analyses(sweep: Sweep, counted: Sequence[Cell], models: Mapping[str, tu
     for asked in sweep.analyses:
         for (variant, behavior), cell in cells.items():
             name, n_layers = models[variant]
+            if asked.behaviors is not None and behaviors[behavior].key not in asked.behaviors:
+                continue
             for planned, item in _planned(_Subject(sweep, asked, cell, behaviors[behavior], n_layers)):
                 found.append(replace(planned, model=name, behavior=behavior))
                 items.setdefault(item.id, item)
@@ -78,15 +82,26 @@ def plan_analyses(sweep: Sweep, counted: Sequence[Cell], models: Mapping[str, tu
 
 def _planned(one: _Subject) -> Iterator[_Planned]:
     if isinstance(one.asked.options, InjectionOptions):
-        methods = [method for method in one.sweep.methods if method[0] != CONTROL]
-        for method, options in methods:
+        names = {method for method, _ in one.sweep.methods}
+        idle = {CONTROL, CURVE} if "dim" in names else {CONTROL}  # a curve's directions are those of dim
+        for method, options in (method for method in one.sweep.methods if method[0] not in idle):
             behavior = one.used.behavior
             direction = (one.cell.target, behavior.positive, behavior.negative, method, options)
-            yield _injected(one, DirectionSpec(*direction, one.sweep.settings.extractor), one.asked.options)
+            file = _vectors_of_every_layer(one, (method, options))
+            yield _injected(one, DirectionSpec(*direction, one.sweep.settings.extractor, file), one.asked.options)
     elif getattr(one.asked.options, "classes", "label") == "behavior":
         yield _by_behavior(one)
     else:
         yield _by_label(one)
+
+
+def _vectors_of_every_layer(one: _Subject, method: tuple[str, Options]) -> str | None:
+    """The file that a method takes its vectors from, if it does; InputError where it lacks a layer of the model."""
+    used = next(filter(None, (grid.vectors_of(method) for grid in one.sweep.grids)), None)
+    if used is not None and (missing := set(range(one.n_layers)) - set(used.layers)):
+        told = f"it is of the directions of every layer, and {used.name} lacks {ranges(missing)}"
+        raise one.refused(told, "a file with a vector for every layer, or the analysis in a sweep without it")
+    return None if used is None else used.path
 
 
 def _by_behavior(one: _Subject) -> _Planned:

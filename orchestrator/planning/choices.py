@@ -6,56 +6,19 @@ Pure: what is known of finished cells comes in as tallies, so the same results a
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
 from orchestrator.cells import CellKey, variant_id
 from orchestrator.json_text import parse_json
-from orchestrator.planning.grid import Group, SteeredCell
+from orchestrator.planning.considered import Considered, Tally, choose, moves
+from orchestrator.planning.grid import AxisPlace, Group, SteeredCell
+from orchestrator.planning.matching import matched
 from orchestrator.sweep_file.grids import Grid
 from orchestrator.sweep_file.schema import Choose
 
 CHOICES_VERSION = 2
-
-
-@dataclass(frozen=True)
-class Tally:
-    """What the responses of a finished cell count as: ``n`` of them, so many successes, so many garbled, so many whose answer
-    had not begun. ``kl``: KL(unsteered || steered) on neutral prompts (None: not measured)."""
-
-    n: int
-    success: int
-    garbled: int
-    no_answer: int = 0
-    kl: float | None = None
-
-
-@dataclass(frozen=True)
-class Considered:
-    """A setting that was tried. ``layer`` is None where the method selected it; counts are of ``n`` labelled responses; ``kl`` as
-    in its tally."""
-
-    cell_id: str
-    layer: int | None
-    depth: float | None
-    multiplier: float
-    n: int
-    success: int
-    garbled: int
-    no_answer: int = 0
-    kl: float | None = None
-
-    @property
-    def success_rate(self) -> float:
-        """Share of successes; 0 without responses."""
-        return self.success / self.n if self.n else 0.0
-
-    @property
-    def incoherent_rate(self) -> float:
-        """Share of responses that are garbled or have no answer, of which nothing is known; 1 without responses."""
-        return (self.garbled + self.no_answer) / self.n if self.n else 1.0
 
 
 @dataclass(frozen=True)
@@ -67,11 +30,19 @@ class Unsettled:
 
 
 @dataclass(frozen=True)
+class ChosenSetting:
+    """A place of the layer axis, and a multiplier."""
+
+    place: AxisPlace
+    multiplier: float
+
+
+@dataclass(frozen=True)
 class Choice:
     """What was chosen for one model variant, behavior, method and action of ``grid``, and from what.
 
     ``action``: in words (``Action.words``). ``chosen`` is None when no setting of grid ``origin`` qualified; ``reason`` then
-    says so.
+    says so. With a ``kl`` it is the tried setting nearest to it, and ``multiplier`` what follows from it and its neighbour.
     """
 
     grid: str
@@ -85,6 +56,8 @@ class Choice:
     reason: str = ""
     max_kl: float | None = None
     action: str = ""
+    kl: float | None = None
+    multiplier: float | None = None
 
     def __str__(self) -> str:
         head = f"grid {self.grid}, {self.model}, {self.behavior}, {' '.join(filter(None, (self.method, self.action)))}: "
@@ -95,7 +68,11 @@ class Choice:
         rates = f"{one.success} of {one.n} successes, {one.garbled} garbled"
         rates += f", {one.no_answer} without an answer" if one.no_answer else ""
         rates += "" if one.kl is None else f", KL {one.kl:.3g}"
-        return f"{head}{where}, multiplier {one.multiplier:g} ({rates}; best of {len(self.considered)} in grid {self.origin})"
+        of = f"{len(self.considered)} in grid {self.origin}"
+        if self.multiplier is not None:
+            near = f"nearest of {of}: multiplier {one.multiplier:g} with {rates}"
+            return f"{head}{where}, multiplier {self.multiplier:g} for a KL of {self.kl:g} ({near})"
+        return f"{head}{where}, multiplier {one.multiplier:g} ({rates}; best of {of})"
 
 
 @dataclass(frozen=True)
@@ -116,17 +93,16 @@ class Arm:
     best: Considered | None
 
 
-def choose(tried: Sequence[Considered], max_garbled: float, max_kl: float | None = None) -> Considered | None:
-    """The rule: garbled rate at most ``max_garbled``, where a response without an answer counts as garbled, and a KL of at most
-    ``max_kl``, where there is one; then the best success rate; ties: the highest multiplier, then the earliest layer. None when
-    nothing qualifies."""
-    fit = [one for one in tried if one.incoherent_rate <= max_garbled and (max_kl is None or _moves(one) <= max_kl)]
-    last = float("inf")
-    return max(fit, key=lambda one: (one.success_rate, one.multiplier, -(last if one.layer is None else one.layer)), default=None)
+@dataclass(frozen=True)
+class MatchedArm:
+    """A cell of ``grid`` whose strength was chosen for a damage of ``kl``: one arm of a comparison at equal damage, whose arms
+    have the model, the behavior and the KL in common."""
 
-
-def _moves(one: Considered) -> float:
-    return math.inf if one.kl is None else one.kl
+    grid: str
+    model: str
+    behavior: str
+    kl: float
+    cell_id: str
 
 
 class Chooser:
@@ -135,7 +111,7 @@ class Chooser:
     def __init__(self, tallies: Mapping[CellKey, Tally]) -> None:
         self._tallies = tallies
         self._tried: dict[tuple[str, ...], list[SteeredCell]] = {}
-        self._decided: dict[tuple[str, ...], tuple[Choice, SteeredCell | None]] = {}
+        self._decided: dict[tuple[str, ...], tuple[Choice, ChosenSetting | None]] = {}
 
     @property
     def choices(self) -> tuple[Choice, ...]:
@@ -158,8 +134,8 @@ class Chooser:
         assert grid.choose is not None
         return self._tried.get(_origin_key(grid.choose, group), [])
 
-    def setting(self, grid: Grid, group: Group) -> SteeredCell | Unsettled:
-        """The cell whose setting is that for the target of ``group``, or why there is none."""
+    def setting(self, grid: Grid, group: Group) -> ChosenSetting | Unsettled:
+        """The setting for the target of ``group``, or why there is none."""
         assert grid.choose is not None
         key, _ = _keys(grid.name, group)
         if key not in self._decided:
@@ -170,16 +146,21 @@ class Chooser:
                 some = f"{len(left)} of its {len(tried)} cells are not finished and scored"
                 number = some if tried else "its own cells are not known"
                 return Unsettled(f"waits for grid {grid.choose.origin}: {number}", waiting=True)
-            if grid.choose.max_kl is not None and (unmeasured := sum(one is not None and one.kl is None for one in known)):
+            bounded = grid.choose.max_kl is not None or grid.choose.kl is not None
+            if bounded and (unmeasured := sum(one is not None and one.kl is None for one in known)):
                 number = f"the damage of {unmeasured} of its {len(tried)} cells is not measured"
                 return Unsettled(f"waits for grid {grid.choose.origin}: {number}", waiting=True)
             self._decided[key] = self._decide(grid, grid.choose, group, tried)
         choice, chosen = self._decided[key]
         return Unsettled(choice.reason, waiting=False) if chosen is None else chosen
 
-    def _decide(self, grid: Grid, asked: Choose, group: Group, tried: Sequence[SteeredCell]) -> tuple[Choice, SteeredCell | None]:
+    def _decide(
+        self, grid: Grid, asked: Choose, group: Group, tried: Sequence[SteeredCell]
+    ) -> tuple[Choice, ChosenSetting | None]:
         considered = {self._considered(one): one for one in tried}
-        best = choose(list(considered), asked.max_garbled, asked.max_kl)
+        match = None if asked.kl is None else matched(list(considered), asked.kl, asked.most_garbled)
+        chosen = choose(list(considered), asked.most_garbled, asked.max_kl) if asked.kl is None else None
+        best = chosen if match is None else match.nearest
         reason = "" if best is not None else _nothing_fits(asked, list(considered))
         found = Choice(
             grid=grid.name,
@@ -187,14 +168,18 @@ class Chooser:
             model=group.target.name,
             behavior=group.found.key,
             method=group.method[0],
-            max_garbled=asked.max_garbled,
+            max_garbled=asked.most_garbled,
             chosen=best,
             considered=tuple(considered),
             reason=reason,
             max_kl=asked.max_kl,
             action=group.action.words,
+            kl=asked.kl,
+            multiplier=None if match is None else match.multiplier,
         )
-        return found, None if best is None else considered[best]
+        if best is None:
+            return found, None
+        return found, ChosenSetting(considered[best].place, best.multiplier if match is None else match.multiplier)
 
     def _considered(self, one: SteeredCell) -> Considered:
         place, cell = one.place, one.cell
@@ -208,10 +193,11 @@ def _nothing_fits(asked: Choose, tried: Sequence[Considered]) -> str:
     least = min(one.incoherent_rate for one in tried)
     or_cut = " or without an answer" if any(one.no_answer for one in tried) else ""
     settings = f"none of the {len(tried)} settings of grid {asked.origin}"
-    told = f"not run: {settings} stays within {asked.max_garbled:.0%} garbled{or_cut}"
-    if asked.max_kl is None:
+    told = f"not run: {settings} stays within {asked.most_garbled:.0%} garbled{or_cut}"
+    bound = asked.max_kl if asked.kl is None else asked.kl
+    if bound is None:
         return f"{told} (the least is {least:.0%})"
-    return f"{told} and a KL of {asked.max_kl:g} (the least are {least:.0%} and {min(map(_moves, tried)):.3g})"
+    return f"{told} and a KL of {bound:g} (the least are {least:.0%} and {min(map(moves, tried)):.3g})"
 
 
 def scaled(multiplier: float, asked: Choose) -> tuple[float, ...]:
@@ -219,12 +205,14 @@ def scaled(multiplier: float, asked: Choose) -> tuple[float, ...]:
     return tuple(dict.fromkeys(float(f"{multiplier * factor:.6g}") for factor in asked.around or (1.0,)))
 
 
-def encode_choices(choices: Sequence[Choice], arms: Sequence[Arm] = ()) -> str:
+def encode_choices(choices: Sequence[Choice], arms: Sequence[Arm] = (), matches: Sequence[MatchedArm] = ()) -> str:
     """The text of ``choices.json``: every choice with all settings that were considered and their counts, and so the arms of
-    searches, where there are any."""
+    searches and of comparisons at equal damage, where there are any."""
     content: dict[str, object] = {"version": CHOICES_VERSION, "choices": [asdict(choice) for choice in choices]}
     if arms:
         content["searches"] = [asdict(arm) for arm in arms]
+    if matches:
+        content["matched"] = [asdict(arm) for arm in matches]
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -245,6 +233,12 @@ def decode_searches(text: bytes) -> list[dict[str, Any]]:
     TypeError as for choices."""
     content = cast("dict[str, Any]", parse_json(text))
     return cast("list[dict[str, Any]]", content.get("searches", []))
+
+
+def decode_matches(text: bytes) -> list[dict[str, Any]]:
+    """The arms of comparisons at equal damage in ``choices.json`` (``MatchedArm`` as objects); errors as for choices."""
+    content = cast("dict[str, Any]", parse_json(text))
+    return cast("list[dict[str, Any]]", content.get("matched", []))
 
 
 def _keys(grid: str, group: Group) -> tuple[tuple[str, ...], tuple[str, ...]]:

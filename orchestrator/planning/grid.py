@@ -126,7 +126,9 @@ def _placements(grid: Grid, group: Group, axis: Sequence[AxisPlace]) -> Iterator
 
 def _direction(grid: Grid, group: Group) -> DirectionSpec:
     behavior, (method, options) = group.found.behavior, group.method
-    return DirectionSpec(group.source.spec, behavior.positive, behavior.negative, method, options, grid.extractor)
+    used = grid.vectors_of(group.method)
+    file = None if used is None else used.path
+    return DirectionSpec(group.source.spec, behavior.positive, behavior.negative, method, options, grid.extractor, file)
 
 
 def _steered(

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from actors.methods import METHODS, Asked
 from orchestrator.cells import Cell, CellKey, IncomparablePair
 from orchestrator.models.layers import places
-from orchestrator.planning.choices import Arm, Choice, Chooser, Tally, Unsettled, scaled
+from orchestrator.planning.choices import Arm, Choice, Chooser, MatchedArm, Unsettled, scaled
+from orchestrator.planning.considered import Tally
 from orchestrator.planning.grid import (
     AxisPlace,
     Group,
@@ -54,6 +55,7 @@ class GridsPlan:
     incomparable: tuple[IncomparablePair, ...]
     in_sample: Mapping[CellKey, bool]
     arms: tuple[Arm, ...] = ()
+    matches: tuple[MatchedArm, ...] = ()
 
 
 @dataclass
@@ -65,6 +67,7 @@ class _GridWork:
     incomparable: dict[tuple[str, str, str], IncomparablePair] = field(default_factory=dict)
     in_sample: dict[CellKey, bool] = field(default_factory=dict)
     arms: list[Arm] = field(default_factory=list)
+    matches: list[MatchedArm] = field(default_factory=list)
 
 
 def plan_grids(grids: Sequence[Grid], tallies: Mapping[CellKey, Tally]) -> GridsPlan:
@@ -89,11 +92,12 @@ def plan_grids(grids: Sequence[Grid], tallies: Mapping[CellKey, Tally]) -> Grids
         incomparable=tuple(work.incomparable.values()),
         in_sample=work.in_sample,
         arms=tuple(work.arms),
+        matches=tuple(work.matches),
     )
 
 
 def _plan_group(work: _GridWork, grid: Grid, group: Group) -> None:
-    if reason := unfit(group):
+    if reason := unfit(grid, group):
         _defer(work, grid, group, Unsettled(f"not run: {reason}", waiting=False))
         return
     if grid.search is not None:
@@ -110,6 +114,10 @@ def _plan_group(work: _GridWork, grid: Grid, group: Group) -> None:
     work.cells += [one.cell if isinstance(one, SteeredCell) else one for one in planned]
     if grid.choose is not None:
         _mark(work, work.chooser.tried(grid, group), steered)
+        if grid.choose.kl is not None:
+            work.matches += [
+                MatchedArm(grid.name, group.name, one.cell.labels.behavior, grid.choose.kl, one.cell.id) for one in steered
+            ]
 
 
 def _plan_together(work: _GridWork, grid: Grid) -> None:
@@ -156,12 +164,15 @@ def _axes(chooser: Chooser, grid: Grid, group: Group) -> tuple[Sequence[AxisPlac
     return axis, multipliers
 
 
-def unfit(group: Group) -> str | None:
+def unfit(grid: Grid, group: Group) -> str | None:
     """Why the group's method can find no direction with its prompts in its source, or in its target; None when it can."""
     name, options = group.method
     method, behavior = METHODS[name], group.found.behavior
     chosen = method.options.model_validate(dict(options))
+    used = grid.vectors_of(group.method)
     for model in (group.source, group.target):
+        if used is not None and (reason := used.misfit(model)):
+            return reason
         asked = Asked(len(behavior.positive), len(behavior.negative), model.shape.n_layers, model.shape.model_type)
         if reason := method.unfit(asked, chosen):
             return reason

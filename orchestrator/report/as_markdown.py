@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from orchestrator.counting import counted
 from orchestrator.report.blocks import Block, Bullets, Figure, Fold, Heading, Paragraph, Quote
 from orchestrator.report.browser.packing import PackedAnswers
 from orchestrator.report.report_table import ReportTable, Value
@@ -39,7 +40,7 @@ def _block(block: Block) -> str:
         case Quote(text, limit):
             return fenced(text, limit)
         case PackedAnswers():
-            return f"The answers of {block.cells} cells are in report.html; `show` prints them."
+            return f"The answers of {counted(block.cells, 'cell')} are in report.html; `show` prints them."
         case Fold(level, title, blocks):
             return "\n\n".join([f"{'#' * level} {markdown(title)}", *(_block(inner) for inner in blocks)])
 

@@ -11,10 +11,12 @@ from orchestrator.compare.beside import Beside, beside, model_of
 from orchestrator.compare.comparison import Question
 from orchestrator.errors import InputError
 from orchestrator.paper.tables import paper_tables
+from orchestrator.report.equal_damage import EqualDamage, equal_damages
 from orchestrator.report.methods import Cosine
 from orchestrator.report.series import Series, series_of
 from orchestrator.report.values import most_successful
 from orchestrator.results.comparison_rows import DirectionRow, TransferRow
+from orchestrator.results.rows import CellRow
 from orchestrator.results.store import Store
 
 _LOG = logging.getLogger(__name__)
@@ -23,10 +25,11 @@ SERIES_SHOWN = 24
 
 
 class SweepFindings:
-    """What a sweep found: the finished cells of ``store`` and their series; other tables are read when they are asked for."""
+    """What a sweep found: the finished cells of ``store``, or ``rows`` of them, and their series; other tables are read when they
+    are asked for."""
 
-    def __init__(self, store: Store) -> None:
-        self.store, self.rows = store, store.cell_rows()
+    def __init__(self, store: Store, rows: Sequence[CellRow] | None = None) -> None:
+        self.store, self.rows = store, store.cell_rows() if rows is None else list(rows)
         self.series = series_of(self.rows)
 
     @cached_property
@@ -41,8 +44,9 @@ class SweepFindings:
 
     @cached_property
     def transfers(self) -> Sequence[TransferRow]:
-        """The finished transfer cells."""
-        return self.store.transfer_rows()
+        """The transfer cells among the rows."""
+        keys = {row.key for row in self.rows}
+        return [row for row in self.store.transfer_rows() if (row.cell_id, row.behavior) in keys]
 
     @cached_property
     def beside_paper(self) -> list[Beside]:
@@ -54,6 +58,11 @@ class SweepFindings:
         except InputError as error:  # labels that are gone: the page is of the tables, which hold all but these
             _LOG.warning("not beside the paper: %s", error)
             return []
+
+    @cached_property
+    def equal_damage(self) -> list[EqualDamage]:
+        """The arms whose strengths were chosen for equal damage."""
+        return equal_damages(self.store.matches(), self.rows, reader(self.store, Question()))
 
     @cached_property
     def cosine(self) -> Cosine:

@@ -35,6 +35,8 @@ _MANY = (
     "Below stand {} of {} series: those that succeed most, each with its cells, figures and samples. The overview has the best "
     "cell of every series; cells.parquet and responses.parquet have all cells and responses."
 )
+_NAMES = {"decoding": "decode_steps"}
+"""What provenance calls as the page calls something else."""
 _DIGEST = re.compile(r"[0-9a-f]{13,}")
 _PROVENANCE = ("model", "weights", "revision", "adapter", "dtype", "quantization", "fingerprint", "template")
 
@@ -123,7 +125,7 @@ def _provenance(rows: Sequence[CellRow]) -> list[Block]:
     facts = [f"cells finished between {first:%Y-%m-%d %H:%M} and {last:%Y-%m-%d %H:%M} UTC"]
     facts.append(f"classifier: {', '.join(sorted({row.classifier for row in rows if row.classifier})) or 'none'}")
     facts.append(f"decoding: {'; '.join(dict.fromkeys(map(decoding_text, rows)))}")
-    facts += [f"{name}: {', '.join(values)}" for name, values in _environment(rows).items()]
+    facts += [f"{_NAMES.get(name, name)}: {', '.join(values)}" for name, values in _environment(rows).items()]
     return [Heading(2, "Where the numbers come from"), table, Bullets(tuple(facts))]
 
 

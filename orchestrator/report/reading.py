@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from orchestrator.counting import counted
 from orchestrator.report.series import Series, cell_text, mostly, planned_in, series_of
 from orchestrator.report.values import best_of, success_rate, target_words
 from orchestrator.results.rows import CellAxes, CellRow
@@ -28,7 +29,7 @@ def reading(
     if len(found) > len(lines):
         lines.append(f"and {len(found) - len(lines)} more series")
     missing = max(0, total - len({row.cell_id for row in rows}) - failed)
-    absent = [f"{_cells(count)} {text}" for count, text in ((failed, "failed"), (missing, "not run yet")) if count]
+    absent = [f"{counted(count, 'cell')} {text}" for count, text in ((failed, "failed"), (missing, "not run yet")) if count]
     if not rows:
         absent.insert(0, "no finished cells")
     return "\n".join([*lines, *([", ".join(absent)] if absent else [])])
@@ -45,7 +46,7 @@ def _line(series: Series, progress: tuple[int, int]) -> str:
     done, total = progress
     if done >= total:
         return f"{series.title}: {'; '.join(_findings(series, ''))}"
-    return f"{series.title}: so far, {done} of {_cells(total)}: {'; '.join(_findings(series, ' so far'))}"
+    return f"{series.title}: so far, {done} of {counted(total, 'cell')}: {'; '.join(_findings(series, ' so far'))}"
 
 
 def _findings(series: Series, so_far: str) -> list[str]:
@@ -57,7 +58,7 @@ def _findings(series: Series, so_far: str) -> list[str]:
     if labelled:
         found += [_best(labelled, series.baseline, so_far), _garbled(labelled, so_far), _unanswered(labelled)]
     if len(labelled) < len(steered):
-        found.append(f"{_cells(len(steered) - len(labelled))} not labelled")
+        found.append(f"{counted(len(steered) - len(labelled), 'cell')} not labelled")
     return [text for text in (*found, _arrived(steered, so_far)) if text]
 
 
@@ -76,7 +77,7 @@ def _best(rows: Sequence[CellRow], baseline: CellRow | None, so_far: str) -> str
     best = best_of(rows)
     count, words = best.count("success"), target_words(rows)
     if count == 0:
-        return f"no {words} in any of {_cells(len(rows))}{so_far}"
+        return f"no {words} in any of {counted(len(rows), 'cell')}{so_far}"
     text = f"best cell{so_far} {cell_text(best)}: {count}/{best.n} {words} {interval_text(best.interval('success'))}"
     text += " (in-sample)" if best.in_sample else ""
     if baseline is not None and baseline.labelled and success_rate(best) <= success_rate(baseline):
@@ -91,7 +92,7 @@ def _garbled(rows: Sequence[CellRow], so_far: str) -> str:
     if len(garbled) == len(rows):
         return f"every steered cell{so_far} is mostly garbled"
     weakest = min(garbled, key=lambda row: abs(row.multiplier or 0.0))
-    return f"{len(garbled)} of {_cells(len(rows))}{so_far} mostly garbled, the weakest at {cell_text(weakest)}"
+    return f"{len(garbled)} of {counted(len(rows), 'cell')}{so_far} mostly garbled, the weakest at {cell_text(weakest)}"
 
 
 def _unanswered(rows: Sequence[CellRow]) -> str:
@@ -104,7 +105,3 @@ def _arrived(rows: Sequence[CellRow], so_far: str) -> str:
     if arrived == len(rows):
         return "the shift arrived as asked" + (f" in all {len(rows)} steered cells" if len(rows) > 1 else "") + so_far
     return f"the shift did NOT arrive as asked in {len(rows) - arrived} of {len(rows)} steered cells{so_far}"
-
-
-def _cells(count: int) -> str:
-    return f"{count} cell" if count == 1 else f"{count} cells"

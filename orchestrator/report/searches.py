@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from orchestrator.cells import CellKey
-from orchestrator.planning.choices import Considered, choose
+from orchestrator.counting import counted
+from orchestrator.planning.considered import Considered, choose
 from orchestrator.report.chosen import SETTING_COLUMNS, intervals_of, setting_values, shortest
 from orchestrator.report.method_text import method_text
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
@@ -48,10 +49,21 @@ def searches_table(arms: Sequence[Mapping[str, Any]], rows: Iterable[CellRow]) -
 
 def _row(arm: Mapping[str, Any], intervals: Mapping[CellKey, Interval | None]) -> tuple[Value, ...]:
     names = (arm["grid"], arm["model"], arm["behavior"], method_text(arm["method"], arm["options"]), arm["scope"])
-    none = (number("-"),) * len(SETTING_COLUMNS)
+    dashes = (number("-"),) * (len(SETTING_COLUMNS) - 3)
+    none = (number("-"), number("-"), Value(_why_none(arm), short="none", tone="faint"), *dashes)
     best = none if arm["best"] is None else setting_values(arm["best"], arm["behavior"], intervals)
     trials = number(f"{len(arm['considered'])}/{arm['trials']}")
     return (*(Value(str(name)) for name in names), *best, *(_best_at(arm, share) for share in SHARES), trials)
+
+
+def _why_none(arm: Mapping[str, Any]) -> str:
+    """Why an arm has no best setting."""
+    tried = len(arm["considered"])
+    if not tried:
+        return "no trial is finished"
+    bounds = f"at most {arm['max_garbled']:.0%} garbled or without an answer"
+    bounds += "" if arm["max_kl"] is None else f", KL at most {arm['max_kl']:g}"
+    return f"none of {counted(tried, 'trial')} within the bounds ({bounds})"
 
 
 def _best_at(arm: Mapping[str, Any], share: float) -> Value:

@@ -10,6 +10,7 @@ from orchestrator.report.beside_paper import paper_report_tables
 from orchestrator.report.capability import capability_table
 from orchestrator.report.chosen import chosen_table
 from orchestrator.report.doubts import doubts_table
+from orchestrator.report.equal_damage import equal_damage_table
 from orchestrator.report.findings import SweepFindings
 from orchestrator.report.judges import judges_table
 from orchestrator.report.methods import methods_table
@@ -69,6 +70,7 @@ SECTIONS: dict[str, Section] = {
     "Conditions": Section(lambda found: conditions_table(found.rows)),
     "Chosen settings": Section(lambda found: chosen_table(found.store.choices(), found.rows)),
     "Strength search": Section(lambda found: searches_table(found.store.searches(), found.rows)),
+    "Equal damage": Section(lambda found: equal_damage_table(found.equal_damage)),
     "Other scorers": Section(_others_table),
     "Methods": Section(lambda found: methods_table(found.rows, found.cosine)),
     "Doubtful directions": Section(lambda found: doubts_table(found.directions)),

@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 
 from orchestrator.damage import DamageItem
 from orchestrator.errors import InputError
+from orchestrator.measuring import MEASURED, arrays_of
 from orchestrator.results import schema
 from orchestrator.results.compaction import is_current
 from orchestrator.results.completeness import unscored
@@ -18,8 +19,9 @@ from orchestrator.results.plan_file import PlannedCells
 from orchestrator.results.scored_cells import ScoredCells
 from orchestrator.storage import FileState, StoredFile, UnreadableFileError
 
-_MEASURED = f"analyses/{DamageItem.kind}"
-_CHECKED = ("directions", "responses", _MEASURED)
+_DAMAGE = f"analyses/{DamageItem.kind}"
+_ARRAYS = tuple(f"analyses/{kind}" for kind in MEASURED)
+_CHECKED = ("directions", "responses", _DAMAGE, *_ARRAYS)
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,18 @@ def _parts(folder: Folder) -> Iterator[Damage]:
 def _reason(file: StoredFile, kind: str, state: FileState) -> str:
     """Why a file cannot be read; empty when it can. ``state``: another content has another one."""
     item_id, _, scorer = file.name.rpartition(".")[0], *kind.partition("/")[1:]
-    if kind in ("directions", _MEASURED):
-        return _why_not(partial(decode_damage if kind == _MEASURED else decode_direction, file))
+    if kind in ("directions", _DAMAGE):
+        return _why_not(partial(decode_damage if kind == _DAMAGE else decode_direction, file))
+    if kind in _ARRAYS:
+        return _why_not(partial(_read_arrays, file))
     return _why_not(partial(decode_scores, file, scorer, item_id) if scorer else partial(decode_responses, file, item_id))
+
+
+def _read_arrays(file: StoredFile) -> None:
+    try:
+        arrays_of(file.read_bytes())
+    except ValueError as error:
+        raise UnreadableFileError(file, str(error)) from error
 
 
 def _why_not(read: Callable[[], object]) -> str:
@@ -89,8 +100,9 @@ def _missing(folder: Folder, planned: PlannedCells, failed: Collection[str], fin
     if finished:
         without = set(done) - folder.ids(LABELS_OF_OLD)  # what earlier versions labelled is scored anew by the next run
         gone += [(scores_of(scorer), one) for scorer, one in unscored(folder, planned, ScoredCells(folder, planned), without)]
-        wanted = {one.id for one in planned.others if one.kind == DamageItem.kind and one.cell_id in done} - set(failed)
-        gone += [(_MEASURED, one) for one in sorted(wanted - folder.done(_MEASURED))]
+        for kind in (DamageItem.kind, *MEASURED):
+            wanted = {one.id for one in planned.others if one.kind == kind and (kind in MEASURED or one.cell_id in done)}
+            gone += [(f"analyses/{kind}", one) for one in sorted(wanted - set(failed) - folder.done(f"analyses/{kind}"))]
     yield from (Damage(folder.path(kind, item_id).key, "missing") for kind, item_id in gone)
 
 

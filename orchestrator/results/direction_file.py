@@ -1,6 +1,8 @@
 """``directions/<id>.safetensors``: a direction set with everything that says where it came from.
 
-Tensors: ``directions`` float32 ``[k, d]``, ``layers`` int64 ``[k]``, ``raw_norms`` and ``residual_norms`` float64 ``[k]``.
+Tensors: ``directions`` float32 ``[k, d]``, ``layers`` int64 ``[k]``, ``raw_norms`` and ``residual_norms`` float64 ``[k]``. Of
+each layer l with a curve also ``curve.l.levels`` ``[K]`` and ``curve.l.points`` ``[K, D]`` float64, ``curve.l.basis`` float32
+``[D, d]``.
 Metadata: ``version``, ``id``, ``method``, ``extractor``, ``sha256`` (of all the rest) as they are; ``selected_layer``,
 ``record`` and ``spec`` as JSON.
 """
@@ -18,7 +20,8 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from actors.types import Direction, DirectionSet
+from actors.curves import CURVE
+from actors.types import Curve, Direction, DirectionSet
 from orchestrator.cells import CONTRAST_KEYS, DirectionSpec, changed_since, contrast_content, model_identity
 from orchestrator.errors import Problem
 from orchestrator.json_text import parse_json
@@ -29,6 +32,8 @@ from orchestrator.storage import StoredFile, UnreadableFileError
 DIRECTION_VERSION = 1
 DIGEST = "sha256"
 """In the metadata: a digest of everything else. Files of earlier versions of this program have none."""
+
+_CURVE_PARTS = ("levels", "basis", "points")
 
 LENGTH = 8
 LONGEST_HEADER = 100_000_000
@@ -48,6 +53,8 @@ def encode_direction(spec: DirectionSpec, found: DirectionSet) -> bytes:
         "raw_norms": np.array([direction.raw_norm for direction in found.directions], dtype=np.float64),
         "residual_norms": np.array(found.residual_norms, dtype=np.float64),
     }
+    for layer, curve in sorted(found.curves.items()):
+        tensors |= {f"{CURVE}.{layer}.{part}": np.ascontiguousarray(getattr(curve, part)) for part in _CURVE_PARTS}
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise ValueError(f"{spec.id}: NaN or infinity in {name}")
@@ -75,9 +82,21 @@ def decode_direction(file: StoredFile) -> DirectionSet:
             residual_norms=tuple(float(norm) for norm in tensors["residual_norms"]),
             selected_layer=cast("int | None", parse_json(metadata["selected_layer"])),
             record=cast("dict[str, str]", parse_json(metadata["record"])),
+            curves=_curves(tensors),
         )
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UnreadableFileError(file, str(error)) from error
+
+
+def _curves(tensors: Mapping[str, npt.NDArray[Any]]) -> dict[int, Curve]:
+    """By layer; ValueError where their sizes do not fit together."""
+    found = {}
+    for layer in sorted(int(name.split(".")[1]) for name in tensors if name.startswith(f"{CURVE}.") and name.endswith(".levels")):
+        levels, basis, points = (tensors[f"{CURVE}.{layer}.{part}"] for part in _CURVE_PARTS)
+        if points.shape != (len(levels), len(basis)) or basis.shape[1:] != tensors["directions"].shape[1:]:
+            raise ValueError(f"the parts of the curve of layer {layer} do not fit together")
+        found[layer] = Curve(levels, basis, points)
+    return found
 
 
 def _metadata_of(file: StoredFile, content: bytes) -> dict[str, str]:

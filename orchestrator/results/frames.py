@@ -17,7 +17,7 @@ from orchestrator.results.compaction import compact, is_current
 from orchestrator.results.directions_table import StoredDirections
 from orchestrator.results.folder import Folder
 from orchestrator.results.plan_file import decode_plan
-from orchestrator.storage import Place, StoredFile, UnreadableFileError, place_of
+from orchestrator.storage import Place, StoredFile, UnreadableFileError
 
 signal.siginterrupt(signal.SIGINT, True)  # polars takes the signal, and has ctrl-C end no wait any more
 
@@ -73,14 +73,13 @@ class Frames:
         return counts.group_by(*by, maintain_order=True).agg(*told)
 
 
-def load_frames(folder: str | Path) -> Frames:
-    """The results in ``folder``, a path or an ``s3://`` URL, of this version or an earlier one, finished or in progress.
+def load_frames(place: Place) -> Frames:
+    """The results at ``place``, of this version or an earlier one, finished or in progress.
 
     Where the tables there are behind what is finished, they are made of the finished parts, aside. A damaged part is left out
-    with a warning. InputError when ``folder`` is no results folder or a newer version wrote it, ``StorageError`` when the disk
+    with a warning. InputError when it is no results folder or a newer version wrote it, ``StorageError`` when the disk
     or the network refuses, ``UnreadableFileError`` for a damaged table.
     """
-    place = place_of(folder)
     there = Folder(place)
     planned = decode_plan(there.plan)
     if is_current(there, planned):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.errors import JobError
-from actors.types import DirectionSet, FloatArray
+from actors.types import Curve, DirectionSet, FloatArray
 from orchestrator.cells import SteeringSpec
 from orchestrator.results.rows import SteeredAt, steered_at
 
@@ -19,12 +19,13 @@ DEGENERATE = 1e-3
 
 
 class Placed(NamedTuple):
-    """Where a steering acts, the unit vectors that act there, ``[len(layers), d]`` float32, and the mean norms of the residual
-    stream there over the contrast prompts (NaN where the direction set has none)."""
+    """Where a steering acts, the unit vectors that act there, ``[len(layers), d]`` float32, the mean norms of the residual
+    stream there over the contrast prompts (NaN where the direction set has none), and the curves there (None: no curve)."""
 
     at: SteeredAt
     vectors: FloatArray
     norms: tuple[float, ...]
+    curves: tuple[Curve | None, ...] = ()
 
 
 def placed(spec: SteeringSpec, found: DirectionSet) -> Placed:
@@ -42,7 +43,8 @@ def placed(spec: SteeringSpec, found: DirectionSet) -> Placed:
         raise JobError(f"direction {spec.direction.id}: {error.args[0]}") from error
     norm_at = {one.layer: norm for one, norm in zip(found.directions, found.residual_norms, strict=True)}
     vectors = np.stack([vector_at[layer] for layer in sources]).astype(np.float32, copy=False)
-    return Placed(at, vectors, tuple(norm_at.get(layer, np.nan) for layer in at.layers))
+    norms = tuple(norm_at.get(layer, np.nan) for layer in at.layers)
+    return Placed(at, vectors, norms, tuple(found.curves.get(layer) for layer in sources))
 
 
 def all_placed(spec: SteeringSpec, found: Mapping[str, DirectionSet]) -> list[Placed]:

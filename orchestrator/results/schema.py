@@ -247,11 +247,12 @@ def _read(path: Readable) -> tuple[Table, bool]:
 
 
 def batches_of(file: StoredFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Some columns of a table, from a disk read piece by piece. Every page is verified; errors as ``read_table``."""
+    """Some columns of a table, from a disk read piece by piece: nothing is buffered ahead. Every page is verified; errors as
+    ``read_table``."""
     path = file.path
     try:
         with pa.BufferReader(file.read_bytes()) if path is None else path.open("rb") as source:
-            table = pq.ParquetFile(source, page_checksum_verification=True)
+            table = pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False)
             yield from table.iter_batches(batch_size=BATCH_ROWS, columns=list(columns), use_threads=False)
     except FileNotFoundError:
         raise

@@ -48,7 +48,7 @@ from actors.types import CellResult, DirectionSet, Failure, Response
 from orchestrator.analysis.analysis import AnalysisRow
 from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.json_text import parse_json
-from orchestrator.planning.choices import decode_choices, decode_searches
+from orchestrator.planning.choices import decode_choices, decode_matches, decode_searches
 from orchestrator.processes import useful_processes
 from orchestrator.results import schema
 from orchestrator.results.analyses import LAYOUTS
@@ -352,6 +352,10 @@ class Store:
     def searches(self) -> list[dict[str, Any]]:
         """How far searches are (``planning.choices.Arm`` as objects), from ``choices.json`` too."""
         return self._of_choices(decode_searches)
+
+    def matches(self) -> list[dict[str, Any]]:
+        """The arms of comparisons at equal damage (``planning.choices.MatchedArm`` as objects), from ``choices.json`` too."""
+        return self._of_choices(decode_matches)
 
     def _of_choices(self, decode: Callable[[bytes], list[dict[str, Any]]]) -> list[dict[str, Any]]:
         try:

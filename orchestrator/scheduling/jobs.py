@@ -8,19 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from actors.curves import CURVE, point_of, strength_of
 from actors.errors import JobError
-from actors.types import Condition, DirectionSet, ExtractionJob, GenerationJob, Steering
+from actors.tensor_files import read_file
+from actors.types import Condition, DirectionSet, ExtractionJob, GenerationJob, GivenVectors, Steering
 from orchestrator.cells import Cell, ConditionSpec, DirectionSpec, SteeringSpec
 from orchestrator.results.placing import Placed, all_placed
 
+SUBSPACE_REPLACEMENT = "subspace_replacement"
+"""What a worker does with the point of a curve."""
+
 
 def extraction_job(spec: DirectionSpec) -> ExtractionJob:
-    """The job that extracts the directions of ``spec``."""
-    return ExtractionJob(spec.id, spec.positive, spec.negative, spec.method, dict(spec.options), spec.extractor)
+    """The job that extracts the directions of ``spec``; ``JobError`` for a file of vectors that is not what was planned with."""
+    given = None if spec.file is None else _given(spec.file, dict(spec.options))
+    return ExtractionJob(spec.id, spec.positive, spec.negative, spec.method, dict(spec.options), spec.extractor, given)
+
+
+def _given(path: str, options: Mapping[str, object]) -> GivenVectors:
+    """The vectors of a file, which travel with the job: the worker may be on another machine."""
+    found = read_file(Path(path), options["convention"])  # type: ignore[arg-type]
+    if found.digest != options["vectors"]:
+        raise JobError(f"{path}: its vectors changed since the sweep was planned; run the sweep again to steer with the new ones")
+    return found.given(Path(path).name)
 
 
 def generation_job(cell: Cell, steering: Steering | None) -> GenerationJob:
@@ -41,11 +56,29 @@ def steering_of(cell: Cell, found: Mapping[str, DirectionSet], shared: dict[obje
 
 
 def _part(spec: SteeringSpec, at: Placed, found: Mapping[str, DirectionSet]) -> Steering:
+    if spec.action.intervention == CURVE:
+        return _along_curves(spec, at)
     settings = dict(vars(spec.action))
     scales = at.norms if settings.pop("strength") == "relative" else ()
     if np.isnan(scales).any():
         raise JobError(f"strength relative: direction {spec.direction.id} has no norm of the residual stream at a steered layer")
     return Steering(at.at.layers, at.vectors, scales=scales, condition=_condition(spec.condition, found), **settings)
+
+
+def _along_curves(spec: SteeringSpec, at: Placed) -> Steering:
+    """The part of the stream in each layer's subspace becomes the point of its curve. JobError where a layer has no curve."""
+    action, layers = spec.action, at.at.layers
+    without = [layer for layer, curve in zip(layers, at.curves, strict=True) if curve is None]
+    if without:
+        told = f"layer{'s' if len(without) > 1 else ''} {', '.join(map(str, without))} where fewer than two knots hold"
+        raise JobError(f"direction {spec.direction.id}: there is no curve at {told} (the option soft of method curve)")
+    curves = [curve for curve in at.curves if curve is not None]
+    points = np.stack([point_of(curve, strength_of(action.multiplier)) for curve in curves])
+    lengths = np.linalg.norm(points, axis=1)
+    units = (points / np.where(lengths > 0, lengths, 1.0)[:, None]).astype(np.float32)
+    settings = {key: value for key, value in vars(action).items() if key not in ("multiplier", "intervention", "strength")}
+    bases, scales = tuple(curve.basis for curve in curves), tuple(float(one) for one in lengths)
+    return Steering(layers, units, 1.0, SUBSPACE_REPLACEMENT, scales=scales, bases=bases, **settings)
 
 
 def _condition(spec: ConditionSpec | None, found: Mapping[str, DirectionSet]) -> Condition | None:

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from actors import schedules
+from actors.curves import CURVE
 from actors.interventions import INTERVENTIONS
 from actors.methods import METHODS
 from actors.positions import ALLOWED, PROMPT_PARTS, Positions
@@ -24,10 +25,10 @@ from orchestrator.models.layers import PROFILE
 from orchestrator.paths import checked, expanded
 from orchestrator.strict import FromList, FromListOrOne
 
-NOT_FOR_SWEEPS = frozenset({"affine_ablation"})
+NOT_FOR_SWEEPS = frozenset({"affine_ablation", "subspace_replacement"})
 """Interventions that need more than a direction and a multiplier: methods use them, a sweep cannot."""
 
-SWEEP_INTERVENTIONS = {name: edit for name, edit in INTERVENTIONS.items() if name not in NOT_FOR_SWEEPS}
+SWEEP_INTERVENTIONS = dict.fromkeys([*(name for name in INTERVENTIONS if name not in NOT_FOR_SWEEPS), CURVE])
 
 AUTO = -1
 """``auto`` in a list of layers: the layer that the method itself selects."""

@@ -7,19 +7,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 
+from pydantic import ValidationError
+
+from actors.curves import CURVE
 from actors.methods import METHODS
+from actors.methods.file import FileOptions
 from actors.positions import Positions
 from actors.schedules import CONSTANT, Schedule
 from actors.types import Action, Decoding, ExtractorName
 from orchestrator.cells import Options, Scope
 from orchestrator.errors import InputError
 from orchestrator.models.files import ModelShape, check_stored
+from orchestrator.models.layers import places
 from orchestrator.sweep_file.behaviors import BehaviorFiles, BehaviorPrompts
 from orchestrator.sweep_file.fields import AUTO
 from orchestrator.sweep_file.models import ModelVariant, SweepModel, families, variant_name
+from orchestrator.sweep_file.problems import problems_of
 from orchestrator.sweep_file.schema import BehaviorUse, Choose, MethodEntry, Multipliers, SearchEntry, SteerEntry, Transfer
 from orchestrator.sweep_file.sections import Path, Sections
-from orchestrator.sweep_file.together import At, GridDefaults, SteerPart, check_together, method_of, parts_of
+from orchestrator.sweep_file.together import At, GridDefaults, SteerPart, check_together, parts_of
+from orchestrator.sweep_file.vector_files import METHOD, UsedVectors, VectorFiles, ranges
 
 ACTION_KEYS = tuple(one.name for one in fields(Action) if one.name != "multiplier")
 """The keys of a grid that say what is done with a direction; of some a grid may list several values."""
@@ -41,7 +48,8 @@ class Grid:
     ``actions``: of its cells, but for their multiplier. With ``choose`` its layers, its multipliers or both come from an earlier
     grid's cells, and the axis here may be empty. With ``search`` the cells are its trials, and there
     are no multipliers. With ``together`` its cells are steered by these parts at once, ``orthogonal`` or not; its own axis and
-    multipliers may then be empty, and its ``behaviors`` say whose test prompts are asked.
+    multipliers may then be empty, and its ``behaviors`` say whose test prompts are asked. ``files``: those that methods take
+    their vectors from.
     """
 
     name: str
@@ -61,6 +69,11 @@ class Grid:
     search: SearchEntry | None = None
     together: tuple[SteerPart, ...] = ()
     orthogonal: bool = False
+    files: tuple[UsedVectors, ...] = ()
+
+    def vectors_of(self, method: tuple[str, Options]) -> UsedVectors | None:
+        """The file that a method takes its vectors from; None where it finds its own."""
+        return next((used for used in self.files if (METHOD, used.options) == method), None)
 
     def multipliers_of(self, model: ModelVariant) -> tuple[float, ...]:
         """Those of one of its models, as written; none where they are chosen."""
@@ -70,8 +83,14 @@ class Grid:
 class GridResolver:
     """Resolves one grid of a file after the other. Problems go to the sections they were found in."""
 
-    def __init__(self, models: Mapping[str, SweepModel], shapes: Mapping[str, ModelShape], behaviors: BehaviorFiles) -> None:
-        self._models, self._shapes, self._behaviors = models, shapes, behaviors
+    def __init__(
+        self,
+        models: Mapping[str, SweepModel],
+        shapes: Mapping[str, ModelShape],
+        behaviors: BehaviorFiles,
+        files: VectorFiles,
+    ) -> None:
+        self._models, self._shapes, self._behaviors, self._files = models, shapes, behaviors, files
         self._earlier: dict[str, Grid] = {}
 
     def resolve(self, number: int, view: Sections) -> Grid:
@@ -91,7 +110,7 @@ class GridResolver:
             path=view.path,
             variants=tuple(variants),
             behaviors=tuple(self._behavior_prompts(view)),
-            methods=tuple(_methods(view)),
+            methods=tuple(_methods(view, self._files)),
             axis=axis,
             scopes=tuple(dict.fromkeys(view.valid("scope") or ())),
             multipliers=multipliers,
@@ -104,6 +123,7 @@ class GridResolver:
             search=search,
             orthogonal=bool(view.valid("orthogonalize")),
         )
+        grid = replace(grid, files=self._files.of(grid.methods))
         if steer is not None:
             shapes = {key: self._shapes[key] for key in keys if key in self._shapes}
             places = [*(At(one, None) for one in axis.depths), *(At(None, one) for one in axis.layers)]
@@ -130,7 +150,7 @@ class GridResolver:
         """What the grid chooses; from a search, within the search's own bounds where it names none."""
         choose: Choose | None = view.own("choose")
         origin = None if choose is None else self._earlier.get(choose.origin)
-        if choose is None or origin is None or origin.search is None:
+        if choose is None or origin is None or origin.search is None or choose.kl is not None:
             return choose
         bounds = {key: getattr(origin.search, key) for key in ("max_garbled", "max_kl") if key not in choose.model_fields_set}
         return choose.model_copy(update=bounds)
@@ -225,6 +245,7 @@ class GridResolver:
         _check_actions(view, grid)
         if grid.axis.auto:
             _check_auto(view, grid)
+        _check_vectors(view, grid)
         steered = len(view.valid("steer") or ())
         unfit = {
             "choose": ("directions together are not chosen", grid.choose is not None, "multipliers as numbers in steer"),
@@ -251,15 +272,17 @@ class GridResolver:
                     view.report_unknown(view.at("transfer", number, side), name, "model", names)
 
     def _check_choice(self, view: Sections, grid: Grid, choose: Choose) -> None:
-        _check_measured(view, "choose", choose.max_kl)
+        _check_measured(view, "choose", max_kl=choose.max_kl, kl=choose.kl)
         origin = self._earlier.get(choose.origin)
         if origin is None:
             view.report_unknown(view.at("choose", "from"), choose.origin, "earlier grid", list(self._earlier))
             return
-        searched_own = origin.search is not None and origin.scopes == grid.scopes == ("own",)
-        if not searched_own and (len(origin.scopes) > 1 or origin.scopes[:1] in (("list",), ("own",))):
-            allowed = "a grid with the one scope from_layer or single, or a search with the scope own for a grid of that scope"
+        own = origin.scopes == grid.scopes == ("own",)
+        if not own and (len(origin.scopes) > 1 or origin.scopes[:1] in (("list",), ("own",))):
+            allowed = "a grid with the one scope from_layer or single, or with own for a grid of that scope"
             view.report(view.at("choose", "from"), f"grid {origin.name} does not vary one layer", choose.origin, allowed=allowed)
+        if choose.kl is not None:
+            _check_matching(view, grid, origin)
         for key in ACTION_KEYS:
             theirs, ours = ({getattr(action, key) for action in one.actions} for one in (origin, grid))
             if not ours <= theirs:
@@ -311,11 +334,35 @@ def _without_idle_schedule(action: Action) -> Action:
     return action if first < until else replace(action, schedule=CONSTANT)
 
 
-def _methods(view: Sections) -> Iterator[tuple[str, Options]]:
+def _methods(view: Sections, files: VectorFiles) -> Iterator[tuple[str, Options]]:
     entries: Sequence[MethodEntry] = view.valid("methods") or ()
     for number, entry in enumerate(entries):
-        if found := method_of(view, entry, view.at("methods", number)):
-            yield found
+        section = METHODS[entry.name].options
+        try:
+            options = section.model_validate(entry.options)
+        except ValidationError as error:
+            view.problems += problems_of(error, view.document, section, view.at("methods", number, "options"))
+            continue
+        if isinstance(options, FileOptions):
+            used = files.used(options, view, view.at("methods", number))
+            if used is not None:
+                yield entry.name, used.options
+        else:
+            yield entry.name, tuple(sorted(options.model_dump().items()))
+
+
+def _check_vectors(view: Sections, grid: Grid) -> None:
+    """Report the layers of the grid that a file of vectors lacks; of models that it does not fit nothing is run anyway."""
+    for used in grid.files:
+        for model in grid.variants:
+            n_layers = model.shape.n_layers
+            found = [place.layer for place in places(grid.axis.depths, grid.axis.layers, n_layers)]
+            wanted = {layer for layer in found if grid.scopes != ("own",)}
+            wanted |= {layer for first in found if "own" in grid.scopes for layer in range(first, n_layers)}
+            missing = wanted - set(used.layers)
+            if missing and used.misfit(model) is None:
+                lacks = f"{used.name} has no vector for layer {ranges(missing)} of model {model.name}"
+                view.report(view.at("layers" if grid.axis.layers else "depths"), lacks, allowed=ranges(used.layers))
 
 
 def _check_auto(view: Sections, grid: Grid) -> None:
@@ -331,7 +378,7 @@ def _check_auto(view: Sections, grid: Grid) -> None:
 
 
 def _check_search(view: Sections, grid: Grid, search: SearchEntry) -> None:
-    _check_measured(view, "search", search.max_kl)
+    _check_measured(view, "search", max_kl=search.max_kl)
     for intervention in dict.fromkeys(action.intervention for action in grid.actions):
         _check_strengths(view, intervention, search.multiplier, ("search", "multiplier"))
     unfit = {
@@ -354,10 +401,24 @@ def _check_search(view: Sections, grid: Grid, search: SearchEntry) -> None:
             view.report(view.at(key), message, allowed=allowed)
 
 
-def _check_measured(view: Sections, section: str, max_kl: float | None) -> None:
-    if max_kl is not None and view.valid("damage") is None:
-        message = "nothing measures it: the sweep has no 'damage'"
-        view.report(view.at(section, "max_kl"), message, max_kl, allowed="damage: true beside the grids, or no max_kl")
+def _check_measured(view: Sections, section: str, **given: float | None) -> None:
+    for key, kl in given.items():
+        if kl is not None and view.valid("damage") is None:
+            message = "nothing measures it: the sweep has no 'damage'"
+            view.report(view.at(section, key), message, kl, allowed=f"damage: true beside the grids, or no {key}")
+
+
+def _check_matching(view: Sections, grid: Grid, origin: Grid) -> None:
+    """What must be so of an earlier grid whose settings say which multiplier does a given damage."""
+    lists = origin.multipliers if origin.search is None else origin.search.multiplier
+    found = () if lists is None else (lists.default or (), *lists.families.values(), *lists.models.values())
+    if any(min(one) < 0 < max(one) for one in found if one):
+        message = f"grid {origin.name} steers both ways, each with a damage of its own"
+        view.report(view.at("choose", "from"), message, origin.name, allowed="a grid with multipliers of one sign")
+    if grid.scopes != origin.scopes:
+        said = " and ".join(", ".join(one.scopes) for one in (origin, grid))
+        message = f"another scope does other damage: {said}"
+        view.report(view.at("choose", "from"), message, origin.name, allowed="a grid of the same scope")
 
 
 def _check_actions(view: Sections, grid: Grid) -> None:
@@ -369,6 +430,8 @@ def _check_actions(view: Sections, grid: Grid) -> None:
     if action.strength == "relative" and (grid.transfer.everything or grid.transfer.pairs):
         message = "a direction knows the norms of its own model, not of the one that it is transferred to"
         view.report(view.at("strength"), message, "relative", allowed="absolute in a grid with transfer")
+    if action.intervention == CURVE:
+        _check_curve(view, grid)
     if action.intervention == "replacement" and any(one.schedule != "constant" for one in grid.actions):
         message = "a replacement that fades would leave nothing in its place"
         view.report(view.at("schedule"), message, allowed="constant beside replacement")
@@ -382,6 +445,21 @@ def _check_actions(view: Sections, grid: Grid) -> None:
             view.report(view.at("schedule"), message, action.schedule, allowed="a longer one, or earlier positions")
 
 
+def _check_curve(view: Sections, grid: Grid) -> None:
+    """What does not go with replacing the stream's part in a layer's subspace."""
+    others = [name for name, _ in grid.methods if name != CURVE]
+    if others:
+        message = f"method {', '.join(others)} fits no curve to steer along"
+        view.report(view.at("intervention"), message, CURVE, allowed="methods: [curve] in that grid")
+    if "from_layer" in grid.scopes:
+        message = "a curve is of one layer: scope from_layer would put its activations into later ones"
+        view.report(view.at("scope"), message, allowed="own, single or list beside intervention curve")
+    if grid.actions[0].strength == "relative":
+        view.report(view.at("strength"), "a curve has its own lengths", "relative", allowed="absolute beside intervention curve")
+    if grid.transfer != Transfer():
+        view.report(view.at("transfer"), "a curve is of its own model's activations", allowed="no transfer in that grid")
+
+
 def _check_strengths(
     view: Sections, intervention: str, multipliers: Multipliers, where: tuple[str, ...] = ("multipliers",)
 ) -> None:
@@ -393,5 +471,8 @@ def _check_strengths(
             at = view.at(*where, *path, number)
             if intervention == "ablation" and not 0 <= value <= 1:
                 view.report(at, "out of range for ablation", value, allowed="0 (nothing) to 1 (the whole component removed)")
+            if intervention == CURVE and value == 0:
+                message = "0 stands for the unsteered baseline, and is the middle of a curve"
+                view.report(at, message, value, allowed="1 (the positive class), -1 (the negative one), or 0.01")
             if intervention == "replacement" and value == 0:
                 view.report(at, "replacement by nothing", value, allowed="a multiplier that is not 0")

@@ -20,6 +20,7 @@ from orchestrator.sweep_file.models import ModelVariant, resolve_models
 from orchestrator.sweep_file.schema import BehaviorEntry
 from orchestrator.sweep_file.scorers import resolve_scorers
 from orchestrator.sweep_file.sections import Sections
+from orchestrator.sweep_file.vector_files import VectorFiles
 from orchestrator.sweep_file.yaml_text import Document
 
 __all__ = ["BehaviorPrompts", "Grid", "ModelVariant", "Resolved", "resolve"]
@@ -49,7 +50,7 @@ def resolve(document: Document, folder: Path) -> tuple[Resolved, list[Problem]]:
     """
     top = Sections(document)
     models, shapes = resolve_models(top, folder)
-    resolver = GridResolver(models, shapes, BehaviorFiles(top, folder))
+    resolver = GridResolver(models, shapes, BehaviorFiles(top, folder), VectorFiles(folder))
     grids = tuple(resolver.resolve(number, view) for number, view in enumerate(top.grids()))
     every = {one.name: one for model in models.values() for one in model.variants(None)}
     scoring = resolve_scorers(top, folder, {name: variant_id(one.spec) for name, one in every.items()})

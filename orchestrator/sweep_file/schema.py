@@ -278,7 +278,8 @@ class Choose(Entry):
     Among the settings of grid ``from`` whose garbled rate is at most ``max_garbled`` (a response without an answer counts as
     garbled) and whose KL on neutral prompts is at most ``max_kl``: the best success rate, then the highest multiplier, then the
     earliest layer. ``layer`` and ``multiplier`` say what is taken over; ``around``: factors of the multiplier to run. ``method``
-    and ``quantization``: take another method's choice, another variant's.
+    and ``quantization``: take another method's choice, another variant's. ``kl``: in place of the best multiplier the one that
+    does so much damage, at the layer that succeeds most at it; garbling is then bounded only where ``max_garbled`` is given.
     """
 
     origin: Name = Field(alias="from")
@@ -286,9 +287,15 @@ class Choose(Entry):
     multiplier: Literal["calibrated"] | None = None
     max_garbled: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)
     max_kl: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    kl: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     around: Row[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
     method: MethodName | None = None
     quantization: Quantization | None = None
+
+    @property
+    def most_garbled(self) -> float:
+        """The bound that holds."""
+        return 1.0 if self.kl is not None and "max_garbled" not in self.model_fields_set else self.max_garbled
 
     @model_validator(mode="after")
     def _coherent(self) -> Choose:
@@ -296,6 +303,8 @@ class Choose(Entry):
             raise fault("nothing is chosen", "layer: best, multiplier: calibrated, or both")
         if self.around is not None and self.multiplier is None:
             raise fault("'around' goes with a chosen multiplier", "multiplier: calibrated beside around")
+        if self.kl is not None and (self.layer is None or self.multiplier is None or self.max_kl is not None or self.around):
+            raise fault("'kl' decides the multiplier and the layer", "layer: best, multiplier: calibrated beside kl")
         return self
 
 
@@ -326,13 +335,14 @@ class TrackingEntry(Entry):
     project: Text | None = None
     entity: Text | None = None
     group: Text | None = None
+    tags: Row[Annotated[Text, Field(max_length=64)]] | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> TrackingEntry:
         if self.tool == "wandb" and self.project is None:
             raise fault("wandb needs a project", "{tool: wandb, project: ...}")
-        if self.tool == "none" and (self.project or self.entity or self.group):
-            raise fault("project, entity and group go with a tool", "{tool: wandb, project: ...}")
+        if self.tool == "none" and (self.project or self.entity or self.group or self.tags):
+            raise fault("project, entity, group and tags go with a tool", "{tool: wandb, project: ...}")
         return self
 
 
@@ -360,7 +370,15 @@ def _uses(value: object) -> object:
     return value
 
 
-Methods = Row[Annotated[MethodEntry, named("name")]]
+def _of_file(value: object) -> object:
+    """``{file: vectors.gguf}`` is short for ``{name: file, options: {path: vectors.gguf}}``."""
+    if not isinstance(value, dict) or value.keys() != {"file"}:
+        return value
+    given = value["file"]
+    return {"name": "file", "options": given if isinstance(given, dict) else {"path": given}}
+
+
+Methods = Row[Annotated[MethodEntry, named("name"), BeforeValidator(_of_file)]]
 
 
 def _multipliers(value: object) -> object:
@@ -377,10 +395,12 @@ MultiplierLists = Annotated[Multipliers, BeforeValidator(_multipliers)]
 
 class SearchEntry(Entry):
     """A search for the best setting in place of a grid's multipliers: each arm (a model variant, behavior and method) runs
-    ``trials`` cells, ``batch`` at a time, at layers of the grid and at multipliers between the two that are given. The best
-    success rate is sought among the settings within ``max_garbled`` and ``max_kl``, as a choice has them."""
+    ``trials`` cells, ``batch`` at a time, at layers of the grid and at multipliers between the two that are given, drawn evenly
+    or evenly in their logarithm (``scale``). The best success rate is sought among the settings within ``max_garbled`` and
+    ``max_kl``, as a choice has them."""
 
     multiplier: MultiplierLists
+    scale: Literal["linear", "log"] = "linear"
     trials: int = Field(default=24, ge=1, le=10_000)
     batch: int = Field(default=8, ge=1, le=1000)
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
@@ -394,6 +414,13 @@ class SearchEntry(Entry):
             if len(span) != 2 or span[0] >= span[1]:
                 raise fault("not a range of multipliers", "the lowest and the highest one, as [2, 30]")
         return spans
+
+    @model_validator(mode="after")
+    def _one_sign(self) -> SearchEntry:
+        spans = [*filter(None, [self.multiplier.default]), *self.multiplier.families.values(), *self.multiplier.models.values()]
+        if self.scale == "log" and any(low * high <= 0 for low, high in spans):
+            raise fault("a range of both signs has no logarithm", "scale: linear, or a range on one side of 0")
+        return self
 
 
 def _threshold(value: object) -> object:

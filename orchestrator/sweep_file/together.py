@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from pydantic import ValidationError
 
+from actors.curves import CURVE
 from actors.methods import METHODS
 from actors.positions import Positions
 from actors.schedules import CONSTANT, Schedule
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from orchestrator.models.files import ModelShape
     from orchestrator.sweep_file.behaviors import BehaviorFiles
 
+FILE = "file"
 Item = TypeVar("Item")
 PartScope = Literal["from_layer", "single", "own"]
 
@@ -108,12 +110,19 @@ class _Parts:
         when = None if entry.when is None else self._when(entry.when, (*path, "when"))
         if behavior is None or method is None or at is None or action is None or scope is None:
             return None
+        if CURVE in (method[0], action.intervention) or method[0] == FILE:
+            message = "a curve, and vectors of a file, steer alone and always"
+            self.view.report(path, message, allowed=f"a grid without steer, or other methods than {CURVE} and {FILE}")
+            return None
         return SteerPart(behavior, method, at, scope, tuple(dict.fromkeys(entry.multiplier)), action, when)
 
     def _when(self, entry: WhenEntry, path: Path) -> When | None:
         behavior, method = self._behavior(entry.behavior, path), method_of(self.view, entry.method, (*path, "method"))
         at = self._place(entry, path)
         if behavior is None or method is None or at is None:
+            return None
+        if method[0] in (CURVE, FILE):
+            self.view.report((*path, "method"), "a condition needs a direction of its behavior", method[0], allowed="dim")
             return None
         return When(behavior, method, at, entry.threshold, entry.side == "above")
 

@@ -59,7 +59,7 @@ def test_the_sweeps_are_valid(tmp_path: Path) -> None:
 
 
 def test_the_method_in_one_file_keeps_every_methods_contract() -> None:
-    (block,) = blocks("python")
+    block = blocks("python")[-1]
     namespace: dict[str, object] = {}
     exec(compile(block, "README.md", "exec"), namespace)
     rng = np.random.default_rng(0)

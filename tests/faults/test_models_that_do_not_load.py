@@ -159,7 +159,8 @@ def test_a_folder_that_is_gone_when_the_worker_looks(sweep: TinySweep, monkeypat
 
 
 def test_a_gpu_that_cannot_be_used_is_told_by_plan_and_refused(sweep: TinySweep, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.run.why_no_gpu", lambda: "torch 2.13.0 is built without CUDA")
+    for module in ("run", "preflight"):
+        monkeypatch.setattr(f"orchestrator.{module}.why_no_gpu", lambda: "torch 2.13.0 is built without CUDA")
     sweep.write(models={"tiny": {"folder": "good", "gpus": 1}})
     planned = sweep.do("plan", str(sweep.folder / "sweep.yaml"))
     assert planned.exit_code == 0

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from orchestrator.cells import Cell
 from orchestrator.cli import app
 from orchestrator.plan_with_results import tallies
-from orchestrator.planning.choices import Choice, Considered, decode_choices, encode_choices
+from orchestrator.planning.choices import Choice, decode_choices, encode_choices
+from orchestrator.planning.considered import Considered
 from orchestrator.progress import label_shares
 from orchestrator.report import results_tables, write_report
 from orchestrator.results.store import Store

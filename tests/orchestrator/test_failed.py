@@ -48,6 +48,11 @@ def ids(root: Path, *filters: str, kind: str | None = None) -> list[str]:
         (["model=SMOLLM2,behavior=refusal,method=dim"], [FIRST, SECOND, THIRD, FOURTH]),
         ([f"item={SECOND[:12]}"], [SECOND]),
         ([f"cell={SECOND}"], [SECOND]),
+        ([SECOND], [SECOND]),
+        ([SECOND.removeprefix("cell-")[:8]], [SECOND]),
+        (["steered", "layer=12"], [FIRST, SECOND]),
+        (["steered,transfer=no"], [FIRST, SECOND, THIRD, FOURTH]),
+        (["all"], [FIRST, SECOND, THIRD, FOURTH]),
     ],
 )
 def test_filters_speak_the_language_of_compare(root: Path, filters: list[str], wanted: list[str]) -> None:
@@ -110,7 +115,7 @@ def test_an_item_is_named_by_its_id_or_by_what_it_is() -> None:
     assert item_named(items, FOURTH.removeprefix("cell-")[:8]).id == FOURTH
     assert item_named(items, DIRECTION).name == "smollm2 direction by dim"
     assert item_named(items, "layer=15,multiplier=8").id == FOURTH
-    assert item_named(items, "multiplier=none,item=cell").id == BASELINE
+    assert item_named(items, "baseline").id == item_named(items, "multiplier=none,item=cell").id == BASELINE
     with pytest.raises(InputError, match="2 cells and directions are meant"):
         item_named(items, "layer=15")
     with pytest.raises(InputError, match="no cell or direction"):

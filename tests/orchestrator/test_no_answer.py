@@ -14,7 +14,8 @@ from orchestrator.cells import Cell
 from orchestrator.cli import app
 from orchestrator.outcome import COUNTED, OUTCOMES
 from orchestrator.plan_with_results import tallies
-from orchestrator.planning.choices import Choice, Considered, Tally, choose
+from orchestrator.planning.choices import Choice
+from orchestrator.planning.considered import Considered, Tally, choose
 from orchestrator.progress import label_shares
 from orchestrator.report import results_tables, write_report
 from orchestrator.report.chosen import chosen_table

@@ -77,7 +77,7 @@ def test_one_command_runs_every_round(cli: Callable[..., Result], tmp_path: Path
     told = cli("run", sweep)
     assert told.exit_code == 0, told.output
     assert "12 of 12 cells done" in told.output
-    assert "grid final: at most 1 cells to follow" in told.output
+    assert "grid final: at most 1 cell to follow" in told.output
     chosen = "layer 3, multiplier 6 (2 of 2 successes, 0 garbled; best of 8 in grid pilot)"
     assert f"chosen: grid final, small, refusal, dim: {chosen}" in told.output
     found = settings(tmp_path)
@@ -123,7 +123,7 @@ def test_where_everything_is_garbled_what_depends_on_it_is_told_and_not_run(cli:
     assert told.exit_code == 0, told.output
     assert "6 of 6 cells done" in told.output
     reason = "not run: none of the 4 settings of grid pilot stays within 0% garbled"
-    assert f"grid final: 1 cells of small (refusal/report, dim): {reason}" in told.output
+    assert f"grid final: 1 cell of small (refusal/report, dim): {reason}" in told.output
     assert "grid after: at most 2 cells to follow" in told.output
     choices = json.loads((tmp_path / "out" / "choices.json").read_text())["choices"]
     assert [one["chosen"] for one in choices] == [None]

@@ -246,7 +246,7 @@ def test_a_long_wait_says_whom_it_waits_for(tmp_path: Path, monkeypatch: pytest.
     with Scorekeeper(store, scoring, tell) as scores:
         scores.ask([("slow@1", plan.cells[0].id)])
         scores.wait()
-    assert Noted("waiting for scores: 1 cells of slow@1") in heard
+    assert Noted("waiting for scores: 1 cell of slow@1") in heard
 
 
 def test_an_error_of_the_disk_is_raised_where_scores_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from orchestrator.labelling.readings import readings_of
 from orchestrator.labelling.sample import Draw
 from orchestrator.labelling.session import RaterSession
 from orchestrator.plan import make_plan
-from orchestrator.planning.choices import Tally
+from orchestrator.planning.considered import Tally
 from orchestrator.pool import POOLS
 from orchestrator.report.figures.transfer import matrices
 from orchestrator.results.store import Store

@@ -66,3 +66,42 @@ def answer(told: dict[str, Any], read: Callable[[Batch], list[torch.Tensor]]) ->
     with torch.no_grad():
         parts = [torch.stack([one.float() for one in read(batch)], dim=1) for batch in batches(told)]
     np.savez(OUT, activations=torch.cat(parts).numpy())
+
+
+def answer_steered(told: dict[str, Any], answered: Callable[[Batch, int], tuple[torch.Tensor, torch.Tensor]]) -> None:
+    """Write ``tokens`` and ``logits``: ``answered`` gives a batch's greedy tokens ``[B, T]`` and all logits ``[B, T, V]``."""
+    with torch.no_grad():
+        (batch,) = batches(told)
+        tokens, logits = answered(batch, told["tokens"])
+    np.savez(OUT, tokens=tokens.numpy(), logits=logits.float()[:, :, told["probes"]].numpy())
+
+
+def vector_of(told: dict[str, Any]) -> torch.Tensor:
+    """What is to be added, ``[d]``, in the job's dtype."""
+    return torch.tensor(told["vector"], dtype=torch.float32).to(getattr(torch, told["dtype"]))
+
+
+def by_generate(model: Any, batch: Batch, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """As transformers' ``generate`` answers, greedily and whatever ends an answer."""
+    model.generation_config = transformers.GenerationConfig(pad_token_id=0)
+    told = model.generate(
+        input_ids=batch.token_ids,
+        attention_mask=batch.mask,
+        do_sample=False,
+        max_new_tokens=steps,
+        output_logits=True,
+        return_dict_in_generate=True,
+    )
+    return told.sequences[:, batch.token_ids.shape[1] :], torch.stack(told.logits, dim=1)
+
+
+def by_forward(forward: Callable[[Batch], torch.Tensor], batch: Batch, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Answer without a cache: ``forward`` gives the logits ``[B, V]`` of the last token of a batch."""
+    tokens, logits = list[torch.Tensor](), list[torch.Tensor]()
+    for _ in range(steps):
+        logits.append(forward(batch))
+        tokens.append(logits[-1].argmax(dim=-1))
+        mask = torch.cat([batch.mask, torch.ones_like(tokens[-1])[:, None]], dim=1)
+        ids = torch.cat([batch.token_ids, tokens[-1][:, None]], dim=1)
+        batch = Batch(ids, mask, (mask.cumsum(-1) - 1).clamp(min=0), batch.texts)
+    return torch.stack(tokens, dim=1), torch.stack(logits, dim=1)

@@ -141,8 +141,9 @@ def _groups(store: Store, rows: Iterable[CellRow]) -> dict[tuple[str, str | None
     groups: dict[tuple[str, str | None], _SamePrompts] = {}
     for row in rows:
         groups.setdefault((row.behavior, row.prompts_sha256), _SamePrompts([])).cells.append(row)
-    rates = RATES.completed(read_table(store.folder.rates), store.folder.rates).select(["behavior", "label", "outcome"])
-    declared = dict.fromkeys(zip(*(rates.column(name).to_pylist() for name in rates.schema.names), strict=True))
+    rates, names = RATES.completed(read_table(store.folder.rates), store.folder.rates), ["behavior", "label", "outcome"]
+    different = rates.group_by(names, use_threads=False).aggregate([])
+    declared = list(zip(*(different.column(name).to_pylist() for name in names), strict=True))
     for (behavior, _), group in groups.items():
         kinds = [(label, outcome) for of, label, outcome in declared if of in (behavior, None) and outcome is not None]
         group.labels = dict(sorted(kinds, key=lambda kind: OUTCOMES.index(kind[1])))

@@ -12,6 +12,9 @@ from orchestrator.report.blocks import Row
 from orchestrator.report.figures.canvas import Canvas, drawing
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 
+PERCENT = "%"
+"""The unit of shares, which are drawn on an axis from 0 to 100; of other units the axis is as long as the numbers need."""
+
 
 class Look(Protocol):
     """How rows become a panel."""
@@ -69,6 +72,14 @@ def number_of(row: Row, column: str) -> float | None:
     """A number of a row; None where there is none."""
     value = row.get(column)
     return float(value) if isinstance(value, int | float) else None
+
+
+def told_in(unit: str, row: Row) -> str:
+    """What a reader is told of a row's number: a share where ``unit`` is ``%``, else ``12.3 [10.1, 14] unit``."""
+    value, low, high = (number_of(row, name) for name in ("value", "low", "high"))
+    if unit == PERCENT or value is None:
+        return share_text(row)
+    return f"{value:.4g}" + ("" if low is None or high is None else f" [{low:.4g}, {high:.4g}]") + f" {unit}".rstrip()
 
 
 def share_text(row: Row) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from orchestrator.report.blocks import Row
 from orchestrator.report.figures.chart import Chart, share_text
 from orchestrator.report.figures.points import PointLook
-from orchestrator.report.figures.tidy import rate_row, texts, weights_text
+from orchestrator.report.figures.tidy import of_behavior, rate_row, texts, weights_text
 from orchestrator.report.findings import SweepFindings
 from orchestrator.report.values import success_rate, target_words
 from orchestrator.results.rows import CellRow
@@ -32,7 +32,8 @@ def charts(found: SweepFindings) -> Iterator[Chart]:
             "kl", "method", "KL(unsteered ‖ steered), nats per token", words, _told, ("symlog", LINEAR), "front", (CONTROL,)
         )
         best = {row.key for row in front(row for row in rows if row.method != CONTROL)}
-        yield Chart(f"{model} · {behavior}: {words} against damage", [_shown(row, row.key in best) for row in rows], look)
+        title = f"{model} · {of_behavior(behavior, words)} against damage"
+        yield Chart(title, [_shown(row, row.key in best) for row in rows], look)
 
 
 def front(rows: Iterable[CellRow]) -> list[CellRow]:

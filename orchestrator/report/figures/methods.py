@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from orchestrator.report.blocks import Row
 from orchestrator.report.figures.chart import Chart
 from orchestrator.report.figures.dots import DotLook
-from orchestrator.report.figures.tidy import rate_row, weights_text
+from orchestrator.report.figures.tidy import of_behavior, rate_row, weights_text
 from orchestrator.report.findings import SweepFindings
 from orchestrator.report.methods import MethodLine, compared_methods
 from orchestrator.report.values import target_words
@@ -23,7 +23,7 @@ def charts(found: SweepFindings) -> Iterator[Chart]:
             groups.setdefault(line.best.behavior, []).append((line, cosine))
     for behavior, found_lines in groups.items():
         words = target_words(line.best for line, _ in found_lines)
-        title = f"{behavior}: {words} at each method's best cell"
+        title = f"{of_behavior(behavior, words)} at each method's best cell"
         yield Chart(title, [_shown(line, cosine) for line, cosine in found_lines], DotLook("name", "line", words))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from orchestrator.report.blocks import Row
 from orchestrator.report.figures.chart import Chart, share_text
 from orchestrator.report.figures.points import PointLook
-from orchestrator.report.figures.tidy import rate_row, texts, usable, weights_text
+from orchestrator.report.figures.tidy import of_behavior, rate_row, texts, usable, weights_text
 from orchestrator.report.findings import SweepFindings
 from orchestrator.report.values import best_of, target_words
 from orchestrator.results.rows import CellRow
@@ -27,7 +27,7 @@ def charts(found: SweepFindings) -> Iterator[Chart]:
             best = [best_of(rows) for rows in directions.values()]
             words = target_words(best)
             look = PointLook("norm", "line", "norm of the direction (raw)", words, _told, ("log", 0.0))
-            title = f"{behavior}: {words} of each direction's best multiplier against its norm"
+            title = f"{of_behavior(behavior, words)} of each direction's best multiplier against its norm"
             yield Chart(title, [_shown(row) for row in best], look)
 
 

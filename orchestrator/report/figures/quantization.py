@@ -8,7 +8,7 @@ from orchestrator.report.blocks import Row
 from orchestrator.report.figures.chart import Chart, share_text
 from orchestrator.report.figures.dots import DotLook
 from orchestrator.report.figures.points import PointLook
-from orchestrator.report.figures.tidy import rate_row, texts
+from orchestrator.report.figures.tidy import of_behavior, rate_row, texts
 from orchestrator.report.findings import SweepFindings
 from orchestrator.report.quantization import compared_forms
 from orchestrator.report.values import target_words
@@ -23,11 +23,11 @@ def charts(found: SweepFindings) -> Iterator[Chart]:
         groups.setdefault(row.behavior, []).append(_shown(row))
     words = target_words(shown)
     for behavior, rows in groups.items():
-        yield Chart(f"{behavior}: {words} by the form of the weights", rows, DotLook("name", "weights", words))
+        yield Chart(f"{of_behavior(behavior, words)} by the form of the weights", rows, DotLook("name", "weights", words))
         turned = [row for row in rows if row["cosine"] is not None]
         if turned:
             look = PointLook("cosine", "quantization", "cosine to the direction at full precision", words, _told)
-            yield Chart(f"{behavior}: {words} against the turn of the direction", turned, look)
+            yield Chart(f"{of_behavior(behavior, words)} against the turn of the direction", turned, look)
 
 
 def _shown(row: CellRow) -> Row:

@@ -6,17 +6,24 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from orchestrator.report.figures import (
+    angles,
     coverage,
+    curves,
     damage,
     depths,
     doses,
+    equal_damage,
     flips,
     heat_maps,
     methods,
+    motion,
     norms,
     paper,
+    propagation,
     quantization,
+    random_floor,
     scaling,
+    stability,
     transfer,
 )
 from orchestrator.report.figures.chart import Chart
@@ -68,10 +75,51 @@ FIGURES: dict[str, FigureKind] = {
         "that no other beats in both.",
         damage.charts,
     ),
+    "equal-damage": FigureKind(
+        "Equal damage",
+        "Success of steerings whose strengths were chosen for equal KL(unsteered ‖ steered) on neutral prompts, with 95 % "
+        "intervals.",
+        equal_damage.charts,
+    ),
     "methods": FigureKind("Methods", "Each method at its best cell of a model, with 95 % intervals.", methods.charts),
     "quantization": FigureKind(
         "Quantization", "The forms of a model's weights at one setting, with 95 % intervals, and how far the direction turned.",
         quantization.charts,
+    ),
+    "angles": FigureKind(
+        "Angles between layers",
+        "Angles between the directions of layers, with 95 % intervals: as estimated, without what estimating adds, and what "
+        "would be seen if nothing turned.",
+        angles.charts,
+    ),
+    "stability": FigureKind(
+        "Stability",
+        "The cosine to expect between directions from other prompts: over the number of prompts of each class (1 / (1 + k/n + "
+        "floor)), and at the number there is, with 95 % intervals.",
+        stability.charts,
+    ),
+    "curves": FigureKind(
+        "Curves through centroids",
+        "How far each layer's curve bends beside a straight one of the same scatter, and the knots of a few layers by rising "
+        "strength with their standard errors (hollow: soft).",
+        curves.charts,
+    ),
+    "propagation": FigureKind(
+        "Propagation",
+        "Cosines of the shift that arrives at each layer, with 95 % intervals over prompts; beside them where one more random "
+        "direction of the same length would lie.",
+        propagation.charts,
+    ),
+    "random-floor": FigureKind(
+        "Random floor",
+        "KL(unsteered ‖ steered) of the next token, of random directions from their 5th to their 95th percentile; and the share "
+        "of random directions that move it less, with 95 % intervals.",
+        random_floor.charts,
+    ),
+    "motion": FigureKind(
+        "Orthogonal motion",
+        "The share of a steered centroid's shift at right angles to the unsteered classes' difference, with 95 % intervals.",
+        motion.charts,
     ),
     "transfer": FigureKind(
         "Transfer",

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from orchestrator.report.figures.chart import Chart
 from orchestrator.report.figures.lines import LineLook
-from orchestrator.report.figures.tidy import rate_row, usable
+from orchestrator.report.figures.tidy import of_behavior, rate_row, usable
 from orchestrator.report.findings import SweepFindings
 from orchestrator.report.values import best_of, target_words
 from orchestrator.results.rows import CellRow
@@ -32,7 +32,7 @@ def charts(found: SweepFindings) -> Iterator[Chart]:
             continue
         words = target_words(row for _, _, row in best)
         tidy = [{**rate_row(row), "size": size, "line": line} for line, size, row in best]
-        yield Chart(f"{behavior}: {words} of the best cell over size", tidy, replace(look, y_title=words))
+        yield Chart(f"{of_behavior(behavior, words)} of the best cell over size", tidy, replace(look, y_title=words))
         depths = [
             {**one, "rate": one["value"], "value": row.relative_depth, "low": row.relative_depth, "high": row.relative_depth,
              "k": None}

@@ -15,6 +15,11 @@ def measure_words(row: CellRow, outcome: Outcome) -> str:
     return target_words([row]) if outcome == "success" else in_words(outcome)
 
 
+def of_behavior(behavior: str, words: str) -> str:
+    """How the title of a panel begins: the behavior and what is counted of it, or the one word that both are."""
+    return words if words.casefold() == behavior.casefold() else f"{behavior}: {words}"
+
+
 def weights_text(row: CellRow) -> str:
     """The model, with its quantization where it has one."""
     return visible(row.model if row.quantization == "none" else f"{row.model} {row.quantization}")

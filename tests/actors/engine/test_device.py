@@ -71,7 +71,13 @@ def steerings_of(kinds: list[str], layers: int = 5) -> list[Steering]:
     """One steering of each kind from layer 1 on, and of the first kind from layer 2."""
     unit = np.full((1, 64), 0.125, np.float32)
     return [
-        Steering(tuple(range(first, layers)), np.repeat(unit, layers - first, axis=0), 1.0, kind)
+        Steering(
+            tuple(range(first, layers)),
+            np.repeat(unit, layers - first, axis=0),
+            1.0,
+            kind,
+            bases=(unit,) * (layers - first) if kind == "subspace_replacement" else (),
+        )
         for kind, first in [*((kind, 1) for kind in kinds), (kinds[0], 2)]
     ]
 

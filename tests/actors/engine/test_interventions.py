@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from actors.errors import JobError
 from actors.interventions import INTERVENTIONS
-from actors.steering import check_steering
+from actors.steering import SteeringBank, check_steering
 from actors.types import CellResult, Decoding, GenerationJob, Prompt, Steering
 from actors.worker import ModelWorker
 from tests.oracle import TIE, first_difference, generate_alone
@@ -37,7 +39,18 @@ def all_kinds() -> list[Steering | None]:
         Steering((1, 2), unit(2, 5), 0.5, "affine_ablation", (30.0, 12.0)),
         Steering((2, 4), unit(2, 6), 1.0, "affine_ablation"),
         Steering((0, 1, 2, 3, 4), unit(5, 7), -5.0),
+        within(Steering((1, 2), unit(2, 8), 12.0, "subspace_replacement"), 3),
+        within(Steering((2, 3), unit(2, 9), 0.0, "subspace_replacement"), 2),
     ]
+
+
+def within(steering: Steering, n_axes: int) -> Steering:
+    """With a basis per layer whose first axis is the direction."""
+    found = []
+    for number, vector in enumerate(steering.vectors):
+        columns = np.concatenate([vector[None], unit(n_axes - 1, 100 + number)]).T.astype(np.float64)
+        found.append(np.linalg.qr(columns)[0].T.astype(np.float32))
+    return replace(steering, bases=tuple(found))
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2"])
@@ -70,25 +83,27 @@ def test_neighbours_of_another_kind_change_no_bit(tiny_worker: Loader) -> None:
 def test_an_edit_is_a_function_of_its_inputs_alone(name: str) -> None:
     vector = unit(1, 0)[0]
     before = vector.copy()
-    edit = INTERVENTIONS[name](vector, 0.5, 3.0)
+    basis = np.concatenate([vector[None], np.eye(1, D_MODEL) - vector[0] * vector]).astype(np.float32)
+    basis /= np.linalg.norm(basis, axis=1, keepdims=True)
+    edit = INTERVENTIONS[name](vector, 0.5, 3.0, basis)
     assert np.array_equal(vector, before)
-    for part in (edit.shift, edit.axis):
-        assert part is None or (part.dtype == np.float32 and part.shape == (D_MODEL,))
-    assert not (edit.replaces and edit.axis is not None)
+    assert edit.shift is None or (edit.shift.dtype == np.float32 and edit.shift.shape == (D_MODEL,))
+    assert edit.axes is None or (edit.axes.dtype == np.float32 and edit.axes.shape in ((1, D_MODEL), (2, D_MODEL)))
+    assert not (edit.replaces and edit.axes is not None)
 
 
 @pytest.mark.parametrize("name", ["addition", "ablation", "affine_ablation"])
 def test_multiplier_zero_is_the_identity(name: str) -> None:
     edit = INTERVENTIONS[name](unit(1, 0)[0], 0.0, 3.0)
-    assert all(part is None or not part.any() for part in (edit.shift, edit.axis))
+    assert all(part is None or not part.any() for part in (edit.shift, edit.axes))
 
 
 def test_affine_ablation_leaves_the_reference_along_the_direction() -> None:
     direction, state = unit(1, 0)[0].astype(np.float64), np.random.default_rng(1).standard_normal(D_MODEL)
     edit = INTERVENTIONS["affine_ablation"](unit(1, 0)[0], 1.0, -2.5)
     assert edit.shift is not None
-    assert edit.axis is not None
-    after = state + edit.shift - (state @ edit.axis) * edit.axis
+    assert edit.axes is not None
+    after = state + edit.shift - (state @ edit.axes.T) @ edit.axes
     assert after @ direction == pytest.approx(-2.5, abs=1e-5)
     across = after - (after @ direction) * direction
     assert np.allclose(across, state - (state @ direction) * direction, atol=1e-5)
@@ -100,8 +115,26 @@ def test_affine_ablation_leaves_the_reference_along_the_direction() -> None:
         (Steering((1, 2), unit(2, 0), 1.0, "affine_ablation", (1.0,)), "1 references for 2 layers"),
         (Steering((1,), unit(1, 0), 1.5, "affine_ablation", (1.0,)), "between 0"),
         (Steering((1,), unit(1, 0), 1.0, "rotation"), "rotation"),
+        (Steering((1,), unit(1, 0), 1.0, "subspace_replacement"), "needs a basis"),
+        (Steering((1,), unit(1, 0), 1.0, "subspace_replacement", bases=(unit(2, 0) * 2,)), "orthonormal"),
+        (replace(within(Steering((1,), unit(1, 0), 1.0, "subspace_replacement"), 2), vectors=unit(1, 5)), "within the subspace"),
+        (Steering((1, 2), unit(2, 0), 1.0, bases=(unit(1, 0),)), "1 bases"),
     ],
 )
 def test_what_cannot_run_is_refused(steering: Steering, words: str) -> None:
     with pytest.raises(JobError, match=words):
         check_steering(steering, 5, D_MODEL)
+
+
+def test_a_subspace_is_left_and_entered_whole() -> None:
+    """``h - B^T B h + B^T c`` of a steering with three axes, in the table of a batch whose other row has one."""
+    at_point = within(Steering((0,), unit(1, 2), 9.0, "subspace_replacement"), 3)
+    alone = Steering((0,), unit(1, 1), 1.0, "ablation")
+    state = torch.from_numpy(np.random.default_rng(3).standard_normal((2, 4, D_MODEL)).astype(np.float32))
+    bank = SteeringBank([at_point, alone], (2, D_MODEL), torch.float32, torch.device("cpu"))
+    both = bank.rows(torch.tensor([1, 2])).apply(0, state)
+    basis, h = at_point.bases[0].astype(np.float64), state.double().numpy()
+    expected = h[0] - h[0] @ basis.T @ basis + 9.0 * at_point.vectors[0]
+    np.testing.assert_allclose(both[0].numpy(), expected, atol=1e-5)
+    one = SteeringBank([alone], (2, D_MODEL), torch.float32, torch.device("cpu"))
+    assert torch.equal(both[1], one.rows(torch.tensor([1])).apply(0, state[1:])[0]), "a neighbour with more axes changes no bit"

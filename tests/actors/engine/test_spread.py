@@ -75,10 +75,11 @@ def steerings(n_layers: int, d_model: int) -> list[Steering | None]:
     vectors = np.random.default_rng(0).standard_normal((n_layers, d_model)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     layers = tuple(range(n_layers))
-    references = {"affine_ablation": (0.5,) * n_layers}
-    each = [
-        Steering(layers, vectors, 1.0 if "ablation" in name else 5.0, name, references.get(name, ())) for name in INTERVENTIONS
-    ]
+    beside: dict[str, Any] = {
+        "affine_ablation": {"references": (0.5,) * n_layers},
+        "subspace_replacement": {"bases": tuple(vectors[:, None])},
+    }
+    each = [Steering(layers, vectors, 1.0 if "ablation" in name else 5.0, name, **beside.get(name, {})) for name in INTERVENTIONS]
     return [None, *each, *(Steering((layer,), vectors[:1], 12.0) for layer in (1, 2))]
 
 

@@ -66,6 +66,12 @@ def unit(rng: np.random.Generator, d: int) -> Array:
     return np.asarray(drawn / np.linalg.norm(drawn))
 
 
+def unit_rows(k: int, d: int, seed: int = 0) -> npt.NDArray[np.float32]:
+    """Random unit vectors ``[k, d]``."""
+    rng = np.random.default_rng(seed)
+    return np.stack([unit(rng, d) for _ in range(k)]).astype(np.float32)
+
+
 def toy_contrast(
     n: int = 6, n_layers: int = 5, d: int = 48, positions: int = 3, planted: int = 2, seed: int = 7
 ) -> tuple[Contrast, Array]:

@@ -9,8 +9,10 @@ import numpy.typing as npt
 import pytest
 from sklearn.decomposition import PCA
 
+from actors.curves import strengths
+from actors.curves import through as curve
 from orchestrator.analysis.analysis import Material
-from orchestrator.analysis.splines import SPLINES, SplineOptions, SplineRow, bow, curve, principal, strengths
+from orchestrator.analysis.splines import SPLINES, SplineOptions, SplineRow, bow, principal
 from orchestrator.results.columns import row_of
 from tests.orchestrator.analysis.planted import classes
 

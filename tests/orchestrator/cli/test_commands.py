@@ -170,7 +170,7 @@ def test_retry_clears_what_the_filter_says_and_runs_it(cli: Callable[..., Result
 
     one = cli("retry", tmp_path / "out", "--filter", "kind=job", "--json")
     assert as_json(one)["cells"] == {"planned": 4, "done": 3, "failed": 1, "ran": 1}
-    assert "1 failures cleared" in one.stderr
+    assert "1 failure cleared" in one.stderr
     both = cli("retry", sweep, "--json")
     assert as_json(both)["cells"] == {"planned": 4, "done": 4, "failed": 0, "ran": 1}
     assert store.failures() == ()

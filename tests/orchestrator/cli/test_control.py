@@ -70,14 +70,13 @@ def detached(tmp_path: Path) -> Iterator[Callable[..., dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("command", ["status", "score", "errors", "logs", "pause", "resume", "cancel", "refit"])
-def test_the_sweep_file_in_place_of_its_results_is_bad_input(command: str, cli: Callable[..., Result], tmp_path: Path) -> None:
+def test_a_sweep_file_that_has_not_run_is_bad_input(command: str, cli: Callable[..., Result], tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path)
     told = cli(command, sweep)
     assert told.exit_code == 2
     assert told.stderr.count("error: ") == 1
-    assert "this is a file" in told.stderr
-    assert "allowed: the results folder of a sweep" in told.stderr
-    assert sweep.is_file()
+    assert f"it has no results in {tmp_path / 'out'}: `run` it" in told.stderr
+    assert [one.name for one in tmp_path.iterdir() if one.name == "out"] == []
 
 
 def test_a_run_is_detached_paused_resumed_and_cancelled_from_elsewhere(
@@ -201,7 +200,7 @@ def test_errors_and_retry_by_kind(cli: Callable[..., Result], tmp_path: Path) ->
 
     retried = cli("retry", out, "--failed", "--filter", "multiplier=4", "--json")
     assert retried.exit_code == 1, "it fails again"
-    assert "1 failures cleared of 4" in retried.stderr
+    assert "1 failure cleared of 4" in retried.stderr
     assert json.loads(retried.stdout)["cells"]["failed"] == 4
 
     history = cli("logs", out, "multiplier=4").output
@@ -227,5 +226,5 @@ def test_attempts_that_are_repeated_are_counted(cli: Callable[..., Result], tmp_
 def test_what_is_no_results_folder_is_bad_input(cli: Callable[..., Result], tmp_path: Path, command: str) -> None:
     told = cli(command, tmp_path / "nowhere")
     assert told.exit_code == 2
-    assert "not the results folder of a sweep" in told.stderr
+    assert "there are no such results" in told.stderr
     assert not (tmp_path / "nowhere").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -119,6 +120,10 @@ def test_a_sweep_that_is_broken_off_and_goes_on(
     assert partly.exit_code == 130
     assert "2 of 4 cells done; 2 ran now" in partly.output
     assert "no report.html yet" in partly.output
+    assert f"`python -m orchestrator score {out}` makes the page of what is there" in " ".join(partly.output.split())
+    there = Path(shutil.copytree(out, tmp_path / "there"))
+    assert cli("score", there).exit_code == 0
+    assert "2 of 4 cells" in (there / "report.html").read_text()
     assert re.search(r"no cell mostly garbled so far|no steered cells so far|1 cell not labelled", partly.output), (
         "an interrupt waits for no scorer"
     )

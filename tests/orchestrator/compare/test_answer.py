@@ -119,7 +119,7 @@ def test_the_audit_needs_no_results(compare: Callable[..., Result]) -> None:
     ("words", "told"),
     [
         ((), "which results folder?"),
-        (("nowhere", "a", "b"), "there is no such folder"),
+        (("nowhere", "a", "b"), "there are no such results"),
         (("RESULTS",), "what against what?"),
         (("RESULTS", "layer=13", "modle=x"), "allowed: none, 12, 15"),
         (("RESULTS", "layer=13", "modle=x"), "did you mean 'model'"),
@@ -141,7 +141,7 @@ def test_bad_words_are_told(compare: Callable[..., Result], words: tuple[str, ..
 
 def test_cells_without_labels_and_folders_without_cells(compare: Callable[..., Result], results: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert "no finished cells yet" in compare(str(tmp_path / "empty"), "a", "b").output
+    assert "it holds no plan.json: no sweep ran here" in compare(str(tmp_path / "empty"), "a", "b").output
     for path in (results / "scores" / "refusal@6").iterdir():
         path.unlink()
     assert "its labels cannot be read" in compare("RESULTS", "layer=12", "layer=15").output

@@ -16,7 +16,8 @@ from orchestrator.cells import Cell, CellKey
 from orchestrator.cli.plan_table import deferred_lines, plan_json
 from orchestrator.errors import InputError
 from orchestrator.plan import Plan, Tally, make_plan
-from orchestrator.planning.choices import Considered, choose, decode_choices, encode_choices
+from orchestrator.planning.choices import decode_choices, encode_choices
+from orchestrator.planning.considered import Considered, choose
 from orchestrator.report.chosen import chosen_table
 from orchestrator.sweep import Sweep, load_sweep
 from orchestrator.sweep_file.behaviors import dealt

@@ -219,7 +219,7 @@ def test_the_selected_layer_is_one_more_place_of_the_axis(tmp_path: Path) -> Non
 
 def test_a_selected_layer_is_resolved_when_the_direction_is_there(tmp_path: Path) -> None:
     spec = auto(plan_of(tmp_path, methods=["cosmic"], layers=["auto"], multipliers=[4]))
-    at, vectors, _ = placed(spec, selected(30, 27))
+    at, vectors, *_ = placed(spec, selected(30, 27))
     assert (at.layers, at.source_layer) == ((27, 28, 29), 27)
     np.testing.assert_array_equal(vectors, np.stack([selected(30, 27).at(27).vector] * 3))
     with pytest.raises(JobError, match="method cosmic selected no layer"):

@@ -13,7 +13,8 @@ from orchestrator.cells import Cell, CellKey
 from orchestrator.cli.plan_table import deferred_lines, plan_json
 from orchestrator.damage import DamageItem
 from orchestrator.plan import Plan, Tally, make_plan
-from orchestrator.planning.choices import Considered, decode_searches, encode_choices
+from orchestrator.planning.choices import decode_searches, encode_choices
+from orchestrator.planning.considered import Considered
 from orchestrator.planning.search import TrialSetting, replay
 from orchestrator.report.searches import searches_table
 from orchestrator.sweep import Sweep
@@ -195,6 +196,11 @@ def test_the_table_tells_the_best_so_far_at_every_quarter_of_the_budget(tmp_path
     unfinished = searches_table([half], [])
     assert unfinished is not None
     assert [value.text for value in unfinished.rows[0]][-3:] == ["-", "-", "8/20"]
+    told = [value.text for value in unfinished.rows[0]]
+    assert f"none of 8 trials within the bounds (at most {half['max_garbled']:.0%} garbled or without an answer)" in told
+    unbegun = searches_table([{**half, "considered": []}], [])
+    assert unbegun is not None
+    assert "no trial is finished" in [value.text for value in unbegun.rows[0]]
     assert searches_table([], []) is None
     assert decode_searches(encode_choices(()).encode()) == []
     assert asdict(plan.arms[0])["trials"] == 20
@@ -227,3 +233,25 @@ def test_without_optuna_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.M
     (told,) = refused(tmp_path, GRID)
     assert "grids[0].search: Optuna is not installed" in told
     assert "pip install 'activation-steering-sweeps[search]'" in told
+
+
+@pytest.mark.parametrize("span", [(0.5, 50.0), (-50.0, -0.5)])
+def test_a_search_may_be_even_in_the_logarithm(span: tuple[float, float]) -> None:
+    """Of a range of two orders of magnitude half of the trials lie below its geometric mean, 5; in a linear search a tenth."""
+    shares = {}
+    for scale in ("log", "linear"):
+        tried: list[float] = []
+
+        def outcome(setting: TrialSetting, tried: list[float] = tried) -> Considered | None:
+            tried.append(setting.multiplier)
+            return None
+
+        for seed in range(20):
+            entry = {"multiplier": list(span), "scale": scale, "trials": 10, "batch": 10, "seed": seed}
+            replay(SearchEntry.model_validate(entry), 1, span, outcome)
+        assert all(span[0] <= one <= span[1] for one in tried)
+        shares[scale] = sum(abs(one) < 5 for one in tried) / len(tried)
+    assert 0.4 < shares["log"] < 0.6
+    assert shares["linear"] < 0.2
+    with pytest.raises(ValueError, match="a range of both signs has no logarithm"):
+        SearchEntry.model_validate({"multiplier": [-1, 5], "scale": "log"})

@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 from scipy.stats import fisher_exact
 
-from orchestrator.planning.choices import Choice, Considered, encode_choices
+from orchestrator.planning.choices import Choice, encode_choices
+from orchestrator.planning.considered import Considered
 from orchestrator.report import ROWS_SHOWN, results_tables
 from orchestrator.report.chosen import chosen_table
 from orchestrator.report.doubts import doubts_table

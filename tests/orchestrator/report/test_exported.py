@@ -51,6 +51,22 @@ def test_every_figure_and_table_in_its_formats_the_same_again(tmp_path: Path, mo
     assert [row["coherent refusal %"] for row in rows if row["multiplier"] == "8"][-1] == "90 [59.6, 98.2] 9/10"
 
 
+def test_figures_of_some_cells_lie_beside_those_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in set(FIGURES) - {"dose-response", "coverage"}:
+        monkeypatch.delitem(FIGURES, name)
+    store = sample(tmp_path)
+    told = CliRunner().invoke(app, ["figures", str(tmp_path), "layer=15", "--json"])
+    assert told.exit_code == 0, told.output
+    names = {path.name for path in (tmp_path / "report").iterdir()}
+    assert {"layer-15.dose-response-01.pdf", "layer-15.table-cells-01.tex"} <= names
+    assert all(name.startswith("layer-15.") for name in names)
+    assert not any("coverage" in name for name in names)
+    text = (store.root / "report" / "layer-15.table-cells-01.csv").read_text()
+    assert [row["multiplier"] for row in csv.DictReader(StringIO(text))] == ["2", "8", "20"]
+    wrong = CliRunner().invoke(app, ["figures", str(tmp_path), "layre=15"])
+    assert (wrong.exit_code, "did you mean 'layer'" in wrong.stderr) == (2, True)
+
+
 def test_what_a_name_says_means_nothing_to_latex() -> None:
     table = ReportTable(EVIL, (ReportColumn(EVIL, left=True), ReportColumn("n")), ((Value(EVIL), Value("[1]")),) * 2, (EVIL,))
     lines = latex_table(table).splitlines()

@@ -98,8 +98,10 @@ def test_a_folder_of_the_first_version(tmp_path: Path) -> None:
 
 
 def test_what_is_no_results_folder_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no plan"):
+    with pytest.raises(InputError, match="there are no such results"):
         load_results(tmp_path / "nothing")
+    with pytest.raises(InputError, match="holds no plan"):
+        load_results(tmp_path)
 
 
 def test_importing_the_package_imports_no_polars() -> None:
