@@ -88,9 +88,8 @@ def _decided(row: CellRow) -> tuple[Value, ...]:
 def _condition(row: CellRow) -> Value:
     """Of the first part that has one."""
     part = json.loads(next(part for part in _parts(row) if json.loads(part)["when"]))
-    when = json.loads(part["when"])
-    short = f"{when['behavior']} L{when['layer']} {when['side']}"
-    return Value(f"{part['behavior']} x {part['multiplier']:g} {told_condition(part['when'])}", short=short)
+    said = told_condition(part["when"])
+    return Value(f"{part['behavior']} x {part['multiplier']:g} {said}", short=said.removeprefix("when "))
 
 
 def _added(row: CellRow, parts: Parts, group: Mapping[Parts, CellRow]) -> list[tuple[Value, ...]]:
@@ -153,7 +152,7 @@ def _parts(row: CellRow) -> Parts:
                 "multiplier": multiplier,
                 "intervention": part["intervention"],
                 **{name: part.get(name, default) for name, default in defaults.items()},
-                "when": json.dumps(part["when"], sort_keys=True, ensure_ascii=False) if "when" in part else "",
+                "when": part.get("when", ""),
             }
         )
     return tuple(json.dumps(one, sort_keys=True) for one in (first, *more))

@@ -21,7 +21,7 @@ def axes_of_parts(cell: Cell) -> dict[str, object]:
     then = [_part(part, *named) for part, *named in zip(steering.then, labels.steers[1:], conditions[1:], strict=True)]
     return found | {
         "steers": None if first == labels.behavior.split("/")[0] or first == labels.behavior else first,
-        "when": "" if steering.condition is None else _text(_condition(steering.condition, conditions[0])),
+        "when": "" if steering.condition is None else _condition(steering.condition, conditions[0]),
         "then": _text(then) if then else "",
         "then_multipliers": tuple(float(part.action.multiplier) for part in steering.then) or None,
         "orthogonal": steering.orthogonal,
@@ -51,8 +51,8 @@ def meant_of(labels: CellLabels, response: Response) -> list[bool | None]:
 
 
 def told_condition(text: str) -> str:
-    """A condition in words; empty for none."""
-    return _words(json.loads(text)) if text else ""
+    """A condition for a person: ``when harms by dim at L16 below auto``; empty for none."""
+    return f"when {text.rpartition(' #')[0]}" if text else ""
 
 
 def told_part(part: Mapping[str, Any], multiplier: float) -> str:
@@ -65,12 +65,7 @@ def told_part(part: Mapping[str, Any], multiplier: float) -> str:
     said += [f"at {part['positions']}"] if "positions" in part else []
     said += [part[name] for name in ("strength", "schedule") if name in part]
     said += ["norm kept"] if part.get("keep_norm") else []
-    return " ".join([*said, *([_words(part["when"])] if "when" in part else [])])
-
-
-def _words(condition: Mapping[str, Any]) -> str:
-    threshold = "its threshold" if condition["threshold"] is None else f"{condition['threshold']:g}"
-    return f"when {condition['behavior']} at L{condition['layer']} is {condition['side']} {threshold}"
+    return " ".join([*said, *([told_condition(part["when"])] if "when" in part else [])])
 
 
 def _part(spec: SteeringSpec, behavior: str, condition: str) -> dict[str, object]:
@@ -89,9 +84,11 @@ def _part(spec: SteeringSpec, behavior: str, condition: str) -> dict[str, object
     }
 
 
-def _condition(spec: ConditionSpec, behavior: str) -> dict[str, object]:
-    content = spec.content()
-    return {"behavior": behavior, "method": spec.direction.method, "direction_id": content.pop("direction"), **content}
+def _condition(spec: ConditionSpec, behavior: str) -> str:
+    """``harms by dim at L16 below auto #d2905143``: in words, and by the beginning of its direction's id."""
+    threshold, side = "auto" if spec.threshold is None else f"{spec.threshold:g}", "above" if spec.above else "below"
+    named = spec.direction.id.rpartition("-")[2][:8]
+    return f"{behavior} by {spec.direction.method} at L{spec.layer} {side} {threshold} #{named}"
 
 
 def _text(content: object) -> str:

@@ -149,7 +149,8 @@ class CellAxes:
     steers: Annotated[str | None, "the behavior that the direction is of, where that is another one", Axis.STEERING] = None
     when: Annotated[
         str,
-        "the condition under which it acts ([sweep-file.md](sweep-file.md#under-a-condition)), a JSON object; empty: always",
+        "the condition under which it acts ([sweep-file.md](sweep-file.md#under-a-condition)): whose direction, found how, the "
+        "layer, the side, the threshold (`auto`: learned), and the beginning of the direction's id; empty: always",
         Axis.STEERING,
     ] = ""
     then: Annotated[

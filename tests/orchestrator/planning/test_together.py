@@ -96,8 +96,8 @@ def test_what_a_condition_is_meant_for_follows_from_its_contrast_prompts(tmp_pat
     (cell,) = [one for one in found.cells if one.steering is not None and one.labels.behavior == "refusal"]
     assert cell.labels.meant == ({"positive": False, "negative": True},)
     assert len(cell.needs) == 2
-    told = json.loads(str(axes_of_parts(cell)["when"]))
-    assert (told["behavior"], told["layer"], told["threshold"], told["side"]) == ("french", 9, None, "below")
+    direction = cell.needs[1].removeprefix("direction-")
+    assert axes_of_parts(cell)["when"] == f"french by dim at L9 below auto #{direction[:8]}"
 
 
 @pytest.mark.parametrize(

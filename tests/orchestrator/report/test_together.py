@@ -81,7 +81,7 @@ def test_hits_and_misses_of_a_condition() -> None:
     table = conditions_table([row, row_of(cell(15, 8.0))])
     assert table is not None
     assert [value.text for value in table.rows[0]][2:] == [
-        *("french x 5 when harms at L12 is below its threshold", "0.250", "88", "10", "5", "2", "2", "2", "1"),
+        *("french x 5 when harms by dim at L12 below auto", "0.250", "88", "10", "5", "2", "2", "2", "1"),
     ]
     assert conditions_table([row_of(cell(15, 8.0))]) is None
 
