@@ -91,13 +91,13 @@ def parts_of(
     view: Sections, said: GridDefaults, entries: Sequence[SteerEntry], behaviors: BehaviorFiles, shapes: Mapping[str, ModelShape]
 ) -> tuple[SteerPart, ...]:
     """The parts of a grid; those that something is wrong with are reported and left out."""
-    reader = _Parts(view, said, behaviors, shapes)
+    reader = _PartReader(view, said, behaviors, shapes)
     found = [reader.part(number, entry) for number, entry in enumerate(entries)]
     return tuple(part for part in found if part is not None)
 
 
 @dataclass(frozen=True)
-class _Parts:
+class _PartReader:
     view: Sections
     said: GridDefaults
     behaviors: BehaviorFiles
