@@ -27,7 +27,7 @@ PADDED: Mapping[tuple[str, ...], Pass] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class PaddedPrompt:
     """The last-token ``activations`` float32 ``[L, d]`` of prompt ``number`` of a class (``side`` 0: positive, 1: negative), run
     by ``PADDED[names]`` in a batch that is ``length`` tokens long."""
 

@@ -2,8 +2,9 @@
 
     COMMAND MODEL_FOLDER JOB.json OUT.npz
 
-``JOB.json`` is an object: ``task`` ("read"), ``dtype``, ``batch`` (prompts per forward), ``threads``, ``n_layers``, ``d_model``,
-``pad_token``, and ``prompts``, each with ``id``, ``class`` ("positive" or "negative"), ``text``, ``rendered`` and ``token_ids``.
+``JOB.json`` is an object: ``task`` ("read"), ``dtype``, ``device``, ``batch`` (prompts per forward), ``threads``, ``n_layers``,
+``d_model``, ``pad_token``, and ``prompts``, each with ``id``, ``class`` ("positive" or "negative"), ``text``, ``rendered`` and
+``token_ids``.
 ``OUT.npz`` holds ``activations`` ``[n, L, d]`` at the last prompt token, in the order of the prompts, or ``directions``
 ``[L, d]``.
 
@@ -92,6 +93,7 @@ def run_command(
     whole = {
         **told,
         "dtype": loaded.spec.dtype,
+        "device": str(loaded.device),
         "threads": torch.get_num_threads(),
         "n_layers": loaded.decoder.n_layers,
         "d_model": loaded.d_model,

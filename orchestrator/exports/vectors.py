@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +91,12 @@ def _plain(row: CellRow) -> bool:
     more = parts_after(row)
     if row.when or row.orthogonal or any("when" in part for part in more):
         return False
-    first = Action(**{one.name: getattr(row, one.name) for one in fields(Action)})
+    first = Action(**{name: getattr(row, name) for name in Action.names()})
     return not any(one.words for one in (first, *map(_action, more)))
 
 
 def _action(part: Mapping[str, Any]) -> Action:
-    return Action(1.0, **{one.name: part[one.name] for one in fields(Action) if one.name in part})
+    return Action(1.0, **{name: part[name] for name in Action.names() if name in part})
 
 
 def _of_cell(row: CellRow, sets: Mapping[str | None, LayerVectors]) -> Iterator[LayerVectors]:

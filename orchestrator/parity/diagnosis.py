@@ -156,7 +156,8 @@ def _simplest(order: Sequence[Near]) -> Near:
 
 def _verdict(best: Near, clean: Near, rounding: float) -> Verdict:
     within = clean.distance <= rounding
-    if best.names and best.distance <= min(rounding, clean.distance / (FAR_BETTER if within else BETTER)):
+    near = rounding if best.batch else rounding / BETTER  # the fewer batches are given, the more fits
+    if best.names and best.distance <= min(near, clean.distance / (FAR_BETTER if within else BETTER)):
         return "fault"
     return "clean" if within else "unexplained"
 

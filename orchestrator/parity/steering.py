@@ -24,7 +24,7 @@ Verdict = Literal["equal", "rounding", "mistake", "unexplained"]
 
 
 @dataclass(frozen=True, eq=False)
-class Answered:
+class GreedyAnswers:
     """Greedy ``tokens`` ``[n, T]``, and the ``logits`` ``[n, T, P]`` of some tokens that each was chosen by (None: not told)."""
 
     tokens: npt.NDArray[np.int64]
@@ -68,13 +68,13 @@ class SteeringDiagnosis:
         return f"no known mistake explains it: distance {self.right.distance:.2g} to steering right, {near}{after}"
 
 
-def read_steered(found: Mapping[str, npt.NDArray[Any]]) -> dict[str, Answered]:
+def read_steered(found: Mapping[str, npt.NDArray[Any]]) -> dict[str, GreedyAnswers]:
     """Of a file of planted mistakes: what each makes the model answer, by its name (empty: right)."""
     parts = zip(found["labels"], found["tokens"], found["logits"], strict=True)
-    return {str(name): Answered(tokens, logits) for name, tokens, logits in parts}
+    return {str(name): GreedyAnswers(tokens, logits) for name, tokens, logits in parts}
 
 
-def diagnose_steering(found: Answered, known: Mapping[str, Answered], rounding: float) -> SteeringDiagnosis:
+def diagnose_steering(found: GreedyAnswers, known: Mapping[str, GreedyAnswers], rounding: float) -> SteeringDiagnosis:
     """``found`` against ``known``, the right one (empty name) among them."""
     order = sorted((_near(name, found, one) for name, one in known.items()), key=lambda near: (near.distance, near.name != ""))
     right = next(one for one in order if not one.name)
@@ -83,7 +83,7 @@ def diagnose_steering(found: Answered, known: Mapping[str, Answered], rounding: 
     return SteeringDiagnosis(_verdict(found, known[""], right, best, rounding), right, best, other)
 
 
-def _verdict(found: Answered, expected: Answered, right: SteeringNear, best: SteeringNear, rounding: float) -> Verdict:
+def _verdict(found: GreedyAnswers, expected: GreedyAnswers, right: SteeringNear, best: SteeringNear, rounding: float) -> Verdict:
     if right.distance == 0 and np.array_equal(found.tokens, expected.tokens):
         return "equal"
     within = right.distance <= rounding
@@ -96,7 +96,7 @@ def _verdict(found: Answered, expected: Answered, right: SteeringNear, best: Ste
     return "rounding" if within else "unexplained"
 
 
-def _near(name: str, found: Answered, candidate: Answered) -> SteeringNear:
+def _near(name: str, found: GreedyAnswers, candidate: GreedyAnswers) -> SteeringNear:
     same = found.tokens == candidate.tokens
     share = float(same.mean())
     if found.logits is None or candidate.logits is None:

@@ -11,10 +11,13 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from actors.interventions import idle
 from actors.methods import METHODS, Asked
+from actors.sites import OUTPUT
 from orchestrator.behaviors import Behavior
 from orchestrator.cells import Cell, CellLabels, ConditionSpec, DirectionSpec, Options, SteeringSpec
 from orchestrator.models.layers import steered_layers
+from orchestrator.planning.grid import read_at
 from orchestrator.sweep_file.resolve import BehaviorPrompts, Grid, ModelVariant
 from orchestrator.sweep_file.together import SteerPart, When
 
@@ -26,7 +29,11 @@ def together(grid: Grid, model: ModelVariant) -> Iterator[Cell]:
         names = dict.fromkeys((found.behavior.name, *others))
         for name in names:
             for multipliers in itertools.product(*(part.multipliers for part in grid.together)):
-                acting = [(part, number) for part, number in zip(grid.together, multipliers, strict=True) if number]
+                acting = [
+                    (part, number)
+                    for part, number in zip(grid.together, multipliers, strict=True)
+                    if number or not idle(part.action.intervention, 0.0)
+                ]
                 if acting or grid.baseline:
                     yield _cell(grid, model, found, name, acting)
             if grid.baseline:
@@ -82,7 +89,7 @@ def _steering(grid: Grid, model: ModelVariant, part: SteerPart, multiplier: floa
     n_layers = model.shape.n_layers
     layer = part.at.within(n_layers).layer
     return SteeringSpec(
-        _direction(grid, model, part.behavior, part.method),
+        _direction(grid, model, part.behavior, part.method, part.action.site),
         None if part.scope == "own" else layer,
         steered_layers(part.scope, layer, n_layers),
         replace(part.action, multiplier=multiplier),
@@ -95,5 +102,8 @@ def _condition(grid: Grid, model: ModelVariant, when: When) -> ConditionSpec:
     return ConditionSpec(direction, when.at.within(model.shape.n_layers).layer, when.threshold, when.above)
 
 
-def _direction(grid: Grid, model: ModelVariant, behavior: Behavior, method: tuple[str, Options]) -> DirectionSpec:
-    return DirectionSpec(model.spec, behavior.positive, behavior.negative, *method, grid.extractor)
+def _direction(
+    grid: Grid, model: ModelVariant, behavior: Behavior, method: tuple[str, Options], site: str = OUTPUT
+) -> DirectionSpec:
+    name, options = method
+    return DirectionSpec(model.spec, behavior.positive, behavior.negative, name, read_at(options, site), grid.extractor)

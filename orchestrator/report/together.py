@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+from actors.types import Action
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.report.series import layer_text
 from orchestrator.report.values import decimals, number
@@ -15,6 +16,9 @@ from orchestrator.statistics import Interval, difference_of, percent_text
 
 Parts = tuple[str, ...]
 """What steers a cell, part by part, each with its multiplier, as text."""
+
+ACTION = Action.names()[2:]
+"""What is said of an action beside its multiplier and its intervention."""
 
 _INTERFERENCE = (
     ReportColumn("model", left=True, spare=2),
@@ -135,7 +139,7 @@ def _parts(row: CellRow) -> Parts:
         "where": layer_text(row),
         "multiplier": row.multiplier,
         "intervention": row.intervention,
-        **{name: getattr(row, name) for name in ("positions", "strength", "schedule", "keep_norm")},
+        **{name: getattr(row, name) for name in ACTION},
         "when": row.when,
     }
     more = []
@@ -143,7 +147,6 @@ def _parts(row: CellRow) -> Parts:
         layers = part["layers"]
         through = layers[-1] == (row.n_layers or 0) - 1 and len(layers) > 1
         at = f"L{layers[0]}+" if through else f"L{layers[0]}" if len(layers) == 1 else f"L{layers[0]}-{layers[-1]}"
-        defaults = {"positions": "all", "strength": "absolute", "schedule": "constant", "keep_norm": False}
         more.append(
             {
                 "behavior": part["behavior"],
@@ -151,7 +154,7 @@ def _parts(row: CellRow) -> Parts:
                 "where": at,
                 "multiplier": multiplier,
                 "intervention": part["intervention"],
-                **{name: part.get(name, default) for name, default in defaults.items()},
+                **{name: part.get(name, getattr(Action(1.0), name)) for name in ACTION},
                 "when": part.get("when", ""),
             }
         )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from actors.types import CellResult, Response
+from actors.types import Action, CellResult, Response
 from orchestrator.cells import Cell, CellLabels, ConditionSpec, SteeringSpec
 
 
@@ -61,11 +61,8 @@ def told_part(part: Mapping[str, Any], multiplier: float) -> str:
     at = f"L{layers[0]}" if len(layers) == 1 else f"L{layers[0]}-{layers[-1]}"
     said = [f"then {part['behavior']} x {multiplier:g} at {at}"]
     said += [part["method"]] if part["method"] != "dim" else []
-    said += [part["intervention"]] if part["intervention"] != "addition" else []
-    said += [f"at {part['positions']}"] if "positions" in part else []
-    said += [part[name] for name in ("strength", "schedule") if name in part]
-    said += ["norm kept"] if part.get("keep_norm") else []
-    return " ".join([*said, *([told_condition(part["when"])] if "when" in part else [])])
+    said.append(Action(1.0, **{name: part[name] for name in Action.names() if name in part}).words)
+    return " ".join([*filter(None, said), *([told_condition(part["when"])] if "when" in part else [])])
 
 
 def _part(spec: SteeringSpec, behavior: str, condition: str) -> dict[str, object]:

@@ -32,7 +32,8 @@ def extraction_job(spec: DirectionSpec) -> ExtractionJob:
 
 def _given(path: str, options: Mapping[str, object]) -> GivenVectors:
     """The vectors of a file, which travel with the job: the worker may be on another machine."""
-    found = read_file(Path(path), options["convention"])  # type: ignore[arg-type]
+    feature = options.get("feature"), options.get("layer")
+    found = read_file(Path(path), options["convention"], feature)  # type: ignore[arg-type]
     if found.digest != options["vectors"]:
         raise JobError(f"{path}: its vectors changed since the sweep was planned; run the sweep again to steer with the new ones")
     return found.given(Path(path).name)
@@ -62,7 +63,19 @@ def _part(spec: SteeringSpec, at: Placed, found: Mapping[str, DirectionSet]) -> 
     scales = at.norms if settings.pop("strength") == "relative" else ()
     if np.isnan(scales).any():
         raise JobError(f"strength relative: direction {spec.direction.id} has no norm of the residual stream at a steered layer")
-    return Steering(at.at.layers, at.vectors, scales=scales, condition=_condition(spec.condition, found), **settings)
+    settings["scales"] = _scaled(scales, settings["scales"], at)
+    condition = _condition(spec.condition, found)
+    return Steering(at.at.layers, at.vectors, references=at.references, bases=at.bases, condition=condition, **settings)
+
+
+def _scaled(norms: tuple[float, ...], scales: str, at: Placed) -> tuple[float, ...]:
+    """Factors by layer: of the strength ``norms`` (empty: all 1), and of what is said of ``scales``."""
+    if scales == "none":
+        return norms
+    own = at.raw_norms if scales == "raw_norm" else tuple(float(one) for one in scales.split(","))
+    if len(own) != len(at.at.layers):
+        raise JobError(f"scales: {len(own)} of them for {len(at.at.layers)} steered layers; allowed: one for each")
+    return tuple(one * norm for one, norm in zip(own, norms or (1.0,) * len(own), strict=True))
 
 
 def _along_curves(spec: SteeringSpec, at: Placed) -> Steering:
@@ -76,7 +89,8 @@ def _along_curves(spec: SteeringSpec, at: Placed) -> Steering:
     points = np.stack([point_of(curve, strength_of(action.multiplier)) for curve in curves])
     lengths = np.linalg.norm(points, axis=1)
     units = (points / np.where(lengths > 0, lengths, 1.0)[:, None]).astype(np.float32)
-    settings = {key: value for key, value in vars(action).items() if key not in ("multiplier", "intervention", "strength")}
+    apart = ("multiplier", "intervention", "strength", "scales")
+    settings = {key: value for key, value in vars(action).items() if key not in apart}
     bases, scales = tuple(curve.basis for curve in curves), tuple(float(one) for one in lengths)
     return Steering(layers, units, 1.0, SUBSPACE_REPLACEMENT, scales=scales, bases=bases, **settings)
 

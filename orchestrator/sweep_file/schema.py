@@ -31,7 +31,9 @@ from orchestrator.sweep_file.fields import (
     Repository,
     Row,
     RowOrOne,
+    Scales,
     ScheduleAxis,
+    SiteAxis,
     SteeredPositions,
     Strength,
     Text,
@@ -39,6 +41,7 @@ from orchestrator.sweep_file.fields import (
     named,
     one_or_some,
     schedule_of,
+    site_text,
 )
 
 ClassifierName = Literal["text"]
@@ -328,6 +331,17 @@ class CapabilityEntry(Entry):
     which: Literal["chosen", "all"] = Field(default="chosen", alias="for")
 
 
+class ParityEntry(Entry):
+    """Each model read by several ``tools`` (none: all), with the first ``prompts`` contrast prompts of each class;
+    ``faults``: the known mistakes planted, with ``pairs`` also by two; ``steering``: the tools also add the direction."""
+
+    tools: Row[Text] | None = None
+    prompts: int = Field(default=8, ge=1)
+    faults: bool = True
+    pairs: bool = True
+    steering: bool = True
+
+
 class TrackingEntry(Entry):
     """Where progress is reported beside the results folder."""
 
@@ -468,6 +482,8 @@ class SteerEntry(_OnePlace):
     strength: StrengthUnit | None = None
     schedule: Annotated[str, BeforeValidator(schedule_of)] | None = None
     keep_norm: bool | None = None
+    scales: Scales | None = None
+    site: Annotated[str, BeforeValidator(site_text)] | None = None
     when: Annotated[WhenEntry, named("behavior")] | None = None
 
 
@@ -494,6 +510,8 @@ class GridEntry(Entry):
     strength: StrengthUnit | None = None
     schedule: ScheduleAxis | None = None
     keep_norm: bool | None = None
+    scales: Scales | None = None
+    site: SiteAxis | None = None
     decoding: DecodingEntry | None = None
     baseline: bool | None = None
     transfer: TransferPairs | None = None
@@ -552,6 +570,8 @@ class SweepSettings(Entry):
     strength: StrengthUnit = "absolute"
     schedule: ScheduleAxis = ("constant",)
     keep_norm: bool = False
+    scales: Scales = "none"
+    site: SiteAxis = ("output",)
     decoding: DecodingEntry = DecodingEntry()
     date: Day = DATE
     baseline: bool = True
@@ -562,6 +582,7 @@ class SweepSettings(Entry):
     classifier: ClassifierName = "text"
     capability: CapabilityEntry | None = None
     analyses: Row[Annotated[dict[str, object], named("name")]] | None = None
+    parity: ParityEntry | None = None
     tracking: Annotated[TrackingEntry, named("tool")] = TrackingEntry()
     results: PathText | None = None
     engine: EngineEntry = EngineEntry()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from pydantic import ValidationError
 
 from actors.curves import CURVE
+from actors.interventions import INTERVENTIONS
 from actors.methods import METHODS
 from actors.positions import Positions
 from actors.schedules import CONSTANT, Schedule
+from actors.sites import EVERYWHERE, OUTPUT
 from actors.types import Action
 from orchestrator.behaviors import Behavior
 from orchestrator.cells import Options
@@ -114,6 +116,16 @@ class _PartReader:
             message = "a curve, and vectors of a file, steer alone and always"
             self.view.report(path, message, allowed=f"a grid without steer, or other methods than {CURVE} and {FILE}")
             return None
+        read = dict(method[1]).get("site") or (OUTPUT if action.site == EVERYWHERE else action.site)
+        if METHODS[method[0]].reads_positions and read != OUTPUT:
+            self.view.report(
+                path, f"{method[0]} tries its directions at block outputs", allowed="site: output, or another method"
+            )
+        needs = INTERVENTIONS.get(action.intervention, INTERVENTIONS["addition"]).needs
+        if read not in (action.site, OUTPUT if action.site == EVERYWHERE else action.site) and (
+            action.strength == "relative" or needs in ("positive", "negative")
+        ):
+            self.view.report(path, f"{method[0]} reads at {read}, not at {action.site}", allowed="one site for both")
         return SteerPart(behavior, method, at, scope, tuple(dict.fromkeys(entry.multiplier)), action, when)
 
     def _when(self, entry: WhenEntry, path: Path) -> When | None:
@@ -151,22 +163,25 @@ class _PartReader:
 
     def _action(self, entry: SteerEntry, path: Path) -> Action | None:
         """The grid's, but for what the part says of it."""
-        names = [one.name for one in fields(Action)[1:]]
+        names = Action.names()[1:]
         own = {name: value for name in names if (value := getattr(entry, name)) is not None}
         theirs = [{name: getattr(action, name) for name in names if name not in own} for action in self.said.actions]
         shared = self._only("position or schedule", [one for n, one in enumerate(theirs) if one not in theirs[:n]], path)
         if shared is None:
             return None
-        action = Action(1.0, **{**shared, **own})
+        action = Action(1.0, **{**shared, **own}, code=self.said.actions[0].code if "intervention" in shared else "")
         self._check(action, entry, path)
         return action
 
     def _check(self, action: Action, entry: SteerEntry, path: Path) -> None:
         report, at = self.view.report, (*path, "multiplier")
-        if action.intervention == "ablation" and not all(0 <= one <= 1 for one in entry.multiplier):
-            report(at, "out of range for ablation", allowed="0 (nothing) to 1 (the whole component removed)")
-        if action.intervention == "ablation" and action.strength == "relative":
-            report(path, "an ablation takes a share of the component", allowed="strength: absolute beside ablation")
+        of = INTERVENTIONS.get(action.intervention, INTERVENTIONS["addition"])
+        if of.unit == "share" and not all(0 <= one <= 1 for one in entry.multiplier):
+            report(at, f"out of range for {action.intervention}", allowed="0 (nothing) to 1 (the whole component removed)")
+        if of.unit != "length" and (action.strength == "relative" or action.scales != "none"):
+            report(path, f"{action.intervention} takes no length that could be scaled", allowed="absolute, without scales")
+        if action.site == EVERYWHERE and action.intervention != "ablation":
+            report(path, f"{action.intervention} would act at every part of a block", allowed="everywhere beside ablation")
         if action.intervention == "replacement" and (0 in entry.multiplier or action.schedule != CONSTANT):
             report(path, "replacement by nothing", allowed="a multiplier that is not 0, and no schedule, beside replacement")
         if not Positions.of(action.positions).acts(self.said.tokens):

@@ -38,7 +38,7 @@ def job() -> dict[str, Any]:
 
 
 def model_of(told: dict[str, Any]) -> Any:
-    """The model by transformers, in the job's dtype."""
+    """The model by transformers, in the job's dtype, where the worker's is."""
     dtype = getattr(torch, told["dtype"])
     config = transformers.AutoConfig.from_pretrained(FOLDER)
     rope = getattr(config, "rope_parameters", None)
@@ -47,7 +47,7 @@ def model_of(told: dict[str, Any]) -> Any:
         named = "torch_dtype"
         if rope:
             config.rope_theta = rope["rope_theta"]
-    return transformers.AutoModelForCausalLM.from_pretrained(FOLDER, config=config, **{named: dtype}).eval()
+    return transformers.AutoModelForCausalLM.from_pretrained(FOLDER, config=config, **{named: dtype}).eval().to(told["device"])
 
 
 def batches(told: dict[str, Any]) -> Iterator[Batch]:
@@ -56,15 +56,15 @@ def batches(told: dict[str, Any]) -> Iterator[Batch]:
         prompts = told["prompts"][start : start + told["batch"]]
         rows = [prompt["token_ids"] for prompt in prompts]
         longest = max(map(len, rows))
-        ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows])
-        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+        ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows], device=told["device"])
+        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=told["device"])
         yield Batch(ids, mask, (mask.cumsum(-1) - 1).clamp(min=0), [prompt["rendered"] for prompt in prompts])
 
 
 def answer(told: dict[str, Any], read: Callable[[Batch], list[torch.Tensor]]) -> None:
     """Write ``activations``: ``read`` gives a batch's last-token activations ``[B, d]`` of every layer."""
     with torch.no_grad():
-        parts = [torch.stack([one.float() for one in read(batch)], dim=1) for batch in batches(told)]
+        parts = [torch.stack([one.float().cpu() for one in read(batch)], dim=1) for batch in batches(told)]
     np.savez(OUT, activations=torch.cat(parts).numpy())
 
 
@@ -73,12 +73,12 @@ def answer_steered(told: dict[str, Any], answered: Callable[[Batch, int], tuple[
     with torch.no_grad():
         (batch,) = batches(told)
         tokens, logits = answered(batch, told["tokens"])
-    np.savez(OUT, tokens=tokens.numpy(), logits=logits.float()[:, :, told["probes"]].numpy())
+    np.savez(OUT, tokens=tokens.cpu().numpy(), logits=logits.float()[:, :, told["probes"]].cpu().numpy())
 
 
 def vector_of(told: dict[str, Any]) -> torch.Tensor:
-    """What is to be added, ``[d]``, in the job's dtype."""
-    return torch.tensor(told["vector"], dtype=torch.float32).to(getattr(torch, told["dtype"]))
+    """What is to be added, ``[d]``, in the job's dtype, where the model is."""
+    return torch.tensor(told["vector"], dtype=torch.float32, device=told["device"]).to(getattr(torch, told["dtype"]))
 
 
 def by_generate(model: Any, batch: Batch, steps: int) -> tuple[torch.Tensor, torch.Tensor]:

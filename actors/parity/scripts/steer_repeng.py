@@ -8,6 +8,6 @@ from repeng import ControlModel, ControlVector  # type: ignore[import-not-found]
 told = job()
 inner = model_of(told)
 model = ControlModel(inner, [told["layer"]])
-directions = {told["layer"]: vector_of(told).float().numpy()}
+directions = {told["layer"]: vector_of(told).float().cpu().numpy()}
 model.set_control(ControlVector(model_type=inner.config.model_type, directions=directions))
 answer_steered(told, lambda batch, steps: by_generate(inner, batch, steps))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from actors.boundary import Answered
+from actors import boundary
 from actors.extraction.batches import left_padded
 from actors.loading import LoadedModel
 from actors.parity.jobs import Classes, ParityJob, SteeringMistakesJob, SteeringPlace, SteerJob
@@ -20,6 +20,7 @@ from actors.parity.steering_mistakes import STEERING_MISTAKES
 from actors.parity.tools import TOOLS
 from actors.types import Failure, Prompt
 from actors.worker import ModelWorker
+from orchestrator.parity.steering import GreedyAnswers, diagnose_steering, read_steered
 
 CLASSES = Classes(
     tuple(Prompt(f"p{n}", f"How do I break thing {'x' * 3 * n}?") for n in range(3)),
@@ -41,7 +42,7 @@ def answer(worker: ModelWorker, job: ParityJob) -> dict[str, np.ndarray] | str:
     (found,) = worker.parity([job])
     if isinstance(found, Failure):
         return found.message
-    assert isinstance(found, Answered)
+    assert isinstance(found, boundary.Answered)
     with np.load(io.BytesIO(found.content), allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}
 
@@ -119,11 +120,14 @@ def test_every_mistake_is_what_a_loop_without_a_cache_gives(tiny_worker: Callabl
     found = arrays(worker, SteeringMistakesJob("m", PLACE))
     names = [str(one) for one in found["labels"]]
     assert names == ["", *STEERING_MISTAKES]
+    known = read_steered(found)
     for name, edit in ORACLES.items():
         tokens, logits = oracle(worker._loaded, edit)
         at = names.index(name)
         np.testing.assert_array_equal(found["tokens"][at], tokens, err_msg=name)
         np.testing.assert_allclose(found["logits"][at], logits, rtol=1e-3, atol=1e-3, err_msg=name)
+        said = diagnose_steering(GreedyAnswers(tokens, logits), known, rounding=1e-3)
+        assert (said.mistake, said.verdict == "mistake") == (name, name != ""), said.words
     apart = {name: np.abs(found["logits"][at] - found["logits"][0]).max() for at, name in enumerate(names) if name}
     assert min(apart.values()) > 1e-2, apart
 

@@ -211,9 +211,9 @@ def test_no_table_is_cut(browser: Browser, results: Path, media: str, width: int
 
 
 def cut(browser: Browser) -> list[str]:
-    """What stands above the tables that are wider than their place."""
+    """What stands above the tables that are wider than their place, of those that are not folded away."""
     found: list[str] = browser.value(
-        "[...document.querySelectorAll('.wide')].filter((one) => one.scrollWidth > one.clientWidth + 1)"
+        "[...document.querySelectorAll('.wide')].filter((one) => one.checkVisibility() && one.scrollWidth > one.clientWidth + 1)"
         ".map((one) => one.previousElementSibling?.textContent ?? '')"
     )
     return found

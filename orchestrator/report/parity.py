@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -82,7 +82,7 @@ def _verdict(one: ToolFound, found: ParityFindings) -> str:
     compared = one.alone.nearer
     if compared.equal:
         return EQUAL[0]
-    if compared.worst <= ROUNDING[found.study.spec.dtype]:
+    if compared.worst <= ROUNDING[found.study.dtype]:
         return EQUAL[1]
     told = [one.diagnosis.words] if one.diagnosis is not None else []
     told += [told_sites(one.sites)] if one.sites is not None and not all(match.right for match in one.sites) else []
@@ -130,8 +130,7 @@ def steering_table(found: ParityFindings) -> ReportTable:
     heads = ("tool", "steers", "tokens equal", "distance", "next")
     rows = tuple(_steering_row(name, one) for name, one in found.steering.items())
     columns = tuple(ReportColumn(head, left=head in ("tool", "steers")) for head in heads)
-    place = found.study.place
-    where = "" if place is None else f"behind block {place.layer}, {place.strength:g} times as long as the direction is; "
+    where = f"behind block {found.study.layer}, {found.study.strength:g} times as long as the direction is; "
     note = (
         f"The clean direction added {where}greedy answers of one left-padded batch against those of plain hooks. The distance is "
         "that of the logits of some tokens, up to the first token that differs, relative to how these vary; 'next': to the "
@@ -219,10 +218,10 @@ def parity_blocks(found: ParityFindings, diagnosis: Diagnosis | None = None) -> 
     """The whole page."""
     study = found.study
     said = [*reading_of(found), *([f"the direction given: {diagnosis.words}"] if diagnosis is not None else [])]
-    prompts = f"{len(study.classes.positive)} + {len(study.classes.negative)} contrast prompts of {study.behavior}"
+    prompts = f"{study.prompts[0]} + {study.prompts[1]} contrast prompts of {study.behavior}"
     blocks: list[Block] = [
-        Heading(1, f"Tooling parity: {study.spec.location}"),
-        Paragraph(f"{prompts}, {study.spec.dtype}."),
+        Heading(1, f"Tooling parity: {study.model}"),
+        Paragraph(f"{prompts}, {study.dtype}."),
         Bullets(tuple(said)),
         Heading(2, "Tools"),
         tools_table(found),
@@ -243,12 +242,25 @@ def parity_blocks(found: ParityFindings, diagnosis: Diagnosis | None = None) -> 
     return blocks
 
 
+def study_tables(studies: Iterable[ParityFindings]) -> Iterator[ReportTable]:
+    """Those of the studies of a sweep, each under the model and behavior that it is of."""
+    for found in studies:
+        of = f"{found.study.model}, {found.study.behavior}"
+        tables = [tools_table(found), sites_table(found), settings_table(found)]
+        singles = [one for one in found.faults if len(one.candidate.names) == 1]
+        tables += [faults_table(singles)] if singles else []
+        tables += [steering_table(found), steering_mistakes_table(found)] if found.steering else []
+        said = tuple(line for line in reading_of(found) if "differs" in line or "looks like" in line or "not run" in line)
+        tables[0] = replace(tables[0], notes=(*tables[0].notes, *said))
+        yield from (replace(table, title=f"{table.title}: {of}") for table in tables)
+
+
 def parity_json(found: ParityFindings, diagnosis: Diagnosis | None = None) -> dict[str, object]:
     """The same for programs."""
     return {
         "version": JSON_VERSION,
-        "model": found.study.spec.location,
-        "dtype": found.study.spec.dtype,
+        "model": found.study.model,
+        "dtype": found.study.dtype,
         "behavior": found.study.behavior,
         "tools": {one.name: _tool_json(one, found) for one in found.tools},
         "settings": {title: _compared_json(one) for title, one in found.settings.items()},
