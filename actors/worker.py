@@ -52,6 +52,7 @@ from actors.types import (
     ActivationsJob,
     CapabilityJob,
     CellResult,
+    ConditionThreshold,
     DamageJob,
     Decoding,
     Direction,
@@ -67,7 +68,6 @@ from actors.types import (
     Response,
     ShiftsJob,
     Steering,
-    Threshold,
     Underway,
 )
 
@@ -343,7 +343,7 @@ class ModelWorker:
         assert self._thresholds is not None
         return steering if all(part.condition is None for part in steering.parts) else self._thresholds.settled(steering)
 
-    def _thresholds_of(self, steering: Steering | None) -> tuple[Threshold | None, ...]:
+    def _thresholds_of(self, steering: Steering | None) -> tuple[ConditionThreshold | None, ...]:
         """Of each part; none where no part has a condition."""
         conditions = [] if steering is None else [part.condition for part in steering.parts]
         if self._thresholds is None or not any(one is not None for one in conditions):

@@ -142,7 +142,7 @@ def _positions(value: object) -> str:
 SteeredPositions = Annotated[str, BeforeValidator(_positions)]
 
 
-def _schedule(value: object) -> str:
+def schedule_of(value: object) -> str:
     """``constant``, or ``{linear: 32}`` for ``linear:32``."""
     if isinstance(value, dict) and len(value) == 1:
         ((word, count),) = value.items()
@@ -187,13 +187,13 @@ RowOrOne = Annotated[tuple[Item, ...], FromListOrOne, Field(min_length=1)]
 Depths = Annotated[Row[Depth], BeforeValidator(lambda value: PROFILE if value == "profile" else value)]
 Layers = Row[Layer]
 
-_OneOrSome = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
+one_or_some = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
 
-PositionsAxis = Annotated[Row[SteeredPositions], _OneOrSome]
+PositionsAxis = Annotated[Row[SteeredPositions], one_or_some]
 """The same of positions, of which one may be a mapping."""
 
 
-def _site(value: object) -> str:
+def site_text(value: object) -> str:
     """``attention``, or ``{head: 3}`` for ``head:3``."""
     if isinstance(value, dict) and len(value) == 1:
         ((word, number),) = value.items()
@@ -206,8 +206,8 @@ def _site(value: object) -> str:
         raise fault(str(error), sites.ALLOWED, _nearest_word(value, (*sites.SITES, sites.EVERYWHERE, "head"))) from error
 
 
-SiteAxis = Annotated[Row[Annotated[str, BeforeValidator(_site)]], _OneOrSome]
+SiteAxis = Annotated[Row[Annotated[str, BeforeValidator(site_text)]], one_or_some]
 """The same of sites."""
 
-ScheduleAxis = Annotated[Row[Annotated[str, BeforeValidator(_schedule)]], _OneOrSome]
+ScheduleAxis = Annotated[Row[Annotated[str, BeforeValidator(schedule_of)]], one_or_some]
 """The same of schedules."""
