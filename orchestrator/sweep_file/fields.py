@@ -20,7 +20,7 @@ from actors.curves import CURVE
 from actors.interventions import INTERVENTIONS
 from actors.methods import METHODS
 from actors.positions import ALLOWED, PROMPT_PARTS, Positions
-from orchestrator.errors import InputError, fault, nearest_name
+from orchestrator.errors import InputError, fault, nearest_name, shown
 from orchestrator.models.layers import PROFILE
 from orchestrator.paths import checked, expanded
 from orchestrator.strict import FromList, FromListOrOne
@@ -99,9 +99,7 @@ InterventionName = Annotated[str, _listed_in(SWEEP_INTERVENTIONS, "intervention"
 
 def _positions(value: object) -> str:
     """``last_prompt``, ``last_prompt+generation``, or ``{first: 8}`` for ``first:8``."""
-    if isinstance(value, dict) and len(value) == 1:
-        ((word, count),) = value.items()
-        value = f"{word}:{count}" if type(count) is int else value
+    value = _in_words(value, ALLOWED)
     if not isinstance(value, str):
         raise fault("it says at which tokens the steering acts", ALLOWED)
     try:
@@ -115,15 +113,25 @@ SteeredPositions = Annotated[str, BeforeValidator(_positions)]
 
 def _schedule(value: object) -> str:
     """``constant``, or ``{linear: 32}`` for ``linear:32``."""
-    if isinstance(value, dict) and len(value) == 1:
-        ((word, count),) = value.items()
-        value = f"{word}:{count}" if type(count) is int else value
+    value = _in_words(value, schedules.ALLOWED)
     if not isinstance(value, str):
         raise fault("it says how the strength changes along the answer", schedules.ALLOWED)
     try:
         return schedules.Schedule.of(value).text
     except ValueError as error:
         raise fault(str(error), schedules.ALLOWED, _nearest_word(value, ("constant", "linear", "exponential"))) from error
+
+
+def _in_words(value: object, allowed: str) -> object:
+    """``{first: 8}`` as ``first:8``."""
+    if not isinstance(value, dict):
+        return value
+    if len(value) != 1:
+        raise fault(f"one of them, not {len(value)}: {', '.join(map(str, value)) or 'nothing'}", allowed)
+    ((word, count),) = value.items()
+    if type(count) is not int:
+        raise fault(f"{word!r} takes a whole number of tokens, not {shown(count)}", allowed)
+    return f"{word}:{count}"
 
 
 def _nearest_word(value: str, words: Sequence[str]) -> str:
