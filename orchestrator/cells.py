@@ -13,13 +13,14 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
 from typing import ClassVar, Final, Literal
 
+from actors.interventions import INTERVENTIONS, Needs
 from actors.types import DATE, Action, Decoding, ModelSpec, Prompt
 from actors.values import in_a_line
 
 ID_VERSION = 1
 """Raise it when the meaning of an answer changes (an engine fix that alters tokens); every cell then runs anew."""
 
-Scope = Literal["from_layer", "single", "list", "own"]
+Scope = Literal["from_layer", "single", "list", "own", "all"]
 Options = tuple[tuple[str, object], ...]
 
 SELECTED: Final = "selected"
@@ -181,8 +182,15 @@ class SteeringSpec:
 
     @property
     def where(self) -> tuple[object, ...]:
-        """All that decides which vectors act at which layers: equal for steerings that differ in their action only."""
-        return (self.direction.id, self.source_layer, self.layers, self.span)
+        """All that decides which vectors act at which layers, and what else is needed of their set: equal for steerings that
+        differ in nothing but how they act."""
+        return (self.direction.id, self.source_layer, self.layers, self.span, self.needs)
+
+    @property
+    def needs(self) -> Needs:
+        """What its intervention needs of the direction set beside the direction; one of the user's own needs nothing."""
+        name = self.action.intervention
+        return INTERVENTIONS[name].needs if name in INTERVENTIONS else ""
 
     def content(self) -> dict[str, object]:
         """What the steering contributes to a cell's identity."""

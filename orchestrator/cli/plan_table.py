@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from actors.types import Action
 from orchestrator.cells import Cell, IncomparablePair, variant_id
 from orchestrator.counting import counted
 from orchestrator.duration import duration
@@ -151,7 +152,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
     ``cells``, in the order to run: ``id``, ``model``, ``variant``, ``behavior``, ``rows``, ``steering`` (null: unsteered) with
     ``direction``, ``source_model``, ``method``, ``source_layer``, ``layers``, ``depth``, ``scope``, ``search``, ``trial``,
     ``multiplier``, ``intervention``, ``positions``, ``strength``, ``schedule``,
-    ``keep_norm``.
+    ``keep_norm``, ``scales``, ``site``.
     ``directions``: ``id``, ``variant``, ``method``, ``extractor``. ``warnings``: sentences.
     ``incomparable``: ``source``, ``target``, ``source_width``, ``target_width``, ``reason``.
     ``choices``: settings taken from finished cells, with all that were considered. ``searches``: so the arms of searches.
@@ -242,7 +243,7 @@ def _cell_json(cell: Cell) -> dict[str, object]:
             "scope": labels.scope,
             "search": labels.search,
             "trial": labels.trial,
-            **asdict(steering.action),
+            **{name: getattr(steering.action, name) for name in Action.names()},
         },
     }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from actors.curves import CURVE
+from actors.sites import OUTPUT
 from orchestrator.analysis import ANALYSES
 from orchestrator.analysis.injection import InjectionOptions
 from orchestrator.analysis.moments import LEAST_PROMPTS
@@ -16,6 +18,7 @@ from orchestrator.behaviors import NEUTRAL, load_prompts
 from orchestrator.cells import Cell, DirectionSpec, Options
 from orchestrator.errors import InputError
 from orchestrator.measuring import ActivationsItem, DivergencesItem, InjectionItem, ShiftsItem
+from orchestrator.planning.grid import read_at
 from orchestrator.sweep import Sweep
 from orchestrator.sweep_file.analyses import AskedAnalysis
 from orchestrator.sweep_file.behaviors import BehaviorPrompts
@@ -71,6 +74,8 @@ def plan_analyses(sweep: Sweep, counted: Sequence[Cell], models: Mapping[str, tu
     for asked in sweep.analyses:
         for (variant, behavior), cell in cells.items():
             name, n_layers = models[variant]
+            if asked.behaviors is not None and behaviors[behavior].key not in asked.behaviors:
+                continue
             for planned, item in _planned(_Subject(sweep, asked, cell, behaviors[behavior], n_layers)):
                 found.append(replace(planned, model=name, behavior=behavior))
                 items.setdefault(item.id, item)
@@ -79,10 +84,11 @@ def plan_analyses(sweep: Sweep, counted: Sequence[Cell], models: Mapping[str, tu
 
 def _planned(one: _Subject) -> Iterator[_Planned]:
     if isinstance(one.asked.options, InjectionOptions):
-        methods = [method for method in one.sweep.methods if method[0] != CONTROL]
-        for method, options in methods:
+        names = {method for method, _ in one.sweep.methods}
+        idle = {CONTROL, CURVE} if "dim" in names else {CONTROL}  # a curve's directions are those of dim
+        for method, options in (method for method in one.sweep.methods if method[0] not in idle):
             behavior = one.used.behavior
-            direction = (one.cell.target, behavior.positive, behavior.negative, method, options)
+            direction = (one.cell.target, behavior.positive, behavior.negative, method, read_at(options, OUTPUT))
             file = _vectors_of_every_layer(one, (method, options))
             yield _injected(one, DirectionSpec(*direction, one.sweep.settings.extractor, file), one.asked.options)
     elif getattr(one.asked.options, "classes", "label") == "behavior":

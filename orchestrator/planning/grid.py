@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from actors.interventions import INTERVENTIONS
+from actors.sites import EVERYWHERE, OUTPUT
 from actors.types import Action
 from orchestrator.cells import (
     SELECTED,
@@ -108,7 +110,7 @@ def cells_of(grid: Grid, group: Group, axis: Sequence[AxisPlace], multipliers: S
         within = None if place is None else place.within(n_target)
         control_at = None if group.source is group.target else _steered(grid, own, own_direction, within, (scope, in_target))
         for multiplier in multipliers:
-            if multiplier == 0:
+            if multiplier == 0 and not _acts_at_zero(group.action):
                 yield _baseline(grid, group.target, group.found)
                 continue
             yield SteeredCell(group, place, cell_at(multiplier))
@@ -128,7 +130,16 @@ def _direction(grid: Grid, group: Group) -> DirectionSpec:
     behavior, (method, options) = group.found.behavior, group.method
     used = grid.vectors_of(group.method)
     file = None if used is None else used.path
+    options = read_at(options, group.action.site)
     return DirectionSpec(group.source.spec, behavior.positive, behavior.negative, method, options, grid.extractor, file)
+
+
+def read_at(options: Options, steered: str) -> Options:
+    """A method's options with the site that it reads at: its own, or else where the cells are steered; left out where that is the
+    output of blocks."""
+    given = dict(options)
+    site = given.pop("site", None) or (OUTPUT if steered == EVERYWHERE else steered)
+    return tuple(sorted((given if site == OUTPUT else {**given, "site": site}).items()))
 
 
 def _steered(
@@ -156,6 +167,11 @@ def _steered(
         return Cell(group.target.spec, group.found.prompts, grid.decoding, steering, labels)
 
     return cell
+
+
+def _acts_at_zero(action: Action) -> bool:
+    """Whether a multiplier of 0 is no baseline, as of an angle."""
+    return action.intervention in INTERVENTIONS and INTERVENTIONS[action.intervention].acts_at_zero
 
 
 def _baseline(grid: Grid, model: ModelVariant, found: BehaviorPrompts) -> Cell:

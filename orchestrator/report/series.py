@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from actors.types import Action
 from orchestrator.report.method_text import options_text
@@ -57,7 +57,7 @@ def decoding_text(row: CellAxes) -> str:
     return ", ".join(parts)
 
 
-_OF_ACTION = {"scope", *(one.name for one in fields(Action))}
+_OF_ACTION = {"scope", *Action.names()}
 _PARTS: tuple[_Part, ...] = (
     lambda row: f"direction from {row.source_model}" if row.is_transfer else "",
     lambda row: row.method or "",

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from actors.positions import ALL
 from actors.schedules import CONSTANT
+from actors.sites import OUTPUT
 from actors.types import Action, CellResult, DirectionSet, ModelSpec
 from orchestrator.cells import Cell, CellKey, SteeringSpec, variant_id
 from orchestrator.clusters import Count, counts_by, rate_interval, spread_of, stability
@@ -137,11 +138,19 @@ class CellAxes:
         Axis.STEERING,
     ] = CONSTANT
     keep_norm: Annotated[bool, "whether the edited residual stream is scaled to the norm that it had", Axis.STEERING] = False
+    scales: Annotated[
+        str,
+        "factors on the multiplier, layer by layer: `none`, each layer's `raw_norm`, or one for each steered layer",
+        Axis.STEERING,
+    ] = "none"
+    site: Annotated[
+        str, "where in a block the direction acts ([sweep-file.md](sweep-file.md#where-in-a-block))", Axis.STEERING
+    ] = OUTPUT
 
     @property
     def action(self) -> str:
         """How it is steered in words, where it is not by adding a multiple of the unit direction at every token."""
-        settings = {one.name: getattr(self, one.name) for one in fields(Action)}
+        settings = {name: getattr(self, name) for name in Action.names()}
         return Action(**settings).words if self.intervention is not None else ""
 
     @property

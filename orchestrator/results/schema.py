@@ -158,7 +158,7 @@ TRANSFERS = layout_of(TransferRow)
 
 RESPONSE_AXES = (
     *("cell_id", "model", "quantization", "behavior", "method", "scope", "layer", "intervention", "multiplier"),
-    *("positions", "strength", "schedule", "keep_norm"),
+    *("positions", "strength", "schedule", "keep_norm", "scales", "site"),
 )
 """What ``responses.parquet`` repeats of a ``CellRow`` beside each of its responses."""
 

@@ -31,20 +31,25 @@ def extraction_job(spec: DirectionSpec) -> ExtractionJob:
 
 def _given(path: str, options: Mapping[str, object]) -> GivenVectors:
     """The vectors of a file, which travel with the job: the worker may be on another machine."""
-    found = read_file(Path(path), options["convention"])  # type: ignore[arg-type]
+    feature = options.get("feature"), options.get("layer")
+    found = read_file(Path(path), options["convention"], feature)  # type: ignore[arg-type]
     if found.digest != options["vectors"]:
         raise JobError(f"{path}: its vectors changed since the sweep was planned; run the sweep again to steer with the new ones")
     return found.given(Path(path).name)
 
 
 class Placed(NamedTuple):
-    """Where a steering acts, the unit vectors that act there, ``[len(layers), d]`` float32, the mean norms of the residual
-    stream there over the contrast prompts (NaN where the direction set has none), and the curves there (None: no curve)."""
+    """Where a steering acts, the unit vectors that act there, ``[len(layers), d]`` float32, the mean norms of the residual stream
+    there over the contrast prompts (NaN where the direction set has none), the curves there (None: no curve), the vectors' raw
+    norms, and what its intervention needs beside the direction (``Steering.references``, ``Steering.bases``)."""
 
     at: SteeredAt
     vectors: FloatArray
     norms: tuple[float, ...]
     curves: tuple[Curve | None, ...] = ()
+    raw_norms: tuple[float, ...] = ()
+    references: tuple[float, ...] = ()
+    bases: tuple[FloatArray, ...] = ()
 
 
 def generation_job(cell: Cell, at: Placed | None) -> GenerationJob:
@@ -58,8 +63,19 @@ def generation_job(cell: Cell, at: Placed | None) -> GenerationJob:
         if np.isnan(scales).any():
             direction = cell.steering.direction.id
             raise JobError(f"strength relative: direction {direction} has no norm of the residual stream at a steered layer")
-        steering = Steering(at.at.layers, at.vectors, scales=scales, **settings)
+        settings["scales"] = _scaled(scales, settings["scales"], at)
+        steering = Steering(at.at.layers, at.vectors, references=at.references, bases=at.bases, **settings)
     return GenerationJob(cell.id, cell.prompts, cell.decoding, steering)
+
+
+def _scaled(norms: tuple[float, ...], scales: str, at: Placed) -> tuple[float, ...]:
+    """Factors by layer: of the strength ``norms`` (empty: all 1), and of what is said of ``scales``."""
+    if scales == "none":
+        return norms
+    own = at.raw_norms if scales == "raw_norm" else tuple(float(one) for one in scales.split(","))
+    if len(own) != len(at.at.layers):
+        raise JobError(f"scales: {len(own)} of them for {len(at.at.layers)} steered layers; allowed: one for each")
+    return tuple(one * norm for one, norm in zip(own, norms or (1.0,) * len(own), strict=True))
 
 
 def _along_curves(spec: SteeringSpec, at: Placed) -> Steering:
@@ -73,10 +89,10 @@ def _along_curves(spec: SteeringSpec, at: Placed) -> Steering:
     points = np.stack([point_of(curve, strength_of(action.multiplier)) for curve in curves])
     lengths = np.linalg.norm(points, axis=1)
     units = (points / np.where(lengths > 0, lengths, 1.0)[:, None]).astype(np.float32)
-    return Steering(
-        layers, units, 1.0, SUBSPACE_REPLACEMENT, (), action.positions, action.schedule, action.keep_norm,
-        tuple(float(one) for one in lengths), tuple(curve.basis for curve in curves),
-    )  # fmt: skip
+    apart = ("multiplier", "intervention", "strength", "scales")
+    settings = {key: value for key, value in vars(action).items() if key not in apart}
+    bases, scales = tuple(curve.basis for curve in curves), tuple(float(one) for one in lengths)
+    return Steering(layers, units, 1.0, SUBSPACE_REPLACEMENT, scales=scales, bases=bases, **settings)
 
 
 def placed(spec: SteeringSpec, found: DirectionSet) -> Placed:
@@ -94,5 +110,43 @@ def placed(spec: SteeringSpec, found: DirectionSet) -> Placed:
         raise JobError(f"direction {spec.direction.id}: {error.args[0]}") from error
     norm_at = {one.layer: norm for one, norm in zip(found.directions, found.residual_norms, strict=True)}
     vectors = np.stack([vector_at[layer] for layer in sources]).astype(np.float32, copy=False)
-    norms = tuple(norm_at.get(layer, np.nan) for layer in at.layers)
-    return Placed(at, vectors, norms, tuple(found.curves.get(layer) for layer in sources))
+    norms, raw_norms = (
+        tuple(norm_at.get(layer, np.nan) for layer in at.layers),
+        tuple(found.at(layer).raw_norm for layer in sources),
+    )
+    references, bases = _needed(spec, found, (at.layers, sources), vectors)
+    return Placed(at, vectors, norms, tuple(found.curves.get(layer) for layer in sources), raw_norms, references, bases)
+
+
+def _needed(
+    spec: SteeringSpec, found: DirectionSet, where: tuple[tuple[int, ...], tuple[int, ...]], vectors: FloatArray
+) -> tuple[tuple[float, ...], tuple[FloatArray, ...]]:
+    """What the intervention of ``spec`` needs beside the direction: references and bases. ``where``: the layers it acts at, and
+    those that its vectors are of."""
+    name = spec.action.intervention
+    if spec.needs in CLASSES:
+        if found.components is None:
+            message = f"intervention {name}: direction {spec.direction.id} was stored without the means of its classes"
+            raise JobError(f"{message}; delete its file and it is extracted again")
+        columns = [one.layer for one in found.directions]
+        means = found.components[CLASSES.index(spec.needs)]
+        return tuple(float(means[layer, columns.index(source)]) for layer, source in zip(*where, strict=True)), ()
+    if spec.needs == "plane":
+        return (), tuple(_second_axis(spec, found, vector) for vector in vectors)
+    return (), ()
+
+
+CLASSES = ("positive", "negative")
+
+
+def _second_axis(spec: SteeringSpec, found: DirectionSet, vector: FloatArray) -> FloatArray:
+    """The second axis ``[1, d]`` of the plane that angular steering turns in: the first principal component of the set's unit
+    directions over its layers, made orthogonal to ``vector``; its largest number is positive."""
+    every = found.vectors.astype(np.float64)
+    component = np.linalg.svd(every - every.mean(axis=0), full_matrices=False)[2][0]
+    component -= (component @ vector) * vector
+    length = float(np.linalg.norm(component))
+    if len(every) < 2 or length < 1e-6:
+        raise JobError(f"intervention {spec.action.intervention}: direction {spec.direction.id} has no second axis beside it")
+    component *= np.sign(component[np.abs(component).argmax()]) / length
+    return component.astype(np.float32)[None]

@@ -30,7 +30,9 @@ from orchestrator.sweep_file.fields import (
     Repository,
     Row,
     RowOrOne,
+    Scales,
     ScheduleAxis,
+    SiteAxis,
     Strength,
     Text,
     Variable,
@@ -333,6 +335,17 @@ class CapabilityEntry(Entry):
     which: Literal["chosen", "all"] = Field(default="chosen", alias="for")
 
 
+class ParityEntry(Entry):
+    """Each model read by several ``tools`` (none: all), with the first ``prompts`` contrast prompts of each class;
+    ``faults``: the known mistakes planted, with ``pairs`` also by two; ``steering``: the tools also add the direction."""
+
+    tools: Row[Text] | None = None
+    prompts: int = Field(default=8, ge=1)
+    faults: bool = True
+    pairs: bool = True
+    steering: bool = True
+
+
 class TrackingEntry(Entry):
     """Where progress is reported beside the results folder."""
 
@@ -400,10 +413,12 @@ MultiplierLists = Annotated[Multipliers, BeforeValidator(_multipliers)]
 
 class SearchEntry(Entry):
     """A search for the best setting in place of a grid's multipliers: each arm (a model variant, behavior and method) runs
-    ``trials`` cells, ``batch`` at a time, at layers of the grid and at multipliers between the two that are given. The best
-    success rate is sought among the settings within ``max_garbled`` and ``max_kl``, as a choice has them."""
+    ``trials`` cells, ``batch`` at a time, at layers of the grid and at multipliers between the two that are given, drawn evenly
+    or evenly in their logarithm (``scale``). The best success rate is sought among the settings within ``max_garbled`` and
+    ``max_kl``, as a choice has them."""
 
     multiplier: MultiplierLists
+    scale: Literal["linear", "log"] = "linear"
     trials: int = Field(default=24, ge=1, le=10_000)
     batch: int = Field(default=8, ge=1, le=1000)
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
@@ -417,6 +432,13 @@ class SearchEntry(Entry):
             if len(span) != 2 or span[0] >= span[1]:
                 raise fault("not a range of multipliers", "the lowest and the highest one, as [2, 30]")
         return spans
+
+    @model_validator(mode="after")
+    def _one_sign(self) -> SearchEntry:
+        spans = [*filter(None, [self.multiplier.default]), *self.multiplier.families.values(), *self.multiplier.models.values()]
+        if self.scale == "log" and any(low * high <= 0 for low, high in spans):
+            raise fault("a range of both signs has no logarithm", "scale: linear, or a range on one side of 0")
+        return self
 
 
 TransferPairs = Annotated[Transfer, BeforeValidator(_transfer)]
@@ -442,6 +464,8 @@ class GridEntry(Entry):
     strength: OneStrength | None = None
     schedule: ScheduleAxis | None = None
     keep_norm: bool | None = None
+    scales: Scales | None = None
+    site: SiteAxis | None = None
     decoding: DecodingEntry | None = None
     baseline: bool | None = None
     transfer: TransferPairs | None = None
@@ -498,6 +522,8 @@ class SweepSettings(Entry):
     strength: OneStrength = "absolute"
     schedule: ScheduleAxis = ("constant",)
     keep_norm: bool = False
+    scales: Scales = "none"
+    site: SiteAxis = ("output",)
     decoding: DecodingEntry = DecodingEntry()
     date: Day = DATE
     baseline: bool = True
@@ -506,6 +532,7 @@ class SweepSettings(Entry):
     classifier: ClassifierName = "text"
     capability: CapabilityEntry | None = None
     analyses: Row[Annotated[dict[str, object], named("name")]] | None = None
+    parity: ParityEntry | None = None
     tracking: Annotated[TrackingEntry, named("tool")] = TrackingEntry()
     results: PathText | None = None
     engine: EngineEntry = EngineEntry()

@@ -59,7 +59,7 @@ class VectorFiles:
             return None
         try:
             path = Path(absolute(self._folder, options.path))
-            found = read_file(path, options.convention) if path.is_file() else None
+            found = read_file(path, options.convention, (options.feature, options.layer)) if path.is_file() else None
         except (JobError, InputError) as error:
             view.report(at, str(error))
             return None
@@ -71,8 +71,7 @@ class VectorFiles:
                 at, f"{path.name} holds other vectors", options.vectors, allowed=f"vectors: {found.digest}, or none given"
             )
             return None
-        content = {**options.model_dump(), "vectors": found.digest}
-        del content["path"]
+        content = {**options.content, "vectors": found.digest}
         identity = tuple(sorted(content.items()))
         used = UsedVectors(str(path), identity, tuple(found.vectors), found.width, tuple(_remarks(path.name, options, found)))
         return self._used.setdefault(identity, used)
@@ -103,7 +102,9 @@ def _remarks(name: str, options: FileOptions, found: VectorFile) -> list[str]:
     lengths = np.linalg.norm(list(found.vectors.values()), axis=1)
     if not np.isclose(lengths, 1.0, atol=1e-3).all():
         span = f"{lengths.min():.3g} to {lengths.max():.3g}"
-        said.append(f"{name} has vectors of length {span}: a multiplier is of the vector of length 1")
+        said.append(
+            f"{name} has vectors of length {span}: a multiplier is of the vector of length 1 (scales: raw_norm: as long as in the file)"
+        )
     if (scale := found.told.get("scale")) not in (None, "1.0"):
         said.append(f"{name} says scale {scale}: so much its vectors are to be multiplied with, as multipliers: [{scale}] does")
     if (operation := found.told.get("operation", "addition")) != "addition":
