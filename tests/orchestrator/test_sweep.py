@@ -243,7 +243,7 @@ def test_near_duplicates_of_the_selected_prompts_are_warnings(tmp_path: Path) ->
         ({"multipliers": {"families": {"lama": [1]}}}, ("multipliers.families.lama", "unknown family", "did you mean 'llama'?")),
         ({"multipliers": {"default": [1], "models": {"smal": [1]}}}, ("multipliers.models.smal", "did you mean 'small'?")),
         ({"intervention": "ablate"}, ("intervention", "addition, ablation")),
-        ({"intervention": "rotation"}, ("intervention", "unknown intervention", "addition, ablation")),
+        ({"intervention": "twist"}, ("intervention", "unknown intervention", "addition, ablation")),
         ({"transfer": "al"}, ("transfer", "not a list of transfer pairs", "did you mean 'all'?")),
         ({"transfer": [{"source": "small"}]}, ("transfer[0]", "'target' is missing")),
         ({"tracking": "wandb"}, ("tracking", "wandb needs a project")),
