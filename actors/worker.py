@@ -268,7 +268,7 @@ class ModelWorker:
 
     def parity(self, jobs: Sequence[ParityJob]) -> Iterator[Answered | Failure]:
         """What tools read of this model, and what planted mistakes make of a direction; see ``actors.parity``."""
-        return measure_parity(self._held(), jobs)
+        return measure_parity(self._held(), self, jobs)
 
     def _result(self, job: GenerationJob, rows: list[Row], loaded: LoadedModel) -> CellResult | Failure:
         broken = dict.fromkeys(row.rendered.prompt.id for row in rows if not row.finite)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from actors.methods import METHODS, Asked
 from orchestrator.cells import Cell, CellKey, IncomparablePair
 from orchestrator.models.layers import places
-from orchestrator.planning.choices import Arm, Choice, Chooser, MatchedArm, Unsettled, scaled
+from orchestrator.planning.choices import Arm, Choice, Chooser, ChosenSetting, MatchedArm, Unsettled, scaled
 from orchestrator.planning.considered import Tally
 from orchestrator.planning.grid import (
     AxisPlace,
@@ -110,9 +110,15 @@ def _plan_group(work: _GridWork, grid: Grid, group: Group) -> None:
     if grid.choose is not None:
         _mark(work, work.chooser.tried(grid, group), steered)
         if grid.choose.kl is not None:
-            work.matches += [
-                MatchedArm(grid.name, group.name, one.cell.labels.behavior, grid.choose.kl, one.cell.id) for one in steered
-            ]
+            work.matches += _arms(work.chooser, grid, grid.choose.kl, steered)
+
+
+def _arms(chooser: Chooser, grid: Grid, kl: float, steered: Sequence[SteeredCell]) -> Iterator[MatchedArm]:
+    """What is compared at equal damage; the target's setting says whether it does as much."""
+    for one in steered:
+        setting = chooser.setting(grid, replace(one.group, source=one.group.target))
+        reached = isinstance(setting, ChosenSetting) and setting.reached
+        yield MatchedArm(grid.name, one.group.name, one.cell.labels.behavior, kl, one.cell.id, reached)
 
 
 def _plan_search(work: _GridWork, grid: Grid, group: Group) -> None:
