@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from numbers import Real
+from operator import index
 from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
@@ -19,6 +21,7 @@ from actors.embedded import EMBEDDED_MODELS
 from actors.errors import JobError, ModelLoadError, WorkerError
 from actors.methods import METHODS
 from actors.methods.file import FileOptions
+from actors.steering import check_steering
 from actors.tensor_files import read_file, read_vectors
 from actors.types import (
     CellResult,
@@ -111,17 +114,35 @@ class Model:
         multiplier: float,
         layers: Sequence[int] | None = None,
         intervention: str = "addition",
+        *,
+        positions: str = "all",
+        schedule: str = "constant",
+        keep_norm: bool = False,
         when: Condition | None = None,
     ) -> Steering:
         """``direction`` acting at ``layers`` (None: at its own and every later one, the paper's scope). An array ``[d]`` acts as
-        it is, and has no layer of its own. ``when``: on which prompts it acts (None: on all)."""
+        it is, and has no layer of its own.
+
+        ``positions``: at which tokens (``last_prompt``, ``first:8``; see ``actors.positions``). ``schedule``: how it fades along
+        the answer (``linear:32``; see ``actors.schedules``). ``keep_norm``: scale what was edited to the norm that it had.
+        ``when``: on which prompts it acts (None: on all). ``JobError`` for what this model cannot be steered with.
+        """
+        _check_direction(direction, self.info.d_model)
         if isinstance(direction, Direction):
             layers = range(direction.layer, self.info.n_layers) if layers is None else layers
             direction = direction.vector
         if layers is None:
             raise JobError("an array does not say at which layer it acts; say layers=[...]")
-        at, vector = tuple(sorted(set(layers))), direction.astype("float32", copy=False)
-        return Steering(at, vector[None].repeat(len(at), axis=0), multiplier, intervention, condition=when)
+        _check_types(
+            multiplier=multiplier, positions=positions, schedule=schedule, keep_norm=keep_norm, intervention=intervention
+        )
+        at, vector = tuple(sorted(set(_numbers(layers)))), direction.astype("float32", copy=False)
+        vectors = vector[None].repeat(len(at), axis=0)
+        asked = Steering(
+            at, vectors, multiplier, intervention, positions=positions, schedule=schedule, keep_norm=keep_norm, condition=when
+        )
+        check_steering(asked, self.info.n_layers, self.info.d_model)
+        return asked
 
     def together(self, *steerings: Steering) -> Steering:
         """Several steerings as one, in this order: where two act at a layer, the second is given what the first left."""
@@ -197,6 +218,38 @@ def as_prompts(given: Sequence[str | Prompt], called: str) -> tuple[Prompt, ...]
     if isinstance(given, str) or not given:
         raise JobError(f"{called}: {'a text' if given else 'nothing'} where a list of prompts is wanted")
     return tuple(one if isinstance(one, Prompt) else Prompt(f"{called}-{number}", one) for number, one in enumerate(given, 1))
+
+
+_TYPES = {
+    "multiplier": (Real, "a number"),
+    "positions": (str, "words, as 'last_prompt' or 'first:8'"),
+    "schedule": (str, "words, as 'linear:32'"),
+    "keep_norm": (bool, "True or False"),
+    "intervention": (str, "a name"),
+}
+
+
+def _check_direction(direction: object, width: int) -> None:
+    if isinstance(direction, DirectionSet):
+        raise JobError("direction: directions of all layers where that of one is wanted; say .at(LAYER)")
+    if not isinstance(direction, Direction | np.ndarray):
+        raise JobError(f"direction: a {type(direction).__name__} where a direction or an array [{width}] is wanted")
+
+
+def _check_types(**given: object) -> None:
+    for name, value in given.items():
+        kind, wanted = _TYPES[name]
+        if not isinstance(value, kind) or (kind is Real and isinstance(value, bool)):
+            raise JobError(f"{name}: {value!r} where {wanted} is wanted")
+
+
+def _numbers(layers: object) -> tuple[int, ...]:
+    """``layers`` as whole numbers; ``JobError`` for a number alone, and for anything else."""
+    try:
+        return tuple(map(index, layers))  # type: ignore[call-overload] # what is no iterable of numbers is told
+    except TypeError:
+        alone = f"; say layers=[{layers}]" if isinstance(layers, int) else ""
+        raise JobError(f"layers: {layers!r} where a list of whole numbers is wanted{alone}") from None
 
 
 def _check_options(method: str, options: Mapping[str, object]) -> None:

@@ -27,6 +27,7 @@ from orchestrator.planning.costs import DEFAULT_COSTS, Costs
 from orchestrator.planning.estimate import Estimate, VariantCost, estimate_plan, memory_limit, prompt_tokens, weight_bytes
 from orchestrator.planning.grids import Deferred, GridsPlan, plan_grids
 from orchestrator.planning.parity import plan_parity
+from orchestrator.planning.remarks import remarks_on_actions
 from orchestrator.scoring.answer import Reads
 from orchestrator.scoring.judges.pool_judge import PoolJudge
 from orchestrator.scoring.score import CellScorer, Usage
@@ -142,6 +143,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
         *_same_prompts(sweep),
         *(text for used in sweep.behaviors for text in used.warnings),
         *(text for grid in sweep.grids for used in grid.files for text in used.remarks),
+        *(text for grid in sweep.grids for text in remarks_on_actions(grid)),
     ]
     return Plan(
         name=sweep.name,

@@ -59,6 +59,15 @@ RESERVED_TEMPLATE_OPTIONS = (
 """Arguments of the chat template, and of what renders it, that the project sets itself."""
 
 
+def _one_strength(value: object) -> object:
+    if isinstance(value, list):
+        raise fault("a grid has one strength", "absolute or relative; a grid for each under 'grids'")
+    return value
+
+
+OneStrength = Annotated[StrengthUnit, BeforeValidator(_one_strength)]
+
+
 class ShapeEntry(Entry):
     """A model's sizes, for planning where its config.json is not at hand."""
 
@@ -507,7 +516,7 @@ class GridEntry(Entry):
     scope: RowOrOne[Scope] | None = None
     intervention: InterventionName | None = None
     positions: PositionsAxis | None = None
-    strength: StrengthUnit | None = None
+    strength: OneStrength | None = None
     schedule: ScheduleAxis | None = None
     keep_norm: bool | None = None
     scales: Scales | None = None
@@ -567,7 +576,7 @@ class SweepSettings(Entry):
     scope: RowOrOne[Scope] = ("from_layer",)
     intervention: InterventionName = "addition"
     positions: PositionsAxis = ("all",)
-    strength: StrengthUnit = "absolute"
+    strength: OneStrength = "absolute"
     schedule: ScheduleAxis = ("constant",)
     keep_norm: bool = False
     scales: Scales = "none"
