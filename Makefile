@@ -8,7 +8,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test lint types layers check capability label-quality slow chaos newcomer browser adapter adapter-check clean
+.PHONY: help setup setup-dev run test lint types layers check capability label-quality slow chaos newcomer chromium browser adapter adapter-check clean
 
 help: ## Say what each target does
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -37,9 +37,18 @@ run: setup ## Run a sweep (SWEEP=sweeps/quickstart.yaml); the same command conti
 	@echo "==> $(PY) -m orchestrator run $(SWEEP)"
 	@$(PY) -m orchestrator run "$(SWEEP)"
 
-test: setup-dev ## Run the tests, two files at a time
+# The tests of the page need a Chromium. Debian's is installed where that takes no password and no question; elsewhere they are skipped.
+chromium:
+	@for name in chromium chromium-browser google-chrome; do command -v $$name > /dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	echo "==> installing Chromium for the tests of the page (about a minute)"; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	{ timeout 120 apt-get update -qq && timeout 300 apt-get install -qq -y --no-install-recommends chromium; } > /dev/null 2>&1 && exit 0; fi; \
+	echo "==> no Chromium on this machine: the tests of the page will be skipped"
+
+test: setup-dev chromium ## Run the tests, two files at a time
 	@echo "==> running the tests"
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not slow and not browser" -n 2 --dist loadfile
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not slow" -n 2 --dist loadfile
 
 lint: setup-dev ## ruff: lint and format
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
@@ -74,7 +83,7 @@ chaos: setup-dev ## Kill workers, nodes and drivers of a simulated cluster at ra
 newcomer: setup-dev ## Every command of the README and the tutorial as printed, with the model (a few minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m pytest tests/docs/test_newcomer.py
 
-browser: setup-dev ## The report and the label page in a headless Chromium, which has to be on this machine
+browser: setup-dev chromium ## The report, one of 300,000 answers too, and the label page in a headless Chromium
 	@$(PY) -m pytest -m browser tests/orchestrator/labelling tests/orchestrator/report
 
 soak: setup-dev ## 20,000 tiny cells through Ray: do driver and workers keep their memory? (7 to 15 minutes)

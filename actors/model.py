@@ -16,8 +16,10 @@ from pydantic import ValidationError
 
 from actors.embedded import EMBEDDED_MODELS
 from actors.errors import JobError, ModelLoadError, WorkerError
+from actors.interventions.needed import needed
 from actors.methods import METHODS
 from actors.methods.file import FileOptions
+from actors.sites import OUTPUT
 from actors.tensor_files import read_file, read_vectors
 from actors.types import (
     CellResult,
@@ -100,7 +102,8 @@ class Model:
         given = None
         if method in METHODS and METHODS[method].given:
             chosen = FileOptions.model_validate(told)
-            given = read_file(Path(chosen.path), chosen.convention).given(Path(chosen.path).name)
+            path = Path(chosen.path)
+            given = read_file(path, chosen.convention, (chosen.feature, chosen.layer)).given(path.name)
         return self._worker.extract(ExtractionJob(method, *classes, method, told, given=given))
 
     def steering(
@@ -109,16 +112,24 @@ class Model:
         multiplier: float,
         layers: Sequence[int] | None = None,
         intervention: str = "addition",
+        site: str = OUTPUT,
+        of: DirectionSet | None = None,
     ) -> Steering:
-        """``direction`` acting at ``layers`` (None: at its own and every later one, the paper's scope). An array ``[d]`` acts as
-        it is, and has no layer of its own."""
+        """``direction`` acting at ``layers`` (None: at its own and every later one, the paper's scope), at a ``site`` of them
+        (``actors.sites``). An array ``[d]`` acts as it is, and has no layer of its own. ``of``: the set that the direction is of,
+        which ``angular`` and targets at the means of its classes need."""
+        source = direction.layer if isinstance(direction, Direction) else None
         if isinstance(direction, Direction):
             layers = range(direction.layer, self.info.n_layers) if layers is None else layers
             direction = direction.vector
         if layers is None:
             raise JobError("an array does not say at which layer it acts; say layers=[...]")
         at, vector = tuple(sorted(set(layers))), direction.astype("float32", copy=False)
-        return Steering(at, vector[None].repeat(len(at), axis=0), multiplier, intervention)
+        vectors = vector[None].repeat(len(at), axis=0)
+        if of is None or source is None:
+            return Steering(at, vectors, multiplier, intervention, site=site)
+        references, bases = needed(intervention, of, (at, (source,) * len(at)), vectors)
+        return Steering(at, vectors, multiplier, intervention, references, bases=bases, site=site)
 
     def steering_from(self, file: str | Path, multiplier: float) -> Steering:
         """The vectors of a file (``.gguf``, ``.npz``, ``.safetensors``, ``.pt``; see ``tensor_files``), each added at its layer,

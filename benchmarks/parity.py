@@ -2,37 +2,67 @@
 
 The limits of ``orchestrator.parity.diagnosis`` were set while looking at ``refusal`` alone; here other prompts are asked. What is
 diagnosed is extracted otherwise than what it is compared with: with eager attention, and, where ``shuffled``, the prompts in
-another order, so that every batch holds other prompts. Clean directions are also read in 16 bit.
+another order that the diagnosis is not told, so that every batch holds other prompts. Clean directions are also read in 16 bit,
+and directions of causes that are no candidates (``unknown``) are to be put down to nothing.
 
     python -m benchmarks.parity smollm2-135m-instruct french unhappy             # --alone: without pairs, a quarter of the time
+    python -m benchmarks.parity smollm2-135m-instruct+adapters/refusal french    # the model with an adapter
 """
 
 from __future__ import annotations
 
+import io
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from actors.boundary import Answered
+from actors.extraction.batches import left_padded
+from actors.extraction.hooks import read_with_hooks
 from actors.loading import LoadedModel, load_model
-from actors.parity.jobs import Classes
+from actors.parity.jobs import Classes, MistakesJob
+from actors.parity.measuring import measure
 from actors.parity.planted import Planted, ReadingRecipe, planted
 from actors.parity.reading import attention_of
 from actors.parity.reference import Directions, NotApplicableError, Reference
+from actors.parity.sites import candidate_sites
 from actors.types import DType, EngineOptions, ModelSpec
 from actors.worker import ModelWorker
 from orchestrator.behaviors import BehaviorFile, read_behavior
-from orchestrator.parity.diagnosis import CLOSE, Diagnosis, PlantedDirection, diagnose
+from orchestrator.parity.diagnosis import CLOSE, Diagnosis, PlantedDirection, diagnose, read_planted
+from orchestrator.parity.regrouped import Parts, read_parts, regrouped
 from orchestrator.parity.study import BATCHES
 
 PROMPTS = 5
 """Of each class."""
 HALVES: tuple[DType, ...] = ("float16", "bfloat16")
-BATCH = 3
-"""Prompts per forward of what is diagnosed."""
+BATCHED = (2, 3, 4, 5)
+"""Prompts per forward of what is diagnosed, in turn."""
+OTHER = "pirate"
+"""A behavior that no direction is asked for, whose prompts make an unknown cause."""
+ORDERS = 3
+"""Other orders of the prompts."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What directions are compared with, as a study has it."""
+
+    candidates: Sequence[PlantedDirection]
+    parts: Sequence[Parts]
+    rounding: float = CLOSE
+
+    def of(self, direction: Directions) -> Diagnosis:
+        """The diagnosis from the layers that have a direction."""
+        layers = [int(layer) for layer in np.flatnonzero(np.isfinite(direction).all(axis=-1))]
+        further = partial(regrouped, parts=self.parts)
+        return diagnose(direction.astype(np.float32)[layers], self.candidates, layers, self.rounding, further)
 
 
 def classes_of(behavior: str, order: Sequence[int] | None = None) -> Classes:
@@ -44,39 +74,81 @@ def classes_of(behavior: str, order: Sequence[int] | None = None) -> Classes:
     return Classes(tuple(positive[at] for at in order), tuple(negative[at] for at in order))
 
 
-def fingerprints(loaded: LoadedModel, classes: Classes, pairs: bool) -> list[PlantedDirection]:
-    """As a study has them."""
+def known_of(loaded: LoadedModel, classes: Classes, pairs: bool) -> Known:
+    """As a study has it, but for what it measures of rounding."""
     batches = tuple(sorted({size for size in (*BATCHES, PROMPTS) if size <= PROMPTS}))
-    found = Reference(loaded, classes).planted(list(planted(batches, pairs)))
-    return [PlantedDirection(one.names, one.recipe.batch, direction.astype(np.float32)) for one, direction in found]
+    (found,) = measure(loaded, [MistakesJob("m", classes, batches, pairs)])
+    assert isinstance(found, Answered)
+    with np.load(io.BytesIO(found.content), allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    return Known(read_planted(arrays), read_parts(arrays))
 
 
-def diagnosed(
-    loaded: LoadedModel, classes: Classes, known: Sequence[PlantedDirection], how: tuple[bool, float]
-) -> Iterator[tuple[Planted, Diagnosis]]:
-    """Every mistake, and what its direction is taken for. ``how``: with pairs, and what rounding makes."""
-    pairs, rounding = how
+def diagnosed(loaded: LoadedModel, classes: Classes, known: Known, how: tuple[bool, int]) -> Iterator[tuple[Planted, Diagnosis]]:
+    """Every mistake, and what its direction is taken for. ``how``: with pairs, and prompts per forward."""
+    pairs, batch = how
     reference = Reference(loaded, classes)
-    shown = {one.names for one in known}
-    for one in planted((BATCH,), pairs):
+    shown = {one.names for one in known.candidates}
+    clean = reference.direction(ReadingRecipe())
+    for one in planted((batch,), pairs):
         if one.names not in shown:  # it cannot be planted here, or changes nothing
             continue
         try:
-            yield one, of(reference.direction(one.recipe), known, rounding)
+            direction = reference.direction(one.recipe)
         except NotApplicableError:
             continue
+        if not one.names or not np.array_equal(direction, clean, equal_nan=True):
+            yield one, known.of(direction)
 
 
-def of(direction: Directions, known: Sequence[PlantedDirection], rounding: float = CLOSE) -> Diagnosis:
-    """The diagnosis from the layers that have a direction."""
-    layers = [int(layer) for layer in np.flatnonzero(np.isfinite(direction).all(axis=-1))]
-    return diagnose(direction.astype(np.float32)[layers], known, layers, rounding)
+def unknown(loaded: LoadedModel, behavior: str, other: str) -> Iterator[tuple[str, Directions]]:
+    """Directions of causes that are no candidates."""
+    classes, size = classes_of(behavior), PROMPTS
+    drawn = np.random.default_rng(0)
+
+    def read(those: Classes, back: int = 0) -> Directions:
+        rendered = [loaded.renderer.render(prompt) for prompt in those.prompts]
+        found = [read_with_hooks(loaded, left_padded(loaded, [one]), back + 1)[0, 0] for one in rendered]
+        return np.asarray(torch.stack(found).double().numpy())
+
+    def apart(rows: Directions) -> Directions:
+        return np.asarray(rows[:size].mean(0) - rows[size:].mean(0))
+
+    def changed(change: Mapping[str, str] | None = None, before: str = "") -> Classes:
+        words = [
+            tuple(replace(one, text=before + (one.text.lower() if change is None else one.text)) for one in side)
+            for side in (classes.positive, classes.negative)
+        ]
+        return Classes(*words)
+
+    rows = read(classes)
+    clean = apart(rows)
+    yield "three tokens before the last", apart(read(classes, 3))
+    yield "two blocks before", np.concatenate([np.full_like(clean[:2], np.nan), clean[:-2]])
+    yield "a sentence before every prompt", apart(read(changed({}, "You are a helpful assistant. ")))
+    yield "prompts in lower case", apart(read(changed()))
+    yield "prompts of another behavior", apart(read(classes_of(other)))
+    yield "medians", np.median(rows[:size], 0) - np.median(rows[size:], 0)
+    yield "activations made unit vectors", apart(rows / np.linalg.norm(rows, axis=-1, keepdims=True))
+    differences = (rows[:size] - rows[size:]).transpose(1, 0, 2)
+    yield "the first principal component", np.linalg.svd(differences - differences.mean(1, keepdims=True))[2][:, 0]
+    yield "half of another behavior", clean / 2 + apart(read(classes_of(other))) / 2
+    noise = drawn.standard_normal(clean.shape)
+    lengths = np.linalg.norm(clean, axis=-1, keepdims=True) / np.linalg.norm(noise, axis=-1, keepdims=True)
+    yield "noise as long as the direction on top", clean + noise * lengths
+    yield "noise alone", noise
+    weights = drawn.dirichlet(np.ones(size), 2)
+    yield "weighted prompts", np.tensordot(weights[0], rows[:size], 1) - np.tensordot(weights[1], rows[size:], 1)
+    for name, site in candidate_sites(loaded, [loaded.renderer.render(one) for one in classes.prompts]).items():
+        if name.startswith("output of ") and name.count(".") == 0:
+            yield name, apart(site.transpose(1, 0, 2).astype(np.float64))
 
 
 def main() -> None:
     """A line for each set of prompts and order: how many are named right, and what was taken for what."""
     name, *behaviors = (word for word in sys.argv[1:] if word != "--alone")
     pairs = "--alone" not in sys.argv
+    title = Path(name).name
     name, _, adapter = name.partition("+")
     spec = ModelSpec("folder" if Path(name).is_dir() else "embedded", name, adapter=adapter or None)
     worker = ModelWorker()
@@ -86,15 +158,34 @@ def main() -> None:
     halves = [load_model(replace(spec, dtype=dtype)) for dtype in HALVES]
     for behavior in behaviors:
         began = time.monotonic()
-        known = fingerprints(loaded, classes_of(behavior), pairs)
+        known = known_of(loaded, classes_of(behavior), pairs)
         right = [Reference(one, classes_of(behavior)).direction(ReadingRecipe()) for one in halves]
-        rounding = max([CLOSE, *(of(one, known).clean.distance for one in right)])  # as a study measures it
-        clean = [of(one, known, rounding) for one in right]
-        for order in (None, np.random.default_rng(1).permutation(PROMPTS).tolist()):
-            with attention_of(loaded, "eager"):
-                found = list(diagnosed(loaded, classes_of(behavior, order), known, (pairs, rounding)))
-            tell(f"{name}{'+adapter' if adapter else ''} {behavior}{' shuffled' if order else ''}", found, clean)
+        known = replace(known, rounding=max([CLOSE, *(known.of(one).clean.distance for one in right)]))  # as a study measures it
+        clean = [known.of(one) for one in right]
+        with attention_of(loaded, "eager"):
+            found = [one for batch in BATCHED for one in diagnosed(loaded, classes_of(behavior), known, (pairs, batch))]
+            tell(f"{title} {behavior}", found, clean)
+            found = []
+            for order in range(ORDERS):
+                shuffled = np.random.default_rng(order + 1).permutation(PROMPTS).tolist()
+                batch = BATCHED[order % len(BATCHED)]
+                found += diagnosed(loaded, classes_of(behavior, shuffled), known, (False, batch))
+            tell(f"{title} {behavior} shuffled", found, clean)
+        found = list(diagnosed(halves[-1], classes_of(behavior), known, (False, BATCHED[0])))
+        tell(f"{title} {behavior} in {HALVES[-1]}", found, clean)
+        others = [(cause, known.of(one)) for cause, one in unknown(loaded, behavior, OTHER)]
+        convicted = [(cause, said) for cause, said in others if said.names]
+        print(f"{title} {behavior}: unknown causes convicted {len(convicted)}/{len(others)}")
+        print("    nearest: " + ", ".join(f"{cause} {said.nearest.distance:.2g}" for cause, said in others))
+        for cause, said in convicted:
+            print(f"    {cause}: {said.words}")
         print(f"  {time.monotonic() - began:.0f} s", flush=True)
+
+
+def named(said: Diagnosis, names: Sequence[str]) -> bool:
+    """Whether the mistakes are those that are said; 'one or other' is right where it is either."""
+    parts = [set(part.split(" or ")) for part in said.names]
+    return len(parts) == len(names) and all(any(name in part for part in parts) for name in names)
 
 
 def tell(title: str, found: Sequence[tuple[Planted, Diagnosis]], clean: Sequence[Diagnosis]) -> None:
@@ -102,14 +193,18 @@ def tell(title: str, found: Sequence[tuple[Planted, Diagnosis]], clean: Sequence
     counts = []
     for mistakes in (1, 2):
         those = [(one, said) for one, said in found if len(one.names) == mistakes]
-        right = sum(set(said.names) == set(one.names) for one, said in those)
-        part = sum(bool(set(said.names) & set(one.names)) for one, said in those)
-        counts.append(f"{right}/{len(those)} (one of them: {part})" if mistakes == 2 else f"{right}/{len(those)}")
-    convicted = sum(bool(said.names) for said in [*clean, *(said for one, said in found if not one.names)])
-    print(f"{title}: alone {counts[0]}, pairs {counts[1]}, clean convicted {convicted}/{len(clean) + 1}", flush=True)
+        right = sum(named(said, one.names) for one, said in those)
+        counts.append(f"{right}/{len(those)}")
+    either = sum(" or " in word for _, said in found for word in said.names)
+    unsteered = [said for one, said in found if not one.names]
+    convicted = sum(bool(said.names) for said in [*clean, *unsteered])
+    convictions = f"clean convicted {convicted}/{len(clean) + len(unsteered)}"
+    print(f"{title}: alone {counts[0]}, pairs {counts[1]}, one of two named {either}, {convictions}", flush=True)
+    hits = [said.nearest.distance for one, said in found if one.names and named(said, one.names)]
+    print(f"    distance of what is named right: up to {max(hits, default=0):.2g}")
     for one, said in found:
-        if len(one.names) == 1 and set(said.names) != set(one.names):
-            print(f"    {one.names[0]}: {said.words}", flush=True)
+        if len(one.names) == 1 and not named(said, one.names):
+            print(f"    {one.names[0]} (batch {one.recipe.batch}): {said.words}", flush=True)
 
 
 if __name__ == "__main__":

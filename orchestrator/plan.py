@@ -19,12 +19,14 @@ from orchestrator.damage import DamageItem, damage_items
 from orchestrator.errors import InputError, Problem
 from orchestrator.judging import judging_items
 from orchestrator.models.files import ModelShape, is_pinned
-from orchestrator.planning.analyses import AnalysesPlan, plan_analyses
+from orchestrator.parity.planned import PlannedParity
+from orchestrator.planning.analyses import plan_analyses
 from orchestrator.planning.choices import Arm, Choice, MatchedArm
 from orchestrator.planning.considered import Tally
 from orchestrator.planning.costs import DEFAULT_COSTS, Costs
 from orchestrator.planning.estimate import Estimate, VariantCost, estimate_plan, memory_limit, prompt_tokens, weight_bytes
 from orchestrator.planning.grids import Deferred, GridsPlan, plan_grids
+from orchestrator.planning.parity import plan_parity
 from orchestrator.scoring.answer import Reads
 from orchestrator.scoring.judges.pool_judge import PoolJudge
 from orchestrator.scoring.score import CellScorer, Usage
@@ -63,7 +65,8 @@ class Plan:
     ``deferred``: what cannot be planned (yet), with the reason.
     ``in_sample``: is a cell's rate measured on the prompts that choose a setting? Cells that have no part in a choice are
     not in it. ``estimate`` covers the cells and at most those that may follow.
-    ``scoring``: what scores the behaviors. ``others``: work of other kinds. ``analyses``: what is made of some of it.
+    ``scoring``: what scores the behaviors. ``others``: work of other kinds. ``analyses``: what is made of some of it;
+    ``parity``: the studies of tools that the rest is of.
     """
 
     name: str
@@ -83,6 +86,7 @@ class Plan:
     others: tuple[WorkItem, ...] = ()
     also: Mapping[str, tuple[Cell, ...]] = field(default_factory=dict)
     analyses: tuple[PlannedAnalysis, ...] = ()
+    parity: tuple[PlannedParity, ...] = ()
 
     @property
     def counted(self) -> tuple[Cell, ...]:
@@ -127,7 +131,8 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
     also = _also(cells, found.cells)
     counted = [one for cell in cells for one in (cell, *also.get(cell.id, ()))]
     expected = (*cells, *found.provisional)
-    analysed = plan_analyses(sweep, counted, {model.variant: (model.name, model.shape.n_layers) for model in models})
+    sizes = {model.variant: (model.name, model.shape.n_layers) for model in models}
+    analysed, compared = plan_analyses(sweep, counted, sizes), plan_parity(sweep, counted, sizes)
     if not cells:
         raise InputError.because("the sweep plans no cells: there is no baseline and nothing to steer")
     warnings += [
@@ -151,7 +156,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
                 models,
                 expected,
                 _rounds(sweep, found),
-                _read(counted, sweep.scoring, damage_items(expected, sweep.damage), analysed),
+                _read(counted, sweep.scoring, damage_items(expected, sweep.damage), (*analysed.items, *compared.items)),
             ),
             expected,
             _directions(models, expected, analysed.directions),
@@ -170,8 +175,10 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
             *capability_items(cells, found.choices, sweep.capability),
             *damage_items(cells, sweep.damage),
             *analysed.items,
+            *compared.items,
         ),
         analyses=analysed.analyses,
+        parity=compared.studies,
     )
 
 
@@ -223,8 +230,10 @@ def _rounds(sweep: Sweep, found: GridsPlan) -> Mapping[str, int]:
     return Counter(name for name, _, _ in waiting)
 
 
-def _read(counted: Sequence[Cell], scoring: Scoring, damage: Sequence[DamageItem], analysed: AnalysesPlan) -> Mapping[str, int]:
-    """About how many tokens each variant reads as a judge, to measure damage, and for analyses."""
+def _read(
+    counted: Sequence[Cell], scoring: Scoring, damage: Sequence[DamageItem], others: Sequence[WorkItem]
+) -> Mapping[str, int]:
+    """About how many tokens each variant reads as a judge, to measure damage, and for ``others``: analyses and tools compared."""
     found = Counter[str]()
     for scorer, usage in _judged(counted, scoring).items():
         judge = scoring.made[scorer]
@@ -232,7 +241,7 @@ def _read(counted: Sequence[Cell], scoring: Scoring, damage: Sequence[DamageItem
             found[judge.variant] += usage.prompt_tokens + usage.reply_tokens
     for item in damage:
         found[item.variant] += item.budget + sum(prompt_tokens(one, None) for one in item.settings.prompts)
-    for measured in analysed.items:
+    for measured in others:
         found[measured.variant] += measured.budget
     return found
 

@@ -11,9 +11,10 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from orchestrator.cells import variant_id
-from orchestrator.devices import CPU_NAME, DeviceClass, kind_of
+from orchestrator.devices import CPU, CPU_NAME, DeviceClass, kind_of
 from orchestrator.errors import InputError
 from orchestrator.plan import Plan, PlannedModel
 from orchestrator.plan_with_results import plan_with_results
@@ -32,7 +33,8 @@ LEAST_CELLS = 3
 
 @dataclass(frozen=True)
 class CellCost:
-    """What one finished cell took: rows, tokens read and written, seconds of its own; slots of its worker, and its load."""
+    """What one finished cell took: rows, tokens read and written, seconds of its own; slots of its worker, and its load.
+    ``budget``: the tokens that it might have written (0: not known)."""
 
     rows: int
     prompt: int
@@ -41,6 +43,7 @@ class CellCost:
     slots: int | None = None
     worker: str = ""
     load_seconds: float | None = None
+    budget: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,14 +76,12 @@ class VariantSample:
 class Fit:
     """What a costs file would say (``found``), and in words what was determined, what was not, and how well it fits."""
 
-    found: dict[str, dict[str, object]] = field(default_factory=lambda: {"slowdown": {}, "devices": {}})
+    found: dict[str, Any] = field(default_factory=lambda: {"slowdown": {}, "devices": {}})
     notes: list[str] = field(default_factory=list)
 
     def set(self, device: str, **values: float) -> None:
         """Give a device's constants, in four digits."""
-        known = self.found["devices"].setdefault(device, {})
-        assert isinstance(known, dict)
-        known.update({name: float(f"{value:.4g}") for name, value in values.items()})
+        self.found["devices"].setdefault(device, {}).update({name: float(f"{value:.4g}") for name, value in values.items()})
 
 
 def refit(measured: Sequence[VariantSample]) -> Fit:
@@ -95,12 +96,14 @@ def refit(measured: Sequence[VariantSample]) -> Fit:
             (_fit_cpu if name == CPU_NAME else _fit_gpu)(fit, name, plain)
         _fit_slowdown(fit, name, mine)
         _fit_loads(fit, name, mine)
+    _fit_answers(fit, measured)
     return fit
 
 
 def measured_cells(plan: Plan, store: Store) -> list[VariantSample]:
     """What the finished cells of ``plan`` took, by model variant."""
     costs: dict[str, list[CellCost]] = {}
+    budgets = {cell.id: cell.budget for cell in plan.cells}
     for row in {row.cell_id: row for row in store.cell_rows()}.values():
         told: Mapping[str, str] = json.loads(row.provenance)
         load, slots = told.get("load_seconds"), told.get("slots")
@@ -110,9 +113,10 @@ def measured_cells(plan: Plan, store: Store) -> list[VariantSample]:
             prompt=prompt,
             new=row.new_tokens,
             seconds=row.seconds,
-            slots=None if slots is None else int(slots),
+            slots=max(map(int, slots.split(", "))) if slots else None,  # those of several rounds, where memory ran short
             worker=row.worker or "",
             load_seconds=None if load is None else float(load),
+            budget=budgets.get(row.cell_id, 0),
         )
         costs.setdefault(row.variant, []).append(cost)
     return [VariantSample(model, tuple(costs[model.variant])) for model in plan.models if model.variant in costs]
@@ -128,7 +132,7 @@ def refit_results(results: Place) -> Fit:
 
 
 def _fit_cpu(fit: Fit, name: str, measured: Sequence[VariantSample]) -> None:
-    """Both rates if they can be told apart, else one for both."""
+    """Both rates if they can be told apart, else one for both; and the slots and the bandwidth that go with them."""
     cells = [(one, cell) for one in measured for cell in one.cells]
     read = [2.0 * one.model.shape.working * cell.prompt for one, cell in cells]
     write = [2.0 * one.model.shape.working * cell.new for one, cell in cells]
@@ -138,12 +142,35 @@ def _fit_cpu(fit: Fit, name: str, measured: Sequence[VariantSample]) -> None:
         fit.set(name, flops=1 / both[0], decode_flops=1 / both[1])
         predicted = [both[0] * a + both[1] * b for a, b in zip(read, write, strict=True)]
         fit.notes.append(f"{name}: prefill and decode rates from {len(cells)} cells, {_error(predicted, seconds)}")
+        _lift_floor(fit, measured, 1 / both[1])
         return
     rate = sum(one.work() for one in measured) / sum(seconds)
-    fit.set(name, flops=rate)
+    fit.set(name, flops=rate, decode_flops=rate)
+    _lift_floor(fit, measured, rate)
     predicted = [(a + b) / rate for a, b in zip(read, write, strict=True)]
     why = "prompt and new tokens grow together, or are too few to tell prefill from decode"
     fit.notes.append(f"{name}: one rate for prefill and decode from {len(cells)} cells ({why}), {_error(predicted, seconds)}")
+
+
+def _lift_floor(fit: Fit, measured: Sequence[VariantSample], rate: float) -> None:
+    """The time that reading the weights takes is the least of a decode step, whatever the rate: where steps took less, memory is
+    faster than that. ``cpu_slots``: the most rows that were in flight."""
+    slots = max((cell.slots for one in measured for cell in one.cells if cell.slots), default=DEFAULT_COSTS.cpu_slots)
+    if slots > DEFAULT_COSTS.cpu_slots:
+        fit.found["cpu_slots"] = slots
+    slots = max(slots, DEFAULT_COSTS.cpu_slots)
+    needed = max(one.weights * rate / (2.0 * one.model.shape.working * slots) for one in measured)
+    if needed > CPU.bandwidth:
+        fit.set(CPU_NAME, bandwidth=needed)
+
+
+def _fit_answers(fit: Fit, measured: Sequence[VariantSample]) -> None:
+    """How much of what they may write answers do write; most stop earlier."""
+    cells = [cell for one in measured for cell in one.cells if cell.budget]
+    if cells:
+        share = min(1.0, sum(cell.new for cell in cells) / sum(cell.budget for cell in cells))
+        fit.found["answer_share"] = float(f"{max(share, 1e-3):.3g}")
+        fit.notes.append(f"answers have {share:.0%} of the tokens that they may have: so the time is of a mean, not the most")
 
 
 def _fit_gpu(fit: Fit, name: str, measured: Sequence[VariantSample]) -> None:

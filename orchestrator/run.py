@@ -34,6 +34,7 @@ from orchestrator.pool import POOLS, Pool, PoolLostError, PoolOptions
 from orchestrator.progress import Display, make_display
 from orchestrator.recorder import Recorder
 from orchestrator.report import write_report
+from orchestrator.report.exported import heat_maps
 from orchestrator.results.folder import Folder
 from orchestrator.results.store import PageState, Store
 from orchestrator.retrying import ORIGIN
@@ -44,7 +45,7 @@ from orchestrator.scheduling.kinds import item_folders
 from orchestrator.scorekeeper import Scorekeeper, require_scorers
 from orchestrator.storage import Place
 from orchestrator.sweep import Sweep, load_sweep
-from orchestrator.tracking import RunIdentity, Tracker, WandbTracker, live_rates, run_config, use_points
+from orchestrator.tracking import RunIdentity, Tracker, WandbTracker, live_rates, run_config, tags_of, use_points
 from orchestrator.wordings import Wordings
 
 Ended = Literal["finished", "interrupted", "too many failures", "cluster lost", "damaged"]
@@ -303,11 +304,19 @@ def _tracker(prepared: Prepared, progress: Progress, driver: Driver) -> Tracker:
     if asked.tool != "wandb" or asked.project is None:
         return Tracker()
     done, plan, store = _count(progress.board, State.DONE), prepared.plan, prepared.store
-    config = run_config(prepared.sweep.text, plan)
     identity = RunIdentity(
-        asked.project, plan.name, store.root, done, config, entity=asked.entity, group=asked.group, place=str(store.place)
+        project=asked.project,
+        sweep=plan.name,
+        results=store.root,
+        cells_before=done,
+        config=run_config(prepared.sweep.text, plan),
+        entity=asked.entity,
+        group=asked.group,
+        place=str(store.place),
+        tags=tags_of(plan, asked.tags or ()),
+        names={model.variant: model.name for model in plan.models},
     )
-    return WandbTracker(identity, lambda: {**live_rates(progress.plan, progress.board), **use_points(driver.uses())})
+    return WandbTracker(identity, lambda: {**live_rates(progress.plan, progress.board), **use_points(driver.uses())}, heat_maps)
 
 
 def _totals(board: Board) -> dict[str, float]:

@@ -15,6 +15,7 @@ from orchestrator.scoring.uses import Scoring
 from orchestrator.storage import Place
 from orchestrator.sweep_file.analyses import AskedAnalysis
 from orchestrator.sweep_file.capability import Capability
+from orchestrator.sweep_file.parity import AskedParity
 from orchestrator.sweep_file.problems import problem_at, problems_of
 from orchestrator.sweep_file.resolve import BehaviorPrompts, Grid, ModelVariant, resolve
 from orchestrator.sweep_file.results_place import results_place
@@ -28,7 +29,7 @@ class Sweep:
 
     ``grids`` in the file's order; ``models``, ``behaviors`` and ``methods`` are those of all grids; ``scoring``
     says what scores the behaviors, ``capability`` what else the models are tried on, ``damage`` how damage is measured (None: it
-    is not), ``analyses`` what is analysed.
+    is not), ``analyses`` what is analysed, ``parity`` which tools read the models beside each other.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Sweep:
     capability: Capability = field(default_factory=Capability)
     damage: DamageSettings | None = None
     analyses: tuple[AskedAnalysis, ...] = ()
+    parity: AskedParity | None = None
 
     @property
     def text(self) -> str:
@@ -112,6 +114,7 @@ def load_sweep(path: Path) -> Sweep:
         capability=found.capability,
         damage=found.damage,
         analyses=found.analyses,
+        parity=found.parity,
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 OPTIONS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--remote-debugging-pipe"),
+    *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--remote-debugging-pipe"),
 )
 SECONDS = 30.0
 
@@ -59,9 +59,9 @@ class Browser:
         """What a JavaScript expression says."""
         return self("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)["result"].get("value")
 
-    def until(self, expression: str) -> None:
-        """Wait until it is true."""
-        end = time.monotonic() + SECONDS
+    def until(self, expression: str, seconds: float = SECONDS) -> None:
+        """Wait until it is true, so long at most."""
+        end = time.monotonic() + seconds
         while not self.value(expression):
             assert time.monotonic() < end, f"never: {expression}; {self.console}"
             time.sleep(0.02)

@@ -225,10 +225,14 @@ def read_alone(model: Any, blocks: Sequence[Any], token_ids: Sequence[int], site
     width = model.config.get_text_config().num_attention_heads if "head" in site else 1
     for layer in range(len(blocks)):
         unit = Steering((layer,), np.zeros((1, 1), np.float32), 1.0, site="heads" if "head" in site else site)
-        with site_hooks(model, blocks, unit, len(token_ids), look=lambda value, layer=layer: found.update({layer: value[0, -1]})):
+
+        def look(value: Tensor, layer: int = layer) -> None:
+            found[layer] = value[0, -1]
+
+        with site_hooks(model, blocks, unit, len(token_ids), look=look):
             model(input_ids=torch.tensor([list(token_ids)]), use_cache=False)
     states = torch.stack([found[layer] for layer in range(len(blocks))])
-    return states.unflatten(-1, (width, -1))[:, int(site.partition(":")[2])] if ":" in site else states
+    return states.reshape(len(blocks), width, -1)[:, int(site.partition(":")[2])] if ":" in site else states
 
 
 @torch.no_grad()

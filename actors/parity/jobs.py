@@ -80,7 +80,8 @@ class MistakesJob:
     forward may take, for those faults that depend on it.
 
     The file: ``directions`` float32 ``[F, L, d]``, not normalised, NaN where a fault leaves a layer without one, and ``labels``
-    ``[F]``: JSON lists of a fault's names (none: clean), with the batch at the end.
+    ``[F]``: JSON lists of a fault's names (none: clean), with the batch at the end; ``parts`` float32 ``[P, L, d]`` and
+    ``part_labels`` ``[P]``, what ``actors.parity.grouping`` says (none for more than ``grouping.MOST`` prompts of a class).
     """
 
     item_id: str
@@ -89,4 +90,50 @@ class MistakesJob:
     pairs: bool = True
 
 
-ParityJob = ReadJob | SitesJob | MistakesJob
+@dataclass(frozen=True)
+class SteeringPlace:
+    """Where the clean direction of ``classes`` is added while ``prompts`` are answered: behind the block ``layer``, ``strength``
+    times as long as it is. ``tokens`` of each answer are kept, and the logits of ``probes`` tokens of the vocabulary."""
+
+    classes: Classes
+    prompts: tuple[Prompt, ...]
+    layer: int
+    strength: float = 1.0
+    tokens: int = 12
+    probes: int = 64
+
+    @property
+    def content(self) -> dict[str, object]:
+        """What it contributes to an identity."""
+        return {
+            **self.classes.content,
+            "prompts": [one.content for one in self.prompts],
+            "place": [self.layer, self.strength, self.tokens, self.probes],
+        }
+
+
+@dataclass(frozen=True)
+class SteerJob:
+    """Answer with one ``tool`` (or ``command``) adding the direction, greedily, all prompts in one batch.
+
+    The file: ``tokens`` int64 ``[n, T]``, and ``logits`` float32 ``[n, T, P]`` (none from a command that gives no more).
+    """
+
+    item_id: str
+    place: SteeringPlace
+    tool: str
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SteeringMistakesJob:
+    """The same by plain hooks, right and with every known mistake of steering scripts.
+
+    The file: ``tokens`` ``[F, n, T]``, ``logits`` ``[F, n, T, P]`` and ``labels`` ``[F]``, the mistakes' names (empty: right).
+    """
+
+    item_id: str
+    place: SteeringPlace
+
+
+ParityJob = ReadJob | SitesJob | MistakesJob | SteerJob | SteeringMistakesJob

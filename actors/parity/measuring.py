@@ -11,11 +11,13 @@ import numpy as np
 from actors.boundary import Answered, as_failure
 from actors.errors import WorkerError
 from actors.loading import LoadedModel
-from actors.parity.jobs import MistakesJob, ParityJob, ReadJob, SitesJob
+from actors.parity.jobs import MistakesJob, ParityJob, ReadJob, SitesJob, SteeringMistakesJob, SteeringPlace, SteerJob
 from actors.parity.planted import planted
-from actors.parity.reading import Arrays, read
+from actors.parity.reading import Arrays, read, steer
 from actors.parity.reference import Reference
 from actors.parity.sites import candidate_sites
+from actors.parity.steered import by_recipe, vector_of
+from actors.parity.steering_mistakes import STEERING_MISTAKES, SteeringRecipe
 from actors.types import Failure
 
 
@@ -38,6 +40,27 @@ def _arrays(loaded: LoadedModel, job: ParityJob) -> Arrays:
             sites = candidate_sites(loaded, [loaded.renderer.render(prompt) for prompt in job.prompts])
             return {"sites": np.stack(list(sites.values())), "names": np.array(list(sites))}
         case MistakesJob():
-            found = list(Reference(loaded, job.classes).planted(list(planted(job.batches, job.pairs))))
-            labels = [json.dumps([*one.names, one.recipe.batch]) for one, _ in found]
-            return {"directions": np.stack([direction for _, direction in found]).astype(np.float32), "labels": np.array(labels)}
+            reference = Reference(loaded, job.classes)
+            found = list(reference.planted(list(planted(job.batches, job.pairs))))
+            parts = list(reference.parts())
+            return {
+                "directions": np.stack([direction for _, direction in found]).astype(np.float32),
+                "labels": np.array([json.dumps([*one.names, one.recipe.batch]) for one, _ in found]),
+                "parts": np.stack([one.activations for one in parts]) if parts else np.zeros((0, *found[0][1].shape), np.float32),
+                "part_labels": np.array([one.label for one in parts], dtype=np.str_),
+            }
+        case SteerJob():
+            return steer(loaded, job)
+        case SteeringMistakesJob():
+            return _steering_mistakes(loaded, job.place)
+
+
+def _steering_mistakes(loaded: LoadedModel, place: SteeringPlace) -> Arrays:
+    rendered = [loaded.renderer.render(prompt) for prompt in place.prompts]
+    vector = vector_of(loaded, place)
+    found = {}
+    for name, recipe in {"": SteeringRecipe(), **{name: one.recipe for name, one in STEERING_MISTAKES.items()}}.items():
+        if 0 <= place.layer + recipe.shift < loaded.decoder.n_layers:
+            found[name] = by_recipe(loaded, place, recipe, rendered, vector)
+    tokens, logits = (np.stack([one[part].numpy() for one in found.values()]) for part in (0, 1))
+    return {"tokens": tokens, "logits": logits, "labels": np.array(list(found))}

@@ -14,8 +14,9 @@ from actors.environments import EnvironmentUnavailableError
 from actors.errors import JobError
 from actors.extraction.batches import PromptBatch, left_padded
 from actors.loading import LoadedModel
-from actors.parity.jobs import ReadJob
-from actors.parity.outside import read_by_command
+from actors.parity.jobs import ReadJob, SteerJob
+from actors.parity.outside import read_by_command, steer_by_command
+from actors.parity.steered import by_tool
 from actors.parity.tools import TOOLS
 from actors.prompts import Rendered
 
@@ -26,7 +27,7 @@ def read(loaded: LoadedModel, job: ReadJob) -> Arrays:
     """What :class:`ReadJob` says is in its file; ``JobError`` where the tool cannot run the model so."""
     rendered = [loaded.renderer.render(prompt) for prompt in job.classes.prompts]
     if job.command or (job.tool in TOOLS and TOOLS[job.tool].script):
-        command = job.command or _command_of(job.tool)
+        command = job.command or _command_of(TOOLS[job.tool].script, job.tool)
         runs = [read_by_command(loaded, job, command, rendered) for _ in range(job.repeats)]
     elif job.tool in TOOLS:
         with attention_of(loaded, job.setting.attention):
@@ -41,9 +42,22 @@ def read(loaded: LoadedModel, job: ReadJob) -> Arrays:
     return {**runs[0], "spread": np.asarray(spread.reshape(-1, layers, values[0].shape[-1]).max(axis=(0, 2)))}
 
 
-def _command_of(tool: str) -> tuple[str, ...]:
+def steer(loaded: LoadedModel, job: SteerJob) -> Arrays:
+    """What :class:`SteerJob` says is in its file; ``JobError`` where the tool cannot steer the model."""
+    rendered = [loaded.renderer.render(prompt) for prompt in job.place.prompts]
+    tool = TOOLS.get(job.tool)
+    if tool is not None and tool.steers:
+        tokens, logits = by_tool(loaded, job.place, tool.load(tool.steers), rendered)
+        return {"tokens": tokens.numpy(), "logits": logits.numpy()}
+    if not job.command and (tool is None or not tool.steering_script):
+        raise JobError("it is asked to read alone: it has no interface of its own that adds a vector")
+    command = job.command or _command_of(TOOLS[job.tool].steering_script, job.tool)
+    return steer_by_command(loaded, job.place, command, rendered)
+
+
+def _command_of(script: str, tool: str) -> tuple[str, ...]:
     try:
-        return TOOLS[tool].command()
+        return TOOLS[tool].command(script)
     except EnvironmentUnavailableError as error:
         raise JobError(f"its environment cannot be made: {error}") from error
 
@@ -58,7 +72,7 @@ def _in_process(loaded: LoadedModel, job: ReadJob, rendered: Sequence[Rendered])
 
 def _lot(loaded: LoadedModel, job: ReadJob, lot: Sequence[Rendered]) -> Tensor:
     """``[B, L, d]``."""
-    extract, batch = TOOLS[job.tool].load(), left_padded(loaded, lot)
+    extract, batch = TOOLS[job.tool].load(TOOLS[job.tool].extractor), left_padded(loaded, lot)
     if job.setting.padding == "left":
         return extract(loaded, batch, 1)[:, 0]
     read = extract(loaded, right_padded(batch), batch.token_ids.shape[1])

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from actors.errors import JobError
 from actors.extraction.hooks import last_logits
 from actors.loading import LoadedModel
+from actors.parity.grouping import MOST, PADDED, PaddedPrompt, lots
 from actors.parity.jobs import Classes
 from actors.parity.planted import Halves, Pass, Planted, ReadingRecipe, Tokens
 from actors.prompts import TokenizerTemplate
@@ -71,6 +72,18 @@ class Reference:
             if bits not in found:
                 yield one, direction
             found.add(bits)
+
+    def parts(self) -> Iterator[PaddedPrompt]:
+        """What every prompt may contribute, whatever prompts share its batch; none where a class has too many of them."""
+        classes = self._classes.positive, self._classes.negative
+        if max(map(len, classes)) > MOST:
+            return
+        for number, prompts in enumerate(classes):
+            rows = [self._token_ids(prompt, Tokens()) for prompt in prompts]
+            for names, run in PADDED.items():
+                for length, members in lots(list(map(len, rows)), run.clean):
+                    last = self._batch([rows[member] for member in members], run).last[:, 1:].numpy()
+                    yield from (PaddedPrompt(names, number, member, length, last[at]) for at, member in enumerate(members))
 
     def _streams(self, recipe: ReadingRecipe) -> tuple[Streams, Streams]:
         key = (recipe.tokens, recipe.run)

@@ -29,6 +29,9 @@ def parity(
     ] = None,
     faults: Annotated[bool, typer.Option("--faults/--no-faults", help="Plant the known mistakes, and diagnose by them.")] = True,
     pairs: Annotated[bool, typer.Option("--pairs/--no-pairs", help="Plant them also two at a time.")] = True,
+    steering: Annotated[
+        bool, typer.Option("--steering/--no-steering", help="Let the tools also add the direction, and compare the answers.")
+    ] = True,
     direction: Annotated[
         Path | None, typer.Option("--direction", metavar="FILE", help="Diagnose this direction: .npy, .npz or .safetensors.")
     ] = None,
@@ -46,7 +49,7 @@ def parity(
     stream) and to a mistake (right padding, a missing template, ...), each of which is planted here on purpose to compare with.
     The same command continues a study that was stopped.
     """
-    from orchestrator.parity.asking import ParityAsked, run_parity
+    from orchestrator.parity_command.asking import ParityAsked, run_parity
 
     with input_errors_told():
         asked = ParityAsked(
@@ -56,6 +59,7 @@ def parity(
             own=dict(_own(one) for one in own or ()),
             faults=faults,
             pairs=pairs,
+            steering=steering,
             direction=direction,
             layer=layer,
             prompts=prompts,

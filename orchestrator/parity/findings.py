@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import io
+import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from orchestrator.parity.comparing import Difference, SiteMatch, cosines, difference, direction_of, matched_sites
-from orchestrator.parity.diagnosis import CLOSE, Diagnosis, PlantedDirection, diagnose
-from orchestrator.parity.folder import Arrays, ParityFolder
-from orchestrator.parity.study import ParityItem, ParityStudy
+from orchestrator.parity.diagnosis import CLOSE, Diagnosis, PlantedDirection, diagnose, read_planted
+from orchestrator.parity.planned import PlannedParity
+from orchestrator.parity.regrouped import Parts, read_parts, regrouped
+from orchestrator.parity.steering import ROUNDING, GreedyAnswers, SteeringDiagnosis, SteeringNear, diagnose_steering, read_steered
 
 Float = npt.NDArray[np.float64]
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+def parity_arrays(content: bytes) -> Arrays:
+    """What the file of an item holds; ValueError where it is damaged."""
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        raise ValueError(f"it is no .npz file: {error}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,16 +72,21 @@ class MistakeFound:
 
 
 class ParityFindings:
-    """The findings of ``study`` in ``folder``; ``failed``: why items have no file, by id."""
+    """The findings of ``study``; ``read``: what the file of an item holds, by its id (None: there is none, or a damaged one);
+    ``failed``: why items have no file, by id."""
 
-    def __init__(self, study: ParityStudy, folder: ParityFolder, failed: Mapping[str, str]) -> None:
-        self.study, self._folder, self.failed = study, folder, failed
+    def __init__(self, study: PlannedParity, read: Callable[[str], Arrays | None], failed: Mapping[str, str]) -> None:
+        self.study, self._read, self.failed = study, cache(read), failed
+
+    @property
+    def there(self) -> bool:
+        """Whether the reading is there that all others are compared with."""
+        return self._read(self.study.reference) is not None
 
     @cached_property
     def tools(self) -> list[ToolFound]:
         """Every tool, in the study's order."""
-        names = dict.fromkeys(name for name, _ in self.study.readings)
-        return [self._tool(name) for name in names]
+        return [self._tool(name) for name in self.study.readings]
 
     @cached_property
     def settings(self) -> dict[str, Compared]:
@@ -79,14 +97,15 @@ class ParityFindings:
     @cached_property
     def candidates(self) -> list[PlantedDirection]:
         """The direction of every planted mistake, the clean one first; none where none were planted."""
-        read = None if self.study.planted is None else self._folder.read(self.study.planted)
-        if read is None:
-            return []
-        labels = [json.loads(str(label)) for label in read["labels"]]
-        return [
-            PlantedDirection(tuple(names), batch, direction)
-            for (*names, batch), direction in zip(labels, read["directions"], strict=True)
-        ]
+        return [] if self._planted is None else read_planted(self._planted)
+
+    @cached_property
+    def _planted(self) -> Arrays | None:
+        return self._read(self.study.mistakes) if self.study.mistakes else None
+
+    @cached_property
+    def _parts(self) -> list[Parts]:
+        return [] if self._planted is None else read_parts(self._planted)
 
     @cached_property
     def faults(self) -> list[MistakeFound]:
@@ -101,9 +120,41 @@ class ParityFindings:
             if one.names
         ]
 
+    @cached_property
+    def steering(self) -> dict[str, SteeringDiagnosis | str]:
+        """Of every tool what its answers are taken for, or why there are none."""
+        if (read := self._steering_mistakes) is None:
+            return {}
+        known, rounding = read_steered(read), ROUNDING[self.study.dtype]
+        told: dict[str, SteeringDiagnosis | str] = {}
+        for name in self.study.readings:
+            item = self.study.steered.get(name, "")
+            answers = self._read(item) if item else None
+            if not item:
+                told[name] = "it reads, and adds nothing by itself"
+            elif answers is None:
+                told[name] = self.failed.get(item, "it has not run")
+            else:
+                found = GreedyAnswers(np.asarray(answers["tokens"], np.int64), answers.get("logits"))
+                told[name] = diagnose_steering(found, known, rounding)
+        return told
+
+    @cached_property
+    def steering_mistakes(self) -> dict[str, SteeringNear]:
+        """How far each planted mistake's answers are from those of steering right."""
+        if (read := self._steering_mistakes) is None:
+            return {}
+        known = read_steered(read)
+        return {name: diagnose_steering(one, known, 0.0).right for name, one in known.items() if name}
+
+    @property
+    def _steering_mistakes(self) -> Arrays | None:
+        return self._read(self.study.steering_mistakes) if self.study.steering_mistakes else None
+
     def diagnosis(self, direction: npt.ArrayLike, layers: list[int] | None = None) -> Diagnosis | None:
         """What a direction was extracted with; None where no mistakes were planted."""
-        return diagnose(direction, self.candidates, layers, self.rounding) if self.candidates else None
+        further = partial(regrouped, parts=self._parts)
+        return diagnose(direction, self.candidates, layers, self.rounding, further) if self.candidates else None
 
     @cached_property
     def rounding(self) -> float:
@@ -111,15 +162,15 @@ class ParityFindings:
         return max([CLOSE, *(1 - float(np.nanmean(one.directions.cosine)) for one in self.settings.values())])
 
     def _tool(self, name: str) -> ToolFound:
-        item, several = self.study.readings[name, 1], self.study.readings[name, self.study.batch]
-        read = self._folder.read(item)
+        item, several = self.study.readings[name]
+        read = self._read(item)
         if read is None:
-            return ToolFound(name, None, None, None, None, self.failed.get(item.id, "it has not run"))
-        sites = self._folder.read(self.study.sites)
+            return ToolFound(name, None, None, None, None, self.failed.get(item, "it has not run"))
+        sites = self._read(self.study.sites)
         matches = None
         if sites is not None and "activations" in read:
             names = [str(one) for one in sites["names"]]
-            matches = tuple(matched_sites(read["activations"][self.study.sites_rows], sites["sites"], names))
+            matches = tuple(matched_sites(read["activations"][list(self.study.sites_rows)], sites["sites"], names))
         together = next(iter(self.study.settings.values()))
         return ToolFound(
             name,
@@ -127,11 +178,11 @@ class ParityFindings:
             self._compared(several, together),
             matches,
             self.diagnosis(self._directions(read)),
-            self.failed.get(several.id, ""),
+            self.failed.get(several, ""),
         )
 
-    def _compared(self, item: ParityItem, reference: ParityItem) -> Compared | None:
-        found, right = self._folder.read(item), self._folder.read(reference)
+    def _compared(self, item: str, reference: str) -> Compared | None:
+        found, right = self._read(item), self._read(reference)
         if found is None or right is None:
             return None
         return Compared(
@@ -143,4 +194,4 @@ class ParityFindings:
     def _directions(self, read: Arrays) -> Float:
         if "directions" in read:
             return np.asarray(read["directions"], np.float64)
-        return direction_of(read["activations"], len(self.study.classes.positive))
+        return direction_of(read["activations"], self.study.prompts[0])

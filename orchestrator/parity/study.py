@@ -7,12 +7,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
+from math import floor
 from pathlib import Path
+from typing import ClassVar
 
-from actors.parity.jobs import Classes, MistakesJob, ParityJob, ReadJob, Setting, SitesJob
+from actors.parity.grouping import MOST
+from actors.parity.jobs import (
+    Classes,
+    MistakesJob,
+    ParityJob,
+    ReadJob,
+    Setting,
+    SitesJob,
+    SteeringMistakesJob,
+    SteeringPlace,
+    SteerJob,
+)
 from actors.parity.tools import TOOLS
-from actors.types import DType, ModelSpec
-from orchestrator.cells import content_id, model_identity
+from actors.types import DType, ModelSpec, Prompt
+from orchestrator.cells import content_id, model_identity, variant_id
+from orchestrator.parity.planned import PlannedParity
 
 PROTOCOL = 1
 """Raise it when a file of a study would hold something else."""
@@ -24,22 +38,43 @@ SITES_PROMPTS = 4
 """Prompts at which the candidate sites are read, half of each class."""
 BATCHES = (2, 3, 4, 5, 6, 7, 8, 16, 32, 64)
 """Prompts per forward that a mistake is planted with, where it depends on them."""
+STEERED_PROMPTS = 4
+"""Test prompts that are answered to see whether tools steer alike."""
+STEERED_DEPTH = 0.6
+"""Where the direction is added, as a share of the blocks: the paper's depth."""
+STRENGTH = 2.0
+"""How many times as long as the direction is."""
+_PLANTED = 60
+"""Times that planting mistakes runs every prompt, about."""
 ATTENTIONS = ("eager", "sdpa")
 DTYPES: tuple[DType, ...] = ("float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True)
 class ParityItem:
-    """One job on one form of the model, and what it is of, in words."""
+    """One job on one form of the model, and what it is of, in words: a work item too. ``rows``: prompts that are run, about."""
 
     title: str
     spec: ModelSpec
     job: ParityJob
+    rows: int
+    kind: ClassVar[str] = "parity"
+    needs: ClassVar[tuple[str, ...]] = ()
 
     @property
     def id(self) -> str:
         """Names its file."""
         return self.job.item_id
+
+    @property
+    def variant(self) -> str:
+        """The model that is read."""
+        return variant_id(self.spec)
+
+    @property
+    def budget(self) -> int:
+        """About one token for each."""
+        return self.rows
 
 
 @dataclass(frozen=True)
@@ -47,6 +82,7 @@ class ParityStudy:
     """The model, the contrast prompts of a behavior, the tools by name, and the user's ``own`` commands by theirs.
 
     ``faults``: plant the known mistakes, with ``pairs`` also by two. ``dtypes``: in which the model is read beside its own.
+    ``place``: where the direction is added, to see whether the tools steer alike (None: they are not asked to).
     """
 
     spec: ModelSpec
@@ -57,6 +93,7 @@ class ParityStudy:
     faults: bool = True
     pairs: bool = True
     dtypes: tuple[DType, ...] = DTYPES
+    place: SteeringPlace | None = None
 
     @cached_property
     def reference(self) -> ParityItem:
@@ -67,7 +104,7 @@ class ParityStudy:
     def readings(self) -> Mapping[tuple[str, int], ParityItem]:
         """Every tool, reading one prompt at a time and all of a class together, by its name and the batch."""
         found = {}
-        for batch in (1, self.batch):
+        for batch in dict.fromkeys((1, self.batch)):
             for tool in self.tools:
                 found[tool, batch] = self._reading(tool, Setting(batch))
             for name, command in self.own.items():
@@ -103,25 +140,65 @@ class ParityStudy:
         return [*range(min(half, positive)), *range(positive, positive + min(half, len(self.classes.negative)))]
 
     @cached_property
-    def planted(self) -> ParityItem | None:
+    def mistakes(self) -> ParityItem | None:
         """The planted mistakes."""
         if not self.faults:
             return None
         batches = tuple(sorted({size for size in (*BATCHES, self.batch) if 1 < size <= self.batch}))
         job = MistakesJob("", self.classes, batches, self.pairs)
-        content = {**self.classes.content, "batches": list(batches), "pairs": self.pairs}
+        content = {**self.classes.content, "batches": list(batches), "pairs": self.pairs, "parts": MOST}
         return self._named("planted mistakes", self.spec, job, content)
+
+    @cached_property
+    def steered(self) -> Mapping[str, ParityItem]:
+        """Every tool that adds a direction, by its name."""
+        if self.place is None:
+            return {}
+        names = [tool for tool in self.tools if TOOLS[tool].steers or TOOLS[tool].steering_script]
+        found = {tool: self._steering(tool, self.place) for tool in names}
+        return found | {name: self._steering(name, self.place, command) for name, command in self.own.items()}
+
+    @cached_property
+    def steering_mistakes(self) -> ParityItem | None:
+        """Steering right, and with every known mistake."""
+        if self.place is None:
+            return None
+        return self._named(
+            "steering, right and with planted mistakes", self.spec, SteeringMistakesJob("", self.place), self.place.content
+        )
 
     @property
     def batch(self) -> int:
         """All prompts of the larger class."""
         return max(len(self.classes.positive), len(self.classes.negative))
 
+    def planned(self, model: str) -> PlannedParity:
+        """Where its files lie; ``model``: its name."""
+        place = self.place
+        return PlannedParity(
+            model=model,
+            behavior=self.behavior,
+            dtype=self.spec.dtype,
+            prompts=(len(self.classes.positive), len(self.classes.negative)),
+            reference=self.reference.id,
+            sites=self.sites.id,
+            sites_rows=tuple(self.sites_rows),
+            readings={
+                name: (item.id, self.readings[name, self.batch].id) for (name, batch), item in self.readings.items() if batch == 1
+            },
+            settings={title: item.id for title, item in self.settings.items()},
+            mistakes=self.mistakes.id if self.mistakes is not None else "",
+            steered={name: item.id for name, item in self.steered.items()},
+            steering_mistakes=self.steering_mistakes.id if self.steering_mistakes is not None else "",
+            layer=0 if place is None else place.layer,
+            strength=0.0 if place is None else place.strength,
+        )
+
     @property
     def items(self) -> Sequence[ParityItem]:
         """All there is to do, each once, those of one form of the model together."""
         wanted = [self.reference, self.sites, *self.readings.values(), *self.settings.values()]
-        wanted += [self.planted] if self.planted is not None else []
+        wanted += [*self.steered.values(), *(one for one in (self.mistakes, self.steering_mistakes) if one is not None)]
         return list({item.id: item for item in wanted}.values())
 
     def _reading(self, tool: str, setting: Setting, command: tuple[str, ...] = (), spec: ModelSpec | None = None) -> ParityItem:
@@ -132,14 +209,22 @@ class ParityStudy:
             **self.classes.content,
             "tool": "command" if command else tool,
             "command": list(_command_content(command)),
-            "script": [] if command else TOOLS[tool].content,
+            "script": [] if command else TOOLS[tool].content(TOOLS[tool].script),
             "setting": [setting.batch, setting.padding, setting.attention],
             "repeats": repeats,
         }
         return self._named(f"{tool}, {setting.words}", self.spec if spec is None else spec, job, content)
 
-    @staticmethod
-    def _named(title: str, spec: ModelSpec, job: ParityJob, content: Mapping[str, object]) -> ParityItem:
+    def _steering(self, tool: str, place: SteeringPlace, command: tuple[str, ...] = ()) -> ParityItem:
+        content = {
+            **place.content,
+            "tool": "command" if command else tool,
+            "command": list(_command_content(command)),
+            "script": [] if command else TOOLS[tool].content(TOOLS[tool].steering_script),
+        }
+        return self._named(f"{tool}, steering", self.spec, SteerJob("", place, tool, command), content)
+
+    def _named(self, title: str, spec: ModelSpec, job: ParityJob, content: Mapping[str, object]) -> ParityItem:
         identity = {
             "protocol": PROTOCOL,
             "job": type(job).__name__,
@@ -147,7 +232,15 @@ class ParityStudy:
             "libraries": {package: version(package) for package in ("torch", "transformers", "nnsight")},
             **content,
         }
-        return ParityItem(title, spec, replace(job, item_id=content_id("parity", identity)))
+        rows = len(self.classes.prompts) * (_PLANTED if isinstance(job, MistakesJob) else 1)
+        return ParityItem(title, spec, replace(job, item_id=content_id("parity", identity)), rows)
+
+
+def steering_place(classes: Classes, tests: Sequence[Prompt], n_layers: int) -> SteeringPlace | None:
+    """Where a study adds the direction of ``classes``; None without prompts to answer."""
+    if not tests:
+        return None
+    return SteeringPlace(classes, tuple(tests[:STEERED_PROMPTS]), floor(STEERED_DEPTH * n_layers), STRENGTH)
 
 
 def _command_content(command: Sequence[str]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from actors.curves import CURVE
 from actors.sites import OUTPUT
 from orchestrator.analysis import ANALYSES
 from orchestrator.analysis.injection import InjectionOptions
@@ -73,6 +74,8 @@ def plan_analyses(sweep: Sweep, counted: Sequence[Cell], models: Mapping[str, tu
     for asked in sweep.analyses:
         for (variant, behavior), cell in cells.items():
             name, n_layers = models[variant]
+            if asked.behaviors is not None and behaviors[behavior].key not in asked.behaviors:
+                continue
             for planned, item in _planned(_Subject(sweep, asked, cell, behaviors[behavior], n_layers)):
                 found.append(replace(planned, model=name, behavior=behavior))
                 items.setdefault(item.id, item)
@@ -81,8 +84,9 @@ def plan_analyses(sweep: Sweep, counted: Sequence[Cell], models: Mapping[str, tu
 
 def _planned(one: _Subject) -> Iterator[_Planned]:
     if isinstance(one.asked.options, InjectionOptions):
-        methods = [method for method in one.sweep.methods if method[0] != CONTROL]
-        for method, options in methods:
+        names = {method for method, _ in one.sweep.methods}
+        idle = {CONTROL, CURVE} if "dim" in names else {CONTROL}  # a curve's directions are those of dim
+        for method, options in (method for method in one.sweep.methods if method[0] not in idle):
             behavior = one.used.behavior
             direction = (one.cell.target, behavior.positive, behavior.negative, method, read_at(options, OUTPUT))
             file = _vectors_of_every_layer(one, (method, options))

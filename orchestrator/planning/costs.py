@@ -30,7 +30,8 @@ class Costs:
     leaves them to the worker. ``slowdown``: arithmetic of a quantized model against none. ``template_positions``: template
     tokens after the user's text, each a candidate of COSMIC. ``trial_share``: the part of a forward pass that one trial of a
     candidate costs (trials share what lies before the candidate; measured with the embedded model). ``download_bandwidth``: of
-    the hub, bytes/s. ``devices``: what was overridden, by name.
+    the hub, bytes/s. ``answer_share``: the part of the tokens that answers may have which they have in the mean, for the seconds
+    (1: none stops early). ``devices``: what was overridden, by name.
     """
 
     characters_per_token: float = 4.0
@@ -40,6 +41,7 @@ class Costs:
     template_positions: int = 5
     download_bandwidth: float = 0.5e9
     trial_share: float = 0.25
+    answer_share: float = 1.0
     slowdown: Mapping[str, float] = field(default_factory=lambda: dict(SLOWDOWN))
     devices: Mapping[str, DeviceClass] = field(default_factory=dict)
 
@@ -76,6 +78,7 @@ class CostsEntry(Entry):
     template_positions: Annotated[int, Field(ge=1)] | None = None
     download_bandwidth: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     trial_share: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    answer_share: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
     slowdown: dict[Quantization, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default_factory=dict)
     devices: dict[str, DeviceEntry] = Field(default_factory=dict)
 

@@ -251,8 +251,8 @@ def run_seconds(variant: VariantCost, device: DeviceClass, work: VariantWork, co
     """A roofline. Prefill is bound by arithmetic: ``2 * working parameters * prompt tokens / flops``; trials of candidates cost
     ``trial_share`` of it. A decode step yields a token per slot and takes the longest of three: reading the weights (``weight
     bytes / bandwidth``), the arithmetic (``2 * working parameters * slots / decode_flops``), launching its kernels
-    (``block_seconds`` per block); there are ``ceil(new tokens / slots)`` steps. Quantization multiplies the last two and the
-    prefill by ``slowdown``. What cells share (a prompt's trunk up to the steered layer) is not counted off.
+    (``block_seconds`` per block); there are ``ceil(answer_share * new tokens / slots)`` steps. Quantization multiplies the last
+    two and the prefill by ``slowdown``. What cells share (a prompt's trunk up to the steered layer) is not counted off.
 
     A part of a GPU gives that part of the rates.
     """
@@ -263,4 +263,4 @@ def run_seconds(variant: VariantCost, device: DeviceClass, work: VariantWork, co
     arithmetic = each * work.slots / (device.decode_flops or device.flops)
     step = max(weight_bytes(variant.shape, variant.spec) / device.bandwidth, arithmetic, launches)
     prefill = each * (work.prompt + work.read + costs.trial_share * work.trials) / device.flops
-    return (prefill + math.ceil(work.new / work.slots) * step) / share
+    return (prefill + math.ceil(costs.answer_share * work.new / work.slots) * step) / share

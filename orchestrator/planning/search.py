@@ -93,10 +93,13 @@ def replay(
     startup = min(MOST_STARTUP, max(1, round(search.trials * STARTUP_SHARE)))
     sampler = optuna.samplers.TPESampler(seed=search.seed, n_startup_trials=startup, multivariate=True, constant_liar=True)
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    space = {"place": IntDistribution(0, places - 1), "multiplier": FloatDistribution(*span)}
+    mirrored = search.scale == "log" and span[1] < 0
+    ends = (-span[1], -span[0]) if mirrored else span
+    space = {"place": IntDistribution(0, places - 1), "multiplier": FloatDistribution(*ends, log=search.scale == "log")}
+    sign = -1.0 if mirrored else 1.0
     for first in range(0, search.trials, search.batch):
         batch = [study.ask(space) for _ in range(min(search.batch, search.trials - first))]
-        settings = [TrialSetting(one.params["place"], _rounded(one.params["multiplier"], span)) for one in batch]
+        settings = [TrialSetting(one.params["place"], _rounded(sign * one.params["multiplier"], span)) for one in batch]
         known = [outcome(one) for one in settings]
         for trial, one in zip(batch, known, strict=True):
             if one is None:

@@ -34,6 +34,10 @@ _NOTE = (
     "Chosen: the best success rate among the settings within the bound on garbled responses, where one without an "
     "answer counts as garbled; on a tie the highest multiplier. Of: how many settings were considered (all: choices.json)."
 )
+_BETWEEN = (
+    "Chosen for a KL: the multiplier lies between two settings; rates and KL are those of the nearer one ('Equal damage' has the "
+    "cells' own)."
+)
 _MARK = f"{IN_SAMPLE} in-sample: this rate chose the setting; the rate to report is that of the cells that used it."
 
 
@@ -43,7 +47,8 @@ def chosen_table(choices: Sequence[Mapping[str, Any]], rows: Iterable[CellRow]) 
         return None
     intervals = intervals_of(rows)
     lines = tuple(_row(choice, intervals) for choice in choices)
-    return shortest(ReportTable("Chosen settings", _COLUMNS, lines, (_NOTE, _MARK)), choices)
+    between = (_BETWEEN,) if any(choice.get("multiplier") is not None for choice in choices) else ()
+    return shortest(ReportTable("Chosen settings", _COLUMNS, lines, (_NOTE, *between, _MARK)), choices)
 
 
 def intervals_of(rows: Iterable[CellRow]) -> Mapping[CellKey, Interval | None]:
@@ -73,6 +78,8 @@ def _row(choice: Mapping[str, Any], intervals: Mapping[CellKey, Interval | None]
     none = number("-")
     if one is None:
         return (*names, none, none, Value(str(choice["reason"]), short="none", tone="faint"), none, none, none, of)
+    if choice.get("multiplier") is not None:
+        one = {**one, "multiplier": choice["multiplier"]}
     return (*names, *setting_values(one, choice["behavior"], intervals), of)
 
 

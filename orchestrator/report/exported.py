@@ -18,6 +18,9 @@ from orchestrator.report.sections import SECTIONS
 from orchestrator.report.tables import cells_table
 from orchestrator.results.store import Store
 
+MAPS = 24
+"""Heat maps that leave as pictures: each takes a tenth of a second to draw."""
+
 OF_THE_WHOLE = ("coverage",)
 """Figures that say nothing of some of the cells."""
 
@@ -34,6 +37,12 @@ def write_exports(store: Store, selection: str = "all") -> list[Path]:
     some = SweepFindings(store, select(store.cell_rows(), selection))
     files = (*_figures(some, [name for name in FIGURES if name not in OF_THE_WHOLE]), *_files(_cell_tables(some)))
     return [store.write_report_file(f"{_slug(selection)}.{name}", content) for name, content in files]
+
+
+def heat_maps(store: Store) -> dict[str, bytes]:
+    """The heat maps of the compacted tables as PNG by their titles, at most ``MAPS`` of them."""
+    charts = named_charts("heat-map", SweepFindings(store))[:MAPS]
+    return {chart.title: chart.files(stem)["png"] for stem, chart in charts}
 
 
 def _figures(found: SweepFindings, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:

@@ -11,6 +11,8 @@ from orchestrator.compare.beside import Beside, beside, model_of
 from orchestrator.compare.comparison import Question
 from orchestrator.errors import InputError
 from orchestrator.paper.tables import paper_tables
+from orchestrator.parity.findings import Arrays, ParityFindings, parity_arrays
+from orchestrator.parity.study import ParityItem
 from orchestrator.report.equal_damage import EqualDamage, equal_damages
 from orchestrator.report.methods import Cosine
 from orchestrator.report.series import Series, series_of
@@ -63,6 +65,20 @@ class SweepFindings:
     def equal_damage(self) -> list[EqualDamage]:
         """The arms whose strengths were chosen for equal damage."""
         return equal_damages(self.store.matches(), self.rows, reader(self.store, Question()))
+
+    @cached_property
+    def parity(self) -> list[ParityFindings]:
+        """The studies of tools that have begun, in the plan's order."""
+        studies = self.store.planned().parity
+        why = {one.item_id: one.message for one in self.store.failures()} if studies else {}
+        found = (ParityFindings(study, self._compared, why) for study in studies)
+        return [one for one in found if one.there]
+
+    def _compared(self, item_id: str) -> Arrays | None:
+        try:
+            return parity_arrays(self.store.read_analysis(ParityItem.kind, item_id))
+        except (FileNotFoundError, ValueError):
+            return None
 
     @cached_property
     def cosine(self) -> Cosine:

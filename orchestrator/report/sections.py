@@ -15,6 +15,7 @@ from orchestrator.report.findings import SweepFindings
 from orchestrator.report.judges import judges_table
 from orchestrator.report.methods import methods_table
 from orchestrator.report.others import others_of, others_table
+from orchestrator.report.parity import study_tables
 from orchestrator.report.quantization import quantization_table
 from orchestrator.report.report_table import ReportTable, shortened
 from orchestrator.report.searches import searches_table
@@ -73,6 +74,7 @@ SECTIONS: dict[str, Section] = {
     "Propagation": _analysed("propagation", "Propagation"),
     "Random floor": _analysed("random_floor", "Random floor"),
     "Orthogonal motion": _analysed("motion", "Orthogonal motion"),
+    "Tooling parity": Section(lambda found: None, several=lambda found: study_tables(found.parity)),
     "Quantization": Section(lambda found: quantization_table(found.rows, found.directions)),
     "Transfer": Section(_transfer_table),
     "Norms": Section(lambda found: None),

@@ -14,6 +14,7 @@ from orchestrator.cells import CellKey
 from orchestrator.clusters import Count
 from orchestrator.damage import DamageItem
 from orchestrator.json_text import parse_json
+from orchestrator.parity.study import ParityItem
 from orchestrator.results import schema
 from orchestrator.results.analyses import LAYOUTS, analysis_rows, measured_folders
 from orchestrator.results.capability import CAPABILITIES, CAPABILITY, capability_rows
@@ -140,6 +141,8 @@ def _inputs(folder: Folder, planned: PlannedCells) -> _Inputs:
         found[DamageItem.kind] = dict(folder.files.states(f"analyses/{DamageItem.kind}"))
     for measured in measured_folders(planned):
         found[measured] = dict(folder.files.states(measured))
+    if planned.parity:
+        found[ParityItem.kind] = dict(folder.files.states(f"analyses/{ParityItem.kind}"))
     behaviors = {axes.behavior: axes for axes in planned.cells}
     scorers = {scorer for axes in behaviors.values() for scorer in planned.scorers_of(axes)}
     for kind in (*PART_KINDS, *map(scores_of, sorted(scorers))):

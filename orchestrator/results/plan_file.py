@@ -14,13 +14,15 @@ from orchestrator.analysis.planned import PlannedAnalysis
 from orchestrator.cells import DirectionSpec, IncomparablePair, contrast_content, variant_id
 from orchestrator.errors import InputError
 from orchestrator.judging import JudgingItem
+from orchestrator.parity.planned import PlannedParity
 from orchestrator.results.columns import row_of
 from orchestrator.results.rows import CellAxes, axes_of, digest_of
 from orchestrator.scoring.uses import BehaviorScoring, decode_scoring, scoring_in
 from orchestrator.storage import Readable, UnreadableFileError
 
 if TYPE_CHECKING:
-    from orchestrator.plan import Plan
+    from orchestrator.parity.planned import PlannedParity
+from orchestrator.plan import Plan
 
 PLAN_VERSION = 5
 """Raise it when the meaning of what a plan says changes; names that a reader does not know are no reason, for it ignores them.
@@ -79,6 +81,7 @@ class PlannedCells:
     scoring: Mapping[str, BehaviorScoring] = field(default_factory=dict)
     others: tuple[PlannedOther, ...] = ()
     analyses: tuple[PlannedAnalysis, ...] = ()
+    parity: tuple[PlannedParity, ...] = ()
 
     @property
     def generated(self) -> tuple[CellAxes, ...]:
@@ -138,6 +141,7 @@ def planned_cells(plan: Plan) -> PlannedCells:
             if one.kind != JudgingItem.kind
         ),
         analyses=plan.analyses,
+        parity=plan.parity,
     )
 
 
@@ -150,7 +154,7 @@ def encode_plan(planned: PlannedCells) -> bytes:
     """The bytes of ``plan.json``: the same plan gives the same bytes."""
     version = PLAN_VERSION if any(axes.samples > 1 for axes in planned.cells) else PLAN_VERSION - 1
     content = {"version": version, **asdict(planned)}
-    for later in ("others", "analyses"):
+    for later in ("others", "analyses", "parity"):
         if not content[later]:
             del content[later]
     return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
@@ -195,7 +199,14 @@ def _planned(content: dict[str, Any]) -> PlannedCells:
             row_of(PlannedAnalysis, {key: tuple(value) if isinstance(value, list) else value for key, value in one.items()})
             for one in content.get("analyses", ())
         ),
+        parity=tuple(map(_parity, content.get("parity", ()))),
     )
+
+
+def _parity(study: dict[str, Any]) -> PlannedParity:
+    tuples = {key: tuple(value) for key, value in study.items() if isinstance(value, list)}
+    readings = {name: tuple(ids) for name, ids in study["readings"].items()}
+    return row_of(PlannedParity, {**study, **tuples, "readings": readings})
 
 
 def _axes(cell: dict[str, Any]) -> CellAxes:

@@ -17,6 +17,7 @@ from orchestrator.results.capability import CAPABILITIES, encode_capability
 from orchestrator.scheduling.damage import DamageKind
 from orchestrator.scheduling.jobs import extraction_job, generation_job, placed
 from orchestrator.scheduling.measuring import MeasuringKind
+from orchestrator.scheduling.parity import ParityKind
 from orchestrator.scheduling.work import Records, WorkKind
 from orchestrator.scoring.answer import answer_of
 
@@ -149,6 +150,7 @@ KINDS: dict[str, WorkKind] = {
     "activations": MeasuringKind("read activations", "activations"),
     "shifts": MeasuringKind("measure shifts", "shifts"),
     "divergences": MeasuringKind("measure divergences", "divergences"),
+    "parity": ParityKind(),
 }
 """Every kind by its name; a further one adds its line here."""
 

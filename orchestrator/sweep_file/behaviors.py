@@ -120,6 +120,10 @@ class BehaviorFiles:
                 if prompt_id not in known:
                     at = ("behaviors", key, "splits", name, number)
                     self._top.report_unknown(at, prompt_id, "test prompt", known)
+        if (
+            entry.published is not None and len({prompt.split for prompt in test}) == 1
+        ):  # a half that is the whole tells nothing apart
+            test = tuple(replace(prompt, split=None) for prompt in test)
         return dealt(test[: entry.limit], entry.splits)
 
     def _of_split(self, test: tuple[TestPrompt, ...], wanted: str, at: Steps) -> tuple[TestPrompt, ...]:

@@ -17,6 +17,7 @@ from orchestrator.sweep_file.capability import Capability, resolve_capability
 from orchestrator.sweep_file.damage import resolve_damage
 from orchestrator.sweep_file.grids import Grid, GridResolver
 from orchestrator.sweep_file.models import ModelVariant, resolve_models
+from orchestrator.sweep_file.parity import AskedParity, resolve_parity
 from orchestrator.sweep_file.schema import BehaviorEntry
 from orchestrator.sweep_file.scorers import resolve_scorers
 from orchestrator.sweep_file.sections import Sections
@@ -30,7 +31,8 @@ __all__ = ["BehaviorPrompts", "Grid", "ModelVariant", "Resolved", "resolve"]
 class Resolved:
     """What the valid sections refer to. ``models``, ``behaviors`` and ``methods``: those of all grids and judges, each once;
     ``unused``: keys of models that no grid runs; ``scoring``: what scores the behaviors; ``capability``: what else the models are
-    tried on; ``damage``: how damage is measured; ``analyses``: what is analysed."""
+    tried on; ``damage``: how damage is measured; ``analyses``: what is analysed; ``parity``: which tools
+    read the models beside each other (None: none do)."""
 
     grids: tuple[Grid, ...]
     models: tuple[ModelVariant, ...]
@@ -41,6 +43,7 @@ class Resolved:
     capability: Capability
     damage: DamageSettings | None = None
     analyses: tuple[AskedAnalysis, ...] = ()
+    parity: AskedParity | None = None
 
 
 def resolve(document: Document, folder: Path) -> tuple[Resolved, list[Problem]]:
@@ -70,6 +73,7 @@ def resolve(document: Document, folder: Path) -> tuple[Resolved, list[Problem]]:
         unused=tuple(key for key in models if key not in {variant.key for variant in variants}),
         damage=damage,
         analyses=resolve_analyses(top),
+        parity=resolve_parity(top),
     )
     return found, top.problems
 

@@ -326,6 +326,17 @@ class CapabilityEntry(Entry):
     which: Literal["chosen", "all"] = Field(default="chosen", alias="for")
 
 
+class ParityEntry(Entry):
+    """Each model read by several ``tools`` (none: all), with the first ``prompts`` contrast prompts of each class;
+    ``faults``: the known mistakes planted, with ``pairs`` also by two; ``steering``: the tools also add the direction."""
+
+    tools: Row[Text] | None = None
+    prompts: int = Field(default=8, ge=1)
+    faults: bool = True
+    pairs: bool = True
+    steering: bool = True
+
+
 class TrackingEntry(Entry):
     """Where progress is reported beside the results folder."""
 
@@ -333,13 +344,14 @@ class TrackingEntry(Entry):
     project: Text | None = None
     entity: Text | None = None
     group: Text | None = None
+    tags: Row[Annotated[Text, Field(max_length=64)]] | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> TrackingEntry:
         if self.tool == "wandb" and self.project is None:
             raise fault("wandb needs a project", "{tool: wandb, project: ...}")
-        if self.tool == "none" and (self.project or self.entity or self.group):
-            raise fault("project, entity and group go with a tool", "{tool: wandb, project: ...}")
+        if self.tool == "none" and (self.project or self.entity or self.group or self.tags):
+            raise fault("project, entity, group and tags go with a tool", "{tool: wandb, project: ...}")
         return self
 
 
@@ -392,10 +404,12 @@ MultiplierLists = Annotated[Multipliers, BeforeValidator(_multipliers)]
 
 class SearchEntry(Entry):
     """A search for the best setting in place of a grid's multipliers: each arm (a model variant, behavior and method) runs
-    ``trials`` cells, ``batch`` at a time, at layers of the grid and at multipliers between the two that are given. The best
-    success rate is sought among the settings within ``max_garbled`` and ``max_kl``, as a choice has them."""
+    ``trials`` cells, ``batch`` at a time, at layers of the grid and at multipliers between the two that are given, drawn evenly
+    or evenly in their logarithm (``scale``). The best success rate is sought among the settings within ``max_garbled`` and
+    ``max_kl``, as a choice has them."""
 
     multiplier: MultiplierLists
+    scale: Literal["linear", "log"] = "linear"
     trials: int = Field(default=24, ge=1, le=10_000)
     batch: int = Field(default=8, ge=1, le=1000)
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
@@ -409,6 +423,13 @@ class SearchEntry(Entry):
             if len(span) != 2 or span[0] >= span[1]:
                 raise fault("not a range of multipliers", "the lowest and the highest one, as [2, 30]")
         return spans
+
+    @model_validator(mode="after")
+    def _one_sign(self) -> SearchEntry:
+        spans = [*filter(None, [self.multiplier.default]), *self.multiplier.families.values(), *self.multiplier.models.values()]
+        if self.scale == "log" and any(low * high <= 0 for low, high in spans):
+            raise fault("a range of both signs has no logarithm", "scale: linear, or a range on one side of 0")
+        return self
 
 
 TransferPairs = Annotated[Transfer, BeforeValidator(_transfer)]
@@ -502,6 +523,7 @@ class SweepSettings(Entry):
     classifier: ClassifierName = "text"
     capability: CapabilityEntry | None = None
     analyses: Row[Annotated[dict[str, object], named("name")]] | None = None
+    parity: ParityEntry | None = None
     tracking: Annotated[TrackingEntry, named("tool")] = TrackingEntry()
     results: PathText | None = None
     engine: EngineEntry = EngineEntry()

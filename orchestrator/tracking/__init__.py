@@ -3,7 +3,7 @@
 A tracker never raises into the sweep and never holds it up for long.
 """
 
-from orchestrator.tracking.points import axes, live_rates, metrics, run_config, shares, use_points
+from orchestrator.tracking.points import axes, live_rates, metrics, run_config, shares, tags_of, use_points
 from orchestrator.tracking.tracker import RunIdentity, Tracker
 from orchestrator.tracking.wandb_tracker import WandbTracker
 
@@ -16,5 +16,6 @@ __all__ = [
     "metrics",
     "run_config",
     "shares",
+    "tags_of",
     "use_points",
 ]

@@ -10,10 +10,12 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from orchestrator.redaction import redacted_values
+from orchestrator.tracking.overview import AXES
 from orchestrator.tracking.tables import TrackedTable
 from orchestrator.tracking.tracker import RunIdentity
 
@@ -22,6 +24,8 @@ FLUSH_SECONDS = 5.0
 
 FINISH_SECONDS = 5.0
 STEP = "cell_number"
+RATES = ("cells_done", "cells_failed", "tokens_per_second", "seconds_left")
+"""Of the live rates, whose last value is the run's."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +66,7 @@ class OfflineRun:
             project=identity.project,
             entity=identity.entity,
             group=identity.group,
+            tags=redacted_values(list(identity.tags)),
             name=identity.sweep,
             id=identity.id,
             resume="allow",
@@ -70,8 +75,14 @@ class OfflineRun:
             config=redacted_values(dict(identity.config)),
             settings=_settings(),
         )
-        self._run.define_metric(STEP)
-        self._run.define_metric("*", step_metric=STEP)
+        self._run.define_metric(STEP, summary="none")
+        for axis in AXES.values():
+            self._run.define_metric(axis, summary="none")
+        for family, axis in AXES.items():
+            self._run.define_metric(f"{family}/*", step_metric=axis, summary="none")
+        for kind in RATES:  # the last value is what counts
+            self._run.define_metric(f"{kind}/*", step_metric=STEP)
+        self._run.define_metric("*", step_metric=STEP, summary="none")
 
     @property
     def folder(self) -> Path:
@@ -89,6 +100,14 @@ class OfflineRun:
     def tables(self, tables: Sequence[TrackedTable], step: int) -> None:
         """Write tables, as one row of the history."""
         self._run.log({one.name: _as_wandb(one) for one in tables}, step=step, commit=True)
+
+    def pictures(self, pictures: Mapping[str, bytes], step: int) -> None:
+        """Write heat maps (title -> PNG) as one row of the history."""
+        from PIL import Image
+
+        make = _wandb().Image
+        shown = [make(Image.open(BytesIO(content)), caption=title) for title, content in pictures.items()]
+        self._run.log({f"heat_maps/{number:02d}": one for number, one in enumerate(shown, start=1)}, step=step, commit=True)
 
     def artifact(self, name: str, files: Sequence[tuple[Path, str]]) -> None:
         """Keep ``files`` (path, name within) as a version of an artifact."""

@@ -21,6 +21,7 @@ WORKERS_TRACKED = 32
 """Of more workers than these only the sums are tracked: each would add several curves."""
 
 MEBIBYTE = 2**20
+TAG_LENGTH, MOST_TAGS = 64, 20
 
 
 def axes(cell: Cell) -> dict[str, Value]:
@@ -96,6 +97,42 @@ def _use_point(use: Use) -> dict[str, float]:
 
 
 def run_config(sweep_text: str, plan: Plan) -> dict[str, object]:
-    """What the run was asked to do: the sweep file, its size, and every model variant by the content of its identity."""
+    """What the run was asked to do: the sweep file, its size, every model variant by the content of its identity; and to group
+    runs by, every axis of the cells and of their decoding: its value where it has one, else the list of them."""
     models = {model.name: {**model_identity(model.spec), "variant": model.variant} for model in plan.models}
-    return {"sweep_file": sweep_text, "cells": len(plan.cells), "directions": len(plan.directions), "models": models}
+    told = {"sweep": plan.name, "sweep_file": sweep_text, "cells": len(plan.cells), "directions": len(plan.directions)}
+    return {**told, "models": models, **axis_values(plan)}
+
+
+def axis_values(plan: Plan) -> dict[str, Value | list[Value]]:
+    """The values of every axis over the cells of ``plan``, in their order (numbers by size); one alone is no list."""
+    found: dict[str, dict[Value, None]] = {}
+    for cell in plan.cells:
+        decoding = {name: value for name, value in asdict(cell.decoding).items() if value is not None}
+        point = {"dtype": cell.target.dtype, **axes(cell), **decoding}
+        for name, value in point.items():
+            if cell.steering is not None or name not in ("multiplier", "depth"):
+                found.setdefault(name, {})[value] = None
+    return {name: _alone_or_listed(list(values)) for name, values in found.items()}
+
+
+def _alone_or_listed(values: list[Value]) -> Value | list[Value]:
+    if len(values) == 1:
+        return values[0]
+    return values if any(isinstance(value, str) for value in values) else sorted(values)
+
+
+def tags_of(plan: Plan, own: Sequence[str] = ()) -> tuple[str, ...]:
+    """What to find the run by: the user's ``own``, then behaviors, methods, families, quantizations, models. W&B takes tags of 1
+    to 64 characters."""
+    steered = [cell.steering.direction.method for cell in plan.cells if cell.steering is not None]
+    listed = (
+        *own,
+        *(cell.labels.behavior for cell in plan.cells),
+        *steered,
+        *(model.shape.family for model in plan.models),
+        *(model.spec.quantization for model in plan.models if model.spec.quantization != "none"),
+        *(["transfer"] if any(cell.is_transfer for cell in plan.cells) else []),
+        *(model.name for model in plan.models),
+    )
+    return tuple(dict.fromkeys(tag[:TAG_LENGTH] for tag in listed if tag))[:MOST_TAGS]

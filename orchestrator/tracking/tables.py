@@ -16,13 +16,17 @@ from orchestrator.untrusted import visible
 MAX_ROWS = 10_000
 """Rows of a table; the Parquet files hold all."""
 
+MAX_RESPONSES = 5_000
+"""Responses up to which all of a run are in the table; of more it has a sample."""
+
 SAMPLED_CELLS = 60
 RESPONSES_PER_CELL = 4
 TEXT_SHOWN = 1000
 KEPT_SUFFIXES = (".md", ".html", ".parquet", ".svg", ".pdf", ".png", ".csv", ".tex")
 
 CELL_COLUMNS = (
-    *("cell_id", "model", "family", "quantization", "dtype", "behavior", "method", "extractor", "source_model", "is_transfer"),
+    *("cell_id", "model", "family", "quantization", "dtype", "behavior", "method", "method_options", "extractor"),
+    *("source_model", "is_transfer"),
     *("scope", "layer", "source_layer", "depth", "intervention", "positions", "strength", "schedule", "keep_norm"),
     *("scales", "site"),
     *("multiplier", "n", "target"),
@@ -30,7 +34,7 @@ CELL_COLUMNS = (
     *("fired", "shift_ratio_min", "shift_ratio_max", "stray_max", "residual_norm", "norm_ratio", "direction_raw_norm"),
     *("new_tokens", "seconds", "attempt"),
 )
-RESPONSE_AXES = ("cell_id", "model", "quantization", "behavior", "method", "layer", "multiplier")
+RESPONSE_AXES = ("cell_id", "model", "quantization", "behavior", "method", "method_options", "scope", "layer", "multiplier")
 RESPONSE_COLUMNS = (*RESPONSE_AXES, "prompt_id", "sample", "prompt", "response", "finish_reason", "label", "evidence", "answer")
 FAILURE_COLUMNS = ("item_id", "kind", "message", "attempt", "worker")
 
@@ -45,7 +49,7 @@ class TrackedTable:
 
 
 def tables_of(store: Store) -> list[TrackedTable]:
-    """What a results folder says: all its cells, a sample of their responses, what failed."""
+    """What a results folder says: all its cells, their responses (of more than ``MAX_RESPONSES`` a sample), what failed."""
     rows = store.cell_rows()
     failures = [
         [failure.item_id, failure.kind, _shown(redacted(failure.message)), failure.attempt, failure.worker]
@@ -53,7 +57,7 @@ def tables_of(store: Store) -> list[TrackedTable]:
     ]
     return [
         TrackedTable("cells", CELL_COLUMNS, [[_plain(getattr(row, name)) for name in CELL_COLUMNS] for row in rows[:MAX_ROWS]]),
-        TrackedTable("responses", RESPONSE_COLUMNS, list(_sampled_responses(store, rows))),
+        TrackedTable("responses", RESPONSE_COLUMNS, list(_responses(store, rows))),
         TrackedTable("failures", FAILURE_COLUMNS, failures),
     ]
 
@@ -69,15 +73,20 @@ def files_of(store: Store) -> list[tuple[Path, str]]:
     ]
 
 
-def _sampled_responses(store: Store, rows: Sequence[CellRow]) -> Iterator[list[object]]:
-    """The same cells and prompts whatever the order in which they were finished: those whose ids have the smallest digests."""
-    for row in sorted(rows, key=lambda row: _rank(row.cell_id))[:SAMPLED_CELLS]:
+def _responses(store: Store, rows: Sequence[CellRow]) -> Iterator[list[object]]:
+    """All of them in the order of the cells; or a sample, of the same cells and prompts whatever the order in which they were
+    finished: those whose ids have the smallest digests."""
+    whole = sum(row.n for row in rows) <= MAX_RESPONSES
+    sampled = rows if whole else sorted(rows, key=lambda row: _rank(row.cell_id))[:SAMPLED_CELLS]
+    for row in sampled:
         try:
             labels = {label.key: label for label in store.read_labels(*row.key)}
-            responses = store.read_responses(row.cell_id)
+            responses = list(store.read_responses(row.cell_id))
         except (FileNotFoundError, UnreadableFileError):
             continue
-        for response in sorted(responses, key=lambda one: (one.sample, _rank(row.cell_id + one.prompt_id)))[:RESPONSES_PER_CELL]:
+        if not whole:
+            responses = sorted(responses, key=lambda one: (one.sample, _rank(row.cell_id + one.prompt_id)))[:RESPONSES_PER_CELL]
+        for response in responses:
             label = labels.get(response.key)
             told = (response.prompt_id, response.sample, response.prompt, response.text, response.finish_reason)
             judged = (None, None, None) if label is None else (label.label, label.evidence, label.answer)

@@ -26,7 +26,8 @@ class RunIdentity:
     """Which W&B run a sweep writes to: always the same one for the same sweep name and results folder.
 
     ``results``: the folder on this machine; ``place``: the URL of results in object storage, the same on every machine.
-    ``cells_before``: cells that earlier runs finished, so that the step goes on counting.
+    ``cells_before``: cells that earlier runs finished, so that the step goes on counting. ``names``: of the model variants, as
+    the sweep calls them, by their ids.
     """
 
     project: str
@@ -37,6 +38,8 @@ class RunIdentity:
     entity: str | None = None
     group: str | None = None
     place: str = ""
+    tags: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:

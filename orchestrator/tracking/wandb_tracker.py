@@ -15,10 +15,14 @@ from orchestrator.redaction import redacted
 from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.tracking import offline_run
 from orchestrator.tracking.offline_run import STEP, OfflineRun, Target
+from orchestrator.tracking.overview import curves_of, summary_of
 from orchestrator.tracking.points import Value, axes, metrics, shares
 from orchestrator.tracking.tables import files_of, tables_of
 from orchestrator.tracking.tracker import RunIdentity, Tracker
 from orchestrator.tracking.upload import Upload, fragments_of
+
+STEPS = 1000
+"""W&B drops a row whose step does not grow: so many more rows than the cells' the last fragment of a run has room for."""
 
 RATES_SECONDS = 10.0
 """Live rates go with the first cell after this time."""
@@ -30,15 +34,24 @@ def _no_rates() -> Mapping[str, Value]:
     return {}
 
 
+def _no_pictures(results: Store) -> Mapping[str, bytes]:
+    return {}
+
+
 class WandbTracker(Tracker):
     """Writes the run to ``<results>/wandb``; uploads it as it grows when WANDB_MODE, a key and the network allow.
 
-    ``rates`` gives the live rates per model. A step is twice the number of the cell, so that it grows over resumed runs and
-    leaves the last one room for the tables.
+    ``rates`` gives the live rates per model, ``pictures`` the heat maps (title -> PNG). A step is ``STEPS`` times the number
+    of the cell, so that it grows over resumed runs and leaves the last one room for tables, pictures and curves.
     """
 
-    def __init__(self, identity: RunIdentity, rates: Callable[[], Mapping[str, Value]] = _no_rates) -> None:
-        self._identity, self._rates = identity, rates
+    def __init__(
+        self,
+        identity: RunIdentity,
+        rates: Callable[[], Mapping[str, Value]] = _no_rates,
+        pictures: Callable[[Store], Mapping[str, bytes]] = _no_pictures,
+    ) -> None:
+        self._identity, self._rates, self._pictures = identity, rates, pictures
         self._errors = offline_run.errors()
         self._cell_number = identity.cells_before
         self._rates_at = float("-inf")
@@ -53,7 +66,8 @@ class WandbTracker(Tracker):
         """How long a load took and on what; a point per cell, from time to time with the live rates; failures, by kind."""
         match news:
             case ModelLoaded(variant, _, info):
-                loaded = {f"load_seconds/{variant}": info.load_seconds, f"device/{variant}": info.device}
+                name = self._identity.names.get(variant, variant)
+                loaded = {f"load_seconds/{name}": info.load_seconds, f"device/{name}": info.device}
                 self._write(lambda run: run.summarize(loaded))
             case CellStored(cell, result):
                 self._unscored[cell.key] = {**axes(cell), **metrics(result)}
@@ -61,7 +75,7 @@ class WandbTracker(Tracker):
                 self._cell_number += 1
                 measured = self._unscored.pop(scored.key)
                 point = {STEP: self._cell_number, **measured, **shares(labels), **self._rates_now()}
-                step = 2 * self._cell_number
+                step = STEPS * self._cell_number
                 self._write(lambda run: run.log(point, step))
             case ItemFailed():
                 self._failures[news.failure.kind] += 1
@@ -102,11 +116,18 @@ class WandbTracker(Tracker):
 
     def _write_results(self, run: OfflineRun, results: Store) -> None:
         try:
-            tables, files = tables_of(results), files_of(results)
+            tables, files, rows = tables_of(results), files_of(results), results.cell_rows()
+            pictures = self._pictures(results)
         except (InputError, UnreadableFileError) as error:
             _log.warning("Weights & Biases: no tables: %s", error)
             return
-        run.tables(tables, 2 * self._cell_number + 1)
+        step = STEPS * self._cell_number + 1
+        run.tables(tables, step)
+        run.summarize(summary_of(rows))
+        if pictures:
+            run.pictures(pictures, step + 1)
+        for number, point in enumerate(curves_of(rows), start=step + 2):
+            run.log(point, number)
         if files:
             run.artifact(f"{self._identity.sweep}-results", files)
 

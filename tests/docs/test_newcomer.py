@@ -106,6 +106,9 @@ def notebook(page: str) -> list[dict[str, object]]:
 def test_the_readme_over_fake_workers(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     say = fake(monkeypatch)
     write_own_files(README, place)
+    behavior = place / "sweeps" / "behaviors" / "refusal.jsonl"
+    rows = behavior.read_text(encoding="utf-8").splitlines(keepends=True)
+    behavior.write_text("".join(row for row in rows if not re.search(r'"T[1-5][1-9]"', row)), encoding="utf-8")  # quicker
     say(QUICKSTART)
     typed = commands(README)
     assert len(typed) >= 12

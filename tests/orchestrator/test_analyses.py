@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from actors.types import Prompt
 from orchestrator import load_results
 from orchestrator.errors import InputError
 from orchestrator.measuring import ActivationsItem, arrays_of
+from orchestrator.plan import make_plan
 from orchestrator.pool import POOLS
 from orchestrator.report.findings import SweepFindings
 from orchestrator.report.sections import SECTIONS
@@ -22,6 +24,7 @@ from orchestrator.results.damage import damages
 from orchestrator.results.folder import Folder
 from orchestrator.results.plan_file import decode_plan
 from orchestrator.results.store import Store
+from orchestrator.sweep import load_sweep
 from tests.fakes import N_LAYERS
 from tests.orchestrator.cli.test_commands import no_pool
 from tests.orchestrator.quick_cli import quick_cli
@@ -110,6 +113,21 @@ def test_classes_may_be_the_models_own_behavior(cli: Callable[..., Result], tmp_
     assert told.exit_code == 0, told.output
     found = load_results(tmp_path / "out").others["angles"]
     assert (set(found["classes"]), set(found["n_positive"]), set(found["n_negative"])) == ({"behavior"}, {5}, {4})
+
+
+def test_an_analysis_may_be_of_some_behaviors_alone(tmp_path: Path) -> None:
+    path = write(tmp_path, "[{name: angles, behaviors: [other]}, stability]")
+    both = path.read_text().replace("behaviors:\n", "behaviors:\n  other: {file: refusal.jsonl}\n", 1)
+    (tmp_path / "both").mkdir()
+    (tmp_path / "both" / "sweep.yaml").write_text(both)
+    (tmp_path / "both" / "refusal.jsonl").write_text((tmp_path / "refusal.jsonl").read_text())
+    planned = make_plan(load_sweep(tmp_path / "both" / "sweep.yaml")).analyses
+    assert sorted((one.name, one.behavior) for one in planned if one.name == "angles") == [("angles", "other")]
+    assert len({one.behavior for one in planned if one.name == "stability"}) == 2
+    for wrong, told in (("[othre]", "did you mean 'other'?"), ("other", "not a list of behaviors")):
+        (tmp_path / "both" / "sweep.yaml").write_text(both.replace("[other]", wrong))
+        with pytest.raises(InputError, match=re.escape(told)):
+            load_sweep(tmp_path / "both" / "sweep.yaml")
 
 
 def test_directions_are_added_where_it_is_asked(cli: Callable[..., Result], tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def autoencoder(folder: Path, hook: str = "blocks.12.hook_resid_post", kind: str
     decoder = np.random.default_rng(5).standard_normal((7, WIDTH)).astype(np.float32)
     weights = {"W_dec": decoder, "W_enc": decoder.T.copy(), "b_dec": np.zeros(WIDTH, np.float32)}
     if kind == "npz":
-        np.savez(folder / "params.npz", **weights)
+        np.savez(folder / "params.npz", allow_pickle=False, **weights)
     else:
         save_file(weights, folder / "sae_weights.safetensors")
     if hook:

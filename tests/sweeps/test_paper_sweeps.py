@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.parity.tools import TOOLS
 from actors.types import Resources
 from orchestrator.behaviors import load_behavior
 from orchestrator.plan import Plan, make_plan
@@ -126,6 +127,14 @@ def test_the_abstracts_90_points_are_run_with_both_tools(name: str) -> None:
         and steering.direction.model.quantization == "none"
     }
     assert read == {"nnsight", "hooks"}
+
+
+def test_the_tools_are_compared_on_the_papers_model() -> None:
+    plan = plan_of("parity-qwen7b")
+    (study,) = plan.parity
+    assert (study.model, study.dtype, study.layer, study.prompts) == ("qwen-7b", "float16", 16, (5, 5))
+    assert list(study.readings) == list(TOOLS)
+    assert not plan.deferred
 
 
 def test_table_10_has_its_pairs_and_no_other() -> None:

@@ -8,7 +8,11 @@ from nnterp import StandardizedTransformer  # type: ignore[import-not-found]
 
 told = job()
 model = StandardizedTransformer(
-    FOLDER, torch_dtype=getattr(torch, told["dtype"]), attn_implementation="sdpa", check_renaming=False
+    FOLDER,
+    torch_dtype=getattr(torch, told["dtype"]),
+    attn_implementation="sdpa",
+    check_renaming=False,
+    device_map=told["device"],
 )
 
 

@@ -10,7 +10,7 @@ from transformer_lens.model_bridge import TransformerBridge  # type: ignore[impo
 told = job()
 tokenizer = transformers.AutoTokenizer.from_pretrained(FOLDER)
 bridge = TransformerBridge.boot_transformers(
-    FOLDER, hf_model=model_of(told), tokenizer=tokenizer, device="cpu", dtype=getattr(torch, told["dtype"])
+    FOLDER, hf_model=model_of(told), tokenizer=tokenizer, device=told["device"], dtype=getattr(torch, told["dtype"])
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,6 +13,7 @@ from actors.errors import UnsupportedModelError
 from actors.extraction import PromptBatch
 from actors.extraction.hooks import last_logits
 from actors.loading import LoadedModel
+from actors.parity.steered import Forward
 from actors.steering import received
 
 
@@ -36,3 +39,22 @@ def read_with_pre_hooks(loaded: LoadedModel, batch: PromptBatch, positions: int 
         for handle in handles:
             handle.remove()
     return torch.stack([read[layer] for layer in range(decoder.n_layers)], dim=2)
+
+
+@contextmanager
+def steer_with_pre_hooks(loaded: LoadedModel, layer: int, vector: Tensor) -> Iterator[Forward]:
+    """The vector added to what the module after the block is given."""
+    following = [*loaded.decoder.blocks[1:], loaded.decoder.final_norm][layer]
+    if following is None:
+        raise UnsupportedModelError("no module is known that reads the last block's output")
+
+    def hook(_module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
+        stream = received(args, kwargs, f"input after block {layer}")
+        edited = stream + vector.to(stream.device, stream.dtype)
+        return ((edited, *args[1:]), kwargs) if args else ((), {**kwargs, "hidden_states": edited})
+
+    handle = following.register_forward_pre_hook(hook, with_kwargs=True)
+    try:
+        yield lambda inputs: loaded.model(**inputs)
+    finally:
+        handle.remove()

@@ -114,6 +114,7 @@
           ariaLabel: say, data: { cell, row },
         }));
       })));
+    $("matrix").style.setProperty("--columns", all.length); // on paper they share its width
     $("matrix").replaceChildren(make("thead", {}, head), make("tbody", {}, ...body));
     $("told").textContent = told();
     pager($("columns"), "cells", columns.length, PER_PAGE, "page");

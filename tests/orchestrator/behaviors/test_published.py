@@ -150,6 +150,17 @@ def test_a_sweep_names_a_set(tmp_path: Path) -> None:
     assert len({cell.steering.direction.id for cell in plan.cells if cell.steering}) == 1  # one file's contrast prompts
 
 
+def test_the_prompts_of_a_set_of_one_half_are_dealt(tmp_path: Path) -> None:
+    rows = "".join(f"How is dam {number} broken?,dams\n" for number in range(10))
+    (tmp_path / "beavers.csv").write_text(f"prompt,category\n{rows}", encoding="utf-8")
+    entry = {"file": "refusal.jsonl", "set": {"name": "beavertails", "files": ["beavers.csv"]}, "splits": {"a": 0.4, "b": 0.6}}
+    dealt = [{**entry, "split": split} for split in ("a", "b")]
+    plan = plan_of(tmp_path, behaviors=dict(zip("ab", dealt, strict=True)))
+    asked = {cell.labels.behavior: {one.text for one in cell.prompts} for cell in plan.cells}
+    assert [len(found) for found in asked.values()] == [4, 6]
+    assert len(set().union(*asked.values())) == 10
+
+
 @pytest.mark.parametrize(
     ("entry", "told"),
     [

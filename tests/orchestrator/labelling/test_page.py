@@ -1,4 +1,4 @@
-"""The label page in a browser: keys, undo, hostile texts, narrow and dark. ``make browser`` runs it, where there is Chromium."""
+"""The label page in a browser: keys, undo, hostile texts, narrow and dark."""
 
 from __future__ import annotations
 

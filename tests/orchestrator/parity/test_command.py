@@ -62,12 +62,20 @@ def test_tools_agree_and_an_own_script_that_reads_inputs_is_told_so(study: tuple
     assert "block input" in mine["verdict"]
 
 
+def test_tools_that_steer_answer_alike(study: tuple[dict[str, object], Path, object]) -> None:
+    steering = study[0]["steering"]
+    assert isinstance(steering, dict)
+    assert {steering[name]["words"] for name in ("hooks", "nnsight", "pre-hooks")} == {"equal, bit for bit"}
+    assert "adds nothing by itself" in steering["hidden-states"]
+    assert "ended with code 1" in steering["mine"]  # it reads, and does not know what steering is
+
+
 def test_the_page_has_it_all_and_nothing_is_read_twice(
     study: tuple[dict[str, object], Path, tuple[object, ...]], model: Path
 ) -> None:
     _, results, words = study
     page = (results / "report.md").read_text()
-    for heading in ("Tools", "What is read", "What a right reading depends on", "Planted mistakes", "Layer by layer"):
+    for heading in ("Tools", "What is read", "What a right reading depends on", "Planted mistakes", "Steering", "Layer by layer"):
         assert f"## {heading}" in page
     before = {path: path.stat().st_mtime_ns for path in (results / "readings").iterdir()}
     again = parity(model, *words)

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from orchestrator.cells import Cell
 from orchestrator.errors import InputError
 from orchestrator.plan import Plan, make_plan
-from orchestrator.planning.choices import decode_matches, encode_choices
+from orchestrator.planning.choices import decode_choices, decode_matches, encode_choices
 from orchestrator.planning.considered import Considered, Tally
 from orchestrator.planning.matching import matched
+from orchestrator.report.chosen import chosen_table
 from tests.orchestrator.planning.test_choices import BEST, FINAL, PILOT, by_place, followed, place, sweep_of, tallies
 
 STRENGTHS = (2.0, 4.0, 8.0, 16.0)
@@ -96,6 +97,12 @@ def test_arms_run_at_the_strengths_of_equal_damage_on_held_out_prompts(tmp_path:
     assert "layer 14, multiplier 10 for a KL of 0.1 (nearest of 9 in grid pilot-own: multiplier 8 with 15 of 15" in str(own)
     assert (one.multiplier, one.kl) == (16.0, 0.1), "the strongest, which does less damage than wanted"
     text = encode_choices(plan.choices, plan.arms, plan.matches)
+    table = chosen_table(decode_choices(text.encode()), [])
+    assert table is not None
+    heads = [column.head for column in table.columns]
+    told = [dict(zip(heads, (value.text for value in row), strict=True)) for row in table.rows]
+    assert [(line["layer"], line["multiplier"], line["KL"]) for line in told] == [("L14", "10", "0.064"), ("L14", "16", "0.026")]
+    assert any("between two settings" in note for note in table.notes)
     assert [one["grid"] for one in decode_matches(text.encode())] == ["own", "one"]
     assert "matched" not in json.loads(encode_choices(plan.choices))
     unmeasured = make_plan(sweep, {**known, first.cells[2].key: replace(known[first.cells[2].key], kl=None)})

@@ -233,3 +233,25 @@ def test_without_optuna_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.M
     (told,) = refused(tmp_path, GRID)
     assert "grids[0].search: Optuna is not installed" in told
     assert "pip install 'activation-steering-sweeps[search]'" in told
+
+
+@pytest.mark.parametrize("span", [(0.5, 50.0), (-50.0, -0.5)])
+def test_a_search_may_be_even_in_the_logarithm(span: tuple[float, float]) -> None:
+    """Of a range of two orders of magnitude half of the trials lie below its geometric mean, 5; in a linear search a tenth."""
+    shares = {}
+    for scale in ("log", "linear"):
+        tried: list[float] = []
+
+        def outcome(setting: TrialSetting, tried: list[float] = tried) -> Considered | None:
+            tried.append(setting.multiplier)
+            return None
+
+        for seed in range(20):
+            entry = {"multiplier": list(span), "scale": scale, "trials": 10, "batch": 10, "seed": seed}
+            replay(SearchEntry.model_validate(entry), 1, span, outcome)
+        assert all(span[0] <= one <= span[1] for one in tried)
+        shares[scale] = sum(abs(one) < 5 for one in tried) / len(tried)
+    assert 0.4 < shares["log"] < 0.6
+    assert shares["linear"] < 0.2
+    with pytest.raises(ValueError, match="a range of both signs has no logarithm"):
+        SearchEntry.model_validate({"multiplier": [-1, 5], "scale": "log"})

@@ -132,6 +132,28 @@ def test_answers_in_one_batch_are_those_of_a_plain_hook_row_by_row(
     assert len(told) > 2, "it steers"
 
 
+def test_at_its_own_point_a_stream_is_left_as_it_is(
+    loaded: LoadedModel, worker: ModelWorker, cells: list[Cell], found: DirectionSet
+) -> None:
+    """A curve through a prompt's own activation changes neither it nor the answer; one through its opposite changes both."""
+    cell = next(one for one in cells if one.steering is not None and len(one.steering.layers) == 1)
+    assert cell.steering is not None
+    prompt, (layer,) = cell.prompts[0], cell.steering.layers
+    steering = replace(cell.steering, action=replace(cell.steering.action, positions="last_prompt"))
+    state, basis = states_of(loaded, prompt)[layer], found.curves[layer].basis
+    own = Curve(np.array([0.0, 1.0]), basis, np.repeat((basis @ state)[None].astype(np.float64), 2, axis=0))
+    jobs = [generation_job(replace(cell, prompts=(prompt,), steering=None), None)]
+    for curve in (own, replace(own, points=-9 * own.points)):
+        one = replace(cell, prompts=(prompt,), steering=steering)
+        jobs.append(replace(generation_job(one, placed(steering, replace(found, curves={layer: curve}))), cell_id=str(len(jobs))))
+    base, same, other = (one.responses[0].token_ids for one in worker.generate(jobs) if isinstance(one, CellResult))
+    assert jobs[1].steering is not None
+    shift = jobs[1].steering.vectors[0] * jobs[1].steering.strength_at(0)
+    assert state - (state @ basis.T) @ basis + shift == pytest.approx(state, abs=1e-4)
+    assert same == base
+    assert other != base
+
+
 def test_curves_are_kept_with_their_directions(spec: DirectionSpec, found: DirectionSet, tmp_path: Path) -> None:
     assert sorted(found.curves) == list(range(LAYERS))
     file = Folder(tmp_path).path("directions", spec.id)

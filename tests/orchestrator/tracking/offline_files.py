@@ -25,6 +25,9 @@ class OfflineFile:
     summary: dict[str, Any] = field(default_factory=dict)
     artifacts: dict[str, list[str]] = field(default_factory=dict)
     """Name -> the names of the files within."""
+    tags: list[str] = field(default_factory=list)
+    axes: dict[str, str] = field(default_factory=dict)
+    """Metric, or a pattern of metrics -> the metric that it is drawn over."""
     ended: bool = False
 
     def table(self, name: str) -> dict[str, Any]:
@@ -48,6 +51,9 @@ def read_offline(path: Path) -> OfflineFile:
             found.history.append(_named(record.history.item))
         if record.artifact.name:
             found.artifacts[record.artifact.name] = [entry.path for entry in record.artifact.manifest.contents]
+        found.tags += record.run.tags
+        if record.metric.step_metric:
+            found.axes[record.metric.name or record.metric.glob_name] = record.metric.step_metric
         found.ended |= record.HasField("exit")
     return found
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from actors.types import Failure
 from actors.use import Use
+from orchestrator.compare.selection import select
 from orchestrator.redaction import SECRETS, redacted, redacted_values
 from orchestrator.results.store import Store
 from orchestrator.scheduling.board import Board
-from orchestrator.tracking import axes, live_rates, metrics, run_config, shares, use_points
+from orchestrator.tracking import axes, live_rates, metrics, run_config, shares, tags_of, use_points
+from orchestrator.tracking.overview import curves_of, summary_of
 from orchestrator.tracking.tables import RESPONSES_PER_CELL, SAMPLED_CELLS, TEXT_SHOWN, TrackedTable, files_of, tables_of
 from tests.orchestrator import samples
 
@@ -97,6 +100,49 @@ def test_the_config_says_what_was_asked_and_names_no_path() -> None:
     assert model["fingerprint"] == "f" * 20
 
 
+def test_the_config_has_every_axis_to_group_by() -> None:
+    config = run_config("name: sample\n", samples.plan_of(CELLS))
+    assert (config["model"], config["behavior"], config["method"], config["scope"]) == ("smollm2", "refusal", "dim", "from_layer")
+    assert (config["layer"], config["multiplier"]) == ([12, 15], [2.0, 8.0])
+    assert (config["sweep"], config["max_new_tokens"], config["dtype"]) == ("sample", CELLS[0].decoding.max_new_tokens, "float32")
+
+
+def test_tags_are_what_the_run_is_of() -> None:
+    tags = tags_of(samples.plan_of(CELLS), ("mine", "x" * 80))
+    assert tags[:4] == ("mine", "x" * 64, "refusal", "dim")
+    assert "smollm2" in tags
+
+
+def test_the_best_and_the_unsteered_cell_and_curves_over_real_axes(tmp_path: Path) -> None:
+    store = samples.filled(tmp_path, CELLS, {(15, 8.0): (7, 1), (12, 2.0): (7, 3), (15, 2.0): (2, 0)})
+    store.compact()
+    rows = store.cell_rows()
+    found = summary_of(rows)
+    assert (found["best/layer"], found["best/multiplier"], found["best/success_rate"]) == (15, 8.0, 0.7), "fewer are garbled"
+    assert found["best/selection"] == "model=smollm2,behavior=refusal,method=dim,layer=15,multiplier=8"
+    assert [row.cell_id for row in select(rows, str(found["best/selection"]))] == [found["best/cell_id"]]
+    assert found["baseline/success_rate"] == 0.0
+    assert "baseline/layer" not in found
+    points = list(curves_of(rows))
+    by_layer = [(point["layer"], value) for point in points for key, value in point.items() if key.endswith("multiplier=8")]
+    assert next(point for point in by_layer if point[0] == 15) == (15, 0.7)
+    assert [layer for layer, _ in by_layer] == sorted(layer for layer, _ in by_layer)
+    name = "by_multiplier/success_rate/smollm2 refusal dim from_layer layer=15"
+    assert [(point["multiplier"], point[name]) for point in points if name in point] == [(2.0, 0.2), (8.0, 0.7)]
+
+
+def test_several_models_have_a_best_each(tmp_path: Path) -> None:
+    store = samples.filled(tmp_path, CELLS, {(15, 8.0): (7, 1)})
+    store.compact()
+    rows = store.cell_rows()
+    other = [replace(row, model="big") for row in rows if row.layer != 15]
+    found = summary_of([*rows, *other])
+    assert found["best/smollm2/refusal/layer"] == found["best/layer"] == 15
+    assert found["best/model"] == "smollm2"
+    assert found["best/big/refusal/layer"] == 12
+    assert found["baseline/big/refusal/n"] == 10
+
+
 def named(tables: list[TrackedTable], name: str) -> list[dict[str, object]]:
     (table,) = (table for table in tables if table.name == name)
     return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
@@ -111,14 +157,16 @@ def test_tables_of_a_results_folder(tmp_path: Path) -> None:
     assert steered["success_low"] == pytest.approx(0.397, abs=1e-3)  # Wilson, 7 of 10
     assert steered["fired"] is True
     responses = named(tables, "responses")
-    assert len(responses) == len(CELLS) * RESPONSES_PER_CELL
+    assert len(responses) == sum(cell.rows for cell in CELLS), "a small run's responses are all there"
+    assert {row["method"] for row in responses} == {None, "dim"}
     assert all(row["response"] == f"Answer to {row['prompt_id']}." for row in responses)
     assert named(tables, "failures") == []
 
 
-def test_the_sample_of_responses_is_bounded_and_always_the_same(tmp_path: Path) -> None:
+def test_the_sample_of_responses_is_bounded_and_always_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cells = samples.grid(range(20), (1.0, 2.0, 4.0, 8.0))
     assert len(cells) > SAMPLED_CELLS
+    monkeypatch.setattr("orchestrator.tracking.tables.MAX_RESPONSES", 100)
     one, other = samples.filled(tmp_path / "one", cells), samples.filled(tmp_path / "other", tuple(reversed(cells)))
     one.compact()
     other.compact()

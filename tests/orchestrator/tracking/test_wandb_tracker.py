@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from actors.types import Failure
-from orchestrator.news import CellScored, CellStored, ItemFailed, Noted
+from actors.types import Failure, ModelInfo
+from orchestrator.news import CellScored, CellStored, ItemFailed, ModelLoaded, Noted
+from orchestrator.report.exported import heat_maps
 from orchestrator.results.rows import axes_of
 from orchestrator.results.store import Store
 from orchestrator.tracking import RunIdentity, Tracker, WandbTracker, axes, metrics, shares
@@ -77,9 +79,40 @@ def test_a_resumed_sweep_goes_on_with_the_same_run_and_growing_steps(tmp_path: P
     track_a_cell(tmp_path, cells_before=1, results=store)
     runs = fragments(tmp_path)
     assert len(runs) == 2
-    assert [row["cell_number"] for run in runs for row in run.history] == [1, 1, 2, 2], "each cell, then the tables"
+    assert [row["cell_number"] for run in runs for row in run.history if "seconds" in row] == [1, 2]
     steps = [row["_step"] for run in runs for row in run.history]
     assert steps == sorted(set(steps)), "W&B would drop rows whose step does not grow"
+
+
+def test_the_summary_is_of_the_whole_run_and_curves_have_their_own_axes(tmp_path: Path) -> None:
+    store = samples.filled(tmp_path / "results", CELLS, {(15, 8.0): (7, 1)})
+    store.compact()
+    tracker = WandbTracker(replace(identity(tmp_path), tags=("dim", "mine")), pictures=heat_maps)
+    tracker.hear(CellStored(STEERED, RESULT))
+    tracker.hear(CellScored(axes_of(STEERED), LABELS))
+    tracker.finish({"cells_done": 1.0}, store)
+    (run,) = fragments(tmp_path)
+    assert run.tags == ["dim", "mine"]
+    assert (run.summary["best/layer"], run.summary["best/success_rate"], run.summary["baseline/success_rate"]) == (15, 0.7, 0.0)
+    assert not {"multiplier", "layer", "success_rate", "seconds", "cell_number"} & run.summary.keys(), "those of one cell"
+    assert (run.axes["by_layer/*"], run.axes["by_multiplier/*"], run.axes["*"]) == ("layer", "multiplier", "cell_number")
+    curves = [row for row in run.history if any(key.startswith("by_") for key in row)]
+    assert [row["layer"] for row in curves if "layer" in row] == [12, 12, 15, 15]
+    assert [row["multiplier"] for row in curves if "multiplier" in row] == [2.0, 2.0, 8.0, 8.0]
+    (drawn,) = (row for row in run.history if any(key.startswith("heat_maps/01") for key in row))
+    assert drawn["heat_maps/01/caption"].startswith("smollm2 · refusal: coherent refusal (%)")
+    pictures = sorted((run.path.parent / "files" / "media" / "images").rglob("*.png"))
+    assert pictures
+    assert all(one.read_bytes().startswith(b"\x89PNG") for one in pictures)
+
+
+def test_a_load_is_told_under_the_model_s_name(tmp_path: Path) -> None:
+    info = ModelInfo(2, 8, "llama", "float32", "cpu", 4, 1.5, "t")
+    tracker = WandbTracker(replace(identity(tmp_path), names={"model-1": "small/int8"}))
+    tracker.hear(ModelLoaded("model-1", "w", info))
+    tracker.finish({})
+    (run,) = fragments(tmp_path)
+    assert run.summary["load_seconds/small/int8"] == 1.5
 
 
 def test_the_run_is_named_by_the_sweep_and_its_results_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The response browser in a real one: modes, hostile answers, keys, the address, labels out. ``make browser`` runs it."""
+"""The response browser in a real one: modes, hostile answers, keys, the address, labels out."""
 
 from __future__ import annotations
 
@@ -193,3 +193,27 @@ def test_labels_are_kept_and_go_out_as_ratings(browser: Browser, results: Path, 
     said = list(read_ratings(Folder(results), "anna").values())
     assert [(one.label, one.comment) for one in said] == [("garbled", ""), ("normal", "★ ")]
     assert browser.console == []
+
+
+@pytest.mark.parametrize(("media", "width"), [("screen", 1100), ("print", 700)])
+def test_no_table_is_cut(browser: Browser, results: Path, media: str, width: int) -> None:
+    """700 pixels are what A4 and Letter hold between Chromium's margins."""
+    browser("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+    browser("Emulation.setEmulatedMedia", media=media)
+    try:
+        opened(browser, results)
+        assert cut(browser) == []
+        browser.value("document.querySelector('.wide').append('x'.repeat(400))")
+        assert len(cut(browser)) == 1
+    finally:
+        browser("Emulation.clearDeviceMetricsOverride")
+        browser("Emulation.setEmulatedMedia", media="")
+
+
+def cut(browser: Browser) -> list[str]:
+    """What stands above the tables that are wider than their place, of those that are not folded away."""
+    found: list[str] = browser.value(
+        "[...document.querySelectorAll('.wide')].filter((one) => one.checkVisibility() && one.scrollWidth > one.clientWidth + 1)"
+        ".map((one) => one.previousElementSibling?.textContent ?? '')"
+    )
+    return found

@@ -9,8 +9,8 @@ from itertools import groupby
 from actors.boundary import Answered, Ask, Load, Worker, make_worker, perform
 from actors.types import EngineOptions, Failure, ModelSpec, Resources
 from orchestrator.cells import variant_id
-from orchestrator.parity.folder import ParityFolder
 from orchestrator.parity.study import ParityItem, ParityStudy
+from orchestrator.parity_command.folder import ParityFolder
 
 Tell = Callable[[str], None]
 
@@ -21,7 +21,7 @@ def run_study(study: ParityStudy, folder: ParityFolder, tell: Tell, worker: str 
     """Make every missing file; why there is none, by id, of the items that failed. These are tried again the next time."""
     failed: dict[str, str] = {}
     with folder.files.exclusive():
-        missing = [item for item in study.items if folder.read(item) is None]
+        missing = [item for item in study.items if folder.read(item.id) is None]
         tell(f"{len(study.items) - len(missing)} of {len(study.items)} readings are there")
         made = cache(partial(make_worker, worker))
         for spec, items in groupby(sorted(missing, key=lambda item: variant_id(item.spec)), key=lambda item: item.spec):

@@ -18,14 +18,14 @@ from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.models.files import EMBEDDED, fingerprint_of, shape_of
 from orchestrator.models.templates import REPOSITORY
 from orchestrator.parity.diagnosis import Diagnosis
-from orchestrator.parity.direction_given import read_direction
 from orchestrator.parity.findings import ParityFindings
-from orchestrator.parity.folder import ParityFolder
-from orchestrator.parity.page import parity_blocks, parity_json, reading_of, tables_of
-from orchestrator.parity.running import Tell, run_study
-from orchestrator.parity.study import ParityStudy
+from orchestrator.parity.study import ParityStudy, steering_place
+from orchestrator.parity_command.direction_given import read_direction
+from orchestrator.parity_command.folder import ParityFolder
+from orchestrator.parity_command.running import Tell, run_study
 from orchestrator.report.as_html import html_page
 from orchestrator.report.as_markdown import markdown_page
+from orchestrator.report.parity import parity_blocks, parity_json, reading_of, tables_of
 from orchestrator.report.report_table import stacked
 from orchestrator.storage import Place
 
@@ -40,6 +40,7 @@ class ParityAsked:
     own: Mapping[str, tuple[str, ...]]
     faults: bool
     pairs: bool
+    steering: bool
     direction: Path | None
     layer: int | None
     prompts: int
@@ -73,10 +74,10 @@ def run_parity(asked: ParityAsked, tell: Tell) -> ParityShown:
     given = None if asked.direction is None else read_direction(asked.direction, asked.layer, shape_of(study.spec).n_layers)
     folder = ParityFolder(Path("results") / f"parity-{_short(study.spec)}" if asked.results is None else asked.results)
     failed = run_study(study, folder, tell)
-    if folder.read(study.reference) is None:
+    found = ParityFindings(study.planned(study.spec.location), folder.read, failed)
+    if not found.there:
         reason = failed.get(study.reference.id, "nobody says why")
         raise InputError.because(f"the model cannot be read: {reason}", "MODEL", asked.model)
-    found = ParityFindings(study, folder, failed)
     diagnosis = None if given is None else found.diagnosis(given.vectors, given.layers)
     told = [] if diagnosis is None else [f"{asked.direction}: {diagnosis.words}"]
     shown = ParityShown(found, diagnosis, [*reading_of(found), *told, f"the page: {folder.html}"])
@@ -101,7 +102,8 @@ def study_of(asked: ParityAsked) -> ParityStudy:
             raise InputError(Problem("--own", name, "this is the name of a tool", f"any but {', '.join(TOOLS)}"))
     if asked.direction is not None and not asked.faults:
         raise InputError.because("a direction is diagnosed by planted mistakes", "--no-faults", None, "--direction without it")
-    return ParityStudy(spec, read.name, classes, tools, asked.own, asked.faults, asked.pairs)
+    place = steering_place(classes, read.test, shape_of(spec).n_layers) if asked.steering else None
+    return ParityStudy(spec, read.name, classes, tools, asked.own, asked.faults, asked.pairs, place=place)
 
 
 def spec_of(asked: ParityAsked) -> ModelSpec:

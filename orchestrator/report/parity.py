@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
+from actors.parity.steering_mistakes import STEERING_MISTAKES
 from orchestrator.parity.comparing import told_sites
 from orchestrator.parity.diagnosis import Diagnosis
 from orchestrator.parity.findings import Compared, MistakeFound, ParityFindings, ToolFound
+from orchestrator.parity.steering import SteeringDiagnosis
 from orchestrator.report.blocks import Block, Bullets, Fold, Heading, Paragraph
-from orchestrator.report.report_table import ReportColumn, ReportTable, Value
+from orchestrator.report.report_table import ReportColumn, ReportTable, Tone, Value
 
 JSON_VERSION = 1
 ROUNDING = {"float32": 1e-4, "float16": 0.02, "bfloat16": 0.1}
@@ -79,7 +82,7 @@ def _verdict(one: ToolFound, found: ParityFindings) -> str:
     compared = one.alone.nearer
     if compared.equal:
         return EQUAL[0]
-    if compared.worst <= ROUNDING[found.study.spec.dtype]:
+    if compared.worst <= ROUNDING[found.study.dtype]:
         return EQUAL[1]
     told = [one.diagnosis.words] if one.diagnosis is not None else []
     told += [told_sites(one.sites)] if one.sites is not None and not all(match.right for match in one.sites) else []
@@ -122,6 +125,45 @@ def faults_table(faults: Sequence[MistakeFound]) -> ReportTable:
     return ReportTable("Planted mistakes", columns, rows, ("Cosine to the clean direction of the same prompts, over layers.",))
 
 
+def steering_table(found: ParityFindings) -> ReportTable:
+    """What each tool makes the model answer."""
+    heads = ("tool", "steers", "tokens equal", "distance", "next")
+    rows = tuple(_steering_row(name, one) for name, one in found.steering.items())
+    columns = tuple(ReportColumn(head, left=head in ("tool", "steers")) for head in heads)
+    where = f"behind block {found.study.layer}, {found.study.strength:g} times as long as the direction is; "
+    note = (
+        f"The clean direction added {where}greedy answers of one left-padded batch against those of plain hooks. The distance is "
+        "that of the logits of some tokens, up to the first token that differs, relative to how these vary; 'next': to the "
+        "nearest other way."
+    )
+    return ReportTable("Steering", columns, rows, (note,))
+
+
+def _steering_row(name: str, one: SteeringDiagnosis | str) -> tuple[Value, ...]:
+    if isinstance(one, str):
+        return (Value(name), Value(f"not run: {one.partition(':')[0]}", tone="faint"), *[Value("")] * 3)
+    tone: Tone = "success" if one.words in EQUAL else "alarm"
+    words = one.words.partition(":")[0]
+    return (
+        Value(name),
+        Value(words, tone=tone),
+        Value(f"{one.right.tokens:.0%}"),
+        Value(_number(one.right.distance)),
+        Value(_number(one.next.distance)),
+    )
+
+
+def steering_mistakes_table(found: ParityFindings) -> ReportTable:
+    """What planted mistakes of steering make of the answers."""
+    rows = tuple(
+        (Value(name), Value(STEERING_MISTAKES[name].docs), Value(f"{one.tokens:.0%}"), Value(_number(one.distance)))
+        for name, one in found.steering_mistakes.items()
+    )
+    heads = ("mistake", "what the script does", "tokens equal", "distance")
+    columns = tuple(ReportColumn(head, left=head in heads[:2]) for head in heads)
+    return ReportTable("Planted mistakes of steering", columns, rows, ("Against the answers of steering right.",))
+
+
 def layers_table(name: str, compared: Compared) -> ReportTable:
     """One tool, layer by layer."""
     told, directions = compared.nearer, compared.directions
@@ -152,23 +194,34 @@ def reading_of(found: ParityFindings) -> list[str]:
         told += [f"{words}: {', '.join(names)}"] if names else []
     told += [f"{name} {verdict}" for name, verdict in verdicts.items() if verdict.startswith("differs")]
     told += [f"{one.name} {_verdict(one, found)}" for one in found.tools if one.alone is None]
+    steered = {name: one.words for name, one in found.steering.items() if not isinstance(one, str)}
+    for words in EQUAL:
+        names = [name for name, said in steered.items() if said == words]
+        told += [f"steering {words}: {', '.join(names)}"] if names else []
+    told += [f"{name}, steering, {said}" for name, said in steered.items() if said not in EQUAL]
+    told += [
+        f"{name}, steering, not run: {one}"
+        for name, one in found.steering.items()
+        if name in found.study.steered and isinstance(one, str)
+    ]
     return told
 
 
 def tables_of(found: ParityFindings) -> list[ReportTable]:
     """Those for a terminal."""
     singles = [one for one in found.faults if len(one.candidate.names) == 1]
-    return [tools_table(found), settings_table(found), *([faults_table(singles)] if singles else [])]
+    steering = [steering_table(found), steering_mistakes_table(found)] if found.steering else []
+    return [tools_table(found), settings_table(found), *([faults_table(singles)] if singles else []), *steering]
 
 
 def parity_blocks(found: ParityFindings, diagnosis: Diagnosis | None = None) -> list[Block]:
     """The whole page."""
     study = found.study
     said = [*reading_of(found), *([f"the direction given: {diagnosis.words}"] if diagnosis is not None else [])]
-    prompts = f"{len(study.classes.positive)} + {len(study.classes.negative)} contrast prompts of {study.behavior}"
+    prompts = f"{study.prompts[0]} + {study.prompts[1]} contrast prompts of {study.behavior}"
     blocks: list[Block] = [
-        Heading(1, f"Tooling parity: {study.spec.location}"),
-        Paragraph(f"{prompts}, {study.spec.dtype}."),
+        Heading(1, f"Tooling parity: {study.model}"),
+        Paragraph(f"{prompts}, {study.dtype}."),
         Bullets(tuple(said)),
         Heading(2, "Tools"),
         tools_table(found),
@@ -182,17 +235,32 @@ def parity_blocks(found: ParityFindings, diagnosis: Diagnosis | None = None) -> 
     if singles:
         blocks += [Heading(2, "Planted mistakes"), faults_table(singles)]
         blocks += [Fold(3, "Two mistakes together", (faults_table(pairs),))] if pairs else []
+    if found.steering:
+        blocks += [Heading(2, "Steering"), steering_table(found), steering_mistakes_table(found)]
     blocks += [Heading(2, "Layer by layer")]
     blocks += [Fold(3, one.name, (layers_table(one.name, one.alone),)) for one in found.tools if one.alone is not None]
     return blocks
+
+
+def study_tables(studies: Iterable[ParityFindings]) -> Iterator[ReportTable]:
+    """Those of the studies of a sweep, each under the model and behavior that it is of."""
+    for found in studies:
+        of = f"{found.study.model}, {found.study.behavior}"
+        tables = [tools_table(found), sites_table(found), settings_table(found)]
+        singles = [one for one in found.faults if len(one.candidate.names) == 1]
+        tables += [faults_table(singles)] if singles else []
+        tables += [steering_table(found), steering_mistakes_table(found)] if found.steering else []
+        said = tuple(line for line in reading_of(found) if "differs" in line or "looks like" in line or "not run" in line)
+        tables[0] = replace(tables[0], notes=(*tables[0].notes, *said))
+        yield from (replace(table, title=f"{table.title}: {of}") for table in tables)
 
 
 def parity_json(found: ParityFindings, diagnosis: Diagnosis | None = None) -> dict[str, object]:
     """The same for programs."""
     return {
         "version": JSON_VERSION,
-        "model": found.study.spec.location,
-        "dtype": found.study.spec.dtype,
+        "model": found.study.model,
+        "dtype": found.study.dtype,
         "behavior": found.study.behavior,
         "tools": {one.name: _tool_json(one, found) for one in found.tools},
         "settings": {title: _compared_json(one) for title, one in found.settings.items()},
@@ -205,6 +273,10 @@ def parity_json(found: ParityFindings, diagnosis: Diagnosis | None = None) -> di
             }
             for one in found.faults
         ],
+        "steering": {
+            name: one if isinstance(one, str) else {**asdict(one), "mistake": one.mistake, "words": one.words}
+            for name, one in found.steering.items()
+        },
         **({} if diagnosis is None else {"diagnosis": _diagnosis_json(diagnosis)}),
     }
 

@@ -1,0 +1,82 @@
+"""Tools compared as a part of a sweep: planned with its names checked, run once by the model's worker, on the page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from orchestrator.cli import app
+from orchestrator.errors import InputError
+from orchestrator.results.plan_file import decode_plan, encode_plan, planned_cells
+from orchestrator.results.store import Store
+from tests.orchestrator.sweep_files import plan_of
+from tests.tiny import tiny_folder
+
+
+def test_a_study_is_planned_for_every_model_and_behavior_and_kept_in_the_plan(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, parity={"tools": ["hooks", "pyvene"], "prompts": 3})
+    (study,) = plan.parity
+    assert (study.model, study.behavior, study.prompts) == ("small", "refusal", (3, 3))
+    assert list(study.readings) == ["hooks", "pyvene"]
+    assert study.layer == 18, "60 % of 30 layers"
+    known = {one.id for one in plan.others}
+    wanted = {*study.settings.values(), *study.steered.values(), *(one for pair in study.readings.values() for one in pair)}
+    assert wanted | {study.reference, study.sites, study.mistakes, study.steering_mistakes} == known
+    assert {one.kind for one in plan.others} == {"parity"}
+    planned = planned_cells(plan)
+    (tmp_path / "plan.json").write_bytes(encode_plan(planned))
+    assert decode_plan(tmp_path / "plan.json").parity == planned.parity
+    assert b'"parity"' not in encode_plan(planned_cells(plan_of(tmp_path / "without")))
+
+
+def test_parts_of_a_study_can_be_left_out(tmp_path: Path) -> None:
+    (study,) = plan_of(tmp_path, parity={"tools": ["hooks"], "faults": False, "steering": False}).parity
+    assert (study.mistakes, study.steering_mistakes, study.steered) == ("", "", {})
+
+
+def test_an_unknown_tool_is_told_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="did you mean 'pyvene'"):
+        plan_of(tmp_path, parity={"tools": ["pyveen"]})
+
+
+def run(sweep: Path, command: str = "run") -> Result:
+    found = CliRunner().invoke(app, [command, str(sweep)])
+    assert found.exit_code == 0, found.output
+    return found
+
+
+def test_a_sweep_compares_tools_once_and_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny_folder("llama", tmp_path / "model")
+    roles = [("positive", 2, "Break"), ("negative", 2, "Bake a"), ("test", 2, "Name")]
+    lines = [{"id": f"{role[0]}{n}", "role": role, "text": f"{verb} {n}"} for role, count, verb in roles for n in range(count)]
+    (tmp_path / "b.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    data = {
+        "models": {"tiny": {"folder": "model"}},
+        "behaviors": {"b": {"file": "b.jsonl"}},
+        "layers": [2],
+        "multipliers": [4],
+        "decoding": {"max_new_tokens": 2},
+        "pool": "local",
+        "results": "out",
+        "parity": {"tools": ["hooks", "hidden-states"], "prompts": 2, "pairs": False},
+    }
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(data))
+    assert "items to compare tools" in run(tmp_path / "sweep.yaml", "plan").output
+    run(tmp_path / "sweep.yaml")
+    page = (tmp_path / "out" / "report.md").read_text()
+    for title in ("## Tooling parity", "### Tools: tiny, b", "### Planted mistakes: tiny, b", "### Steering: tiny, b"):
+        assert title in page
+    assert "hidden-states differs: looks like final norm" in page
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "analyses" / "parity").iterdir()}
+    assert len(files) == len(Store(tmp_path / "out").planned().others)
+    lost = next(iter(files))
+    lost.unlink()
+    run(tmp_path / "sweep.yaml")
+    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "analyses" / "parity").iterdir()}
+    assert after.keys() == files.keys()
+    assert all(after[path] == files[path] for path in files if path != lost), "only what was lost is measured again"
