@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from numbers import Real
+from operator import index
 from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
@@ -19,10 +22,11 @@ from actors.errors import JobError, ModelLoadError, WorkerError
 from actors.interventions.needed import needed
 from actors.methods import METHODS
 from actors.methods.file import FileOptions
-from actors.sites import OUTPUT
+from actors.sites import OUTPUT, of_heads
 from actors.tensor_files import read_file, read_vectors
 from actors.types import (
     CellResult,
+    Condition,
     Decoding,
     Direction,
     DirectionSet,
@@ -112,24 +116,52 @@ class Model:
         multiplier: float,
         layers: Sequence[int] | None = None,
         intervention: str = "addition",
+        *,
+        positions: str = "all",
+        schedule: str = "constant",
+        keep_norm: bool = False,
+        when: Condition | None = None,
         site: str = OUTPUT,
         of: DirectionSet | None = None,
     ) -> Steering:
-        """``direction`` acting at ``layers`` (None: at its own and every later one, the paper's scope), at a ``site`` of them
-        (``actors.sites``). An array ``[d]`` acts as it is, and has no layer of its own. ``of``: the set that the direction is of,
-        which ``angular`` and targets at the means of its classes need."""
+        """``direction`` acting at ``layers`` (None: at its own and every later one, the paper's scope). An array ``[d]`` acts as
+        it is, and has no layer of its own.
+
+        ``positions``: at which tokens (``last_prompt``, ``first:8``; see ``actors.positions``). ``schedule``: how it fades along
+        the answer (``linear:32``; see ``actors.schedules``). ``keep_norm``: scale what was edited to the norm that it had.
+        ``when``: on which prompts it acts (None: on all). ``site``: where in a block (``mlp``, ``head:3``; see ``actors.sites``).
+        ``of``: the set that the direction is of, which ``angular`` and targets at the means of its classes need. ``JobError`` for
+        what this model cannot be steered with.
+        """
+        if not of_heads(site):
+            _check_direction(direction, self.info.d_model)
         source = direction.layer if isinstance(direction, Direction) else None
         if isinstance(direction, Direction):
             layers = range(direction.layer, self.info.n_layers) if layers is None else layers
             direction = direction.vector
         if layers is None:
             raise JobError("an array does not say at which layer it acts; say layers=[...]")
-        at, vector = tuple(sorted(set(layers))), direction.astype("float32", copy=False)
+        _check_types(
+            multiplier=multiplier, positions=positions, schedule=schedule, keep_norm=keep_norm, intervention=intervention
+        )
+        at, vector = tuple(sorted(set(_numbers(layers)))), direction.astype("float32", copy=False)
         vectors = vector[None].repeat(len(at), axis=0)
-        if of is None or source is None:
-            return Steering(at, vectors, multiplier, intervention, site=site)
-        references, bases = needed(intervention, of, (at, (source,) * len(at)), vectors)
-        return Steering(at, vectors, multiplier, intervention, references, bases=bases, site=site)
+        asked = Steering(
+            at, vectors, multiplier, intervention, positions=positions, schedule=schedule, keep_norm=keep_norm, condition=when
+        )
+        asked = replace(asked, site=site)
+        if of is not None and source is not None:
+            references, bases = needed(intervention, of, (at, (source,) * len(at)), vectors)
+            asked = replace(asked, references=references, bases=bases)
+        self._worker.check(asked)
+        return asked
+
+    def together(self, *steerings: Steering) -> Steering:
+        """Several steerings as one, in this order: where two act at a layer, the second is given what the first left."""
+        if not steerings:
+            raise JobError("nothing to steer with; give one steering or more")
+        first, *more = (part for one in steerings for part in one.parts)
+        return replace(first, then=tuple(replace(part, then=()) for part in more))
 
     def steering_from(self, file: str | Path, multiplier: float) -> Steering:
         """The vectors of a file (``.gguf``, ``.npz``, ``.safetensors``, ``.pt``; see ``tensor_files``), each added at its layer,
@@ -198,6 +230,38 @@ def as_prompts(given: Sequence[str | Prompt], called: str) -> tuple[Prompt, ...]
     if isinstance(given, str) or not given:
         raise JobError(f"{called}: {'a text' if given else 'nothing'} where a list of prompts is wanted")
     return tuple(one if isinstance(one, Prompt) else Prompt(f"{called}-{number}", one) for number, one in enumerate(given, 1))
+
+
+_TYPES = {
+    "multiplier": (Real, "a number"),
+    "positions": (str, "words, as 'last_prompt' or 'first:8'"),
+    "schedule": (str, "words, as 'linear:32'"),
+    "keep_norm": (bool, "True or False"),
+    "intervention": (str, "a name"),
+}
+
+
+def _check_direction(direction: object, width: int) -> None:
+    if isinstance(direction, DirectionSet):
+        raise JobError("direction: directions of all layers where that of one is wanted; say .at(LAYER)")
+    if not isinstance(direction, Direction | np.ndarray):
+        raise JobError(f"direction: a {type(direction).__name__} where a direction or an array [{width}] is wanted")
+
+
+def _check_types(**given: object) -> None:
+    for name, value in given.items():
+        kind, wanted = _TYPES[name]
+        if not isinstance(value, kind) or (kind is Real and isinstance(value, bool)):
+            raise JobError(f"{name}: {value!r} where {wanted} is wanted")
+
+
+def _numbers(layers: object) -> tuple[int, ...]:
+    """``layers`` as whole numbers; ``JobError`` for a number alone, and for anything else."""
+    try:
+        return tuple(map(index, layers))  # type: ignore[call-overload] # what is no iterable of numbers is told
+    except TypeError:
+        alone = f"; say layers=[{layers}]" if isinstance(layers, int) else ""
+        raise JobError(f"layers: {layers!r} where a list of whole numbers is wanted{alone}") from None
 
 
 def _check_options(method: str, options: Mapping[str, object]) -> None:

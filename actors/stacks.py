@@ -122,6 +122,10 @@ class StackBank:
         wherever it is asked, and ``shares`` ``[rows, P]`` of it where it is ``asked`` ``[rows, P]``; both ``[P, rows, d]``."""
         wholes, changes = [], []
         for place, bank in enumerate(self._banks):
+            if layer not in bank.layers:
+                wholes.append(torch.zeros_like(raw))
+                changes.append(torch.zeros_like(raw))
+                continue
             whole = bank.asked(layer, numbers[:, place], raw)
             part = bank.asked(layer, numbers[:, place], raw, shares[:, place : place + 1])
             change = torch.where(asked[:, place : place + 1], part, 0.0)

@@ -567,7 +567,7 @@ class FiredCheck:
 
 
 @dataclass(frozen=True)
-class Threshold:
+class ConditionThreshold:
     """What a condition was decided by. Of a learned one the balanced accuracy (the mean of the shares of both classes that lie on
     their side of it): ``chosen`` on the contrast prompts that chose it, ``accuracy`` on ``n`` others; the direction was found
     from all of them."""
@@ -594,7 +594,7 @@ class CellResult:
     seconds: float
     new_tokens: int
     provenance: Mapping[str, str] = field(default_factory=dict)
-    thresholds: tuple[Threshold | None, ...] = ()
+    thresholds: tuple[ConditionThreshold | None, ...] = ()
 
     __repr__ = in_a_line
 

@@ -52,6 +52,7 @@ from actors.types import (
     ActivationsJob,
     CapabilityJob,
     CellResult,
+    ConditionThreshold,
     DamageJob,
     Decoding,
     Direction,
@@ -67,7 +68,6 @@ from actors.types import (
     Response,
     ShiftsJob,
     Steering,
-    Threshold,
     Underway,
 )
 
@@ -268,7 +268,7 @@ class ModelWorker:
 
     def parity(self, jobs: Sequence[ParityJob]) -> Iterator[Answered | Failure]:
         """What tools read of this model, and what planted mistakes make of a direction; see ``actors.parity``."""
-        return measure_parity(self._held(), jobs)
+        return measure_parity(self._held(), self, jobs)
 
     def _result(self, job: GenerationJob, rows: list[Row], loaded: LoadedModel) -> CellResult | Failure:
         broken = dict.fromkeys(row.rendered.prompt.id for row in rows if not row.finite)
@@ -311,8 +311,7 @@ class ModelWorker:
         steering_number, first_layer, first_point = 0, None, None
         acts: tuple[Acting, ...] = (Acting(),)
         if job.steering is not None:
-            _check_range(job.steering, loaded.dtype)
-            check_steering(job.steering, loaded.decoder.n_layers, loaded.d_model, self._width_at)
+            self.check(job.steering)
             steerings.append(self._settled(job.steering))
             steering_number, first_layer, acts = len(steerings), job.steering.first_layer, Acting.of(steerings[-1])
             first_point = job.steering.first_point(loaded.decoder.n_layers)
@@ -333,6 +332,12 @@ class ModelWorker:
             for sample in range(job.decoding.samples)
         ]
 
+    def check(self, steering: Steering) -> None:
+        """Refuse a steering that this model cannot run; ``JobError`` names the field, the value and what is allowed."""
+        loaded = self._held()
+        _check_range(steering, loaded.dtype)
+        check_steering(steering, loaded.decoder.n_layers, loaded.d_model, self._width_at)
+
     def _width_at(self, site: str, layer: int) -> int:
         """Numbers of an activation at a site; ``JobError`` where this model has none."""
         loaded = self._held()
@@ -343,7 +348,7 @@ class ModelWorker:
         assert self._thresholds is not None
         return steering if all(part.condition is None for part in steering.parts) else self._thresholds.settled(steering)
 
-    def _thresholds_of(self, steering: Steering | None) -> tuple[Threshold | None, ...]:
+    def _thresholds_of(self, steering: Steering | None) -> tuple[ConditionThreshold | None, ...]:
         """Of each part; none where no part has a condition."""
         conditions = [] if steering is None else [part.condition for part in steering.parts]
         if self._thresholds is None or not any(one is not None for one in conditions):

@@ -27,7 +27,6 @@ from actors.extraction.batches import left_padded
 from actors.extraction.hooks import read_with_hooks
 from actors.loading import LoadedModel, load_model
 from actors.parity.jobs import Classes, MistakesJob
-from actors.parity.measuring import measure
 from actors.parity.planted import Planted, ReadingRecipe, planted
 from actors.parity.reading import attention_of
 from actors.parity.reference import Directions, NotApplicableError, Reference
@@ -74,10 +73,10 @@ def classes_of(behavior: str, order: Sequence[int] | None = None) -> Classes:
     return Classes(tuple(positive[at] for at in order), tuple(negative[at] for at in order))
 
 
-def known_of(loaded: LoadedModel, classes: Classes, pairs: bool) -> Known:
+def known_of(worker: ModelWorker, classes: Classes, pairs: bool) -> Known:
     """As a study has it, but for what it measures of rounding."""
     batches = tuple(sorted({size for size in (*BATCHES, PROMPTS) if size <= PROMPTS}))
-    (found,) = measure(loaded, [MistakesJob("m", classes, batches, pairs)])
+    (found,) = worker.parity([MistakesJob("m", classes, batches, pairs)])
     assert isinstance(found, Answered)
     with np.load(io.BytesIO(found.content), allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
@@ -158,7 +157,7 @@ def main() -> None:
     halves = [load_model(replace(spec, dtype=dtype)) for dtype in HALVES]
     for behavior in behaviors:
         began = time.monotonic()
-        known = known_of(loaded, classes_of(behavior), pairs)
+        known = known_of(worker, classes_of(behavior), pairs)
         right = [Reference(one, classes_of(behavior)).direction(ReadingRecipe()) for one in halves]
         known = replace(known, rounding=max([CLOSE, *(known.of(one).clean.distance for one in right)]))  # as a study measures it
         clean = [known.of(one) for one in right]

@@ -27,6 +27,7 @@ from orchestrator.planning.costs import DEFAULT_COSTS, Costs
 from orchestrator.planning.estimate import Estimate, VariantCost, estimate_plan, memory_limit, prompt_tokens, weight_bytes
 from orchestrator.planning.grids import Deferred, GridsPlan, plan_grids
 from orchestrator.planning.parity import plan_parity
+from orchestrator.planning.remarks import remarks_on_actions
 from orchestrator.scoring.answer import Reads
 from orchestrator.scoring.judges.pool_judge import PoolJudge
 from orchestrator.scoring.score import CellScorer, Usage
@@ -58,7 +59,7 @@ class Plan:
 
     ``cells``: unique ids, model-major in the order of ``models``, baseline first within a model and behavior.
     ``also``: those of them that further behaviors ask for, by id, with the labels of these.
-    ``directions``: unique ids, model-major; every ``cell.steering.direction`` is among them.
+    ``directions``: unique ids, model-major; every one of ``cell.steering.directions`` is among them.
     ``models``: one per variant. ``warnings``: one sentence each. ``incomparable``: transfer pairs that are not run.
     ``choices``: the settings taken from finished cells; ``arms``: how far searches are; ``matches``: the
     arms of comparisons at equal damage.
@@ -142,6 +143,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
         *_same_prompts(sweep),
         *(text for used in sweep.behaviors for text in used.warnings),
         *(text for grid in sweep.grids for used in grid.files for text in used.remarks),
+        *(text for grid in sweep.grids for text in remarks_on_actions(grid)),
     ]
     return Plan(
         name=sweep.name,
@@ -319,7 +321,7 @@ def _directions(
 ) -> tuple[DirectionSpec, ...]:
     """Those that steer cells, and those that are ``analysed``."""
     order = {model.variant: number for number, model in enumerate(models)}
-    unique = {cell.steering.direction.id: cell.steering.direction for cell in cells if cell.steering is not None}
+    unique = {one.id: one for cell in cells if cell.steering is not None for one in cell.steering.directions}
     unique |= {spec.id: spec for spec in analysed if spec.id not in unique}
     return tuple(sorted(unique.values(), key=lambda spec: order[variant_id(spec.model)]))
 
@@ -349,7 +351,8 @@ def _costs(
     late = {
         variant_id(cell.target)
         for cell in cells
-        if cell.steering is not None and order[variant_id(cell.steering.direction.model)] > order[variant_id(cell.target)]
+        if cell.steering is not None
+        and any(order[variant_id(one.model)] > order[variant_id(cell.target)] for one in cell.steering.directions)
     }
     files = [(one.spec.location, one.spec.revision) for one in models]
     return [

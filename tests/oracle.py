@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
@@ -241,12 +241,13 @@ def generate_alone(
 ) -> list[int]:
     """Greedy tokens of one prompt alone, stop token excluded; ``template``: so many last ones of the prompt follow the user's."""
     inputs = torch.tensor([list(token_ids)])
-    elsewhere = steering is not None and steering.site != "output"
-    with (
-        site_hooks(model, blocks, steering, len(token_ids), template)
-        if steering is not None and elsewhere
-        else plain_hooks(blocks, edits_of(steering, len(token_ids), template))
-    ):
+    with ExitStack() as hooks:
+        for part in () if steering is None else steering.parts:
+            alone = replace(part, then=())
+            if part.site == "output":
+                hooks.enter_context(plain_hooks(blocks, edits_of(alone, len(token_ids), template)))
+            else:
+                hooks.enter_context(site_hooks(model, blocks, alone, len(token_ids), template))
         output = model.generate(
             input_ids=inputs, attention_mask=torch.ones_like(inputs), max_new_tokens=n, do_sample=False, num_beams=1
         )

@@ -136,4 +136,24 @@ class SteeringMistakesJob:
     place: SteeringPlace
 
 
-ParityJob = ReadJob | SitesJob | MistakesJob | SteerJob | SteeringMistakesJob
+@dataclass(frozen=True)
+class RatesJob:
+    """Answer ``prompts`` with at most ``tokens``, unsteered, and steered with the unit direction that each planted mistake gives
+    at ``layer``, ``multiplier`` times from that layer on; and the damage of each, at the first ``neutral_tokens`` of the answers
+    to ``neutral`` prompts.
+
+    The file: ``labels`` ``[F]``, JSON: null for unsteered, else a mistake's names with the batch at the end; ``responses``
+    ``[F]``, JSON lists of ``Response``; ``kl`` float64 ``[F, n]``, KL(unsteered || steered) of every neutral prompt, in nats.
+    """
+
+    item_id: str
+    classes: Classes
+    prompts: tuple[Prompt, ...]
+    layer: int
+    multiplier: float
+    tokens: int
+    neutral: tuple[Prompt, ...]
+    neutral_tokens: int = 4
+
+
+ParityJob = ReadJob | SitesJob | MistakesJob | SteerJob | SteeringMistakesJob | RatesJob

@@ -11,8 +11,9 @@ import numpy as np
 from actors.boundary import Answered, as_failure
 from actors.errors import WorkerError
 from actors.loading import LoadedModel
-from actors.parity.jobs import MistakesJob, ParityJob, ReadJob, SitesJob, SteeringMistakesJob, SteeringPlace, SteerJob
+from actors.parity.jobs import MistakesJob, ParityJob, RatesJob, ReadJob, SitesJob, SteeringMistakesJob, SteeringPlace, SteerJob
 from actors.parity.planted import planted
+from actors.parity.rates import Answering, rates
 from actors.parity.reading import Arrays, read, steer
 from actors.parity.reference import Reference
 from actors.parity.sites import candidate_sites
@@ -21,18 +22,18 @@ from actors.parity.steering_mistakes import STEERING_MISTAKES, SteeringRecipe
 from actors.types import Failure
 
 
-def measure(loaded: LoadedModel, jobs: Sequence[ParityJob]) -> Iterator[Answered | Failure]:
-    """The bytes of an ``.npz`` for each job, or why there are none."""
+def measure(loaded: LoadedModel, worker: Answering, jobs: Sequence[ParityJob]) -> Iterator[Answered | Failure]:
+    """The bytes of an ``.npz`` for each job, or why there are none; ``worker`` holds the model, and answers with it."""
     for job in jobs:
         try:
             found = io.BytesIO()
-            np.savez(found, **_arrays(loaded, job))  # type: ignore[arg-type] # its stub takes a flag among the names
+            np.savez(found, **_arrays(loaded, worker, job))  # type: ignore[arg-type] # its stub takes a flag among the names
             yield Answered(job.item_id, found.getvalue())
         except WorkerError as error:
             yield as_failure(job.item_id, error)
 
 
-def _arrays(loaded: LoadedModel, job: ParityJob) -> Arrays:
+def _arrays(loaded: LoadedModel, worker: Answering, job: ParityJob) -> Arrays:
     match job:
         case ReadJob():
             return read(loaded, job)
@@ -53,6 +54,8 @@ def _arrays(loaded: LoadedModel, job: ParityJob) -> Arrays:
             return steer(loaded, job)
         case SteeringMistakesJob():
             return _steering_mistakes(loaded, job.place)
+        case RatesJob():
+            return {**rates(loaded, worker, job)}
 
 
 def _steering_mistakes(loaded: LoadedModel, place: SteeringPlace) -> Arrays:

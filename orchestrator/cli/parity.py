@@ -32,6 +32,12 @@ def parity(
     steering: Annotated[
         bool, typer.Option("--steering/--no-steering", help="Let the tools also add the direction, and compare the answers.")
     ] = True,
+    rates: Annotated[
+        float | None,
+        typer.Option(
+            "--rates", metavar="MULTIPLIER", help="Also answer with the direction of every planted mistake, so strongly."
+        ),
+    ] = None,
     direction: Annotated[
         Path | None, typer.Option("--direction", metavar="FILE", help="Diagnose this direction: .npy, .npz or .safetensors.")
     ] = None,
@@ -60,6 +66,7 @@ def parity(
             faults=faults,
             pairs=pairs,
             steering=steering,
+            rates=rates,
             direction=direction,
             layer=layer,
             prompts=prompts,

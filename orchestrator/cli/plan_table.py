@@ -19,6 +19,7 @@ from orchestrator.duration import duration
 from orchestrator.errors import plain
 from orchestrator.plan import Plan
 from orchestrator.planning.grids import Deferred
+from orchestrator.results.part_axes import axes_of_parts
 from orchestrator.scoring.verdict import Verdicts
 
 if TYPE_CHECKING:
@@ -230,6 +231,7 @@ def _cell_json(cell: Cell) -> dict[str, object]:
         "model": labels.model,
         "variant": variant_id(cell.target),
         "behavior": labels.behavior,
+        **({"asked": labels.asked} if labels.asked else {}),
         "rows": cell.rows,
         "steering": None
         if steering is None
@@ -244,6 +246,7 @@ def _cell_json(cell: Cell) -> dict[str, object]:
             "search": labels.search,
             "trial": labels.trial,
             **{name: getattr(steering.action, name) for name in Action.names()},
+            **{name: value for name, value in axes_of_parts(cell).items() if value and name != "asked"},
         },
     }
 

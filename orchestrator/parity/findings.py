@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from orchestrator.parity.comparing import Difference, SiteMatch, cosines, difference, direction_of, matched_sites
+from orchestrator.parity.costs import MistakeCost, Succeeds, read_costs
 from orchestrator.parity.diagnosis import CLOSE, Diagnosis, PlantedDirection, diagnose, read_planted
 from orchestrator.parity.planned import PlannedParity
 from orchestrator.parity.regrouped import Parts, read_parts, regrouped
@@ -150,6 +151,11 @@ class ParityFindings:
     @property
     def _steering_mistakes(self) -> Arrays | None:
         return self._read(self.study.steering_mistakes) if self.study.steering_mistakes else None
+
+    def costs(self, succeeds: Succeeds) -> list[MistakeCost]:
+        """What every planted mistake costs; none where nothing was answered."""
+        read = self._read(self.study.rates) if self.study.rates else None
+        return [] if read is None else read_costs(read, succeeds)
 
     def diagnosis(self, direction: npt.ArrayLike, layers: list[int] | None = None) -> Diagnosis | None:
         """What a direction was extracted with; None where no mistakes were planted."""

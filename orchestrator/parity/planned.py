@@ -15,7 +15,8 @@ class PlannedParity:
     setting, the first of them all of a class together. ``sites_rows``: which prompts of a reading the candidate ``sites`` have.
 
     ``mistakes``: planted ones of extraction; ``steered``: of every tool that steers; ``steering_mistakes``: planted ones of
-    steering, ``layer`` and ``strength`` of both (empty, 0: none).
+    steering, ``layer`` and ``strength`` of both (empty, 0: none). ``rates``: answers with the directions of planted mistakes, at
+    ``rated_layer`` and with ``multiplier``.
     """
 
     model: str
@@ -32,3 +33,6 @@ class PlannedParity:
     steering_mistakes: str = ""
     layer: int = 0
     strength: float = 0.0
+    rates: str = ""
+    multiplier: float = 0.0
+    rated_layer: int = 0

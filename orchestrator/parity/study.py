@@ -16,6 +16,7 @@ from actors.parity.jobs import (
     Classes,
     MistakesJob,
     ParityJob,
+    RatesJob,
     ReadJob,
     Setting,
     SitesJob,
@@ -25,6 +26,7 @@ from actors.parity.jobs import (
 )
 from actors.parity.tools import TOOLS
 from actors.types import DType, ModelSpec, Prompt
+from orchestrator.behaviors import NEUTRAL, load_prompts
 from orchestrator.cells import content_id, model_identity, variant_id
 from orchestrator.parity.planned import PlannedParity
 
@@ -38,6 +40,8 @@ SITES_PROMPTS = 4
 """Prompts at which the candidate sites are read, half of each class."""
 BATCHES = (2, 3, 4, 5, 6, 7, 8, 16, 32, 64)
 """Prompts per forward that a mistake is planted with, where it depends on them."""
+RATED_PROMPTS, RATED_TOKENS, RATED_NEUTRAL = 10, 48, 8
+"""Test prompts that are answered with the direction of every planted mistake, tokens of an answer at most, neutral prompts."""
 STEERED_PROMPTS = 4
 """Test prompts that are answered to see whether tools steer alike."""
 STEERED_DEPTH = 0.6
@@ -82,6 +86,7 @@ class ParityStudy:
     """The model, the contrast prompts of a behavior, the tools by name, and the user's ``own`` commands by theirs.
 
     ``faults``: plant the known mistakes, with ``pairs`` also by two. ``dtypes``: in which the model is read beside its own.
+    ``rated``: what is answered with the direction of every planted mistake (None: nothing).
     ``place``: where the direction is added, to see whether the tools steer alike (None: they are not asked to).
     """
 
@@ -94,6 +99,7 @@ class ParityStudy:
     pairs: bool = True
     dtypes: tuple[DType, ...] = DTYPES
     place: SteeringPlace | None = None
+    rated: RatesJob | None = None
 
     @cached_property
     def reference(self) -> ParityItem:
@@ -167,6 +173,20 @@ class ParityStudy:
             "steering, right and with planted mistakes", self.spec, SteeringMistakesJob("", self.place), self.place.content
         )
 
+    @cached_property
+    def rates(self) -> ParityItem | None:
+        """What the model answers with the direction of every planted mistake."""
+        job = self.rated
+        if job is None:
+            return None
+        content = {
+            **job.classes.content,
+            "prompts": [one.content for one in job.prompts],
+            "neutral": [one.content for one in job.neutral],
+            "rates": [job.layer, job.multiplier, job.tokens, job.neutral_tokens],
+        }
+        return self._named("answers with the directions of planted mistakes", self.spec, job, content)
+
     @property
     def batch(self) -> int:
         """All prompts of the larger class."""
@@ -192,13 +212,19 @@ class ParityStudy:
             steering_mistakes=self.steering_mistakes.id if self.steering_mistakes is not None else "",
             layer=0 if place is None else place.layer,
             strength=0.0 if place is None else place.strength,
+            rates=self.rates.id if self.rates is not None else "",
+            multiplier=0.0 if self.rated is None else self.rated.multiplier,
+            rated_layer=0 if self.rated is None else self.rated.layer,
         )
 
     @property
     def items(self) -> Sequence[ParityItem]:
         """All there is to do, each once, those of one form of the model together."""
         wanted = [self.reference, self.sites, *self.readings.values(), *self.settings.values()]
-        wanted += [*self.steered.values(), *(one for one in (self.mistakes, self.steering_mistakes) if one is not None)]
+        wanted += [
+            *self.steered.values(),
+            *(one for one in (self.mistakes, self.steering_mistakes, self.rates) if one is not None),
+        ]
         return list({item.id: item for item in wanted}.values())
 
     def _reading(self, tool: str, setting: Setting, command: tuple[str, ...] = (), spec: ModelSpec | None = None) -> ParityItem:
@@ -241,6 +267,13 @@ def steering_place(classes: Classes, tests: Sequence[Prompt], n_layers: int) -> 
     if not tests:
         return None
     return SteeringPlace(classes, tuple(tests[:STEERED_PROMPTS]), floor(STEERED_DEPTH * n_layers), STRENGTH)
+
+
+def rated_answers(classes: Classes, tests: Sequence[Prompt], n_layers: int, multiplier: float) -> RatesJob:
+    """What is answered at the usual depth with the direction of every planted mistake."""
+    neutral = tuple(load_prompts(NEUTRAL)[:RATED_NEUTRAL])
+    layer = floor(STEERED_DEPTH * n_layers)
+    return RatesJob("", classes, tuple(tests[:RATED_PROMPTS]), layer, multiplier, RATED_TOKENS, neutral)
 
 
 def _command_content(command: Sequence[str]) -> Iterator[str]:

@@ -19,7 +19,7 @@ from orchestrator.models.files import EMBEDDED, fingerprint_of, shape_of
 from orchestrator.models.templates import REPOSITORY
 from orchestrator.parity.diagnosis import Diagnosis
 from orchestrator.parity.findings import ParityFindings
-from orchestrator.parity.study import ParityStudy, steering_place
+from orchestrator.parity.study import ParityStudy, rated_answers, steering_place
 from orchestrator.parity_command.direction_given import read_direction
 from orchestrator.parity_command.folder import ParityFolder
 from orchestrator.parity_command.running import Tell, run_study
@@ -41,6 +41,7 @@ class ParityAsked:
     faults: bool
     pairs: bool
     steering: bool
+    rates: float | None
     direction: Path | None
     layer: int | None
     prompts: int
@@ -103,7 +104,12 @@ def study_of(asked: ParityAsked) -> ParityStudy:
     if asked.direction is not None and not asked.faults:
         raise InputError.because("a direction is diagnosed by planted mistakes", "--no-faults", None, "--direction without it")
     place = steering_place(classes, read.test, shape_of(spec).n_layers) if asked.steering else None
-    return ParityStudy(spec, read.name, classes, tools, asked.own, asked.faults, asked.pairs, place=place)
+    rated = None
+    if asked.rates is not None:
+        if not read.test:
+            raise InputError.because("the behavior has no test prompts to answer", "--rates", asked.rates)
+        rated = rated_answers(classes, read.test, shape_of(spec).n_layers, asked.rates)
+    return ParityStudy(spec, read.name, classes, tools, asked.own, asked.faults, asked.pairs, place=place, rated=rated)
 
 
 def spec_of(asked: ParityAsked) -> ModelSpec:

@@ -71,13 +71,13 @@ def axis_places(grid: Grid, source: ModelVariant) -> tuple[AxisPlace, ...]:
 def baselines(grid: Grid) -> Iterator[Cell]:
     """The unsteered cells: of every variant and behavior, if the grid wants them."""
     if grid.baseline:
-        for model, found in itertools.product(_once(grid.variants), grid.behaviors):
+        for model, found in itertools.product(unique_variants(grid.variants), grid.behaviors):
             yield _baseline(grid, model, found)
 
 
 def own_groups(grid: Grid) -> Iterator[Group]:
     """Every variant with its own directions."""
-    for model, found in itertools.product(_once(grid.variants), grid.behaviors):
+    for model, found in itertools.product(unique_variants(grid.variants), grid.behaviors):
         for method, action in itertools.product(grid.methods, grid.actions):
             yield Group(model, model, found, method, action)
 
@@ -181,7 +181,7 @@ def _baseline(grid: Grid, model: ModelVariant, found: BehaviorPrompts) -> Cell:
 
 def _pairs(grid: Grid) -> list[tuple[ModelVariant, ModelVariant]]:
     """The transfer pairs, each once, without a model into itself: that is the diagonal."""
-    pairs = list(itertools.permutations(_once(grid.variants), 2)) if grid.transfer.everything else []
+    pairs = list(itertools.permutations(unique_variants(grid.variants), 2)) if grid.transfer.everything else []
     for pair in grid.transfer.pairs or ():
         pairs += itertools.product(_named(grid, pair.source), _named(grid, pair.target))
     unique = {(source.name, target.name): (source, target) for source, target in pairs if source is not target}
@@ -192,10 +192,10 @@ def _named(grid: Grid, name: str) -> list[ModelVariant]:
     """The variants that a name in a transfer pair stands for: one by its full name, else all of a model's key."""
     meant = [model for model in grid.variants if model.key == name or (model.name == name and "/" in name)]
     ids = {variant_id(model.spec) for model in meant}
-    return [model for model in _once(grid.variants) if variant_id(model.spec) in ids]
+    return [model for model in unique_variants(grid.variants) if variant_id(model.spec) in ids]
 
 
-def _once(variants: Sequence[ModelVariant]) -> list[ModelVariant]:
+def unique_variants(variants: Sequence[ModelVariant]) -> list[ModelVariant]:
     """The first of the variants that are the same model under several names."""
     found: dict[str, ModelVariant] = {}
     for variant in variants:

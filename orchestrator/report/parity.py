@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from actors.parity.steering_mistakes import STEERING_MISTAKES
+from actors.types import Response
 from orchestrator.parity.comparing import told_sites
 from orchestrator.parity.diagnosis import Diagnosis
 from orchestrator.parity.findings import Compared, MistakeFound, ParityFindings, ToolFound
 from orchestrator.parity.steering import SteeringDiagnosis
 from orchestrator.report.blocks import Block, Bullets, Fold, Heading, Paragraph
 from orchestrator.report.report_table import ReportColumn, ReportTable, Tone, Value
+from orchestrator.scoring.uses import Scoring
+from orchestrator.statistics import rate_text
 
 JSON_VERSION = 1
 ROUNDING = {"float32": 1e-4, "float16": 0.02, "bfloat16": 0.1}
@@ -125,6 +128,31 @@ def faults_table(faults: Sequence[MistakeFound]) -> ReportTable:
     return ReportTable("Planted mistakes", columns, rows, ("Cosine to the clean direction of the same prompts, over layers.",))
 
 
+def costs_table(found: ParityFindings) -> ReportTable | None:
+    """How often steering with the direction of each planted mistake succeeds; None where nothing was answered."""
+    costs = found.costs(_refused)
+    rows = tuple(
+        (
+            Value(one.title),
+            Value(rate_text(one.successes, one.n)),
+            Value(f"{one.kl.value:.2f}"),
+            Value("" if one.kl.low is None else f"[{one.kl.low:.2f}, {one.kl.high:.2f}]"),
+        )
+        for one in costs
+    )
+    columns = (ReportColumn("direction", left=True), *map(ReportColumn, ("success %", "KL", "95 %")))
+    where = f"from layer {found.study.rated_layer} on, {found.study.multiplier:g} times the unit direction"
+    note = (
+        f"Steered {where}. Success is a coherent refusal, by the scorers refusal and coherence, with the 95 % Wilson interval. "
+        "KL: of the next token's distribution to the unsteered one's on neutral prompts, in nats, the mean with its t interval."
+    )
+    return ReportTable("What the mistakes cost", columns, rows, (note,)) if rows else None
+
+
+def _refused(responses: Sequence[Response]) -> list[bool]:
+    return [label.outcome == "success" for label in Scoring().labels("", responses)]
+
+
 def steering_table(found: ParityFindings) -> ReportTable:
     """What each tool makes the model answer."""
     heads = ("tool", "steers", "tokens equal", "distance", "next")
@@ -211,7 +239,8 @@ def tables_of(found: ParityFindings) -> list[ReportTable]:
     """Those for a terminal."""
     singles = [one for one in found.faults if len(one.candidate.names) == 1]
     steering = [steering_table(found), steering_mistakes_table(found)] if found.steering else []
-    return [tools_table(found), settings_table(found), *([faults_table(singles)] if singles else []), *steering]
+    costs = [one] if (one := costs_table(found)) is not None else []
+    return [tools_table(found), settings_table(found), *([faults_table(singles)] if singles else []), *costs, *steering]
 
 
 def parity_blocks(found: ParityFindings, diagnosis: Diagnosis | None = None) -> list[Block]:
@@ -235,6 +264,8 @@ def parity_blocks(found: ParityFindings, diagnosis: Diagnosis | None = None) -> 
     if singles:
         blocks += [Heading(2, "Planted mistakes"), faults_table(singles)]
         blocks += [Fold(3, "Two mistakes together", (faults_table(pairs),))] if pairs else []
+    if (costs := costs_table(found)) is not None:
+        blocks += [Heading(2, "What the mistakes cost"), costs]
     if found.steering:
         blocks += [Heading(2, "Steering"), steering_table(found), steering_mistakes_table(found)]
     blocks += [Heading(2, "Layer by layer")]
@@ -272,6 +303,11 @@ def parity_json(found: ParityFindings, diagnosis: Diagnosis | None = None) -> di
                 "norm_ratio": _listed(one.norm_ratio),
             }
             for one in found.faults
+        ],
+        "costs": [
+            {"names": None if one.names is None else list(one.names), "successes": one.successes, "n": one.n}
+            | {"rate": [one.rate.low, one.rate.high], "kl": one.kl.value}
+            for one in found.costs(_refused)
         ],
         "steering": {
             name: one if isinstance(one, str) else {**asdict(one), "mistake": one.mistake, "words": one.words}

@@ -66,6 +66,8 @@ _ARROW = {
     "timestamp": pa.timestamp("us", tz="UTC"),
     "list<int16>": pa.list_(pa.int16()),
     "list<int32>": pa.list_(pa.int32()),
+    "list<float64>": pa.list_(pa.float64()),
+    "list<bool>": pa.list_(pa.bool_()),
 }
 
 

@@ -22,7 +22,7 @@ from actors.interventions import INTERVENTIONS
 from actors.interventions.own import REFERENCE
 from actors.methods import METHODS
 from actors.positions import ALLOWED, PROMPT_PARTS, Positions
-from orchestrator.errors import InputError, fault, nearest_name
+from orchestrator.errors import InputError, fault, nearest_name, shown
 from orchestrator.models.layers import PROFILE
 from orchestrator.paths import checked, expanded
 from orchestrator.strict import FromList, FromListOrOne
@@ -128,9 +128,7 @@ Scales = Annotated[str, BeforeValidator(_scales)]
 
 def _positions(value: object) -> str:
     """``last_prompt``, ``last_prompt+generation``, or ``{first: 8}`` for ``first:8``."""
-    if isinstance(value, dict) and len(value) == 1:
-        ((word, count),) = value.items()
-        value = f"{word}:{count}" if type(count) is int else value
+    value = _in_words(value, ALLOWED)
     if not isinstance(value, str):
         raise fault("it says at which tokens the steering acts", ALLOWED)
     try:
@@ -142,17 +140,27 @@ def _positions(value: object) -> str:
 SteeredPositions = Annotated[str, BeforeValidator(_positions)]
 
 
-def _schedule(value: object) -> str:
+def schedule_of(value: object) -> str:
     """``constant``, or ``{linear: 32}`` for ``linear:32``."""
-    if isinstance(value, dict) and len(value) == 1:
-        ((word, count),) = value.items()
-        value = f"{word}:{count}" if type(count) is int else value
+    value = _in_words(value, schedules.ALLOWED)
     if not isinstance(value, str):
         raise fault("it says how the strength changes along the answer", schedules.ALLOWED)
     try:
         return schedules.Schedule.of(value).text
     except ValueError as error:
         raise fault(str(error), schedules.ALLOWED, _nearest_word(value, ("constant", "linear", "exponential"))) from error
+
+
+def _in_words(value: object, allowed: str) -> object:
+    """``{first: 8}`` as ``first:8``."""
+    if not isinstance(value, dict):
+        return value
+    if len(value) != 1:
+        raise fault(f"one of them, not {len(value)}: {', '.join(map(str, value)) or 'nothing'}", allowed)
+    ((word, count),) = value.items()
+    if type(count) is not int:
+        raise fault(f"{word!r} takes a whole number of tokens, not {shown(count)}", allowed)
+    return f"{word}:{count}"
 
 
 def _nearest_word(value: str, words: Sequence[str]) -> str:
@@ -187,13 +195,13 @@ RowOrOne = Annotated[tuple[Item, ...], FromListOrOne, Field(min_length=1)]
 Depths = Annotated[Row[Depth], BeforeValidator(lambda value: PROFILE if value == "profile" else value)]
 Layers = Row[Layer]
 
-_OneOrSome = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
+one_or_some = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
 
-PositionsAxis = Annotated[Row[SteeredPositions], _OneOrSome]
+PositionsAxis = Annotated[Row[SteeredPositions], one_or_some]
 """The same of positions, of which one may be a mapping."""
 
 
-def _site(value: object) -> str:
+def site_text(value: object) -> str:
     """``attention``, or ``{head: 3}`` for ``head:3``."""
     if isinstance(value, dict) and len(value) == 1:
         ((word, number),) = value.items()
@@ -206,8 +214,8 @@ def _site(value: object) -> str:
         raise fault(str(error), sites.ALLOWED, _nearest_word(value, (*sites.SITES, sites.EVERYWHERE, "head"))) from error
 
 
-SiteAxis = Annotated[Row[Annotated[str, BeforeValidator(_site)]], _OneOrSome]
+SiteAxis = Annotated[Row[Annotated[str, BeforeValidator(site_text)]], one_or_some]
 """The same of sites."""
 
-ScheduleAxis = Annotated[Row[Annotated[str, BeforeValidator(_schedule)]], _OneOrSome]
+ScheduleAxis = Annotated[Row[Annotated[str, BeforeValidator(schedule_of)]], one_or_some]
 """The same of schedules."""

@@ -27,8 +27,9 @@ from orchestrator.sweep_file.behaviors import BehaviorFiles, BehaviorPrompts
 from orchestrator.sweep_file.fields import AUTO
 from orchestrator.sweep_file.models import ModelVariant, SweepModel, families, variant_name
 from orchestrator.sweep_file.problems import problems_of
-from orchestrator.sweep_file.schema import BehaviorUse, Choose, MethodEntry, Multipliers, SearchEntry, Transfer
+from orchestrator.sweep_file.schema import BehaviorUse, Choose, MethodEntry, Multipliers, SearchEntry, SteerEntry, Transfer
 from orchestrator.sweep_file.sections import Path, Sections
+from orchestrator.sweep_file.together import At, GridDefaults, SteerPart, check_together, parts_of
 from orchestrator.sweep_file.vector_files import METHOD, UsedVectors, VectorFiles, ranges
 
 ACTION_KEYS = tuple(name for name in Action.names() if name != "multiplier")
@@ -50,7 +51,9 @@ class Grid:
 
     ``actions``: of its cells, but for their multiplier. With ``choose`` its layers, its multipliers or both come from an earlier
     grid's cells, and the axis here may be empty. With ``search`` the cells are its trials, and there
-    are no multipliers. ``files``: those that methods take their vectors from.
+    are no multipliers. With ``together`` its cells are steered by these parts at once, ``orthogonal`` or not; its own axis and
+    multipliers may then be empty, and its ``behaviors`` say whose test prompts are asked. ``files``: those that methods take
+    their vectors from.
     """
 
     name: str
@@ -68,6 +71,8 @@ class Grid:
     transfer: Transfer
     choose: Choose | None
     search: SearchEntry | None = None
+    together: tuple[SteerPart, ...] = ()
+    orthogonal: bool = False
     files: tuple[UsedVectors, ...] = ()
 
     def vectors_of(self, method: tuple[str, Options]) -> UsedVectors | None:
@@ -99,6 +104,7 @@ class GridResolver:
         keys = self._model_keys(view)
         search: SearchEntry | None = view.own("search")
         choose = self._choose(view)
+        steer: Sequence[SteerEntry] | None = view.valid("steer")
         axis = self._axis(view, choose, keys)
         multipliers = self._multipliers(view, choose, search, keys)
         quantizations = view.own("quantizations")
@@ -121,8 +127,14 @@ class GridResolver:
             transfer=view.valid("transfer") or Transfer(),
             choose=choose,
             search=search,
+            orthogonal=bool(view.valid("orthogonalize")),
         )
         grid = replace(grid, files=self._files.of(grid.methods))
+        if steer is not None:
+            shapes = {key: self._shapes[key] for key in keys if key in self._shapes}
+            places = [*(At(one, None) for one in axis.depths), *(At(None, one) for one in axis.layers)]
+            said = GridDefaults(grid.methods, places, grid.scopes, grid.actions, grid.decoding.most_tokens)
+            grid = replace(grid, together=parts_of(view, said, steer, self._behaviors, shapes))
         self._check(view, grid, keys)
         return grid
 
@@ -161,7 +173,8 @@ class GridResolver:
         return [name for name in dict.fromkeys(asked) if name in written]
 
     def _behavior_prompts(self, view: Sections) -> Iterator[BehaviorPrompts]:
-        uses = view.own("behaviors") or {key: BehaviorUse() for key in self._behaviors.known}
+        steered = [one.behavior for one in view.valid("steer") or ()]
+        uses = view.own("behaviors") or {key: BehaviorUse() for key in dict.fromkeys(steered or self._behaviors.known)}
         for key, use in uses.items():
             at = view.at("behaviors", key)
             if key not in self._behaviors.known:
@@ -176,7 +189,7 @@ class GridResolver:
                 if view.own(key) is not None:
                     view.report(view.at(key), f"the layer is chosen from grid {choose.origin}", allowed="no layers of its own")
             return LayerAxis()
-        if depths is None and layers is None and not (view.given("depths") or view.given("layers")):
+        if depths is None and layers is None and not (view.given("depths") or view.given("layers") or view.given("steer")):
             view.report(view.path, "no layers to steer at", allowed="depths: [0.5, ...] or layers: [15, ...], or both")
         for number, layer in enumerate(layers or ()):
             short = {
@@ -205,7 +218,7 @@ class GridResolver:
                 )
             return None
         if multipliers is None:
-            if not view.given("multipliers") and not view.given("search"):
+            if not (view.given("multipliers") or view.given("search") or view.given("steer")):
                 view.report((*view.path, "multipliers"), "'multipliers' is missing", allowed="multipliers: [8, 15], or by family")
             return None
         self._check_models(view, multipliers, keys, ("multipliers",))
@@ -239,6 +252,13 @@ class GridResolver:
         if grid.axis.auto:
             _check_auto(view, grid)
         _check_vectors(view, grid)
+        steered = len(view.valid("steer") or ())
+        unfit = {
+            "choose": ("directions together are not chosen", grid.choose is not None, "multipliers as numbers in steer"),
+            "search": ("directions together are not searched", grid.search is not None, "lists of multipliers in steer"),
+            "transfer": ("directions together are each model's own", grid.transfer != Transfer(), "transfer in another grid"),
+        }
+        check_together(view, steered, unfit)
         self._check_transfer(view, grid, keys)
         if grid.choose is not None:
             self._check_choice(view, grid, grid.choose)

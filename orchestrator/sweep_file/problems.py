@@ -32,6 +32,8 @@ _RANGES = {
     "finite_number": "a finite number",
 }
 _LISTED = 25
+OF_A_GRID = ("search", "choose", "quantizations")
+"""Keys of a grid that the top level does not have."""
 _WRITTEN_NUMBER = re.compile(r"[-+]?\.?\d[\d_.]*([eE][-+]?\d+)?")
 
 
@@ -63,6 +65,8 @@ def _problem(details: ErrorDetails, document: Document, section: type[BaseModel]
     path = (*at, *location)
     if kind == "extra_forbidden":
         names = _fields_at(section, location[:-1])
+        if not at and len(location) == 1 and location[0] in OF_A_GRID:
+            return problem_at(document, path, "it is of a grid", allowed=f"grids: [{{{location[0]}: ...}}]")
         return unknown_name(document, path, str(location[-1]), "key", names)
     if kind == "missing":
         fields = ", ".join(_fields_at(section, location[:-1]))

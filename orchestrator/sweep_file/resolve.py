@@ -67,7 +67,7 @@ def resolve(document: Document, folder: Path) -> tuple[Resolved, list[Problem]]:
         grids=grids,
         models=variants,
         behaviors=tuple({one.behavior.name: one for grid in grids for one in grid.behaviors}.values()),
-        methods=_once([method for grid in grids for method in grid.methods]),
+        methods=_once([method for grid in grids for method in (*grid.methods, *(part.method for part in grid.together))]),
         scoring=scoring,
         capability=resolve_capability(top, folder),
         unused=tuple(key for key in models if key not in {variant.key for variant in variants}),

@@ -102,7 +102,8 @@ def _remarks(name: str, options: FileOptions, found: VectorFile) -> list[str]:
     lengths = np.linalg.norm(list(found.vectors.values()), axis=1)
     if not np.isclose(lengths, 1.0, atol=1e-3).all():
         span = f"{lengths.min():.3g} to {lengths.max():.3g}"
-        said.append(f"{name} has vectors of length {span}: a multiplier is of the vector of length 1")
+        whole = "scales: raw_norm: as long as in the file"
+        said.append(f"{name} has vectors of length {span}: a multiplier is of the vector of length 1 ({whole})")
     if (scale := found.told.get("scale")) not in (None, "1.0"):
         said.append(f"{name} says scale {scale}: so much its vectors are to be multiplied with, as multipliers: [{scale}] does")
     if (operation := found.told.get("operation", "addition")) != "addition":

@@ -93,6 +93,43 @@ def test_mistakes_are_raised(model: Model) -> None:
         Model.load("no-such-model")
 
 
+def test_a_steering_says_at_which_tokens_and_how_it_fades(model: Model) -> None:
+    direction = model.extract(POSITIVE, NEGATIVE).at(1)
+    told = {"positions": "last_prompt+first:2", "schedule": "linear:8", "keep_norm": True}
+    asked = model.steering(direction, 5, **told)  # type: ignore[arg-type]
+    assert {name: getattr(asked, name) for name in told} == told
+    (cell,) = model.cells(["Hello"], {"it": asked}, SHORT).values()
+    assert cell.fired.fired
+    everywhere = model.steering(direction, 50)
+    late = model.steering(direction, 50, positions="from:3")
+    answers = [model.generate("Hello", one, SHORT).token_ids for one in (None, late, everywhere)]
+    assert answers[1][:3] == answers[0][:3], "nothing was steered yet"
+    assert answers[2] != answers[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"layers": 99}, r"layers: 99 where a list of whole numbers is wanted; say layers=\[99\]"),
+        ({"layers": ["1"]}, r"layers: \['1'\] where a list of whole numbers is wanted"),
+        ({"layers": [99]}, r"steering layers \[99\] are outside 0\.\.4"),
+        ({"positions": "lats"}, "positions 'lats' are unknown"),
+        ({"positions": 8}, "positions: 8 where words, as 'last_prompt' or 'first:8' is wanted"),
+        ({"schedule": "linear"}, "schedule 'linear' needs a number of tokens"),
+        ({"keep_norm": "yes"}, "keep_norm: 'yes' where True or False is wanted"),
+        ({"multiplier": "8"}, "multiplier: '8' where a number is wanted"),
+        ({"intervention": "adition"}, "intervention 'adition' is unknown; allowed: addition"),
+        ({"direction": "dim"}, r"direction: a str where a direction or an array \[64\] is wanted"),
+    ],
+)
+def test_a_steering_that_cannot_be_is_told_at_once(given: dict[str, object], told: str, model: Model) -> None:
+    found = model.extract(POSITIVE, NEGATIVE)
+    with pytest.raises(JobError, match=told):
+        model.steering(**{"direction": found.at(1), "multiplier": 8.0, **given})  # type: ignore[arg-type]
+    with pytest.raises(JobError, match=r"that of one is wanted; say \.at\(LAYER\)"):
+        model.steering(found, 8.0)  # type: ignore[arg-type]
+
+
 def test_a_closed_model_is_refused(folder: Path) -> None:
     with Model.load(folder) as model:
         assert repr(model) == f"Model({folder.name}, 5 blocks of width 64, float32 on {model.info.device})"
@@ -128,8 +165,8 @@ def test_a_steering_knows_its_site_and_what_its_intervention_needs(tmp_path: Pat
     with Model.load(tiny_folder("llama", tmp_path / "model")) as model:
         found = model.extract(["Say yes.", "Agree!"], ["Say no.", "Refuse!"], options={"site": "mlp"})
         plain = model.steering(found.at(2), 4.0, [2], site="mlp")
-        turned = model.steering(found.at(2), 90.0, [2, 3], "angular", "mlp", found)
-        target = model.steering(found.at(2), 1.0, [3], "to_negative_mean", "mlp", found)
+        turned = model.steering(found.at(2), 90.0, [2, 3], "angular", site="mlp", of=found)
+        target = model.steering(found.at(2), 1.0, [3], "to_negative_mean", site="mlp", of=found)
         assert found.components is not None
         assert target.references == (float(found.components[1, 3, 2]),)
         assert [basis.shape for basis in turned.bases] == [(1, 64)] * 2
@@ -137,4 +174,4 @@ def test_a_steering_knows_its_site_and_what_its_intervention_needs(tmp_path: Pat
             assert steering.site == "mlp"
             assert model.generate(["Hi"], steering, Decoding(3))
         with pytest.raises(JobError, match="needs one axis beside"):
-            model.generate(["Hi"], model.steering(found.at(2), 90.0, [2], "angular"), Decoding(3))
+            model.steering(found.at(2), 90.0, [2], "angular")

@@ -464,3 +464,28 @@ def test_a_warning_is_shown_as_text_and_not_as_markup(tmp_path: Path) -> None:
     Console(file=out, width=100).print(render_plan(plan))
     assert "[red]x[/red]" in out.getvalue()
     assert "\x1b[2J" not in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {"strength": "relative", "multipliers": {"default": [0.5, 2], "models": {"small": [1, 3]}}},
+            "strength relative: 2, 3 times the norm of the residual stream drowns it; 0.05 to 1 are usual",
+        ),
+        (
+            {"positions": ["all", {"first": 400}], "decoding": {"max_new_tokens": 8}},
+            "positions first:400 reach beyond answers of at most 8 tokens: they act as generation does",
+        ),
+        (
+            {"schedule": ["constant", {"linear": 400}], "decoding": {"max_new_tokens": 8}},
+            "schedule linear:400 is hardly another than constant: 98% is left at the end of 8 tokens",
+        ),
+        ({"strength": "relative", "multipliers": [0.5, 1]}, None),
+        ({"positions": [{"first": 6}], "schedule": {"linear": 8}, "decoding": {"max_new_tokens": 8}}, None),
+        ({"multipliers": [8]}, None),
+    ],
+)
+def test_what_was_probably_not_meant_is_told(changes: dict[str, object], told: str | None, tmp_path: Path) -> None:
+    found = [one for one in plan_of(tmp_path, **changes).warnings if one.startswith(("strength", "positions", "schedule"))]
+    assert found == ([] if told is None else [told])

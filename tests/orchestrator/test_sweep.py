@@ -243,11 +243,16 @@ def test_near_duplicates_of_the_selected_prompts_are_warnings(tmp_path: Path) ->
         ({"multipliers": {"families": {"lama": [1]}}}, ("multipliers.families.lama", "unknown family", "did you mean 'llama'?")),
         ({"multipliers": {"default": [1], "models": {"smal": [1]}}}, ("multipliers.models.smal", "did you mean 'small'?")),
         ({"intervention": "ablate"}, ("intervention", "addition, ablation")),
-        ({"intervention": "angular"}, ("intervention", "unknown intervention", "addition, ablation")),
+        ({"intervention": "twist"}, ("intervention", "unknown intervention", "addition, ablation")),
         ({"transfer": "al"}, ("transfer", "not a list of transfer pairs", "did you mean 'all'?")),
         ({"transfer": [{"source": "small"}]}, ("transfer[0]", "'target' is missing")),
         ({"tracking": "wandb"}, ("tracking", "wandb needs a project")),
         ({"tracking": {"project": "p"}}, ("tracking", "go with a tool")),
+        ({"strength": ["absolute", "relative"]}, ("strength", "a grid has one strength", "'absolute', 'relative'")),
+        ({"positions": {"first": 4.5}}, ("positions", "'first' takes a whole number of tokens, not 4.5")),
+        ({"positions": {"first": 4, "from": 2}}, ("positions", "one of them, not 2: first, from")),
+        ({"schedule": {"linear": "x"}}, ("schedule", "'linear' takes a whole number of tokens, not 'x'")),
+        ({"search": {"multiplier": [2, 30]}}, ("search", "it is of a grid", "grids: [{search: ...}]")),
         ({"pool": "slurm"}, ("pool", "got 'slurm'", "ray, local")),
         ({"decoding": {"beams": 4}}, ("decoding.beams", "unknown key", "max_new_tokens")),
         ({"decoding": {"temperature": -1}}, ("decoding.temperature", "out of range", "-1")),
@@ -301,6 +306,15 @@ def test_an_unknown_key_of_a_model_that_is_called_like_a_section_is_told_rightly
 def test_yaml_that_is_wrong_or_dangerous_is_refused(tmp_path: Path, text: str, parts: tuple[str, ...]) -> None:
     message = refused_text(tmp_path, text)
     assert all(part in message for part in parts), message
+
+
+def test_a_missing_sweep_file_is_told_with_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps" / "night.yaml").write_text("")
+    for written in ("night", "sweeps/nihgt.yaml"):
+        with pytest.raises(InputError, match=r"did you mean 'sweeps/night\.yaml'\?"):
+            load_sweep(Path(written))
 
 
 def test_too_large_a_file_and_a_missing_one_are_refused(tmp_path: Path) -> None:

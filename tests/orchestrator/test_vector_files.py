@@ -66,7 +66,7 @@ def test_the_vectors_travel_with_the_job_and_a_file_that_changed_is_refused(tmp_
 def test_what_a_file_does_not_say_is_said(tmp_path: Path) -> None:
     told = "\n".join(plan_with(tmp_path, vectors(length=7)).warnings)
     assert "v.pt does not say how it counts layers: 1..29 are taken as outputs of decoder blocks, counted from 0" in told
-    assert "v.pt has vectors of length 7 to 7: a multiplier is of the vector of length 1" in told
+    assert "v.pt has vectors of length 7 to 7: a multiplier is of the vector of length 1 (scales: raw_norm" in told
     told_beside = {"scale": "8.0", "layer_convention": "layer l is the output of decoder block l"}
     save_file({str(layer): one for layer, one in vectors().items()}, tmp_path / "s.safetensors", told_beside)
     assert [one for one in plan_of(tmp_path, methods=[{"file": "s.safetensors"}]).warnings if "s.safetensors" in one] == [

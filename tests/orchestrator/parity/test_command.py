@@ -132,3 +132,16 @@ def test_a_tool_that_fails_leaves_the_others(model: Path, tmp_path: Path) -> Non
     found = parity(model, "--tools", "hooks", "--own", own, "--no-faults", "--results", tmp_path / "r")
     assert found.exit_code == 0
     assert "broken not run: it ended with code 1: out of ink" in found.output.replace("\n", " ")
+
+
+def test_what_mistakes_cost_is_answered_when_it_is_asked(model: Path, tmp_path: Path) -> None:
+    words = ("--tools", "hooks", "--no-pairs", "--no-steering", "--rates", "4", "--results", tmp_path / "r", "--json")
+    found = parity(model, *words)
+    assert found.exit_code == 0, found.output
+    costs = json.loads(found.stdout)["costs"]
+    assert [one["names"] for one in costs[:2]] == [None, []]
+    assert ["no template"] in [one["names"] for one in costs]
+    assert {one["n"] for one in costs} == {1}, "one test prompt"
+    assert costs[0]["kl"] == 0
+    assert all(one["kl"] > 0 for one in costs[1:])
+    assert "## What the mistakes cost" in (tmp_path / "r" / "report.md").read_text()

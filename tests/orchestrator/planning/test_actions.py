@@ -12,7 +12,7 @@ from actors.errors import JobError
 from actors.steering import check_steering
 from actors.types import Direction, DirectionSet, Steering
 from orchestrator.plan import Plan
-from orchestrator.scheduling.jobs import generation_job, placed
+from orchestrator.scheduling.jobs import steering_of
 from tests.orchestrator.planning.test_grids import MODELS, ids, refused, steered
 from tests.orchestrator.sweep_files import plan_of
 
@@ -35,7 +35,7 @@ def first_steering(plan: Plan, found: DirectionSet | None = None) -> Steering:
     """That of the first steered cell's job."""
     cell = steered(plan)[0]
     assert cell.steering is not None
-    steering = generation_job(cell, placed(cell.steering, found or found_set())).steering
+    steering = steering_of(cell, {cell.steering.direction.id: found or found_set()}, {})
     assert steering is not None
     check_steering(steering, N_LAYERS, WIDTH)
     return steering
