@@ -19,9 +19,10 @@ from pydantic import ValidationError
 
 from actors.embedded import EMBEDDED_MODELS
 from actors.errors import JobError, ModelLoadError, WorkerError
+from actors.interventions.needed import needed
 from actors.methods import METHODS
 from actors.methods.file import FileOptions
-from actors.steering import check_steering
+from actors.sites import OUTPUT, of_heads
 from actors.tensor_files import read_file, read_vectors
 from actors.types import (
     CellResult,
@@ -105,7 +106,8 @@ class Model:
         given = None
         if method in METHODS and METHODS[method].given:
             chosen = FileOptions.model_validate(told)
-            given = read_file(Path(chosen.path), chosen.convention).given(Path(chosen.path).name)
+            path = Path(chosen.path)
+            given = read_file(path, chosen.convention, (chosen.feature, chosen.layer)).given(path.name)
         return self._worker.extract(ExtractionJob(method, *classes, method, told, given=given))
 
     def steering(
@@ -119,15 +121,21 @@ class Model:
         schedule: str = "constant",
         keep_norm: bool = False,
         when: Condition | None = None,
+        site: str = OUTPUT,
+        of: DirectionSet | None = None,
     ) -> Steering:
         """``direction`` acting at ``layers`` (None: at its own and every later one, the paper's scope). An array ``[d]`` acts as
         it is, and has no layer of its own.
 
         ``positions``: at which tokens (``last_prompt``, ``first:8``; see ``actors.positions``). ``schedule``: how it fades along
         the answer (``linear:32``; see ``actors.schedules``). ``keep_norm``: scale what was edited to the norm that it had.
-        ``when``: on which prompts it acts (None: on all). ``JobError`` for what this model cannot be steered with.
+        ``when``: on which prompts it acts (None: on all). ``site``: where in a block (``mlp``, ``head:3``; see ``actors.sites``).
+        ``of``: the set that the direction is of, which ``angular`` and targets at the means of its classes need. ``JobError`` for
+        what this model cannot be steered with.
         """
-        _check_direction(direction, self.info.d_model)
+        if not of_heads(site):
+            _check_direction(direction, self.info.d_model)
+        source = direction.layer if isinstance(direction, Direction) else None
         if isinstance(direction, Direction):
             layers = range(direction.layer, self.info.n_layers) if layers is None else layers
             direction = direction.vector
@@ -141,7 +149,11 @@ class Model:
         asked = Steering(
             at, vectors, multiplier, intervention, positions=positions, schedule=schedule, keep_norm=keep_norm, condition=when
         )
-        check_steering(asked, self.info.n_layers, self.info.d_model)
+        asked = replace(asked, site=site)
+        if of is not None and source is not None:
+            references, bases = needed(intervention, of, (at, (source,) * len(at)), vectors)
+            asked = replace(asked, references=references, bases=bases)
+        self._worker.check(asked)
         return asked
 
     def together(self, *steerings: Steering) -> Steering:

@@ -311,8 +311,7 @@ class ModelWorker:
         steering_number, first_layer, first_point = 0, None, None
         acts: tuple[Acting, ...] = (Acting(),)
         if job.steering is not None:
-            _check_range(job.steering, loaded.dtype)
-            check_steering(job.steering, loaded.decoder.n_layers, loaded.d_model, self._width_at)
+            self.check(job.steering)
             steerings.append(self._settled(job.steering))
             steering_number, first_layer, acts = len(steerings), job.steering.first_layer, Acting.of(steerings[-1])
             first_point = job.steering.first_point(loaded.decoder.n_layers)
@@ -332,6 +331,12 @@ class ModelWorker:
             for prompt in rendered
             for sample in range(job.decoding.samples)
         ]
+
+    def check(self, steering: Steering) -> None:
+        """Refuse a steering that this model cannot run; ``JobError`` names the field, the value and what is allowed."""
+        loaded = self._held()
+        _check_range(steering, loaded.dtype)
+        check_steering(steering, loaded.decoder.n_layers, loaded.d_model, self._width_at)
 
     def _width_at(self, site: str, layer: int) -> int:
         """Numbers of an activation at a site; ``JobError`` where this model has none."""

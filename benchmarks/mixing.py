@@ -2,13 +2,15 @@
 
 K = 1, 8, 64, 256 distinct configurations (direction x multiplier x layer scope) over the same rows; all of them beginning at one
 layer, and beginning at different layers; rows steered at every layer against rows not steered; rows each at tokens of its own and
-with a schedule of its own against the same rows at every token.
+with a schedule of its own against the same rows at every token; and rows each at a site and with an intervention of its own.
 ``python -m benchmarks.mixing --json out.json``
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +28,10 @@ COUNTS = (1, 8, 64, 256)
 SPREAD_COUNTS = (1, 256)
 KINDS_TARGET = 0.95
 KINDS = "tokens and schedules differ"
+ACTS = "interventions and sites differ"
+SITES = ("output", "attention", "mlp", "input", "output")
+INTERVENTIONS = (("addition", 1.0), ("rotation", 80.0), ("ablation", 1.0))
+"""Each with its multiplier; the addition keeps the configuration's own."""
 PLACES = ("all", "generation", "last_prompt+generation", "first:8", "template+from:2", "prompt")
 SCHEDULES = ("constant", "linear:32", "exponential:8", "constant")
 FIRST_LAYER = 0.3
@@ -54,13 +60,27 @@ def placed(number: int, n_layers: int, d_model: int) -> Steering:
     return replace(steering, positions=PLACES[number % len(PLACES)], schedule=SCHEDULES[number // 5 % len(SCHEDULES)])
 
 
-def mixed(bench: Bench, n_rows: int, count: int, new_tokens: int, *, spread: bool = False, kinds: bool = False) -> list[Workload]:
-    """``n_rows`` rows, the same prompts whatever ``count`` is, under ``count`` distinct configurations; ``kinds``: ``placed``."""
+def acted(number: int, n_layers: int, d_model: int) -> Steering:
+    """The same configuration at a site and with an intervention of its own: every combination of the two in turn."""
+    steering = configuration(number, n_layers, d_model, spread=False)
+    intervention, multiplier = INTERVENTIONS[number % len(INTERVENTIONS)]
+    strength = steering.multiplier if intervention == "addition" else multiplier
+    return replace(steering, multiplier=strength, intervention=intervention, site=SITES[number // 3 % len(SITES)])
+
+
+Made = Callable[[int, int, int], Steering]
+"""(number, layers, width) -> a steering of its own."""
+
+
+def mixed(
+    bench: Bench, n_rows: int, count: int, new_tokens: int, *, spread: bool = False, made: Made | None = None
+) -> list[Workload]:
+    """``n_rows`` rows, the same prompts whatever ``count`` is, under ``count`` distinct configurations, or what is ``made``."""
     rows = numbered(n_rows)
-    sizes = bench.n_layers, bench.d_model
+    make = made or partial(configuration, spread=spread)
     return [
         Workload(
-            (BenchmarkCell(f"c{number}", placed(number, *sizes) if kinds else configuration(number, *sizes, spread=spread)),),
+            (BenchmarkCell(f"c{number}", make(number, bench.n_layers, bench.d_model)),),
             tuple(row for index, row in enumerate(rows) if index * count // n_rows == number),
             new_tokens,
         )
@@ -90,7 +110,8 @@ def contenders(bench: Bench, n_rows: int, new_tokens: int) -> list[Contender]:
         ),
         Engine(bench, [Workload((BenchmarkCell("none", None),), rows, new_tokens)], "unsteered"),
         Engine(bench, [Workload((BenchmarkCell("all", everywhere),), rows, new_tokens)], "all layers"),
-        Engine(bench, mixed(bench, n_rows, _most(n_rows), new_tokens, kinds=True), KINDS),
+        Engine(bench, mixed(bench, n_rows, _most(n_rows), new_tokens, made=placed), KINDS),
+        Engine(bench, mixed(bench, n_rows, _most(n_rows), new_tokens, made=acted), ACTS),
     ]
 
 
@@ -127,7 +148,7 @@ def ratios(rounds: Rounds) -> list[Ratio]:
     pairs = [(name, "K=1, layers differ" if "differ" in name else "K=1") for name in names]
     pairs = [*(pair for pair in pairs if pair[0] != pair[1]), ("all layers", "unsteered")]
     plain = max((name for name in names if "differ" not in name), key=lambda name: int(name[2:]))
-    targets = dict.fromkeys(pairs, TARGET) | {(KINDS, plain): KINDS_TARGET}
+    targets = dict.fromkeys(pairs, TARGET) | {(KINDS, plain): KINDS_TARGET, (ACTS, plain): KINDS_TARGET}
     return [
         paired(rounds, Pair(of, to, None if metric.startswith("whole run") else target, metric), function)
         for metric, function in METRICS.items()

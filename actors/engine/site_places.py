@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from actors.engine.residual import TensorSite, places_of
@@ -28,7 +29,6 @@ class SitePlaces:
     projections: tuple[nn.Module | str, ...]
     widths: tuple[int, ...]
     n_heads: int
-    d_model: int
 
     def tensor(self, site: str, layer: int) -> TensorSite:
         """What stands at ``attention``, ``mlp``, ``heads`` or ``head:3`` of a block; ``JobError`` says why there is nothing."""
@@ -44,12 +44,12 @@ class SitePlaces:
             raise JobError(f"site {site}: the model has heads 0..{self.n_heads - 1}")
         return TensorSite(projection, reads=True)
 
-    def width(self, site: str, layer: int) -> int:
-        """Numbers of the activation there; ``JobError`` where there is none."""
+    def width(self, site: str, layer: int, d_model: int) -> int:
+        """Numbers of the activation there, in a model of ``d_model``; ``JobError`` where there is none."""
         self.tensor(site, layer)
         if site == HEADS:
             return self.widths[layer]
-        return self.d_model if head_of(site) is None else self.widths[layer] // self.n_heads
+        return d_model if head_of(site) is None else self.widths[layer] // self.n_heads
 
 
 _FOUND: WeakKeyDictionary[nn.Module, SitePlaces] = WeakKeyDictionary()
@@ -67,7 +67,7 @@ def width_at(model: Any, decoder: Decoder, d_model: int) -> Callable[[str, int],
     """How wide the activation at a site of a block is; what must be found for that is found when it is asked for."""
 
     def width(site: str, layer: int) -> int:
-        return d_model if site in (OUTPUT, "input") else site_places(model, decoder).width(site, layer)
+        return d_model if site in (OUTPUT, "input") else site_places(model, decoder).width(site, layer, d_model)
 
     return width
 
@@ -75,9 +75,9 @@ def width_at(model: Any, decoder: Decoder, d_model: int) -> Callable[[str, int],
 def _find(model: Any, decoder: Decoder) -> SitePlaces:
     text = model.config.get_text_config(decoder=True)
     kind = str(model.config.model_type)
-    n_heads, d_model = (int(getattr(text, name, 0) or 0) for name in ("num_attention_heads", "hidden_size"))
-    ended: dict[nn.Module, int] = {}
-    handles = [module.register_forward_hook(_noting(ended)) for module in model.modules()]
+    n_heads = int(getattr(text, "num_attention_heads", 0) or 0)
+    ended: dict[nn.Module, list[Tensor]] = {}
+    handles = [module.register_forward_hook(_noting(ended)) for block in decoder.blocks for module in block.modules()]
     try:
         places: tuple[tuple[TensorSite, ...], ...] | str = places_of(model, decoder, TOKENS)
     except UnsupportedModelError as error:
@@ -89,15 +89,19 @@ def _find(model: Any, decoder: Decoder) -> SitePlaces:
     for layer, block in enumerate(decoder.blocks):
         attention = _attention(block)
         where = f"model_type {kind!r}, block {layer}"
-        added.append(places if isinstance(places, str) else _split(places[layer], attention, ended, where))
-        projections.append(_projection(attention, ended, n_heads, d_model) or f"{where}: no output projection of attention heads")
+        added.append(places if isinstance(places, str) else _split(places[layer], attention, [*ended], where))
+        projection = _projection(attention, added[-1], ended, n_heads)
+        projections.append(projection or f"{where}: no output projection of attention heads")
     widths = tuple(0 if isinstance(one, str) else _width(one) for one in projections)
-    return SitePlaces(tuple(added), tuple(projections), widths, n_heads, d_model)
+    return SitePlaces(tuple(added), tuple(projections), widths, n_heads)
 
 
-def _noting(ended: dict[nn.Module, int]) -> Any:
-    def hook(module: nn.Module, _args: object, _output: object) -> None:
-        ended[module] = len(ended) if module not in ended else ended[module]
+def _noting(ended: dict[nn.Module, list[Tensor]]) -> Any:
+    """Keeps what every module puts out, in the order in which they end for the first time."""
+
+    def hook(module: nn.Module, _args: object, output: object) -> None:
+        values = output if isinstance(output, tuple) else (output,)
+        ended.setdefault(module, [value.detach() for value in values if isinstance(value, Tensor)])
 
     return hook
 
@@ -111,28 +115,34 @@ def _attention(block: nn.Module) -> nn.Module | None:
 
 
 def _split(
-    places: tuple[TensorSite, ...], attention: nn.Module | None, ended: Mapping[nn.Module, int], where: str
+    places: tuple[TensorSite, ...], attention: nn.Module | None, ended: Sequence[nn.Module], where: str
 ) -> Mapping[str, TensorSite] | str:
     """Which of the two things that a block adds comes of attention: the first to be ready that is not before attention's end."""
     if attention is None:
         return f"{where}: no one module of it is attention"
     if len(places) != 2 or any(one.reads for one in places):
         return f"{where}: it does not add the outputs of two modules to the residual stream"
-    first, second = sorted(places, key=lambda one: ended[one.module])
+    first, second = sorted(places, key=lambda one: ended.index(one.module))
     within = {*attention.modules()}
-    if (first.module not in within and ended[first.module] < ended[attention]) or second.module in within:
+    before = ended.index(first.module) < ended.index(attention)
+    if (first.module not in within and before) or second.module in within:
         return f"{where}: which of its parts is attention cannot be told"
     return {"attention": first, "mlp": second}
 
 
-def _projection(attention: nn.Module | None, ended: Mapping[nn.Module, int], n_heads: int, d_model: int) -> nn.Module | None:
-    """The last linear layer to run within attention, if its inputs divide into heads and it puts out ``d_model`` numbers."""
+def _projection(
+    attention: nn.Module | None, added: Mapping[str, TensorSite] | str, ended: Mapping[nn.Module, list[Tensor]], n_heads: int
+) -> nn.Module | None:
+    """The last linear layer to run within attention, if its inputs divide into heads, and what it puts out is what attention puts
+    out, or adds."""
+    order = [*ended]
     linear = [one for one in (attention.modules() if attention else ()) if isinstance(one, nn.Linear | Conv1D) and one in ended]
-    last = max(linear, key=lambda one: ended[one], default=None)
-    if last is None or not n_heads or _width(last) % n_heads:
+    last = max(linear, key=order.index, default=None)
+    if last is None or attention is None or not n_heads or _width(last) % n_heads:
         return None
-    outputs = last.nf if isinstance(last, Conv1D) else last.out_features
-    return last if outputs == d_model else None
+    given = [*ended.get(attention, ()), *(() if isinstance(added, str) else ended[added["attention"].module])]
+    (own,) = ended[last]
+    return last if any(own.numel() == one.numel() and torch.equal(own.flatten(), one.flatten()) for one in given) else None
 
 
 def _width(linear: Any) -> int:

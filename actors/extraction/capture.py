@@ -57,7 +57,7 @@ class Captures:
         prompts = (*key.positive, *key.negative)
         positions = self._positions(prompts, every_position)
         if kept is None or kept.shape[1] < positions:
-            kept = read(self._loaded, prompts, (key.extractor, key.site), positions, self.alone)
+            kept = read(self._loaded, prompts, key.extractor, positions, self.alone, key.site)
             self._keep(key, kept)
         else:
             self._kept.move_to_end(key)
@@ -77,16 +77,18 @@ class Captures:
             self._kept.popitem(last=False)
 
 
-def read(loaded: LoadedModel, prompts: Sequence[Prompt], reader: tuple[str, str], positions: int, alone: bool) -> FloatArray:
+def read(
+    loaded: LoadedModel, prompts: Sequence[Prompt], extractor: str, positions: int, alone: bool, site: str = OUTPUT
+) -> FloatArray:
     """What stands at a site of all blocks at the last ``positions`` tokens of every prompt, ``[n, P, L, d]`` float32, not to be
-    written to. ``reader``: extractor and site.
+    written to.
 
     ``alone``: one prompt per forward. Out of memory halves the batches and goes on; ``OutOfMemoryError`` for a single prompt that
     does not fit.
     """
     rendered = [loaded.renderer.render(prompt) for prompt in prompts]
     tokens = 0 if alone else MAX_BATCH_TOKENS
-    activations = torch.cat(list(_outputs(loaded, rendered, (*reader, positions), tokens)))
+    activations = torch.cat(list(_outputs(loaded, rendered, (extractor, site, positions), tokens)))
     finite = torch.isfinite(activations)
     if not finite.all():
         layers = torch.nonzero(~finite.all(dim=-1).all(dim=0).all(dim=0)).flatten().tolist()

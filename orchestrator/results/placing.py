@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.errors import JobError
+from actors.interventions.needed import needed
 from actors.types import Curve, DirectionSet, FloatArray
 from orchestrator.cells import SteeringSpec
 from orchestrator.results.rows import SteeredAt, steered_at
@@ -51,7 +52,7 @@ def placed(spec: SteeringSpec, found: DirectionSet) -> Placed:
         tuple(norm_at.get(layer, np.nan) for layer in at.layers),
         tuple(found.at(layer).raw_norm for layer in sources),
     )
-    references, bases = _needed(spec, found, (at.layers, sources), vectors)
+    references, bases = needed(spec.action.intervention, found, (at.layers, sources), vectors)
     return Placed(at, vectors, norms, tuple(found.curves.get(layer) for layer in sources), raw_norms, references, bases)
 
 
@@ -93,37 +94,3 @@ def part_cosines(parts: Sequence[Placed]) -> tuple[float, ...]:
         pair = [part.vectors[part.at.layers.index(shared[0]) if shared else 0].astype(np.float64) for part in (one, other)]
         found.append(float(pair[0] @ pair[1] / (np.linalg.norm(pair[0]) * np.linalg.norm(pair[1]))))
     return tuple(found)
-
-
-def _needed(
-    spec: SteeringSpec, found: DirectionSet, where: tuple[tuple[int, ...], tuple[int, ...]], vectors: FloatArray
-) -> tuple[tuple[float, ...], tuple[FloatArray, ...]]:
-    """What the intervention of ``spec`` needs beside the direction: references and bases. ``where``: the layers it acts at, and
-    those that its vectors are of."""
-    name = spec.action.intervention
-    if spec.needs in CLASSES:
-        if found.components is None:
-            message = f"intervention {name}: direction {spec.direction.id} was stored without the means of its classes"
-            raise JobError(f"{message}; delete its file and it is extracted again")
-        columns = [one.layer for one in found.directions]
-        means = found.components[CLASSES.index(spec.needs)]
-        return tuple(float(means[layer, columns.index(source)]) for layer, source in zip(*where, strict=True)), ()
-    if spec.needs == "plane":
-        return (), tuple(_second_axis(spec, found, vector) for vector in vectors)
-    return (), ()
-
-
-CLASSES = ("positive", "negative")
-
-
-def _second_axis(spec: SteeringSpec, found: DirectionSet, vector: FloatArray) -> FloatArray:
-    """The second axis ``[1, d]`` of the plane that angular steering turns in: the first principal component of the set's unit
-    directions over its layers, made orthogonal to ``vector``; its largest number is positive."""
-    every = found.vectors.astype(np.float64)
-    component = np.linalg.svd(every - every.mean(axis=0), full_matrices=False)[2][0]
-    component -= (component @ vector) * vector
-    length = float(np.linalg.norm(component))
-    if len(every) < 2 or length < 1e-6:
-        raise JobError(f"intervention {spec.action.intervention}: direction {spec.direction.id} has no second axis beside it")
-    component *= np.sign(component[np.abs(component).argmax()]) / length
-    return component.astype(np.float32)[None]

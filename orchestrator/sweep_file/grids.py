@@ -414,7 +414,7 @@ def _check_search(view: Sections, grid: Grid, search: SearchEntry) -> None:
         "scope": ("a search has one scope", len(grid.scopes) > 1, "a grid for each scope"),
         **{
             key: (f"a search has one {key}", len({getattr(one, key) for one in grid.actions}) > 1, "a grid for each")
-            for key in ("positions", "schedule")
+            for key in ("positions", "schedule", "site")
         },
         "transfer": (
             "a search steers every model with its own directions",

@@ -159,3 +159,19 @@ def test_the_names_are_complete() -> None:
     assert "dim" in METHODS
     with pytest.raises(AttributeError, match="it has METHODS, "):
         actors.Modl  # noqa: B018
+
+
+def test_a_steering_knows_its_site_and_what_its_intervention_needs(tmp_path: Path) -> None:
+    with Model.load(tiny_folder("llama", tmp_path / "model")) as model:
+        found = model.extract(["Say yes.", "Agree!"], ["Say no.", "Refuse!"], options={"site": "mlp"})
+        plain = model.steering(found.at(2), 4.0, [2], site="mlp")
+        turned = model.steering(found.at(2), 90.0, [2, 3], "angular", site="mlp", of=found)
+        target = model.steering(found.at(2), 1.0, [3], "to_negative_mean", site="mlp", of=found)
+        assert found.components is not None
+        assert target.references == (float(found.components[1, 3, 2]),)
+        assert [basis.shape for basis in turned.bases] == [(1, 64)] * 2
+        for steering in (plain, turned, target):
+            assert steering.site == "mlp"
+            assert model.generate(["Hi"], steering, Decoding(3))
+        with pytest.raises(JobError, match="needs one axis beside"):
+            model.steering(found.at(2), 90.0, [2], "angular")

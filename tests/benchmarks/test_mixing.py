@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from benchmarks.mixing import KINDS, at_length, configuration, contenders, mixed, numbered, placed, ratios
+from benchmarks.mixing import ACTS, KINDS, acted, at_length, configuration, contenders, mixed, numbered, placed, ratios
 from benchmarks.timing import Plan, Sample, Work, interleave
 from benchmarks.workload import Bench
 
@@ -24,6 +24,12 @@ def test_every_place_and_schedule_is_among_those_of_a_batch() -> None:
     found = Counter((one.positions, one.schedule) for one in (placed(n, 30, 16) for n in range(256)))
     assert len(found) == 18
     assert min(found.values()) >= 8
+
+
+def test_every_site_and_intervention_is_among_those_of_a_batch() -> None:
+    found = Counter((one.site, one.intervention) for one in (acted(n, 30, 16) for n in range(256)))
+    assert len(found) == 12
+    assert min(found.values()) >= 16
 
 
 def test_where_configurations_begin() -> None:
@@ -55,9 +61,9 @@ def test_speed_at_another_length_is_prefill_plus_decoding() -> None:
 
 def test_a_whole_run_on_a_tiny_model(tiny: Bench) -> None:
     done = interleave(contenders(tiny, 16, 2), Plan(rounds=1, spare=0))
-    assert list(done.kept[0]) == ["K=1", "K=8", "K=1, layers differ", "unsteered", "all layers", KINDS]
+    assert list(done.kept[0]) == ["K=1", "K=8", "K=1, layers differ", "unsteered", "all layers", KINDS, ACTS]
     assert {sample.work.new_tokens for sample in done.kept[0].values()} == {32}
     found = {(ratio.of, ratio.to, ratio.metric) for ratio in ratios(done)}
     assert ("K=8", "K=1", "decode") in found
     assert ("all layers", "unsteered", "whole run") in found
-    assert (KINDS, "K=8", "decode") in found
+    assert {(KINDS, "K=8", "decode"), (ACTS, "K=8", "decode")} <= found

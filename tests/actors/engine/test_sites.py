@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,14 +14,19 @@ from torch import Tensor
 
 from actors.engine.engine import Engine
 from actors.engine.lanes import Lanes
+from actors.engine.residual import TensorSite
+from actors.engine.site_places import site_places
 from actors.errors import JobError
+from actors.families import decoder_of
 from actors.sites import place_of, point_of, site_of
-from actors.steering import SteeringHooks, check_steering
+from actors.steering import SteeringHooks, check_steering, residual
 from actors.types import CellResult, Decoding, ExtractionJob, GenerationJob, Steering
 from actors.worker import ModelWorker
 from tests.actors.engine.test_interventions import unit
 from tests.actors.engine.test_steered_positions import PROMPTS, answers, run
+from tests.architectures import names, tiny_architecture
 from tests.oracle import generate_alone, read_alone
+from tests.tiny import CONFIGS, tiny_model
 
 Loader = Callable[..., ModelWorker]
 NEW = 8
@@ -167,3 +174,70 @@ def test_directions_are_read_at_sites_by_both_tools(family: str, tiny_worker: Lo
 def test_a_method_that_tries_its_directions_reads_outputs(tiny_worker: Loader) -> None:
     with pytest.raises(JobError, match="reads block outputs"):
         tiny_worker("llama").extract(ExtractionJob("d", PROMPTS[:2], PROMPTS[2:], "cosmic", {"site": "mlp"}))
+
+
+# --- where the sites of a family are
+
+
+def look_at(model: Any, edits: Sequence[TensorSite], seen: TensorSite | None, block: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """What a block is given and puts out, and what is seen there, while nothing stands at the sites that are edited."""
+    found: dict[str, Tensor] = {}
+
+    def keep(_module: object, args: Any, output: Any) -> None:
+        found.update(given=args[0].clone(), output=residual(output, "output").clone())
+
+    def note(value: Tensor) -> Tensor:
+        found["seen"] = value.clone()
+        return value
+
+    with ExitStack() as hung, torch.no_grad():
+        for site in edits:
+            hung.callback(site.attach(torch.zeros_like).remove)
+        if seen is not None:
+            hung.callback(seen.attach(note).remove)
+        hung.callback(block.register_forward_hook(keep).remove)
+        model(input_ids=torch.arange(5, 13)[None], use_cache=False)
+    return found["given"], found["output"], found.get("seen", torch.empty(0))
+
+
+def check_places(model: Any) -> tuple[int, int]:
+    """How many blocks have their parts told apart, and their heads found: without what both parts add a block puts out what it
+    was given, and without what its heads say attention adds the same at every token."""
+    decoder = decoder_of(model)
+    places = site_places(model, decoder)
+    parts = [layer for layer, one in enumerate(places.added) if not isinstance(one, str)]
+    heads = [layer for layer, one in enumerate(places.projections) if not isinstance(one, str)]
+    for layer in parts:
+        block, added = decoder.blocks[layer], [places.tensor(site, layer) for site in ("attention", "mlp")]
+        given, output, _ = look_at(model, added, None, block)
+        scale = (output * given).sum() / (given * given).sum()  # some scale the stream
+        assert torch.allclose(output, scale * given, rtol=1e-4, atol=1e-5), f"block {layer} adds something else"
+        if layer in heads:
+            said = look_at(model, [places.tensor("heads", layer)], added[0], block)[2].reshape(8, -1)
+            assert torch.allclose(said, said[:1].expand_as(said), atol=1e-5), f"block {layer}: not its heads"
+    return len(parts), len(heads)
+
+
+@pytest.mark.parametrize("family", sorted(CONFIGS))
+def test_parts_and_heads_of_every_family(family: str) -> None:
+    model = tiny_model(family)
+    n_layers = decoder_of(model).n_layers
+    assert check_places(model) == ((1, 1) if family == "qwen3_5" else (n_layers, n_layers))
+
+
+def buildable() -> list[str]:
+    """Those that transformers can make so small."""
+    return [name for name in names() if name not in ("xmod",)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", buildable())
+def test_parts_and_heads_of_every_architecture(name: str) -> None:
+    """They are found, or refused in words."""
+    made = []
+    with suppress(Exception):  # transformers cannot make it so small, or it is no decoder
+        model = tiny_architecture(name)
+        made = [model for _ in decoder_of(model).blocks[:1]]
+    if not made:
+        pytest.skip("cannot be made here")
+    check_places(made[0])

@@ -189,3 +189,9 @@ def test_an_ablation_everywhere_may_steer_every_layer_with_one_direction(tmp_pat
 def test_a_site_that_cannot_be_is_told(changes: dict[str, object], parts: tuple[str, ...], tmp_path: Path) -> None:
     told = refused(tmp_path, **changes)
     assert any(all(part in line for part in parts) for line in told), told
+
+
+def test_a_search_has_one_site(tmp_path: Path) -> None:
+    grid = {"search": {"trials": 4, "multiplier": {"default": [1, 8]}}, "site": ["mlp", "output"], "layers": [3, 5]}
+    told = refused(tmp_path, grids=[grid], multipliers=None)
+    assert any("site" in line and "a search has one site" in line for line in told), told
