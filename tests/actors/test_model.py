@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import actors
-from actors import METHODS, Decoding, Model, ModelSpec, Prompt, WorkerError
+from actors import METHODS, Condition, Decoding, Model, ModelSpec, Prompt, WorkerError
 from actors.errors import JobError, ModelLoadError
 from actors.types import EngineOptions, ExtractionJob, GenerationJob
 from actors.worker import ModelWorker
@@ -67,6 +67,21 @@ def test_steerings_share_a_batch_and_say_whether_they_fired(model: Model) -> Non
     assert list(cells) == list(names)
     assert [cell.fired.fired for cell in cells.values()] == [None, True, True]
     assert cells["here"].responses[0].token_ids == cells["array"].responses[0].token_ids
+
+
+def test_several_steer_together_and_under_a_condition(model: Model) -> None:
+    found = model.extract(POSITIVE, NEGATIVE)
+    first, second = model.steering(found.at(1), 9.0), model.steering(found.at(3), -5.0, positions="generation")
+    both = model.together(first, model.together(second))
+    assert [part.multiplier for part in both.parts] == [9.0, -5.0]
+    when = Condition(2, found.at(2).vector, -1.0)
+    steerings = {"both": both, "always": model.steering(found.at(1), 9.0, when=when), "one": first}
+    cells = model.cells(["Hello", "Who are you?"], steerings, SHORT)
+    assert [cell.fired.fired for cell in cells.values()] == [True, True, True]
+    assert [one.token_ids for one in cells["always"].responses] == [one.token_ids for one in cells["one"].responses]
+    assert [one.acted for one in cells["always"].responses] == [(True,), (True,)]
+    with pytest.raises(JobError, match="nothing to steer with"):
+        model.together()
 
 
 def test_cosmic_selects_a_layer(model: Model) -> None:
