@@ -43,7 +43,7 @@ chromium:
 	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
 	echo "==> installing Chromium for the tests of the page (about a minute)"; \
 	export DEBIAN_FRONTEND=noninteractive; \
-	{ timeout 120 apt-get update -qq && timeout 300 apt-get install -qq -y --no-install-recommends chromium; } > /dev/null 2>&1 && exit 0; fi; \
+	{ timeout 60 apt-get update -qq && timeout 240 apt-get install -qq -y --no-install-recommends chromium; } > /dev/null 2>&1 && exit 0; fi; \
 	echo "==> no Chromium on this machine: the tests of the page will be skipped"
 
 test: setup-dev chromium ## Run the tests, two files at a time

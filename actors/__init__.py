@@ -9,18 +9,19 @@ if TYPE_CHECKING:
     from actors.errors import WorkerError
     from actors.methods import METHODS
     from actors.model import Model
-    from actors.types import Decoding, Direction, DirectionSet, ModelSpec, Prompt, Response, Steering
+    from actors.types import Condition, Decoding, Direction, DirectionSet, ModelSpec, Prompt, Response, Steering
 
 _PLACES = {
     "actors.errors": ("WorkerError",),
     "actors.methods": ("METHODS",),
     "actors.model": ("Model",),
-    "actors.types": ("Decoding", "Direction", "DirectionSet", "ModelSpec", "Prompt", "Response", "Steering"),
+    "actors.types": ("Condition", "Decoding", "Direction", "DirectionSet", "ModelSpec", "Prompt", "Response", "Steering"),
 }
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
 
 __all__ = [
     "METHODS",
+    "Condition",
     "Decoding",
     "Direction",
     "DirectionSet",

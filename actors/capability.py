@@ -26,6 +26,7 @@ from actors.boundary import Answered, as_failure
 from actors.engine.engine import Engine
 from actors.engine.forced import ForcedRow
 from actors.engine.rows import Acting, Row
+from actors.engine.site_places import width_at
 from actors.errors import JobError, NonFiniteActivationError, WorkerError
 from actors.loading import LoadedModel
 from actors.prompts import Rendered
@@ -42,7 +43,8 @@ def measure(loaded: LoadedModel, engine: Engine, jobs: Sequence[CapabilityJob]) 
     for job in jobs:
         try:
             if job.steering is not None:
-                check_steering(job.steering, loaded.decoder.n_layers, loaded.d_model)
+                widths = width_at(loaded.model, loaded.decoder, loaded.d_model)
+                check_steering(job.steering, loaded.decoder.n_layers, loaded.d_model, widths)
             tasks = _tasks(job)
             lm = EngineLM(loaded, engine, job.steering)
             found = evaluate(lm=lm, task_dict=tasks, limit=job.limit, bootstrap_iters=0, log_samples=False)

@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from actors.errors import JobError
 from actors.extraction.capture import CaptureKey, Captures
-from actors.types import Condition, FloatArray, Steering, Threshold
+from actors.types import Condition, ConditionThreshold, FloatArray, Steering
 
 Cosines = npt.NDArray[np.float64]
 
 
-def learned_threshold(positive: FloatArray, negative: FloatArray, vector: FloatArray) -> Threshold:
+def learned_threshold(positive: FloatArray, negative: FloatArray, vector: FloatArray) -> ConditionThreshold:
     """From the residual stream of both classes' prompts ``[n, d]`` and a unit vector ``[d]``: every other prompt of each class
     chooses, from the first one on; the rest report. Raises ``JobError`` for a class of fewer than two prompts."""
     if min(len(positive), len(negative)) < 2:
@@ -23,7 +23,7 @@ def learned_threshold(positive: FloatArray, negative: FloatArray, vector: FloatA
         raise JobError(f"a threshold is learned from two prompts of each class at least, there are {sizes}; allowed: a number")
     above, below = _cosines(positive, vector), _cosines(negative, vector)
     threshold = _best(above[::2], below[::2])
-    return Threshold(
+    return ConditionThreshold(
         threshold,
         balanced_accuracy(above[::2], below[::2], threshold),
         balanced_accuracy(above[1::2], below[1::2], threshold),
@@ -56,12 +56,12 @@ class Thresholds:
 
     def __init__(self, captures: Captures) -> None:
         self._captures = captures
-        self._known: dict[tuple[CaptureKey, int, bytes], Threshold] = {}
+        self._known: dict[tuple[CaptureKey, int, bytes], ConditionThreshold] = {}
 
-    def of(self, condition: Condition) -> Threshold:
+    def of(self, condition: Condition) -> ConditionThreshold:
         """That of a condition: as it says, or learned from its contrast prompts. Raises ``JobError``."""
         if condition.threshold is not None:
-            return Threshold(condition.threshold)
+            return ConditionThreshold(condition.threshold)
         read = CaptureKey(condition.positive, condition.negative, condition.extractor)
         key = read, condition.layer, condition.vector.tobytes()
         if key not in self._known:

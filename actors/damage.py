@@ -19,6 +19,7 @@ from actors.boundary import Answered, as_failure
 from actors.engine.engine import Engine
 from actors.engine.forced import ForcedRow
 from actors.engine.rows import Row
+from actors.engine.site_places import width_at
 from actors.errors import NonFiniteActivationError
 from actors.loading import LoadedModel
 from actors.steering import check_steering
@@ -49,7 +50,9 @@ class DamageMeter:
         rows: list[ForcedRow] = []
         for job in jobs:
             if job.steering is not None:
-                check_steering(job.steering, self._loaded.decoder.n_layers, self._loaded.d_model)
+                loaded = self._loaded
+                widths = width_at(loaded.model, loaded.decoder, loaded.d_model)
+                check_steering(job.steering, loaded.decoder.n_layers, loaded.d_model, widths)
                 steerings.append(job.steering)
             number = 0 if job.steering is None else len(steerings)
             rows += [replace(row, steering=number) for row in self._answered(job.neutral, job.tokens)]

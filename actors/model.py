@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
@@ -21,6 +22,7 @@ from actors.methods.file import FileOptions
 from actors.tensor_files import read_file, read_vectors
 from actors.types import (
     CellResult,
+    Condition,
     Decoding,
     Direction,
     DirectionSet,
@@ -109,16 +111,24 @@ class Model:
         multiplier: float,
         layers: Sequence[int] | None = None,
         intervention: str = "addition",
+        when: Condition | None = None,
     ) -> Steering:
         """``direction`` acting at ``layers`` (None: at its own and every later one, the paper's scope). An array ``[d]`` acts as
-        it is, and has no layer of its own."""
+        it is, and has no layer of its own. ``when``: on which prompts it acts (None: on all)."""
         if isinstance(direction, Direction):
             layers = range(direction.layer, self.info.n_layers) if layers is None else layers
             direction = direction.vector
         if layers is None:
             raise JobError("an array does not say at which layer it acts; say layers=[...]")
         at, vector = tuple(sorted(set(layers))), direction.astype("float32", copy=False)
-        return Steering(at, vector[None].repeat(len(at), axis=0), multiplier, intervention)
+        return Steering(at, vector[None].repeat(len(at), axis=0), multiplier, intervention, condition=when)
+
+    def together(self, *steerings: Steering) -> Steering:
+        """Several steerings as one, in this order: where two act at a layer, the second is given what the first left."""
+        if not steerings:
+            raise JobError("nothing to steer with; give one steering or more")
+        first, *more = (part for one in steerings for part in one.parts)
+        return replace(first, then=tuple(replace(part, then=()) for part in more))
 
     def steering_from(self, file: str | Path, multiplier: float) -> Steering:
         """The vectors of a file (``.gguf``, ``.npz``, ``.safetensors``, ``.pt``; see ``tensor_files``), each added at its layer,

@@ -16,7 +16,7 @@ from actors.positions import EVERYWHERE, NOWHERE, Spans
 from actors.steering import SteeringBank, SteeringTable
 from actors.types import Steering
 
-Layout = tuple[tuple[int, ...], ...]
+Layout = tuple[tuple[object, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,10 @@ class StackBank:
         """Layers that any part edits, ascending."""
         return tuple(sorted({layer for bank in self._banks for layer in bank.layers}))
 
+    def points(self, number: int, part: int) -> tuple[int, ...]:
+        """Where a part of steering ``number`` acts."""
+        return self._banks[part].points[number]
+
     @property
     def layout(self) -> tuple[Layout, ...]:
         """Of each part; see ``SteeringBank.layout``."""
@@ -118,6 +122,10 @@ class StackBank:
         wherever it is asked, and ``shares`` ``[rows, P]`` of it where it is ``asked`` ``[rows, P]``; both ``[P, rows, d]``."""
         wholes, changes = [], []
         for place, bank in enumerate(self._banks):
+            if layer not in bank.layers:
+                wholes.append(torch.zeros_like(raw))
+                changes.append(torch.zeros_like(raw))
+                continue
             whole = bank.asked(layer, numbers[:, place], raw)
             part = bank.asked(layer, numbers[:, place], raw, shares[:, place : place + 1])
             change = torch.where(asked[:, place : place + 1], part, 0.0)
@@ -126,10 +134,11 @@ class StackBank:
             raw = raw + change
         return torch.stack(wholes), torch.stack(changes)
 
-    def rows(self, numbers: Tensor, prompts: Tensor | None = None) -> Table:
+    def rows(self, numbers: Tensor, prompts: Tensor | None = None, *, lasting: bool = False) -> Table:
         """The table of a batch whose row r is edited by the parts ``numbers[r]``; ``prompts`` ``[rows]``: tokens of their
-        prompts, where some of their answers are read."""
-        return _stacked([bank.rows(numbers[:, place], None, prompts) for place, bank in enumerate(self._banks)])
+        prompts, where some of their answers are read; ``lasting``: see ``SteeringBank.rows``."""
+        tables = [bank.rows(numbers[:, place], None, prompts, lasting=lasting) for place, bank in enumerate(self._banks)]
+        return _stacked(tables)
 
     def of_text(
         self,

@@ -16,12 +16,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from actors.edit_vectors import EditVectors
 from actors.errors import JobError, UnsupportedModelError
 from actors.families import Decoder
-from actors.interventions import INTERVENTIONS
+from actors.grouped import Changes, Grouped
+from actors.interventions import intervention_of
 from actors.positions import ALL, Positions, Spans
 from actors.schedules import Schedule
-from actors.types import FloatArray, Steering
+from actors.sites import ALLOWED as SITES_ALLOWED
+from actors.sites import EVERYWHERE, HEADS, head_of, places_of_steering, site_of
+from actors.types import Steering
 
 SMALLEST = 1e-30
 """A norm that nothing is divided below: a stream that was removed whole stays zero."""
@@ -49,7 +53,8 @@ class SteeringTable:
     ``spans`` ``[rows, 4]``: where each row is edited (see ``positions.Spans``); ``where`` bool ``[rows, T, 1]``: the same in the
     forward at hand. None: everywhere. ``fading`` ``[rows, 3]``: tokens of each row's prompt, and its schedule (``schedules``);
     ``share`` ``[rows, T, 1]``: the part of the strength in the forward at hand. None: all of it.
-    ``kept[l]`` bool ``[rows, 1, 1]``: which rows keep their norm at layer l; absent as the edits.
+    ``kept[l]`` bool ``[rows, 1, 1]``: which rows keep their norm at layer l; absent as the edits. ``grouped[l]``: the functions
+    that edit layer l of some rows.
     """
 
     shifts: dict[int, Tensor] = field(default_factory=dict)
@@ -60,6 +65,7 @@ class SteeringTable:
     fading: Tensor | None = None
     share: Tensor | None = None
     kept: dict[int, Tensor] = field(default_factory=dict)
+    grouped: dict[int, tuple[Grouped, ...]] = field(default_factory=dict)
 
     def apply(self, layer: int, hidden: Tensor) -> Tensor:
         """The edited residual stream; ``hidden`` ``[rows, T, d]`` is left as it is."""
@@ -80,9 +86,11 @@ class SteeringTable:
             hidden = hidden.masked_fill(replaced, 0.0)
         if axes is not None:
             hidden = self._without(hidden.float(), axes).to(hidden.dtype)
-        if shift is None:
-            return hidden
-        return hidden + (shift if self.share is None else (shift * self.share).to(hidden.dtype))
+        if shift is not None:
+            hidden = hidden + (shift if self.share is None else (shift * self.share).to(hidden.dtype))
+        for one in self.grouped.get(layer, ()):
+            hidden = one.apply(hidden, self.share)
+        return hidden
 
     def _without(self, hidden: Tensor, axes: Tensor) -> Tensor:
         """``hidden`` less its components along ``axes``. One axis after the other: to take 0 away changes no bit, so what other
@@ -128,7 +136,8 @@ class SteeringTable:
         others = (self.spans, self.where, self.fading, self.share)
         spans, where, fading, share = (one if one is None else change(one) for one in others)
         kept = {layer: change(rows) for layer, rows in self.kept.items()}
-        return SteeringTable(shifts, axes, replaced, spans, where, fading, share, kept)
+        grouped = {layer: tuple(one.map(change) for one in some) for layer, some in self.grouped.items()}
+        return SteeringTable(shifts, axes, replaced, spans, where, fading, share, kept, grouped)
 
     def copy_(self, other: SteeringTable) -> None:
         """Take over the edits of ``other``, which has the same layers and rows, in place."""
@@ -136,48 +145,11 @@ class SteeringTable:
             ours, theirs = getattr(self, name), getattr(other, name)
             for layer, tensor in ours.items():
                 tensor.copy_(theirs[layer])
+        for layer, some in self.grouped.items():
+            for one, its in zip(some, other.grouped[layer], strict=True):
+                one.copy_(its)
         if self.fading is not None and other.fading is not None:
             self.fading.copy_(other.fading)
-
-
-class _Edits:
-    """Distinct edit vectors of one kind, and which of them each steering uses at each layer (0: none)."""
-
-    def __init__(self, n_steerings: int, n_layers: int, d_model: int) -> None:
-        self._vectors: list[FloatArray] = [np.zeros(d_model, np.float32)]
-        self._known: dict[bytes, int] = {}
-        self._index = np.zeros((n_steerings + 1, n_layers, 1), np.int64)
-
-    def use(self, steering: int, layer: int, vectors: FloatArray) -> None:
-        """``vectors`` ``[K, d]``."""
-        if (more := len(vectors) - self._index.shape[2]) > 0:
-            self._index = np.pad(self._index, ((0, 0), (0, 0), (0, more)))
-        for place, vector in enumerate(vectors):
-            number = self._known.setdefault(vector.tobytes(), len(self._vectors))
-            if number == len(self._vectors):
-                self._vectors.append(vector)
-            self._index[steering, layer, place] = number
-
-    def gather(self, dtype: torch.dtype, device: torch.device) -> _Gathered:
-        """All of them, on the device."""
-        bank = torch.from_numpy(np.stack(self._vectors)).to(device, dtype)
-        counts = (self._index != 0).any(axis=0).sum(axis=1)
-        used = {int(layer): int(counts[layer]) for layer in np.flatnonzero(counts)}
-        return _Gathered(bank, torch.from_numpy(self._index).to(device), used)
-
-
-@dataclass(frozen=True)
-class _Gathered:
-    """The vectors ``[E + 1, d]``, the index ``[steerings + 1, L, K]``, and of every layer that any steering edits how many of the
-    K are used there at most."""
-
-    bank: Tensor
-    index: Tensor
-    used: Mapping[int, int]
-
-    def at(self, layer: int, numbers: Tensor) -> Tensor:
-        """Those of the steerings ``numbers`` ``[rows]``, ``[rows, K, d]``; one zero vector at a layer without any."""
-        return self.bank[self.index[numbers, layer, : self.used.get(layer, 1)]]
 
 
 class SteeringBank:
@@ -185,35 +157,46 @@ class SteeringBank:
     as is every one that is None.
 
     Rows of many cells share a batch: :meth:`rows` gathers each row's edits by its steering number. ``steady``: whether all
-    of them act at every token, and alike.
+    of them act at every token, and alike. ``points``: where each acts.
     The shift is scaled in float32 and then cast to the residual stream's dtype.
     """
 
     def __init__(
         self, steerings: Sequence[Steering | None], decoder_shape: tuple[int, int], dtype: torch.dtype, device: torch.device
     ) -> None:
-        n_layers, d_model = decoder_shape
-        shifts, axes = (_Edits(len(steerings), n_layers, d_model) for _ in range(2))
-        replaced, kept = (np.zeros((len(steerings) + 1, n_layers), np.bool_) for _ in range(2))
+        n_layers, width = decoder_shape
+        points = [[] if one is None else one.points(n_layers) for one in steerings]
+        n_points = max((point + 1 for some in points for point, _ in some if point >= n_layers), default=n_layers)
+        width = max((one.vectors.shape[1] for one in steerings if one is not None), default=width)
+        pairs = [(some, one) for some, one in zip(points, steerings, strict=True) if one is not None]
+        own = {point: one.vectors.shape[1] for some, one in pairs for point, _ in some}
+        widths = {point: narrow for point, narrow in own.items() if narrow < width}
+        shifts, axes = (EditVectors(len(steerings), n_points, width, widths) for _ in range(2))
+        changes = Changes(len(steerings), n_points, width, widths)
+        replaced, kept = (np.zeros((len(steerings) + 1, n_points), np.bool_) for _ in range(2))
         for number, steering in enumerate(steerings, start=1):
             if steering is None:
                 continue
-            edit_of = INTERVENTIONS[steering.intervention]
-            for index, (layer, vector) in enumerate(zip(steering.layers, steering.vectors, strict=True)):
+            edit_of = intervention_of(steering.intervention, steering.code)
+            for layer, index in points[number - 1]:
                 given = steering.strength_at(index), steering.reference_at(index), steering.basis_at(index)
-                edit = edit_of(vector, *given)
+                edit = edit_of(steering.vectors[index], *given)
                 if edit.shift is not None:
                     shifts.use(number, layer, edit.shift[None])
                 if edit.axes is not None:
                     axes.use(number, layer, edit.axes)
+                if edit.change is not None:
+                    changes.use(number, layer, edit.change, steering, index)
                 replaced[number, layer] = edit.replaces
                 kept[number, layer] = steering.keep_norm
+        self.points = ((), *(tuple(point for point, _ in some) for some in points))
         schedules = [Schedule(), *(Schedule() if one is None else Schedule.of(one.schedule) for one in steerings)]
         self.fades = any(one != Schedule() for one in schedules)
         self.steady = not self.fades and all(one is None or one.positions == ALL for one in steerings)
         self._schedules = torch.tensor([[one.linear, one.half_life] for one in schedules], device=device)
         self._shifts = shifts.gather(dtype, device)
         self._axes = axes.gather(torch.float32, device)
+        self._changes = changes.gather(device)
         self._replaced = torch.from_numpy(replaced).to(device)
         self._kept = torch.from_numpy(kept).to(device)
         self._replacing, self._keeping = (
@@ -222,15 +205,19 @@ class SteeringBank:
 
     @property
     def layers(self) -> tuple[int, ...]:
-        """Layers that any steering edits, ascending."""
-        return tuple(sorted({*self._shifts.used, *self._axes.used, *self._replacing}))
+        """Layers that any steering edits, ascending, and behind them the points that are no block's output (``actors.sites``)."""
+        return tuple(sorted({*self._shifts.used, *self._axes.used, *self._replacing, *self._changes.used}))
 
     @property
-    def layout(self) -> tuple[tuple[int, ...], ...]:
+    def layout(self) -> tuple[tuple[object, ...], ...]:
         """Layers that are shifted, along how many axes something is removed from which, that are replaced, and that keep their
-        norm, and whether any of it fades: tables of one layout have tensors of the same sizes for the same batch."""
-        axes = self._axes.used
-        return tuple(self._shifts.used), tuple(axes), tuple(axes.values()), self._replacing, self._keeping, (int(self.fades),)
+        norm, what functions edit them, and whether any of it fades: tables of one layout have tensors of the same sizes for the
+        same batch."""
+        axes = tuple(self._axes.used.items())
+        return (
+            *(tuple(self._shifts.used), axes, self._replacing, self._keeping),
+            *(self._changes.layout, (int(self.fades),)),
+        )
 
     def asked(self, layer: int, steering_numbers: Tensor, raw: Tensor, shares: Tensor | float = 1.0) -> Tensor:
         """The change of ``raw`` ``[rows, d]`` float64 that ``shares`` ``[rows, 1]`` of each row's steering ask for at ``layer``,
@@ -238,16 +225,25 @@ class SteeringBank:
         axes = self._axes.at(layer, steering_numbers).double()
         taken = ((raw[:, None] * axes).sum(-1, keepdim=True) * axes).sum(1)
         taken = torch.where(self._replaced[steering_numbers, layer][:, None], raw, taken)
-        change = (self._shifts.at(layer, steering_numbers)[:, 0].double() - taken) * shares
+        change = self._shifts.at(layer, steering_numbers)[:, 0].double() - taken
+        for one in self._changes.at(layer, steering_numbers, whole=True):
+            change = change + one.asked(raw)
+        change = change * shares
         after = raw + change
         scaled = after * raw.norm(dim=-1, keepdim=True) / after.norm(dim=-1, keepdim=True).clamp(min=SMALLEST)
         return torch.where(self._kept[steering_numbers, layer][:, None], scaled - raw, change)
 
     def rows(
-        self, steering_numbers: Tensor, spans: Sequence[Spans] | None = None, prompts: Tensor | None = None
+        self,
+        steering_numbers: Tensor,
+        spans: Sequence[Spans] | None = None,
+        prompts: Tensor | None = None,
+        *,
+        lasting: bool = False,
     ) -> SteeringTable:
         """The table of a batch whose row r has steering ``steering_numbers[r]`` (``[rows]`` int64), at ``spans[r]``; ``prompts``
-        ``[rows]``: tokens of their prompts, where some of their answers are read."""
+        ``[rows]``: tokens of their prompts, where some of their answers are read. ``lasting``: other tables of this layout will
+        be copied into it."""
         shifts, axes = ({layer: kind.at(layer, steering_numbers) for layer in kind.used} for kind in (self._shifts, self._axes))
         replaced = {layer: self._replaced[steering_numbers, layer][:, None, None] for layer in self._replacing}
         where = None if spans is None else torch.tensor(spans, device=steering_numbers.device)
@@ -255,15 +251,48 @@ class SteeringBank:
         if self.fades and prompts is not None:
             fading = torch.cat([prompts[:, None], self._schedules[steering_numbers]], dim=1)
         kept = {layer: self._kept[steering_numbers, layer][:, None, None] for layer in self._keeping}
-        return SteeringTable(shifts, axes, replaced, where, fading=fading, kept=kept)
+        whole = lasting or steering_numbers.device.type != "cpu"  # elsewhere to know how many rows there are is to wait for them
+        grouped = {layer: self._changes.at(layer, steering_numbers, whole=whole) for layer in self._changes.used}
+        return SteeringTable(shifts, axes, replaced, where, fading=fading, kept=kept, grouped=grouped)
 
 
-def check_steering(steering: Steering, n_layers: int, d_model: int) -> None:
-    """Refuse a steering that this model cannot run; raises ``JobError`` naming the field, the value and what is allowed."""
+WidthOf = Callable[[str, int], int]
+"""Numbers of the activation at a site of a block; ``JobError`` where the model has none."""
+
+
+def check_steering(steering: Steering, n_layers: int, d_model: int, width_of: WidthOf | None = None) -> None:
+    """Refuse a steering that this model cannot run; raises ``JobError`` naming the field, the value and what is allowed.
+    ``width_of``: what is known of sites (None: as wide as the residual stream)."""
     for part in steering.parts:
-        _check_part(part, n_layers, d_model)
+        _check_layers(part, n_layers)
+        _check_part(part, n_layers, _width(part, d_model, width_of))
+    sites = {part.site for part in steering.parts}
+    if HEADS in sites and any(head_of(site) is not None for site in sites):
+        raise JobError("a steering has parts at all heads and at one head; allowed: either")
     if any(part.then for part in steering.then):
         raise JobError("what follows a part of a steering has more behind it; allowed: one list of parts")
+
+
+def _check_layers(steering: Steering, n_layers: int) -> None:
+    outside = [layer for layer in steering.layers if not 0 <= layer < n_layers]
+    if outside or not steering.layers:
+        raise JobError(f"steering layers {outside or steering.layers} are outside 0..{n_layers - 1}")
+
+
+def _width(steering: Steering, d_model: int, width_of: WidthOf | None) -> int:
+    """Numbers of the activations that a steering edits."""
+    try:
+        places = places_of_steering(site_of(steering.site), steering.layers)
+    except ValueError as error:
+        raise JobError(f"{error}; allowed: {SITES_ALLOWED}") from error
+    if steering.site == EVERYWHERE and steering.intervention != "ablation":
+        raise JobError(
+            f"site everywhere takes an ablation, not {steering.intervention}, which would act at every part of a block"
+        )
+    widths = {d_model if width_of is None else width_of(site, layer) for site, layer, _ in places}
+    if len(widths) > 1:
+        raise JobError(f"site {steering.site}: the steered blocks have activations of {sorted(widths)} numbers there")
+    return widths.pop()
 
 
 def _check_part(steering: Steering, n_layers: int, d_model: int) -> None:
@@ -275,15 +304,14 @@ def _check_part(steering: Steering, n_layers: int, d_model: int) -> None:
         )
     if condition is not None and condition.threshold is None and not (condition.positive and condition.negative):
         raise JobError("a condition without a threshold needs contrast prompts of both classes to learn it from")
-    if steering.intervention not in INTERVENTIONS:
-        raise JobError(f"intervention {steering.intervention!r} is unknown; allowed: {', '.join(INTERVENTIONS)}")
+    try:
+        edit_of = intervention_of(steering.intervention, steering.code)
+    except ValueError as error:
+        raise JobError(str(error)) from error
     if steering.vectors.shape != (len(steering.layers), d_model):
         raise JobError(
             f"steering vectors have shape {steering.vectors.shape}, this model needs ({len(steering.layers)}, {d_model})"
         )
-    outside = [layer for layer in steering.layers if not 0 <= layer < n_layers]
-    if outside or not steering.layers:
-        raise JobError(f"steering layers {outside or steering.layers} are outside 0..{n_layers - 1}")
     if len(steering.scales) not in (0, len(steering.layers)):
         raise JobError(
             f"steering has {len(steering.scales)} scales for {len(steering.layers)} layers; allowed: one each, or none"
@@ -301,7 +329,7 @@ def _check_part(steering: Steering, n_layers: int, d_model: int) -> None:
     try:
         for index, vector in enumerate(steering.vectors):
             given = steering.strength_at(index), steering.reference_at(index), steering.basis_at(index)
-            INTERVENTIONS[steering.intervention](vector, *given)
+            edit_of(vector, *given)
         Positions.of(steering.positions)
         faded = Schedule.of(steering.schedule) != Schedule()
     except ValueError as error:
@@ -340,26 +368,28 @@ class SteeringHooks(threading.local):
         self.table: TableInForce = SteeringTable()
         self.witness: Witness | None = None
         self.trunk: Tensor | None = None
-        self._whole: Tensor | None = None
+        self._whole: dict[int, Tensor] = {}
+        self.rows = 0
         self.captured: dict[int, Tensor] = {}
         self.capture: frozenset[int] = frozenset()
 
     def edit(self, layer: int, output: Tensor) -> Tensor:
-        """Called with block ``layer``'s output ``[rows, T, d]``."""
+        """Called with block ``layer``'s output ``[rows, T, d]``, or with what stands at another point (``actors.sites``)."""
         if layer in self.capture:
             self.captured[layer] = output
         if self.witness is not None:
             self.witness.raw[layer] = output[:, -1].clone()
-            self._whole = None if self.table.where is None else output
+            if self.table.where is not None:
+                self._whole[layer] = output
         return self.table.apply(layer, output)
 
     def see(self, layer: int, received: Tensor) -> None:
         """Called with what the module after block ``layer`` receives."""
         if self.witness is not None:
             self.witness.seen[layer] = received[:, -1].clone()
-            if self._whole is not None and (arrival := self.table.arrival(layer, self._whole, received)) is not None:
+            whole = self._whole.pop(layer, None)
+            if whole is not None and (arrival := self.table.arrival(layer, whole, received)) is not None:
                 self.witness.arrived[layer] = arrival
-            self._whole = None
 
 
 def residual(output: object, where: str) -> Tensor:

@@ -19,6 +19,7 @@ import numpy as np
 
 from actors.errors import JobError
 from actors.methods.file import Convention
+from actors.sae_files import DECODER, feature_of
 from actors.types import FloatArray, GivenVectors
 
 _NUMBERED = re.compile(r"(?:.*[^0-9])?([0-9]+)")
@@ -84,14 +85,20 @@ def misfit(given: GivenVectors, n_layers: int, width: int) -> str | None:
     return None
 
 
-def read_file(path: Path, convention: Convention = "block_output") -> VectorFile:
-    """What ``path`` holds, its numbers counted by ``convention``. ``JobError`` for a file that is none of these, and for vectors
-    of several widths, of zeros, or with numbers that are not finite."""
+def read_file(
+    path: Path, convention: Convention = "block_output", feature: tuple[int | None, int | None] = (None, None)
+) -> VectorFile:
+    """What ``path`` holds, its numbers counted by ``convention``; ``feature``: of a sparse autoencoder its number, and the block
+    whose output it reads. ``JobError`` for a file that is none of these, and for vectors of several widths, of zeros, or with
+    numbers that are not finite."""
     if path.suffix not in READERS:
         raise JobError(f"{path}: not a file of vectors; allowed: {', '.join(READERS)}")
     try:
         arrays, told = READERS[path.suffix](path)
-        found = _by_layer(arrays)
+        if feature[0] is not None or DECODER in arrays:
+            found, told = feature_of(arrays, path, *feature)
+        else:
+            found = _by_layer(arrays)
         if convention == "hidden_states":
             found = {layer - 1: vector for layer, vector in found.items() if layer > 0}
         _check(found)
@@ -134,6 +141,8 @@ def _gguf(path: Path) -> tuple[Arrays, Told]:
 
 def _npz(path: Path) -> tuple[Arrays, Told]:
     with np.load(path, allow_pickle=False) as stored:
+        if DECODER in stored:  # the rest of an autoencoder is as large
+            return {DECODER: stored[DECODER]}, {}
         arrays = dict(stored)
     told = json.loads(str(arrays.pop("metadata", "{}")))
     return arrays, _texts({**told, **({"scale": arrays["scale"]} if "scale" in arrays else {})})
@@ -143,6 +152,8 @@ def _safetensors(path: Path) -> tuple[Arrays, Told]:
     from safetensors import safe_open
 
     with safe_open(path, framework="np") as stored:
+        if DECODER in stored.keys():  # noqa: SIM118 - the rest of an autoencoder is as large
+            return {DECODER: stored.get_tensor(DECODER)}, _texts(stored.metadata() or {})
         return {name: stored.get_tensor(name) for name in stored.keys()}, _texts(stored.metadata() or {})  # noqa: SIM118
 
 

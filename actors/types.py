@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from actors.sites import OUTPUT, places_of_steering, point_of, reached
 from actors.values import hash_of, in_a_line, same
 
 FloatArray = npt.NDArray[np.float32]
@@ -190,6 +191,8 @@ class DirectionSet:
     ``selected_layer``: the layer that the method itself picked (None: it picks none, or nothing passed its filters, as the
     record then says).
     ``record``: plain strings: template hash, prompts' token counts, library versions, method diagnostics.
+    ``components`` float32 ``[2, L, k]``: along each direction, the mean of the positive and of the negative class's last-token
+    residual stream at every layer of the model (None: not known, as in files of earlier versions).
     ``curves``: by layer, of a method that fits them; not of every layer, where one had no two knots that hold.
     """
 
@@ -198,6 +201,7 @@ class DirectionSet:
     selected_layer: int | None = None
     record: Mapping[str, str] = field(default_factory=dict)
     curves: Mapping[int, Curve] = field(default_factory=dict)
+    components: FloatArray | None = None
 
     __repr__, __eq__, __hash__ = in_a_line, same, hash_of
 
@@ -263,7 +267,10 @@ class Action:
 
     ``strength``: what the multiplier is of, the unit direction (``absolute``) or one as long as the residual stream is in the
     mean at the layer (``relative``). ``schedule``: how it changes along the answer (the words of ``actors.schedules``).
-    ``keep_norm``: whether the edited residual stream is scaled to the norm that it had.
+    ``keep_norm``: whether the edited residual stream is scaled to the norm that it had. ``scales``: factors on the multiplier,
+    layer by layer: ``none``, each layer's raw norm (``raw_norm``), or one for each steered layer (``0.5,1,2``). ``site``:
+    where in a block (``actors.sites``). ``code``: the text of the file of an intervention of the user's own, whose name has its
+    digest.
 
     A sweep file's grid and a ``Steering`` have the same fields.
     """
@@ -274,11 +281,20 @@ class Action:
     strength: Strength = "absolute"
     schedule: str = "constant"
     keep_norm: bool = False
+    scales: str = "none"
+    site: str = OUTPUT
+    code: str = field(default="", repr=False, compare=False)
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The fields that it is told by, the multiplier first."""
+        return tuple(one.name for one in fields(cls) if one.compare)
 
     @property
     def content(self) -> dict[str, object]:
         """What it contributes to an identity: of what a later version added only what is not the default."""
-        added = {one.name: getattr(self, one.name) for one in fields(self)[2:] if getattr(self, one.name) != one.default}
+        later = [one for one in fields(self)[2:] if one.compare]
+        added = {one.name: getattr(self, one.name) for one in later if getattr(self, one.name) != one.default}
         return {"multiplier": float(self.multiplier), "intervention": self.intervention, **added}
 
     @property
@@ -286,7 +302,9 @@ class Action:
         """How it differs from adding a multiple of the unit direction at every token; empty when it does not."""
         said = "" if self.intervention == "addition" else self.intervention
         at = "" if self.positions == "all" else f"at {self.positions}"
-        others = (one for one in (self.strength, self.schedule) if one not in ("absolute", "constant"))
+        at = " ".join(filter(None, (at, "" if self.site == OUTPUT else f"in {self.site}")))
+        others = [one for one in (self.strength, self.schedule) if one not in ("absolute", "constant")]
+        others += [] if self.scales == "none" else [f"scaled by {self.scales}"]
         return " ".join(filter(None, (said, at, *others, "norm kept" if self.keep_norm else "")))
 
 
@@ -325,6 +343,8 @@ class Steering:
     ``references``: per layer, the component along the direction that affine ablation restores; empty: all 0.
     ``scales``: per layer, a factor on the multiplier; empty: all 1.
     ``bases``: per layer, orthonormal vectors float32 ``[K, d]`` that the intervention needs beside the direction; empty: none.
+    ``code``: the text of the file of an intervention of the user's own. ``site``: where in a block it acts (``actors.sites``);
+    the vectors are as wide as the activations there.
     ``condition``: on which rows it acts (None: on all). ``then``: what is done after it, in this order; where several act at a
     layer, each is given what the one before left. None of these has more behind it.
     """
@@ -339,6 +359,8 @@ class Steering:
     keep_norm: bool = False
     scales: tuple[float, ...] = ()
     bases: tuple[FloatArray, ...] = ()
+    code: str = field(default="", repr=False)
+    site: str = OUTPUT
     condition: Condition | None = None
     then: tuple[Steering, ...] = ()
 
@@ -351,8 +373,18 @@ class Steering:
 
     @property
     def first_layer(self) -> int:
-        """The lowest layer that any part acts at."""
-        return min(layer for part in self.parts for layer in part.layers)
+        """The lowest block whose output, or something behind it, any part acts at; -1: something before the output of the
+        first."""
+        return min(layer - (part.site != OUTPUT) for part in self.parts for layer in part.layers)
+
+    def points(self, n_layers: int) -> list[tuple[int, int]]:
+        """Where it acts, without what follows it, in a model of ``n_layers`` blocks: points (``actors.sites``), and which of its
+        vectors acts there."""
+        return [(point_of(site, layer, n_layers), index) for site, layer, index in places_of_steering(self.site, self.layers)]
+
+    def first_point(self, n_layers: int) -> int:
+        """The first point that any part acts at, as the model runs."""
+        return min((point for part in self.parts for point, _ in part.points(n_layers)), key=lambda one: reached(one, n_layers))
 
     @classmethod
     def from_layer_on(cls, direction: Direction, n_layers: int, multiplier: float) -> Steering:
@@ -535,7 +567,7 @@ class FiredCheck:
 
 
 @dataclass(frozen=True)
-class Threshold:
+class ConditionThreshold:
     """What a condition was decided by. Of a learned one the balanced accuracy (the mean of the shares of both classes that lie on
     their side of it): ``chosen`` on the contrast prompts that chose it, ``accuracy`` on ``n`` others; the direction was found
     from all of them."""
@@ -562,7 +594,7 @@ class CellResult:
     seconds: float
     new_tokens: int
     provenance: Mapping[str, str] = field(default_factory=dict)
-    thresholds: tuple[Threshold | None, ...] = ()
+    thresholds: tuple[ConditionThreshold | None, ...] = ()
 
     __repr__ = in_a_line
 

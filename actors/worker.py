@@ -29,6 +29,7 @@ from actors.engine.packing import Packing, pack
 from actors.engine.probes import probe_of
 from actors.engine.rows import CAPACITY_STEP, Acting, Row
 from actors.engine.sampling import RowDraws
+from actors.engine.site_places import width_at
 from actors.errors import JobError, NonFiniteActivationError, UnsupportedModelError, WorkerError
 from actors.extraction import EXTRACTORS
 from actors.extraction.capture import CaptureKey, Captures
@@ -42,6 +43,7 @@ from actors.methods import METHODS, Contrast, Probe
 from actors.parity.jobs import ParityJob
 from actors.parity.measuring import measure as measure_parity
 from actors.prompts import Rendered
+from actors.sites import OUTPUT
 from actors.steering import check_steering
 from actors.tensor_files import misfit
 from actors.thought_budget import ThoughtBudget
@@ -50,6 +52,7 @@ from actors.types import (
     ActivationsJob,
     CapabilityJob,
     CellResult,
+    ConditionThreshold,
     DamageJob,
     Decoding,
     Direction,
@@ -65,7 +68,6 @@ from actors.types import (
     Response,
     ShiftsJob,
     Steering,
-    Threshold,
     Underway,
 )
 
@@ -167,14 +169,18 @@ class ModelWorker:
         contrast = self._contrast(job, method.reads_positions)
         found = method.find(contrast, method.options.model_validate(dict(job.options)))
         layers = list(range(contrast.n_layers) if found.layers is None else found.layers)
-        norms = np.linalg.norm(found.vectors, axis=-1)
+        vectors, norms = found.vectors, np.linalg.norm(found.vectors, axis=-1)
         degenerate = np.flatnonzero(norms == 0)
+        if job.options.get("site") == "input" and degenerate.tolist() == [
+            0
+        ]:  # of one token after every prompt, the same embedding
+            layers, vectors, norms, degenerate = layers[1:], vectors[1:], norms[1:], degenerate[1:]
         if len(degenerate):
             raise JobError(f"{job.method} found no difference between the classes at layers {degenerate.tolist()}")
         norms[np.isclose(norms, 1.0, rtol=0.0, atol=1e-6)] = 1.0  # of length 1 already: the same numbers to the bit
         directions = tuple(
             Direction(layer, (vector / norm).astype(np.float32), float(norm))
-            for layer, vector, norm in zip(layers, found.vectors, norms, strict=True)
+            for layer, vector, norm in zip(layers, vectors, norms, strict=True)
         )
         lengths = np.linalg.norm(np.concatenate(contrast.last), axis=-1)
         record = {
@@ -188,7 +194,9 @@ class ModelWorker:
         if "warning" in record:
             _LOG.warning("%s", record["warning"])
         norms_there = tuple(float(norm) for norm in lengths.mean(axis=0)[layers])
-        return DirectionSet(directions, norms_there, found.selected_layer, record, found.curves)
+        means = np.stack([states.mean(axis=0) for states in contrast.last])
+        components = (means @ np.stack([one.vector for one in directions]).T).astype(np.float32)
+        return DirectionSet(directions, norms_there, found.selected_layer, record, found.curves, components)
 
     def generate(self, jobs: Sequence[GenerationJob], often: float = math.inf) -> Iterator[CellResult | Failure | Underway]:
         """Run all rows of ``jobs`` in one batch of slots; yield each cell when its last row has ended, and how far they are when
@@ -300,13 +308,14 @@ class ModelWorker:
                     f"prompt {prompt.prompt.id!r} has {len(prompt.token_ids)} tokens; with {budgets} that "
                     f"passes the model's limit of {limit}"
                 )
-        steering_number, first_layer = 0, None
+        steering_number, first_layer, first_point = 0, None, None
         acts: tuple[Acting, ...] = (Acting(),)
         if job.steering is not None:
             _check_range(job.steering, loaded.dtype)
-            check_steering(job.steering, loaded.decoder.n_layers, loaded.d_model)
+            check_steering(job.steering, loaded.decoder.n_layers, loaded.d_model, self._width_at)
             steerings.append(self._settled(job.steering))
             steering_number, first_layer, acts = len(steerings), job.steering.first_layer, Acting.of(steerings[-1])
+            first_point = job.steering.first_point(loaded.decoder.n_layers)
         return [
             Row(
                 number,
@@ -318,17 +327,23 @@ class ModelWorker:
                 sample,
                 RowDraws.of(job.decoding, prompt.prompt, sample),
                 acts,
+                first_point=first_point,
             )
             for prompt in rendered
             for sample in range(job.decoding.samples)
         ]
+
+    def _width_at(self, site: str, layer: int) -> int:
+        """Numbers of an activation at a site; ``JobError`` where this model has none."""
+        loaded = self._held()
+        return width_at(loaded.model, loaded.decoder, loaded.d_model)(site, layer)
 
     def _settled(self, steering: Steering) -> Steering:
         """The same with every threshold of its conditions known."""
         assert self._thresholds is not None
         return steering if all(part.condition is None for part in steering.parts) else self._thresholds.settled(steering)
 
-    def _thresholds_of(self, steering: Steering | None) -> tuple[Threshold | None, ...]:
+    def _thresholds_of(self, steering: Steering | None) -> tuple[ConditionThreshold | None, ...]:
         """Of each part; none where no part has a condition."""
         conditions = [] if steering is None else [part.condition for part in steering.parts]
         if self._thresholds is None or not any(one is not None for one in conditions):
@@ -355,7 +370,14 @@ class ModelWorker:
             )
         assert self._captures is not None
         assert self._probe is not None
-        key = CaptureKey(job.positive, job.negative, job.extractor)
+        site = str(job.options.get("site") or OUTPUT)
+        if site != OUTPUT:
+            if every_position:
+                raise JobError(f"method {job.method} reads block outputs; allowed: site output, or another method")
+            widths = {self._width_at(site, layer) for layer in range(self._held().decoder.n_layers)}
+            if len(widths) > 1:
+                raise JobError(f"site {site}: blocks have activations of {sorted(widths)} numbers there; allowed: equal ones")
+        key = CaptureKey(job.positive, job.negative, job.extractor, site)
         positive, negative = self._captures.of(key, every_position)
         if job.given is not None and (wrong := misfit(job.given, positive.shape[2], positive.shape[3])):
             raise JobError(f"{job.method}: {wrong}")

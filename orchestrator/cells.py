@@ -13,13 +13,14 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
 from typing import ClassVar, Final, Literal
 
+from actors.interventions import INTERVENTIONS, Needs
 from actors.types import DATE, Action, Decoding, ModelSpec, Prompt
 from actors.values import in_a_line
 
 ID_VERSION = 1
 """Raise it when the meaning of an answer changes (an engine fix that alters tokens); every cell then runs anew."""
 
-Scope = Literal["from_layer", "single", "list", "own"]
+Scope = Literal["from_layer", "single", "list", "own", "all"]
 Options = tuple[tuple[str, object], ...]
 
 SELECTED: Final = "selected"
@@ -166,11 +167,29 @@ class LayerSpan:
 
 
 @dataclass(frozen=True)
+class ConditionSpec:
+    """Which rows a part of a steering acts on: those whose unsteered prompt's cosine with the direction of ``layer`` there is
+    above the ``threshold``, or else below it. None: it is learned from the direction's contrast prompts."""
+
+    direction: DirectionSpec
+    layer: int
+    threshold: float | None = None
+    above: bool = True
+
+    def content(self) -> dict[str, object]:
+        """What the condition contributes to a cell's identity."""
+        side = "above" if self.above else "below"
+        return {"direction": self.direction.id, "layer": self.layer, "threshold": self.threshold, "side": side}
+
+
+@dataclass(frozen=True)
 class SteeringSpec:
     """How a direction is applied: the ``action`` at ``layers`` of the target (absolute, ascending).
 
     ``source_layer`` is the layer whose direction is used everywhere; None means that each layer uses its own. With
     ``SELECTED`` the method picks it: ``layers`` is then empty and ``span`` says which layers follow (``rows.steered_at``).
+    ``condition``: which rows it acts on (None: all). ``then``: the further parts that follow it, in order, none of which has more
+    behind it. ``orthogonal``: whether each later part's direction is made orthogonal to those of the earlier ones.
     """
 
     direction: DirectionSpec
@@ -178,11 +197,33 @@ class SteeringSpec:
     layers: tuple[int, ...]
     action: Action
     span: LayerSpan | None = None
+    condition: ConditionSpec | None = None
+    then: tuple[SteeringSpec, ...] = ()
+    orthogonal: bool = False
+
+    @property
+    def parts(self) -> tuple[SteeringSpec, ...]:
+        """All that is done, in order: itself and what follows."""
+        return (self, *self.then)
+
+    @property
+    def directions(self) -> tuple[DirectionSpec, ...]:
+        """Those of all parts and conditions, each once."""
+        conditions = (part.condition.direction for part in self.parts if part.condition is not None)
+        return tuple({one.id: one for one in (*(part.direction for part in self.parts), *conditions)}.values())
 
     @property
     def where(self) -> tuple[object, ...]:
-        """All that decides which vectors act at which layers: equal for steerings that differ in their action only."""
-        return (self.direction.id, self.source_layer, self.layers, self.span)
+        """All that decides which vectors act at which layers, and what else is needed of their sets: equal for steerings that
+        differ in nothing but how they act."""
+        own = (self.direction.id, self.source_layer, self.layers, self.span, self.needs)
+        return (own, self.orthogonal, *(part.where for part in self.then)) if self.then else own
+
+    @property
+    def needs(self) -> Needs:
+        """What its intervention needs of the direction set beside the direction; one of the user's own needs nothing."""
+        name = self.action.intervention
+        return INTERVENTIONS[name].needs if name in INTERVENTIONS else ""
 
     def content(self) -> dict[str, object]:
         """What the steering contributes to a cell's identity."""
@@ -192,13 +233,22 @@ class SteeringSpec:
             "layers": list(self.layers),
             **self.action.content,
         }
-        return content if self.span is None else {**content, "span": asdict(self.span)}
+        if self.span is not None:
+            content["span"] = asdict(self.span)
+        if self.condition is not None:
+            content["condition"] = self.condition.content()
+        if self.then:
+            content |= {"then": [part.content() for part in self.then]} | ({"orthogonal": True} if self.orthogonal else {})
+        return content
 
 
 @dataclass(frozen=True)
 class CellLabels:
     """The sweep's own names for a cell's axes: shown in tables, no part of its identity. ``search``: the grid that asked for it
-    as a ``trial`` of this number."""
+    as a ``trial`` of this number. ``asked``: the behavior whose test prompts are asked, where that is another one than is scored;
+    ``categories``: of these prompts that have one, by their ids. ``steers``, ``conditions``: of each part of its steering the
+    behavior that it steers, and the one that its condition is of (empty: none). ``meant``: of each part, whether it is to act on
+    prompts of a category, as far as the contrast prompts of its condition tell."""
 
     model: str
     behavior: str
@@ -208,6 +258,11 @@ class CellLabels:
     depth: float | None = None
     search: str | None = None
     trial: int | None = None
+    asked: str = ""
+    categories: Mapping[str, str] = field(default_factory=dict, compare=False)
+    steers: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
+    meant: tuple[Mapping[str, bool], ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -229,8 +284,8 @@ class Cell:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The direction without which it cannot start."""
-        return () if self.steering is None else (self.steering.direction.id,)
+        """The directions without which it cannot start."""
+        return () if self.steering is None else tuple(one.id for one in self.steering.directions)
 
     @property
     def rows(self) -> int:

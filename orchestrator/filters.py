@@ -103,7 +103,7 @@ def matches(value: object, wanted: str) -> bool:
     if isinstance(value, (int, float)):
         number = _number(word)
         return number is not None and abs(number - value) <= 1e-9 * max(1.0, abs(value))
-    return str(value).casefold() == word
+    return (value_text(value) if isinstance(value, tuple) else str(value)).casefold() == word
 
 
 def value_text(value: object) -> str:
@@ -112,6 +112,8 @@ def value_text(value: object) -> str:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return " ".join(map(value_text, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -58,7 +58,7 @@ class Plan:
 
     ``cells``: unique ids, model-major in the order of ``models``, baseline first within a model and behavior.
     ``also``: those of them that further behaviors ask for, by id, with the labels of these.
-    ``directions``: unique ids, model-major; every ``cell.steering.direction`` is among them.
+    ``directions``: unique ids, model-major; every one of ``cell.steering.directions`` is among them.
     ``models``: one per variant. ``warnings``: one sentence each. ``incomparable``: transfer pairs that are not run.
     ``choices``: the settings taken from finished cells; ``arms``: how far searches are; ``matches``: the
     arms of comparisons at equal damage.
@@ -319,7 +319,7 @@ def _directions(
 ) -> tuple[DirectionSpec, ...]:
     """Those that steer cells, and those that are ``analysed``."""
     order = {model.variant: number for number, model in enumerate(models)}
-    unique = {cell.steering.direction.id: cell.steering.direction for cell in cells if cell.steering is not None}
+    unique = {one.id: one for cell in cells if cell.steering is not None for one in cell.steering.directions}
     unique |= {spec.id: spec for spec in analysed if spec.id not in unique}
     return tuple(sorted(unique.values(), key=lambda spec: order[variant_id(spec.model)]))
 
@@ -349,7 +349,8 @@ def _costs(
     late = {
         variant_id(cell.target)
         for cell in cells
-        if cell.steering is not None and order[variant_id(cell.steering.direction.model)] > order[variant_id(cell.target)]
+        if cell.steering is not None
+        and any(order[variant_id(one.model)] > order[variant_id(cell.target)] for one in cell.steering.directions)
     }
     files = [(one.spec.location, one.spec.revision) for one in models]
     return [

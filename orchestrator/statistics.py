@@ -141,6 +141,15 @@ def rogan_gladen(k: float, n: float, sensitivity: Known, specificity: Known, con
     return CorrectedRate(min(1.0, max(0.0, value)), low, high)
 
 
+def difference_of(rates: tuple[float, float], intervals: tuple[Interval, Interval]) -> Interval:
+    """Interval of the first of two independent rates less the second, made of their own: with Wilson's it is Newcombe's
+    (Statistics in Medicine 17, 1998, method 10)."""
+    (one, other), (first, second) = rates, intervals
+    below = math.hypot(one - first.low, second.high - other)
+    above = math.hypot(first.high - one, other - second.low)
+    return Interval(one - other - below, one - other + above)
+
+
 def rate_text(k: int, n: int) -> str:
     """``k`` of ``n`` independent trials with the 95 % Wilson interval in percent, ``9/10 [59.6, 98.2]``; ``0/0`` has none."""
     return f"{k}/{n} {interval_text(wilson(k, n) if n else None)}".rstrip()

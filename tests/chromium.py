@@ -10,10 +10,11 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+NAMES = ("chromium", "chromium-browser", "google-chrome")
 OPTIONS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--remote-debugging-pipe"),
@@ -76,14 +77,28 @@ class Browser:
         path.write_bytes(base64.b64decode(self("Page.captureScreenshot", captureBeyondViewport=True)["data"]))
 
 
+@cache
+def program() -> str | None:
+    """The path of a Chromium that starts; None where there is none. Some systems have a script of the name that only says where
+    to get one."""
+    for path in filter(None, map(shutil.which, NAMES)):
+        try:
+            if subprocess.run([path, "--version"], capture_output=True, check=False, timeout=60).returncode == 0:
+                return path
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+    return None
+
+
 @contextmanager
 def chromium(profile: Path) -> Iterator[Browser]:
     """A browser with a new ``profile``, ended at the end."""
-    assert PROGRAM is not None, "no Chromium on this machine: apt-get install chromium"
+    path = program()
+    assert path is not None, "no Chromium on this machine: apt-get install chromium"
     for_browser, to_browser = os.pipe()
     from_browser, of_browser = os.pipe()
     shell = f'exec "$@" 3<&{for_browser} 4>&{of_browser}'
-    command = ["bash", "-c", shell, "chromium", PROGRAM, *OPTIONS, f"--user-data-dir={profile}", "about:blank"]
+    command = ["bash", "-c", shell, "chromium", path, *OPTIONS, f"--user-data-dir={profile}", "about:blank"]
     process = subprocess.Popen(
         command, pass_fds=(for_browser, of_browser), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )

@@ -15,7 +15,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests in a browser are skipped where there is none."""
-    if chromium.PROGRAM is None:
-        for item in items:
-            if item.get_closest_marker("browser") is not None:
-                item.add_marker(pytest.mark.skip(reason="no Chromium on this machine: apt-get install chromium"))
+    opening = [item for item in items if item.get_closest_marker("browser") is not None]
+    if opening and chromium.program() is None:
+        for item in opening:
+            item.add_marker(pytest.mark.skip(reason="no Chromium on this machine: apt-get install chromium"))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -129,7 +131,108 @@ def _edit(steering: Steering, i: int) -> Callable[[Tensor], Tensor]:
         return lambda h: (strength * direction).to(h.dtype).expand_as(h).clone()
     if steering.intervention == "subspace_replacement":
         return lambda h: h - (h @ basis.T) @ basis + strength * direction
+    if steering.intervention == "rotation":
+        return lambda h: _at_angle(h, direction, strength)
+    if steering.intervention == "angular":
+        plane = torch.stack([direction, *basis])
+        turn = torch.tensor([math.cos(math.radians(strength)), math.sin(math.radians(strength))])
+        return lambda h: h - (h @ plane.T) @ plane + (h @ plane.T).norm(dim=-1, keepdim=True) * (turn @ plane)
     return lambda h: h - strength * ((h @ direction)[..., None] - reference) * direction
+
+
+def _at_angle(h: Tensor, direction: Tensor, degrees: float) -> Tensor:
+    """As long as before, at so many degrees to the direction, in the plane of both."""
+    across = torch.nn.functional.normalize(h - (h @ direction)[..., None] * direction, dim=-1)
+    turned = math.cos(math.radians(degrees)) * direction + math.sin(math.radians(degrees)) * across
+    return h.norm(dim=-1, keepdim=True) * turned
+
+
+NAMES = {
+    "gpt2": ("attn", "mlp", "attn.c_proj"),
+    "gpt_neox": ("attention", "mlp", "attention.dense"),
+    "mixtral": ("self_attn", "mlp", "self_attn.o_proj"),
+    "gemma2": ("post_attention_layernorm", "post_feedforward_layernorm", "self_attn.o_proj"),
+    "gemma3_text": ("post_attention_layernorm", "post_feedforward_layernorm", "self_attn.o_proj"),
+}
+"""By model type, what adds attention's and the MLP's part to the residual stream, and what reads the heads' outputs."""
+
+
+@contextmanager
+def site_hooks(
+    model: Any,
+    blocks: Sequence[Any],
+    steering: Steering,
+    prompt: int,
+    template: int = 1,
+    look: Callable[[Tensor], object] | None = None,
+) -> Iterator[None]:
+    """The edits of a steering that acts at another site than blocks' outputs, each by a hook on a module that is named here; with
+    ``look`` what stands there is shown, and left as it is."""
+    attention, mlp, projection = NAMES.get(model.config.model_type, ("self_attn", "mlp", "self_attn.o_proj"))
+    n_heads, handles = model.config.get_text_config().num_attention_heads, []
+
+    def put_out(edit: Callable[[Tensor], Tensor]) -> Any:
+        def hook(_module: object, _args: object, output: Any) -> Any:
+            return (edit(output[0]), *output[1:]) if isinstance(output, tuple) else edit(output)
+
+        return hook
+
+    def given(edit: Callable[[Tensor], Tensor], head: int | None = None) -> Any:
+        def hook(_module: object, args: Any, kwargs: Any) -> Any:
+            stream = args[0] if args else kwargs["hidden_states"]
+            if head is None:
+                edited = edit(stream)
+            else:
+                edited = stream.clone().unflatten(-1, (n_heads, -1))
+                edited[..., head, :] = edit(edited[..., head, :].clone())
+                edited = edited.flatten(-2)
+            return ((edited, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": edited})
+
+        return hook
+
+    def shown(value: Tensor) -> Tensor:
+        assert look is not None
+        look(value)
+        return value
+
+    def hang(site: str, layer: int, asked: Callable[[Tensor], Tensor]) -> None:
+        edit = asked if look is None else shown
+        block, head = blocks[layer], int(site.partition(":")[2] or -1)
+        if site in ("attention", "mlp"):
+            module = block.get_submodule(attention if site == "attention" else mlp)
+            handles.append(module.register_forward_hook(put_out(edit)))
+        else:
+            module = block if site == "input" else block.get_submodule(projection)
+            handles.append(module.register_forward_pre_hook(given(edit, None if head < 0 else head), with_kwargs=True))
+
+    sites = ["attention", "mlp"] if steering.site == "everywhere" else [steering.site]
+    for site in sites:
+        for layer, edit in edits_of(steering, prompt, template).items():
+            hang(site, layer, edit)
+    if steering.site == "everywhere":
+        hang("input", steering.layers[0], edits_of(steering, prompt, template)[steering.layers[0]])
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@torch.no_grad()
+def read_alone(model: Any, blocks: Sequence[Any], token_ids: Sequence[int], site: str) -> Tensor:
+    """What stands at a site of every block at the last token of one prompt alone, ``[L, width]``."""
+    found: dict[int, Tensor] = {}
+    width = model.config.get_text_config().num_attention_heads if "head" in site else 1
+    for layer in range(len(blocks)):
+        unit = Steering((layer,), np.zeros((1, 1), np.float32), 1.0, site="heads" if "head" in site else site)
+
+        def look(value: Tensor, layer: int = layer) -> None:
+            found[layer] = value[0, -1]
+
+        with site_hooks(model, blocks, unit, len(token_ids), look=look):
+            model(input_ids=torch.tensor([list(token_ids)]), use_cache=False)
+    states = torch.stack([found[layer] for layer in range(len(blocks))])
+    return states.reshape(len(blocks), width, -1)[:, int(site.partition(":")[2])] if ":" in site else states
 
 
 @torch.no_grad()
@@ -138,7 +241,13 @@ def generate_alone(
 ) -> list[int]:
     """Greedy tokens of one prompt alone, stop token excluded; ``template``: so many last ones of the prompt follow the user's."""
     inputs = torch.tensor([list(token_ids)])
-    with plain_hooks(blocks, edits_of(steering, len(token_ids), template)):
+    with ExitStack() as hooks:
+        for part in () if steering is None else steering.parts:
+            alone = replace(part, then=())
+            if part.site == "output":
+                hooks.enter_context(plain_hooks(blocks, edits_of(alone, len(token_ids), template)))
+            else:
+                hooks.enter_context(site_hooks(model, blocks, alone, len(token_ids), template))
         output = model.generate(
             input_ids=inputs, attention_mask=torch.ones_like(inputs), max_new_tokens=n, do_sample=False, num_beams=1
         )

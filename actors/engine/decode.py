@@ -181,7 +181,10 @@ class SlotBatch:
         spans = self.shape.lanes.parts(batch, self.shape.grain.rows)
         if not self._stale and [part.span for part in self._parts] == spans:
             return
-        fresh = [_Part(span, self._bank.rows(self._steerings[span], prompts=self._prompts[span])) for span in spans]
+        lasting = self.shape.graph is not None
+        fresh = [
+            _Part(span, self._bank.rows(self._steerings[span], prompts=self._prompts[span], lasting=lasting)) for span in spans
+        ]
         if self._replay is None:
             self._parts = fresh
         else:

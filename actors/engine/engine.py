@@ -34,6 +34,7 @@ from actors.engine.rows import Row
 from actors.engine.sampling import next_draws
 from actors.engine.screening import screened_head, screening
 from actors.engine.segments import Forwards, SegmentRunner
+from actors.engine.site_hooks import at_sites
 from actors.engine.stopwatch import Stopwatch
 from actors.errors import OutOfMemoryError
 from actors.families import context_limit
@@ -106,9 +107,10 @@ class Engine:
         loaded = self._loaded
         self._conditions.decide(rows)
         bank = StackBank(steerings, (loaded.decoder.n_layers, loaded.d_model), loaded.dtype, loaded.device)
+        sites = loaded.model, loaded.decoder, bank.layers
         alone = [row for row in rows if loaded.decoder.runs_alone or not self._rotary.shares(row.needed)]
         if alone:
-            with loaded.packing.applied(), steered(loaded.decoder) as hooks:
+            with loaded.packing.applied(), steered(loaded.decoder) as hooks, at_sites(hooks, *sites):
                 yield from AloneRunner(loaded.model, bank, hooks, loaded.device, loaded.stop_tokens).run(alone)
         by_capacity: dict[int, list[Row]] = defaultdict(list)
         for row in rows:
@@ -116,7 +118,13 @@ class Engine:
                 by_capacity[row.capacity].append(row)
         if not by_capacity:
             return
-        with slot_attention_in(loaded.model), self._rotary.held(), loaded.packing.applied(), steered(loaded.decoder) as hooks:
+        with (
+            slot_attention_in(loaded.model),
+            self._rotary.held(),
+            loaded.packing.applied(),
+            steered(loaded.decoder) as hooks,
+            at_sites(hooks, *sites),
+        ):
             for capacity, group in by_capacity.items():
                 yield from self._run_group(group, capacity, bank, hooks)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from math import isnan
 
 import torch
 from torch import Tensor
@@ -35,18 +37,29 @@ def record_firing(prefilled: Prefilled, bank: StackBank) -> None:
     rows, witness = prefilled.rows, prefilled.witness
     first = rows[0].entry
     if first is None:
-        steered = [(row, witness.raw[row.first_layer][place]) for place, row in enumerate(rows) if row.first_layer is not None]
-        if steered:
-            found = torch.stack([raw for _, raw in steered]).double().norm(dim=-1).tolist()
-            for (row, _), norm in zip(steered, found, strict=True):
-                row.residual_norm = norm
+        for row, norm in zip(rows, _norms(rows, witness).tolist(), strict=True):
+            row.residual_norm = None if isnan(norm) else norm
         return
-    norms = witness.raw[first].double().norm(dim=-1)
     places = [row.rendered.prompt_tokens - 1 for row in rows]
-    for row, norm in zip(rows, _record(rows, places, witness, bank, norms), strict=True):
-        row.residual_norm = norm
+    for row, norm in zip(rows, _record(rows, places, witness, bank, _norms(rows, witness)), strict=True):
+        row.residual_norm = None if isnan(norm) else norm
     if any(act.positions != ALL for row in rows for act in row.acts):
         _record_places(prefilled)
+
+
+def _norms(rows: Sequence[Row], witness: Witness) -> Tensor:
+    """The norm of what stands where each row is first steered, ``[rows]``; NaN of a row that is not, and of one that is steered
+    in its answer alone, at another site than a block's output."""
+    places: dict[int, list[int]] = defaultdict(list)
+    for place, row in enumerate(rows):
+        point = row.first_layer if row.first_point is None else row.first_point
+        places[-1 if point is None or point not in witness.raw else point].append(place)
+    device = next(iter(witness.raw.values())).device if witness.raw else torch.device("cpu")
+    found = torch.full((len(rows),), torch.nan, dtype=torch.float64, device=device)
+    for point, some in places.items():
+        if point >= 0:
+            found[torch.tensor(some, device=device)] = witness.raw[point].double().norm(dim=-1)[torch.tensor(some, device=device)]
+    return found
 
 
 def record_step(rows: Sequence[Row], places: Sequence[int], witness: Witness, bank: StackBank) -> None:
@@ -68,7 +81,9 @@ def _record(
     for row, (*found, off, _), share in zip(rows, told, left, strict=True):
         for part in range(len(row.acts)):
             lowest, highest, moved = found[3 * part : 3 * part + 3]
-            if share[part] >= HELD:
+            if share[part] and any(point not in witness.raw for point in bank.points(row.steering, part)):
+                _note(row, part, 0.0, 0.0, 1.0)  # what it is to act at was never reached
+            elif share[part] >= HELD:
                 _note(row, part, lowest, highest, off)
             elif not share[part]:
                 row.stray = max(row.stray or 0.0, moved)
@@ -168,6 +183,8 @@ def _measure(witness: Witness, bank: StackBank, numbers: Tensor, shares: Tensor)
     what these are rounded to is no move. NaN where there is nothing to say."""
     asked, found, off_axis = shares > 0, [], []
     for layer in bank.layers:
+        if layer not in witness.raw:  # within a block that did not run, and at which none of these rows is edited
+            continue
         raw = witness.raw[layer].double()
         moved = witness.seen[layer].double() - raw
         wholes, changes = bank.changes(layer, numbers, raw, asked, shares)

@@ -28,6 +28,7 @@ from actors.engine.prefill import Prefiller
 from actors.engine.rotary import Rotary
 from actors.engine.rows import Acting, Row
 from actors.engine.segments import Forwards, SegmentRunner
+from actors.engine.site_hooks import at_sites
 from actors.engine.spread import following
 from actors.errors import OutOfMemoryError
 from actors.faults import is_out_of_memory
@@ -118,7 +119,8 @@ class Forced:
         work = _ForcedWork(self, rows, steerings, read)
         self.conditions.decide(work.rows)
         batched = [not loaded.decoder.runs_alone and self.rotary.shares(len(row.text)) for row in rows]
-        with loaded.packing.applied(), steered(loaded.decoder) as hooks:
+        sites = loaded.model, loaded.decoder, work.points
+        with loaded.packing.applied(), steered(loaded.decoder) as hooks, at_sites(hooks, *sites):
             for number in sorted((n for n, shares in enumerate(batched) if not shares), key=lambda n: rows[n].text):
                 self.rotary.restore()
                 work.run_alone(number, hooks)
@@ -127,7 +129,13 @@ class Forced:
             if batched[number]:
                 groups[row.prompt[: row.prefix], len(row.continuation).bit_length()].append(number)
         if groups:
-            with slot_attention_in(loaded.model), self.rotary.held(), loaded.packing.applied(), steered(loaded.decoder) as hooks:
+            with (
+                slot_attention_in(loaded.model),
+                self.rotary.held(),
+                loaded.packing.applied(),
+                steered(loaded.decoder) as hooks,
+                at_sites(hooks, *sites),
+            ):
                 forwards = Forwards(loaded.batch_dependence is not None, self.lanes)
                 runner = SegmentRunner(loaded.model, loaded.decoder, hooks, loaded.device, forwards)
                 for numbers in groups.values():
@@ -147,6 +155,11 @@ class _ForcedWork(Generic[Found]):
         self.rows = [self._row(number) for number in range(len(rows))]
         self._base: tuple[tuple[Tokens, int], Tensor] = (((), 0), torch.empty(0))
         self.found: dict[int, Found] = {}
+
+    @property
+    def points(self) -> tuple[int, ...]:
+        """Where the rows' steerings act."""
+        return self._bank.layers
 
     def run_together(self, numbers: Sequence[int], runner: SegmentRunner) -> None:
         """Rows that share a prefix, in as few forwards as memory allows; those of one text stand together."""

@@ -115,7 +115,7 @@ class Prefiller:
         keep: int = 1,
     ) -> None:
         self._runner, self._bank, self._device, self._grain, self._keep = runner, bank, runner.device, grain, keep
-        self._capture = frozenset(row.first_layer for row in rows if row.first_layer is not None)
+        self._capture = frozenset(row.first_layer for row in rows if row.first_layer is not None and row.first_layer >= 0)
         self._conditions: dict[Tokens, dict[int, Condition]] = defaultdict(dict)
         for row in rows:
             if row.conditional and not row.rendered.given:
@@ -193,7 +193,7 @@ class Prefiller:
 
     def _steered_prefixes(self, prefix: Tokens, steerings: Sequence[Under], layer: int | None) -> dict[Under, _Prefix]:
         trunk = self._prefix_trunk(prefix)
-        whole = layer is None or borrows(trunk.key_values)
+        whole = layer is None or layer < 0 or borrows(trunk.key_values)
         entry = None if layer is None or whole else ForwardStart(layer, trunk.hidden[layer].expand(len(steerings), -1, -1))
         table = self._table(steerings, [len(prefix)] * len(steerings))
         result = self._runner.run(Segment([prefix] * len(steerings), table=table, entry=entry, grain=self._grain))
@@ -251,13 +251,13 @@ class Prefiller:
         says what the first steered block puts out."""
         key_values = tuple(stack(trunk.key_values[block] for trunk in trunks) for block in range(len(trunks[0].key_values)))
         tails = tuple(trunk.tail for trunk in trunks)
-        later = {row.first_layer for row in rows if row.first_layer is not None}
+        later = {row.first_layer for row in rows if row.first_layer in trunks[0].hidden}
         witness = Witness({layer: torch.cat([trunk.hidden[layer][:, -1] for trunk in trunks]) for layer in later})
         return _Suffix(torch.cat([trunk.positions for trunk in trunks]), key_values, torch.cat(tails), witness, tails)
 
     def _steered(self, rows: Sequence[Row], trunks: Sequence[_Trunk], past: list[KeyValue] | None, layer: int) -> _Suffix:
         # A block that reads another's keys and values needs that block to run.
-        whole = borrows(trunks[0].key_values)
+        whole = layer < 0 or borrows(trunks[0].key_values)
         segment = Segment(
             [split(row)[1] for row in rows],
             len(split(rows[0])[0]),

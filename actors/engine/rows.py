@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from actors.engine.sampling import RowDraws
+from actors.interventions import idle
 from actors.positions import ALL, NOWHERE, Positions, Spans
 from actors.prompts import Rendered
 from actors.schedules import CONSTANT, Schedule
@@ -31,7 +32,7 @@ class Acting:
     def of(steering: Steering) -> tuple[Acting, ...]:
         """Of each part."""
         return tuple(
-            Acting(part.positions, part.schedule, part.condition, part.multiplier == 0 and part.intervention != "replacement")
+            Acting(part.positions, part.schedule, part.condition, idle(part.intervention, part.multiplier))
             for part in steering.parts
         )
 
@@ -63,6 +64,7 @@ class Row:
     finite: bool = True
     cosines: tuple[float | None, ...] = ()
     again: tuple[float | None, ...] = ()
+    first_point: int | None = None
     shift_ratio: dict[int, tuple[float, float]] = field(default_factory=dict)
     off_axis: float | None = None
     stray: float | None = None

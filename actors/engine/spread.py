@@ -30,8 +30,12 @@ class FollowingTable(SteeringTable):
     def _beside(self, layer: int, hidden: Tensor) -> SteeringTable:
         kinds = (self.shifts, self.axes, self.replaced, self.kept)
         shifts, axes, replaced, kept = ({layer: edits[layer].to(hidden.device)} if layer in edits else {} for edits in kinds)
+        grouped = {
+            layer: tuple(one.map(lambda given: given.to(hidden.device)) for one in self.grouped[layer])
+            for layer in {layer} & self.grouped.keys()
+        }
         where, share = (one if one is None else one.to(hidden.device) for one in (self.where, self.share))
-        return SteeringTable(shifts, axes, replaced, where=where, share=share, kept=kept)
+        return SteeringTable(shifts, axes, replaced, where=where, share=share, kept=kept, grouped=grouped)
 
 
 def following(table: Table) -> Table:

@@ -19,6 +19,7 @@ from actors.extraction.batches import MAX_BATCH_TOKENS, first_lot, left_padded, 
 from actors.faults import is_out_of_memory
 from actors.loading import LoadedModel
 from actors.prompts import Rendered
+from actors.sites import OUTPUT
 from actors.types import FloatArray, Prompt
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class CaptureKey:
     positive: tuple[Prompt, ...]
     negative: tuple[Prompt, ...]
     extractor: str
+    site: str = OUTPUT
 
 
 class Captures:
@@ -55,7 +57,7 @@ class Captures:
         prompts = (*key.positive, *key.negative)
         positions = self._positions(prompts, every_position)
         if kept is None or kept.shape[1] < positions:
-            kept = read(self._loaded, prompts, key.extractor, positions, self.alone)
+            kept = read(self._loaded, prompts, (key.extractor, key.site), positions, self.alone)
             self._keep(key, kept)
         else:
             self._kept.move_to_end(key)
@@ -75,15 +77,16 @@ class Captures:
             self._kept.popitem(last=False)
 
 
-def read(loaded: LoadedModel, prompts: Sequence[Prompt], extractor: str, positions: int, alone: bool) -> FloatArray:
-    """Outputs of all blocks at the last ``positions`` tokens of every prompt, ``[n, P, L, d]`` float32, not to be written to.
+def read(loaded: LoadedModel, prompts: Sequence[Prompt], reader: tuple[str, str], positions: int, alone: bool) -> FloatArray:
+    """What stands at a site of all blocks at the last ``positions`` tokens of every prompt, ``[n, P, L, d]`` float32, not to be
+    written to. ``reader``: extractor and site.
 
     ``alone``: one prompt per forward. Out of memory halves the batches and goes on; ``OutOfMemoryError`` for a single prompt that
     does not fit.
     """
     rendered = [loaded.renderer.render(prompt) for prompt in prompts]
     tokens = 0 if alone else MAX_BATCH_TOKENS
-    activations = torch.cat(list(_outputs(loaded, rendered, (extractor, positions), tokens)))
+    activations = torch.cat(list(_outputs(loaded, rendered, (*reader, positions), tokens)))
     finite = torch.isfinite(activations)
     if not finite.all():
         layers = torch.nonzero(~finite.all(dim=-1).all(dim=0).all(dim=0)).flatten().tolist()
@@ -93,9 +96,11 @@ def read(loaded: LoadedModel, prompts: Sequence[Prompt], extractor: str, positio
     return result
 
 
-def _outputs(loaded: LoadedModel, rendered: Sequence[Rendered], reading: tuple[str, int], tokens: int) -> Iterator[torch.Tensor]:
+def _outputs(
+    loaded: LoadedModel, rendered: Sequence[Rendered], reading: tuple[str, str, int], tokens: int
+) -> Iterator[torch.Tensor]:
     """Batch by batch of at most ``tokens`` but at least one prompt, in their order."""
-    extractor, positions = reading
+    extractor, site, positions = reading
     rotary = Rotary.of(loaded.model)
 
     def shares(prompt: Rendered) -> bool:
@@ -105,7 +110,7 @@ def _outputs(loaded: LoadedModel, rendered: Sequence[Rendered], reading: tuple[s
         lot = first_lot(rendered, tokens, shares)
         rotary.restore()
         try:
-            output = EXTRACTORS[extractor](loaded, left_padded(loaded, lot), positions)
+            output = EXTRACTORS[extractor](loaded, left_padded(loaded, lot), positions, site)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise

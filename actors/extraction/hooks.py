@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from actors.extraction.batches import PromptBatch
+from actors.extraction.site_readers import hooked
 from actors.loading import LoadedModel
+from actors.sites import OUTPUT
 from actors.steering import residual
 
 
@@ -20,8 +22,11 @@ def last_logits(model: nn.Module, positions: int) -> dict[str, int]:
 
 
 @torch.inference_mode()
-def read_with_hooks(loaded: LoadedModel, batch: PromptBatch, positions: int = 1) -> Tensor:
-    """Outputs of all blocks at the last ``positions`` tokens, ``[B, P, L, d]`` float32 on the CPU; the hooks go with the call."""
+def read_with_hooks(loaded: LoadedModel, batch: PromptBatch, positions: int = 1, site: str = OUTPUT) -> Tensor:
+    """Outputs of all blocks, or what stands at another ``site`` of them, at the last ``positions`` tokens, ``[B, P, L, d]``
+    float32 on the CPU; the hooks go with the call."""
+    if site != OUTPUT:
+        return torch.stack([one.float().cpu() for one in hooked(loaded, batch.inputs(), site, positions)], dim=2)
     read: dict[int, Tensor] = {}
 
     def reader(layer: int) -> Callable[[nn.Module, object, object], None]:

@@ -1,6 +1,7 @@
 """Affine ablation (COSMIC; Marshall et al. 2024): set the component along the direction to a reference value, not to zero.
 
-``h' = h - (h . r) r + (mu . r) r``, where ``mu`` is the mean activation of a class of prompts at that layer.
+``h' = h - (h . r) r + (mu . r) r``, where ``mu`` is the mean activation of a class of prompts at that layer: of any reference as
+``affine_ablation``, of the contrast prompts' classes as ``to_positive_mean`` and ``to_negative_mean``.
 """
 
 from __future__ import annotations

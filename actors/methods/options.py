@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic_core import PydanticCustomError
+
+from actors.sites import ALLOWED, EVERYWHERE, site_of
+
+
+def _readable(site: str) -> str:
+    allowed = ALLOWED.partition(", or")[0]
+    try:
+        if site and site_of(site) == EVERYWHERE:
+            raise ValueError("activations are read at one site, not everywhere")
+    except ValueError as error:
+        raise PydanticCustomError("sweep", "{message}", {"message": str(error), "allowed": allowed, "nearest": ""}) from error
+    return site
 
 
 class MethodOptions(BaseModel):
-    """Frozen; unknown keys and values of another type are refused."""
+    """Frozen; unknown keys and values of another type are refused. ``site``: where in a block activations are read
+    (``actors.sites``); empty: where the cells are steered."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    site: Annotated[str, AfterValidator(_readable)] = ""
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What they contribute to an identity: the site where one is named."""
+        told = self.model_dump()
+        return told if self.site else {key: value for key, value in told.items() if key != "site"}

@@ -12,12 +12,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from actors.types import Action
 from orchestrator.cells import Cell, IncomparablePair, variant_id
 from orchestrator.counting import counted
 from orchestrator.duration import duration
 from orchestrator.errors import plain
 from orchestrator.plan import Plan
 from orchestrator.planning.grids import Deferred
+from orchestrator.results.part_axes import axes_of_parts
 from orchestrator.scoring.verdict import Verdicts
 
 if TYPE_CHECKING:
@@ -151,7 +153,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
     ``cells``, in the order to run: ``id``, ``model``, ``variant``, ``behavior``, ``rows``, ``steering`` (null: unsteered) with
     ``direction``, ``source_model``, ``method``, ``source_layer``, ``layers``, ``depth``, ``scope``, ``search``, ``trial``,
     ``multiplier``, ``intervention``, ``positions``, ``strength``, ``schedule``,
-    ``keep_norm``.
+    ``keep_norm``, ``scales``, ``site``.
     ``directions``: ``id``, ``variant``, ``method``, ``extractor``. ``warnings``: sentences.
     ``incomparable``: ``source``, ``target``, ``source_width``, ``target_width``, ``reason``.
     ``choices``: settings taken from finished cells, with all that were considered. ``searches``: so the arms of searches.
@@ -229,6 +231,7 @@ def _cell_json(cell: Cell) -> dict[str, object]:
         "model": labels.model,
         "variant": variant_id(cell.target),
         "behavior": labels.behavior,
+        **({"asked": labels.asked} if labels.asked else {}),
         "rows": cell.rows,
         "steering": None
         if steering is None
@@ -242,7 +245,8 @@ def _cell_json(cell: Cell) -> dict[str, object]:
             "scope": labels.scope,
             "search": labels.search,
             "trial": labels.trial,
-            **asdict(steering.action),
+            **{name: getattr(steering.action, name) for name in Action.names()},
+            **{name: value for name, value in axes_of_parts(cell).items() if value and name != "asked"},
         },
     }
 

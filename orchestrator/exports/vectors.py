@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from actors.types import FloatArray
+from actors.types import Action, FloatArray
 from orchestrator.errors import InputError
 from orchestrator.loaded import Results
-from orchestrator.results.rows import CellRow
+from orchestrator.results.rows import CellRow, parts_after
 from orchestrator.storage.local import write_for_people
 
 CONVENTION = "layer l is the output of decoder block l, counted from 0"
@@ -60,11 +61,11 @@ def vectors_of(results: Results, chosen: Sequence[CellRow] | None) -> list[Layer
         found = list(sets.values())
     else:
         steered = [row for row in chosen if row.steered]
-        if other := next((row for row in steered if row.action), None):
+        if other := next((row for row in steered if not _plain(row)), None):
             what = f"{other.cell_id} is steered otherwise ({other.action}): a file of vectors can say none of it"
             allowed = "cells with plain additions at every token: positions=all,strength=absolute,schedule=constant"
             raise InputError.because(what, allowed=allowed)
-        found = [_of_cell(row, sets[row.direction_id]) for row in steered if row.direction_id in sets]
+        found = [one for row in steered for one in _of_cell(row, sets)]
     if not found:
         raise InputError.because("there is no direction to export", allowed="a selection with steered cells, or none")
     return list({one.name: one for one in found}.values())
@@ -85,12 +86,37 @@ def _sets(results: Results, templates: dict[str, str]) -> dict[str | None, Layer
     return found
 
 
-def _of_cell(row: CellRow, source: LayerVectors) -> LayerVectors:
-    layers = row.layers or ()
-    at = {layer: source.at[layer if row.source_layer is None else row.source_layer] for layer in layers}
-    steered = {"steered_model": row.model, "source_layer": str(row.source_layer), "layers": json.dumps(list(layers))}
-    name = file_name(f"{source.name}-{row.model}-{row.scope}-layer{row.direction_layer}-x{row.multiplier:g}")
-    return LayerVectors(name, at, row.multiplier, {**source.told, **steered})
+def _plain(row: CellRow) -> bool:
+    """Whether all that it does is to add multiples of directions as they were found, always and at every token."""
+    more = parts_after(row)
+    if row.when or row.orthogonal or any("when" in part for part in more):
+        return False
+    first = Action(**{name: getattr(row, name) for name in Action.names()})
+    return not any(one.words for one in (first, *map(_action, more)))
+
+
+def _action(part: Mapping[str, Any]) -> Action:
+    return Action(1.0, **{name: part[name] for name in Action.names() if name in part})
+
+
+def _of_cell(row: CellRow, sets: Mapping[str | None, LayerVectors]) -> Iterator[LayerVectors]:
+    """Of each direction that steers the cell, where there are several with which of them it is."""
+    more, multiplier = parts_after(row), row.multiplier or 0.0
+    several = 1 + len(more)
+    places = [(row.direction_id, row.source_layer, row.layers or (), f"{row.scope}-layer{row.direction_layer}", multiplier)]
+    for part, strength in zip(more, row.then_multipliers or (), strict=True):
+        layers = tuple(part["layers"])
+        places.append((part["direction_id"], part["source_layer"], layers, f"layer{layers[0]}", strength))
+    for number, (direction, source_layer, layers, where, strength) in enumerate(places, start=1):
+        if direction not in sets:
+            continue
+        source = sets[direction]
+        at = {layer: source.at[layer if source_layer is None else source_layer] for layer in layers}
+        told = {"steered_model": row.model, "source_layer": str(source_layer), "layers": json.dumps(list(layers))}
+        told |= {"part": f"{number} of {several}", "cell_id": row.cell_id} if several > 1 else {}
+        mark = f"-part{number}of{several}-{row.cell_id.removeprefix('cell-')[:6]}" if several > 1 else ""
+        name = file_name(f"{source.name}-{row.model}-{where}-x{strength:g}{mark}")
+        yield LayerVectors(name, at, strength, {**source.told, **told})
 
 
 def file_name(text: str) -> str:

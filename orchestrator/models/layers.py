@@ -46,4 +46,6 @@ def corresponding_layer(layer: int, n_source: int, n_target: int) -> int:
 
 def steered_layers(scope: Scope, layer: int, n_layers: int) -> tuple[int, ...]:
     """The layers that a scope steers from its place on ``layer``; a ``list`` steers the whole layer axis instead."""
+    if scope == "all":
+        return tuple(range(n_layers))
     return (layer,) if scope == "single" else tuple(range(layer, n_layers))

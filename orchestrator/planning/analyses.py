@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from actors.curves import CURVE
+from actors.sites import OUTPUT
 from orchestrator.analysis import ANALYSES
 from orchestrator.analysis.injection import InjectionOptions
 from orchestrator.analysis.moments import LEAST_PROMPTS
@@ -17,6 +18,7 @@ from orchestrator.behaviors import NEUTRAL, load_prompts
 from orchestrator.cells import Cell, DirectionSpec, Options
 from orchestrator.errors import InputError
 from orchestrator.measuring import ActivationsItem, DivergencesItem, InjectionItem, ShiftsItem
+from orchestrator.planning.grid import read_at
 from orchestrator.sweep import Sweep
 from orchestrator.sweep_file.analyses import AskedAnalysis
 from orchestrator.sweep_file.behaviors import BehaviorPrompts
@@ -86,7 +88,7 @@ def _planned(one: _Subject) -> Iterator[_Planned]:
         idle = {CONTROL, CURVE} if "dim" in names else {CONTROL}  # a curve's directions are those of dim
         for method, options in (method for method in one.sweep.methods if method[0] not in idle):
             behavior = one.used.behavior
-            direction = (one.cell.target, behavior.positive, behavior.negative, method, options)
+            direction = (one.cell.target, behavior.positive, behavior.negative, method, read_at(options, OUTPUT))
             file = _vectors_of_every_layer(one, (method, options))
             yield _injected(one, DirectionSpec(*direction, one.sweep.settings.extractor, file), one.asked.options)
     elif getattr(one.asked.options, "classes", "label") == "behavior":

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
+from actors.curves import CURVE
 from orchestrator.cells import CellKey, variant_id
 from orchestrator.json_text import parse_json
 from orchestrator.planning.considered import Considered, Tally, choose, moves
@@ -31,10 +32,12 @@ class Unsettled:
 
 @dataclass(frozen=True)
 class ChosenSetting:
-    """A place of the layer axis, and a multiplier."""
+    """A place of the layer axis, and a multiplier. ``reached``: whether it is expected to do the damage that was wanted; else it
+    is the strongest that was tried."""
 
     place: AxisPlace
     multiplier: float
+    reached: bool = True
 
 
 @dataclass(frozen=True)
@@ -96,13 +99,14 @@ class Arm:
 @dataclass(frozen=True)
 class MatchedArm:
     """A cell of ``grid`` whose strength was chosen for a damage of ``kl``: one arm of a comparison at equal damage, whose arms
-    have the model, the behavior and the KL in common."""
+    have the model, the behavior and the KL in common. ``reached``: as of its ``ChosenSetting``."""
 
     grid: str
     model: str
     behavior: str
     kl: float
     cell_id: str
+    reached: bool = True
 
 
 class Chooser:
@@ -158,7 +162,8 @@ class Chooser:
         self, grid: Grid, asked: Choose, group: Group, tried: Sequence[SteeredCell]
     ) -> tuple[Choice, ChosenSetting | None]:
         considered = {self._considered(one): one for one in tried}
-        match = None if asked.kl is None else matched(list(considered), asked.kl, asked.most_garbled)
+        along_curve = group.action.intervention == CURVE
+        match = None if asked.kl is None else matched(list(considered), asked.kl, asked.most_garbled, along_curve)
         chosen = choose(list(considered), asked.most_garbled, asked.max_kl) if asked.kl is None else None
         best = chosen if match is None else match.nearest
         reason = "" if best is not None else _nothing_fits(asked, list(considered))
@@ -179,7 +184,9 @@ class Chooser:
         )
         if best is None:
             return found, None
-        return found, ChosenSetting(considered[best].place, best.multiplier if match is None else match.multiplier)
+        if match is None:
+            return found, ChosenSetting(considered[best].place, best.multiplier)
+        return found, ChosenSetting(considered[best].place, match.multiplier, match.reached)
 
     def _considered(self, one: SteeredCell) -> Considered:
         place, cell = one.place, one.cell

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from actors.interventions import INTERVENTIONS
+from actors.sites import EVERYWHERE, OUTPUT
 from actors.types import Action
 from orchestrator.cells import (
     SELECTED,
@@ -69,13 +71,13 @@ def axis_places(grid: Grid, source: ModelVariant) -> tuple[AxisPlace, ...]:
 def baselines(grid: Grid) -> Iterator[Cell]:
     """The unsteered cells: of every variant and behavior, if the grid wants them."""
     if grid.baseline:
-        for model, found in itertools.product(_once(grid.variants), grid.behaviors):
+        for model, found in itertools.product(unique_variants(grid.variants), grid.behaviors):
             yield _baseline(grid, model, found)
 
 
 def own_groups(grid: Grid) -> Iterator[Group]:
     """Every variant with its own directions."""
-    for model, found in itertools.product(_once(grid.variants), grid.behaviors):
+    for model, found in itertools.product(unique_variants(grid.variants), grid.behaviors):
         for method, action in itertools.product(grid.methods, grid.actions):
             yield Group(model, model, found, method, action)
 
@@ -108,7 +110,7 @@ def cells_of(grid: Grid, group: Group, axis: Sequence[AxisPlace], multipliers: S
         within = None if place is None else place.within(n_target)
         control_at = None if group.source is group.target else _steered(grid, own, own_direction, within, (scope, in_target))
         for multiplier in multipliers:
-            if multiplier == 0:
+            if multiplier == 0 and not _acts_at_zero(group.action):
                 yield _baseline(grid, group.target, group.found)
                 continue
             yield SteeredCell(group, place, cell_at(multiplier))
@@ -128,7 +130,16 @@ def _direction(grid: Grid, group: Group) -> DirectionSpec:
     behavior, (method, options) = group.found.behavior, group.method
     used = grid.vectors_of(group.method)
     file = None if used is None else used.path
+    options = read_at(options, group.action.site)
     return DirectionSpec(group.source.spec, behavior.positive, behavior.negative, method, options, grid.extractor, file)
+
+
+def read_at(options: Options, steered: str) -> Options:
+    """A method's options with the site that it reads at: its own, or else where the cells are steered; left out where that is the
+    output of blocks."""
+    given = dict(options)
+    site = given.pop("site", None) or (OUTPUT if steered == EVERYWHERE else steered)
+    return tuple(sorted((given if site == OUTPUT else {**given, "site": site}).items()))
 
 
 def _steered(
@@ -158,6 +169,11 @@ def _steered(
     return cell
 
 
+def _acts_at_zero(action: Action) -> bool:
+    """Whether a multiplier of 0 is no baseline, as of an angle."""
+    return action.intervention in INTERVENTIONS and INTERVENTIONS[action.intervention].acts_at_zero
+
+
 def _baseline(grid: Grid, model: ModelVariant, found: BehaviorPrompts) -> Cell:
     labels = CellLabels(model=model.key, behavior=found.behavior.name, family=model.shape.family)
     return Cell(model.spec, found.prompts, grid.decoding, None, labels)
@@ -165,7 +181,7 @@ def _baseline(grid: Grid, model: ModelVariant, found: BehaviorPrompts) -> Cell:
 
 def _pairs(grid: Grid) -> list[tuple[ModelVariant, ModelVariant]]:
     """The transfer pairs, each once, without a model into itself: that is the diagonal."""
-    pairs = list(itertools.permutations(_once(grid.variants), 2)) if grid.transfer.everything else []
+    pairs = list(itertools.permutations(unique_variants(grid.variants), 2)) if grid.transfer.everything else []
     for pair in grid.transfer.pairs or ():
         pairs += itertools.product(_named(grid, pair.source), _named(grid, pair.target))
     unique = {(source.name, target.name): (source, target) for source, target in pairs if source is not target}
@@ -176,10 +192,10 @@ def _named(grid: Grid, name: str) -> list[ModelVariant]:
     """The variants that a name in a transfer pair stands for: one by its full name, else all of a model's key."""
     meant = [model for model in grid.variants if model.key == name or (model.name == name and "/" in name)]
     ids = {variant_id(model.spec) for model in meant}
-    return [model for model in _once(grid.variants) if variant_id(model.spec) in ids]
+    return [model for model in unique_variants(grid.variants) if variant_id(model.spec) in ids]
 
 
-def _once(variants: Sequence[ModelVariant]) -> list[ModelVariant]:
+def unique_variants(variants: Sequence[ModelVariant]) -> list[ModelVariant]:
     """The first of the variants that are the same model under several names."""
     found: dict[str, ModelVariant] = {}
     for variant in variants:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from actors.methods import METHODS, Asked
 from orchestrator.cells import Cell, CellKey, IncomparablePair
 from orchestrator.models.layers import places
-from orchestrator.planning.choices import Arm, Choice, Chooser, MatchedArm, Unsettled, scaled
+from orchestrator.planning.choices import Arm, Choice, Chooser, ChosenSetting, MatchedArm, Unsettled, scaled
 from orchestrator.planning.considered import Tally
 from orchestrator.planning.grid import (
     AxisPlace,
@@ -19,8 +19,10 @@ from orchestrator.planning.grid import (
     cells_of,
     own_groups,
     transfer_groups,
+    unique_variants,
 )
 from orchestrator.planning.search import plan_arm
+from orchestrator.planning.together import together, unfit_part
 from orchestrator.sweep_file.grids import Grid
 
 
@@ -72,6 +74,9 @@ def plan_grids(grids: Sequence[Grid], tallies: Mapping[CellKey, Tally]) -> Grids
     """The cells of all grids in their order, as far as ``tallies`` lets them be known."""
     work = _GridWork(Chooser(tallies))
     for grid in grids:
+        if grid.together:
+            _plan_together(work, grid)
+            continue
         work.cells += baselines(grid)
         for group in own_groups(grid):
             _plan_group(work, grid, group)
@@ -110,9 +115,26 @@ def _plan_group(work: _GridWork, grid: Grid, group: Group) -> None:
     if grid.choose is not None:
         _mark(work, work.chooser.tried(grid, group), steered)
         if grid.choose.kl is not None:
-            work.matches += [
-                MatchedArm(grid.name, group.name, one.cell.labels.behavior, grid.choose.kl, one.cell.id) for one in steered
-            ]
+            work.matches += _arms(work.chooser, grid, grid.choose.kl, steered)
+
+
+def _arms(chooser: Chooser, grid: Grid, kl: float, steered: Sequence[SteeredCell]) -> Iterator[MatchedArm]:
+    """What is compared at equal damage; the target's setting says whether it does as much."""
+    for one in steered:
+        setting = chooser.setting(grid, replace(one.group, source=one.group.target))
+        reached = isinstance(setting, ChosenSetting) and setting.reached
+        yield MatchedArm(grid.name, one.group.name, one.cell.labels.behavior, kl, one.cell.id, reached)
+
+
+def _plan_together(work: _GridWork, grid: Grid) -> None:
+    """The cells of several directions at once; no choice is made of them."""
+    for model in unique_variants(grid.variants):
+        if unfit := unfit_part(grid, model):
+            behavior, method, reason = unfit
+            cells = sum(cell.steering is not None for cell in together(grid, model))
+            work.deferred.append(Deferred(grid.name, model.name, behavior, method, cells, f"not run: {reason}", waiting=False))
+        else:
+            work.cells += together(grid, model)
 
 
 def _plan_search(work: _GridWork, grid: Grid, group: Group) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.compare.comparison import Comparison, Question, Reader, adjusted, compare, side_of
@@ -37,15 +37,22 @@ _NOTE = (
 )
 
 
+STRONGEST = "‡"
+"""Marks the KL of an arm that was not to reach the wanted one."""
+_WEAK = f"{STRONGEST} the strongest of the settings that were tried: it does less damage than the others, and is not matched."
+
+
 @dataclass(frozen=True)
 class ArmFound:
     """An arm with its cell, named by its grid, and its method where the grid has several. ``against``: the comparison with the
-    first arm, and ``points``: how much higher its rate is; None for the first one, and where the prompts are not the same."""
+    first arm, and ``points``: how much higher its rate is; None for the first one, and where the prompts are not the same.
+    ``reached``: whether its strength was to do the wanted damage; else it is the strongest that was tried."""
 
     name: str
     row: CellRow
     against: Comparison | None = None
     points: Mean | None = None
+    reached: bool = True
 
 
 @dataclass(frozen=True)
@@ -61,11 +68,13 @@ class EqualDamage:
 def equal_damages(matches: Sequence[Mapping[str, Any]], rows: Sequence[CellRow], read: Reader) -> list[EqualDamage]:
     """The finished arms of ``choices.json``; p-values are adjusted over all of them."""
     by_key = {row.key: row for row in rows if row.labelled and row.n}
-    groups: dict[tuple[str, str, float], list[tuple[str, CellRow]]] = {}
+    groups: dict[tuple[str, str, float], list[ArmFound]] = {}
     for one in matches:
         row = by_key.get((one["cell_id"], one["behavior"]))
         if row is not None:
-            groups.setdefault((one["model"], one["behavior"], one["kl"]), []).append((one["grid"], row))
+            groups.setdefault((one["model"], one["behavior"], one["kl"]), []).append(
+                ArmFound(one["grid"], row, reached=one.get("reached", True))
+            )
     named = {key: _named(arms) for key, arms in groups.items()}
     compared = [(key, arms, _against_first(arms, read)) for key, arms in named.items()]
     p = iter(adjusted([one for _, _, found in compared for one in found if one is not None]))
@@ -75,11 +84,11 @@ def equal_damages(matches: Sequence[Mapping[str, Any]], rows: Sequence[CellRow],
     ]
 
 
-def _named(arms: Sequence[tuple[str, CellRow]]) -> list[ArmFound]:
-    several = Counter(grid for grid, _ in arms)
+def _named(arms: Sequence[ArmFound]) -> list[ArmFound]:
+    several = Counter(arm.name for arm in arms)
     return [
-        ArmFound(grid if several[grid] == 1 else f"{grid}: {method_text(row.method, row.method_options)}", row)
-        for grid, row in arms
+        replace(arm, name=f"{arm.name}: {method_text(arm.row.method, arm.row.method_options)}") if several[arm.name] > 1 else arm
+        for arm in arms
     ]
 
 
@@ -98,10 +107,10 @@ def _against_first(arms: Sequence[ArmFound], read: Reader) -> list[Comparison | 
 
 def _with(arm: ArmFound, against: Comparison | None) -> ArmFound:
     if against is None or against.paired is None:
-        return ArmFound(arm.name, arm.row, against)
+        return replace(arm, against=against)
     ours, theirs = against.a.answers(), against.b.answers()
     differences = [100 * (sum(found) - sum(theirs[key])) / len(found) for key, found in ours.items()]
-    return ArmFound(arm.name, arm.row, against, mean_of(differences, [" ".join(key) for key in ours]))
+    return replace(arm, against=against, points=mean_of(differences, [" ".join(key) for key in ours]))
 
 
 def equal_damage_table(groups: Sequence[EqualDamage]) -> ReportTable | None:
@@ -115,9 +124,9 @@ def equal_damage_table(groups: Sequence[EqualDamage]) -> ReportTable | None:
         for group in groups
         for arm in group.arms
     ]
-    return ReportTable(
-        "Equal damage", (*_COLUMNS, *rate_columns(rows, outcomes), *_LAST), tuple(lines), (_NOTE, *planned_note(rows))
-    )
+    weak = () if all(arm.reached for group in groups for arm in group.arms) else (_WEAK,)
+    columns = (*_COLUMNS, *rate_columns(rows, outcomes), *_LAST)
+    return ReportTable("Equal damage", columns, tuple(lines), (_NOTE, *weak, *planned_note(rows)))
 
 
 def _about(group: EqualDamage, arm: ArmFound) -> Iterator[Value]:
@@ -125,7 +134,7 @@ def _about(group: EqualDamage, arm: ArmFound) -> Iterator[Value]:
     yield from (Value(group.model), Value(group.behavior), number(f"{group.kl:g}"), Value(arm.name))
     yield from (Value(method_text(row.method, row.method_options)), Value(where_text(row)), number(f"{row.multiplier:g}"))
     span = "" if row.kl_low is None or row.kl_high is None else f" [{row.kl_low:.3f}, {row.kl_high:.3f}]"
-    yield number("-" if row.kl is None else f"{row.kl:.3f}{span}")
+    yield number("-" if row.kl is None else f"{row.kl:.3f}{'' if arm.reached else STRONGEST}{span}")
 
 
 def _compared(arm: ArmFound) -> Iterator[Value]:

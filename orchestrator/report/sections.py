@@ -20,12 +20,15 @@ from orchestrator.report.quantization import quantization_table
 from orchestrator.report.report_table import ReportTable, shortened
 from orchestrator.report.searches import searches_table
 from orchestrator.report.tables import best_table
+from orchestrator.report.together import conditions_table, interference_table
 from orchestrator.report.transfer import transfer_table
 from orchestrator.results.capability import capability_rows
 from orchestrator.results.judgements import usages
 
 TRANSFERS_SHOWN = 500
 """Transfer cells in the table; the matrices are of all."""
+INTERFERENCES_SHOWN = 500
+"""Lines of the table of what directions do to others' success."""
 OTHERS_SHOWN = 500
 """Cells and scorers in the table of those that do not decide."""
 
@@ -52,6 +55,11 @@ def _others_table(found: SweepFindings) -> ReportTable | None:
     return table and shortened(table, OTHERS_SHOWN, "rates.parquet")
 
 
+def _interference_table(found: SweepFindings) -> ReportTable | None:
+    table = interference_table(found.rows)
+    return table and shortened(table, INTERFERENCES_SHOWN, "cells.parquet")
+
+
 def _analysed(name: str, title: str) -> Section:
     return Section(lambda found: analysis_table(name, title, found.store.analysis_rows(name)), terminal=False)
 
@@ -59,6 +67,8 @@ def _analysed(name: str, title: str) -> Section:
 SECTIONS: dict[str, Section] = {
     "Overview": Section(lambda found: best_table(found.series) if len(found.series) > 1 else None, terminal=False),
     "Damage": Section(lambda found: None),
+    "Interference": Section(_interference_table, terminal=False),
+    "Conditions": Section(lambda found: conditions_table(found.rows)),
     "Chosen settings": Section(lambda found: chosen_table(found.store.choices(), found.rows)),
     "Strength search": Section(lambda found: searches_table(found.store.searches(), found.rows)),
     "Equal damage": Section(lambda found: equal_damage_table(found.equal_damage)),

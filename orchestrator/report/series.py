@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from actors.types import Action
 from orchestrator.report.method_text import options_text
@@ -57,7 +57,7 @@ def decoding_text(row: CellAxes) -> str:
     return ", ".join(parts)
 
 
-_OF_ACTION = {"scope", *(one.name for one in fields(Action))}
+_OF_ACTION = {"scope", "steers", "when", "then", "then_multipliers", "orthogonal", *Action.names()}
 _PARTS: tuple[_Part, ...] = (
     lambda row: f"direction from {row.source_model}" if row.is_transfer else "",
     lambda row: row.method or "",
@@ -65,6 +65,7 @@ _PARTS: tuple[_Part, ...] = (
     _read_by,
     _worded("scope"),
     lambda row: row.action or row.intervention or "",
+    lambda row: "" if row.steers is None else f"of {row.steers}",
     *(_worded(column) for column, axis in AXES.items() if axis is Axis.STEERING and column not in _OF_ACTION),
     decoding_text,
 )
@@ -175,6 +176,7 @@ class _Titles:
         own = self._own[_named(row)]
         parts = [_weights(row)] if _weights in own else []
         parts += [_prompts(row)] if _digest in own else []
+        parts += [f"asked {row.asked}"] if row.asked else []
         parts += [part(row) for part in self._steering] if row.steered else []
         return visible(" · ".join(word for word in (row.model, row.behavior, *parts) if word))
 

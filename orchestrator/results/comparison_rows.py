@@ -104,6 +104,8 @@ class TransferRow:
     positions: Annotated[str, "tokens at which the direction acts, as in `cells.parquet`"] = ALL
     schedule: Annotated[str, "how its strength changes along the answer, as in `cells.parquet`"] = CONSTANT
     keep_norm: Annotated[bool, "as in `cells.parquet`"] = False
+    scales: Annotated[str, "factors on its strength by layer, as in `cells.parquet`"] = "none"
+    site: Annotated[str, "where in a block it acts, as in `cells.parquet`"] = "output"
 
     @property
     def key(self) -> CellKey:

@@ -1,8 +1,8 @@
 """``directions/<id>.safetensors``: a direction set with everything that says where it came from.
 
-Tensors: ``directions`` float32 ``[k, d]``, ``layers`` int64 ``[k]``, ``raw_norms`` and ``residual_norms`` float64 ``[k]``. Of
-each layer l with a curve also ``curve.l.levels`` ``[K]`` and ``curve.l.points`` ``[K, D]`` float64, ``curve.l.basis`` float32
-``[D, d]``.
+Tensors: ``directions`` float32 ``[k, d]``, ``layers`` int64 ``[k]``, ``raw_norms`` and ``residual_norms`` float64 ``[k]``, and
+since they are kept ``components`` float32 ``[2, L, k]``. Of each layer l with a curve also ``curve.l.levels`` ``[K]`` and
+``curve.l.points`` ``[K, D]`` float64, ``curve.l.basis`` float32 ``[D, d]``.
 Metadata: ``version``, ``id``, ``method``, ``extractor``, ``sha256`` (of all the rest) as they are; ``selected_layer``,
 ``record`` and ``spec`` as JSON.
 """
@@ -53,6 +53,8 @@ def encode_direction(spec: DirectionSpec, found: DirectionSet) -> bytes:
         "raw_norms": np.array([direction.raw_norm for direction in found.directions], dtype=np.float64),
         "residual_norms": np.array(found.residual_norms, dtype=np.float64),
     }
+    if found.components is not None:
+        tensors["components"] = found.components
     for layer, curve in sorted(found.curves.items()):
         tensors |= {f"{CURVE}.{layer}.{part}": np.ascontiguousarray(getattr(curve, part)) for part in _CURVE_PARTS}
     for name, tensor in tensors.items():
@@ -82,6 +84,7 @@ def decode_direction(file: StoredFile) -> DirectionSet:
             residual_norms=tuple(float(norm) for norm in tensors["residual_norms"]),
             selected_layer=cast("int | None", parse_json(metadata["selected_layer"])),
             record=cast("dict[str, str]", parse_json(metadata["record"])),
+            components=tensors.get("components"),
             curves=_curves(tensors),
         )
     except (SafetensorError, KeyError, TypeError, ValueError) as error:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, cast
 
 from actors.types import CellResult, Response, SampleKey
@@ -91,14 +92,21 @@ def in_order(cell: Cell, result: CellResult) -> tuple[Response, ...]:
     return tuple(answers[key] for key in wanted)
 
 
-def encode_responses(axes: CellAxes, at: SteeredAt | None, measures: CellMeasures, responses: Sequence[Response]) -> bytes:
-    """The bytes of ``responses/<cell_id>.parquet``; ValueError for NaN or infinity in the measures."""
+def encode_responses(
+    axes: CellAxes,
+    at: SteeredAt | None,
+    measures: CellMeasures,
+    responses: Sequence[Response],
+    categories: Mapping[str, str] = MappingProxyType({}),
+) -> bytes:
+    """The bytes of ``responses/<cell_id>.parquet``; ``categories``: of prompts that have one, by their ids. ValueError for NaN or
+    infinity in the measures."""
     measured = {**asdict(measures), "finished_at": measures.finished_at.isoformat()}
     placed = asdict(axes if at is None else replace(axes, layers=at.layers, source_layer=at.source_layer))
     steered = None if at is None else asdict(at)
     record = {"cell_id": axes.cell_id, "axes": placed, "steered": steered, "measures": measured}
     try:
-        return encode_part(RESPONSE_PART, [ResponseRow.of(response) for response in responses], record)
+        return encode_part(RESPONSE_PART, [ResponseRow.of(one, categories.get(one.prompt_id)) for one in responses], record)
     except ValueError as error:
         raise ValueError(f"{axes.cell_id}: cannot be stored: {error}") from error
 

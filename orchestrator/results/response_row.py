@@ -31,10 +31,19 @@ class ResponseRow:
         "in responses of earlier versions",
     ] = None
     sample: Annotated[int, "which of the prompt's responses, from 0"] = 0
+    category: Annotated[str | None, "of the prompt, in the behavior's file"] = None
+    condition_cosines: Annotated[
+        tuple[float, ...] | None,
+        "of the cell's conditions, in order: the cosine between the prompt's unsteered activation and the condition's direction; "
+        "null where there are none",
+    ] = None
+    acted: Annotated[
+        tuple[bool, ...] | None, "of the cell's directions, in order: whether it steered this response; null where all always do"
+    ] = None
 
     @classmethod
-    def of(cls, response: Response) -> ResponseRow:
-        """What is stored of ``response``."""
+    def of(cls, response: Response, category: str | None = None) -> ResponseRow:
+        """What is stored of ``response``, to a prompt of this ``category``."""
         return cls(
             prompt_id=response.prompt_id,
             prompt=response.prompt,
@@ -46,10 +55,13 @@ class ResponseRow:
             marked_response=response.marked,
             prompt_opens=response.prompt_opens,
             sample=response.sample,
+            category=category,
+            condition_cosines=tuple(one for one in response.cosines if one is not None) or None,
+            acted=response.acted or None,
         )
 
     def stored(self) -> Response:
-        """The response again."""
+        """The response again, without its ``cosines``."""
         return Response(
             prompt_id=self.prompt_id,
             prompt=self.prompt,
@@ -60,4 +72,5 @@ class ResponseRow:
             marked=self.marked_response,
             prompt_opens=self.prompt_opens,
             sample=self.sample,
+            acted=self.acted or (),
         )

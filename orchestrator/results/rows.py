@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from actors.positions import ALL
 from actors.schedules import CONSTANT
+from actors.sites import OUTPUT
 from actors.types import Action, CellResult, DirectionSet, ModelSpec
 from orchestrator.cells import Cell, CellKey, SteeringSpec, variant_id
 from orchestrator.clusters import Count, counts_by, rate_interval, spread_of, stability
@@ -25,6 +26,7 @@ from orchestrator.damage import MeasuredDamage
 from orchestrator.models.layers import corresponding_layer, steered_layers
 from orchestrator.outcome import COUNTED, OUTCOMES, Outcome
 from orchestrator.results.columns import Axis, Int16
+from orchestrator.results.part_axes import axes_of_parts, decisions_of, told_condition, told_part
 from orchestrator.scoring import LABELS, LabelSet
 from orchestrator.scoring.score import Labels, Scale
 from orchestrator.statistics import Interval, mean_of, wilson
@@ -57,6 +59,11 @@ _KL = (
     "KL(unsteered ‖ steered) of the next token at the first answer tokens of neutral prompts, in nats: the mean, and the ends "
     "of its 95 % t interval over the prompts"
 )
+_MEANT = (
+    "responses to prompts on which that direction is meant to act, as their category is one of the condition's contrast prompts "
+    "of that class;"
+)
+_NOT_MEANT = "of those on which it is meant not to, in the same way,"
 _SHIFT = "the smallest and the largest shift of the residual stream along the one that was asked, as a share of it; 1 is exact"
 
 
@@ -137,12 +144,43 @@ class CellAxes:
         Axis.STEERING,
     ] = CONSTANT
     keep_norm: Annotated[bool, "whether the edited residual stream is scaled to the norm that it had", Axis.STEERING] = False
+    scales: Annotated[
+        str,
+        "factors on the multiplier, layer by layer: `none`, each layer's `raw_norm`, or one for each steered layer",
+        Axis.STEERING,
+    ] = "none"
+    site: Annotated[
+        str, "where in a block the direction acts ([sweep-file.md](sweep-file.md#where-in-a-block))", Axis.STEERING
+    ] = OUTPUT
+    asked: Annotated[
+        str | None, "the behavior whose test prompts are asked, where that is another one than the cell is scored for", Axis.TEST
+    ] = None
+    steers: Annotated[str | None, "the behavior that the direction is of, where that is another one", Axis.STEERING] = None
+    when: Annotated[
+        str,
+        "the condition under which it acts ([sweep-file.md](sweep-file.md#under-a-condition)): whose direction, found how, the "
+        "layer, the side, the threshold (`auto`: learned), and the beginning of the direction's id; empty: always",
+        Axis.STEERING,
+    ] = ""
+    then: Annotated[
+        str,
+        "the further directions that steer after it ([sweep-file.md](sweep-file.md#several-directions-at-once)), in order: a "
+        "JSON list of objects with the keys of the columns here, their conditions among them; empty: none",
+        Axis.STEERING,
+    ] = ""
+    then_multipliers: Annotated[tuple[float, ...] | None, "of each of these; null: none", Axis.STEERING] = None
+    orthogonal: Annotated[
+        bool, "whether each later direction was made orthogonal to those of the earlier ones", Axis.STEERING
+    ] = False
 
     @property
     def action(self) -> str:
         """How it is steered in words, where it is not by adding a multiple of the unit direction at every token."""
-        settings = {one.name: getattr(self, one.name) for one in fields(Action)}
-        return Action(**settings).words if self.intervention is not None else ""
+        settings = {name: getattr(self, name) for name in Action.names()}
+        said = [Action(**settings).words if self.intervention is not None else "", told_condition(self.when)]
+        for part, multiplier in zip(parts_after(self), self.then_multipliers or (), strict=True):
+            said.append(told_part(part, multiplier))
+        return "; ".join(filter(None, [*said, "made orthogonal" if self.orthogonal else ""]))
 
     @property
     def key(self) -> CellKey:
@@ -158,6 +196,11 @@ class CellAxes:
     def place(self) -> Annotated[tuple[int, ...] | str | None, Axis.PLACE]:
         """Where it acts: the steered layers, or ``selected`` where the method chose them."""
         return "selected" if self.layer_selected else self.layers
+
+
+def parts_after(row: CellAxes) -> list[dict[str, Any]]:
+    """The further directions that steer a cell, as its column ``then`` has them."""
+    return json.loads(row.then) if row.then else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,6 +329,25 @@ class CellMeasures(CellDirection):
         "the largest measured shift at a token where none was asked, as a share of what would be asked there; null where every "
         "token that was looked at is steered (a prompt of which none is runs unsteered)",
     ] = None
+    part_cosines: Annotated[
+        tuple[float, ...] | None,
+        "with several directions, of each pair of them (1 and 2, 1 and 3, ..., 2 and 3, ...): their cosine, before any is made "
+        "orthogonal, at the first layer that both steer (else at each one's first); null for one direction, or where one is not "
+        "at hand",
+    ] = None
+    thresholds: Annotated[
+        tuple[float, ...] | None, "of the conditions of its directions, in order: what their cosines were compared with"
+    ] = None
+    threshold_accuracies: Annotated[
+        tuple[float, ...] | None,
+        "of learned ones, the balanced accuracy on the contrast prompts that did not choose them, which the direction was found "
+        "from; null where a threshold was given",
+    ] = None
+    acted_n: Annotated[int | None, "with a condition, how many of its responses the first conditional direction steered"] = None
+    hits: Annotated[int | None, f"{_MEANT} and it did"] = None
+    misses: Annotated[int | None, f"{_MEANT} and it did not"] = None
+    false_alarms: Annotated[int | None, f"{_NOT_MEANT} and it did"] = None
+    correct_rejections: Annotated[int | None, f"{_NOT_MEANT} and it did not"] = None
     new_tokens: Annotated[int, "tokens of all its responses"]
     seconds: Annotated[float, "of work: its share of every forward pass"]
     attempt: Annotated[Int16, "which attempt succeeded, from 1"]
@@ -380,6 +442,7 @@ def axes_of(cell: Cell, shape: ModelShape | None = None, in_sample: bool | None 
         **(NO_ACTION if steering is None else steering.action.content),  # type: ignore[arg-type]
         layer_selected=steering is not None and at is None,
         in_sample=in_sample,
+        **axes_of_parts(cell),  # type: ignore[arg-type]
     )
 
 
@@ -399,8 +462,17 @@ def steered_at(steering: SteeringSpec | None, found: DirectionSet | None = None)
     return SteeredAt(steered_layers(span.scope, first, span.n_target), selected)
 
 
-def measures_of(cell: Cell, result: CellResult, found: DirectionSet | None, attempt: int, finished_at: datetime) -> CellMeasures:
+def measures_of(
+    cell: Cell,
+    result: CellResult,
+    found: DirectionSet | None,
+    attempt: int,
+    finished_at: datetime,
+    part_cosines: tuple[float, ...] = (),
+) -> CellMeasures:
     """What ``result`` measured; ``found``: the direction set that steered it (None: baseline, or not at hand)."""
+    thresholds = [one for one in result.thresholds if one is not None]
+    accuracies = [one.accuracy for one in thresholds if one.accuracy is not None]
     raw_norm, extraction_norm = _norms(found, steered_at(cell.steering, found))
     multiplier = None if cell.steering is None else cell.steering.action.multiplier
     if cell.steering is not None and cell.steering.action.strength == "relative":
@@ -412,6 +484,10 @@ def measures_of(cell: Cell, result: CellResult, found: DirectionSet | None, atte
         residual_norm=result.residual_norm,
         norm_ratio=ratio,
         **asdict(result.fired),
+        part_cosines=part_cosines or None,
+        **decisions_of(cell, result),  # type: ignore[arg-type]
+        thresholds=tuple(one.value for one in thresholds) or None,
+        threshold_accuracies=tuple(accuracies) if accuracies and len(accuracies) == len(thresholds) else None,
         new_tokens=result.new_tokens,
         seconds=float(result.seconds),
         attempt=attempt,

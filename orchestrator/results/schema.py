@@ -66,6 +66,8 @@ _ARROW = {
     "timestamp": pa.timestamp("us", tz="UTC"),
     "list<int16>": pa.list_(pa.int16()),
     "list<int32>": pa.list_(pa.int32()),
+    "list<float64>": pa.list_(pa.float64()),
+    "list<bool>": pa.list_(pa.bool_()),
 }
 
 
@@ -158,7 +160,7 @@ TRANSFERS = layout_of(TransferRow)
 
 RESPONSE_AXES = (
     *("cell_id", "model", "quantization", "behavior", "method", "scope", "layer", "intervention", "multiplier"),
-    *("positions", "strength", "schedule", "keep_norm"),
+    *("positions", "strength", "schedule", "keep_norm", "scales", "site"),
 )
 """What ``responses.parquet`` repeats of a ``CellRow`` beside each of its responses."""
 

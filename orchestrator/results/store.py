@@ -43,6 +43,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
+from actors.errors import JobError
 from actors.types import CellResult, DirectionSet, Failure, Response
 from orchestrator.analysis.analysis import AnalysisRow
 from orchestrator.cells import Cell, DirectionSpec
@@ -61,6 +62,7 @@ from orchestrator.results.folder import Folder, scores_of
 from orchestrator.results.judgements import Judgements
 from orchestrator.results.kept_directions import KeptDirections
 from orchestrator.results.parts import StoredScores, encode_responses, encode_scores, in_order, responses_of
+from orchestrator.results.placing import part_cosines, placed
 from orchestrator.results.plan_file import PlannedCells, check_version, decode_plan, encode_plan, planned_cells
 from orchestrator.results.rows import CellAxes, CellRow, RateRow, axes_of, measures_of, steered_at
 from orchestrator.results.scored_cells import ScoredCells
@@ -219,8 +221,9 @@ class Store:
         file = self._new("responses", cell.id)
         axes, *_ = self._axes.get(cell.id) or (axes_of(cell),)
         found = self._direction_of(cell)
-        measures = measures_of(cell, result, found, attempt, datetime.now(UTC))
-        file.write_bytes(encode_responses(axes, steered_at(cell.steering, found), measures, in_order(cell, result)))
+        measures = measures_of(cell, result, found, attempt, datetime.now(UTC), self._part_cosines(cell))
+        at, responses = steered_at(cell.steering, found), in_order(cell, result)
+        file.write_bytes(encode_responses(axes, at, measures, responses, cell.labels.categories))
         self.clear_failures([cell.id])
 
     def read_responses(self, cell_id: str) -> tuple[Response, ...]:
@@ -400,6 +403,16 @@ class Store:
         except (FileNotFoundError, UnreadableFileError) as error:
             _LOG.warning("%s: the norms of its direction are not known (%s)", cell.id, error)
             return None
+
+    def _part_cosines(self, cell: Cell) -> tuple[float, ...]:
+        """Between the directions of a cell with several; none where one is not at hand."""
+        if cell.steering is None or not cell.steering.then:
+            return ()
+        try:
+            return part_cosines([placed(part, self._kept_directions(part.direction.id)) for part in cell.steering.parts])
+        except (FileNotFoundError, UnreadableFileError, JobError) as error:
+            _LOG.warning("%s: the cosines of its directions are not known (%s)", cell.id, error)
+            return ()
 
     def _new(self, kind: str, item_id: str) -> StoredFile:
         """The file of an item that must not be there; FileExistsError."""

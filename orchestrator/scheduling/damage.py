@@ -7,10 +7,10 @@ from concurrent.futures import Future
 from typing import Any
 
 from actors.boundary import Ask
-from actors.types import DamageJob, Response, Steering
+from actors.types import DamageJob, Response
 from orchestrator.damage import DamageItem, MeasuredDamage
 from orchestrator.news import ItemStored, News
-from orchestrator.scheduling.jobs import generation_job, placed
+from orchestrator.scheduling.jobs import steering_of
 from orchestrator.scheduling.work import Records
 
 
@@ -25,13 +25,7 @@ class DamageKind:
         prompts = {prompt.id: prompt for prompt in cell.prompts}
         responses: Sequence[Response] = needed[cell.id] if settings.answers != 0 else ()
         answers = tuple((prompts[one.prompt_id], one.token_ids[: settings.answers]) for one in responses)
-        steering: Steering | None = None
-        if cell.steering is not None:
-            where = cell.steering.where
-            if where not in shared:
-                shared[where] = placed(cell.steering, needed[cell.steering.direction.id])
-            steering = generation_job(cell, shared[where]).steering
-        return DamageJob(item.id, steering, settings.prompts, settings.tokens, answers)
+        return DamageJob(item.id, steering_of(cell, needed, shared), settings.prompts, settings.tokens, answers)
 
     def task(self, jobs: Sequence[DamageJob]) -> Ask:
         """All of them share batches, and the unsteered answers to the neutral prompts."""

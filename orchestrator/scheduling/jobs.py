@@ -7,17 +7,18 @@ share one tuple of prompts, so a task carries each prompt once.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
 from actors.curves import CURVE, point_of, strength_of
 from actors.errors import JobError
 from actors.tensor_files import read_file
-from actors.types import Curve, DirectionSet, ExtractionJob, FloatArray, GenerationJob, GivenVectors, Steering
-from orchestrator.cells import Cell, DirectionSpec, SteeringSpec
-from orchestrator.results.rows import SteeredAt, steered_at
+from actors.types import Condition, DirectionSet, ExtractionJob, GenerationJob, GivenVectors, Steering
+from orchestrator.cells import Cell, ConditionSpec, DirectionSpec, SteeringSpec
+from orchestrator.results.placing import Placed, all_placed
 
 SUBSPACE_REPLACEMENT = "subspace_replacement"
 """What a worker does with the point of a curve."""
@@ -31,35 +32,50 @@ def extraction_job(spec: DirectionSpec) -> ExtractionJob:
 
 def _given(path: str, options: Mapping[str, object]) -> GivenVectors:
     """The vectors of a file, which travel with the job: the worker may be on another machine."""
-    found = read_file(Path(path), options["convention"])  # type: ignore[arg-type]
+    feature = options.get("feature"), options.get("layer")
+    found = read_file(Path(path), options["convention"], feature)  # type: ignore[arg-type]
     if found.digest != options["vectors"]:
         raise JobError(f"{path}: its vectors changed since the sweep was planned; run the sweep again to steer with the new ones")
     return found.given(Path(path).name)
 
 
-class Placed(NamedTuple):
-    """Where a steering acts, the unit vectors that act there, ``[len(layers), d]`` float32, the mean norms of the residual
-    stream there over the contrast prompts (NaN where the direction set has none), and the curves there (None: no curve)."""
-
-    at: SteeredAt
-    vectors: FloatArray
-    norms: tuple[float, ...]
-    curves: tuple[Curve | None, ...] = ()
-
-
-def generation_job(cell: Cell, at: Placed | None) -> GenerationJob:
-    """The job of one cell; ``at`` is ``placed`` of its steering (None for a baseline)."""
-    steering = None
-    if cell.steering is not None and at is not None:
-        if cell.steering.action.intervention == CURVE:
-            return GenerationJob(cell.id, cell.prompts, cell.decoding, _along_curves(cell.steering, at))
-        settings = dict(vars(cell.steering.action))
-        scales = at.norms if settings.pop("strength") == "relative" else ()
-        if np.isnan(scales).any():
-            direction = cell.steering.direction.id
-            raise JobError(f"strength relative: direction {direction} has no norm of the residual stream at a steered layer")
-        steering = Steering(at.at.layers, at.vectors, scales=scales, **settings)
+def generation_job(cell: Cell, steering: Steering | None) -> GenerationJob:
+    """The job of one cell; ``steering``: ``steering_of`` its own (None for a baseline)."""
     return GenerationJob(cell.id, cell.prompts, cell.decoding, steering)
+
+
+def steering_of(cell: Cell, found: Mapping[str, DirectionSet], shared: dict[object, Any]) -> Steering | None:
+    """What a cell does to the residual stream, by the direction sets ``found``, by id; None for a baseline. Equal vectors of
+    steerings with the same ``shared`` are one array, so they cross the wire once. Raises ``JobError`` as ``placed`` does."""
+    spec = cell.steering
+    if spec is None:
+        return None
+    if spec.where not in shared:
+        shared[spec.where] = all_placed(spec, found)
+    parts = [_part(part, at, found) for part, at in zip(spec.parts, shared[spec.where], strict=True)]
+    return replace(parts[0], then=tuple(parts[1:])) if parts[1:] else parts[0]
+
+
+def _part(spec: SteeringSpec, at: Placed, found: Mapping[str, DirectionSet]) -> Steering:
+    if spec.action.intervention == CURVE:
+        return _along_curves(spec, at)
+    settings = dict(vars(spec.action))
+    scales = at.norms if settings.pop("strength") == "relative" else ()
+    if np.isnan(scales).any():
+        raise JobError(f"strength relative: direction {spec.direction.id} has no norm of the residual stream at a steered layer")
+    settings["scales"] = _scaled(scales, settings["scales"], at)
+    condition = _condition(spec.condition, found)
+    return Steering(at.at.layers, at.vectors, references=at.references, bases=at.bases, condition=condition, **settings)
+
+
+def _scaled(norms: tuple[float, ...], scales: str, at: Placed) -> tuple[float, ...]:
+    """Factors by layer: of the strength ``norms`` (empty: all 1), and of what is said of ``scales``."""
+    if scales == "none":
+        return norms
+    own = at.raw_norms if scales == "raw_norm" else tuple(float(one) for one in scales.split(","))
+    if len(own) != len(at.at.layers):
+        raise JobError(f"scales: {len(own)} of them for {len(at.at.layers)} steered layers; allowed: one for each")
+    return tuple(one * norm for one, norm in zip(own, norms or (1.0,) * len(own), strict=True))
 
 
 def _along_curves(spec: SteeringSpec, at: Placed) -> Steering:
@@ -73,25 +89,19 @@ def _along_curves(spec: SteeringSpec, at: Placed) -> Steering:
     points = np.stack([point_of(curve, strength_of(action.multiplier)) for curve in curves])
     lengths = np.linalg.norm(points, axis=1)
     units = (points / np.where(lengths > 0, lengths, 1.0)[:, None]).astype(np.float32)
-    settings = {key: value for key, value in vars(action).items() if key not in ("multiplier", "intervention", "strength")}
+    apart = ("multiplier", "intervention", "strength", "scales")
+    settings = {key: value for key, value in vars(action).items() if key not in apart}
     bases, scales = tuple(curve.basis for curve in curves), tuple(float(one) for one in lengths)
     return Steering(layers, units, 1.0, SUBSPACE_REPLACEMENT, scales=scales, bases=bases, **settings)
 
 
-def placed(spec: SteeringSpec, found: DirectionSet) -> Placed:
-    """Where a steering acts, and what ``found`` has for that.
-
-    Raises ``JobError`` when the method selected no layer, or found no direction at one that the steering takes it from.
-    """
-    at = steered_at(spec, found)
-    if at is None:
-        raise JobError(f"direction {spec.direction.id}: method {spec.direction.method} selected no layer")
-    sources = at.layers if at.source_layer is None else (at.source_layer,) * len(at.layers)
+def _condition(spec: ConditionSpec | None, found: Mapping[str, DirectionSet]) -> Condition | None:
+    if spec is None:
+        return None
+    direction = spec.direction
     try:
-        vector_at = {layer: found.at(layer).vector for layer in dict.fromkeys(sources)}
+        vector = found[direction.id].at(spec.layer).vector
     except KeyError as error:
-        raise JobError(f"direction {spec.direction.id}: {error.args[0]}") from error
-    norm_at = {one.layer: norm for one, norm in zip(found.directions, found.residual_norms, strict=True)}
-    vectors = np.stack([vector_at[layer] for layer in sources]).astype(np.float32, copy=False)
-    norms = tuple(norm_at.get(layer, np.nan) for layer in at.layers)
-    return Placed(at, vectors, norms, tuple(found.curves.get(layer) for layer in sources))
+        raise JobError(f"direction {direction.id}: {error.args[0]}") from error
+    classes = (direction.positive, direction.negative) if spec.threshold is None else ((), ())
+    return Condition(spec.layer, vector, spec.threshold, spec.above, *classes, direction.extractor)

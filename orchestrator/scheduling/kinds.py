@@ -15,7 +15,7 @@ from orchestrator.judging import JudgingItem
 from orchestrator.news import CellStored, ItemStored, News
 from orchestrator.results.capability import CAPABILITIES, encode_capability
 from orchestrator.scheduling.damage import DamageKind
-from orchestrator.scheduling.jobs import extraction_job, generation_job, placed
+from orchestrator.scheduling.jobs import extraction_job, generation_job, steering_of
 from orchestrator.scheduling.measuring import MeasuringKind
 from orchestrator.scheduling.parity import ParityKind
 from orchestrator.scheduling.work import Records, WorkKind
@@ -56,12 +56,7 @@ class GenerationKind:
 
     def job(self, item: Cell, needed: Mapping[str, DirectionSet], shared: dict[object, Any]) -> GenerationJob:
         """Its rows. Equal vectors of a task are one array, so they cross the wire once."""
-        if item.steering is None:
-            return generation_job(item, None)
-        where = item.steering.where
-        if where not in shared:
-            shared[where] = placed(item.steering, needed[item.steering.direction.id])
-        return generation_job(item, shared[where])
+        return generation_job(item, steering_of(item, needed, shared))
 
     def task(self, jobs: Sequence[GenerationJob]) -> Generate:
         """The rows of all of them share one batch."""
@@ -120,7 +115,7 @@ class CapabilityKind:
 
     def job(self, item: CapabilityItem, needed: Mapping[str, DirectionSet], shared: dict[object, Any]) -> CapabilityJob:
         """The task under its steering."""
-        steering = GenerationKind().job(item.cell, needed, shared).steering
+        steering = steering_of(item.cell, needed, shared)
         return CapabilityJob(item.id, steering, item.task.file or item.task.name, item.limit, item.shots)
 
     def task(self, jobs: Sequence[CapabilityJob]) -> Ask:

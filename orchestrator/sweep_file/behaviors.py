@@ -38,6 +38,11 @@ class BehaviorPrompts:
         """The test prompts as they cross the wire."""
         return tuple(Prompt(prompt.id, prompt.text) for prompt in self.behavior.test)
 
+    @cached_property
+    def categories(self) -> dict[str, str]:
+        """Of the test prompts that have one, by their ids."""
+        return {prompt.id: prompt.category for prompt in self.behavior.test if prompt.category is not None}
+
 
 class BehaviorFiles:
     """The behaviors of one sweep file; each file is read once."""
@@ -66,6 +71,10 @@ class BehaviorFiles:
             self._top.report(("behaviors", key), "the selection leaves no test prompts", allowed="prompts that there are")
         behavior = replace(behavior, name=key if split is None else f"{key}/{split}", test=self._limited(entry, test))
         return BehaviorPrompts(behavior, _near_duplicates(key, behavior), key)
+
+    def contrast(self, key: str) -> Behavior | None:
+        """A behavior as its file has it, for its contrast prompts. None when it is not usable."""
+        return self._whole.get(key)
 
     def _load(self, key: str, entry: BehaviorEntry) -> Behavior | None:
         sources = [

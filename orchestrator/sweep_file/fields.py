@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from math import isfinite
 from typing import Annotated, TypeVar
 
 from pydantic import (
@@ -15,9 +16,10 @@ from pydantic import (
     WrapValidator,
 )
 
-from actors import schedules
+from actors import schedules, sites
 from actors.curves import CURVE
 from actors.interventions import INTERVENTIONS
+from actors.interventions.own import REFERENCE
 from actors.methods import METHODS
 from actors.positions import ALLOWED, PROMPT_PARTS, Positions
 from orchestrator.errors import InputError, fault, nearest_name
@@ -94,7 +96,34 @@ def _listed_in(registry: Mapping[str, object], kind: str) -> BeforeValidator:
 
 
 MethodName = Annotated[str, _listed_in(METHODS, "method")]
-InterventionName = Annotated[str, _listed_in(SWEEP_INTERVENTIONS, "intervention")]
+
+
+def _intervention(name: object) -> object:
+    """A line of the registry, or ``file.py:name``."""
+    if isinstance(name, str) and name not in SWEEP_INTERVENTIONS and not REFERENCE.fullmatch(name):
+        raise fault(
+            "unknown intervention",
+            ", ".join([*SWEEP_INTERVENTIONS, "or file.py:name"]),
+            nearest_name(name, [*SWEEP_INTERVENTIONS]) or "",
+        )
+    return name
+
+
+InterventionName = Annotated[str, BeforeValidator(_intervention)]
+
+
+def _scales(value: object) -> str:
+    """``none``, ``raw_norm``, or a list of factors, as text."""
+    if isinstance(value, list) and value and all(type(one) in (int, float) and isfinite(one) for one in value):
+        return ",".join(f"{one:.9g}" for one in value)
+    if value in ("none", "raw_norm"):
+        return str(value)
+    nearest = nearest_name(value, ("none", "raw_norm")) if isinstance(value, str) else None
+    raise fault("it says how the multiplier differs by layer", SCALES, nearest or "")
+
+
+SCALES = "none, raw_norm, or a list with one number for each steered layer"
+Scales = Annotated[str, BeforeValidator(_scales)]
 
 
 def _positions(value: object) -> str:
@@ -113,7 +142,7 @@ def _positions(value: object) -> str:
 SteeredPositions = Annotated[str, BeforeValidator(_positions)]
 
 
-def _schedule(value: object) -> str:
+def schedule_of(value: object) -> str:
     """``constant``, or ``{linear: 32}`` for ``linear:32``."""
     if isinstance(value, dict) and len(value) == 1:
         ((word, count),) = value.items()
@@ -158,10 +187,27 @@ RowOrOne = Annotated[tuple[Item, ...], FromListOrOne, Field(min_length=1)]
 Depths = Annotated[Row[Depth], BeforeValidator(lambda value: PROFILE if value == "profile" else value)]
 Layers = Row[Layer]
 
-_OneOrSome = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
+one_or_some = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
 
-PositionsAxis = Annotated[Row[SteeredPositions], _OneOrSome]
+PositionsAxis = Annotated[Row[SteeredPositions], one_or_some]
 """The same of positions, of which one may be a mapping."""
 
-ScheduleAxis = Annotated[Row[Annotated[str, BeforeValidator(_schedule)]], _OneOrSome]
+
+def site_text(value: object) -> str:
+    """``attention``, or ``{head: 3}`` for ``head:3``."""
+    if isinstance(value, dict) and len(value) == 1:
+        ((word, number),) = value.items()
+        value = f"{word}:{number}" if type(number) is int else value
+    if not isinstance(value, str):
+        raise fault("it says where in a block the steering acts", sites.ALLOWED)
+    try:
+        return sites.site_of(value)
+    except ValueError as error:
+        raise fault(str(error), sites.ALLOWED, _nearest_word(value, (*sites.SITES, sites.EVERYWHERE, "head"))) from error
+
+
+SiteAxis = Annotated[Row[Annotated[str, BeforeValidator(site_text)]], one_or_some]
+"""The same of sites."""
+
+ScheduleAxis = Annotated[Row[Annotated[str, BeforeValidator(schedule_of)]], one_or_some]
 """The same of schedules."""

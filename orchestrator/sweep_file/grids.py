@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from pathlib import Path as Folder
 
 from pydantic import ValidationError
 
 from actors.curves import CURVE
+from actors.interventions import INTERVENTIONS, Intervention
+from actors.interventions.own import REFERENCE, check_code, digest_of
 from actors.methods import METHODS
 from actors.methods.file import FileOptions
 from actors.positions import Positions
 from actors.schedules import CONSTANT, Schedule
+from actors.sites import EVERYWHERE, OUTPUT, of_heads
 from actors.types import Action, Decoding, ExtractorName
 from orchestrator.cells import Options, Scope
-from orchestrator.errors import InputError
+from orchestrator.errors import InputError, nearest_entry
 from orchestrator.models.files import ModelShape, check_stored
-from orchestrator.models.layers import places
+from orchestrator.models.layers import places, steered_layers
 from orchestrator.sweep_file.behaviors import BehaviorFiles, BehaviorPrompts
 from orchestrator.sweep_file.fields import AUTO
 from orchestrator.sweep_file.models import ModelVariant, SweepModel, families, variant_name
 from orchestrator.sweep_file.problems import problems_of
-from orchestrator.sweep_file.schema import BehaviorUse, Choose, MethodEntry, Multipliers, SearchEntry, Transfer
+from orchestrator.sweep_file.schema import BehaviorUse, Choose, MethodEntry, Multipliers, SearchEntry, SteerEntry, Transfer
 from orchestrator.sweep_file.sections import Path, Sections
+from orchestrator.sweep_file.together import At, GridDefaults, SteerPart, check_together, parts_of
 from orchestrator.sweep_file.vector_files import METHOD, UsedVectors, VectorFiles, ranges
 
-ACTION_KEYS = tuple(one.name for one in fields(Action) if one.name != "multiplier")
+ACTION_KEYS = tuple(name for name in Action.names() if name != "multiplier")
 """The keys of a grid that say what is done with a direction; of some a grid may list several values."""
 
 
@@ -46,7 +51,9 @@ class Grid:
 
     ``actions``: of its cells, but for their multiplier. With ``choose`` its layers, its multipliers or both come from an earlier
     grid's cells, and the axis here may be empty. With ``search`` the cells are its trials, and there
-    are no multipliers. ``files``: those that methods take their vectors from.
+    are no multipliers. With ``together`` its cells are steered by these parts at once, ``orthogonal`` or not; its own axis and
+    multipliers may then be empty, and its ``behaviors`` say whose test prompts are asked. ``files``: those that methods take
+    their vectors from.
     """
 
     name: str
@@ -64,6 +71,8 @@ class Grid:
     transfer: Transfer
     choose: Choose | None
     search: SearchEntry | None = None
+    together: tuple[SteerPart, ...] = ()
+    orthogonal: bool = False
     files: tuple[UsedVectors, ...] = ()
 
     def vectors_of(self, method: tuple[str, Options]) -> UsedVectors | None:
@@ -84,8 +93,10 @@ class GridResolver:
         shapes: Mapping[str, ModelShape],
         behaviors: BehaviorFiles,
         files: VectorFiles,
+        folder: Folder,
     ) -> None:
         self._models, self._shapes, self._behaviors, self._files = models, shapes, behaviors, files
+        self._folder = folder
         self._earlier: dict[str, Grid] = {}
 
     def resolve(self, number: int, view: Sections) -> Grid:
@@ -93,6 +104,7 @@ class GridResolver:
         keys = self._model_keys(view)
         search: SearchEntry | None = view.own("search")
         choose = self._choose(view)
+        steer: Sequence[SteerEntry] | None = view.valid("steer")
         axis = self._axis(view, choose, keys)
         multipliers = self._multipliers(view, choose, search, keys)
         quantizations = view.own("quantizations")
@@ -108,15 +120,21 @@ class GridResolver:
             axis=axis,
             scopes=tuple(dict.fromkeys(view.valid("scope") or ())),
             multipliers=multipliers,
-            actions=tuple(_actions(view)),
+            actions=tuple(_actions(view, self._folder)),
             decoding=Decoding() if decoding is None else Decoding(**decoding.model_dump()),
             extractor=view.valid("extractor") or "nnsight",
             baseline=bool(view.valid("baseline")),
             transfer=view.valid("transfer") or Transfer(),
             choose=choose,
             search=search,
+            orthogonal=bool(view.valid("orthogonalize")),
         )
         grid = replace(grid, files=self._files.of(grid.methods))
+        if steer is not None:
+            shapes = {key: self._shapes[key] for key in keys if key in self._shapes}
+            places = [*(At(one, None) for one in axis.depths), *(At(None, one) for one in axis.layers)]
+            said = GridDefaults(grid.methods, places, grid.scopes, grid.actions, grid.decoding.most_tokens)
+            grid = replace(grid, together=parts_of(view, said, steer, self._behaviors, shapes))
         self._check(view, grid, keys)
         return grid
 
@@ -155,7 +173,8 @@ class GridResolver:
         return [name for name in dict.fromkeys(asked) if name in written]
 
     def _behavior_prompts(self, view: Sections) -> Iterator[BehaviorPrompts]:
-        uses = view.own("behaviors") or {key: BehaviorUse() for key in self._behaviors.known}
+        steered = [one.behavior for one in view.valid("steer") or ()]
+        uses = view.own("behaviors") or {key: BehaviorUse() for key in dict.fromkeys(steered or self._behaviors.known)}
         for key, use in uses.items():
             at = view.at("behaviors", key)
             if key not in self._behaviors.known:
@@ -170,7 +189,7 @@ class GridResolver:
                 if view.own(key) is not None:
                     view.report(view.at(key), f"the layer is chosen from grid {choose.origin}", allowed="no layers of its own")
             return LayerAxis()
-        if depths is None and layers is None and not (view.given("depths") or view.given("layers")):
+        if depths is None and layers is None and not (view.given("depths") or view.given("layers") or view.given("steer")):
             view.report(view.path, "no layers to steer at", allowed="depths: [0.5, ...] or layers: [15, ...], or both")
         for number, layer in enumerate(layers or ()):
             short = {
@@ -199,7 +218,7 @@ class GridResolver:
                 )
             return None
         if multipliers is None:
-            if not view.given("multipliers") and not view.given("search"):
+            if not (view.given("multipliers") or view.given("search") or view.given("steer")):
                 view.report((*view.path, "multipliers"), "'multipliers' is missing", allowed="multipliers: [8, 15], or by family")
             return None
         self._check_models(view, multipliers, keys, ("multipliers",))
@@ -233,6 +252,13 @@ class GridResolver:
         if grid.axis.auto:
             _check_auto(view, grid)
         _check_vectors(view, grid)
+        steered = len(view.valid("steer") or ())
+        unfit = {
+            "choose": ("directions together are not chosen", grid.choose is not None, "multipliers as numbers in steer"),
+            "search": ("directions together are not searched", grid.search is not None, "lists of multipliers in steer"),
+            "transfer": ("directions together are each model's own", grid.transfer != Transfer(), "transfer in another grid"),
+        }
+        check_together(view, steered, unfit)
         self._check_transfer(view, grid, keys)
         if grid.choose is not None:
             self._check_choice(view, grid, grid.choose)
@@ -300,12 +326,34 @@ def _without_origin(grid: Grid, choose: Choose, origin: Grid) -> Iterator[str]:
         )
 
 
-def _actions(view: Sections) -> Iterator[Action]:
-    """Every combination of what the keys of an action say."""
+def _actions(view: Sections, folder: Folder) -> Iterator[Action]:
+    """Every combination of what the keys of an action say; own interventions are of files below ``folder``."""
     given = {key: value for key in ACTION_KEYS if (value := view.valid(key)) is not None}
+    code = ""
+    if own := REFERENCE.fullmatch(given.get("intervention", "")):
+        given["intervention"], code = _own(view, folder / own["file"], own["name"])
     lists = [dict.fromkeys(value if isinstance(value, tuple) else (value,)) for value in given.values()]
-    found = (Action(1.0, **dict(zip(given, values, strict=True))) for values in itertools.product(*lists))
+    found = (Action(1.0, **dict(zip(given, values, strict=True)), code=code) for values in itertools.product(*lists))
     yield from dict.fromkeys(map(_without_idle_schedule, found))
+
+
+def _own(view: Sections, file: Folder, name: str) -> tuple[str, str]:
+    """What names an intervention of the user's own in ids, and the text of its file."""
+    try:
+        code = file.read_text(encoding="utf-8")
+        check_code(code, name)
+    except FileNotFoundError:
+        nearest = nearest_entry(file)
+        view.report(
+            *(view.at("intervention"), f"there is no such file in {file.parent}", f"{file.name}:{name}"),
+            allowed="file.py:name",
+            nearest=nearest and f"{nearest}:{name}",
+        )
+        return "addition", ""
+    except (OSError, ValueError) as error:
+        view.report(view.at("intervention"), str(error), f"{file.name}:{name}", allowed="file.py:name")
+        return "addition", ""
+    return f"{file.name}:{name}@{digest_of(code, name)}", code
 
 
 def _without_idle_schedule(action: Action) -> Action:
@@ -328,7 +376,7 @@ def _methods(view: Sections, files: VectorFiles) -> Iterator[tuple[str, Options]
             if used is not None:
                 yield entry.name, used.options
         else:
-            yield entry.name, tuple(sorted(options.model_dump().items()))
+            yield entry.name, tuple(sorted(options.content.items()))
 
 
 def _check_vectors(view: Sections, grid: Grid) -> None:
@@ -404,12 +452,21 @@ def _check_matching(view: Sections, grid: Grid, origin: Grid) -> None:
 def _check_actions(view: Sections, grid: Grid) -> None:
     """What the keys of an action forbid each other."""
     action = grid.actions[0]
-    if action.strength == "relative" and action.intervention == "ablation":
-        message = "an ablation takes a share of the component, not of the residual stream's norm"
-        view.report(view.at("strength"), message, "relative", allowed="absolute beside ablation")
-    if action.strength == "relative" and (grid.transfer.everything or grid.transfer.pairs):
-        message = "a direction knows the norms of its own model, not of the one that it is transferred to"
-        view.report(view.at("strength"), message, "relative", allowed="absolute in a grid with transfer")
+    of = _kind(action)
+    words = {"share": f"{action.intervention} takes a share of the component", "degrees": f"{action.intervention} takes an angle"}
+    scaled = [("strength", "relative", action.strength == "relative"), ("scales", action.scales, action.scales != "none")]
+    for key, value, given in scaled:
+        if given and of.unit in words:
+            message = f"{words[of.unit]}, which no length scales"
+            view.report(view.at(key), message, value, allowed="it beside interventions of a length, as addition")
+    if (action.strength == "relative" or of.needs) and (grid.transfer.everything or grid.transfer.pairs):
+        key, value = ("strength", "relative") if action.strength == "relative" else ("intervention", action.intervention)
+        what = "norms" if key == "strength" else "residual stream"
+        message = f"a direction knows the {what} of its own model, not of the one that it is transferred to"
+        view.report(view.at(key), message, value, allowed="absolute addition in a grid with transfer")
+    for found in dict.fromkeys(one.scales for one in grid.actions):
+        _check_scales(view, grid, found)
+    _check_sites(view, grid)
     if action.intervention == CURVE:
         _check_curve(view, grid)
     if action.intervention == "replacement" and any(one.schedule != "constant" for one in grid.actions):
@@ -425,6 +482,46 @@ def _check_actions(view: Sections, grid: Grid) -> None:
             view.report(view.at("schedule"), message, action.schedule, allowed="a longer one, or earlier positions")
 
 
+def _check_scales(view: Sections, grid: Grid, scales: str) -> None:
+    """A list of scales has one for each layer that a cell steers."""
+    if scales in ("none", "raw_norm"):
+        return
+    given = scales.count(",") + 1
+    counts = set[int]()
+    for model, scope in itertools.product(grid.variants, grid.scopes):
+        n_layers, axis = model.shape.n_layers, places(grid.axis.depths, grid.axis.layers, model.shape.n_layers)
+        one_each = (len(steered_layers(scope, place.layer, n_layers)) for place in axis)
+        counts |= {len({place.layer for place in axis})} if scope == "list" else set(one_each)
+    if counts - {given} or grid.axis.auto:
+        message = f"{given} scales, but cells steer {', '.join(map(str, sorted(counts)))} layers"
+        view.report(view.at("scales"), message, scales, allowed="one for each steered layer, or raw_norm")
+
+
+def _check_sites(view: Sections, grid: Grid) -> None:
+    """What sites forbid: of the action, and of the methods whose directions act there."""
+    sites = list(dict.fromkeys(one.site for one in grid.actions))
+    if EVERYWHERE in sites and grid.actions[0].intervention != "ablation":
+        message = f"{grid.actions[0].intervention} would act at every part of a block"
+        view.report(view.at("site"), message, EVERYWHERE, allowed="everywhere beside ablation")
+    if any(of_heads(site) for site in sites) and (grid.transfer.everything or grid.transfer.pairs):
+        view.report(view.at("site"), "heads of two models do not correspond", allowed="no heads in a grid with transfer")
+    for number, (name, options) in enumerate(grid.methods):
+        read = dict(options).get("site")
+        apart = [site for site in sites if (read or site) not in (site, OUTPUT if site == EVERYWHERE else site)]
+        elsewhere = [one for one in ([read] if read else sites) if one not in (OUTPUT, EVERYWHERE)]
+        if METHODS[name].reads_positions and elsewhere:
+            message = f"{name} tries its directions at block outputs"
+            view.report(view.at("site"), message, allowed="output or everywhere beside it; or another method")
+        elif apart and (grid.actions[0].strength == "relative" or _kind(grid.actions[0]).needs in ("positive", "negative")):
+            message = f"{name} reads at {read}, and knows nothing of the activations at {', '.join(apart)}"
+            view.report(view.at("methods", number), message, allowed="one site for both, or absolute addition")
+
+
+def _kind(action: Action) -> Intervention:
+    """What the registry says of an action's intervention; a function of the user's own takes a length."""
+    return INTERVENTIONS.get(action.intervention, INTERVENTIONS["addition"])
+
+
 def _check_curve(view: Sections, grid: Grid) -> None:
     """What does not go with replacing the stream's part in a layer's subspace."""
     others = [name for name, _ in grid.methods if name != CURVE]
@@ -434,8 +531,9 @@ def _check_curve(view: Sections, grid: Grid) -> None:
     if "from_layer" in grid.scopes:
         message = "a curve is of one layer: scope from_layer would put its activations into later ones"
         view.report(view.at("scope"), message, allowed="own, single or list beside intervention curve")
-    if grid.actions[0].strength == "relative":
-        view.report(view.at("strength"), "a curve has its own lengths", "relative", allowed="absolute beside intervention curve")
+    for key, value, plain in (("strength", grid.actions[0].strength, "absolute"), ("scales", grid.actions[0].scales, "none")):
+        if value != plain:
+            view.report(view.at(key), "a curve has its own lengths", value, allowed=f"{plain} beside intervention curve")
     if grid.transfer != Transfer():
         view.report(view.at("transfer"), "a curve is of its own model's activations", allowed="no transfer in that grid")
 
@@ -451,6 +549,8 @@ def _check_strengths(
             at = view.at(*where, *path, number)
             if intervention == "ablation" and not 0 <= value <= 1:
                 view.report(at, "out of range for ablation", value, allowed="0 (nothing) to 1 (the whole component removed)")
+            elif _kind(Action(1.0, intervention)).unit == "share" and not 0 <= value <= 1:
+                view.report(at, f"out of range for {intervention}", value, allowed="0 (nothing) to 1 (all the way)")
             if intervention == CURVE and value == 0:
                 message = "0 stands for the unsteered baseline, and is the middle of a curve"
                 view.report(at, message, value, allowed="1 (the positive class), -1 (the negative one), or 0.01")

@@ -53,7 +53,7 @@ def resolve(document: Document, folder: Path) -> tuple[Resolved, list[Problem]]:
     """
     top = Sections(document)
     models, shapes = resolve_models(top, folder)
-    resolver = GridResolver(models, shapes, BehaviorFiles(top, folder), VectorFiles(folder))
+    resolver = GridResolver(models, shapes, BehaviorFiles(top, folder), VectorFiles(folder), folder)
     grids = tuple(resolver.resolve(number, view) for number, view in enumerate(top.grids()))
     every = {one.name: one for model in models.values() for one in model.variants(None)}
     scoring = resolve_scorers(top, folder, {name: variant_id(one.spec) for name, one in every.items()})
@@ -67,7 +67,7 @@ def resolve(document: Document, folder: Path) -> tuple[Resolved, list[Problem]]:
         grids=grids,
         models=variants,
         behaviors=tuple({one.behavior.name: one for grid in grids for one in grid.behaviors}.values()),
-        methods=_once([method for grid in grids for method in grid.methods]),
+        methods=_once([method for grid in grids for method in (*grid.methods, *(part.method for part in grid.together))]),
         scoring=scoring,
         capability=resolve_capability(top, folder),
         unused=tuple(key for key in models if key not in {variant.key for variant in variants}),

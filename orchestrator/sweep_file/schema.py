@@ -7,7 +7,7 @@ which import no torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -20,6 +20,7 @@ from orchestrator.models.shapes import MAX_LAYERS, MAX_SIZE
 from orchestrator.strict import Entry
 from orchestrator.sweep_file.fields import (
     Day,
+    Depth,
     Depths,
     InterventionName,
     Layers,
@@ -30,11 +31,17 @@ from orchestrator.sweep_file.fields import (
     Repository,
     Row,
     RowOrOne,
+    Scales,
     ScheduleAxis,
+    SiteAxis,
+    SteeredPositions,
     Strength,
     Text,
     Variable,
     named,
+    one_or_some,
+    schedule_of,
+    site_text,
 )
 
 ClassifierName = Literal["text"]
@@ -430,6 +437,56 @@ class SearchEntry(Entry):
         return self
 
 
+def _threshold(value: object) -> object:
+    """``auto`` as None."""
+    if value == "auto":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -1 <= value <= 1:
+        raise fault("not a threshold", "auto, or a cosine from -1 to 1")
+    return float(value)
+
+
+class _OnePlace(Entry):
+    """Something at one place of a model: an absolute ``layer``, or a ``depth``."""
+
+    layer: int | None = Field(default=None, ge=0)
+    depth: Depth | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.layer is not None and self.depth is not None:
+            raise fault("a layer and a depth say it twice", "layer: 15, or depth: 0.5")
+        return self
+
+
+class WhenEntry(_OnePlace):
+    """On which prompts a part of a steering acts (CAST): those whose unsteered activation at a layer has a cosine with the
+    direction of ``behavior`` there on this ``side`` of the ``threshold``; ``auto``: learned from its contrast prompts."""
+
+    behavior: Name
+    method: Annotated[MethodEntry, named("name")] = MethodEntry(name="dim")
+    threshold: Annotated[float | None, BeforeValidator(_threshold)] = None
+    side: Literal["above", "below"] = "above"
+
+
+class SteerEntry(_OnePlace):
+    """One of the directions that steer a cell together: whose it is, how strongly and how it acts, and ``when``. What it does not
+    give is as in the grid."""
+
+    behavior: Name
+    multiplier: Annotated[Row[Strength], one_or_some]
+    method: Annotated[MethodEntry, named("name")] | None = None
+    scope: Literal["from_layer", "single", "own"] | None = None
+    intervention: InterventionName | None = None
+    positions: SteeredPositions | None = None
+    strength: StrengthUnit | None = None
+    schedule: Annotated[str, BeforeValidator(schedule_of)] | None = None
+    keep_norm: bool | None = None
+    scales: Scales | None = None
+    site: Annotated[str, BeforeValidator(site_text)] | None = None
+    when: Annotated[WhenEntry, named("behavior")] | None = None
+
+
 TransferPairs = Annotated[Transfer, BeforeValidator(_transfer)]
 
 
@@ -453,9 +510,13 @@ class GridEntry(Entry):
     strength: StrengthUnit | None = None
     schedule: ScheduleAxis | None = None
     keep_norm: bool | None = None
+    scales: Scales | None = None
+    site: SiteAxis | None = None
     decoding: DecodingEntry | None = None
     baseline: bool | None = None
     transfer: TransferPairs | None = None
+    steer: Row[SteerEntry] | None = None
+    orthogonalize: bool | None = None
 
 
 def _answers(value: object) -> object:
@@ -509,10 +570,14 @@ class SweepSettings(Entry):
     strength: StrengthUnit = "absolute"
     schedule: ScheduleAxis = ("constant",)
     keep_norm: bool = False
+    scales: Scales = "none"
+    site: SiteAxis = ("output",)
     decoding: DecodingEntry = DecodingEntry()
     date: Day = DATE
     baseline: bool = True
     transfer: TransferPairs = Transfer()
+    steer: Row[SteerEntry] | None = None
+    orthogonalize: bool = False
     grids: Row[GridEntry] | None = None
     classifier: ClassifierName = "text"
     capability: CapabilityEntry | None = None

@@ -59,7 +59,7 @@ class VectorFiles:
             return None
         try:
             path = Path(absolute(self._folder, options.path))
-            found = read_file(path, options.convention) if path.is_file() else None
+            found = read_file(path, options.convention, (options.feature, options.layer)) if path.is_file() else None
         except (JobError, InputError) as error:
             view.report(at, str(error))
             return None
@@ -71,8 +71,7 @@ class VectorFiles:
                 at, f"{path.name} holds other vectors", options.vectors, allowed=f"vectors: {found.digest}, or none given"
             )
             return None
-        content = {**options.model_dump(), "vectors": found.digest}
-        del content["path"]
+        content = {**options.content, "vectors": found.digest}
         identity = tuple(sorted(content.items()))
         used = UsedVectors(str(path), identity, tuple(found.vectors), found.width, tuple(_remarks(path.name, options, found)))
         return self._used.setdefault(identity, used)

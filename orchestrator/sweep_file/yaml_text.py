@@ -17,7 +17,7 @@ from pathlib import Path
 
 import yaml
 
-from orchestrator.errors import InputError, Problem
+from orchestrator.errors import InputError, Problem, nearest_name
 
 MAX_BYTES = 5_000_000
 MAX_NODES = 200_000
@@ -186,11 +186,20 @@ def _read(path: Path) -> str:
             raise InputError(Problem("", found.st_size, "the file is too large", f"at most {MAX_BYTES} bytes", file=file))
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
+        near = _nearest(path) if isinstance(error, FileNotFoundError) else None
         raise InputError(
-            Problem("", None, f"cannot read the file: {error.strerror}", "the path of a YAML file", file=file)
+            Problem("", None, f"cannot read the file: {error.strerror}", "the path of a YAML file", near, file=file)
         ) from error
     except UnicodeDecodeError as error:
         raise InputError(Problem("", None, f"the file is not UTF-8 text (byte {error.start})", "UTF-8", file=file)) from error
+
+
+def _nearest(path: Path) -> str | None:
+    """The YAML file of the folder of ``path``, or of ``sweeps``, whose path or name is closest."""
+    files = [one for folder in dict.fromkeys((path.parent, Path("sweeps"))) for one in sorted(folder.glob("*.yaml"))]
+    names = {**{one.stem: str(one) for one in reversed(files)}, **{str(one): str(one) for one in files}}
+    found = nearest_name(path, names)
+    return None if found is None else names[found]
 
 
 def _guard(text: str, file: str) -> None:

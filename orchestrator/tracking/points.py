@@ -12,6 +12,7 @@ from orchestrator.cells import Cell, model_identity
 from orchestrator.outcome import OUTCOMES
 from orchestrator.plan import Plan
 from orchestrator.progress import progress_of
+from orchestrator.results.part_axes import axes_of_parts
 from orchestrator.scheduling.board import Board
 from orchestrator.scoring import Label
 
@@ -45,6 +46,8 @@ def axes(cell: Cell) -> dict[str, Value]:
             "layer": cell.steering.source_layer if isinstance(cell.steering.source_layer, int) else None,
             **{name: getattr(cell.steering.action, name) for name in cell.steering.action.content},
         }
+        for name, value in axes_of_parts(cell).items():
+            found[name] = ", ".join(f"{one:g}" for one in value) if isinstance(value, tuple) else value or None  # type: ignore[assignment]
     return {name: value for name, value in found.items() if value is not None}
 
 

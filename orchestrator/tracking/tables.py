@@ -28,6 +28,7 @@ CELL_COLUMNS = (
     *("cell_id", "model", "family", "quantization", "dtype", "behavior", "method", "method_options", "extractor"),
     *("source_model", "is_transfer"),
     *("scope", "layer", "source_layer", "depth", "intervention", "positions", "strength", "schedule", "keep_norm"),
+    *("scales", "site"),
     *("multiplier", "n", "target"),
     *(f"{name}_{what}" for name in COUNTED for what in ("rate", "low", "high")),
     *("fired", "shift_ratio_min", "shift_ratio_max", "stray_max", "residual_norm", "norm_ratio", "direction_raw_norm"),

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from actors.types import CellResult, Decoding, EngineOptions, ExtractionJob, GenerationJob, ModelSpec, Prompt, Steering
+from actors.types import CellResult, Condition, Decoding, EngineOptions, ExtractionJob, GenerationJob, ModelSpec, Prompt, Steering
 from actors.worker import ModelWorker
 from orchestrator.behaviors import load_behavior
 from tests.oracle import TIE, edits_of, first_difference, generate_alone, plain_hooks
@@ -146,6 +146,37 @@ def test_at_some_tokens_and_fading_they_equal_generate(worker: ModelWorker) -> N
         assert result.fired.fired is True, (job.cell_id, result.fired)
         answers.add(tuple(one.token_ids for one in result.responses))
     assert len(answers) == len(jobs), "no two ways give the same answers"
+
+
+def test_several_directions_and_a_condition_equal_generate(worker: ModelWorker) -> None:
+    """In one batch, behind a shared template prefix; the condition holds for some of the prompts."""
+    loaded = worker._held()
+    found = worker.extract(ExtractionJob("x", BEHAVIOR.positive, BEHAVIOR.negative, "dim"))
+    random = worker.extract(ExtractionJob("r", BEHAVIOR.positive, BEHAVIOR.negative, "random"))
+    layers, prompts, direction = tuple(range(15, 30)), TEST_PROMPTS[:4], found.at(12).vector
+    refusal, other = (np.repeat(one.at(15).vector[None], len(layers), axis=0) for one in (found, random))
+    states = []
+    for prompt in prompts:
+        ids = torch.tensor([loaded.renderer.render(prompt).token_ids])
+        with torch.no_grad():
+            states.append(loaded.model(input_ids=ids, output_hidden_states=True).hidden_states[13][0, -1].numpy())
+    cosines = [float(state @ direction / np.linalg.norm(state)) for state in states]
+    condition = Condition(12, direction, float(np.mean(sorted(cosines)[1:3])))
+    late = Steering(layers[3:], other[3:], 9.0, positions="generation")
+    steerings = {
+        "both": Steering(layers, refusal, 9.0, then=(late,)),
+        "some": Steering(layers, refusal, 12.0, condition=condition),
+        "one": Steering(layers, refusal, 9.0),
+    }
+    jobs = [GenerationJob(name, prompts, Decoding(12), one) for name, one in steerings.items()]
+    results = {one.cell_id: one for one in worker.generate(jobs) if isinstance(one, CellResult)}
+    assert [one.acted for one in results["some"].responses] == [(condition.holds(cosine),) for cosine in cosines]
+    for name, prompt, place in (("both", prompts[0], 0), *(("some", prompt, place) for place, prompt in enumerate(prompts))):
+        acting = None if name == "some" and not condition.holds(cosines[place]) else steerings[name]
+        rendered = loaded.renderer.render(prompt)
+        plain = generate_alone(loaded.model, loaded.decoder.blocks, rendered.token_ids, acting, 12, rendered.suffix)
+        assert list(results[name].responses[place].token_ids) == plain, (name, prompt.id)
+    assert [results[name].fired.fired for name in steerings] == [True, True, True]
 
 
 def test_the_steering_fired_in_every_cell(cells: list[tuple[GenerationJob, CellResult]]) -> None:

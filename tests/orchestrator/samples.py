@@ -70,7 +70,7 @@ def grid(layers: Sequence[int] = (12, 15), multipliers: Sequence[float] = (2.0, 
 def plan_of(cells: Sequence[Cell], shape: ModelShape = SHAPE) -> Plan:
     """A plan of ``cells``."""
     specs = {variant_id(one.target): (one.labels.model, one.target) for one in cells}
-    directions = {one.steering.direction.id: one.steering.direction for one in cells if one.steering is not None}
+    directions = {spec.id: spec for one in cells if one.steering is not None for spec in one.steering.directions}
     return Plan(
         name="sample",
         cells=tuple(cells),
@@ -136,8 +136,9 @@ def filled(root: Place, cells: Sequence[Cell], counts: Counts | None = None) -> 
     store.write_sweep("name: sample\n")
     store.write_plan(plan_of(cells))
     for one in cells:
-        if one.steering is not None and one.steering.direction.id not in store.done_directions():
-            store.write_direction(one.steering.direction, direction_set())
+        for spec in () if one.steering is None else one.steering.directions:
+            if spec.id not in store.done_directions():
+                store.write_direction(spec, direction_set())
         store.write_responses(one, result_of(one), attempt=1)
         key = None if one.steering is None else (one.steering.layers[0], one.steering.action.multiplier)
         write_labels(store, one.id, labels_of(one, *(counts or {}).get(key, (0, 0))))

@@ -25,6 +25,7 @@ from orchestrator.statistics import (
     TransferEffectiveness,
     clustered,
     cohens_h,
+    difference_of,
     effectively_steerable,
     effectiveness_text,
     fisher,
@@ -77,6 +78,12 @@ def test_holds_the_rate_and_mirrors(pair: tuple[int, int]) -> None:
     assert 0 <= here.low <= k / n + 1e-12
     assert k / n - 1e-12 <= here.high <= 1
     assert here.low == pytest.approx(1 - there.high, abs=1e-12)
+
+
+def test_the_interval_of_a_difference_is_newcombes_example() -> None:
+    """56/70 against 48/80, method 10, in his Table II."""
+    found = difference_of((56 / 70, 48 / 80), (wilson(56, 70), wilson(48, 80)))
+    assert (round(found.low, 4), round(found.high, 4)) == (0.0524, 0.3339)
 
 
 def test_no_trials_say_nothing() -> None:

@@ -303,6 +303,15 @@ def test_yaml_that_is_wrong_or_dangerous_is_refused(tmp_path: Path, text: str, p
     assert all(part in message for part in parts), message
 
 
+def test_a_missing_sweep_file_is_told_with_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps" / "night.yaml").write_text("")
+    for written in ("night", "sweeps/nihgt.yaml"):
+        with pytest.raises(InputError, match=r"did you mean 'sweeps/night\.yaml'\?"):
+            load_sweep(Path(written))
+
+
 def test_too_large_a_file_and_a_missing_one_are_refused(tmp_path: Path) -> None:
     (tmp_path / "large.yaml").write_bytes(b"#" * (MAX_BYTES + 1))
     with pytest.raises(InputError, match="too large"):

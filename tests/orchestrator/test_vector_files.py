@@ -166,3 +166,57 @@ def test_a_script_takes_a_file_as_a_method(tmp_path: Path) -> None:
     assert found.record["file"] == "v.pt"
     with pytest.raises(JobError, match="not a file of vectors"):
         model.extract(["Hi"], ["Bye"], "file")
+
+
+# --- features of sparse autoencoders
+
+
+def autoencoder(folder: Path, hook: str = "blocks.12.hook_resid_post", kind: str = "safetensors") -> np.ndarray:
+    """Weights as SAELens stores them, with seven features."""
+    folder.mkdir(exist_ok=True)
+    decoder = np.random.default_rng(5).standard_normal((7, WIDTH)).astype(np.float32)
+    weights = {"W_dec": decoder, "W_enc": decoder.T.copy(), "b_dec": np.zeros(WIDTH, np.float32)}
+    if kind == "npz":
+        np.savez(folder / "params.npz", allow_pickle=False, **weights)
+    else:
+        save_file(weights, folder / "sae_weights.safetensors")
+    if hook:
+        (folder / "cfg.json").write_text(f'{{"metadata": {{"hook_name": "{hook}"}}, "d_sae": 7}}')
+    return decoder
+
+
+def test_a_feature_of_an_autoencoder_is_a_direction_at_its_layer(tmp_path: Path) -> None:
+    decoder = autoencoder(tmp_path)
+    wanted = {"file": {"path": "sae_weights.safetensors", "feature": 3}}
+    plan = plan_of(tmp_path, methods=[wanted], layers=[12], scope="single")
+    given = extraction_job(plan.directions[0]).given
+    assert given is not None
+    assert given.layers == (12,)
+    assert np.array_equal(given.vectors[0], decoder[3])
+    other = plan_of(tmp_path, methods=[{"file": {**wanted["file"], "feature": 4}}], layers=[12], scope="single")
+    assert other.directions[0].id != plan.directions[0].id
+    autoencoder(tmp_path / "before", "blocks.12.hook_resid_pre", "npz")
+    assert list(read_file(tmp_path / "before" / "params.npz", feature=(3, None)).vectors) == [11]
+    autoencoder(tmp_path / "untold", "", "npz")
+    assert list(read_file(tmp_path / "untold" / "params.npz", feature=(3, 20)).vectors) == [20]
+
+
+@pytest.mark.parametrize(
+    ("hook", "feature", "words"),
+    [
+        ("blocks.12.hook_resid_post", (7, None), "there is no feature 7: .* 0 to 6"),
+        ("blocks.12.hook_resid_post", (None, None), "no feature is named"),
+        ("blocks.12.attn.hook_z", (3, None), "is of blocks.12.attn.hook_z; allowed: layer: 12"),
+        ("blocks.0.hook_resid_pre", (3, None), "the embeddings"),
+        ("", (3, None), "no cfg.json beside it"),
+    ],
+)
+def test_a_feature_that_cannot_be_placed_is_refused(
+    hook: str, feature: tuple[int | None, int | None], words: str, tmp_path: Path
+) -> None:
+    autoencoder(tmp_path, hook)
+    with pytest.raises(JobError, match=words):
+        read_file(tmp_path / "sae_weights.safetensors", feature=feature)
+    write_pt(tmp_path / "v.pt", vectors())
+    with pytest.raises(JobError, match="has no W_dec"):
+        read_file(tmp_path / "v.pt", feature=(3, None))

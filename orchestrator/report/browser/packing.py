@@ -42,7 +42,7 @@ ANSWERS_HELD = 300_000
 DECODING = ("max_new_tokens", "max_thought_tokens", "temperature", "top_p", "samples", "seed")
 SHOWN_AXES = (
     *("model", "quantization", *DECODING, "source_model", "method", "method_options", "scope", "intervention"),
-    *("positions", "strength", "schedule", "keep_norm", "layer", "multiplier"),
+    *("positions", "strength", "schedule", "keep_norm", "scales", "site", "layer", "multiplier"),
 )
 """What cells are filtered by, where they differ in it."""
 

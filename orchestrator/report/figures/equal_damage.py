@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator.report.blocks import Row
-from orchestrator.report.equal_damage import ArmFound, EqualDamage
+from orchestrator.report.equal_damage import STRONGEST, ArmFound, EqualDamage
 from orchestrator.report.figures.chart import Chart
 from orchestrator.report.figures.dots import DotLook
 from orchestrator.report.figures.tidy import rate_row
@@ -28,4 +28,5 @@ def charts(found: SweepFindings) -> Iterator[Chart]:
 
 def _row(group: EqualDamage, arm: ArmFound) -> Row:
     damage = {"kl": arm.row.kl, "kl_low": arm.row.kl_low, "kl_high": arm.row.kl_high}
-    return {**rate_row(arm.row), "arm": visible(arm.name), "matched": f"KL {group.kl:g}", **damage}
+    name = visible(arm.name if arm.reached else f"{arm.name} {STRONGEST}")
+    return {**rate_row(arm.row), "arm": name, "matched": f"KL {group.kl:g}", **damage}

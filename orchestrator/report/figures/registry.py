@@ -78,7 +78,7 @@ FIGURES: dict[str, FigureKind] = {
     "equal-damage": FigureKind(
         "Equal damage",
         "Success of steerings whose strengths were chosen for equal KL(unsteered ‖ steered) on neutral prompts, with 95 % "
-        "intervals.",
+        "intervals (‡: not matched, the strongest that was tried).",
         equal_damage.charts,
     ),
     "methods": FigureKind("Methods", "Each method at its best cell of a model, with 95 % intervals.", methods.charts),

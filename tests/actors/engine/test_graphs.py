@@ -75,13 +75,13 @@ def jobs(n_new: int = 12) -> list[GenerationJob]:
     """More rows than slots, so that slots are refilled under other steerings while the recording stays in use."""
     rng = np.random.default_rng(2)
     found = [GenerationJob("base", PROMPTS, Decoding(n_new))]
-    for number, kind in enumerate(["addition", "ablation", "replacement", "addition", "addition"]):
+    for number, kind in enumerate(["addition", "ablation", "replacement", "addition", "addition", "rotation"]):
         vector = rng.standard_normal((1, 64)).astype(np.float32)
         layers = tuple(range(number % 3, 5))
         vectors = np.repeat(vector / np.linalg.norm(vector), len(layers), axis=0)
-        strength = 1.0 if kind == "ablation" else 9.0 - 5 * number
-        positions = ("all", "all", "from:2", "generation", "last_prompt+first:3")[number]
-        schedule = ("constant", "exponential:3", "constant", "linear:5", "constant")[number]
+        strength = {"ablation": 1.0, "rotation": 30.0}.get(kind, 9.0 - 5 * number)
+        positions = ("all", "all", "from:2", "generation", "last_prompt+first:3", "all")[number]
+        schedule = ("constant", "exponential:3", "constant", "linear:5", "constant", "constant")[number]
         steering = Steering(layers, vectors, strength, kind, positions=positions, schedule=schedule)
         found.append(GenerationJob(f"cell{number}", PROMPTS, Decoding(n_new - number), steering))
     return found

@@ -41,7 +41,16 @@ def all_kinds() -> list[Steering | None]:
         Steering((0, 1, 2, 3, 4), unit(5, 7), -5.0),
         within(Steering((1, 2), unit(2, 8), 12.0, "subspace_replacement"), 3),
         within(Steering((2, 3), unit(2, 9), 0.0, "subspace_replacement"), 2),
+        beside(Steering((1, 2, 3), unit(3, 10), 150.0, "angular")),
+        beside(Steering((2,), unit(1, 11), 0.0, "angular", keep_norm=True)),
+        Steering((1, 3), unit(2, 13), 60.0, "rotation"),
     ]
+
+
+def beside(steering: Steering) -> Steering:
+    """With a second axis per layer, at a right angle to the direction."""
+    found = within(steering, 2)
+    return replace(found, bases=tuple(basis[1:] for basis in found.bases))
 
 
 def within(steering: Steering, n_axes: int) -> Steering:
@@ -85,11 +94,15 @@ def test_an_edit_is_a_function_of_its_inputs_alone(name: str) -> None:
     before = vector.copy()
     basis = np.concatenate([vector[None], np.eye(1, D_MODEL) - vector[0] * vector]).astype(np.float32)
     basis /= np.linalg.norm(basis, axis=1, keepdims=True)
-    edit = INTERVENTIONS[name](vector, 0.5, 3.0, basis)
+    intervention = INTERVENTIONS[name]
+    edit = intervention(vector, 0.5, 3.0, basis[1:] if intervention.needs == "plane" else basis)
     assert np.array_equal(vector, before)
     assert edit.shift is None or (edit.shift.dtype == np.float32 and edit.shift.shape == (D_MODEL,))
     assert edit.axes is None or (edit.axes.dtype == np.float32 and edit.axes.shape in ((1, D_MODEL), (2, D_MODEL)))
     assert not (edit.replaces and edit.axes is not None)
+    parts = (edit.shift, edit.axes, edit.change)
+    assert any(part is not None for part in parts)
+    assert edit.change is None or parts == (None, None, edit.change)
 
 
 @pytest.mark.parametrize("name", ["addition", "ablation", "affine_ablation"])
@@ -114,7 +127,9 @@ def test_affine_ablation_leaves_the_reference_along_the_direction() -> None:
     [
         (Steering((1, 2), unit(2, 0), 1.0, "affine_ablation", (1.0,)), "1 references for 2 layers"),
         (Steering((1,), unit(1, 0), 1.5, "affine_ablation", (1.0,)), "between 0"),
-        (Steering((1,), unit(1, 0), 1.0, "rotation"), "rotation"),
+        (Steering((1,), unit(1, 0), 1.0, "twist"), "twist"),
+        (Steering((1,), unit(1, 0), 1.0, "angular"), "one axis beside"),
+        (Steering((1,), unit(1, 0), 1.0, "angular", bases=(unit(1, 0),)), "right angle"),
         (Steering((1,), unit(1, 0), 1.0, "subspace_replacement"), "needs a basis"),
         (Steering((1,), unit(1, 0), 1.0, "subspace_replacement", bases=(unit(2, 0) * 2,)), "orthonormal"),
         (replace(within(Steering((1,), unit(1, 0), 1.0, "subspace_replacement"), 2), vectors=unit(1, 5)), "within the subspace"),
@@ -138,3 +153,31 @@ def test_a_subspace_is_left_and_entered_whole() -> None:
     np.testing.assert_allclose(both[0].numpy(), expected, atol=1e-5)
     one = SteeringBank([alone], (2, D_MODEL), torch.float32, torch.device("cpu"))
     assert torch.equal(both[1], one.rows(torch.tensor([1])).apply(0, state[1:])[0]), "a neighbour with more axes changes no bit"
+
+
+@pytest.mark.parametrize("name", [name for name, one in INTERVENTIONS.items() if one.unit == "degrees"])
+def test_a_turn_keeps_the_norm_and_ends_at_its_angle(name: str) -> None:
+    """Of a function the rows that do not use it get back what they had, whether it runs on them or not."""
+    degrees, steering = 130.0, beside(Steering((1,), unit(1, 2), 130.0, name))
+    plain = Steering((1,), unit(1, 3), 2.0)
+    state = torch.from_numpy(np.random.default_rng(4).standard_normal((4, 3, D_MODEL)).astype(np.float32))
+    bank = SteeringBank([steering, plain], (2, D_MODEL), torch.float32, torch.device("cpu"))
+    numbers = torch.tensor([2, 1, 0, 1])
+    after = bank.rows(numbers).apply(1, state)
+    lasting = bank.rows(numbers[[1, 0, 0, 2]], lasting=True)
+    lasting.copy_(bank.rows(numbers, lasting=True))
+    torch.testing.assert_close(lasting.apply(1, state), after, rtol=0, atol=0)
+    assert torch.equal(after[2], state[2])
+    torch.testing.assert_close(after[0], state[0] + 2.0 * torch.from_numpy(plain.vectors[0]))
+    turned, before = after[[1, 3]].double(), state[[1, 3]].double()
+    torch.testing.assert_close(turned.norm(dim=-1), before.norm(dim=-1), rtol=1e-5, atol=0)
+    axis = torch.from_numpy(steering.vectors[0]).double()
+    if name == "rotation":
+        angle = torch.rad2deg((turned @ axis / turned.norm(dim=-1)).acos())
+        assert angle.flatten().tolist() == pytest.approx([degrees] * 6, abs=1e-3)
+        return
+    second = torch.from_numpy(steering.bases[0][0]).double()
+    angle = torch.rad2deg(torch.atan2(turned @ second, turned @ axis))
+    assert angle.flatten().tolist() == pytest.approx([degrees] * 6, abs=1e-3)
+    away = [one - (one @ axis)[..., None] * axis - (one @ second)[..., None] * second for one in (turned, before)]
+    torch.testing.assert_close(*away, rtol=0, atol=1e-5)

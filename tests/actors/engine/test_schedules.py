@@ -41,6 +41,7 @@ def fading() -> list[GenerationJob]:
         affine = Steering((1, 2), unit(2, number), 0.7, "affine_ablation", (5.0, -9.0))
         kinds = [replace(one, positions=positions, schedule=schedule) for one in (scaled, ablated, affine)]
         kinds += [replace(one, keep_norm=True) for one in kinds]
+        kinds.append(Steering((2, 3), unit(2, number), 55.0, "rotation", positions=positions, schedule=schedule))
         jobs = ((f"{schedule} {positions} {one.intervention}{' kept' * one.keep_norm}", one) for one in kinds)
         found += [GenerationJob(name, PROMPTS, Decoding(NEW), one) for name, one in jobs]
     return found

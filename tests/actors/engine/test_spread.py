@@ -76,11 +76,21 @@ def steerings(n_layers: int, d_model: int) -> list[Steering | None]:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     layers = tuple(range(n_layers))
     beside: dict[str, Any] = {
-        "affine_ablation": {"references": (0.5,) * n_layers},
+        **{name: {"references": (0.5,) * n_layers} for name in ("affine_ablation", "to_positive_mean", "to_negative_mean")},
         "subspace_replacement": {"bases": tuple(vectors[:, None])},
+        "angular": {"bases": tuple(_across(one)[None] for one in vectors)},
     }
-    each = [Steering(layers, vectors, 1.0 if "ablation" in name else 5.0, name, **beside.get(name, {})) for name in INTERVENTIONS]
+    each = [
+        Steering(layers, vectors, 1.0 if one.unit == "share" else 5.0, name, **beside.get(name, {}))
+        for name, one in INTERVENTIONS.items()
+    ]
     return [None, *each, *(Steering((layer,), vectors[:1], 12.0) for layer in (1, 2))]
+
+
+def _across(vector: np.ndarray) -> np.ndarray:
+    """A unit vector at a right angle to it."""
+    found = np.eye(len(vector), dtype=np.float32)[0] - vector[0] * vector
+    return found / np.linalg.norm(found)
 
 
 def answers(worker: ModelWorker) -> list[CellResult]:

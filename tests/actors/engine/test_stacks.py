@@ -51,12 +51,16 @@ def stacks(worker: ModelWorker) -> dict[str, Steering]:
     late = Steering((3, 4), unit(2, 2), 1.0, "ablation", positions="generation")
     mixed = Steering((2,), unit(1, 3), 20.0, positions="last_prompt", then=(Steering((1, 2), unit(2, 4), 9.0), late))
     faded = Steering((1,), unit(1, 5), 14.0, schedule="linear:4", then=(Steering((1,), unit(1, 6), 8.0, keep_norm=True),))
+    head = np.random.default_rng(11).standard_normal((1, 16)).astype(np.float32)
+    head /= np.linalg.norm(head)
+    behind = (Steering((2,), unit(1, 10), 12.0), Steering((1,), head, 20.0, site="head:1", positions="generation"))
     some, others = condition(worker), condition(worker, above=False)
     return {
         "two": two,
         "turned": replace(two.then[0], then=(replace(two, then=()),)),
         "mixed": mixed,
         "faded": faded,
+        "sites": Steering((1, 2), unit(2, 9), 15.0, site="attention", then=behind),
         "some": Steering((1, 2), unit(2, 0), 30.0, condition=some),
         "others": Steering((1, 4), unit(2, 0), 30.0, condition=others, then=(Steering((2,), unit(1, 7), 10.0),)),
         "apart": Steering((2,), unit(1, 0), 25.0, condition=some, then=(Steering((1,), unit(1, 8), 25.0, condition=others),)),
@@ -106,11 +110,11 @@ def test_neighbours_order_refills_and_samples_change_no_token(tiny_worker: Loade
     worker = tiny_worker("llama")
     jobs = jobs_of(stacks(worker))
     together = answers(run(worker, jobs))
-    alone = {key: one for job in (jobs[4], jobs[6]) for key, one in answers(run(worker, [job])).items()}
+    alone = {key: one for job in (jobs[5], jobs[7]) for key, one in answers(run(worker, [job])).items()}
     assert alone == {key: together[key] for key in alone}
     assert answers(run(tiny_worker("llama", slots=16), jobs[::-1])) == together
     drawn = Decoding(NEW, temperature=0.8, samples=2, seed=1)
-    (result,) = run(worker, [replace(jobs[7], decoding=drawn)]).values()
+    (result,) = run(worker, [replace(jobs[8], decoding=drawn)]).values()
     assert result.fired.fired is True
     assert {one.prompt_id: one.acted for one in result.responses if not one.sample} == {
         one.prompt_id: one.acted for one in result.responses if one.sample

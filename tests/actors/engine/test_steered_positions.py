@@ -39,6 +39,9 @@ def cells(words: Sequence[str] = WORDS, prompts: Sequence[Prompt] = PROMPTS) -> 
         for kind, multiplier, layers in KINDS:
             steering = Steering(layers, unit(len(layers), number), multiplier, kind, positions=positions)
             found.append(GenerationJob(f"{positions} {kind}", tuple(prompts), Decoding(NEW), steering))
+        if number % 3 == 0:
+            steering = Steering((1, 3), unit(2, number), 75.0, "rotation", positions=positions)
+            found.append(GenerationJob(f"{positions} rotation", tuple(prompts), Decoding(NEW), steering))
     return found
 
 

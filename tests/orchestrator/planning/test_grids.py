@@ -12,8 +12,9 @@ from actors.types import Direction, DirectionSet
 from orchestrator.cells import SELECTED, Cell, LayerSpan, SteeringSpec, content_id, model_identity, variant_id
 from orchestrator.errors import InputError
 from orchestrator.plan import Plan
+from orchestrator.results.placing import placed
 from orchestrator.results.rows import SteeredAt, steered_at
-from orchestrator.scheduling.jobs import generation_job, placed
+from orchestrator.scheduling.jobs import steering_of
 from tests.orchestrator.sweep_files import EMBEDDED, hub, plan_of, sweep_data, write_sweep
 
 MODELS = {"b": {**hub("b"), "quantizations": ["none", "nf4"]}, "c": hub("c", 36)}
@@ -227,11 +228,11 @@ def test_a_selected_layer_is_resolved_when_the_direction_is_there(tmp_path: Path
 
 def test_a_single_selected_layer(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, methods=["cosmic"], layers=["auto"], multipliers=[4], scope="single")
-    at = placed(auto(plan), selected(30, 11))
-    assert at[0].layers == (11,)
-    job = generation_job(steered(plan)[0], at)
-    assert job.steering is not None
-    assert job.steering.layers == (11,)
+    spec, found = auto(plan), selected(30, 11)
+    assert placed(spec, found).at.layers == (11,)
+    steering = steering_of(steered(plan)[0], {spec.direction.id: found}, {})
+    assert steering is not None
+    assert steering.layers == (11,)
 
 
 def test_a_transferred_selected_layer_is_at_the_corresponding_depth(tmp_path: Path) -> None:
@@ -308,12 +309,13 @@ def test_a_relative_strength_is_of_the_norm_at_each_steered_layer(tmp_path: Path
     assert cell.steering is not None
     norms = tuple(10.0 + layer for layer in range(30))
     found = DirectionSet(tuple(Direction(layer, np.eye(1, 4, dtype=np.float32)[0], 1.0) for layer in range(30)), norms)
-    job = generation_job(cell, placed(cell.steering, found))
-    assert job.steering is not None
-    assert [job.steering.strength_at(number) for number in range(3)] == pytest.approx([3.7, 3.8, 3.9])
-    plain = generation_job(steered(plan_of(tmp_path / "b", layers=[27], multipliers=[4]))[0], placed(cell.steering, found))
-    assert plain.steering is not None
-    assert plain.steering.scales == ()
+    sets = {cell.steering.direction.id: found}
+    relative = steering_of(cell, sets, {})
+    assert relative is not None
+    assert [relative.strength_at(number) for number in range(3)] == pytest.approx([3.7, 3.8, 3.9])
+    plain = steering_of(steered(plan_of(tmp_path / "b", layers=[27], multipliers=[4]))[0], sets, {})
+    assert plain is not None
+    assert plain.scales == ()
 
 
 @pytest.mark.parametrize(

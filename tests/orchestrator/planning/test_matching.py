@@ -50,6 +50,13 @@ def test_the_layer_is_the_one_that_succeeds_most_at_that_damage() -> None:
     assert (weak.multiplier, weak.reached) == (16.0, False)
 
 
+def test_along_a_curve_strengths_are_interpolated_as_they_are() -> None:
+    settings = [tried(3, -0.01, 0.1), tried(3, -0.5, 1.0)]
+    found = matched(settings, 0.1**0.5, 1.0, along_curve=True)
+    assert found is not None
+    assert found.multiplier == pytest.approx(-0.255)
+
+
 def test_settings_that_all_do_more_or_garble_give_none() -> None:
     assert matched([tried(3, m, m) for m in STRENGTHS], 0.5, 1.0) is None
     garbling = [tried(3, m, 0.01 * m, garbled=2) for m in STRENGTHS]
@@ -92,6 +99,7 @@ def test_arms_run_at_the_strengths_of_equal_damage_on_held_out_prompts(tmp_path:
         ("own", "refusal/report", 0.1),
         ("one", "refusal/report", 0.1),
     ]
+    assert [one.reached for one in plan.matches] == [True, False]
     assert {one.cell_id for one in plan.matches} == {cell.id for cell in followed(plan, first) if cell.steering}
     own, one = plan.choices
     assert "layer 14, multiplier 10 for a KL of 0.1 (nearest of 9 in grid pilot-own: multiplier 8 with 15 of 15" in str(own)

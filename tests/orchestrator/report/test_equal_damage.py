@@ -61,6 +61,11 @@ def test_the_table_and_the_figure_have_every_arm_with_the_damage_it_does() -> No
         ("one", "0.100 [0.080, 0.120]"),
         ("random", "0.090 [0.070, 0.110]"),
     ]
+    assert not any("not matched" in note for note in table.notes)
+    weak = equal_damage_table(equal_damages([{**one, "reached": one["grid"] != "one"} for one in MATCHES], ROWS, reader(STORED)))
+    assert weak is not None
+    assert [row[heads.index("KL")].text.partition(" ")[0] for row in weak.rows] == ["0.110", "0.100‡", "0.090"]
+    assert any("not matched" in note for note in weak.notes)
     assert [line["points against the first"].partition(" ")[0] for line in lines] == ["-", "-25.0", "-65.0"]
     findings = SweepFindings.__new__(SweepFindings)
     findings.__dict__["equal_damage"] = found()

@@ -61,6 +61,8 @@ TYPES = {
     float: (pa.float64(),),
     datetime: (pa.timestamp("us", tz="UTC"),),
     tuple[int, ...]: (pa.list_(pa.int16()), pa.list_(pa.int32())),
+    tuple[float, ...]: (pa.list_(pa.float64()),),
+    tuple[bool, ...]: (pa.list_(pa.bool_()),),
 }
 
 
@@ -147,6 +149,9 @@ def test_responses_without_labels_have_nulls_of_type_string() -> None:
             "marked_response": pa.nulls(10, pa.string()),
             "prompt_opens": [""] * 10,
             "sample": pa.array([0] * 10, pa.int32()),
+            "category": pa.nulls(10, pa.string()),
+            "condition_cosines": pa.nulls(10, pa.list_(pa.float64())),
+            "acted": pa.nulls(10, pa.list_(pa.bool_())),
         }
     )
     table = responses_table([(row(15), part, None, ())])

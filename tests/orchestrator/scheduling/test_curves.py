@@ -20,7 +20,7 @@ from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.errors import InputError
 from orchestrator.results.direction_file import decode_direction, encode_direction
 from orchestrator.results.folder import Folder
-from orchestrator.scheduling.jobs import extraction_job, generation_job, placed
+from orchestrator.scheduling.jobs import extraction_job, generation_job, steering_of
 from orchestrator.storage import UnreadableFileError
 from tests.oracle import plain_hooks
 from tests.orchestrator.sweep_files import hub, plan_of
@@ -108,8 +108,7 @@ def test_answers_in_one_batch_are_those_of_a_plain_hook_row_by_row(
     loaded: LoadedModel, worker: ModelWorker, cells: list[Cell], found: DirectionSet
 ) -> None:
     (spec,) = {one.steering.direction for one in cells if one.steering is not None}
-    at = {one.steering.where: placed(one.steering, found) for one in cells if one.steering is not None}
-    jobs = [generation_job(one, None if one.steering is None else at[one.steering.where]) for one in cells]
+    jobs = [generation_job(one, steering_of(one, {spec.id: found}, {})) for one in cells]
     results = {one.cell_id: one for one in worker.generate(jobs) if isinstance(one, CellResult)}
     assert len(results) == 5
     told = set()
@@ -145,7 +144,8 @@ def test_at_its_own_point_a_stream_is_left_as_it_is(
     jobs = [generation_job(replace(cell, prompts=(prompt,), steering=None), None)]
     for curve in (own, replace(own, points=-9 * own.points)):
         one = replace(cell, prompts=(prompt,), steering=steering)
-        jobs.append(replace(generation_job(one, placed(steering, replace(found, curves={layer: curve}))), cell_id=str(len(jobs))))
+        given = {steering.direction.id: replace(found, curves={layer: curve})}
+        jobs.append(replace(generation_job(one, steering_of(one, given, {})), cell_id=str(len(jobs))))
     base, same, other = (one.responses[0].token_ids for one in worker.generate(jobs) if isinstance(one, CellResult))
     assert jobs[1].steering is not None
     shift = jobs[1].steering.vectors[0] * jobs[1].steering.strength_at(0)
@@ -178,7 +178,7 @@ def test_a_layer_without_a_curve_fails_its_cells_in_words(cells: list[Cell], fou
     lacking = replace(found, curves={layer: one for layer, one in found.curves.items() if layer not in (3, 4)})
     cell = next(one for one in cells if one.steering is steering)
     with pytest.raises(JobError, match="no curve at layers 3, 4 where fewer than two knots hold"):
-        generation_job(cell, placed(steering, lacking))
+        steering_of(cell, {steering.direction.id: lacking}, {})
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from actors.boundary import Extract, Generate
 from actors.types import Direction, DirectionSet
 from orchestrator.cells import Cell
 from orchestrator.plan import Plan
-from orchestrator.scheduling.jobs import extraction_job, generation_job, placed
+from orchestrator.scheduling.jobs import extraction_job, generation_job, steering_of
 from tests.orchestrator.sweep_files import hub, plan_of
 
 WIDTH, LAYERS = 8, 28
@@ -33,8 +33,9 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 
 def generate(cells: Sequence[Cell]) -> Generate:
-    at = {one.steering.where: placed(one.steering, FOUND) for one in cells if one.steering is not None}
-    return Generate(tuple(generation_job(one, None if one.steering is None else at[one.steering.where]) for one in cells))
+    found = {spec.id: FOUND for one in cells if one.steering is not None for spec in one.steering.directions}
+    shared: dict[object, object] = {}
+    return Generate(tuple(generation_job(one, steering_of(one, found, shared)) for one in cells))
 
 
 def modules_in(sent: bytes) -> set[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from actors.types import Prompt
 from orchestrator.labelling.given import take_ratings
 from orchestrator.report import write_report
 from orchestrator.results.folder import Folder
@@ -22,7 +23,7 @@ COUNTS = {None: (0, 0), (12, 2.0): (0, 0), (12, 8.0): (1, 9), (15, 2.0): (4, 0),
 HOSTILE = (
     "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'><svg onload='window.hacked = 1'>"
     "<style>* { display: none }</style> &lt;b&gt; ${window.hacked = 1} {{7*7}} '; window.hacked = 1; //\n"
-    "\u202eesrever\u200b\x1b[31m\x00 \ud800 <!-- ]]> " + "long" * 20_000
+    "\u202eesrever\u200b\x1b[31m\x00 \ud800 <!-- ]]> "
 )
 
 
@@ -33,13 +34,18 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield found
 
 
+def hostile(prompt: Prompt) -> str:
+    """To the first prompt, and to no other, a megabyte of it."""
+    return f"{prompt.id} {HOSTILE}{'long' * 250_000 if prompt.id == 'p0' else ''}"
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five cells; the unsteered answers are hostile."""
     root, cells = tmp_path_factory.mktemp("out"), grid()
     store = filled(root, cells, COUNTS)
     (root / "responses" / f"{cells[0].id}.parquet").unlink()
-    store.write_responses(cells[0], result_of(cells[0], lambda prompt: f"{prompt.id} {HOSTILE}"), attempt=1)
+    store.write_responses(cells[0], result_of(cells[0], hostile), attempt=1)
     store.compact()
     write_report(store)
     return root
@@ -132,7 +138,7 @@ def test_whatever_a_model_wrote_is_text(browser: Browser, results: Path) -> None
     assert steered == "Answer to p0."
     assert len(unsteered) < 30_000
     browser.value("document.querySelector('[data-is=answer] article button').click()")
-    assert len(shown(browser)[0]) > 80_000
+    assert len(shown(browser)[0]) > 1_000_000
     assert browser.value("window.hacked") is None
     assert browser.console == []
 

@@ -1,0 +1,55 @@
+"""Angular steering (Vu & Nguyen 2025): the residual stream is turned within a plane until it stands at an angle to the direction.
+
+The norm stays as it is. ``angular`` turns within one plane for all tokens, spanned by the direction and a second axis; what lies
+outside of the plane stays. ``rotation`` turns within the plane of the direction and the token's own residual stream.
+"""
+
+from __future__ import annotations
+
+from math import pi
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from actors.interventions.edit import References, RowEdit
+from actors.types import FloatArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SMALL = 1e-3
+"""How far the two axes of the plane may be from orthonormal."""
+SMALLEST = 1e-30
+
+
+def angular(vector: FloatArray, multiplier: float, reference: float, basis: FloatArray) -> RowEdit:
+    """Turn the part within the plane of ``vector`` ``[d]`` and ``basis`` ``[1, d]`` to ``multiplier`` degrees from the vector,
+    towards the second axis: 0 is along the direction, 180 against it. ValueError for a plane that is none."""
+    _check_plane(vector, basis)
+    return RowEdit(change=_turned)
+
+
+def rotation(vector: FloatArray, multiplier: float, reference: float, basis: FloatArray) -> RowEdit:
+    """Turn the whole stream to ``multiplier`` degrees from ``vector`` ``[d]``, within the plane of the two."""
+    return RowEdit(change=_turned_whole)
+
+
+def _check_plane(vector: FloatArray, basis: FloatArray) -> None:
+    if len(basis) != 1:
+        raise ValueError(f"angular steering needs one axis beside the direction, got {len(basis)}")
+    if abs(float(basis[0] @ vector)) > SMALL or abs(float(np.linalg.norm(basis[0])) - 1) > SMALL:
+        raise ValueError("angular steering takes a second axis of length 1 at a right angle to the direction")
+
+
+def _turned(hidden: Tensor, vector: Tensor, strength: Tensor, references: References) -> Tensor:
+    second, angle = references.basis[:, :1], strength * (pi / 180)
+    first_part, second_part = ((hidden * axis).sum(-1, keepdim=True) for axis in (vector, second))
+    radius = (first_part.square() + second_part.square()).sqrt()
+    return hidden + (radius * angle.cos() - first_part) * vector + (radius * angle.sin() - second_part) * second
+
+
+def _turned_whole(hidden: Tensor, vector: Tensor, strength: Tensor, references: References) -> Tensor:
+    angle, norm = strength * (pi / 180), hidden.norm(dim=-1, keepdim=True)
+    rest = hidden - (hidden * vector).sum(-1, keepdim=True) * vector
+    across = rest / rest.norm(dim=-1, keepdim=True).clamp(min=SMALLEST)
+    return norm * (angle.cos() * vector + angle.sin() * across)

@@ -1,0 +1,129 @@
+"""From a planned steering and stored direction sets to vectors at layers: those of each part, and how they lie to each other."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.errors import JobError
+from actors.types import Curve, DirectionSet, FloatArray
+from orchestrator.cells import SteeringSpec
+from orchestrator.results.rows import SteeredAt, steered_at
+
+DEGENERATE = 1e-3
+"""A direction of which less than this is left beside those before it says nothing that they do not say."""
+
+
+class Placed(NamedTuple):
+    """Where a steering acts, the unit vectors that act there, ``[len(layers), d]`` float32, the mean norms of the residual stream
+    there over the contrast prompts (NaN where the direction set has none), the curves there (None: no curve), the vectors' raw
+    norms, and what its intervention needs beside the direction (``Steering.references``, ``Steering.bases``)."""
+
+    at: SteeredAt
+    vectors: FloatArray
+    norms: tuple[float, ...]
+    curves: tuple[Curve | None, ...] = ()
+    raw_norms: tuple[float, ...] = ()
+    references: tuple[float, ...] = ()
+    bases: tuple[FloatArray, ...] = ()
+
+
+def placed(spec: SteeringSpec, found: DirectionSet) -> Placed:
+    """Where one part of a steering acts, and what ``found`` has for that.
+
+    Raises ``JobError`` when the method selected no layer, or found no direction at one that the steering takes it from.
+    """
+    at = steered_at(spec, found)
+    if at is None:
+        raise JobError(f"direction {spec.direction.id}: method {spec.direction.method} selected no layer")
+    sources = at.layers if at.source_layer is None else (at.source_layer,) * len(at.layers)
+    try:
+        vector_at = {layer: found.at(layer).vector for layer in dict.fromkeys(sources)}
+    except KeyError as error:
+        raise JobError(f"direction {spec.direction.id}: {error.args[0]}") from error
+    norm_at = {one.layer: norm for one, norm in zip(found.directions, found.residual_norms, strict=True)}
+    vectors = np.stack([vector_at[layer] for layer in sources]).astype(np.float32, copy=False)
+    norms, raw_norms = (
+        tuple(norm_at.get(layer, np.nan) for layer in at.layers),
+        tuple(found.at(layer).raw_norm for layer in sources),
+    )
+    references, bases = _needed(spec, found, (at.layers, sources), vectors)
+    return Placed(at, vectors, norms, tuple(found.curves.get(layer) for layer in sources), raw_norms, references, bases)
+
+
+def all_placed(spec: SteeringSpec, found: Mapping[str, DirectionSet]) -> list[Placed]:
+    """Every part of a steering, in order; where it says so each later one orthogonal to the earlier ones. ``found``: by id."""
+    parts = [placed(part, found[part.direction.id]) for part in spec.parts]
+    return orthogonal(parts, [part.action.site for part in spec.parts]) if spec.orthogonal else parts
+
+
+def orthogonal(parts: Sequence[Placed], sites: Sequence[str]) -> list[Placed]:
+    """At every layer and site each part's vector without what lies in the span of the earlier parts' vectors there
+    (Gram-Schmidt, in float64), made a unit vector again. Raises ``JobError`` where nothing is left of one."""
+    bases: dict[tuple[str, int], list[npt.NDArray[np.float64]]] = {}
+    turned = []
+    for number, (part, site) in enumerate(zip(parts, sites, strict=True), start=1):
+        vectors = []
+        for layer, vector in zip(part.at.layers, part.vectors, strict=True):
+            left = vector.astype(np.float64)
+            for _ in range(2):  # once more takes away what rounding left
+                for base in bases.get((site, layer), []):
+                    left = left - (left @ base) * base
+            norm = np.linalg.norm(left)
+            if norm < DEGENERATE:
+                raise JobError(f"orthogonalize: of part {number} nothing is left at layer {layer} beside the parts before it")
+            vectors.append((left / norm).astype(np.float32) if bases.get((site, layer)) else vector)
+            bases.setdefault((site, layer), []).append(left / norm)
+        turned.append(part._replace(vectors=np.stack(vectors)))
+    return turned
+
+
+def part_cosines(parts: Sequence[Placed]) -> tuple[float, ...]:
+    """Of each pair of parts (1 and 2, 1 and 3, ..., 2 and 3, ...) the cosine between their vectors at the first layer that both
+    act at; where there is none, at each one's first. None of them where they are not equally wide."""
+    if len({part.vectors.shape[1] for part in parts}) > 1:
+        return ()
+    found = []
+    for one, other in itertools.combinations(parts, 2):
+        shared = [layer for layer in one.at.layers if layer in other.at.layers]
+        pair = [part.vectors[part.at.layers.index(shared[0]) if shared else 0].astype(np.float64) for part in (one, other)]
+        found.append(float(pair[0] @ pair[1] / (np.linalg.norm(pair[0]) * np.linalg.norm(pair[1]))))
+    return tuple(found)
+
+
+def _needed(
+    spec: SteeringSpec, found: DirectionSet, where: tuple[tuple[int, ...], tuple[int, ...]], vectors: FloatArray
+) -> tuple[tuple[float, ...], tuple[FloatArray, ...]]:
+    """What the intervention of ``spec`` needs beside the direction: references and bases. ``where``: the layers it acts at, and
+    those that its vectors are of."""
+    name = spec.action.intervention
+    if spec.needs in CLASSES:
+        if found.components is None:
+            message = f"intervention {name}: direction {spec.direction.id} was stored without the means of its classes"
+            raise JobError(f"{message}; delete its file and it is extracted again")
+        columns = [one.layer for one in found.directions]
+        means = found.components[CLASSES.index(spec.needs)]
+        return tuple(float(means[layer, columns.index(source)]) for layer, source in zip(*where, strict=True)), ()
+    if spec.needs == "plane":
+        return (), tuple(_second_axis(spec, found, vector) for vector in vectors)
+    return (), ()
+
+
+CLASSES = ("positive", "negative")
+
+
+def _second_axis(spec: SteeringSpec, found: DirectionSet, vector: FloatArray) -> FloatArray:
+    """The second axis ``[1, d]`` of the plane that angular steering turns in: the first principal component of the set's unit
+    directions over its layers, made orthogonal to ``vector``; its largest number is positive."""
+    every = found.vectors.astype(np.float64)
+    component = np.linalg.svd(every - every.mean(axis=0), full_matrices=False)[2][0]
+    component -= (component @ vector) * vector
+    length = float(np.linalg.norm(component))
+    if len(every) < 2 or length < 1e-6:
+        raise JobError(f"intervention {spec.action.intervention}: direction {spec.direction.id} has no second axis beside it")
+    component *= np.sign(component[np.abs(component).argmax()]) / length
+    return component.astype(np.float32)[None]

@@ -1,0 +1,169 @@
+"""Steering within a block: tokens equal to a plain hook on the module that a family has there, and a check that sees mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from actors.engine.engine import Engine
+from actors.engine.lanes import Lanes
+from actors.errors import JobError
+from actors.sites import place_of, point_of, site_of
+from actors.steering import SteeringHooks, check_steering
+from actors.types import CellResult, Decoding, ExtractionJob, GenerationJob, Steering
+from actors.worker import ModelWorker
+from tests.actors.engine.test_interventions import unit
+from tests.actors.engine.test_steered_positions import PROMPTS, answers, run
+from tests.oracle import generate_alone, read_alone
+
+Loader = Callable[..., ModelWorker]
+NEW = 8
+WIDTHS = {"heads": 64, **{f"head:{number}": 16 for number in range(4)}}
+
+
+def cells(sites: tuple[str, ...] = ("input", "attention", "mlp", "heads", "head:3", "head:0")) -> list[GenerationJob]:
+    """A baseline, an addition at block outputs, and at every site an addition, a fading one at some tokens, an ablation and a
+    function, from the first block on, at a later one and at some."""
+    found: list[Steering | None] = [None, Steering((1, 2), unit(2, 0), 20.0)]
+    for number, site in enumerate(sites):
+        vectors = np.random.default_rng(number).standard_normal((5, WIDTHS.get(site, 64))).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        added = Steering((0, 2), vectors[:2], 15.0, site=site)
+        found += [
+            added,
+            replace(added, layers=(3,), vectors=vectors[2:3], keep_norm=True),
+            replace(added, positions="last_prompt+first:3", schedule="linear:4"),
+            replace(added, layers=(1, 2), positions="generation"),
+            replace(added, layers=(0, 1, 2, 3, 4), vectors=vectors, multiplier=1.0, intervention="ablation"),
+            replace(added, layers=(1, 4), multiplier=80.0, intervention="rotation"),
+        ]
+    found.append(Steering((0, 1, 2, 3, 4), unit(5, 9), 1.0, "ablation", site="everywhere"))
+    found.append(Steering((2, 3), unit(2, 10), 1.0, "ablation", site="everywhere", positions="prompt"))
+    return [GenerationJob(f"{number}", PROMPTS[:2], Decoding(NEW), steering) for number, steering in enumerate(found)]
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2", "gpt_neox", "mixtral"])
+def test_tokens_equal_a_plain_hook(family: str, tiny_worker: Loader) -> None:
+    worker, jobs = tiny_worker(family), cells() if family == "llama" else cells()[::3]
+    loaded, results = worker._held(), run(worker, jobs)
+    for job in jobs:
+        for prompt, response in zip(job.prompts, results[job.cell_id].responses, strict=True):
+            rendered = loaded.renderer.render(prompt)
+            ids, template = rendered.token_ids, rendered.suffix
+            plain = generate_alone(loaded.model, loaded.decoder.blocks, ids, job.steering, NEW, template)
+            assert list(response.token_ids) == plain, f"{job.steering} {prompt.id}"
+        fired = results[job.cell_id].fired
+        assert fired.fired is (None if job.steering is None else True), f"{job.steering}: {fired}"
+        assert (fired.stray_max or 0.0) < 1e-6
+    changed = {cell for (cell, prompt), tokens in answers(results).items() if tokens != answers(results)["0", prompt]}
+    assert len(changed) > 0.8 * len(jobs), "most steerings change an answer"
+
+
+def test_neighbours_order_refills_and_lanes_change_no_token(tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, jobs = tiny_worker("llama"), cells(("attention", "head:3", "input"))
+    together = answers(run(worker, jobs))
+    alone = {key: one for job in jobs[2::4] for key, one in answers(run(worker, [job])).items()}
+    assert alone == {key: together[key] for key in alone}
+    assert answers(run(tiny_worker("llama", slots=16), jobs[::-1])) == together
+    monkeypatch.setattr("actors.engine.lanes.ROWS_PER_LANE", 1)
+    assert isinstance(worker._engine, Engine)
+    monkeypatch.setattr(worker._engine, "_lanes", Lanes(2))
+    assert answers(run(worker, jobs)) == together
+
+
+def test_a_model_whose_rows_run_alone(tiny_worker: Loader) -> None:
+    """Blocks of linear attention have no heads: they are refused, and the others are steered."""
+    worker = tiny_worker("qwen3_5")
+    loaded = worker._held()
+    attention = loaded.decoder.layer_types.index("full_attention")
+    steering = Steering((attention,), unit(1, 0), 15.0, site="mlp", positions="last_prompt+first:2")
+    (result,) = run(worker, [GenerationJob("c", PROMPTS[1:2], Decoding(NEW), steering)]).values()
+    rendered = loaded.renderer.render(PROMPTS[1])
+    plain = generate_alone(loaded.model, loaded.decoder.blocks, rendered.token_ids, steering, NEW, rendered.suffix)
+    assert list(result.responses[0].token_ids) == plain
+    assert result.fired.fired is True
+    (failed,) = worker.generate(
+        [GenerationJob("c", PROMPTS[1:2], Decoding(NEW), replace(steering, layers=(0,), site="attention"))]
+    )
+    assert not isinstance(failed, CellResult)
+    assert "no one module of it is attention" in str(getattr(failed, "message", ""))
+
+
+def test_an_edit_that_is_made_twice_at_a_site_is_caught(tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, edit = tiny_worker("llama"), SteeringHooks.edit
+
+    def twice(self: SteeringHooks, layer: int, output: Tensor) -> Tensor:
+        once = edit(self, layer, output)
+        return once if layer < 5 else self.table.apply(layer, once)
+
+    monkeypatch.setattr(SteeringHooks, "edit", twice)
+    for site in ("input", "attention", "mlp", "head:3"):
+        fired = run(worker, cells((site,)))["2"].fired
+        assert fired.fired is False, site
+        assert fired.shift_ratio_max == pytest.approx(2.0, abs=1e-3)
+
+
+def test_points_and_places_are_one_to_one() -> None:
+    for site in ("output", "input", "attention", "mlp", "heads", "head:0", "head:12"):
+        assert place_of(point_of(site, 3, 5), 5) == (site, 3)
+    with pytest.raises(ValueError, match="site 'head' is unknown"):
+        site_of("head")
+
+
+@pytest.mark.parametrize(
+    ("steering", "words"),
+    [
+        (Steering((1,), unit(1, 0), 1.0, site="atention"), "site 'atention' is unknown; allowed: output, input"),
+        (Steering((1,), unit(1, 0), 1.0, site="everywhere"), "takes an ablation"),
+        (
+            Steering((1,), unit(1, 0), 1.0, site="heads", then=(Steering((1,), unit(1, 0), 1.0, site="head:1"),)),
+            "at all heads and",
+        ),
+    ],
+)
+def test_what_cannot_run_is_refused(steering: Steering, words: str) -> None:
+    with pytest.raises(JobError, match=words):
+        check_steering(steering, 5, 64)
+
+
+def test_a_head_that_is_not_there_is_refused(tiny_worker: Loader) -> None:
+    worker = tiny_worker("llama")
+    steering = Steering((1,), unit(1, 0)[:, :16], 1.0, site="head:4")
+    (failed,) = worker.generate([GenerationJob("c", PROMPTS[:1], Decoding(2), steering)])
+    assert "heads 0..3" in str(getattr(failed, "message", ""))
+    (failed,) = worker.generate(
+        [GenerationJob("c", PROMPTS[:1], Decoding(2), replace(steering, site="head:1", vectors=unit(1, 0)))]
+    )
+    assert "this model needs (1, 16)" in str(getattr(failed, "message", ""))
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2"])
+def test_directions_are_read_at_sites_by_both_tools(family: str, tiny_worker: Loader) -> None:
+    """Means of a plain hook on the module that a family has there; relative strength is of the norm there."""
+    worker = tiny_worker(family)
+    loaded = worker._held()
+    positive, negative = PROMPTS[:2], PROMPTS[2:]
+    for site in ("input", "attention", "mlp", "heads", "head:2"):
+        sets = [
+            worker.extract(ExtractionJob("d", positive, negative, "dim", {"site": site}, tool)) for tool in ("hooks", "nnsight")
+        ]
+        states = [read_alone(loaded.model, loaded.decoder.blocks, loaded.renderer.render(one).token_ids, site) for one in PROMPTS]
+        difference = torch.stack(states[:2]).mean(0) - torch.stack(states[2:]).mean(0)
+        for found in sets:
+            layers = [one.layer for one in found.directions]
+            assert layers == list(range(int(site == "input" and family != "gpt2"), 5)), "one embedding tells no classes apart"
+            assert found.vectors.shape[1] == WIDTHS.get(site, 64)
+            raw = found.vectors * np.array(found.raw_norms)[:, None]
+            np.testing.assert_allclose(raw, difference.numpy()[layers], atol=2e-4)
+            norms = torch.stack(states).norm(dim=-1).mean(0).numpy()[layers]
+            np.testing.assert_allclose(found.residual_norms, norms, rtol=1e-4)
+
+
+def test_a_method_that_tries_its_directions_reads_outputs(tiny_worker: Loader) -> None:
+    with pytest.raises(JobError, match="reads block outputs"):
+        tiny_worker("llama").extract(ExtractionJob("d", PROMPTS[:2], PROMPTS[2:], "cosmic", {"site": "mlp"}))

@@ -1,0 +1,121 @@
+"""What the page says of directions that steer together and of conditions, from made-up rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from actors.types import Action, CellResult, ConditionThreshold
+from orchestrator.cells import Cell, ConditionSpec, SteeringSpec
+from orchestrator.errors import InputError
+from orchestrator.exports import EXPORTS
+from orchestrator.loaded import load_results
+from orchestrator.report.series import series_of
+from orchestrator.report.together import conditions_table, interference_table
+from orchestrator.results.part_axes import decisions_of
+from orchestrator.results.rows import CellRow
+from orchestrator.results.store import Store
+from tests.orchestrator.exports.test_exports import gguf_of
+from tests.orchestrator.report.made_up import row_of
+from tests.orchestrator.samples import PROMPTS, cell, direction_spec, filled, plan_of, result_of
+
+
+def french(multiplier: float, condition: ConditionSpec | None = None) -> SteeringSpec:
+    """A second direction, from layer 20 on."""
+    spec = replace(direction_spec(), method="pca")
+    return SteeringSpec(spec, 20, tuple(range(20, 30)), Action(multiplier), condition=condition)
+
+
+def alone(multiplier: float) -> Cell:
+    """French alone, scored as refusal."""
+    one = cell(20, multiplier)
+    return replace(one, steering=french(multiplier), labels=replace(one.labels, steers=("french",)))
+
+
+def both(refusal: float, multiplier: float, orthogonal: bool = False, condition: ConditionSpec | None = None) -> Cell:
+    one = cell(15, refusal)
+    assert one.steering is not None
+    steering = replace(one.steering, then=(french(multiplier, condition),), orthogonal=orthogonal)
+    names = ("", "harms") if condition else ("", "")
+    return replace(one, steering=steering, labels=replace(one.labels, steers=("refusal", "french"), conditions=names))
+
+
+def texts(row: CellRow, *others: CellRow) -> list[list[str]]:
+    table = interference_table([row, *others])
+    return [] if table is None else [[value.text for value in line][1:] for line in table.rows]
+
+
+def test_what_one_direction_does_to_the_success_of_another() -> None:
+    base, refusal, together = row_of(cell(None), 1), row_of(cell(15, 8.0), 9), row_of(both(8.0, 5.0), 4)
+    lines = texts(together, base, refusal, row_of(alone(5.0), 0))
+    assert lines == [
+        ["refusal", "refusal", "refusal x 8 at L15+", "french x 5 at L20+", "90 9/10", "40 4/10", "-50 [-75, -8]"],
+        ["refusal", "refusal", "nothing", "french x 5 at L20+", "10 1/10", "0 0/10", "-10 [-40, +19]"],
+    ]
+    assert interference_table([base, refusal]) is None
+
+
+def test_cells_with_other_parts_are_other_series() -> None:
+    rows = [row_of(one) for one in (cell(None), cell(15, 8.0), both(8.0, 5.0), both(8.0, 9.0), both(8.0, 5.0, orthogonal=True))]
+    found = series_of(rows)
+    assert [len(one.steered) for one in found] == [1, 1, 1, 1]
+    assert "then french x 5 at L20-29 pca" in found[1].title
+    assert "made orthogonal" in found[3].title
+
+
+def test_hits_and_misses_of_a_condition() -> None:
+    condition = ConditionSpec(direction_spec(), 12, None, above=False)
+    one = both(8.0, 5.0, condition=condition)
+    categories = {prompt.id: ("good", "bad", "other")[number % 3] for number, prompt in enumerate(PROMPTS)}
+    one = replace(one, labels=replace(one.labels, categories=categories, meant=({}, {"good": True, "bad": False})))
+    made = result_of(one)
+    responses = tuple(
+        replace(answer, acted=(True, number < 5), cosines=(None, 0.1)) for number, answer in enumerate(made.responses)
+    )
+    result: CellResult = replace(made, responses=responses, thresholds=(None, ConditionThreshold(0.25, 0.9, 0.875, 8)))
+    assert decisions_of(one, result) == {"acted_n": 5, "hits": 2, "misses": 2, "false_alarms": 2, "correct_rejections": 1}
+    row = replace(row_of(one), acted_n=5, hits=2, misses=2, false_alarms=2, correct_rejections=1)
+    row = replace(row, thresholds=(0.25,), threshold_accuracies=(0.875,))
+    table = conditions_table([row, row_of(cell(15, 8.0))])
+    assert table is not None
+    assert [value.text for value in table.rows[0]][2:] == [
+        *("french x 5 when harms by dim at L12 below auto", "0.250", "88", "10", "5", "2", "2", "2", "1"),
+    ]
+    assert conditions_table([row_of(cell(15, 8.0))]) is None
+
+
+def test_what_is_stored_of_conditions_and_parts(tmp_path: Path) -> None:
+    one = both(8.0, 5.0, condition=ConditionSpec(direction_spec(), 12, 0.25))
+    one = replace(one, labels=replace(one.labels, categories={PROMPTS[0].id: "good"}))
+    made = result_of(one)
+    responses = tuple(replace(answer, acted=(True, False), cosines=(None, 0.125)) for answer in made.responses)
+    store = Store(tmp_path)
+    with store.lock():
+        store.write_plan(plan_of([one]))
+        store.write_responses(one, replace(made, responses=responses, thresholds=(None, ConditionThreshold(0.25))), 1)
+        store.compact()
+    (row,) = store.cell_rows()
+    assert (row.acted_n, row.hits, row.thresholds, row.threshold_accuracies) == (0, None, (0.25,), None)
+    assert (row.then_multipliers, row.orthogonal, row.steers) == ((5.0,), False, None)
+    frame = load_results(tmp_path).responses
+    assert frame["category"].to_list() == ["good", *[None] * 9]
+    assert frame["condition_cosines"].to_list() == [[0.125]] * 10
+    assert frame["acted"].to_list() == [[True, False]] * 10
+
+
+def test_every_direction_leaves_in_a_file_of_its_own(tmp_path: Path) -> None:
+    one, turned = both(8.0, 5.0), both(8.0, 6.0, orthogonal=True)
+    filled(tmp_path, [cell(None), one, turned]).compact()
+    results = load_results(tmp_path)
+    rows = {row.cell_id: row for row in results.rows}
+    first, second = EXPORTS["gguf"].write(results, [rows[one.id]], tmp_path / "out")
+    told = [gguf_of(path) for path in (first, second)]
+    assert [(said["steering.part"], said["steering.scale"], said["steering.method"]) for _, said in told] == [
+        ("1 of 2", 8.0, "dim"),
+        ("2 of 2", 5.0, "pca"),
+    ]
+    assert [next(iter(tensors)) for tensors, _ in told] == ["direction.15", "direction.20"]
+    with pytest.raises(InputError, match="made orthogonal"):
+        EXPORTS["gguf"].write(results, [rows[turned.id]], tmp_path / "out")
