@@ -25,8 +25,7 @@ def test_rates_have_wilson_intervals_and_kl_a_mean_over_prompts() -> None:
     plain, mistaken, clean = read_costs(file, lambda responses: [one.text == "a" for one in responses])
     assert [one.title for one in (plain, mistaken, clean)] == ["unsteered", "no template", "clean"]
     assert (mistaken.successes, mistaken.n) == (45, 50)
-    assert mistaken.rate.low == pytest.approx(0.786, abs=5e-4)
-    assert mistaken.rate.high == pytest.approx(0.957, abs=5e-4)
+    assert [mistaken.rate.low, mistaken.rate.high] == pytest.approx([0.786, 0.957], abs=5e-4)
     assert (plain.successes, plain.kl.value) == (0, 0.0)
     assert mistaken.kl.value == 2.0
     assert mistaken.kl.low is not None
