@@ -16,7 +16,6 @@ from actors.engine.probe import EngineProbe
 from actors.extraction import EXTRACTORS
 from actors.extraction.capture import CaptureKey, Captures, read
 from actors.methods import Trial
-from actors.sites import OUTPUT
 from actors.types import ExtractionJob, ExtractorName, Prompt, Steering
 from actors.worker import ModelWorker
 from tests.tiny import tiny_folder
@@ -42,7 +41,7 @@ def test_a_prompt_is_read_alike_alone_and_among_ten(extractor: ExtractorName, in
         one = captures.of(CaptureKey(POSITIVE[number : number + 1], NEGATIVE[number : number + 1], extractor), True)
         np.testing.assert_array_equal(one[0][0], positive[number])
         np.testing.assert_array_equal(one[1][0], negative[number])
-    together = read(loaded, POSITIVE + NEGATIVE, (extractor, OUTPUT), 2, alone=False)
+    together = read(loaded, POSITIVE + NEGATIVE, extractor, 2, alone=False)
     apart = np.abs(together[:5] - positive).max() / np.abs(positive).max()
     assert apart > 1e-3, "no outlier column: this model tests nothing"
 
