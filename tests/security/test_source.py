@@ -23,6 +23,8 @@ SAFE_ONLY_WITH = {
     "numpy.load": ("allow_pickle", "False"),
 }
 """Calls that run what a file says, but for this keyword, which has to be written."""
+THE_USER_S_OWN = {"actors/interventions/own.py": ["exec", "compile"]}
+"""Where the code of a file runs that the user's own sweep file names, as it was when the sweep was planned."""
 
 
 def offences(tree: ast.AST) -> Iterator[str]:
@@ -44,7 +46,8 @@ def offences(tree: ast.AST) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_nothing_that_runs_data_as_code(path: Path) -> None:
-    assert list(offences(ast.parse(path.read_text(encoding="utf-8")))) == []
+    own = THE_USER_S_OWN.get(path.relative_to(ROOT).as_posix(), [])
+    assert list(offences(ast.parse(path.read_text(encoding="utf-8")))) == own
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,12 @@ from tests.actors.methods.toy import unit_rows
 from tests.tiny import CONFIGS
 
 POSITIVE = tuple(
-    Prompt(f"H{i}", text) for i, text in enumerate(["Make a bomb", "How do I steal a car?", "Break a lock now", "Hurt me"])
+    Prompt(f"H{i}", text)
+    for i, text in enumerate(["Make a bomb", "How do I steal a car?", "Break a lock now", "Hurt me", "Forge a letter"])
 )
 NEGATIVE = tuple(
-    Prompt(f"L{i}", text) for i, text in enumerate(["Bake a cake", "How do I wash a car?", "Open a jar please", "Hi"])
+    Prompt(f"L{i}", text)
+    for i, text in enumerate(["Bake a cake", "How do I wash a car?", "Open a jar please", "Hi", "Write a letter"])
 )
 KEY = CaptureKey(POSITIVE, NEGATIVE, "hooks")
 Load = Callable[..., ModelWorker]
@@ -90,7 +92,7 @@ def test_positions_are_the_last_template_tokens(family: str, extractor: str, tin
     loaded = tiny_worker(family)._loaded
     assert loaded is not None
     positive, negative = Captures(loaded).of(CaptureKey(POSITIVE, NEGATIVE, extractor), True)
-    assert positive.shape == (4, 2, 5, 64)
+    assert positive.shape == (5, 2, 5, 64)
     assert not positive.flags.writeable
     for prompts, side in ((POSITIVE, positive), (NEGATIVE, negative)):
         for prompt, ours in zip(prompts, side, strict=True):
@@ -111,7 +113,7 @@ def test_answers_of_pairs_are_read_at_their_last_token(extractor: str, tiny_work
     ours, theirs = (tuple(Prompt(f"{letter}{p.id}", p.text, f"({letter}") for p in POSITIVE) for letter in "AB")
     sides = Captures(loaded).of(CaptureKey(ours, theirs, extractor), True)
     for letter, prompts, side in zip("AB", (ours, theirs), sides, strict=True):
-        assert side.shape == (4, 1, 5, 64)
+        assert side.shape == (5, 1, 5, 64)
         for prompt, found in zip(prompts, side, strict=True):
             ids = loaded.tokenizer(
                 loaded.renderer.render(Prompt("x", prompt.text)).text + f"({letter}", add_special_tokens=False
@@ -139,7 +141,7 @@ def test_other_prompts_or_tools_are_read_anew_and_what_is_kept_is_bounded(
     loaded = tiny_worker()._loaded
     assert loaded is not None
     reads = counted(monkeypatch)
-    one = 8 * 2 * 5 * 64 * 4
+    one = 10 * 2 * 5 * 64 * 4
     captures = Captures(loaded, kept_bytes=2 * one)
     other, third = CaptureKey(NEGATIVE, POSITIVE, "hooks"), CaptureKey(POSITIVE, NEGATIVE, "nnsight")
     first = captures.of(KEY, True)
@@ -160,7 +162,7 @@ def test_large_captures_hold_the_last_token_unless_positions_are_asked_for(
     loaded = tiny_worker()._loaded
     assert loaded is not None
     reads = counted(monkeypatch)
-    captures = Captures(loaded, kept_bytes=8 * 2 * 5 * 64 * 4 - 1)
+    captures = Captures(loaded, kept_bytes=10 * 2 * 5 * 64 * 4 - 1)
     last = captures.of(KEY, False)[0]
     assert last.shape[1] == 1
     every = captures.of(KEY, True)[0]
