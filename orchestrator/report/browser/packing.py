@@ -24,6 +24,7 @@ from orchestrator.outcome import OUTCOMES
 from orchestrator.report.series import cell_text, decoding_text
 from orchestrator.results.columns import Axis
 from orchestrator.results.conditions import STEERED, condition
+from orchestrator.results.part_axes import told_condition
 from orchestrator.results.rows import CellRow
 from orchestrator.results.schema import RATES, batches_of, read_table
 from orchestrator.results.store import Store
@@ -42,9 +43,12 @@ ANSWERS_HELD = 300_000
 DECODING = ("max_new_tokens", "max_thought_tokens", "temperature", "top_p", "samples", "seed")
 SHOWN_AXES = (
     *("model", "quantization", *DECODING, "source_model", "method", "method_options", "scope", "intervention"),
-    *("positions", "strength", "schedule", "keep_norm", "scales", "site", "layer", "multiplier"),
+    *("positions", "strength", "schedule", "keep_norm", "scales", "site", "steers", "when", "orthogonal"),
+    *("layer", "multiplier", "then_multipliers"),
 )
 """What cells are filtered by, where they differ in it."""
+ALWAYS = "always"
+"""When a steering without a condition acts."""
 
 Tokens: TypeAlias = npt.NDArray[np.int32]
 
@@ -259,7 +263,7 @@ def _group_json(group: _SamePrompts) -> dict[str, object]:
     bases = {condition(row, STEERED): number for number, row in enumerate(cells) if not row.steered}
     decoded = DECODING if len({decoding_text(row) for row in cells}) > 1 else ()
     reels: dict[object, int] = {}
-    axes = {name: dict.fromkeys(value_text(getattr(row, name)) for row in cells if row.steered) for name in varied}
+    axes = {name: dict.fromkeys(_value(row, name) for row in cells if row.steered) for name in varied}
     return {
         "title": cells[0].behavior,
         "labels": [{"name": name, "outcome": outcome} for name, outcome in group.labels.items()],
@@ -271,7 +275,7 @@ def _group_json(group: _SamePrompts) -> dict[str, object]:
                 "name": _name(row, varied),
                 "title": _name(row, ("model", "quantization", "method", *decoded)),
                 "model": row.model,
-                "axes": {name: value_text(getattr(row, name)) for name in varied},
+                "axes": {name: _value(row, name) for name in varied},
                 "base": bases.get(condition(row, STEERED), -1),
                 "reel": reels.setdefault(condition(row, frozenset({Axis.STRENGTH})), len(reels)) if row.steered else None,
                 "dose": row.multiplier,
@@ -290,10 +294,15 @@ def _group_json(group: _SamePrompts) -> dict[str, object]:
 
 def _name(row: CellRow, parts: Sequence[str]) -> str:
     """A cell in words, with what of ``parts`` it has beside layer and multiplier."""
-    told = [value_text(getattr(row, name)) for name in parts if name not in ("layer", "multiplier", "scope", *DECODING)]
-    said = [one for one in told if one != "none"]
+    told = [_value(row, name) for name in parts if name not in ("layer", "multiplier", "scope", *DECODING)]
+    said = [one for one in told if one not in ("none", ALWAYS)]
     decoded = [decoding_text(row)] if set(DECODING) & set(parts) else []
     return " · ".join([*said, cell_text(row) if row.steered else "unsteered", *decoded])
+
+
+def _value(row: CellRow, name: str) -> str:
+    """An axis of a cell as a filter shows it."""
+    return told_condition(row.when) or ALWAYS if name == "when" else value_text(getattr(row, name))
 
 
 def _packed(content: object) -> str:

@@ -62,6 +62,17 @@ def test_axes_doses_and_the_cell_to_put_beside(store: Store) -> None:
     assert steered[0]["reel"] == steered[1]["reel"] != steered[2]["reel"] == steered[3]["reel"]
 
 
+def test_cells_under_a_condition_and_without_are_told_apart(store: Store) -> None:
+    store.compact()
+    always = store.cell_rows()
+    when = [replace(row, when="harms by dim at L16 below auto #1f") if row.layer == 15 else row for row in always]
+    found = packed_answers(store, when)
+    assert found is not None
+    (group,) = opened(found.index)["groups"]
+    assert group["axes"]["when"] == ["always", "when harms by dim at L16 below auto"]
+    assert [one["name"].count("when harms") for one in group["cells"]] == [0, 0, 0, 1, 1]
+
+
 def test_what_an_answer_shares_with_the_unsteered_and_whether_it_was_cut_off(tmp_path: Path) -> None:
     cells = (cell(None), cell(12, 2.0))
     store = Store(tmp_path)
