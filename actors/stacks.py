@@ -44,15 +44,14 @@ class StackedTable:
         """How much of each part's edit is in ``seen``, token by token wherever it was asked, ``[rows, T, P, 2]``: the move
         along it, once what the other parts do there is taken out, as a share of it, and its size (NaN: no edit). None at a layer
         without edits."""
-        state, wholes, changes, edits = raw, list[Tensor](), list[Tensor](), False
+        if not any(table.edits(layer) for table in self.tables):
+            return None
+        state, wholes, changes = raw, list[Tensor](), list[Tensor]()
         for table in self.tables:
             after, everywhere = table.apply(layer, state), table.everywhere(layer, state)
-            edits = edits or everywhere is not state
             wholes.append(everywhere.float() - state.float())
             changes.append(after.float() - state.float())
             state = after
-        if not edits:
-            return None
         left = seen.float() - raw.float() - torch.stack(changes).sum(0)
         found = []
         for whole, change in zip(wholes, changes, strict=True):

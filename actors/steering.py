@@ -25,7 +25,7 @@ from actors.positions import ALL, Positions, Spans
 from actors.schedules import Schedule
 from actors.sites import ALLOWED as SITES_ALLOWED
 from actors.sites import EVERYWHERE, HEADS, head_of, places_of_steering, site_of
-from actors.types import Steering
+from actors.types import Condition, Steering
 
 SMALLEST = 1e-30
 """A norm that nothing is divided below: a stream that was removed whole stays zero."""
@@ -119,14 +119,17 @@ class SteeringTable:
     def arrival(self, layer: int, raw: Tensor, seen: Tensor) -> Tensor | None:
         """How much of the edit of ``raw`` is in ``seen``, token by token wherever it was asked, ``[rows, T, 1, 2]``: the move
         along it and the whole move, as shares of it (NaN: no edit). None at a layer without edits."""
-        edited = self.everywhere(layer, raw)
-        if edited is raw:
+        if not self.edits(layer):
             return None
-        asked, moved = edited.float() - raw.float(), seen.float() - raw.float()
+        asked, moved = self.everywhere(layer, raw).float() - raw.float(), seen.float() - raw.float()
         size = asked.norm(dim=-1)
         along = (moved * asked).sum(-1) / size.square()
         found = torch.stack([along, moved.norm(dim=-1) / size], dim=-1).masked_fill((size == 0)[..., None], torch.nan)
         return found[:, :, None]
+
+    def edits(self, layer: int) -> bool:
+        """Whether any row of the batch that the table was made for is edited at a layer: the same of every part of it."""
+        return any(layer in kind for kind in (self.shifts, self.axes, self.replaced, self.grouped))
 
     def map(self, change: Callable[[Tensor], Tensor]) -> SteeringTable:
         """The table with ``change`` applied to every tensor of it."""
@@ -265,7 +268,8 @@ def check_steering(steering: Steering, n_layers: int, d_model: int, width_of: Wi
     ``width_of``: what is known of sites (None: as wide as the residual stream)."""
     for part in steering.parts:
         _check_layers(part, n_layers)
-        _check_part(part, n_layers, _width(part, d_model, width_of))
+        _check_condition(part.condition, n_layers, d_model)
+        _check_part(part, _width(part, d_model, width_of))
     sites = {part.site for part in steering.parts}
     if HEADS in sites and any(head_of(site) is not None for site in sites):
         raise JobError("a steering has parts at all heads and at one head; allowed: either")
@@ -295,8 +299,8 @@ def _width(steering: Steering, d_model: int, width_of: WidthOf | None) -> int:
     return widths.pop()
 
 
-def _check_part(steering: Steering, n_layers: int, d_model: int) -> None:
-    condition = steering.condition
+def _check_condition(condition: Condition | None, n_layers: int, d_model: int) -> None:
+    """A condition is of the residual stream, wherever the part that has it acts."""
     if condition is not None and not (0 <= condition.layer < n_layers and condition.vector.shape == (d_model,)):
         raise JobError(
             f"a condition at layer {condition.layer} with a vector of shape {condition.vector.shape}; "
@@ -304,6 +308,9 @@ def _check_part(steering: Steering, n_layers: int, d_model: int) -> None:
         )
     if condition is not None and condition.threshold is None and not (condition.positive and condition.negative):
         raise JobError("a condition without a threshold needs contrast prompts of both classes to learn it from")
+
+
+def _check_part(steering: Steering, d_model: int) -> None:
     try:
         edit_of = intervention_of(steering.intervention, steering.code)
     except ValueError as error:

@@ -14,7 +14,7 @@ from actors.engine.rows import Row
 from actors.positions import ALL
 from actors.schedules import Schedule
 from actors.stacks import StackBank
-from actors.steering import Witness
+from actors.steering import SMALLEST, Witness
 from actors.types import FiredCheck
 
 TOLERANCE = 0.1
@@ -85,6 +85,9 @@ def _record(
                 _note(row, part, 0.0, 0.0, 1.0)  # what it is to act at was never reached
             elif share[part] >= HELD:
                 _note(row, part, lowest, highest, off)
+                if lowest > highest and row.acts[part].own:
+                    row.resting.add(part)
+                    row.stray = max(row.stray or 0.0, moved)
             elif not share[part]:
                 row.stray = max(row.stray or 0.0, moved)
     return [row[-1] for row in told]
@@ -194,7 +197,10 @@ def _measure(witness: Witness, bank: StackBank, numbers: Tensor, shares: Tensor)
         beside = sizes.sum(0) > 0
         strays = torch.where(beside, (left * wholes).sum(-1).abs() / lengths, left.norm(dim=-1)) / lengths
         whole, here = lengths == 0, asked.T
-        found.append(torch.stack([along.masked_fill(whole | ~here, torch.nan), strays.masked_fill(whole | here, torch.nan)]))
+        resting = whole & here & ~beside
+        strays = torch.where(resting, left.norm(dim=-1) / raw.norm(dim=-1).clamp(min=SMALLEST), strays)
+        moves = strays.masked_fill((whole | here) & ~resting, torch.nan)
+        found.append(torch.stack([along.masked_fill(whole | ~here, torch.nan), moves]))
         off_axis.append((left.norm(dim=-1) / sizes.sum(0).sqrt()).masked_fill(~beside, torch.nan))
     if not found:  # no multiplier but 0
         nothing = torch.full((2, *numbers.T.shape), torch.nan, dtype=torch.float64, device=numbers.device)
@@ -206,6 +212,7 @@ def _measure(witness: Witness, bank: StackBank, numbers: Tensor, shares: Tensor)
 def check_of(rows: list[Row]) -> FiredCheck:
     """The check of a whole cell from its rows; ``fired`` is None when nothing was asked."""
     due = [(row, part) for row in rows for part in range(len(row.acts)) if _due(row, part)]
+    due = [(row, part) for row, part in due if part in row.shift_ratio or part not in row.resting]
     ratios = [row.shift_ratio[part] for row, part in due if part in row.shift_ratio]
     stray = max((row.stray for row in rows if row.stray is not None), default=None)
     wrong = (stray is not None and stray > TOLERANCE) or any(map(_mistaken, rows))

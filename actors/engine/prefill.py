@@ -8,7 +8,7 @@ The template's own prefix (system prompt) is the same text for every prompt: it 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -159,7 +159,10 @@ class Prefiller:
         firsts, every = [same[0] for same in fresh], [row for same in fresh for row in same]
         prefixes, trunks = self._prefixes_of(prefix, firsts), self._trunks_of(prefix, firsts)
         past = self._past(prefixes, firsts)
-        found = self._unsteered(firsts, trunks) if layer is None else self._steered(firsts, trunks, past, layer)
+        if layer is None:
+            found = self._unsteered(trunks, {row.first_layer for row in every})
+        else:
+            found = self._steered(firsts, trunks, past, layer)
         for at, (key, same) in enumerate((_sampled_of(same[0]), same) for same in fresh if layer is not None):
             if self._sampled.left(key) > len(same):
                 one = found.take([at])
@@ -246,12 +249,12 @@ class Prefiller:
                 text, conditions = row.rendered.token_ids, [act.condition for act in row.acts]
                 row.again = tuple(None if one is None else self._cosines.get((text, id(one))) for one in conditions)
 
-    def _unsteered(self, rows: Sequence[Row], trunks: Sequence[_Trunk]) -> _Suffix:
-        """A row whose prompt is not steered is its trunk: nothing is left to compute. Of one whose answer will be, the witness
-        says what the first steered block puts out."""
+    def _unsteered(self, trunks: Sequence[_Trunk], layers: Set[int | None]) -> _Suffix:
+        """A row whose prompt is not steered is its trunk: nothing is left to compute. The witness says what the blocks
+        ``layers`` put out, at which the rows' answers are first steered."""
         key_values = tuple(stack(trunk.key_values[block] for trunk in trunks) for block in range(len(trunks[0].key_values)))
         tails = tuple(trunk.tail for trunk in trunks)
-        later = {row.first_layer for row in rows if row.first_layer in trunks[0].hidden}
+        later = [layer for layer in layers if layer in trunks[0].hidden]
         witness = Witness({layer: torch.cat([trunk.hidden[layer][:, -1] for trunk in trunks]) for layer in later})
         return _Suffix(torch.cat([trunk.positions for trunk in trunks]), key_values, torch.cat(tails), witness, tails)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from actors.engine.sampling import RowDraws
-from actors.interventions import idle
+from actors.interventions import INTERVENTIONS, idle
 from actors.positions import ALL, NOWHERE, Positions, Spans
 from actors.prompts import Rendered
 from actors.schedules import CONSTANT, Schedule
@@ -21,18 +21,23 @@ CAPACITY_STEP = 32
 @dataclass(frozen=True)
 class Acting:
     """How one part of a row's steering acts: at which ``positions``, by which ``schedule``, under which ``condition``; ``idle``:
-    it asks for nothing."""
+    it asks for nothing; ``own``: it is a function of the user's own, which may leave any token as it is."""
 
     positions: str = ALL
     schedule: str = CONSTANT
     condition: Condition | None = None
     idle: bool = False
+    own: bool = False
 
     @staticmethod
     def of(steering: Steering) -> tuple[Acting, ...]:
         """Of each part."""
         return tuple(
-            Acting(part.positions, part.schedule, part.condition, idle(part.intervention, part.multiplier))
+            Acting(
+                *(part.positions, part.schedule, part.condition),
+                idle=idle(part.intervention, part.multiplier),
+                own=part.intervention not in INTERVENTIONS,
+            )
             for part in steering.parts
         )
 
@@ -45,7 +50,8 @@ class Row:
     ``sample``: which of the prompt's answers, from 0; ``draws``: how its tokens are drawn (None: the likeliest is taken).
     ``budget``: where thought and answer have one each, which then make up ``max_new_tokens``. ``tokens`` grows during generation
     (stop token excluded); ``finish`` is set when the row has ended. ``slots``: of the batch that it ran in. ``shift_ratio``,
-    ``off_axis``, ``stray``: what was measured of its edits (``FiredCheck``), the ratios by the number of the part.
+    ``off_axis``, ``stray``: what was measured of its edits (``FiredCheck``), the ratios by the number of the part; ``resting``:
+    parts whose own functions were seen to ask for nothing.
     ``cosines``: of each part's condition, the cosine that decides (None: there is no condition); ``again``: the same, measured
     where the row's own prompt runs (empty: it was not).
     """
@@ -66,6 +72,7 @@ class Row:
     again: tuple[float | None, ...] = ()
     first_point: int | None = None
     shift_ratio: dict[int, tuple[float, float]] = field(default_factory=dict)
+    resting: set[int] = field(default_factory=set)
     off_axis: float | None = None
     stray: float | None = None
     residual_norm: float | None = None

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
 from actors.curves import CURVE
+from actors.interventions import INTERVENTIONS
 from orchestrator.cells import CellKey, variant_id
 from orchestrator.json_text import parse_json
 from orchestrator.planning.considered import Considered, Tally, choose, moves
@@ -20,6 +21,8 @@ from orchestrator.sweep_file.grids import Grid
 from orchestrator.sweep_file.schema import Choose
 
 CHOICES_VERSION = 2
+ANGLES = tuple(name for name, one in INTERVENTIONS.items() if one.unit == "degrees")
+"""Interventions whose multiplier is an angle."""
 
 
 @dataclass(frozen=True)
@@ -162,8 +165,8 @@ class Chooser:
         self, grid: Grid, asked: Choose, group: Group, tried: Sequence[SteeredCell]
     ) -> tuple[Choice, ChosenSetting | None]:
         considered = {self._considered(one): one for one in tried}
-        along_curve = group.action.intervention == CURVE
-        match = None if asked.kl is None else matched(list(considered), asked.kl, asked.most_garbled, along_curve)
+        evenly = group.action.intervention in (CURVE, *ANGLES)
+        match = None if asked.kl is None else matched(list(considered), asked.kl, asked.most_garbled, evenly)
         chosen = choose(list(considered), asked.most_garbled, asked.max_kl) if asked.kl is None else None
         best = chosen if match is None else match.nearest
         reason = "" if best is not None else _nothing_fits(asked, list(considered))

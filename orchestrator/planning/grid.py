@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from actors.interventions import INTERVENTIONS
+from actors.curves import CURVE
+from actors.interventions import idle
 from actors.sites import EVERYWHERE, OUTPUT
 from actors.types import Action
 from orchestrator.cells import (
@@ -170,8 +171,8 @@ def _steered(
 
 
 def _acts_at_zero(action: Action) -> bool:
-    """Whether a multiplier of 0 is no baseline, as of an angle."""
-    return action.intervention in INTERVENTIONS and INTERVENTIONS[action.intervention].acts_at_zero
+    """Whether a multiplier of 0 is no baseline, as of an angle, or of a function of the user's own."""
+    return action.intervention != CURVE and not idle(action.intervention, 0.0)
 
 
 def _baseline(grid: Grid, model: ModelVariant, found: BehaviorPrompts) -> Cell:

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from actors.errors import JobError
+from actors.grouped import Grouped
 from actors.interventions import INTERVENTIONS
+from actors.interventions.own import digest_of
 from actors.steering import SteeringBank, check_steering
 from actors.types import CellResult, Decoding, GenerationJob, Prompt, Steering
 from actors.worker import ModelWorker
@@ -86,6 +88,28 @@ def test_neighbours_of_another_kind_change_no_bit(tiny_worker: Loader) -> None:
         assert isinstance(alone, CellResult)
         assert alone.responses == together[job.cell_id].responses
         assert alone.fired == together[job.cell_id].fired
+
+
+SOFT = """def soft(activation, vector, strength, references):
+    component = (activation * vector).sum(-1, keepdim=True)
+    return activation + strength * vector * (component < 0)
+"""
+
+
+@pytest.mark.parametrize("positions", ["all", "last_prompt", "generation"])
+def test_a_function_that_leaves_some_rows_as_they_are_is_not_missed(
+    positions: str, tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = tiny_worker("llama")
+    name = f"mine.py:soft@{digest_of(SOFT, 'soft')}"
+    soft = Steering((2,), unit(1, 1), 60.0, name, code=SOFT, positions=positions)
+    idle = replace(soft, multiplier=0.0, then=(Steering((1,), unit(1, 2), 10.0, positions=positions),))
+    jobs = [GenerationJob(str(number), PROMPTS, Decoding(10), one) for number, one in enumerate((soft, idle))]
+    assert [one.fired.fired for one in worker.generate(jobs) if isinstance(one, CellResult)] == [True, True]
+    monkeypatch.setattr(Grouped, "apply", lambda _self, hidden, _share: hidden)
+    assert [one.fired.fired for one in worker.generate(jobs[:1]) if isinstance(one, CellResult)] == [False]
+    monkeypatch.setattr(Grouped, "apply", lambda self, hidden, _share: hidden + 60 * self.vectors)
+    assert [one.fired.fired for one in worker.generate(jobs[:1]) if isinstance(one, CellResult)] == [False]
 
 
 @pytest.mark.parametrize("name", sorted(INTERVENTIONS))

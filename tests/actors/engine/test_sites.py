@@ -83,6 +83,20 @@ def test_neighbours_order_refills_and_lanes_change_no_token(tiny_worker: Loader,
     assert answers(run(worker, jobs)) == together
 
 
+def test_lanes_of_which_one_has_no_row_that_a_function_edits(tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = tiny_worker("llama")
+    turned = Steering((2, 3), unit(2, 0), 80.0, "rotation", positions="last_prompt+first:2")
+    added = [Steering((2,), unit(1, n), 15.0, positions="last_prompt") for n in range(1, 6)]
+    steerings = [turned, replace(turned, then=(added[0],)), *added, *[replace(one, then=(added[0],)) for one in added]]
+    jobs = [GenerationJob(f"{n}", PROMPTS[:1], Decoding(NEW), replace(one, site="mlp")) for n, one in enumerate(steerings)]
+    together = run(worker, jobs)
+    monkeypatch.setattr("actors.engine.lanes.ROWS_PER_LANE", 1)
+    monkeypatch.setattr(worker._engine, "_lanes", Lanes(2))
+    apart = run(worker, jobs)
+    assert answers(apart) == answers(together)
+    assert all(one.fired.fired is True for one in apart.values())
+
+
 def test_a_model_whose_rows_run_alone(tiny_worker: Loader) -> None:
     """Blocks of linear attention have no heads: they are refused, and the others are steered."""
     worker = tiny_worker("qwen3_5")

@@ -101,7 +101,7 @@ def answers(worker: ModelWorker) -> list[CellResult]:
     jobs = [GenerationJob(f"cell{number}", PROMPTS, Decoding(10), steering) for number, steering in enumerate(mixed)]
     results = list(worker.generate(jobs))
     assert all(isinstance(result, CellResult) for result in results), results
-    return sorted((result for result in results if isinstance(result, CellResult)), key=lambda one: one.cell_id)
+    return sorted((result for result in results if isinstance(result, CellResult)), key=lambda one: int(one.cell_id[4:]))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

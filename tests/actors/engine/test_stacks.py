@@ -133,6 +133,30 @@ def test_what_decided_is_told_of_every_response(tiny_worker: Loader) -> None:
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen3_5"])
+def test_conditions_at_several_layers_are_read_together(family: str, tiny_worker: Loader) -> None:
+    """Of the same prompts, in one cell and in several; also of a part that acts where activations are narrower."""
+    worker, vector = tiny_worker(family), unit(1, 9)[0]
+    narrow = np.random.default_rng(11).standard_normal((1, 16)).astype(np.float32)
+    narrow /= np.linalg.norm(narrow)
+    low, high = (replace(condition(worker), layer=layer, threshold=0.0) for layer in (0, 4))
+    head = Steering((1,), narrow, 20.0, site="head:1", condition=low)
+    steerings = {
+        "low": Steering((1,), unit(1, 0), 25.0, condition=low),
+        "both": Steering((2,), unit(1, 1), 25.0, condition=high, then=(Steering((1,), unit(1, 2), 25.0, condition=low),)),
+        **({"head": head} if family == "llama" else {}),
+    }
+    results = run(worker, jobs_of(steerings))
+    for name, steering in steerings.items():
+        for prompt, response in zip(PROMPTS, results[name].responses, strict=True):
+            for part, told in zip(steering.parts, response.cosines, strict=True):
+                assert part.condition is not None
+                state = states(worker, [prompt], part.condition.layer)[0]
+                assert told == pytest.approx(float(state @ vector / np.linalg.norm(state)), abs=1e-5)
+            assert list(response.token_ids) == expected(worker, steering, prompt), f"{name} {prompt.id}"
+        assert results[name].fired.fired is True
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3_5"])
 def test_given_answers_are_read_under_all_parts(family: str, tiny_worker: Loader) -> None:
     worker = tiny_worker(family)
     loaded, steering = worker._held(), stacks(worker)["mixed"]

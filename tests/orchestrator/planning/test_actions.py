@@ -79,6 +79,14 @@ def test_scales_are_of_the_raw_norms_or_as_listed(tmp_path: Path) -> None:
     assert len(ids(plan_of(tmp_path / "other", scales=[1, 1, 1], **plain)) & ids(plan_of(tmp_path / "again", **plain))) == 1
 
 
+@pytest.mark.parametrize(("intervention", "steers"), [("mine.py:push", True), ("rotation", True), ("addition", False)])
+def test_what_may_act_at_zero_is_no_baseline(intervention: str, steers: bool, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(OWN)
+    plan = plan_of(tmp_path, intervention=intervention, layers=[27], multipliers=[0, 2])
+    found = {cell.steering.action.multiplier for cell in steered(plan) if cell.steering is not None}
+    assert found == ({0.0, 2.0} if steers else {2.0})
+
+
 def test_a_function_of_the_users_own_is_named_by_its_files_text(tmp_path: Path) -> None:
     def plan(name: str, text: str) -> Plan:
         (tmp_path / name).mkdir()

@@ -52,9 +52,17 @@ def test_the_layer_is_the_one_that_succeeds_most_at_that_damage() -> None:
 
 def test_along_a_curve_strengths_are_interpolated_as_they_are() -> None:
     settings = [tried(3, -0.01, 0.1), tried(3, -0.5, 1.0)]
-    found = matched(settings, 0.1**0.5, 1.0, along_curve=True)
+    found = matched(settings, 0.1**0.5, 1.0, evenly=True)
     assert found is not None
     assert found.multiplier == pytest.approx(-0.255)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_from_nothing_on_strengths_are_interpolated_as_they_are(sign: int) -> None:
+    settings = [tried(3, 0.0, 0.1), tried(3, sign * 30.0, 1.0)]
+    found = matched(settings, 0.1**0.5, 1.0)
+    assert found is not None
+    assert found.multiplier == pytest.approx(sign * 15)
 
 
 def test_settings_that_all_do_more_or_garble_give_none() -> None:
