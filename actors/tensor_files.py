@@ -20,6 +20,7 @@ import numpy as np
 from actors.errors import JobError
 from actors.methods.file import Convention
 from actors.sae_files import DECODER, feature_of
+from actors.sites import OUTPUT, SITES, of_heads
 from actors.types import FloatArray, GivenVectors
 
 _NUMBERED = re.compile(r"(?:.*[^0-9])?([0-9]+)")
@@ -68,9 +69,11 @@ def write_pt(path: Path, vectors: Mapping[int, FloatArray], **beside: object) ->
 
 
 def read_vectors(path: Path, n_layers: int, width: int) -> dict[int, FloatArray]:
-    """Layer -> vector ``[d]`` float32, as they are in the file; ``JobError`` unless they fit a model of ``n_layers`` blocks of
-    ``width``, and for a file that is none of these."""
+    """Layer -> vector ``[d]`` float32, as they are in the file; ``JobError`` unless they fit the outputs of a model of
+    ``n_layers`` blocks of ``width``, and for a file that is none of these."""
     found = read_file(path)
+    if (site := found.told.get("site", OUTPUT)) != OUTPUT and (site in SITES or of_heads(site)):
+        raise JobError(f"{path}: its vectors are of site {site}; allowed: {OUTPUT}, the outputs of decoder blocks")
     if wrong := misfit(found.given(path.name), n_layers, width):
         raise JobError(f"{path}: {wrong}")
     return found.vectors
