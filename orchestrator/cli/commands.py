@@ -362,9 +362,13 @@ def _run(sweep: Path, results: Place | None, options: RunOptions, as_json: bool)
 
 def _show_results(console: Console, store: Store, failed: int) -> None:
     from orchestrator.report import SERIES_TOLD, reading, results_tables
+    from orchestrator.report.findings import SweepFindings
+    from orchestrator.report.parity import study_lines
 
     rows = store.cell_rows()
     tables = results_tables(store, console.width)
     if tables is not None:
         console.print(tables)
     print_lines(console, reading(rows, failed, store.planned().cells, SERIES_TOLD).splitlines())
+    if store.planned().parity:
+        print_lines(console, [*study_lines(SweepFindings(store, rows).parity)])
