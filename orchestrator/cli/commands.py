@@ -190,8 +190,10 @@ def plan(
         if as_json:
             print_json({**plan_object(prepared), "preflight": vars(found)})
         else:
-            console_for(False).print(render_plan(prepared.plan), render_preflight(found))
-            print_lines(console_for(False), [f"{state_line(prepared)}; results in {prepared.store.place}"])
+            console = console_for(False)
+            console.print(render_plan(prepared.plan))
+            print_lines(console, [f"{state_line(prepared)}; results in {prepared.store.place}"])
+            console.print(render_preflight(found))
     if found.impossible:
         raise typer.Exit(EXIT_CODE)
 
