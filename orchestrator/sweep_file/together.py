@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from actors.curves import CURVE
 from actors.interventions import INTERVENTIONS
+from actors.interventions.own import REFERENCE
 from actors.methods import METHODS
 from actors.positions import Positions
 from actors.schedules import CONSTANT, Schedule
@@ -136,6 +137,9 @@ class _PartReader:
         if method[0] in (CURVE, FILE):
             self.view.report((*path, "method"), "a condition needs a direction of its behavior", method[0], allowed="dim")
             return None
+        if dict(method[1]).get("site") not in (None, "", OUTPUT):
+            self.view.report((*path, "method"), "a condition looks at what a block puts out", allowed="site: output, or none")
+            return None
         return When(behavior, method, at, entry.threshold, entry.side == "above")
 
     def _behavior(self, key: str, path: Path) -> Behavior | None:
@@ -164,6 +168,10 @@ class _PartReader:
     def _action(self, entry: SteerEntry, path: Path) -> Action | None:
         """The grid's, but for what the part says of it."""
         names = Action.names()[1:]
+        if entry.intervention is not None and REFERENCE.fullmatch(entry.intervention):
+            allowed = f"intervention: {entry.intervention} of the grid, or one by its name"
+            self.view.report((*path, "intervention"), "a function of your own is the grid's", entry.intervention, allowed=allowed)
+            return None
         own = {name: value for name in names if (value := getattr(entry, name)) is not None}
         theirs = [{name: getattr(action, name) for name in names if name not in own} for action in self.said.actions]
         shared = self._only("position or schedule", [one for n, one in enumerate(theirs) if one not in theirs[:n]], path)
