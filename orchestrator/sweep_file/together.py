@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path as Folder
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from pydantic import ValidationError
 
 from actors.curves import CURVE
 from actors.interventions import INTERVENTIONS
-from actors.interventions.own import REFERENCE
 from actors.methods import METHODS
 from actors.positions import Positions
 from actors.schedules import CONSTANT, Schedule
@@ -19,6 +19,7 @@ from actors.types import Action
 from orchestrator.behaviors import Behavior
 from orchestrator.cells import Options
 from orchestrator.models.layers import LayerPoint, places
+from orchestrator.sweep_file.own_interventions import named_with_code
 from orchestrator.sweep_file.problems import problems_of
 from orchestrator.sweep_file.schema import MethodEntry, SteerEntry, WhenEntry
 from orchestrator.sweep_file.sections import Path, Sections
@@ -71,13 +72,15 @@ class SteerPart:
 
 @dataclass(frozen=True)
 class GridDefaults:
-    """What a grid says for the parts that do not say it themselves; each where it is one. ``tokens``: an answer's at most."""
+    """What a grid says for the parts that do not say it themselves; each where it is one. ``tokens``: an answer's at most;
+    ``folder``: of the sweep file."""
 
     methods: Sequence[tuple[str, Options]]
     places: Sequence[At]
     scopes: Sequence[str]
     actions: Sequence[Action]
     tokens: int
+    folder: Folder
 
 
 def method_of(view: Sections, entry: MethodEntry, at: Path) -> tuple[str, Options] | None:
@@ -168,16 +171,15 @@ class _PartReader:
     def _action(self, entry: SteerEntry, path: Path) -> Action | None:
         """The grid's, but for what the part says of it."""
         names = Action.names()[1:]
-        if entry.intervention is not None and REFERENCE.fullmatch(entry.intervention):
-            allowed = f"intervention: {entry.intervention} of the grid, or one by its name"
-            self.view.report((*path, "intervention"), "a function of your own is the grid's", entry.intervention, allowed=allowed)
-            return None
         own = {name: value for name in names if (value := getattr(entry, name)) is not None}
         theirs = [{name: getattr(action, name) for name in names if name not in own} for action in self.said.actions]
         shared = self._only("position or schedule", [one for n, one in enumerate(theirs) if one not in theirs[:n]], path)
         if shared is None:
             return None
-        action = Action(1.0, **{**shared, **own}, code=self.said.actions[0].code if "intervention" in shared else "")
+        code = self.said.actions[0].code
+        if "intervention" in own:
+            own["intervention"], code = named_with_code(self.view, (*path, "intervention"), own["intervention"], self.said.folder)
+        action = Action(1.0, **{**shared, **own}, code=code)
         self._check(action, entry, path)
         return action
 
