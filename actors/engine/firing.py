@@ -49,8 +49,8 @@ def record_firing(prefilled: Prefilled, bank: StackBank) -> None:
 
 
 def _norms(rows: Sequence[Row], witness: Witness) -> Tensor:
-    """The norm of what stands where each row is first steered, ``[rows]``; NaN of a row that is not, and of one that is steered
-    in its answer alone, at another site than a block's output."""
+    """The norm of what stands where the first part of each row's steering first acts, ``[rows]``; NaN of a row without one, and
+    of one that is steered in its answer alone, at another site than a block's output."""
     places: dict[int, list[int]] = defaultdict(list)
     for place, row in enumerate(rows):
         point = row.first_layer if row.first_point is None else row.first_point
