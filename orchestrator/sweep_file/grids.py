@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from actors.curves import CURVE
 from actors.interventions import INTERVENTIONS, Intervention
-from actors.interventions.own import REFERENCE, check_code, digest_of
 from actors.methods import METHODS
 from actors.methods.file import FileOptions
 from actors.positions import Positions
@@ -20,12 +19,13 @@ from actors.schedules import CONSTANT, Schedule
 from actors.sites import EVERYWHERE, OUTPUT, of_heads
 from actors.types import Action, Decoding, ExtractorName
 from orchestrator.cells import Options, Scope
-from orchestrator.errors import InputError, nearest_entry
+from orchestrator.errors import InputError
 from orchestrator.models.files import ModelShape, check_stored
 from orchestrator.models.layers import places, steered_layers
 from orchestrator.sweep_file.behaviors import BehaviorFiles, BehaviorPrompts
 from orchestrator.sweep_file.fields import AUTO
 from orchestrator.sweep_file.models import ModelVariant, SweepModel, families, variant_name
+from orchestrator.sweep_file.own_interventions import named_with_code
 from orchestrator.sweep_file.problems import problems_of
 from orchestrator.sweep_file.schema import BehaviorUse, Choose, MethodEntry, Multipliers, SearchEntry, SteerEntry, Transfer
 from orchestrator.sweep_file.sections import Path, Sections
@@ -133,7 +133,7 @@ class GridResolver:
         if steer is not None:
             shapes = {key: self._shapes[key] for key in keys if key in self._shapes}
             places = [*(At(one, None) for one in axis.depths), *(At(None, one) for one in axis.layers)]
-            said = GridDefaults(grid.methods, places, grid.scopes, grid.actions, grid.decoding.most_tokens)
+            said = GridDefaults(grid.methods, places, grid.scopes, grid.actions, grid.decoding.most_tokens, self._folder)
             grid = replace(grid, together=parts_of(view, said, steer, self._behaviors, shapes))
         self._check(view, grid, keys)
         return grid
@@ -330,30 +330,11 @@ def _actions(view: Sections, folder: Folder) -> Iterator[Action]:
     """Every combination of what the keys of an action say; own interventions are of files below ``folder``."""
     given = {key: value for key in ACTION_KEYS if (value := view.valid(key)) is not None}
     code = ""
-    if own := REFERENCE.fullmatch(given.get("intervention", "")):
-        given["intervention"], code = _own(view, folder / own["file"], own["name"])
+    if "intervention" in given:
+        given["intervention"], code = named_with_code(view, view.at("intervention"), given["intervention"], folder)
     lists = [dict.fromkeys(value if isinstance(value, tuple) else (value,)) for value in given.values()]
     found = (Action(1.0, **dict(zip(given, values, strict=True)), code=code) for values in itertools.product(*lists))
     yield from dict.fromkeys(map(_without_idle_schedule, found))
-
-
-def _own(view: Sections, file: Folder, name: str) -> tuple[str, str]:
-    """What names an intervention of the user's own in ids, and the text of its file."""
-    try:
-        code = file.read_text(encoding="utf-8")
-        check_code(code, name)
-    except FileNotFoundError:
-        nearest = nearest_entry(file)
-        view.report(
-            *(view.at("intervention"), f"there is no such file in {file.parent}", f"{file.name}:{name}"),
-            allowed="file.py:name",
-            nearest=nearest and f"{nearest}:{name}",
-        )
-        return "addition", ""
-    except (OSError, ValueError) as error:
-        view.report(view.at("intervention"), str(error), f"{file.name}:{name}", allowed="file.py:name")
-        return "addition", ""
-    return f"{file.name}:{name}@{digest_of(code, name)}", code
 
 
 def _without_idle_schedule(action: Action) -> Action:
