@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +22,8 @@ OWN_COLUMNS = ("kind", "worker", "attempt")
 """What a filter of failures may name beside the axes of the cells."""
 
 FIRST_LINE_CHARACTERS = 160
+GROUPS_SHOWN = 20
+_VARYING = re.compile(r"\b(?:cell|direction|parity)-\w+|\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +36,7 @@ class FailedItem(PlannedItem):
     @property
     def first_line(self) -> str:
         """The beginning of the message."""
-        return (self.failure.message.strip().splitlines() or [""])[0][:FIRST_LINE_CHARACTERS]
+        return first_line(self.failure)
 
     def own(self) -> Mapping[str, object]:
         """The failure's own columns too."""
@@ -78,7 +81,8 @@ def chosen_failures(items: Sequence[FailedItem], filters: Sequence[str]) -> list
 
 @dataclass(frozen=True)
 class FailureGroup:
-    """Failures of one kind: how many, the first line of the most frequent message, and one item that has it."""
+    """Failures of one kind whose messages are the same but for numbers and ids: how many, the first line of the most frequent
+    message, and one item that has it."""
 
     kind: str
     count: int
@@ -90,19 +94,32 @@ class FailureGroup:
         return {"kind": self.kind, "count": self.count, "message": self.message, "example": self.example.id}
 
 
+def alike(failure: Failure) -> tuple[str, str]:
+    """What failures that are told together have in common: the kind, and the first line without its numbers and ids."""
+    return failure.kind, _VARYING.sub("#", first_line(failure))
+
+
+def first_line(failure: Failure) -> str:
+    """The beginning of the message."""
+    return (failure.message.strip().splitlines() or [""])[0][:FIRST_LINE_CHARACTERS]
+
+
 def grouped(items: Sequence[FailedItem]) -> list[FailureGroup]:
-    """The failures by kind, the most frequent kind first."""
+    """The failures by kind and message, the most frequent first."""
+    members: dict[tuple[str, str], list[FailedItem]] = {}
+    for one in items:
+        members.setdefault(alike(one.failure), []).append(one)
     groups = []
-    for kind, count in Counter(one.failure.kind for one in items).most_common():
-        of_kind = [one for one in items if one.failure.kind == kind]
-        message, _ = Counter(one.first_line for one in of_kind).most_common(1)[0]
-        groups.append(FailureGroup(kind, count, message, next(one for one in of_kind if one.first_line == message)))
+    for (kind, _), of_group in sorted(members.items(), key=lambda pair: -len(pair[1])):
+        message, _count = Counter(one.first_line for one in of_group).most_common(1)[0]
+        groups.append(FailureGroup(kind, len(of_group), message, next(one for one in of_group if one.first_line == message)))
     return groups
 
 
 def group_lines(groups: Sequence[FailureGroup]) -> list[str]:
-    """A line per kind: how many, the message, one item that has it."""
-    return [f"  {one.count} x {one.kind}: {one.message} ({one.example.name}, {one.example.id})" for one in groups]
+    """A line per group: how many, the message, one item that has it; of many groups the first ones."""
+    lines = [f"  {one.count} x {one.kind}: {one.message} ({one.example.name}, {one.example.id})" for one in groups[:GROUPS_SHOWN]]
+    return [*lines, *([f"  and {len(groups) - GROUPS_SHOWN} more messages"] if len(groups) > GROUPS_SHOWN else [])]
 
 
 def _failed(folder: Folder, item: PlannedItem, state: FileState) -> FailedItem | None:

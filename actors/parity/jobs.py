@@ -127,13 +127,14 @@ class SteerJob:
 
 @dataclass(frozen=True)
 class SteeringMistakesJob:
-    """The same by plain hooks, right and with every known mistake of steering scripts.
+    """The same by plain hooks, right and, with ``mistakes``, with every known mistake of steering scripts.
 
     The file: ``tokens`` ``[F, n, T]``, ``logits`` ``[F, n, T, P]`` and ``labels`` ``[F]``, the mistakes' names (empty: right).
     """
 
     item_id: str
     place: SteeringPlace
+    mistakes: bool = True
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from actors.boundary import Answered, as_failure
 from actors.errors import WorkerError
 from actors.loading import LoadedModel
-from actors.parity.jobs import MistakesJob, ParityJob, RatesJob, ReadJob, SitesJob, SteeringMistakesJob, SteeringPlace, SteerJob
+from actors.parity.jobs import MistakesJob, ParityJob, RatesJob, ReadJob, SitesJob, SteeringMistakesJob, SteerJob
 from actors.parity.planted import planted
 from actors.parity.rates import Answering, rates
 from actors.parity.reading import Arrays, read, steer
@@ -53,16 +53,17 @@ def _arrays(loaded: LoadedModel, worker: Answering, job: ParityJob) -> Arrays:
         case SteerJob():
             return steer(loaded, job)
         case SteeringMistakesJob():
-            return _steering_mistakes(loaded, job.place)
+            return _steering_mistakes(loaded, job)
         case RatesJob():
             return {**rates(loaded, worker, job)}
 
 
-def _steering_mistakes(loaded: LoadedModel, place: SteeringPlace) -> Arrays:
+def _steering_mistakes(loaded: LoadedModel, job: SteeringMistakesJob) -> Arrays:
+    place, planted_here = job.place, STEERING_MISTAKES if job.mistakes else {}
     rendered = [loaded.renderer.render(prompt) for prompt in place.prompts]
     vector = vector_of(loaded, place)
     found = {}
-    for name, recipe in {"": SteeringRecipe(), **{name: one.recipe for name, one in STEERING_MISTAKES.items()}}.items():
+    for name, recipe in {"": SteeringRecipe(), **{name: one.recipe for name, one in planted_here.items()}}.items():
         if 0 <= place.layer + recipe.shift < loaded.decoder.n_layers:
             found[name] = by_recipe(loaded, place, recipe, rendered, vector)
     tokens, logits = (np.stack([one[part].numpy() for one in found.values()]) for part in (0, 1))

@@ -190,8 +190,10 @@ def plan(
         if as_json:
             print_json({**plan_object(prepared), "preflight": vars(found)})
         else:
-            console_for(False).print(render_plan(prepared.plan), render_preflight(found))
-            print_lines(console_for(False), [f"{state_line(prepared)}; results in {prepared.store.place}"])
+            console = console_for(False)
+            console.print(render_plan(prepared.plan))
+            print_lines(console, [f"{state_line(prepared)}; results in {prepared.store.place}"])
+            console.print(render_preflight(found))
     if found.impossible:
         raise typer.Exit(EXIT_CODE)
 
@@ -362,9 +364,13 @@ def _run(sweep: Path, results: Place | None, options: RunOptions, as_json: bool)
 
 def _show_results(console: Console, store: Store, failed: int) -> None:
     from orchestrator.report import SERIES_TOLD, reading, results_tables
+    from orchestrator.report.findings import SweepFindings
+    from orchestrator.report.parity import study_lines
 
     rows = store.cell_rows()
     tables = results_tables(store, console.width)
     if tables is not None:
         console.print(tables)
     print_lines(console, reading(rows, failed, store.planned().cells, SERIES_TOLD).splitlines())
+    if store.planned().parity:
+        print_lines(console, [*study_lines(SweepFindings(store, rows).parity)])

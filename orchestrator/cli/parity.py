@@ -18,8 +18,13 @@ DType = Literal["float32", "float16", "bfloat16"]
 def parity(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="An embedded model's name, a folder, or organisation/name.")],
     behavior: Annotated[
-        Path, typer.Option("--behavior", metavar="FILE", help="The behavior file whose contrast prompts are read.")
-    ] = Path("sweeps/behaviors/refusal.jsonl"),
+        Path | None,
+        typer.Option(
+            "--behavior",
+            metavar="FILE",
+            help="The behavior file whose contrast prompts are read. Default: the shipped refusal.jsonl.",
+        ),
+    ] = None,
     tools: Annotated[
         str | None, typer.Option("--tools", metavar="A,B", help="Only these tools, with commas between them. Default: all.")
     ] = None,

@@ -57,17 +57,15 @@ def render_plan(plan: Plan) -> RenderableType:
 
 
 def render_preflight(found: Preflight) -> RenderableType:
-    """What stands against a plan, a line each."""
-    styles = {
-        "impossible": ("cannot run: ", "bold red"),
-        "faults": ("cannot run here: ", "bold red"),
+    """What stands against a plan, a line each, last why it cannot run."""
+    heads = {
+        "facts": ("", ""),
         "warnings": ("warning: ", "yellow"),
+        "unknown": ("not known: ", ""),
+        "faults": ("cannot run here: ", "bold red"),
+        "impossible": ("cannot run: ", "bold red"),
     }
-    lines = [
-        Text(plain(f"{head}{text}"), style=style)
-        for name, (head, style) in {"facts": ("", ""), **styles, "unknown": ("not known: ", "")}.items()
-        for text in getattr(found, name)
-    ]
+    lines = [Text(plain(f"{head}{text}"), style=style) for name, (head, style) in heads.items() for text in getattr(found, name)]
     return Group(*lines)
 
 
@@ -124,7 +122,15 @@ def incomparable_lines(pairs: Sequence[IncomparablePair]) -> list[str]:
 
 
 def deferred_lines(deferred: Sequence[Deferred]) -> list[str]:
-    """What is not planned, one line per reason."""
+    """What is not planned, one line per reason; several grids that wait share one."""
+    waits: dict[tuple[str, str], int] = {}
+    for one in deferred:
+        if one.waiting:
+            waits[one.grid, one.reason] = waits.get((one.grid, one.reason), 0) + one.cells
+    together = [f"grid {grid}: at most {counted(cells, 'cell')} to follow ({reason})" for (grid, reason), cells in waits.items()]
+    if len(together) > 1:
+        rest = deferred_lines([one for one in deferred if not one.waiting])
+        return ["; ".join(together), *rest]
     groups: dict[tuple[str, bool, str], list[Deferred]] = {}
     for one in deferred:
         groups.setdefault((one.grid, one.waiting, one.reason), []).append(one)

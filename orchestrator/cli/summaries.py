@@ -9,6 +9,7 @@ from actors.types import Failure
 from orchestrator.cli.plan_table import deferred_lines, incomparable_lines, plan_json
 from orchestrator.counting import counted
 from orchestrator.duration import duration
+from orchestrator.failed import alike, first_line
 from orchestrator.planning.choices import Choice
 from orchestrator.planning.grids import Deferred
 from orchestrator.run import Prepared, RunSummary
@@ -90,9 +91,12 @@ def score_lines(results: Place, found: dict[str, object]) -> list[str]:
 
 
 def failure_lines(failures: Sequence[Failure]) -> list[str]:
-    """Failures by kind and message, the most frequent first; the rest only counted."""
-    groups = Counter((one.kind, (one.message.strip().splitlines() or [""])[0][:160]) for one in failures)
-    lines = [f"  {count} x {kind}: {message}" for (kind, message), count in groups.most_common(FAILURES_SHOWN)]
+    """Failures by kind and message (but for numbers and ids), the most frequent first; the rest only counted."""
+    groups: dict[tuple[str, str], list[Failure]] = {}
+    for one in failures:
+        groups.setdefault(alike(one), []).append(one)
+    most = sorted(groups.values(), key=len, reverse=True)[:FAILURES_SHOWN]
+    lines = [f"  {len(same)} x {same[0].kind}: {first_line(same[0])}" for same in most]
     more = len(groups) - FAILURES_SHOWN
     return [*(["failures:"] if lines else []), *lines, *([f"  and {more} more kinds"] if more > 0 else [])]
 

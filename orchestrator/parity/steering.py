@@ -42,12 +42,13 @@ class SteeringNear:
 
 @dataclass(frozen=True)
 class SteeringDiagnosis:
-    """``right``: how far a tool's answers are from those of steering right; ``nearest``, and the ``next`` other way."""
+    """``right``: how far a tool's answers are from those of steering right; ``nearest``, and the ``next`` other way (None:
+    no mistake was planted)."""
 
     verdict: Verdict
     right: SteeringNear
     nearest: SteeringNear
-    next: SteeringNear
+    next: SteeringNear | None
 
     @property
     def mistake(self) -> str:
@@ -61,6 +62,8 @@ class SteeringDiagnosis:
             return "equal, bit for bit"
         if self.verdict == "rounding":
             return "equal but for rounding"
+        if self.next is None:
+            return f"differs: distance {self.right.distance:.2g} to steering right; no mistake was planted that could explain it"
         after = f"; next candidate {self.next.distance:.2g} ({self.next.name or 'steered right'})"
         if self.verdict == "mistake":
             return f"looks like {self.nearest.name}: distance {self.nearest.distance:.2g}{after}"
@@ -79,7 +82,7 @@ def diagnose_steering(found: GreedyAnswers, known: Mapping[str, GreedyAnswers], 
     order = sorted((_near(name, found, one) for name, one in known.items()), key=lambda near: (near.distance, near.name != ""))
     right = next(one for one in order if not one.name)
     best = order[0] if order[0].distance < right.distance else right
-    other = next(one for one in order if one.name != best.name)
+    other = next((one for one in order if one.name != best.name), None)
     return SteeringDiagnosis(_verdict(found, known[""], right, best, rounding), right, best, other)
 
 

@@ -85,7 +85,8 @@ class ParityItem:
 class ParityStudy:
     """The model, the contrast prompts of a behavior, the tools by name, and the user's ``own`` commands by theirs.
 
-    ``faults``: plant the known mistakes, with ``pairs`` also by two. ``dtypes``: in which the model is read beside its own.
+    ``faults``: plant the known mistakes, of reading and of steering, with ``pairs`` also by two.
+    ``dtypes``: in which the model is read beside its own.
     ``rated``: what is answered with the direction of every planted mistake (None: nothing).
     ``place``: where the direction is added, to see whether the tools steer alike (None: they are not asked to).
     """
@@ -166,12 +167,12 @@ class ParityStudy:
 
     @cached_property
     def steering_mistakes(self) -> ParityItem | None:
-        """Steering right, and with every known mistake."""
+        """Steering right, and with ``faults`` with every known mistake."""
         if self.place is None:
             return None
-        return self._named(
-            "steering, right and with planted mistakes", self.spec, SteeringMistakesJob("", self.place), self.place.content
-        )
+        title = "steering, right and with planted mistakes" if self.faults else "steering right"
+        content = {**self.place.content, **({} if self.faults else {"mistakes": False})}
+        return self._named(title, self.spec, SteeringMistakesJob("", self.place, self.faults), content)
 
     @cached_property
     def rates(self) -> ParityItem | None:

@@ -29,13 +29,16 @@ from orchestrator.report.parity import parity_blocks, parity_json, reading_of, t
 from orchestrator.report.report_table import stacked
 from orchestrator.storage import Place
 
+SHIPPED = Path(__file__).parents[2] / "sweeps" / "behaviors" / "refusal.jsonl"
+"""In a checkout of the repository; a built package has none."""
+
 
 @dataclass(frozen=True)
 class ParityAsked:
-    """The command's words."""
+    """The command's words; ``behavior``: None is the shipped one."""
 
     model: str
-    behavior: Path
+    behavior: Path | None
     tools: tuple[str, ...] | None
     own: Mapping[str, tuple[str, ...]]
     faults: bool
@@ -92,7 +95,12 @@ def run_parity(asked: ParityAsked, tell: Tell) -> ParityShown:
 def study_of(asked: ParityAsked) -> ParityStudy:
     """What is asked for, checked; InputError."""
     spec = spec_of(asked)
-    read = read_behavior(asked.behavior.stem, BehaviorFile(asked.behavior)).behavior
+    file = SHIPPED if asked.behavior is None else asked.behavior
+    if asked.behavior is None and not file.is_file():
+        raise InputError.because(
+            "the shipped refusal.jsonl is not beside this installation", "--behavior", None, "--behavior FILE"
+        )
+    read = read_behavior(file.stem, BehaviorFile(file)).behavior
     classes = Classes(read.positive[: asked.prompts], read.negative[: asked.prompts])
     tools = tuple(TOOLS) if asked.tools is None else asked.tools
     for name in tools:

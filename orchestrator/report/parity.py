@@ -177,7 +177,7 @@ def _steering_row(name: str, one: SteeringDiagnosis | str) -> tuple[Value, ...]:
         Value(words, tone=tone),
         Value(f"{one.right.tokens:.0%}"),
         Value(_number(one.right.distance)),
-        Value(_number(one.next.distance)),
+        Value("" if one.next is None else _number(one.next.distance)),
     )
 
 
@@ -190,6 +190,11 @@ def steering_mistakes_table(found: ParityFindings) -> ReportTable:
     heads = ("mistake", "what the script does", "tokens equal", "distance")
     columns = tuple(ReportColumn(head, left=head in heads[:2]) for head in heads)
     return ReportTable("Planted mistakes of steering", columns, rows, ("Against the answers of steering right.",))
+
+
+def _steering_tables(found: ParityFindings) -> list[ReportTable]:
+    planted = [steering_mistakes_table(found)] if found.steering_mistakes else []
+    return [steering_table(found), *planted] if found.steering else []
 
 
 def layers_table(name: str, compared: Compared) -> ReportTable:
@@ -235,10 +240,22 @@ def reading_of(found: ParityFindings) -> list[str]:
     return told
 
 
+def study_lines(studies: Iterable[ParityFindings]) -> Iterator[str]:
+    """A line for each study of a sweep: which tools read the same, which do not, and which steer otherwise."""
+    for found in studies:
+        tools: dict[str, list[str]] = {}
+        for one in found.tools:
+            tools.setdefault(_verdict(one, found).partition(":")[0], []).append(one.name)
+        wrong = [name for name, one in found.steering.items() if not isinstance(one, str) and one.words not in EQUAL]
+        tools |= {"steering differs": wrong} if wrong else {}
+        said = "; ".join(f"{words}: {', '.join(names)}" for words, names in tools.items())
+        yield f"parity {found.study.model}, {found.study.behavior}: {said}"
+
+
 def tables_of(found: ParityFindings) -> list[ReportTable]:
     """Those for a terminal."""
     singles = [one for one in found.faults if len(one.candidate.names) == 1]
-    steering = [steering_table(found), steering_mistakes_table(found)] if found.steering else []
+    steering = _steering_tables(found)
     costs = [one] if (one := costs_table(found)) is not None else []
     return [tools_table(found), settings_table(found), *([faults_table(singles)] if singles else []), *costs, *steering]
 
@@ -267,7 +284,7 @@ def parity_blocks(found: ParityFindings, diagnosis: Diagnosis | None = None) -> 
     if (costs := costs_table(found)) is not None:
         blocks += [Heading(2, "What the mistakes cost"), costs]
     if found.steering:
-        blocks += [Heading(2, "Steering"), steering_table(found), steering_mistakes_table(found)]
+        blocks += [Heading(2, "Steering"), *_steering_tables(found)]
     blocks += [Heading(2, "Layer by layer")]
     blocks += [Fold(3, one.name, (layers_table(one.name, one.alone),)) for one in found.tools if one.alone is not None]
     return blocks
@@ -280,7 +297,7 @@ def study_tables(studies: Iterable[ParityFindings]) -> Iterator[ReportTable]:
         tables = [tools_table(found), sites_table(found), settings_table(found)]
         singles = [one for one in found.faults if len(one.candidate.names) == 1]
         tables += [faults_table(singles)] if singles else []
-        tables += [steering_table(found), steering_mistakes_table(found)] if found.steering else []
+        tables += _steering_tables(found)
         said = tuple(line for line in reading_of(found) if "differs" in line or "looks like" in line or "not run" in line)
         tables[0] = replace(tables[0], notes=(*tables[0].notes, *said))
         yield from (replace(table, title=f"{table.title}: {of}") for table in tables)

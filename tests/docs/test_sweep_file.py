@@ -47,7 +47,8 @@ def test_an_example_loads_and_plans(tmp_path: Path, number: int, monkeypatch: py
     if find_spec("optuna") is None and any("search" in grid for grid in data.get("grids", ())):
         pytest.skip("Optuna, which strength searches need, is not installed")
     (tmp_path / "behaviors").mkdir()
-    (tmp_path / "behaviors" / "refusal.jsonl").write_bytes((ROOT / "sweeps" / "behaviors" / "refusal.jsonl").read_bytes())
+    for shipped in ("refusal.jsonl", "french.jsonl"):
+        (tmp_path / "behaviors" / shipped).write_bytes((ROOT / "sweeps" / "behaviors" / shipped).read_bytes())
     (tmp_path / "behaviors" / "pairs.csv").write_text("positive,negative\nBonjour,Hello\nMerci,Thanks\n")
     (tmp_path / "behaviors" / "beavers.csv").write_text("prompt,category\nHow is a dam broken?,dams\n")
     (tmp_path / "behaviors" / "questions.jsonl").write_text('{"input": "How are you?"}\n')

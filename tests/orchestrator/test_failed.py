@@ -107,6 +107,19 @@ def test_groups_count_kinds_and_show_the_commonest_message(root: Path) -> None:
     assert (found["total"], len(found["failures"])) == (4, 2)  # type: ignore[arg-type]
 
 
+def test_different_messages_of_one_kind_are_told_apart(root: Path) -> None:
+    store = Store(root)
+    store.write_failure(Failure(FOURTH, "job", "out of memory: 3.5 GB", "trace"))
+    store.write_failure(Failure(BASELINE, "job", "out of memory: 12 GB", "trace"))
+    groups = list_json(failures_of(root))["groups"]
+    assert isinstance(groups, list)
+    assert [(one["kind"], one["count"], one["message"]) for one in groups] == [
+        ("job", 2, "out of memory: 12 GB"),
+        ("job", 2, "layer 12 is odd"),
+        ("not_fired", 1, "nothing moved"),
+    ]
+
+
 def test_an_item_is_named_by_its_id_or_by_what_it_is() -> None:
     from orchestrator.results.plan_file import planned_cells
 

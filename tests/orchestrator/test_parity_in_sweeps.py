@@ -9,8 +9,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from actors.parity.jobs import SteeringMistakesJob
 from orchestrator.cli import app
 from orchestrator.errors import InputError
+from orchestrator.parity.study import ParityItem
 from orchestrator.results.plan_file import decode_plan, encode_plan, planned_cells
 from orchestrator.results.store import Store
 from tests.orchestrator.sweep_files import plan_of
@@ -36,6 +38,14 @@ def test_a_study_is_planned_for_every_model_and_behavior_and_kept_in_the_plan(tm
 def test_parts_of_a_study_can_be_left_out(tmp_path: Path) -> None:
     (study,) = plan_of(tmp_path, parity={"tools": ["hooks"], "faults": False, "steering": False}).parity
     assert (study.mistakes, study.steering_mistakes, study.steered) == ("", "", {})
+
+
+def test_without_faults_no_mistake_of_steering_is_planted_either(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, parity={"tools": ["hooks"], "faults": False})
+    (job,) = (one.job for one in plan.others if isinstance(one, ParityItem) and isinstance(one.job, SteeringMistakesJob))
+    assert not job.mistakes
+    (with_faults,) = plan_of(tmp_path, parity={"tools": ["hooks"]}).parity
+    assert job.item_id == plan.parity[0].steering_mistakes != with_faults.steering_mistakes
 
 
 def test_an_unknown_tool_is_told_with_the_nearest(tmp_path: Path) -> None:
@@ -67,7 +77,8 @@ def test_a_sweep_compares_tools_once_and_shows_it(tmp_path: Path, monkeypatch: p
     }
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(data))
     assert "items to compare tools" in run(tmp_path / "sweep.yaml", "plan").output
-    run(tmp_path / "sweep.yaml")
+    told = run(tmp_path / "sweep.yaml").output
+    assert "parity tiny, b: equal, bit for bit: hooks; differs: hidden-states" in told
     page = (tmp_path / "out" / "report.md").read_text()
     for title in ("## Tooling parity", "### Tools: tiny, b", "### Planted mistakes: tiny, b", "### Steering: tiny, b"):
         assert title in page

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
+from orchestrator.cli.plan_table import render_preflight
 from orchestrator.errors import InputError
 from orchestrator.machine import Machine
 from orchestrator.models.hub_facts import HubFacts
@@ -53,6 +57,15 @@ def test_memory_of_several_workers_and_of_the_cache(tmp_path: Path) -> None:
     (tight,) = found(tmp_path, Machine((cost.weight_bytes + cost.peak_bytes) // 2, 1), seven=seven).warnings
     assert tight.startswith("may need more than the 28.")
     assert "of memory here: seven (" in tight
+
+
+def test_why_a_sweep_cannot_run_is_the_last_line(tmp_path: Path) -> None:
+    seen = Preflight(("nowhere",), ("no GPU",), ("tight",), ("a fact",), ("untold",))
+    console = Console(width=100, record=True, file=StringIO())
+    console.print(render_preflight(replace(seen, impossible=())))
+    assert console.export_text(clear=True).splitlines()[-1] == "cannot run here: no GPU"
+    console.print(render_preflight(replace(seen, faults=("no GPU",), impossible=("no such model",))))
+    assert console.export_text().splitlines()[-1] == "cannot run: no such model"
 
 
 def test_cpus_and_gpus_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

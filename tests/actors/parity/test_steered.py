@@ -118,6 +118,9 @@ def test_every_mistake_is_what_a_loop_without_a_cache_gives(tiny_worker: Callabl
     worker = tiny_worker("llama")
     assert worker._loaded is not None
     found = arrays(worker, SteeringMistakesJob("m", PLACE))
+    alone = arrays(worker, SteeringMistakesJob("r", PLACE, mistakes=False))
+    assert alone["labels"].tolist() == [""]
+    assert np.array_equal(alone["tokens"][0], found["tokens"][0])
     names = [str(one) for one in found["labels"]]
     assert names == ["", *STEERING_MISTAKES]
     known = read_steered(found)

@@ -126,6 +126,18 @@ def test_an_unknown_model_is_told() -> None:
     assert "there is no such model" in found.output
 
 
+def test_the_shipped_prompts_are_found_from_any_folder(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("parity", str(model), "--tools", "hooks", "--prompts", "1", "--no-faults", "--no-steering", "--json")
+    found = CliRunner().invoke(app, words)
+    assert found.exit_code == 0, found.output
+    assert json.loads(found.stdout)["behavior"] == "refusal"
+    monkeypatch.setattr("orchestrator.parity_command.asking.SHIPPED", tmp_path / "none.jsonl")
+    without = CliRunner().invoke(app, words)
+    assert without.exit_code == 2
+    assert "allowed: --behavior FILE" in without.output.replace("\n", " ")
+
+
 def test_a_tool_that_fails_leaves_the_others(model: Path, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text("raise SystemExit('out of ink')")
     own = f"broken={sys.executable} {tmp_path / 'own.py'}"

@@ -49,6 +49,14 @@ def test_what_nothing_explains_is_put_down_to_nothing() -> None:
     assert found.words.startswith("no known mistake explains it")
 
 
+def test_without_planted_mistakes_answers_are_compared_with_right_ones_alone() -> None:
+    assert diagnose_steering(RIGHT, {"": RIGHT}, 1e-3).words == "equal, bit for bit"
+    found = diagnose_steering(answers(), {"": RIGHT}, 1e-3)
+    assert (found.verdict, found.mistake, found.next) == ("unexplained", "", None)
+    assert found.words.startswith("differs: distance ")
+    assert "no mistake was planted" in found.words
+
+
 def test_steps_behind_another_token_do_not_count() -> None:
     assert RIGHT.logits is not None
     tokens, logits = RIGHT.tokens.copy(), RIGHT.logits.copy()

@@ -18,6 +18,7 @@ from orchestrator.errors import InputError
 from orchestrator.plan import Plan, Tally, make_plan
 from orchestrator.planning.choices import decode_choices, encode_choices
 from orchestrator.planning.considered import Considered, choose
+from orchestrator.planning.grids import Deferred
 from orchestrator.report.chosen import chosen_table
 from orchestrator.sweep import Sweep, load_sweep
 from orchestrator.sweep_file.behaviors import dealt
@@ -118,6 +119,16 @@ def test_a_chosen_grid_waits_and_says_for_what_and_how_much(tmp_path: Path) -> N
     (line,) = deferred_lines(plan.deferred)
     assert "grid final: at most 3 cells to follow of b (refusal/report, dim): waits for grid pilot" in line
     assert plan.estimate.rows == 15 * (2 + 6 + 3), "the estimate covers what may follow"
+
+
+def test_grids_that_wait_share_a_line() -> None:
+    waiting = [
+        Deferred(grid, "b", "refusal", "dim", 3, f"waits for grid {of}", True) for grid, of in (("x", "pilot"), ("y", "x"))
+    ]
+    assert deferred_lines([*waiting, replace(waiting[0], model="c"), replace(waiting[0], grid="z", waiting=False)]) == [
+        "grid x: at most 6 cells to follow (waits for grid pilot); grid y: at most 3 cells to follow (waits for grid x)",
+        "grid z: 3 cells of b (refusal, dim): waits for grid pilot",
+    ]
 
 
 def test_what_follows_is_the_best_setting_on_the_other_split(tmp_path: Path) -> None:
