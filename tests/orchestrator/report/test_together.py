@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from actors.types import Action, CellResult, ConditionThreshold
@@ -15,6 +17,7 @@ from orchestrator.errors import InputError
 from orchestrator.exports import EXPORTS
 from orchestrator.loaded import load_results
 from orchestrator.planned_items import axes_name
+from orchestrator.report.report_table import stacked
 from orchestrator.report.series import series_of
 from orchestrator.report.together import conditions_table, interference_table
 from orchestrator.results.part_axes import decisions_of
@@ -98,6 +101,13 @@ def test_hits_and_misses_of_a_condition() -> None:
         *("french x 5 when harms by dim at L12 below auto", "0.250", "88", "10", "5", "2", "2", "2", "1"),
     ]
     assert conditions_table([row_of(cell(15, 8.0))]) is None
+    out = StringIO()
+    Console(file=out, width=80, color_system=None).print(stacked([table], 80))
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    words = " ".join(line[:36] for line in lines)
+    assert all(word in words for word in ("french x 5", "harms", "below auto"))
+    assert sum(bool(line.strip()) for line in lines) <= 14, "no column is squeezed to a few letters a line"
 
 
 def test_what_is_stored_of_conditions_and_parts(tmp_path: Path) -> None:
