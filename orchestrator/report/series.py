@@ -65,7 +65,7 @@ _OF_ACTION = {"scope", "steers", "when", "then", "then_multipliers", "orthogonal
 _PARTS: tuple[_Part, ...] = (
     lambda row: f"direction from {row.source_model}" if row.is_transfer else "",
     lambda row: row.method or "",
-    lambda row: options_text(row.method, row.method_options),
+    lambda row: options_text(row.method, row.method_options, row.site),
     _read_by,
     _worded("scope"),
     lambda row: row.action or row.intervention or "",
