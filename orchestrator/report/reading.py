@@ -101,7 +101,16 @@ def _unanswered(rows: Sequence[CellRow]) -> str:
 
 
 def _arrived(rows: Sequence[CellRow], so_far: str) -> str:
-    arrived = sum(row.fired is True for row in rows)
-    if arrived == len(rows):
-        return "the shift arrived as asked" + (f" in all {len(rows)} steered cells" if len(rows) > 1 else "") + so_far
-    return f"the shift did NOT arrive as asked in {len(rows) - arrived} of {len(rows)} steered cells{so_far}"
+    """Of the cells of which anything was asked; and how many others there are, and why."""
+    asked = [row for row in rows if row.fired is not None]
+    missed = sum(row.fired is False for row in asked)
+    unmet = sum(row.fired is None and row.acted_n == 0 for row in rows)
+    told = []
+    if missed:
+        told.append(f"the shift did NOT arrive as asked in {missed} of {len(asked)} steered cells{so_far}")
+    elif asked:
+        told.append("the shift arrived as asked" + (f" in all {len(asked)} steered cells" if len(asked) > 1 else "") + so_far)
+    for count, why in ((unmet, "the condition held for no prompt"), (len(rows) - len(asked) - unmet, "no shift was asked")):
+        if count:
+            told.append(why + (f" in {count} of {len(rows)} steered cells" if len(rows) > 1 else "") + so_far)
+    return "; ".join(told)

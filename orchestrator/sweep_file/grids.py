@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from actors.curves import CURVE
 from actors.interventions import INTERVENTIONS, Intervention
-from actors.interventions.own import REFERENCE, check_code, digest_of
 from actors.methods import METHODS
 from actors.methods.file import FileOptions
 from actors.positions import Positions
@@ -20,12 +19,13 @@ from actors.schedules import CONSTANT, Schedule
 from actors.sites import EVERYWHERE, OUTPUT, of_heads
 from actors.types import Action, Decoding, ExtractorName
 from orchestrator.cells import Options, Scope
-from orchestrator.errors import InputError, nearest_entry
+from orchestrator.errors import InputError
 from orchestrator.models.files import ModelShape, check_stored
 from orchestrator.models.layers import places, steered_layers
 from orchestrator.sweep_file.behaviors import BehaviorFiles, BehaviorPrompts
 from orchestrator.sweep_file.fields import AUTO
 from orchestrator.sweep_file.models import ModelVariant, SweepModel, families, variant_name
+from orchestrator.sweep_file.own_interventions import named_with_code
 from orchestrator.sweep_file.problems import problems_of
 from orchestrator.sweep_file.schema import BehaviorUse, Choose, MethodEntry, Multipliers, SearchEntry, SteerEntry, Transfer
 from orchestrator.sweep_file.sections import Path, Sections
@@ -133,7 +133,7 @@ class GridResolver:
         if steer is not None:
             shapes = {key: self._shapes[key] for key in keys if key in self._shapes}
             places = [*(At(one, None) for one in axis.depths), *(At(None, one) for one in axis.layers)]
-            said = GridDefaults(grid.methods, places, grid.scopes, grid.actions, grid.decoding.most_tokens)
+            said = GridDefaults(grid.methods, places, grid.scopes, grid.actions, grid.decoding.most_tokens, self._folder)
             grid = replace(grid, together=parts_of(view, said, steer, self._behaviors, shapes))
         self._check(view, grid, keys)
         return grid
@@ -330,30 +330,11 @@ def _actions(view: Sections, folder: Folder) -> Iterator[Action]:
     """Every combination of what the keys of an action say; own interventions are of files below ``folder``."""
     given = {key: value for key in ACTION_KEYS if (value := view.valid(key)) is not None}
     code = ""
-    if own := REFERENCE.fullmatch(given.get("intervention", "")):
-        given["intervention"], code = _own(view, folder / own["file"], own["name"])
+    if "intervention" in given:
+        given["intervention"], code = named_with_code(view, view.at("intervention"), given["intervention"], folder)
     lists = [dict.fromkeys(value if isinstance(value, tuple) else (value,)) for value in given.values()]
     found = (Action(1.0, **dict(zip(given, values, strict=True)), code=code) for values in itertools.product(*lists))
     yield from dict.fromkeys(map(_without_idle_schedule, found))
-
-
-def _own(view: Sections, file: Folder, name: str) -> tuple[str, str]:
-    """What names an intervention of the user's own in ids, and the text of its file."""
-    try:
-        code = file.read_text(encoding="utf-8")
-        check_code(code, name)
-    except FileNotFoundError:
-        nearest = nearest_entry(file)
-        view.report(
-            *(view.at("intervention"), f"there is no such file in {file.parent}", f"{file.name}:{name}"),
-            allowed="file.py:name",
-            nearest=nearest and f"{nearest}:{name}",
-        )
-        return "addition", ""
-    except (OSError, ValueError) as error:
-        view.report(view.at("intervention"), str(error), f"{file.name}:{name}", allowed="file.py:name")
-        return "addition", ""
-    return f"{file.name}:{name}@{digest_of(code, name)}", code
 
 
 def _without_idle_schedule(action: Action) -> Action:
@@ -507,6 +488,7 @@ def _check_sites(view: Sections, grid: Grid) -> None:
         view.report(view.at("site"), "heads of two models do not correspond", allowed="no heads in a grid with transfer")
     for number, (name, options) in enumerate(grid.methods):
         read = dict(options).get("site")
+        _check_site_told(view, number, grid.vectors_of((name, options)), [str(read)] if read else sites)
         apart = [site for site in sites if (read or site) not in (site, OUTPUT if site == EVERYWHERE else site)]
         elsewhere = [one for one in ([read] if read else sites) if one not in (OUTPUT, EVERYWHERE)]
         if METHODS[name].reads_positions and elsewhere:
@@ -515,6 +497,14 @@ def _check_sites(view: Sections, grid: Grid) -> None:
         elif apart and (grid.actions[0].strength == "relative" or _kind(grid.actions[0]).needs in ("positive", "negative")):
             message = f"{name} reads at {read}, and knows nothing of the activations at {', '.join(apart)}"
             view.report(view.at("methods", number), message, allowed="one site for both, or absolute addition")
+
+
+def _check_site_told(view: Sections, number: int, used: UsedVectors | None, sites: Sequence[str]) -> None:
+    """A file of vectors that says of which site they are steers at no other, unless the method's own ``site`` names it."""
+    wanted = [site for site in (OUTPUT if site == EVERYWHERE else site for site in sites) if used and used.site not in ("", site)]
+    if used and wanted:
+        message = f"{used.name} says that its vectors are of site {used.site}, not of {', '.join(dict.fromkeys(wanted))}"
+        view.report(view.at("methods", number), message, allowed=f"site: {used.site} in the grid, or in the method's options")
 
 
 def _kind(action: Action) -> Intervention:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path as Folder
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from pydantic import ValidationError
@@ -18,6 +19,7 @@ from actors.types import Action
 from orchestrator.behaviors import Behavior
 from orchestrator.cells import Options
 from orchestrator.models.layers import LayerPoint, places
+from orchestrator.sweep_file.own_interventions import named_with_code
 from orchestrator.sweep_file.problems import problems_of
 from orchestrator.sweep_file.schema import MethodEntry, SteerEntry, WhenEntry
 from orchestrator.sweep_file.sections import Path, Sections
@@ -70,13 +72,15 @@ class SteerPart:
 
 @dataclass(frozen=True)
 class GridDefaults:
-    """What a grid says for the parts that do not say it themselves; each where it is one. ``tokens``: an answer's at most."""
+    """What a grid says for the parts that do not say it themselves; each where it is one. ``tokens``: an answer's at most;
+    ``folder``: of the sweep file."""
 
     methods: Sequence[tuple[str, Options]]
     places: Sequence[At]
     scopes: Sequence[str]
     actions: Sequence[Action]
     tokens: int
+    folder: Folder
 
 
 def method_of(view: Sections, entry: MethodEntry, at: Path) -> tuple[str, Options] | None:
@@ -136,6 +140,9 @@ class _PartReader:
         if method[0] in (CURVE, FILE):
             self.view.report((*path, "method"), "a condition needs a direction of its behavior", method[0], allowed="dim")
             return None
+        if dict(method[1]).get("site") not in (None, "", OUTPUT):
+            self.view.report((*path, "method"), "a condition looks at what a block puts out", allowed="site: output, or none")
+            return None
         return When(behavior, method, at, entry.threshold, entry.side == "above")
 
     def _behavior(self, key: str, path: Path) -> Behavior | None:
@@ -169,7 +176,10 @@ class _PartReader:
         shared = self._only("position or schedule", [one for n, one in enumerate(theirs) if one not in theirs[:n]], path)
         if shared is None:
             return None
-        action = Action(1.0, **{**shared, **own}, code=self.said.actions[0].code if "intervention" in shared else "")
+        code = self.said.actions[0].code
+        if "intervention" in own:
+            own["intervention"], code = named_with_code(self.view, (*path, "intervention"), own["intervention"], self.said.folder)
+        action = Action(1.0, **{**shared, **own}, code=code)
         self._check(action, entry, path)
         return action
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from actors.errors import JobError
+from actors.steering import check_steering
 from actors.types import Direction, DirectionSet, FloatArray
 from orchestrator.cells import Cell
 from orchestrator.errors import InputError
@@ -175,3 +177,53 @@ def test_cosines_are_of_the_directions_as_they_were_found(tmp_path: Path) -> Non
     vectors = units([1, 2, 0, 0, 1, 0], [1, 1, 3, 0, 0, 0])
     assert cell.steering is not None
     assert part_cosines(all_placed(cell.steering, sets_of(cell, vectors))) == pytest.approx((float(vectors[0] @ vectors[1]),))
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            {"when": {"behavior": "french", "layer": 9, "method": {"name": "dim", "options": {"site": "mlp"}}}},
+            "a condition looks at what a block puts out",
+        ),
+    ],
+)
+def test_what_a_part_cannot_say_is_told_before_it_runs(said: dict[str, object], told: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=told):
+        plan(tmp_path, [{"behavior": "refusal", "multiplier": 8, **said}])
+
+
+OWN = "def push(activation, vector, strength, references):\n    return activation + strength * vector\n"
+
+
+def test_a_part_may_be_steered_by_a_function_of_the_users_own(tmp_path: Path) -> None:
+    def found(name: str, text: str) -> Plan:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "soft.py").write_text(text)
+        own = {"behavior": "refusal", "multiplier": 8, "intervention": "soft.py:push"}
+        return plan(tmp_path / name, [{"behavior": "french", "multiplier": 5}, own])
+
+    one, same, other = found("a", OWN), found("b", OWN), found("c", OWN + "\n")
+    steered = next(cell for cell in one.cells if cell.steering is not None)
+    assert steered.steering is not None
+    plain, own = (part.action for part in steered.steering.parts)
+    assert (plain.intervention, plain.code) == ("addition", "")
+    assert own.intervention.startswith("soft.py:push@")
+    assert own.code == OWN
+    assert ids(one) == ids(same)
+    assert len(ids(one) & ids(other)) == 2, "the baselines"
+    row = np.eye(1, 8, dtype=np.float32)
+    found_set = DirectionSet(tuple(Direction(n, row[0], 1.0) for n in range(30)), (1.0,) * 30)
+    job = steering_of(steered, {part.direction.id: found_set for part in steered.steering.parts}, {})
+    assert job is not None
+    check_steering(job, 30, 8)
+
+
+@pytest.mark.parametrize(
+    ("intervention", "told"), [("soft.py:pusch", "has no function 'pusch'"), ("sofd.py:push", "did you mean 'soft.py:push'?")]
+)
+def test_a_parts_function_that_is_not_there_is_refused(tmp_path: Path, intervention: str, told: str) -> None:
+    (tmp_path / "soft.py").write_text(OWN)
+    with pytest.raises(InputError, match=re.escape(told)) as refused:
+        plan(tmp_path, [{"behavior": "french", "multiplier": 5, "intervention": intervention}])
+    assert "steer[0].intervention" in str(refused.value)

@@ -85,8 +85,22 @@ def test_a_finished_series_beside_one_that_is_not() -> None:
 def test_steering_that_did_not_fire_is_told() -> None:
     rows = rows_of()
     rows[1] = replace(rows[1], fired=False)
-    rows[2] = replace(rows[2], fired=None)
+    rows[2] = replace(rows[2], fired=False)
     assert reading(rows).endswith("the shift did NOT arrive as asked in 2 of 4 steered cells")
+
+
+def test_a_cell_of_which_nothing_was_asked_is_no_failed_edit() -> None:
+    one = rows_of({None: (0, 0), (12, 8.0): (1, 0)}, grid((12,), (8.0,)))
+    told = reading([one[0], replace(one[1], fired=None, acted_n=0)])
+    assert told.endswith("; the condition held for no prompt")
+    assert "arrive" not in told
+    rows = rows_of()
+    rows[1] = replace(rows[1], fired=None, acted_n=0)
+    rows[2] = replace(rows[2], fired=None)
+    assert reading(rows).endswith(
+        "the shift arrived as asked in all 2 steered cells; the condition held for no prompt in 1 of 4 steered cells; no shift "
+        "was asked in 1 of 4 steered cells"
+    )
 
 
 def test_unlabelled_cells_are_no_evidence() -> None:
