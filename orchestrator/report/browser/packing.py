@@ -24,6 +24,7 @@ from actors.schedules import CONSTANT
 from actors.sites import OUTPUT
 from orchestrator.filters import value_text
 from orchestrator.outcome import OUTCOMES
+from orchestrator.report.method_text import options_text
 from orchestrator.report.series import cell_text, decoding_text
 from orchestrator.results.columns import Axis
 from orchestrator.results.conditions import STEERED, condition
@@ -51,7 +52,6 @@ SHOWN_AXES = (
 )
 """What cells are filtered by, where they differ in it."""
 DEFAULTS = {
-    "method_options": "{}",
     "intervention": "addition",
     **{"positions": ALL, "strength": "absolute", "schedule": CONSTANT, "site": OUTPUT, "keep_norm": "no", "orthogonal": "no"},
 }
@@ -306,6 +306,8 @@ def _name(row: CellRow, parts: Sequence[str]) -> str:
     """A cell in words, with what of ``parts`` it has beside layer and multiplier."""
     apart = ("layer", "multiplier", "scope", "then", "then_multipliers", *DECODING)
     told = {name: _value(row, name) for name in parts if name not in apart}
+    if "method_options" in told:
+        told["method_options"] = options_text(row.method, row.method_options, row.site) or "none"
     said = [WORDS.get(one, one[1]) for one in told.items() if one[1] not in ("none", ALWAYS, DEFAULTS.get(one[0]))]
     behind = [_value(row, "then")] if row.then and {"then", "then_multipliers"} & set(parts) else []
     decoded = [decoding_text(row)] if set(DECODING) & set(parts) else []

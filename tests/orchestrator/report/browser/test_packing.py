@@ -78,7 +78,9 @@ def test_a_cell_is_named_by_what_is_not_the_default(store: Store) -> None:
     rows = store.cell_rows()
     part = {"behavior": "french", "method": "dim", "layers": [20]}
     then, other = (json.dumps([{**part, "layers": [layer]}]) for layer in (20, 21))
-    kept = replace(rows[1], intervention="ablation", keep_norm=True, method_options='{"k": 1}', site="mlp", multiplier=1.0)
+    kept = replace(
+        rows[1], intervention="ablation", keep_norm=True, method_options='{"k": 1, "site": "mlp"}', site="mlp", multiplier=1.0
+    )
     rows = [rows[0], kept, rows[2], *(replace(rows[3], then=one, then_multipliers=(5.0,)) for one in (then,))]
     rows.append(replace(rows[3], cell_id=store.cell_rows()[4].cell_id, then=other))
     found = packed_answers(store, rows)
@@ -87,7 +89,7 @@ def test_a_cell_is_named_by_what_is_not_the_default(store: Store) -> None:
     names = [one["name"] for one in group["cells"]]
     assert names == [
         "unsteered",
-        '{"k": 1} · ablation · norm kept · mlp · L12+ x 1',
+        "k 1 · ablation · norm kept · mlp · L12+ x 1",
         "L12+ x 8",
         "L15+ x 2 · then french x 5 at L20",
         "L15+ x 2 · then french x 5 at L21",
