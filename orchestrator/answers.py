@@ -19,7 +19,7 @@ from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.outcome import OUTCOMES, in_words
 from orchestrator.report.series import cell_text, decoding_text
 from orchestrator.results.conditions import NAMED
-from orchestrator.results.rows import CellRow
+from orchestrator.results.rows import CellRow, parts_after
 from orchestrator.results.store import Store
 from orchestrator.scoring import Label
 from orchestrator.scoring.pattern import compiled
@@ -202,17 +202,28 @@ def _said(answer: StoredAnswer, limit: int | None) -> Iterator[str]:
     response = answer.response
     cut = {"stop": "", "length": ", cut off", "thought": ", cut off in its thought"}[response.finish_reason]
     why = "" if answer.label is None else f"  {visible(answer.label.evidence, 200)}"
-    yield f"  [{in_words(answer.name)}]{why}  {len(response.token_ids)} tokens{cut}"
+    yield f"  [{in_words(answer.name)}]{why}  {len(response.token_ids)} tokens{cut}{_acted(answer)}"
     yield from (f"  | {line}" for line in visible(response.text, limit, keep_lines=True).split("\n"))
+
+
+def _acted(answer: StoredAnswer) -> str:
+    """Whether the steering acted on this prompt, where it has a condition; of several parts, of each one."""
+    row, acted = answer.row, answer.response.acted
+    if not acted or not any([row.when, *(part.get("when") for part in parts_after(row))]):
+        return ""
+    told = ["steered" if one else "not steered" for one in acted]
+    return ", " + (told[0] if len(told) == 1 else ", ".join(f"part {n} {one}" for n, one in enumerate(told, start=1)))
 
 
 def _where(row: CellRow) -> str:
     """The cell in words: ``qwen nf4 · refusal · dim L15+ x 8``."""
     model = row.model if row.quantization == "none" else f"{row.model} {row.quantization}"
-    steered = f"{row.method} {cell_text(row)}" if row.steered else "unsteered"
+    whose = f" of {row.steers}" if row.steers else ""
+    steered = f"{row.method}{whose} {cell_text(row)}" if row.steered else "unsteered"
+    asked = f" asked {row.asked}" if row.asked else ""
     action = f" {row.action}" if row.action else ""
     drawn = f", {decoding_text(row)}" if row.temperature else ""
-    return visible(f"{model} · {row.behavior} · {steered}{action}{drawn}")
+    return visible(f"{model} · {row.behavior}{asked} · {steered}{action}{drawn}")
 
 
 def _as_json(one: ShownAnswer) -> dict[str, object]:
@@ -231,6 +242,7 @@ def _stored_json(one: StoredAnswer) -> dict[str, object]:
         "response": response.text,
         "new_tokens": len(response.token_ids),
         "finish_reason": response.finish_reason,
+        "acted": list(response.acted),
         "label": None if label is None else label.label,
         "outcome": None if label is None else label.outcome,
         "evidence": None if label is None else json.loads(label.evidence),

@@ -70,10 +70,12 @@ def scoring_items(planned: PlannedCells, ids: Collection[str]) -> Iterator[Plann
 def axes_name(axes: CellAxes) -> str:
     """A planned cell in a few words, as the progress display names it: ``smollm2 french layer 15 x8``."""
     words = [axes.model + (f"/{axes.quantization}" if axes.quantization != "none" else ""), axes.behavior]
+    words += [f"asked {axes.asked}"] if axes.asked else []
     if axes.multiplier is None:
         return " ".join([*words, "unsteered"])
     if axes.method != "dim":
         words.append(str(axes.method))
+    words += [f"of {axes.steers}"] if axes.steers else []
     if axes.is_transfer:
         words.append(f"direction from {axes.source_model}")
     if axes.layer_selected or axes.source_layer is not None:

@@ -47,6 +47,10 @@ def _read_by(row: CellRow) -> str:
     return f"read by {row.extractor}"
 
 
+def _steers(row: CellRow) -> str:
+    return "" if row.steers is None else f"of {row.steers}"
+
+
 def decoding_text(row: CellAxes) -> str:
     """``100 new tokens``, and where they were drawn how: ``temperature 0.7, top-p 0.9, 5 samples, seed 0``."""
     thought = "" if row.max_thought_tokens is None else f"{row.max_thought_tokens} thought and "
@@ -61,11 +65,11 @@ _OF_ACTION = {"scope", "steers", "when", "then", "then_multipliers", "orthogonal
 _PARTS: tuple[_Part, ...] = (
     lambda row: f"direction from {row.source_model}" if row.is_transfer else "",
     lambda row: row.method or "",
-    lambda row: options_text(row.method, row.method_options),
+    lambda row: options_text(row.method, row.method_options, row.site),
     _read_by,
     _worded("scope"),
     lambda row: row.action or row.intervention or "",
-    lambda row: "" if row.steers is None else f"of {row.steers}",
+    _steers,
     *(_worded(column) for column, axis in AXES.items() if axis is Axis.STEERING and column not in _OF_ACTION),
     decoding_text,
 )
@@ -161,14 +165,16 @@ def _run(layers: Sequence[int]) -> bool:
 
 class _Titles:
     """What names a series: model, behavior, what tells it from others of the same two, and how it is steered wherever that
-    tells any. ``firsts``: a cell of each series."""
+    tells any, but for another behavior's direction, which is always named. ``firsts``: a cell of each series."""
 
     def __init__(self, firsts: Sequence[CellRow]) -> None:
         groups: dict[tuple[str, str], list[CellRow]] = {}
         for row in firsts:
             groups.setdefault(_named(row), []).append(row)
         steered = [[one for one in found if one.steered] for found in groups.values()]
-        self._steering = [part for part in _PARTS if part is _PARTS[0] or any(_tells(part, found) for found in steered)]
+        self._steering = [
+            part for part in _PARTS if part in (_PARTS[0], _steers) or any(_tells(part, found) for found in steered)
+        ]
         self._own = {name: [part for part in (_weights, _digest) if _tells(part, found)] for name, found in groups.items()}
 
     def of(self, row: CellRow) -> str:

@@ -39,14 +39,14 @@ _CONDITIONS = (
     ReportColumn("model", left=True, spare=2),
     ReportColumn("prompts of", left=True),
     ReportColumn("condition", left=True),
-    ReportColumn("threshold"),
-    ReportColumn("held-out accuracy %", "held-out"),
+    ReportColumn("threshold", "thresh."),
+    ReportColumn("held-out accuracy %", "held-out", spare=1),
     ReportColumn("n"),
     ReportColumn("steered"),
     ReportColumn("hits"),
-    ReportColumn("misses"),
+    ReportColumn("misses", spare=3),
     ReportColumn("false alarms", "false al."),
-    ReportColumn("correct rejections", "corr. rej."),
+    ReportColumn("correct rejections", "corr. rej.", spare=3),
 )
 _CONDITIONS_NOTE = (
     "A hit is a response that was steered and was meant to be, by its prompt's category: of those that the condition's contrast "
@@ -92,8 +92,7 @@ def _decided(row: CellRow) -> tuple[Value, ...]:
 def _condition(row: CellRow) -> Value:
     """Of the first part that has one."""
     part = json.loads(next(part for part in _parts(row) if json.loads(part)["when"]))
-    said = told_condition(part["when"])
-    return Value(f"{part['behavior']} x {part['multiplier']:g} {said}", short=said.removeprefix("when "))
+    return Value(f"{part['behavior']} x {part['multiplier']:g} {told_condition(part['when'])}")
 
 
 def _added(row: CellRow, parts: Parts, group: Mapping[Parts, CellRow]) -> list[tuple[Value, ...]]:

@@ -19,13 +19,17 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from actors.positions import ALL
+from actors.schedules import CONSTANT
+from actors.sites import OUTPUT
 from orchestrator.filters import value_text
 from orchestrator.outcome import OUTCOMES
+from orchestrator.report.method_text import options_text
 from orchestrator.report.series import cell_text, decoding_text
 from orchestrator.results.columns import Axis
 from orchestrator.results.conditions import STEERED, condition
-from orchestrator.results.part_axes import told_condition
-from orchestrator.results.rows import CellRow
+from orchestrator.results.part_axes import told_condition, told_part
+from orchestrator.results.rows import CellRow, parts_after
 from orchestrator.results.schema import RATES, batches_of, read_table
 from orchestrator.results.store import Store
 from orchestrator.storage import UnreadableFileError
@@ -44,9 +48,15 @@ DECODING = ("max_new_tokens", "max_thought_tokens", "temperature", "top_p", "sam
 SHOWN_AXES = (
     *("model", "quantization", *DECODING, "source_model", "method", "method_options", "scope", "intervention"),
     *("positions", "strength", "schedule", "keep_norm", "scales", "site", "steers", "when", "orthogonal"),
-    *("layer", "multiplier", "then_multipliers"),
+    *("layer", "multiplier", "then", "then_multipliers"),
 )
 """What cells are filtered by, where they differ in it."""
+DEFAULTS = {
+    "intervention": "addition",
+    **{"positions": ALL, "strength": "absolute", "schedule": CONSTANT, "site": OUTPUT, "keep_norm": "no", "orthogonal": "no"},
+}
+"""What is not said of a cell that has it."""
+WORDS = {("keep_norm", "yes"): "norm kept", ("orthogonal", "yes"): "made orthogonal"}
 ALWAYS = "always"
 """When a steering without a condition acts."""
 
@@ -273,7 +283,7 @@ def _group_json(group: _SamePrompts) -> dict[str, object]:
             {
                 "id": row.cell_id,
                 "name": _name(row, varied),
-                "title": _name(row, ("model", "quantization", "method", *decoded)),
+                "title": _name(row, tuple(dict.fromkeys(("model", "quantization", "method", *varied, *decoded)))),
                 "model": row.model,
                 "axes": {name: _value(row, name) for name in varied},
                 "base": bases.get(condition(row, STEERED), -1),
@@ -294,14 +304,20 @@ def _group_json(group: _SamePrompts) -> dict[str, object]:
 
 def _name(row: CellRow, parts: Sequence[str]) -> str:
     """A cell in words, with what of ``parts`` it has beside layer and multiplier."""
-    told = [_value(row, name) for name in parts if name not in ("layer", "multiplier", "scope", *DECODING)]
-    said = [one for one in told if one not in ("none", ALWAYS)]
+    apart = ("layer", "multiplier", "scope", "then", "then_multipliers", *DECODING)
+    told = {name: _value(row, name) for name in parts if name not in apart}
+    if "method_options" in told:
+        told["method_options"] = options_text(row.method, row.method_options, row.site) or "none"
+    said = [WORDS.get(one, one[1]) for one in told.items() if one[1] not in ("none", ALWAYS, DEFAULTS.get(one[0]))]
+    behind = [_value(row, "then")] if row.then and {"then", "then_multipliers"} & set(parts) else []
     decoded = [decoding_text(row)] if set(DECODING) & set(parts) else []
-    return " · ".join([*said, cell_text(row) if row.steered else "unsteered", *decoded])
+    return " · ".join([*said, cell_text(row) if row.steered else "unsteered", *behind, *decoded])
 
 
 def _value(row: CellRow, name: str) -> str:
     """An axis of a cell as a filter shows it."""
+    if name == "then":
+        return "; ".join(map(told_part, parts_after(row), row.then_multipliers or ())) or "none"
     return told_condition(row.when) or ALWAYS if name == "when" else value_text(getattr(row, name))
 
 

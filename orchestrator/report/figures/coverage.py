@@ -20,10 +20,8 @@ def charts(found: SweepFindings) -> Iterator[Chart]:
     failed = {failure.item_id for failure in found.store.failures()}
     counts: dict[tuple[str, str], list[int]] = {}
     planned = found.store.planned().cells
-    several = len({axes.behavior for axes in planned}) > 1
     for axes in planned:
-        done_to = f"{visible(axes.behavior)} · {_done_to(axes)}" if several else _done_to(axes)
-        count = counts.setdefault((_model(axes), done_to), [0, 0, 0])
+        count = counts.setdefault((_model(axes), _done_to(axes)), [0, 0, 0])
         for number, yes in enumerate((True, axes.key in finished, axes.cell_id in failed)):
             count[number] += yes
     rows = [_row(model, done_to, count) for (model, done_to), count in counts.items()]

@@ -66,3 +66,13 @@ def test_depth_and_multiplier() -> None:
     assert depth_text(replace(row, depth=None, n_layers=None)) == ""
     assert multiplier_text(replace(row, multiplier=-0.25)) == "-0.25"
     assert multiplier_text(rows_of()[0]) == "-"
+
+
+def test_a_site_is_said_once_where_the_direction_was_read_there_too() -> None:
+    base, row = rows_of()[:2]
+    read, acts = {"method_options": '{"site": "mlp"}'}, {"site": "mlp"}
+    kinds: list[dict[str, str]] = [{}, {**read, **acts}, acts, read, {"site": "everywhere"}]
+    rows = [replace(row, cell_id=f"c{number}", **kind) for number, kind in enumerate(kinds)]  # type: ignore[arg-type]
+    assert [one.title.removeprefix("smollm2 · refusal").strip(" ·") for one in series_of([base, *rows])] == [
+        *("addition", "in mlp", "site output · in mlp", "site mlp · addition", "in everywhere"),
+    ]

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from typer.testing import CliRunner
 
 from actors.types import Action, CellResult, ConditionThreshold
 from orchestrator.cells import Cell, ConditionSpec, SteeringSpec
+from orchestrator.cli import app
 from orchestrator.errors import InputError
 from orchestrator.exports import EXPORTS
 from orchestrator.loaded import load_results
+from orchestrator.planned_items import axes_name
+from orchestrator.report.report_table import stacked
 from orchestrator.report.series import series_of
 from orchestrator.report.together import conditions_table, interference_table
 from orchestrator.results.part_axes import decisions_of
-from orchestrator.results.rows import CellRow
+from orchestrator.results.rows import CellRow, axes_of
 from orchestrator.results.store import Store
 from tests.orchestrator.exports.test_exports import gguf_of
 from tests.orchestrator.report.made_up import row_of
@@ -65,6 +71,17 @@ def test_cells_with_other_parts_are_other_series() -> None:
     assert "made orthogonal" in found[3].title
 
 
+def test_whose_direction_steers_is_named(tmp_path: Path) -> None:
+    other = alone(5.0)
+    titles = [one.title for one in series_of([row_of(cell(None)), row_of(other)])]
+    assert titles == ["smollm2 · refusal · of french"]
+    other = replace(other, labels=replace(other.labels, asked="recipes"))
+    assert axes_name(axes_of(other)) == "smollm2 refusal asked recipes pca of french layer 20 x5"
+    filled(tmp_path, [other]).compact()
+    told = CliRunner().invoke(app, ["show", str(tmp_path), "all", "-n", "1"]).output.splitlines()[0]
+    assert told.startswith("smollm2 · refusal asked recipes · pca of french L20+ x 5 · p0")
+
+
 def test_hits_and_misses_of_a_condition() -> None:
     condition = ConditionSpec(direction_spec(), 12, None, above=False)
     one = both(8.0, 5.0, condition=condition)
@@ -84,6 +101,13 @@ def test_hits_and_misses_of_a_condition() -> None:
         *("french x 5 when harms by dim at L12 below auto", "0.250", "88", "10", "5", "2", "2", "2", "1"),
     ]
     assert conditions_table([row_of(cell(15, 8.0))]) is None
+    out = StringIO()
+    Console(file=out, width=80, color_system=None).print(stacked([table], 80))
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    words = " ".join(line[:36] for line in lines)
+    assert all(word in words for word in ("french x 5", "harms", "below auto"))
+    assert sum(bool(line.strip()) for line in lines) <= 14, "no column is squeezed to a few letters a line"
 
 
 def test_what_is_stored_of_conditions_and_parts(tmp_path: Path) -> None:
@@ -103,6 +127,8 @@ def test_what_is_stored_of_conditions_and_parts(tmp_path: Path) -> None:
     assert frame["category"].to_list() == ["good", *[None] * 9]
     assert frame["condition_cosines"].to_list() == [[0.125]] * 10
     assert frame["acted"].to_list() == [[True, False]] * 10
+    told = CliRunner().invoke(app, ["show", str(tmp_path), "all", "-n", "1"]).output
+    assert "3 tokens, part 1 steered, part 2 not steered" in told
 
 
 def test_every_direction_leaves_in_a_file_of_its_own(tmp_path: Path) -> None:

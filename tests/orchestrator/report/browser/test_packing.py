@@ -73,6 +73,33 @@ def test_cells_under_a_condition_and_without_are_told_apart(store: Store) -> Non
     assert [one["name"].count("when harms") for one in group["cells"]] == [0, 0, 0, 1, 1]
 
 
+def test_a_cell_is_named_by_what_is_not_the_default(store: Store) -> None:
+    store.compact()
+    rows = store.cell_rows()
+    part = {"behavior": "french", "method": "dim", "layers": [20]}
+    then, other = (json.dumps([{**part, "layers": [layer]}]) for layer in (20, 21))
+    kept = replace(
+        rows[1], intervention="ablation", keep_norm=True, method_options='{"k": 1, "site": "mlp"}', site="mlp", multiplier=1.0
+    )
+    rows = [rows[0], kept, rows[2], *(replace(rows[3], then=one, then_multipliers=(5.0,)) for one in (then,))]
+    rows.append(replace(rows[3], cell_id=store.cell_rows()[4].cell_id, then=other))
+    found = packed_answers(store, rows)
+    assert found is not None
+    (group,) = opened(found.index)["groups"]
+    names = [one["name"] for one in group["cells"]]
+    assert names == [
+        "unsteered",
+        "k 1 · ablation · norm kept · mlp · L12+ x 1",
+        "L12+ x 8",
+        "L15+ x 2 · then french x 5 at L20",
+        "L15+ x 2 · then french x 5 at L21",
+    ]
+    assert [one["title"] for one in group["cells"]][2:4] == [
+        "smollm2 · dim · L12+ x 8",
+        "smollm2 · dim · L15+ x 2 · then french x 5 at L20",
+    ]
+
+
 def test_what_an_answer_shares_with_the_unsteered_and_whether_it_was_cut_off(tmp_path: Path) -> None:
     cells = (cell(None), cell(12, 2.0))
     store = Store(tmp_path)

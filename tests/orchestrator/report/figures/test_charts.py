@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.types import Decoding
 from orchestrator.cells import IncomparablePair
 from orchestrator.report.blocks import Row
 from orchestrator.report.figures import damage, depths, doses, heat_maps, norms, scaling
@@ -26,6 +28,7 @@ from orchestrator.statistics import wilson
 from tests.orchestrator.comparisons import Counts, compared
 from tests.orchestrator.report.figures.found import found_of, swept
 from tests.orchestrator.report.made_up import rows_of
+from tests.orchestrator.samples import filled, grid
 
 TRANSFERRED: Counts = {
     ("beta", "alpha", "dim", 10, 4.0): (9, 0),
@@ -187,6 +190,16 @@ def test_flips_are_the_labels_of_every_prompt(found: SweepFindings) -> None:
     flips = [int(str(row["flips"])) for row in chart.rows]
     assert flips == sorted(flips, reverse=True)
     assert flips[0] == sum(row["outcome"] != "other" for row in chart.rows if row["prompt_id"] == chart.rows[0]["prompt_id"])
+
+
+def test_coverage_names_each_behavior_once(tmp_path: Path) -> None:
+    two = [replace(one, labels=replace(one.labels, behavior=name)) for name in ("refusal", "french") for one in grid()[:2]]
+    store = filled(tmp_path, [replace(one, decoding=Decoding(50 + number)) for number, one in enumerate(two)])
+    store.compact()
+    (chart,) = FIGURES["coverage"].charts(SweepFindings(store))
+    assert [row["cells"] for row in chart.rows] == [
+        *("refusal · unsteered", "refusal · dim", "french · unsteered", "french · dim"),
+    ]
 
 
 def test_coverage_counts_the_plan(found: SweepFindings) -> None:
