@@ -96,8 +96,8 @@ class OwnChange:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever the user's own code raises, sys.exit among it
-            if says_nothing_of_the_work(error):
-                raise
+            if says_nothing_of_the_work(error) or (isinstance(error, RuntimeError) and being_recorded(activation)):
+                raise  # a function that waits for the device cannot be recorded, and runs eagerly
             raise ValueError(f"intervention {self.name!r} cannot be run: {_told(error, self.file)}") from error
         given = f"activations {activation.dtype} {list(activation.shape)}"
         if not isinstance(after, torch.Tensor):
@@ -107,6 +107,13 @@ class OwnChange:
                 found = f"{after.dtype} {list(after.shape)}"
                 raise ValueError(f"intervention {self.name!r} gives {found} for {given}; it must keep the {what}")
         return after
+
+
+def being_recorded(activation: Tensor) -> bool:
+    """Whether the step at hand is recorded as a CUDA graph, or run once before that, when nothing may wait for the device."""
+    import torch
+
+    return activation.is_cuda and (torch.cuda.get_sync_debug_mode() == 2 or torch.cuda.is_current_stream_capturing())
 
 
 def fault_in(steering: Steering | None) -> str:

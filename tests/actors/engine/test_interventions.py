@@ -11,7 +11,7 @@ import torch
 
 from actors.errors import JobError
 from actors.grouped import Grouped
-from actors.interventions import INTERVENTIONS
+from actors.interventions import INTERVENTIONS, References, own
 from actors.interventions.own import digest_of
 from actors.steering import SteeringBank, check_steering
 from actors.types import CellResult, Decoding, Failure, GenerationJob, Prompt, Steering
@@ -136,6 +136,21 @@ def test_a_function_that_fails_in_a_batch_fails_its_own_cells_alone(late: str, w
     assert words in failure.message
     assert isinstance(alone, CellResult)
     assert beside.responses == alone.responses
+
+
+def test_a_function_that_cannot_be_recorded_is_no_fault_of_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def waits(*_given: object) -> torch.Tensor:
+        raise RuntimeError("called a synchronizing CUDA operation")
+
+    change, hidden = own.OwnChange("mine.py:waits", "mine.py", waits), torch.ones(1, 1, 4)
+    given = hidden, hidden, hidden[..., :1], References(hidden[..., :1], hidden)
+    monkeypatch.setattr(own, "being_recorded", lambda _activation: True)
+    with pytest.raises(RuntimeError, match="synchronizing"):
+        change(*given)
+    assert not change.fault
+    monkeypatch.setattr(own, "being_recorded", lambda _activation: False)
+    assert change(*given).isnan().all()
+    assert "synchronizing" in change.fault
 
 
 @pytest.mark.parametrize("name", sorted(INTERVENTIONS))
