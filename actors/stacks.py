@@ -116,6 +116,10 @@ class StackBank:
         """Those of several rows, ``[rows, P]`` int64."""
         return torch.tensor([self.padded(row) for row in rows], dtype=torch.long, device=self._device)
 
+    def follows(self, numbers: Tensor) -> Tensor:
+        """Of the parts of rows, ``[P, rows]``; see ``SteeringBank.follows``."""
+        return torch.stack([bank.follows[numbers[:, place]] for place, bank in enumerate(self._banks)])
+
     def changes(self, layer: int, numbers: Tensor, raw: Tensor, asked: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
         """What each part asks for at ``layer`` of ``raw`` ``[rows, d]`` float64, after the parts before it: the whole of it,
         wherever it is asked, and ``shares`` ``[rows, P]`` of it where it is ``asked`` ``[rows, P]``; both ``[P, rows, d]``."""

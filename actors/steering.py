@@ -160,7 +160,8 @@ class SteeringBank:
     as is every one that is None.
 
     Rows of many cells share a batch: :meth:`rows` gathers each row's edits by its steering number. ``steady``: whether all
-    of them act at every token, and alike. ``points``: where each acts.
+    of them act at every token, and alike. ``points``: where each acts. ``follows`` bool ``[steerings + 1]``: whose edits are as
+    large as the activation makes them, and so may be nearly nothing.
     The shift is scaled in float32 and then cast to the residual stream's dtype.
     """
 
@@ -177,6 +178,7 @@ class SteeringBank:
         shifts, axes = (EditVectors(len(steerings), n_points, width, widths) for _ in range(2))
         changes = Changes(len(steerings), n_points, width, widths)
         replaced, kept = (np.zeros((len(steerings) + 1, n_points), np.bool_) for _ in range(2))
+        follows = np.zeros(len(steerings) + 1, np.bool_)
         for number, steering in enumerate(steerings, start=1):
             if steering is None:
                 continue
@@ -190,6 +192,7 @@ class SteeringBank:
                     axes.use(number, layer, edit.axes)
                 if edit.change is not None:
                     changes.use(number, layer, edit.change, steering, index)
+                follows[number] |= edit.axes is not None or edit.change is not None
                 replaced[number, layer] = edit.replaces
                 kept[number, layer] = steering.keep_norm
         self.points = ((), *(tuple(point for point, _ in some) for some in points))
@@ -202,6 +205,7 @@ class SteeringBank:
         self._changes = changes.gather(device)
         self._replaced = torch.from_numpy(replaced).to(device)
         self._kept = torch.from_numpy(kept).to(device)
+        self.follows = torch.from_numpy(follows).to(device)
         self._replacing, self._keeping = (
             tuple(int(layer) for layer in np.flatnonzero(rows.any(axis=0))) for rows in (replaced, kept)
         )

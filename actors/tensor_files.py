@@ -8,23 +8,34 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 
 from actors.errors import JobError
 from actors.methods.file import Convention
 from actors.sae_files import DECODER, feature_of
+from actors.sites import OUTPUT, SITES, of_heads
 from actors.types import FloatArray, GivenVectors
 
 _NUMBERED = re.compile(r"(?:.*[^0-9])?([0-9]+)")
 _BLOCK = "decoder_block"
 """What steering-vectors calls the output of a decoder block."""
+_MORE = "it holds more than tensors; nothing in it was run"
+_PT = "a dictionary of layer: tensor [d], and texts beside them"
+_KINDS = {
+    ".gguf": "a GGUF file",
+    ".npz": "a NumPy .npz file",
+    ".safetensors": "a safetensors file",
+    ".pt": "a file of torch.save",
+}
 _TOLD = 200
 """Characters of a text in a file's metadata."""
 
@@ -68,9 +79,11 @@ def write_pt(path: Path, vectors: Mapping[int, FloatArray], **beside: object) ->
 
 
 def read_vectors(path: Path, n_layers: int, width: int) -> dict[int, FloatArray]:
-    """Layer -> vector ``[d]`` float32, as they are in the file; ``JobError`` unless they fit a model of ``n_layers`` blocks of
-    ``width``, and for a file that is none of these."""
+    """Layer -> vector ``[d]`` float32, as they are in the file; ``JobError`` unless they fit the outputs of a model of
+    ``n_layers`` blocks of ``width``, and for a file that is none of these."""
     found = read_file(path)
+    if (site := found.told.get("site", OUTPUT)) != OUTPUT and (site in SITES or of_heads(site)):
+        raise JobError(f"{path}: its vectors are of site {site}; allowed: {OUTPUT}, the outputs of decoder blocks")
     if wrong := misfit(found.given(path.name), n_layers, width):
         raise JobError(f"{path}: {wrong}")
     return found.vectors
@@ -106,8 +119,10 @@ def read_file(
             raise JobError(f"its vectors act on layers of type {kind}; allowed: {_BLOCK}, the outputs of decoder blocks")
     except JobError as error:
         raise JobError(f"{path}: {error}") from error
+    except OSError as error:
+        raise JobError(f"{path}: cannot be read: {error.strerror or error}") from error
     except Exception as error:  # each library has its own errors for a file that is not its
-        raise JobError(f"{path}: cannot be read: {type(error).__name__}: {error}") from error
+        raise JobError(f"{path}: cannot be read: it is damaged, or not {_KINDS[path.suffix]}") from error
     return VectorFile(dict(sorted(found.items())), {key: value[:_TOLD] for key, value in told.items()})
 
 
@@ -125,7 +140,14 @@ def _by_layer(arrays: Arrays) -> dict[int, FloatArray]:
         pairs = list(zip(np.asarray(arrays["layers"]).tolist(), arrays["directions"], strict=True))
     else:
         pairs = [(named[1], array) for key, array in arrays.items() if (named := _NUMBERED.fullmatch(str(key)))]
-    return {int(layer): np.asarray(vector, np.float32) for layer, vector in pairs}
+    return {int(layer): _numbers(layer, vector) for layer, vector in pairs}
+
+
+def _numbers(layer: object, vector: object) -> FloatArray:
+    array = np.asarray(vector)
+    if array.dtype.kind not in "fiu":
+        raise JobError(f"layer {layer} is an array of {array.dtype}; allowed: numbers, [d] for each layer")
+    return array.astype(np.float32)
 
 
 def _gguf(path: Path) -> tuple[Arrays, Told]:
@@ -140,10 +162,15 @@ def _gguf(path: Path) -> tuple[Arrays, Told]:
 
 
 def _npz(path: Path) -> tuple[Arrays, Told]:
+    if path.exists() and not is_zipfile(path):
+        raise ValueError("numpy would take it for a pickle")
     with np.load(path, allow_pickle=False) as stored:
         if DECODER in stored:  # the rest of an autoencoder is as large
             return {DECODER: stored[DECODER]}, {}
-        arrays = dict(stored)
+        try:
+            arrays = dict(stored)
+        except ValueError as error:
+            raise JobError(f"cannot be read: {_MORE}; allowed: arrays [d] of numbers, named by their layers") from error
     told = json.loads(str(arrays.pop("metadata", "{}")))
     return arrays, _texts({**told, **({"scale": arrays["scale"]} if "scale" in arrays else {})})
 
@@ -160,9 +187,19 @@ def _safetensors(path: Path) -> tuple[Arrays, Told]:
 def _pt(path: Path) -> tuple[Arrays, Told]:
     import torch
 
-    found = torch.load(path, map_location="cpu", weights_only=True)
-    arrays = {key: tensor.float().numpy() for key, tensor in found.get("layer_activations", found).items()}
-    return arrays, _texts({key: value for key, value in found.items() if isinstance(value, str)})
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise JobError(f"cannot be read: {_MORE}; allowed: {_PT}") from error
+    by_layer = found.get("layer_activations", found) if isinstance(found, dict) else found
+    if not isinstance(by_layer, dict):
+        raise JobError(f"it holds a {type(by_layer).__name__}; allowed: {_PT}")
+    texts = {key: value for key, value in found.items() if isinstance(value, str)}
+    tensors = {key: value for key, value in by_layer.items() if key not in texts}
+    for key, value in tensors.items():
+        if not isinstance(value, torch.Tensor):
+            raise JobError(f"under {str(key)!r} it holds a {type(value).__name__}; allowed: {_PT}")
+    return {key: tensor.float().numpy() for key, tensor in tensors.items()}, _texts(texts)
 
 
 def _texts(told: Mapping[Any, object], prefix: str = "") -> Told:

@@ -383,8 +383,8 @@ class Steering:
         return [(point_of(site, layer, n_layers), index) for site, layer, index in places_of_steering(self.site, self.layers)]
 
     def first_point(self, n_layers: int) -> int:
-        """The first point that any part acts at, as the model runs."""
-        return min((point for part in self.parts for point, _ in part.points(n_layers)), key=lambda one: reached(one, n_layers))
+        """The first point that it acts at, without what follows it, as the model runs."""
+        return min((point for point, _ in self.points(n_layers)), key=lambda one: reached(one, n_layers))
 
     @classmethod
     def from_layer_on(cls, direction: Direction, n_layers: int, multiplier: float) -> Steering:
@@ -583,7 +583,8 @@ class CellResult:
     """All responses of one cell, streamed from a worker as soon as its last row ends.
 
     ``seconds``: the cell's share of the batch's wall time (each forward shared among its rows). ``residual_norm``: mean
-    over rows of the unsteered last-prompt-token norm at the first steered layer (None when unsteered). ``thresholds``, where the
+    over rows of the last-prompt-token norm where the first part first acts, before its edit (None when unsteered, or not
+    measured there). ``thresholds``, where the
     steering has a condition: of each part of it (None: that part has none).
     """
 

@@ -20,7 +20,8 @@ from actors.types import FiredCheck
 TOLERANCE = 0.1
 """A row fired when its measured shift along the asked one lies within this share of it, at every steered layer.
 
-Float32 is exact to 1e-4; in bfloat16 a shift far below the stream's own rounding step can vanish, and that must show.
+Float32 is exact to 1e-4; in bfloat16 a shift far below the stream's own rounding step can vanish, and that must show. What an
+ablation or a turn asks for may be as small, where there is nothing to take away: that is no mistake, and is left out.
 """
 
 HELD = 1 / 8
@@ -48,8 +49,8 @@ def record_firing(prefilled: Prefilled, bank: StackBank) -> None:
 
 
 def _norms(rows: Sequence[Row], witness: Witness) -> Tensor:
-    """The norm of what stands where each row is first steered, ``[rows]``; NaN of a row that is not, and of one that is steered
-    in its answer alone, at another site than a block's output."""
+    """The norm of what stands where the first part of each row's steering first acts, ``[rows]``; NaN of a row without one, and
+    of one that is steered in its answer alone, at another site than a block's output."""
     places: dict[int, list[int]] = defaultdict(list)
     for place, row in enumerate(rows):
         point = row.first_layer if row.first_point is None else row.first_point
@@ -85,7 +86,7 @@ def _record(
                 _note(row, part, 0.0, 0.0, 1.0)  # what it is to act at was never reached
             elif share[part] >= HELD:
                 _note(row, part, lowest, highest, off)
-                if lowest > highest and row.acts[part].own:
+                if lowest > highest and row.acts[part].follows:
                     row.resting.add(part)
                     row.stray = max(row.stray or 0.0, moved)
             elif not share[part]:
@@ -200,7 +201,12 @@ def _measure(witness: Witness, bank: StackBank, numbers: Tensor, shares: Tensor)
         resting = whole & here & ~beside
         strays = torch.where(resting, left.norm(dim=-1) / raw.norm(dim=-1).clamp(min=SMALLEST), strays)
         moves = strays.masked_fill((whole | here) & ~resting, torch.nan)
-        found.append(torch.stack([along.masked_fill(whole | ~here, torch.nan), moves]))
+        missed, step = (along - 1).abs(), torch.finfo(witness.raw[layer].dtype).eps
+        after = raw + changes.sum(0)
+        likely = missed <= step * (changes * after).norm(dim=-1) / sizes  # as errors that know nothing of each other add up
+        within = (left.abs() <= step * after.abs()).all(dim=-1)  # or no number is off by more than it is rounded
+        rounded = bank.follows(numbers) & (missed > TOLERANCE) & (likely | within)
+        found.append(torch.stack([along.masked_fill(whole | ~here | rounded, torch.nan), moves]))
         off_axis.append((left.norm(dim=-1) / sizes.sum(0).sqrt()).masked_fill(~beside, torch.nan))
     if not found:  # no multiplier but 0
         nothing = torch.full((2, *numbers.T.shape), torch.nan, dtype=torch.float64, device=numbers.device)

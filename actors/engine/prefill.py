@@ -115,7 +115,7 @@ class Prefiller:
         keep: int = 1,
     ) -> None:
         self._runner, self._bank, self._device, self._grain, self._keep = runner, bank, runner.device, grain, keep
-        self._capture = frozenset(row.first_layer for row in rows if row.first_layer is not None and row.first_layer >= 0)
+        self._capture = frozenset(layer for layer in _firsts(rows) if layer is not None and layer >= 0)
         self._conditions: dict[Tokens, dict[int, Condition]] = defaultdict(dict)
         for row in rows:
             if row.conditional and not row.rendered.given:
@@ -159,10 +159,7 @@ class Prefiller:
         firsts, every = [same[0] for same in fresh], [row for same in fresh for row in same]
         prefixes, trunks = self._prefixes_of(prefix, firsts), self._trunks_of(prefix, firsts)
         past = self._past(prefixes, firsts)
-        if layer is None:
-            found = self._unsteered(trunks, {row.first_layer for row in every})
-        else:
-            found = self._steered(firsts, trunks, past, layer)
+        found = self._unsteered(trunks, _firsts(every)) if layer is None else self._steered(firsts, trunks, past, layer)
         for at, (key, same) in enumerate((_sampled_of(same[0]), same) for same in fresh if layer is not None):
             if self._sampled.left(key) > len(same):
                 one = found.take([at])
@@ -251,7 +248,7 @@ class Prefiller:
 
     def _unsteered(self, trunks: Sequence[_Trunk], layers: Set[int | None]) -> _Suffix:
         """A row whose prompt is not steered is its trunk: nothing is left to compute. The witness says what the blocks
-        ``layers`` put out, at which the rows' answers are first steered."""
+        ``layers`` put out, at which the rows' answers are first steered by any part, and by the first."""
         key_values = tuple(stack(trunk.key_values[block] for trunk in trunks) for block in range(len(trunks[0].key_values)))
         tails = tuple(trunk.tail for trunk in trunks)
         later = [layer for layer in layers if layer in trunks[0].hidden]
@@ -306,6 +303,11 @@ def _under(row: Row) -> Under:
     """What a row's template prefix runs under."""
     spans = row.within(row.rendered.prefix)
     return (row.steering, spans) if row.steering and spans else UNSTEERED
+
+
+def _firsts(rows: Sequence[Row]) -> set[int | None]:
+    """Where rows are first steered by any part, and by the first."""
+    return {point for row in rows for point in (row.first_layer, row.first_point)}
 
 
 def _of_text(row: Row) -> Under:

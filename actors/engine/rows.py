@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from actors.engine.sampling import RowDraws
-from actors.interventions import INTERVENTIONS, idle
+from actors.interventions import idle
 from actors.positions import ALL, NOWHERE, Positions, Spans
 from actors.prompts import Rendered
 from actors.schedules import CONSTANT, Schedule
@@ -21,13 +21,13 @@ CAPACITY_STEP = 32
 @dataclass(frozen=True)
 class Acting:
     """How one part of a row's steering acts: at which ``positions``, by which ``schedule``, under which ``condition``; ``idle``:
-    it asks for nothing; ``own``: it is a function of the user's own, which may leave any token as it is."""
+    it asks for nothing; ``follows``: what it asks for is as large as the activation makes it, and may be nothing."""
 
     positions: str = ALL
     schedule: str = CONSTANT
     condition: Condition | None = None
     idle: bool = False
-    own: bool = False
+    follows: bool = False
 
     @staticmethod
     def of(steering: Steering) -> tuple[Acting, ...]:
@@ -36,7 +36,7 @@ class Acting:
             Acting(
                 *(part.positions, part.schedule, part.condition),
                 idle=idle(part.intervention, part.multiplier),
-                own=part.intervention not in INTERVENTIONS,
+                follows=part.intervention not in ("addition", "replacement"),
             )
             for part in steering.parts
         )
@@ -51,7 +51,7 @@ class Row:
     ``budget``: where thought and answer have one each, which then make up ``max_new_tokens``. ``tokens`` grows during generation
     (stop token excluded); ``finish`` is set when the row has ended. ``slots``: of the batch that it ran in. ``shift_ratio``,
     ``off_axis``, ``stray``: what was measured of its edits (``FiredCheck``), the ratios by the number of the part; ``resting``:
-    parts whose own functions were seen to ask for nothing.
+    parts that were seen to ask for nothing that could be measured.
     ``cosines``: of each part's condition, the cosine that decides (None: there is no condition); ``again``: the same, measured
     where the row's own prompt runs (empty: it was not).
     """

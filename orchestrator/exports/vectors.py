@@ -11,13 +11,20 @@ from typing import Any
 
 import numpy as np
 
+from actors.sites import HEADS, OUTPUT, head_of
 from actors.types import Action, FloatArray
 from orchestrator.errors import InputError
 from orchestrator.loaded import Results
 from orchestrator.results.rows import CellRow, parts_after
 from orchestrator.storage.local import write_for_people
 
-CONVENTION = "layer l is the output of decoder block l, counted from 0"
+_READ = {
+    OUTPUT: "the output of decoder block l",
+    "input": "the input of decoder block l",
+    "attention": "what attention of decoder block l adds to the residual stream",
+    "mlp": "what the MLP of decoder block l adds to the residual stream",
+    HEADS: "the outputs of the heads of decoder block l side by side, as the output projection of attention reads them",
+}
 _NAME = re.compile(r"[^\w.-]+")
 
 
@@ -35,11 +42,24 @@ class LayerVectors:
 Writer = Callable[[LayerVectors, Path], None]
 
 
-def each_vectors(write: Writer, suffix: str) -> Callable[[Results, Sequence[CellRow] | None, Path], list[Path]]:
-    """An export that writes one file for each of ``vectors_of``."""
+def convention(site: str) -> str:
+    """What a layer's number means in a file of vectors of ``site``, in words."""
+    head = head_of(site)
+    what = _READ[site] if head is None else f"the output of head {head} of decoder block l, as the output projection reads it"
+    return f"layer l is {what}, counted from 0"
+
+
+def each_vectors(
+    write: Writer, suffix: str, outputs_only: bool = False
+) -> Callable[[Results, Sequence[CellRow] | None, Path], list[Path]]:
+    """An export that writes one file for each of ``vectors_of``; ``outputs_only``: the form can say no site but block outputs,
+    and vectors of another are an InputError."""
 
     def written(results: Results, chosen: Sequence[CellRow] | None, folder: Path) -> list[Path]:
         found = vectors_of(results, chosen)
+        if outputs_only and (other := next((one for one in found if one.told["site"] != OUTPUT), None)):
+            what = f"{other.name} is of site {other.told['site']}: this form is for what is added to block outputs"
+            raise InputError.because(what, allowed="npz or pt, or a selection of cells that are steered at block outputs")
         folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / f"{one.name}{suffix}" for one in found]
         for one, path in zip(found, paths, strict=True):
@@ -77,13 +97,19 @@ def _sets(results: Results, templates: dict[str, str]) -> dict[str | None, Layer
         told = {
             key: str(row[key]) for key in ("direction_id", "model", "quantization", "dtype", "behavior", "method", "extractor")
         }
-        told |= {"layer_convention": CONVENTION, "operation": "addition", "template_sha256": templates.get(row["variant"], "")}
-        named = "-".join(str(row[key]) for key in ("model", "behavior", "method"))
+        site = str(json.loads(row["method_options"] or "{}").get("site", OUTPUT))
+        told |= _at_site(site) | {"operation": "addition", "template_sha256": templates.get(row["variant"], "")}
+        parts = (row["model"], row["behavior"], row["method"], "" if site == OUTPUT else site)
+        named = "-".join(str(part) for part in parts if part)
         name = file_name(f"{named}-{row['direction_id'].removeprefix('direction-')[:6]}")
         one = found.setdefault(row["direction_id"], LayerVectors(name, {}, None, told))
         if row["vector"] is not None:
             one.at[row["layer"]] = np.asarray(row["vector"], np.float32)
     return found
+
+
+def _at_site(site: str) -> dict[str, str]:
+    return {"site": site, "layer_convention": convention(site)}
 
 
 def _plain(row: CellRow) -> bool:
@@ -116,7 +142,8 @@ def _of_cell(row: CellRow, sets: Mapping[str | None, LayerVectors]) -> Iterator[
         told |= {"part": f"{number} of {several}", "cell_id": row.cell_id} if several > 1 else {}
         mark = f"-part{number}of{several}-{row.cell_id.removeprefix('cell-')[:6]}" if several > 1 else ""
         name = file_name(f"{source.name}-{row.model}-{where}-x{strength:g}{mark}")
-        yield LayerVectors(name, at, strength, {**source.told, **told})
+        read = {} if source.told["site"] == OUTPUT else {"direction_read_at": source.told["site"]}
+        yield LayerVectors(name, at, strength, {**source.told, **_at_site(OUTPUT), **read, **told})
 
 
 def file_name(text: str) -> str:

@@ -28,8 +28,9 @@ SERIES_TOLD = 8
 
 _ABOUT = (
     "Rates are percent of a cell's responses with their 95 % interval (Wilson's; of several samples clustered "
-    "by prompt) and count. 'x norm' is the multiplier over the "
-    "residual stream's norm at the first steered layer. 'fired': whether the residual stream was measured to move as asked."
+    "by prompt) and count. 'x norm' is the multiplier (with its scale) over the "
+    "residual stream's norm at the first steered layer, at a site other than output over the norm of what stands there, and of "
+    "several directions the first one's. 'fired': whether the residual stream was measured to move as asked."
 )
 _MANY = (
     "Below stand {} of {} series: those that succeed most, each with its cells, figures and samples. The overview has the best "

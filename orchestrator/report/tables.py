@@ -36,7 +36,7 @@ _BEST = (ReportColumn("series", left=True), ReportColumn("unsteered %", "unst.")
 
 
 def cells_table(series: Series) -> ReportTable:
-    """A series, baseline first. ``x norm``: multiplier / residual norm."""
+    """A series, baseline first. ``x norm``: multiplier / residual norm; ``-`` where the multiplier is no length."""
     outcomes = shown_outcomes(series.rows)
     columns = (*_WHERE, *rate_columns(series.rows, outcomes), _STABLE, *_DAMAGE.values(), *_RUN)
     sampled = [row for row in series.rows if row.samples > 1]

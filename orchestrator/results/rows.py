@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any
 
+from actors.interventions import INTERVENTIONS
 from actors.positions import ALL
 from actors.schedules import CONSTANT
 from actors.sites import OUTPUT
@@ -316,9 +317,16 @@ class CellGeometry:
 class CellMeasures(CellDirection):
     """What the run measured in a cell."""
 
-    residual_norm: Annotated[float | None, "mean norm of the residual stream at the first steered layer, over the test prompts"]
+    residual_norm: Annotated[
+        float | None,
+        "mean norm of the residual stream at the first steered layer, over the test prompts; at another site than a block's "
+        "output of what stands there; of several directions where the first one acts",
+    ]
     norm_ratio: Annotated[
-        float | None, "multiplier / residual_norm; with relative strength the multiplier times extraction_residual_norm"
+        float | None,
+        "(of several directions, the first one's) multiplier / residual_norm; with relative strength the multiplier times the "
+        "mean norm of the residual stream there over the contrast prompts, with scales times the first layer's; null where the "
+        "multiplier is no length: a share, an angle, a place on a curve, or a function of one's own",
     ]
     fired: Annotated[bool | None, "whether the steering acted as asked, measured at every steered layer; null without any"]
     shift_ratio_min: Annotated[float | None, _SHIFT]
@@ -474,10 +482,8 @@ def measures_of(
     thresholds = [one for one in result.thresholds if one is not None]
     accuracies = [one.accuracy for one in thresholds if one.accuracy is not None]
     raw_norm, extraction_norm = _norms(found, steered_at(cell.steering, found))
-    multiplier = None if cell.steering is None else cell.steering.action.multiplier
-    if cell.steering is not None and cell.steering.action.strength == "relative":
-        multiplier = None if extraction_norm is None or multiplier is None else multiplier * extraction_norm
-    ratio = multiplier / result.residual_norm if multiplier is not None and result.residual_norm else None
+    length = _length(cell.steering, found)
+    ratio = length / result.residual_norm if length is not None and result.residual_norm else None
     return CellMeasures(
         direction_raw_norm=raw_norm,
         extraction_residual_norm=extraction_norm,
@@ -652,6 +658,24 @@ def digest_of(content: object) -> str:
 
 def _location(model: ModelSpec) -> str:
     return Path(model.location).resolve().name if model.source == "folder" else model.location
+
+
+def _length(steering: SteeringSpec | None, found: DirectionSet | None) -> float | None:
+    """How long a vector the first part adds at its first layer (or puts in the stream's place), with the multiplier's sign; None
+    where its multiplier is no length, and where a norm that it is a multiple of is not known."""
+    action = None if steering is None else steering.action
+    if action is None or action.intervention not in INTERVENTIONS or INTERVENTIONS[action.intervention].unit != "length":
+        return None
+    at, length = steered_at(steering, found), action.multiplier
+    if action.scales not in ("none", "raw_norm"):
+        length *= float(action.scales.split(",")[0])
+    if action.strength == "absolute" and action.scales != "raw_norm":
+        return length
+    if found is None or at is None:
+        return None
+    if action.scales == "raw_norm":
+        length *= found.at(at.layers[0] if at.source_layer is None else at.source_layer).raw_norm
+    return length * found.residual_norm_at(at.layers[0]) if action.strength == "relative" else length
 
 
 def _norms(found: DirectionSet | None, at: SteeredAt | None) -> tuple[float | None, float | None]:

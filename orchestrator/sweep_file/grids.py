@@ -488,6 +488,7 @@ def _check_sites(view: Sections, grid: Grid) -> None:
         view.report(view.at("site"), "heads of two models do not correspond", allowed="no heads in a grid with transfer")
     for number, (name, options) in enumerate(grid.methods):
         read = dict(options).get("site")
+        _check_site_told(view, number, grid.vectors_of((name, options)), [str(read)] if read else sites)
         apart = [site for site in sites if (read or site) not in (site, OUTPUT if site == EVERYWHERE else site)]
         elsewhere = [one for one in ([read] if read else sites) if one not in (OUTPUT, EVERYWHERE)]
         if METHODS[name].reads_positions and elsewhere:
@@ -496,6 +497,14 @@ def _check_sites(view: Sections, grid: Grid) -> None:
         elif apart and (grid.actions[0].strength == "relative" or _kind(grid.actions[0]).needs in ("positive", "negative")):
             message = f"{name} reads at {read}, and knows nothing of the activations at {', '.join(apart)}"
             view.report(view.at("methods", number), message, allowed="one site for both, or absolute addition")
+
+
+def _check_site_told(view: Sections, number: int, used: UsedVectors | None, sites: Sequence[str]) -> None:
+    """A file of vectors that says of which site they are steers at no other, unless the method's own ``site`` names it."""
+    wanted = [site for site in (OUTPUT if site == EVERYWHERE else site for site in sites) if used and used.site not in ("", site)]
+    if used and wanted:
+        message = f"{used.name} says that its vectors are of site {used.site}, not of {', '.join(dict.fromkeys(wanted))}"
+        view.report(view.at("methods", number), message, allowed=f"site: {used.site} in the grid, or in the method's options")
 
 
 def _kind(action: Action) -> Intervention:

@@ -180,6 +180,9 @@ class _PartReader:
                 (*path, "threshold"), f"{few} {sizes[0]} positive and {sizes[1]} negative", allowed="a number, or more"
             )
             return None
+        if dict(method[1]).get("site") not in (None, "", OUTPUT):
+            self.view.report((*path, "method"), "a condition looks at what a block puts out", allowed="site: output, or none")
+            return None
         return When(behavior, method, at, entry.threshold, entry.side == "above")
 
     def _behavior(self, key: str, path: Path) -> Behavior | None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from actors.errors import JobError
 from actors.methods.file import FileOptions
+from actors.sites import SITES, of_heads
 from actors.tensor_files import VectorFile, read_file
 from orchestrator.cells import Options
 from orchestrator.errors import InputError, nearest_entry
@@ -23,12 +24,14 @@ METHOD = "file"
 @dataclass(frozen=True)
 class UsedVectors:
     """A file of vectors as a grid uses it: what of it enters an identity (``options``), the ``layers`` that it has, their
-    ``width``, and what a person should know of it (``remarks``, a sentence each)."""
+    ``width``, the ``site`` that it says they are of ("": none that is known), and what a person should know of it (``remarks``, a
+    sentence each)."""
 
     path: str
     options: Options
     layers: tuple[int, ...]
     width: int
+    site: str = ""
     remarks: tuple[str, ...] = ()
 
     @property
@@ -73,7 +76,10 @@ class VectorFiles:
             return None
         content = {**options.content, "vectors": found.digest}
         identity = tuple(sorted(content.items()))
-        used = UsedVectors(str(path), identity, tuple(found.vectors), found.width, tuple(_remarks(path.name, options, found)))
+        told = found.told.get("site", "")
+        told = told if told in SITES or of_heads(told) else ""
+        remarks = tuple(_remarks(path.name, options, found))
+        used = UsedVectors(str(path), identity, tuple(found.vectors), found.width, told, remarks)
         return self._used.setdefault(identity, used)
 
     def of(self, methods: Sequence[tuple[str, Options]]) -> tuple[UsedVectors, ...]:

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from actors import Decoding, Model
 from actors.errors import JobError
-from actors.tensor_files import read_vectors, write_pt
+from actors.tensor_files import read_file, read_vectors, write_pt
 from actors.types import FloatArray
 from tests.tiny import tiny_folder
 
@@ -83,6 +83,29 @@ def test_what_does_not_fit_is_told(tmp_path: Path) -> None:
         read_vectors(tmp_path / "absent.npz", 5, 4)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("junk.gguf", b"junk" * 20, "it is damaged, or not a GGUF file"),
+        ("short.gguf", b"j", "it is damaged, or not a GGUF file"),
+        ("junk.npz", b"junk", r"it is damaged, or not a NumPy \.npz file"),
+        ("junk.safetensors", b"junk", "it is damaged, or not a safetensors file"),
+        ("junk.pt", b"junk", r"it is damaged, or not a file of torch\.save"),
+        ("meta.pt", {18: torch.ones(4), "meta": {"by": "me"}}, r"under 'meta' it holds a dict; allowed: a dictionary of layer"),
+        ("one.pt", torch.ones(4), r"it holds a Tensor; allowed: a dictionary of layer: tensor \[d\]"),
+        ("sv.pt", {"layer_activations": [torch.ones(4)]}, "it holds a list; allowed: a dictionary of layer"),
+    ],
+)
+def test_a_file_of_something_else_is_told_in_words(name: str, content: object, told: str, tmp_path: Path) -> None:
+    if isinstance(content, bytes):
+        (tmp_path / name).write_bytes(content)
+    else:
+        torch.save(content, tmp_path / name)
+    with pytest.raises(JobError, match=told) as caught:
+        read_file(tmp_path / name)
+    assert str(caught.value).startswith(f"{tmp_path / name}: ")
+
+
 class Touch:
     """Unpickled, it leaves a file."""
 
@@ -100,8 +123,10 @@ def test_nothing_in_a_file_is_run(name: str, tmp_path: Path) -> None:
         torch.save({1: Touch(mark)}, tmp_path / name)
     else:
         np.savez(tmp_path / name, direction_1=np.array([Touch(mark)], dtype=object))
-    with pytest.raises(JobError, match="cannot be read"):
+    with pytest.raises(JobError, match="cannot be read: it holds more than tensors; nothing in it was run; allowed: ") as caught:
         read_vectors(tmp_path / name, 5, 4)
+    assert "weights_only" not in str(caught.value)
+    assert "\x1b" not in str(caught.value)
     assert not mark.exists()
     pickle.loads(pickle.dumps(Touch(mark)))
     assert mark.exists(), "the test could not have failed"

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from actors import Model
 from actors.errors import JobError
-from actors.tensor_files import read_file, write_pt
+from actors.tensor_files import read_file, read_vectors, write_pt
 from actors.types import FloatArray
 from orchestrator import load_results
 from orchestrator.cli import app
@@ -72,6 +72,20 @@ def test_what_a_file_does_not_say_is_said(tmp_path: Path) -> None:
     assert [one for one in plan_of(tmp_path, methods=[{"file": "s.safetensors"}]).warnings if "s.safetensors" in one] == [
         "s.safetensors says scale 8.0: so much its vectors are to be multiplied with, as multipliers: [8.0] does"
     ]
+
+
+def test_vectors_of_another_site_than_the_grid_s_are_refused(tmp_path: Path) -> None:
+    told = {"site": "mlp", "layer_convention": "layer l is what the MLP of decoder block l adds to the residual stream"}
+    save_file({str(layer): one for layer, one in vectors().items()}, tmp_path / "s.safetensors", told)
+    with pytest.raises(InputError, match=r"s\.safetensors says that its vectors are of site mlp, not of output") as caught:
+        plan_of(tmp_path, methods=[{"file": "s.safetensors"}])
+    assert "allowed: site: mlp in the grid, or in the method's options" in str(caught.value)
+    with pytest.raises(InputError, match="of site mlp, not of attention"):
+        plan_of(tmp_path, methods=[{"file": "s.safetensors"}], site=["mlp", "attention"])
+    with pytest.raises(JobError, match="of site mlp; allowed: output"):
+        read_vectors(tmp_path / "s.safetensors", 30, WIDTH)
+    assert plan_of(tmp_path, methods=[{"file": "s.safetensors"}], site="mlp").cells
+    assert plan_of(tmp_path, methods=[{"file": {"path": "s.safetensors", "site": "mlp"}}]).cells
 
 
 def test_hidden_states_are_counted_from_the_embeddings(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from actors.errors import JobError
 from actors.grouped import Grouped
 from actors.interventions import INTERVENTIONS, References, own
 from actors.interventions.own import digest_of
-from actors.steering import SteeringBank, check_steering
+from actors.steering import SteeringBank, SteeringTable, check_steering
 from actors.types import CellResult, Decoding, Failure, GenerationJob, Prompt, Steering
 from actors.worker import ModelWorker
 from tests.oracle import TIE, first_difference, generate_alone
@@ -151,6 +151,19 @@ def test_a_function_that_cannot_be_recorded_is_no_fault_of_its_file(monkeypatch:
     monkeypatch.setattr(own, "being_recorded", lambda _activation: False)
     assert change(*given).isnan().all()
     assert "synchronizing" in change.fault
+
+
+def test_what_rounding_leaves_of_a_small_edit_is_no_miss(tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ablation where there is next to nothing to take away; one that is not made is still seen, as is a lost addition."""
+    worker, layers = tiny_worker("llama", "bfloat16"), (0, 1, 2, 3, 4)
+    prompts = tuple(Prompt(f"P{number}", "y" * number) for number in range(1, 13))
+    removed = [Steering(layers, np.repeat(unit(1, seed), 5, 0), 1.0, "ablation") for seed in range(8)]
+    jobs = [GenerationJob(str(number), prompts, Decoding(2), one) for number, one in enumerate(removed)]
+    assert [one.fired.fired for one in worker.generate(jobs) if isinstance(one, CellResult)] == [True] * 8
+    small = GenerationJob("small", prompts, Decoding(2), Steering((2,), unit(1, 0), 1e-3))
+    assert [one.fired.fired for one in worker.generate([small]) if isinstance(one, CellResult)] == [False]
+    monkeypatch.setattr(SteeringTable, "_without", lambda _self, hidden, _axes: hidden)
+    assert [one.fired.fired for one in worker.generate(jobs) if isinstance(one, CellResult)] == [False] * 8
 
 
 @pytest.mark.parametrize("name", sorted(INTERVENTIONS))

@@ -250,3 +250,21 @@ def test_a_condition_that_is_not_heeded_is_caught(tiny_worker: Loader, monkeypat
     monkeypatch.setattr(Row, "holds", lambda _row, _part: True)
     found = fired(tiny_worker("llama"), "some").fired
     assert found.fired is False
+
+
+@pytest.mark.parametrize("positions", ["all", "generation"])
+def test_the_norm_is_that_where_the_first_part_acts(positions: str, tiny_worker: Loader) -> None:
+    """By plain hooks, whatever acts before it; the same beside other cells."""
+    worker = tiny_worker("llama")
+    early = Steering((1,), unit(1, 1), 500.0, positions=positions)
+    steering = Steering((3,), unit(1, 0), 2.0, positions=positions, then=(early,))
+    loaded, seen = worker._held(), list[torch.Tensor]()
+    for prompt in PROMPTS:
+        rendered = loaded.renderer.render(prompt)
+        edits = edits_of(early, len(rendered.token_ids), rendered.suffix) if positions == "all" else {}
+        look = {3: lambda out: seen.append(out[0, -1]) or out}  # type: ignore[func-returns-value]
+        with torch.no_grad(), plain_hooks(loaded.decoder.blocks, {**edits, **look}):
+            loaded.model(input_ids=torch.tensor([rendered.token_ids]), use_cache=False)
+    jobs = jobs_of({"one": steering, "other": Steering((0, 3), unit(2, 2), 5.0)})
+    for found in (run(worker, jobs[1:2]), run(worker, jobs)):
+        assert found["one"].residual_norm == pytest.approx(float(torch.stack(seen).norm(dim=-1).mean()), rel=1e-4)

@@ -94,6 +94,45 @@ def test_what_a_file_of_vectors_cannot_say_is_refused(results: Results, tmp_path
         EXPORTS["npz"].write(results, [one for one in results.rows if not one.steered], tmp_path)
 
 
+def read_at(site: str, root: Path, behavior: str = "refusal") -> Results:
+    """The results of a sweep whose directions were read and added at ``site``."""
+    from dataclasses import replace
+
+    one = cell(15, 8.0)
+    assert one.steering is not None
+    spec = replace(one.steering.direction, options=(("site", site),))
+    steering = replace(one.steering, direction=spec, action=replace(one.steering.action, site=site))
+    filled(root, [cell(None), replace(one, steering=steering, labels=replace(one.labels, behavior=behavior))]).compact()
+    return load_results(root)
+
+
+@pytest.mark.parametrize(
+    ("site", "words"),
+    [
+        ("mlp", "layer l is what the MLP of decoder block l adds to the residual stream"),
+        ("head:3", "layer l is the output of head 3 of decoder block l"),
+    ],
+)
+def test_a_direction_set_of_another_site_says_so_or_is_refused(site: str, words: str, tmp_path: Path) -> None:
+    found = read_at(site, tmp_path / "results")
+    (npz,) = EXPORTS["npz"].write(found, None, tmp_path / "npz")
+    with np.load(npz, allow_pickle=False) as arrays:
+        told = json.loads(str(arrays["metadata"]))
+    assert told["site"] == site
+    assert told["layer_convention"].startswith(words)
+    assert f"-dim-{site.replace(':', '-')}-" in npz.name
+    (pt,) = EXPORTS["pt"].write(found, None, tmp_path / "pt")
+    assert f"-dim-{site.replace(':', '-')}-" in pt.name
+    for form in ("gguf", "steering-vectors"):
+        with pytest.raises(InputError, match=f"is of site {site}: this form is for what is added to block outputs"):
+            EXPORTS[form].write(found, None, tmp_path / form)
+
+
+def test_a_set_of_no_behavior_is_named_without_one(tmp_path: Path) -> None:
+    (path,) = EXPORTS["npz"].write(read_at("mlp", tmp_path / "results", behavior=""), None, tmp_path / "npz")
+    assert path.name.startswith("smollm2-dim-mlp-")
+
+
 def test_final_results_have_the_companion_s_shape(results: Results, tmp_path: Path) -> None:
     (path,) = EXPORTS["final-results"].write(results, None, tmp_path)
     content = json.loads(path.read_text(encoding="utf-8"))

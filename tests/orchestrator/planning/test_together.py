@@ -179,6 +179,20 @@ def test_cosines_are_of_the_directions_as_they_were_found(tmp_path: Path) -> Non
     assert part_cosines(all_placed(cell.steering, sets_of(cell, vectors))) == pytest.approx((float(vectors[0] @ vectors[1]),))
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            {"when": {"behavior": "french", "layer": 9, "method": {"name": "dim", "options": {"site": "mlp"}}}},
+            "a condition looks at what a block puts out",
+        ),
+    ],
+)
+def test_what_a_part_cannot_say_is_told_before_it_runs(said: dict[str, object], told: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=told):
+        plan(tmp_path, [{"behavior": "refusal", "multiplier": 8, **said}])
+
+
 OWN = "def push(activation, vector, strength, references):\n    return activation + strength * vector\n"
 
 

@@ -268,3 +268,22 @@ def test_a_newer_version_is_told_and_left_alone(tmp_path: Path) -> None:
         decode_part(path, LABEL_PART, "cell-a")
     assert isinstance(told.value, InputError)
     assert path.exists()
+
+
+def test_the_norm_ratio_is_of_what_is_added_and_null_of_what_is_no_length() -> None:
+    one = cell(15, 2.0)
+    assert one.steering is not None
+
+    def ratio(**changes: object) -> float | None:
+        assert one.steering is not None
+        action = replace(one.steering.action, **changes)  # type: ignore[arg-type]
+        steering = replace(one.steering, action=action)
+        return measures_of(replace(one, steering=steering), result_of(one), direction_set(), 1, NOW).norm_ratio
+
+    assert ratio() == 2 / 32
+    assert ratio(intervention="replacement", scales="0.5,1,2") == 2 * 0.5 / 32
+    assert ratio(scales="raw_norm") == 2 * 15.5 / 32
+    assert ratio(strength="relative") == 2 * 160 / 32
+    assert ratio(strength="relative", scales="3,1") == 2 * 160 * 3 / 32
+    for none in ("ablation", "rotation", "angular", "affine_ablation", "curve", "own.py:change"):
+        assert ratio(intervention=none) is None, none
