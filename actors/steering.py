@@ -182,7 +182,7 @@ class SteeringBank:
         for number, steering in enumerate(steerings, start=1):
             if steering is None:
                 continue
-            edit_of = intervention_of(steering.intervention, steering.code)
+            edit_of = intervention_of(steering.intervention, steering.code, steering.vectors.shape[1])
             for layer, index in points[number - 1]:
                 given = steering.strength_at(index), steering.reference_at(index), steering.basis_at(index)
                 edit = edit_of(steering.vectors[index], *given)
@@ -316,7 +316,7 @@ def _check_condition(condition: Condition | None, n_layers: int, d_model: int) -
 
 def _check_part(steering: Steering, d_model: int) -> None:
     try:
-        edit_of = intervention_of(steering.intervention, steering.code)
+        edit_of = intervention_of(steering.intervention, steering.code, d_model)
     except ValueError as error:
         raise JobError(str(error)) from error
     if steering.vectors.shape != (len(steering.layers), d_model):

@@ -36,6 +36,7 @@ from actors.extraction.capture import CaptureKey, Captures
 from actors.families import context_limit
 from actors.faults import says_nothing_of_the_work
 from actors.generation import not_applied, sentence
+from actors.interventions.own import fault_in
 from actors.judging import judge
 from actors.load_check import checked
 from actors.loading import LoadedModel, devices_of, load_model
@@ -272,6 +273,8 @@ class ModelWorker:
 
     def _result(self, job: GenerationJob, rows: list[Row], loaded: LoadedModel) -> CellResult | Failure:
         broken = dict.fromkeys(row.rendered.prompt.id for row in rows if not row.finite)
+        if broken and (fault := fault_in(job.steering)):
+            return as_failure(job.cell_id, JobError(fault))
         if broken:
             return as_failure(job.cell_id, NonFiniteActivationError(f"logits are not finite for prompts {', '.join(broken)}"))
         norms = [row.residual_norm for row in rows if row.residual_norm is not None]

@@ -78,13 +78,14 @@ INTERVENTIONS: dict[str, Intervention] = {
 }
 
 
-def intervention_of(name: str, code: str = "") -> Intervention:
-    """A line of the registry, or a function of the user's own, whose file's text is ``code``; ValueError where there is none."""
+def intervention_of(name: str, code: str, width: int) -> Intervention:
+    """A line of the registry, or a function of the user's own, whose file's text is ``code`` and which is to edit activations of
+    ``width`` numbers; ValueError where there is none."""
     if name in INTERVENTIONS:
         return INTERVENTIONS[name]
     if not code and ".py:" not in name:
         raise ValueError(f"intervention {name!r} is unknown; allowed: {', '.join(INTERVENTIONS)}")
-    change = own_change(name, code)
+    change = own_change(name, code, width)
     return Intervention(lambda *_given: RowEdit(change=change), acts_at_zero=True)
 
 

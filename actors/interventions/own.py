@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import itertools
 import re
 import sys
+import traceback
+from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
-from actors.interventions.edit import Change
+from actors.faults import says_nothing_of_the_work
+from actors.interventions.edit import Change, References
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from actors.types import Steering
 
 REFERENCE = re.compile(r"(?P<file>[^:]+\.py):(?P<name>[A-Za-z_]\w*)")
 """``file.py:name``, as a sweep file has it."""
@@ -47,20 +56,88 @@ def check_code(code: str, name: str) -> None:
         raise ValueError(f"{name} takes {most} arguments; allowed: {', '.join(ARGUMENTS)}")
 
 
-def own_change(name: str, code: str) -> Change:
+def own_change(name: str, code: str, width: int) -> OwnChange:
     """The function that the intervention ``name`` is, from the text of its file, which is run once; ValueError where it cannot
-    be, or is not the file that the name is of."""
+    be, is not the file that the name is of, or edits no activations of ``width`` numbers."""
     found = NAME.fullmatch(name)
     if found is None:
         raise ValueError(f"intervention {name!r} is no function of a file: allowed is file.py:name@digest")
     if digest_of(code, found["name"]) != found["digest"]:
         raise ValueError(f"intervention {name!r}: the text that came with it is {'another' if code else 'missing'}")
+    change = _loaded(name, found["file"], found["name"], code)
+    _check_change(change, width)
+    return change
+
+
+@dataclass(eq=False)
+class OwnChange:
+    """A function of the user's own, of a ``file``. Where it fails in a batch ``fault`` says why, and its rows get NaN: they end
+    as rows that are not finite, and no other row with them."""
+
+    name: str
+    file: str
+    function: Change
+    fault: str = ""
+
+    def __call__(self, activation: Tensor, vector: Tensor, strength: Tensor, references: References) -> Tensor:
+        """As any ``Change``."""
+        try:
+            return self.tried(activation, vector, strength, references)
+        except ValueError as error:
+            self.fault = str(error)
+            return activation * float("nan")
+
+    def tried(self, activation: Tensor, vector: Tensor, strength: Tensor, references: References) -> Tensor:
+        """The same; ValueError where it fails, or gives something else than activations of this shape and dtype."""
+        import torch
+
+        try:
+            after = self.function(activation, vector, strength, references)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever the user's own code raises, sys.exit among it
+            if says_nothing_of_the_work(error) or (isinstance(error, RuntimeError) and being_recorded(activation)):
+                raise  # a function that waits for the device cannot be recorded, and runs eagerly
+            raise ValueError(f"intervention {self.name!r} cannot be run: {_told(error, self.file)}") from error
+        given = f"activations {activation.dtype} {list(activation.shape)}"
+        if not isinstance(after, torch.Tensor):
+            raise ValueError(f"intervention {self.name!r} gives a {type(after).__name__} for {given}; it must give a tensor")
+        for what in ("shape", "dtype"):
+            if getattr(after, what) != getattr(activation, what):
+                found = f"{after.dtype} {list(after.shape)}"
+                raise ValueError(f"intervention {self.name!r} gives {found} for {given}; it must keep the {what}")
+        return after
+
+
+def being_recorded(activation: Tensor) -> bool:
+    """Whether the step at hand is recorded as a CUDA graph, or run once before that, when nothing may wait for the device."""
+    import torch
+
+    return activation.is_cuda and (torch.cuda.get_sync_debug_mode() == 2 or torch.cuda.is_current_stream_capturing())
+
+
+def fault_in(steering: Steering | None) -> str:
+    """Why a function of a steering failed in a batch; empty where none did."""
+    parts = () if steering is None else [part for part in steering.parts if part.code]
+    changes = (own_change(part.intervention, part.code, part.vectors.shape[1]) for part in parts)
+    return next((change.fault for change in changes if change.fault), "")
+
+
+def _told(error: BaseException, file: str) -> str:
+    """What was raised, and at which line of the user's file."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    where = f" ({file}, line {lines[-1]})" if lines else f" ({file})"
+    return f"{type(error).__name__}: {error}{where}"
+
+
+@cache
+def _loaded(name: str, file: str, function: str, code: str) -> OwnChange:
     try:
-        function = getattr(_module(found["file"], code), found["name"])
-    except Exception as error:  # whatever the user's own code raises is told as a fault of the file
-        raise ValueError(f"intervention {name!r}: the file cannot be run: {type(error).__name__}: {error}") from error
-    _check_change(name, function)
-    return function
+        return OwnChange(name, file, getattr(_module(file, code), function))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever the user's own code raises, sys.exit among it, is told as a fault of the file
+        raise ValueError(f"intervention {name!r}: the file cannot be run: {_told(error, file)}") from error
 
 
 @cache
@@ -72,30 +149,32 @@ def _module(file: str, code: str) -> ModuleType:
 
 
 @cache
-def _check_change(name: str, function: Any) -> None:
-    """Try it on a few numbers, so that a batch with other cells does not end with it: ValueError where it does not put out what
-    it was given, edited, row by row."""
+def _check_change(change: OwnChange, width: int) -> None:
+    """Try it on a few numbers, of a prompt and of a single token, so that a batch with other cells does not end with it:
+    ValueError where it does not put out what it was given, edited, row by row."""
     import torch
 
-    from actors.interventions.edit import References
+    for tokens, dtype in itertools.product((5, 1), (torch.float32, torch.float64)):
+        hidden, vectors, strengths, *others = (one.to(dtype) for one in _trial(tokens, width))
+        before = hidden.clone()
+        after = change.tried(hidden, vectors, strengths, References(*others))
+        alone = change.tried(hidden[:1], vectors[:1], strengths[:1], References(*(one[:1] for one in others)))
+        if not torch.equal(before, hidden):
+            raise ValueError(f"intervention {change.name!r} changes the activations that it is given; allowed: new ones")
+        if not torch.isfinite(after).all():
+            raise ValueError(f"intervention {change.name!r} gives numbers that are not finite for activations that are")
+        if not torch.allclose(after[:1], alone, atol=1e-4 * max(1.0, float(after.abs().max()))):
+            raise ValueError(
+                f"intervention {change.name!r} lets rows depend on the rows beside them; allowed: sums over the last dimension"
+            )
+
+
+def _trial(tokens: int, width: int) -> list[Tensor]:
+    """What a function is tried on: activations, vectors, strengths, components and bases of two rows."""
+    import torch
 
     source = torch.Generator().manual_seed(0)
-    hidden, vectors = (torch.randn(2, n, 8, generator=source, dtype=torch.float64) for n in (3, 1))
-    vectors = torch.nn.functional.normalize(vectors, dim=-1)
+    hidden, vectors = (torch.randn(2, n, width, generator=source, dtype=torch.float64) for n in (tokens, 1))
     strengths, components = (torch.tensor([[[one]], [[other]]], dtype=torch.float64) for one, other in ((2.0, -3.0), (0.5, 1.0)))
-    basis = torch.eye(8, dtype=torch.float64)[None, :1].expand(2, -1, -1)
-    for dtype in (torch.float32, torch.float64):
-        given = [one.to(dtype) for one in (hidden, vectors, strengths, components, basis)]
-        before = given[0].clone()
-        try:
-            after = function(*given[:3], References(*given[3:]))
-            alone = function(*(one[:1] for one in given[:3]), References(*(one[:1] for one in given[3:])))
-        except Exception as error:  # whatever the user's own code raises
-            raise ValueError(f"intervention {name!r} cannot be run: {type(error).__name__}: {error}") from error
-        if not isinstance(after, torch.Tensor) or after.shape != hidden.shape or after.dtype != dtype:
-            found = f"{after.dtype} {list(after.shape)}" if isinstance(after, torch.Tensor) else type(after).__name__
-            raise ValueError(f"intervention {name!r} gives {found} for activations {dtype} {list(hidden.shape)}")
-        if not torch.equal(before, given[0]):
-            raise ValueError(f"intervention {name!r} changes the activations that it is given; allowed: new ones")
-        if not torch.isfinite(after).all() or not torch.allclose(after[:1], alone, atol=1e-4):
-            raise ValueError(f"intervention {name!r} gives numbers that are not finite, or depend on the rows beside")
+    basis = torch.eye(width, dtype=torch.float64)[None, :1].expand(2, -1, -1)
+    return [hidden, torch.nn.functional.normalize(vectors, dim=-1), strengths, components, basis]

@@ -17,6 +17,8 @@ LEFT = 0.95
 
 def remarks_on_actions(grid: Grid) -> Iterator[str]:
     """A sentence for every action of ``grid`` that is so strong, or acts so long, that something else was probably meant."""
+    if grid.together and all(part.idle for part in grid.together):
+        yield f"{grid.name}: every multiplier in steer is 0, which is the unsteered baseline: nothing is steered"
     for action in grid.actions:
         yield from _reach(action, grid.decoding.most_tokens)
     if any(action.strength == "relative" for action in grid.actions):

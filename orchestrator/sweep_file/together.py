@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as Folder
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 from pydantic import ValidationError
 
 from actors.curves import CURVE
-from actors.interventions import INTERVENTIONS
+from actors.interventions import INTERVENTIONS, idle
 from actors.methods import METHODS
 from actors.positions import Positions
 from actors.schedules import CONSTANT, Schedule
@@ -18,7 +19,7 @@ from actors.sites import EVERYWHERE, OUTPUT
 from actors.types import Action
 from orchestrator.behaviors import Behavior
 from orchestrator.cells import Options
-from orchestrator.models.layers import LayerPoint, places
+from orchestrator.models.layers import LayerPoint, places, steered_layers
 from orchestrator.sweep_file.own_interventions import named_with_code
 from orchestrator.sweep_file.problems import problems_of
 from orchestrator.sweep_file.schema import MethodEntry, SteerEntry, WhenEntry
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from orchestrator.sweep_file.behaviors import BehaviorFiles
 
 FILE = "file"
+LEARNED_FROM = 2
+"""Contrast prompts of each class that a threshold is learned from at least: one chooses it, one tells how well it tells apart."""
 Item = TypeVar("Item")
 PartScope = Literal["from_layer", "single", "own"]
 
@@ -69,6 +72,22 @@ class SteerPart:
     action: Action
     when: When | None = None
 
+    @property
+    def idle(self) -> bool:
+        """Whether it steers nothing in any cell."""
+        return not any(self.multipliers) and idle(self.action.intervention, 0.0)
+
+    @property
+    def found_as(self) -> tuple[str, str, Options, str]:
+        """Whose its direction is, how it is found, and at which site it acts: of two parts with the same, and from the same
+        layer, it is the same direction."""
+        return self.behavior.name, *self.method, self.action.site
+
+    def sources(self, n_layers: int) -> set[tuple[int, int]]:
+        """Each layer that it steers in a model of so many layers, with the one that its direction there is of."""
+        layer = self.at.within(n_layers).layer
+        return {(one, one if self.scope == "own" else layer) for one in steered_layers(self.scope, layer, n_layers)}
+
 
 @dataclass(frozen=True)
 class GridDefaults:
@@ -99,7 +118,21 @@ def parts_of(
     """The parts of a grid; those that something is wrong with are reported and left out."""
     reader = _PartReader(view, said, behaviors, shapes)
     found = [reader.part(number, entry) for number, entry in enumerate(entries)]
+    if view.valid("orthogonalize"):
+        _check_orthogonal(view, found, shapes)
     return tuple(part for part in found if part is not None)
+
+
+def _check_orthogonal(view: Sections, parts: Sequence[SteerPart | None], shapes: Mapping[str, ModelShape]) -> None:
+    """Report parts of which nothing would be left beside an earlier one: they are the same direction where both steer."""
+    for (first, one), (second, other) in itertools.combinations(enumerate(parts), 2):
+        if one is None or other is None or one.idle or other.idle or one.found_as != other.found_as:
+            continue
+        shared = (one.sources(shape.n_layers) & other.sources(shape.n_layers) for shape in shapes.values())
+        layers = [min(found)[0] for found in shared if found]
+        if layers:
+            same = f"it is the direction of steer[{first}] at layer {layers[0]}, of which orthogonalize leaves nothing"
+            view.report(view.at("steer", second), same, allowed="another behavior, method or layer, or no orthogonalize")
 
 
 @dataclass(frozen=True)
@@ -139,6 +172,13 @@ class _PartReader:
             return None
         if method[0] in (CURVE, FILE):
             self.view.report((*path, "method"), "a condition needs a direction of its behavior", method[0], allowed="dim")
+            return None
+        sizes = len(behavior.positive), len(behavior.negative)
+        if entry.threshold is None and min(sizes) < LEARNED_FROM:
+            few = f"auto learns it from {LEARNED_FROM} contrast prompts of each class at least; {entry.behavior} has"
+            self.view.report(
+                (*path, "threshold"), f"{few} {sizes[0]} positive and {sizes[1]} negative", allowed="a number, or more"
+            )
             return None
         if dict(method[1]).get("site") not in (None, "", OUTPUT):
             self.view.report((*path, "method"), "a condition looks at what a block puts out", allowed="site: output, or none")

@@ -11,10 +11,10 @@ import torch
 
 from actors.errors import JobError
 from actors.grouped import Grouped
-from actors.interventions import INTERVENTIONS
+from actors.interventions import INTERVENTIONS, References, own
 from actors.interventions.own import digest_of
 from actors.steering import SteeringBank, SteeringTable, check_steering
-from actors.types import CellResult, Decoding, GenerationJob, Prompt, Steering
+from actors.types import CellResult, Decoding, Failure, GenerationJob, Prompt, Steering
 from actors.worker import ModelWorker
 from tests.oracle import TIE, first_difference, generate_alone
 
@@ -110,6 +110,47 @@ def test_a_function_that_leaves_some_rows_as_they_are_is_not_missed(
     assert [one.fired.fired for one in worker.generate(jobs[:1]) if isinstance(one, CellResult)] == [False]
     monkeypatch.setattr(Grouped, "apply", lambda self, hidden, _share: hidden + 60 * self.vectors)
     assert [one.fired.fired for one in worker.generate(jobs[:1]) if isinstance(one, CellResult)] == [False]
+
+
+@pytest.mark.parametrize(
+    ("late", "words"),
+    [
+        ("raise KeyError('late')", "KeyError: 'late' (mine.py, line 4)"),
+        ("raise SystemExit(3)", "SystemExit: 3 (mine.py, line 4)"),
+        ("return activation[..., :10]", "must keep the shape"),
+    ],
+)
+def test_a_function_that_fails_in_a_batch_fails_its_own_cells_alone(late: str, words: str, tiny_worker: Loader) -> None:
+    known = "if activation.shape[1] in (1, 5):\n        return activation * 1"
+    code = f"def odd(activation, vector, strength, references):\n    {known}\n    {late}\n"
+    odd = Steering((2,), unit(1, 1), 6.0, f"mine.py:odd@{digest_of(code, 'odd')}", code=code)
+    worker = tiny_worker("llama")
+    plain = GenerationJob("plain", PROMPTS, Decoding(10), Steering((2,), unit(1, 2), 6.0))
+    (alone,) = worker.generate([plain])
+    jobs = [GenerationJob("odd", PROMPTS, Decoding(10), odd), plain]
+    found = [*worker.generate(jobs)]
+    (failure,) = [one for one in found if isinstance(one, Failure)]
+    (beside,) = [one for one in found if isinstance(one, CellResult)]
+    assert (failure.item_id, beside.cell_id) == ("odd", "plain")
+    assert failure.kind == "job"
+    assert words in failure.message
+    assert isinstance(alone, CellResult)
+    assert beside.responses == alone.responses
+
+
+def test_a_function_that_cannot_be_recorded_is_no_fault_of_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def waits(*_given: object) -> torch.Tensor:
+        raise RuntimeError("called a synchronizing CUDA operation")
+
+    change, hidden = own.OwnChange("mine.py:waits", "mine.py", waits), torch.ones(1, 1, 4)
+    given = hidden, hidden, hidden[..., :1], References(hidden[..., :1], hidden)
+    monkeypatch.setattr(own, "being_recorded", lambda _activation: True)
+    with pytest.raises(RuntimeError, match="synchronizing"):
+        change(*given)
+    assert not change.fault
+    monkeypatch.setattr(own, "being_recorded", lambda _activation: False)
+    assert change(*given).isnan().all()
+    assert "synchronizing" in change.fault
 
 
 def test_what_rounding_leaves_of_a_small_edit_is_no_miss(tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:

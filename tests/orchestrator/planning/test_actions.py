@@ -123,20 +123,28 @@ def test_a_file_that_cannot_be_used_is_told_before_it_is_run(text: str | None, w
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ("return activation.sum()", r"gives torch.float32 \[\]"),
+        ("return activation.sum()", r"gives torch.float32 \[\] .* must keep the shape"),
+        ("return activation[..., :10]", r"gives torch.float32 \[2, 5, 10\] .* must keep the shape"),
+        ("return activation + torch.ones(8)", r"cannot be run: RuntimeError: .*\(mine.py, line 3\)"),
+        ("return activation[:, 1:2] * 0 + activation[:, :1]", "must keep the shape"),
+        ("return activation.half()", "must keep the dtype"),
+        ("return 1", "gives a int"),
         ("return activation - activation.mean(0)", "depend on the rows beside"),
-        ("raise KeyError('x')", "cannot be run: KeyError"),
+        ("return activation / 0", "not finite"),
+        ("raise KeyError('x')", r"cannot be run: KeyError: 'x' \(mine.py, line 3\)"),
+        ("raise SystemExit(3)", r"cannot be run: SystemExit: 3 \(mine.py, line 3\)"),
+        ("pass\nraise SystemExit('now')", r"the file cannot be run: SystemExit: now \(mine.py, line 4\)"),
         ("return activation.add_(1)", "changes the activations"),
     ],
 )
 def test_a_function_that_cannot_be_an_edit_fails_its_own_cells_alone(body: str, words: str) -> None:
     from actors.interventions.own import digest_of
 
-    code = f"def push(activation, vector, strength, references):\n    {body}\n"
+    code = f"import torch\ndef push(activation, vector, strength, references):\n    {body}\n"
     name = f"mine.py:push@{digest_of(code, 'push')}"
-    steering = Steering((1,), np.eye(1, WIDTH, dtype=np.float32), 1.0, name, code=code)
+    steering = Steering((1,), np.eye(1, 2 * WIDTH, dtype=np.float32), 1.0, name, code=code)
     with pytest.raises(JobError, match=words):
-        check_steering(steering, N_LAYERS, WIDTH)
+        check_steering(steering, N_LAYERS, 2 * WIDTH)
 
 
 @pytest.mark.parametrize(

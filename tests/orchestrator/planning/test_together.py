@@ -227,3 +227,47 @@ def test_a_parts_function_that_is_not_there_is_refused(tmp_path: Path, intervent
     with pytest.raises(InputError, match=re.escape(told)) as refused:
         plan(tmp_path, [{"behavior": "french", "multiplier": 5, "intervention": intervention}])
     assert "steer[0].intervention" in str(refused.value)
+
+
+def test_a_threshold_is_not_learned_from_one_prompt_of_a_class(tmp_path: Path) -> None:
+    (tmp_path / "few.jsonl").write_text("\n".join(map(json.dumps, [*FRENCH[:2], *TESTS])), encoding="utf-8")
+    behaviors = {"refusal": {"file": "refusal.jsonl", "limit": 2}, "few": {"file": "few.jsonl"}}
+    part = {"behavior": "refusal", "multiplier": 8}
+    given = {"behavior": "few", "layer": 12}
+    plan(tmp_path, [{**part, "when": {**given, "threshold": 0.1}}], behaviors=behaviors)
+    with pytest.raises(InputError) as refused:
+        plan(tmp_path, [{**part, "when": given}], behaviors=behaviors)
+    assert "steer[0].when.threshold" in str(refused.value)
+    assert "few has 1 positive and 1 negative" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "layer"),
+    [
+        ({"layer": 9}, {"layer": 9}, 9),
+        ({"layer": 9}, {"layer": 9, "scope": "single"}, 9),
+        ({"layer": 9, "scope": "own"}, {"layer": 12, "scope": "single"}, 12),
+        ({"layer": 9}, {"layer": 12}, None),
+        ({"layer": 9}, {"layer": 9, "method": "pca"}, None),
+        ({"layer": 9}, {"layer": 9, "multiplier": 0}, None),
+    ],
+)
+def test_a_direction_is_not_made_orthogonal_to_itself(
+    first: dict[str, object], second: dict[str, object], layer: int | None, tmp_path: Path
+) -> None:
+    steer: list[dict[str, object]] = [{"behavior": "french", "multiplier": 5, **one} for one in (first, second)]
+    plan(tmp_path, steer)
+    if layer is None:
+        plan(tmp_path, steer, orthogonalize=True)
+        return
+    with pytest.raises(InputError, match=rf"steer\[1\].*it is the direction of steer\[0\] at layer {layer}"):
+        plan(tmp_path, steer, orthogonalize=True)
+
+
+def test_multipliers_of_zero_alone_are_told_as_the_baseline(tmp_path: Path) -> None:
+    def told(number: float) -> bool:
+        found = plan(tmp_path, [{"behavior": "french", "multiplier": 0}, {"behavior": "refusal", "multiplier": number}])
+        return any("which is the unsteered baseline" in one for one in found.warnings)
+
+    assert told(0)
+    assert not told(5)
