@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -189,7 +188,9 @@ def _pt(path: Path) -> tuple[Arrays, Told]:
 
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    except Exception as error:
+        if type(error).__name__ != "UnpicklingError":  # what the file holds beside tensors; the rest is told for every form
+            raise
         raise JobError(f"cannot be read: {_MORE}; allowed: {_PT}") from error
     by_layer = found.get("layer_activations", found) if isinstance(found, dict) else found
     if not isinstance(by_layer, dict):
