@@ -37,7 +37,7 @@ def charts(found: SweepFindings) -> Iterator[Chart]:
         labelled = [row for row in rows if said.get(row.key)]
         if len(labelled) > 1:
             tidy = list(_tidy(labelled, said))
-            yield Chart(f"{title}: outcome of each prompt", tidy, _LOOK, title)
+            yield Chart(f"{title}: outcome of each prompt", tidy, LOOK, title)
 
 
 def _cells(series: Series) -> list[CellRow]:
@@ -98,7 +98,7 @@ def _unwritten(_row: Row) -> str:
 
 
 _COLOURS = {"success": COLOURS[0], "garbled": COLOURS[1], "no_answer": COLOURS[3], "other": REST}
-_LOOK = HeatLook(
+LOOK = HeatLook(
     *("prompt_id", "cell", "prompt", "cell", _unwritten, _told),
     colours={in_words(outcome): _COLOURS[outcome] for outcome in OUTCOMES},
     ends=(-0.5, len(OUTCOMES) - 0.5),

@@ -42,9 +42,9 @@ class HeatLook:
         widest = max(map(len, shown_across))
         tall = widest > 8
         left = 0.34 + LETTER * max(map(len, shown_down))
-        width = min(12.0, max(3.4 - left, len(across) * self.cell[0]))
+        legend = 0.0 if isinstance(self.colours, str) else sum(0.42 + LETTER * len(name) for name in self.colours)
+        width = min(12.0, max(3.4 - left, legend, len(across) * self.cell[0]))
         height = min(14.0, max(0.9, len(down) * self.cell[1]))
-        left = 0.34 + LETTER * max(map(len, shown_down))
         below = 0.42 + (0.08 + 0.8 * LETTER * widest if tall else 0.14)
         canvas = Canvas(title, (width, height), left, below + (0.0 if isinstance(self.colours, str) else 0.2))
         self._fill(canvas, rows, down, across)

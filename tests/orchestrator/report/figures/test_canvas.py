@@ -19,6 +19,7 @@ from orchestrator.report.figures import damage, depths, doses, heat_maps
 from orchestrator.report.figures.canvas import for_page
 from orchestrator.report.figures.chart import Chart, csv_of
 from orchestrator.report.figures.dots import DotLook
+from orchestrator.report.figures.flips import LOOK
 from orchestrator.report.figures.heat import ROOM
 from orchestrator.report.figures.lines import MANY
 from tests.orchestrator.report.figures.found import found_of, swept
@@ -109,6 +110,18 @@ def test_of_columns_that_are_narrower_than_their_names_only_some_are_named(count
     assert len(names) <= 60
     assert ("<image" in svg) == (count > ROOM)
     assert len(titles(svg)) == (count if count <= ROOM else 0)
+
+
+def test_the_legend_of_a_narrow_map_is_not_cut_off() -> None:
+    rows = [
+        {"prompt_id": "T1", "cell": cell, "label": "normal", "outcome": "other", "value": 3.0}
+        for cell in ("unsteered", "L18+ x 8")
+    ]
+    canvas = LOOK.draw("outcomes", rows)
+    canvas.figure.canvas.draw()
+    legend = canvas.axes.get_legend().get_window_extent()
+    assert [text.get_text() for text in canvas.axes.get_legend().get_texts()] == ["success", "garbled", "no answer", "other"]
+    assert 0 <= legend.x0 < legend.x1 <= canvas.figure.get_figwidth() * canvas.figure.dpi
 
 
 def test_of_many_lines_the_highest_are_drawn_and_all_are_in_the_data() -> None:
