@@ -59,7 +59,8 @@ def _norms(rows: Sequence[Row], witness: Witness) -> Tensor:
     found = torch.full((len(rows),), torch.nan, dtype=torch.float64, device=device)
     for point, some in places.items():
         if point >= 0:
-            found[torch.tensor(some, device=device)] = witness.raw[point].double().norm(dim=-1)[torch.tensor(some, device=device)]
+            at = torch.tensor(some, device=device)
+            found[at] = witness.raw[point].double().norm(dim=-1)[at]
     return found
 
 
