@@ -146,13 +146,23 @@ class Model:
         )
         at, vector = tuple(sorted(set(_numbers(layers)))), direction.astype("float32", copy=False)
         vectors = vector[None].repeat(len(at), axis=0)
-        asked = Steering(
-            at, vectors, multiplier, intervention, positions=positions, schedule=schedule, keep_norm=keep_norm, condition=when
-        )
-        asked = replace(asked, site=site)
+        references: tuple[float, ...] = ()
+        bases: tuple[FloatArray, ...] = ()
         if of is not None and source is not None:
             references, bases = needed(intervention, of, (at, (source,) * len(at)), vectors)
-            asked = replace(asked, references=references, bases=bases)
+        asked = Steering(
+            at,
+            vectors,
+            multiplier,
+            intervention,
+            references,
+            positions,
+            schedule,
+            keep_norm,
+            bases=bases,
+            site=site,
+            condition=when,
+        )
         self._worker.check(asked)
         return asked
 
