@@ -60,13 +60,15 @@ def test_killed_workers_are_replaced_and_a_poisoned_prompt_fails_alone(tmp_path:
 
 
 def test_ray_s_memory_monitor_kills_and_is_quoted(tmp_path: Path) -> None:
-    """The threshold is below what the machine uses anyway, so that every worker is killed."""
-    sweep = ray_sweep(tmp_path, {"calm": "Why is the sky blue?"})
+    """The threshold is below what the machine uses anyway, so that every worker is killed while its answer waits."""
+    calm = tmp_path / "calm"
+    sweep = ray_sweep(tmp_path, {"calm": f"[wait {calm}] Why is the sky blue?"})
     told = run(sweep, RAY_memory_usage_threshold="0.001", RAY_memory_monitor_refresh_ms="100")
     assert told.returncode == 1, told.stderr
     assert "due to the node running low on memory" in told.stdout
     failures = Store(tmp_path / "out").failures()
     assert {one.kind for one in failures} <= {"model_load", "poison", "upstream"}
     assert all("running low on memory" in one.message for one in failures)
+    calm.touch()
     assert run(sweep).returncode == 0, "a later run tries again by itself"
     assert len(Store(tmp_path / "out").done_cells()) == 3
