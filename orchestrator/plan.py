@@ -15,6 +15,7 @@ from actors.types import Decoding, EngineOptions, ModelSpec, Resources
 from orchestrator.analysis.planned import PlannedAnalysis
 from orchestrator.capability import capability_items
 from orchestrator.cells import Cell, CellKey, DirectionSpec, IncomparablePair, variant_id
+from orchestrator.counting import some
 from orchestrator.damage import DamageItem, damage_items
 from orchestrator.errors import InputError, Problem
 from orchestrator.judging import judging_items
@@ -335,7 +336,7 @@ def _unpinned(variants: Sequence[ModelVariant]) -> list[str]:
             by_revision.setdefault(str(model.spec.revision), {})[model.key] = None
     why = "may point elsewhere tomorrow): give the 40-digit commit"
     return [
-        f"model{'s' if len(keys) > 1 else ''} {', '.join(keys)}: revision not pinned ('{revision}' {why}"
+        f"model{'s' if len(keys) > 1 else ''} {some(list(keys))}: revision not pinned ('{revision}' {why}"
         for revision, keys in by_revision.items()
     ]
 

@@ -13,6 +13,9 @@ from typer.testing import CliRunner
 from actors.types import Action, CellResult, ConditionThreshold
 from orchestrator.cells import Cell, ConditionSpec, SteeringSpec
 from orchestrator.cli import app
+from orchestrator.compare.answer import Request, comparisons
+from orchestrator.compare.levels import by_level
+from orchestrator.compare.selection import select
 from orchestrator.errors import InputError
 from orchestrator.exports import EXPORTS
 from orchestrator.loaded import load_results
@@ -23,6 +26,8 @@ from orchestrator.report.together import conditions_table, interference_table
 from orchestrator.results.part_axes import decisions_of
 from orchestrator.results.rows import CellRow, axes_of
 from orchestrator.results.store import Store
+from orchestrator.told_values import DEFAULT_OPTIONS, told_value
+from tests.orchestrator.compare.made_up import reader
 from tests.orchestrator.exports.test_exports import gguf_of
 from tests.orchestrator.report.made_up import row_of
 from tests.orchestrator.samples import PROMPTS, cell, direction_spec, filled, plan_of, result_of
@@ -69,6 +74,20 @@ def test_cells_with_other_parts_are_other_series() -> None:
     assert [len(one.steered) for one in found] == [1, 1, 1, 1]
     assert "then french x 5 at L20-29 pca" in found[1].title
     assert "made orthogonal" in found[3].title
+
+
+def test_levels_of_what_tables_hold_as_json_are_words() -> None:
+    rows = [row_of(one) for one in (cell(15, 8.0), both(8.0, 5.0), both(8.0, 9.0))]
+    pairs = by_level(rows, "then", "NONE")
+    assert [pair.level for pair in pairs] == ["then french x 5 at L20-29 pca", "then french x 9 at L20-29 pca"]
+    asked = Request(("here",), by="then")
+    with pytest.raises(InputError, match=r"allowed: none, then french x 5 at L20-29 pca, then french x 9 at L20-29 pca$"):
+        comparisons(asked, rows, [], reader())
+    assert [row.cell_id for row in select(rows, "then=then french x 9 at L20-29 pca")] == [rows[2].cell_id]
+    assert told_value(rows[0], "method_options") == DEFAULT_OPTIONS
+    turned = replace(rows[0], method="cosmic", method_options='{"held_out": 0.5}')
+    assert told_value(turned, "method_options") == "held_out 0.5"
+    assert [told_value(one, "steers") for one in (rows[0], replace(rows[0], steers="french"))] == ["refusal", "french"]
 
 
 def test_whose_direction_steers_is_named(tmp_path: Path) -> None:
