@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from orchestrator.method_text import method_text
 from orchestrator.outcome import Outcome
-from orchestrator.report.method_text import method_text
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.report.values import (
     BEST_NOTE,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from actors.types import Action
-from orchestrator.report.method_text import options_text
+from orchestrator.method_text import options_text
 from orchestrator.results.columns import Axis
 from orchestrator.results.conditions import AXES, SETTING, STEERED, UNSTEERED, condition
 from orchestrator.results.rows import CellAxes, CellRow

@@ -292,7 +292,7 @@
     for (const which of ["one", "two"]) options($(which), scorers, state[which]);
     $("pair").hidden = state.mode !== "differs";
     $("scorers").hidden = state.mode !== "disagree";
-    $("filters").replaceChildren(...Object.entries(group.axes).map(([axis, values]) => make("fieldset", {}, make("legend", { textContent: words(axis) }),
+    $("filters").replaceChildren(...Object.entries(group.axes).map(([axis, values]) => make("fieldset", {}, make("legend", { textContent: group.axis_words[axis] }),
       ...values.map((value) => make("label", {}, make("input", { type: "checkbox", value, checked: (state.filters[axis] ?? []).includes(value), data: { axis } }), ` ${plain(value)}`)))));
     $("re").value = state.re;
     $("sort").value = state.sort;

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from orchestrator.method_text import method_text
 from orchestrator.outcome import Outcome, in_words
 from orchestrator.report.blocks import Row
-from orchestrator.report.method_text import method_text
 from orchestrator.report.values import line_text, target_words
 from orchestrator.results.rows import CellRow
 from orchestrator.untrusted import visible

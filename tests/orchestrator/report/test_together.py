@@ -14,6 +14,9 @@ from typer.testing import CliRunner
 from actors.types import Action, CellResult, ConditionThreshold
 from orchestrator.cells import Cell, ConditionSpec, SteeringSpec
 from orchestrator.cli import app
+from orchestrator.compare.answer import Request, comparisons
+from orchestrator.compare.levels import by_level
+from orchestrator.compare.selection import select
 from orchestrator.errors import InputError
 from orchestrator.exports import EXPORTS
 from orchestrator.loaded import load_results
@@ -26,6 +29,8 @@ from orchestrator.report.together import conditions_table, interference_table
 from orchestrator.results.part_axes import decisions_of
 from orchestrator.results.rows import CellRow, axes_of
 from orchestrator.results.store import Store
+from orchestrator.told_values import DEFAULT_OPTIONS, told_value
+from tests.orchestrator.compare.made_up import reader
 from tests.orchestrator.exports.test_exports import gguf_of
 from tests.orchestrator.report.made_up import row_of
 from tests.orchestrator.samples import PROMPTS, cell, direction_spec, filled, plan_of, result_of
@@ -94,6 +99,20 @@ def test_multipliers_of_several_directions_are_rows_of_one_table() -> None:
     places = [(one["where"], one["multiplier"]) for one in map(cell_axes, found.steered)]
     assert len(set(places)) == 4, "a heat map has a place for each"
     assert places[0] == ("L15+ (50 %), then x 5", 4.0)
+
+
+def test_levels_of_what_tables_hold_as_json_are_words() -> None:
+    rows = [row_of(one) for one in (cell(15, 8.0), both(8.0, 5.0), both(8.0, 9.0))]
+    pairs = by_level(rows, "then", "NONE")
+    assert [pair.level for pair in pairs] == ["then french x 5 at L20-29 pca", "then french x 9 at L20-29 pca"]
+    asked = Request(("here",), by="then")
+    with pytest.raises(InputError, match=r"allowed: none, then french x 5 at L20-29 pca, then french x 9 at L20-29 pca$"):
+        comparisons(asked, rows, [], reader())
+    assert [row.cell_id for row in select(rows, "then=then french x 9 at L20-29 pca")] == [rows[2].cell_id]
+    assert told_value(rows[0], "method_options") == DEFAULT_OPTIONS
+    turned = replace(rows[0], method="cosmic", method_options='{"held_out": 0.5}')
+    assert told_value(turned, "method_options") == "held_out 0.5"
+    assert [told_value(one, "steers") for one in (rows[0], replace(rows[0], steers="french"))] == ["refusal", "french"]
 
 
 def test_whose_direction_steers_is_named(tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ def test_every_answer_and_its_label(store: Store) -> None:
 def test_axes_doses_and_the_cell_to_put_beside(store: Store) -> None:
     (group,) = opened(packed(store).index)["groups"]
     assert group["axes"] == {"layer": ["12", "15"], "multiplier": ["2", "8"]}
+    assert group["axis_words"] == {"layer": "layer", "multiplier": "multiplier"}
     base, *steered = group["cells"]
     assert (base["base"], base["reel"], base["axes"]) == (0, None, {"layer": "none", "multiplier": "none"})
     assert [one["base"] for one in steered] == [0] * 4
