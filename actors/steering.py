@@ -158,7 +158,7 @@ def arrival(tables: Sequence[SteeringTable], layer: int, raw: Tensor, seen: Tens
         return None
     state, wholes, changes = raw, list[Tensor](), list[Tensor]()
     for table in tables:
-        after = table.apply(layer, state)
+        after = table.apply(layer, state) if len(tables) > 1 else state  # the whole move is a single part's
         wholes.append(table.everywhere(layer, state).float() - state.float())
         changes.append(after.float() - state.float())
         state = after
