@@ -232,7 +232,9 @@ class BehaviorUse(Entry):
 
 
 class MethodEntry(Entry):
-    """An extraction method by name, with its options (checked against the method's own)."""
+    """An extraction method by name, with its options (checked against the method's own); or ``{file: vectors.gguf}``."""
+
+    INSTEAD: ClassVar[tuple[str, ...]] = ("file",)
 
     name: MethodName
     options: dict[str, object] = Field(default_factory=dict)
