@@ -50,7 +50,10 @@ def placed(spec: SteeringSpec, found: DirectionSet) -> Placed:
     vectors = np.stack([one.vector for one in chosen.values()]).astype(np.float32, copy=False)
     if len(chosen) < len(sources):  # one layer's direction acts at all of them
         vectors = vectors.repeat(len(sources), axis=0)
-    norms, raw_norms = tuple(norm_at.get(layer, np.nan) for layer in at.layers), tuple(chosen[layer].raw_norm for layer in sources)
+    norms, raw_norms = (
+        tuple(norm_at.get(layer, np.nan) for layer in at.layers),
+        tuple(chosen[layer].raw_norm for layer in sources),
+    )
     references, bases = needed(spec.action.intervention, found, (at.layers, sources), vectors)
     return Placed(at, vectors, norms, tuple(found.curves.get(layer) for layer in sources), raw_norms, references, bases)
 
