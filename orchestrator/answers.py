@@ -19,6 +19,7 @@ from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.outcome import OUTCOMES, in_words
 from orchestrator.report.series import cell_text, decoding_text
 from orchestrator.results.conditions import NAMED
+from orchestrator.results.part_axes import side_of
 from orchestrator.results.rows import CellRow, parts_after
 from orchestrator.results.store import Store
 from orchestrator.scoring import Label
@@ -207,12 +208,24 @@ def _said(answer: StoredAnswer, limit: int | None) -> Iterator[str]:
 
 
 def _acted(answer: StoredAnswer) -> str:
-    """Whether the steering acted on this prompt, where it has a condition; of several parts, of each one."""
-    row, acted = answer.row, answer.response.acted
-    if not acted or not any([row.when, *(part.get("when") for part in parts_after(row))]):
+    """Whether the steering acted on this prompt, and why, where it has a condition; of several parts, of each one."""
+    row, response = answer.row, answer.response
+    whens = [row.when, *(part.get("when", "") for part in parts_after(row))]
+    if not response.acted or not any(whens):
         return ""
-    told = ["steered" if one else "not steered" for one in acted]
+    cosines, thresholds = iter(response.cosines), iter(row.thresholds or ())
+    told = []
+    for acted, when in zip(response.acted, whens, strict=True):
+        why = _why(when, acted, next(cosines, None), next(thresholds, None)) if when else ""
+        told.append(f"{'steered' if acted else 'not steered'}{why}")
     return ", " + (told[0] if len(told) == 1 else ", ".join(f"part {n} {one}" for n, one in enumerate(told, start=1)))
+
+
+def _why(when: str, acted: bool, cosine: float | None, threshold: float | None) -> str:
+    """`` (cosine 0.312, above 0.250)``; empty where it was not stored."""
+    if cosine is None or threshold is None:
+        return ""
+    return f" (cosine {cosine:.3f}, {'' if acted else 'not '}{side_of(when)} {threshold:.3f})"
 
 
 def _where(row: CellRow) -> str:
@@ -243,6 +256,8 @@ def _stored_json(one: StoredAnswer) -> dict[str, object]:
         "new_tokens": len(response.token_ids),
         "finish_reason": response.finish_reason,
         "acted": list(response.acted),
+        "condition_cosines": list(response.cosines),
+        "thresholds": list(row.thresholds or ()) if response.cosines else [],
         "label": None if label is None else label.label,
         "outcome": None if label is None else label.outcome,
         "evidence": None if label is None else json.loads(label.evidence),

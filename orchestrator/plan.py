@@ -20,6 +20,7 @@ from orchestrator.damage import DamageItem, damage_items
 from orchestrator.errors import InputError, Problem
 from orchestrator.judging import judging_items
 from orchestrator.models.files import ModelShape, is_pinned
+from orchestrator.parity.effort import Effort
 from orchestrator.parity.planned import PlannedParity
 from orchestrator.planning.analyses import plan_analyses
 from orchestrator.planning.choices import Arm, Choice, MatchedArm
@@ -27,7 +28,7 @@ from orchestrator.planning.considered import Tally
 from orchestrator.planning.costs import DEFAULT_COSTS, Costs
 from orchestrator.planning.estimate import Estimate, VariantCost, estimate_plan, memory_limit, prompt_tokens, weight_bytes
 from orchestrator.planning.grids import Deferred, GridsPlan, plan_grids
-from orchestrator.planning.parity import plan_parity
+from orchestrator.planning.parity import efforts, plan_parity
 from orchestrator.planning.remarks import remarks_on_actions
 from orchestrator.scoring.answer import Reads
 from orchestrator.scoring.judges.pool_judge import PoolJudge
@@ -159,7 +160,8 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
                 models,
                 expected,
                 _rounds(sweep, found),
-                _read(counted, sweep.scoring, damage_items(expected, sweep.damage), (*analysed.items, *compared.items)),
+                _read(counted, sweep.scoring, damage_items(expected, sweep.damage), analysed.items),
+                efforts(compared.items),
             ),
             expected,
             _directions(models, expected, analysed.directions),
@@ -236,7 +238,7 @@ def _rounds(sweep: Sweep, found: GridsPlan) -> Mapping[str, int]:
 def _read(
     counted: Sequence[Cell], scoring: Scoring, damage: Sequence[DamageItem], others: Sequence[WorkItem]
 ) -> Mapping[str, int]:
-    """About how many tokens each variant reads as a judge, to measure damage, and for ``others``: analyses and tools compared."""
+    """About how many tokens each variant reads as a judge, to measure damage, and for ``others``: analyses."""
     found = Counter[str]()
     for scorer, usage in _judged(counted, scoring).items():
         judge = scoring.made[scorer]
@@ -344,10 +346,15 @@ def _remarks(variants: Sequence[ModelVariant]) -> list[str]:
 
 
 def _costs(
-    models: Sequence[PlannedModel], cells: Sequence[Cell], rounds: Mapping[str, int], reads: Mapping[str, int]
+    models: Sequence[PlannedModel],
+    cells: Sequence[Cell],
+    rounds: Mapping[str, int],
+    reads: Mapping[str, int],
+    compared: Mapping[str, Effort],
 ) -> list[VariantCost]:
     """Each variant loads once; once more on one worker when it waits for a direction of a model that comes after it, and for each
-    of its ``rounds`` where other models run between them. ``reads``: tokens that a variant reads for other work."""
+    of its ``rounds`` where other models run between them. ``reads``: tokens that a variant reads for other work;
+    ``compared``: what comparing tools takes of it."""
     order = {model.variant: number for number, model in enumerate(models)}
     late = {
         variant_id(cell.target)
@@ -364,7 +371,10 @@ def _costs(
             one.resources,
             loads=1 + (one.variant in late) + (rounds.get(one.name, 0) if len(models) > 1 else 0),
             downloads=one.spec.source == "hub" and files[number] not in files[:number],
-            reads=reads.get(one.variant, 0),
+            reads=reads.get(one.variant, 0) + effort.read,
+            writes=effort.written,
+            starts=effort.starts,
         )
         for number, one in enumerate(models)
+        for effort in [compared.get(one.variant, Effort())]
     ]

@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from actors.parity.tools import TOOLS
 from actors.types import Action
 from orchestrator.cells import Cell, IncomparablePair, variant_id
 from orchestrator.counting import counted
@@ -54,7 +55,7 @@ def render_plan(plan: Plan, every: bool = False) -> RenderableType:
     notes += [Text(f"warning: {plain(warning)}", style="yellow") for warning in warning_lines(plan.warnings, every)]
     notes += [Text(plain(line), style="yellow") for line in incomparable_lines(plan.incomparable, every)]
     notes += [Text(plain(line)) for line in deferred_lines(plan.deferred, every)]
-    facts = (Text(plain(line)) for line in (*success_lines(plan), *cluster_lines(plan)))
+    facts = (Text(plain(line)) for line in (*success_lines(plan), *cluster_lines(plan), *parity_lines(plan)))
     return Group(table, Text(_summary(plan)), *facts, *notes)
 
 
@@ -87,6 +88,16 @@ def cluster_lines(plan: Plan) -> list[str]:
     found = plan.estimate.clusters
     parts = [f"{one.gpus}: {duration(one.seconds)}, {one.gpu_seconds / 3600:.1f} GPU-hours, {one.loads} loads" for one in found]
     return [f"On {plan.estimate.cluster_device} GPUs, about: " + "; ".join(parts)] if parts else []
+
+
+def parity_lines(plan: Plan) -> list[str]:
+    """Which tools are compared, and which of them need environments."""
+    if not plan.parity:
+        return []
+    tools = list(plan.parity[0].readings)
+    apart = [name for name in tools if TOOLS[name].script]
+    made = f" In environments of their own, made when a machine first needs them, about a minute each: {', '.join(apart)}."
+    return [f"Tools compared: {', '.join(tools)}." + (made if apart else "")]
 
 
 def judge_lines(plan: Plan) -> list[str]:

@@ -151,13 +151,18 @@ def _groups(store: Store, rows: Iterable[CellRow]) -> dict[tuple[str, str | None
     groups: dict[tuple[str, str | None], _SamePrompts] = {}
     for row in rows:
         groups.setdefault((row.behavior, row.prompts_sha256), _SamePrompts([])).cells.append(row)
-    rates, names = RATES.completed(read_table(store.folder.rates), store.folder.rates), ["behavior", "label", "outcome"]
-    different = rates.group_by(names, use_threads=False).aggregate([])
-    declared = list(zip(*(different.column(name).to_pylist() for name in names), strict=True))
+    declared = _declared(store)
     for (behavior, _), group in groups.items():
         kinds = [(label, outcome) for of, label, outcome in declared if of in (behavior, None) and outcome is not None]
         group.labels = dict(sorted(kinds, key=lambda kind: OUTCOMES.index(kind[1])))
     return groups
+
+
+def _declared(store: Store) -> list[tuple[Any, ...]]:
+    """Every behavior with each of its labels and the outcome that it counts as."""
+    rates, names = RATES.completed(read_table(store.folder.rates), store.folder.rates), ["behavior", "label", "outcome"]
+    different = rates.select(names).group_by(names, use_threads=False).aggregate([])
+    return list(zip(*(different.column(name).to_pylist() for name in names), strict=True))
 
 
 def _packs(store: Store, groups: Mapping[tuple[str, str | None], _SamePrompts]) -> Iterator[str]:

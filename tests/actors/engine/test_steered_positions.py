@@ -110,7 +110,7 @@ def test_steering_at_every_token_measures_none_of_them_apart(tiny_worker: Loader
     def refused(*_: object) -> None:
         raise AssertionError("tokens are looked at one by one")
 
-    monkeypatch.setattr(SteeringTable, "arrival", refused)
+    monkeypatch.setattr("actors.steering.arrival", refused)
     steering = Steering((1, 2), unit(2, 0), 20.0)
     (result,) = run(tiny_worker("llama"), [GenerationJob("all", PROMPTS, Decoding(NEW), steering)]).values()
     assert len({response.prompt_tokens for response in result.responses}) > 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -20,8 +21,10 @@ from orchestrator.errors import InputError
 from orchestrator.exports import EXPORTS
 from orchestrator.loaded import load_results
 from orchestrator.planned_items import axes_name
+from orchestrator.report.figures.tidy import cell_axes
 from orchestrator.report.report_table import stacked
 from orchestrator.report.series import series_of
+from orchestrator.report.tables import cells_table
 from orchestrator.report.together import conditions_table, interference_table
 from orchestrator.results.part_axes import decisions_of
 from orchestrator.results.rows import CellRow, axes_of
@@ -68,12 +71,34 @@ def test_what_one_direction_does_to_the_success_of_another() -> None:
     assert interference_table([base, refusal]) is None
 
 
+def test_interference_stands_in_a_terminal_of_80_columns() -> None:
+    rows = [row_of(one) for one in (cell(None), cell(15, 8.0), both(8.0, 5.0), alone(5.0))]
+    table = interference_table(rows)
+    assert table is not None
+    out = StringIO()
+    Console(file=out, width=80, color_system=None).print(stacked([table], 80))
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("refusal x 8" in line and "french x 5" in line and "[" in line for line in lines), "a line for each, none wrapped"
+
+
 def test_cells_with_other_parts_are_other_series() -> None:
     rows = [row_of(one) for one in (cell(None), cell(15, 8.0), both(8.0, 5.0), both(8.0, 9.0), both(8.0, 5.0, orthogonal=True))]
     found = series_of(rows)
-    assert [len(one.steered) for one in found] == [1, 1, 1, 1]
-    assert "then french x 5 at L20-29 pca" in found[1].title
-    assert "made orthogonal" in found[3].title
+    assert [len(one.steered) for one in found] == [1, 2, 1]
+    assert "then french at L20-29 pca" in found[1].title
+    assert "made orthogonal" in found[2].title
+
+
+def test_multipliers_of_several_directions_are_rows_of_one_table() -> None:
+    pairs = [(refusal, other) for other in (9.0, 5.0) for refusal in (8.0, 4.0)]
+    (found,) = series_of([row_of(cell(None)), *(row_of(both(*pair)) for pair in pairs)])
+    table = cells_table(found)
+    assert [row[1].text for row in table.rows] == ["-", "4, 5", "8, 5", "4, 9", "8, 9"]
+    assert len({row[0].text for row in table.rows[1:]}) == 1
+    places = [(one["where"], one["multiplier"]) for one in map(cell_axes, found.steered)]
+    assert len(set(places)) == 4, "a heat map has a place for each"
+    assert places[0] == ("L15+ (50 %), then x 5", 4.0)
 
 
 def test_levels_of_what_tables_hold_as_json_are_words() -> None:
@@ -147,7 +172,9 @@ def test_what_is_stored_of_conditions_and_parts(tmp_path: Path) -> None:
     assert frame["condition_cosines"].to_list() == [[0.125]] * 10
     assert frame["acted"].to_list() == [[True, False]] * 10
     told = CliRunner().invoke(app, ["show", str(tmp_path), "all", "-n", "1"]).output
-    assert "3 tokens, part 1 steered, part 2 not steered" in told
+    assert "3 tokens, part 1 steered, part 2 not steered (cosine 0.125, not above 0.250)" in told
+    (shown,) = json.loads(CliRunner().invoke(app, ["show", str(tmp_path), "all", "-n", "1", "--json"]).output)["answers"]
+    assert (shown["acted"], shown["condition_cosines"], shown["thresholds"]) == ([True, False], [0.125], [0.25])
 
 
 def test_every_direction_leaves_in_a_file_of_its_own(tmp_path: Path) -> None:
