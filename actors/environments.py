@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 SECONDS = 1800
 """A step of an installation that takes longer is ended."""
+SPACE = 100e6
+"""Bytes; less free space is told where an installation fails."""
 
 
 class EnvironmentUnavailableError(Exception):
@@ -112,5 +114,11 @@ class Environment:
         try:
             run_command(command, SECONDS)
         except CommandError as error:
-            unreachable = "; is the package index reachable?" if "No matching distribution" in str(error) else ""
-            raise EnvironmentUnavailableError(f"{self.name}: {error}{unreachable}") from error
+            raise EnvironmentUnavailableError(f"{self.name}: {error}{self._hint(str(error))}") from error
+
+    def _hint(self, said: str) -> str:
+        """What stands behind words that do not say it."""
+        if "No matching distribution" in said:
+            return "; is the package index reachable?"
+        free = shutil.disk_usage(self.folder.parent).free
+        return f"; {free / 1e6:.0f} MB are free in {self.folder.parent}" if free < SPACE else ""

@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from actors.errors import WorkerError
 from actors.loading import LoadedModel, load_model
 from actors.parity.jobs import Classes, ReadJob, Setting
 from actors.parity.outside import reading_told, whole_job
@@ -94,8 +93,8 @@ def tiny_of(name: str, folder: Path) -> Tiny | str:
         reference = {key: _read(loaded, "hooks", setting) for key, setting in SETTINGS.items() if _batches(loaded, setting)}
         rendered = [loaded.renderer.render(prompt) for prompt in CLASSES.prompts]
         return Tiny(name, loaded, reference, candidate_sites(loaded, rendered))
-    except WorkerError as error:
-        return _line(f"refused: {error}".replace(str(folder), "the model"))
+    except Exception as error:  # noqa: BLE001 # a model may run in its own way alone
+        return _line(f"not read: {type(error).__name__}: {error}".replace(str(folder), "the model"))
 
 
 def _batches(loaded: LoadedModel, setting: Setting) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from actors.parity.planted import MISTAKES
 from actors.parity.steering_mistakes import STEERING_MISTAKES
 from actors.types import Response
 from orchestrator.parity.comparing import told_sites
@@ -23,8 +25,8 @@ ROUNDING = {"float32": 1e-4, "float16": 0.02, "bfloat16": 0.1}
 EQUAL = ("equal, bit for bit", "equal but for rounding")
 _HOW = (
     "Every reading is compared with plain forward hooks, one prompt per forward: the residual stream behind each block at the "
-    "last prompt token. 'rel': the largest difference of any prompt and layer, relative to the norm; 'cos': the smallest cosine. "
-    "A direction is mean(positive) - mean(negative), in float64."
+    "last prompt token. 'rel': the largest difference of any prompt and layer, relative to the norm; 'cos': the smallest cosine "
+    "(1-3e-04 is 1 minus 0.0003). A direction is mean(positive) - mean(negative), in float64."
 )
 
 
@@ -124,6 +126,12 @@ def faults_table(faults: Sequence[MistakeFound]) -> ReportTable:
     )
     columns = tuple(ReportColumn(head, left=head == "mistake") for head in heads)
     return ReportTable("Planted mistakes", columns, rows, ("Cosine to the clean direction of the same prompts, over layers.",))
+
+
+def mistakes_meant(faults: Sequence[MistakeFound]) -> Bullets:
+    """What each of them is."""
+    names = dict.fromkeys(name for one in faults for name in one.candidate.names)
+    return Bullets(tuple(f"{name}: {MISTAKES[name].docs}" for name in names))
 
 
 def mistake_layers_table(faults: Sequence[MistakeFound]) -> ReportTable:
@@ -288,10 +296,13 @@ def parity_blocks(found: ParityFindings, diagnosis: Diagnosis | None = None) -> 
     pairs = [one for one in found.faults if len(one.candidate.names) == 2]
     if singles:
         blocks += [Heading(2, "Planted mistakes"), faults_table(singles)]
+        blocks += [Fold(3, "What each of them is", (mistakes_meant(singles),))]
         blocks += [Fold(3, "Layer by layer: cosine to the clean direction", (mistake_layers_table(singles),))]
         blocks += [Fold(3, "Two mistakes together", (faults_table(pairs),))] if pairs else []
     if (costs := costs_table(found)) is not None:
         blocks += [Heading(2, "What the mistakes cost"), costs]
+    elif singles:
+        blocks += [Paragraph("How often steering with these directions succeeds, and what it damages: --rates 8 measures it.")]
     if found.steering:
         blocks += [Heading(2, "Steering"), *_steering_tables(found)]
     blocks += [Heading(2, "Layer by layer")]
@@ -318,5 +329,7 @@ def _number(value: float) -> str:
 
 
 def _cosine(value: float) -> str:
-    """With as many digits as say something."""
+    """With as many digits as say something; nothing where there is none."""
+    if math.isnan(value):
+        return ""
     return "1" if value > 1 - 1e-12 else f"1-{1 - value:.0e}" if value > 0.9995 else f"{value:.3f}"

@@ -43,14 +43,16 @@ def placed(spec: SteeringSpec, found: DirectionSet) -> Placed:
         raise JobError(f"direction {spec.direction.id}: method {spec.direction.method} selected no layer")
     sources = at.layers if at.source_layer is None else (at.source_layer,) * len(at.layers)
     try:
-        vector_at = {layer: found.at(layer).vector for layer in dict.fromkeys(sources)}
+        chosen = {layer: found.at(layer) for layer in dict.fromkeys(sources)}
     except KeyError as error:
         raise JobError(f"direction {spec.direction.id}: {error.args[0]}") from error
     norm_at = {one.layer: norm for one, norm in zip(found.directions, found.residual_norms, strict=True)}
-    vectors = np.stack([vector_at[layer] for layer in sources]).astype(np.float32, copy=False)
+    vectors = np.stack([one.vector for one in chosen.values()]).astype(np.float32, copy=False)
+    if len(chosen) < len(sources):  # one layer's direction acts at all of them
+        vectors = vectors.repeat(len(sources), axis=0)
     norms, raw_norms = (
         tuple(norm_at.get(layer, np.nan) for layer in at.layers),
-        tuple(found.at(layer).raw_norm for layer in sources),
+        tuple(chosen[layer].raw_norm for layer in sources),
     )
     references, bases = needed(spec.action.intervention, found, (at.layers, sources), vectors)
     return Placed(at, vectors, norms, tuple(found.curves.get(layer) for layer in sources), raw_norms, references, bases)

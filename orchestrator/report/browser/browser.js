@@ -286,8 +286,10 @@
     const modes = Object.entries(MODES).filter(([name]) => name !== "disagree" || group.scorers.length)
       .map(([name, [text]]) => [name, text]);
     options($("mode"), [...modes, ...group.labels.map((one) => [`label:${one.name}`, `labelled ${words(one.name)}`])], state.mode);
-    const cells = group.cells.map((one, number) => [number, one.title]);
-    for (const which of ["a", "b"]) options($(which), cells.slice(0, 2000), state[which]);
+    if (state.mode === "differs") { // thousands of names, which no other mode shows
+      const cells = group.cells.slice(0, 2000).map((one, number) => [number, one.title]);
+      for (const which of ["a", "b"]) options($(which), cells, state[which]);
+    }
     const scorers = [[0, "the sweep's label"], ...group.scorers.map((one, number) => [number + 1, one.name])];
     for (const which of ["one", "two"]) options($(which), scorers, state[which]);
     $("pair").hidden = state.mode !== "differs";
