@@ -418,7 +418,9 @@ class SteeringHooks(threading.local):
         if self.witness is not None:
             self.witness.seen[layer] = received[:, -1].clone()
             whole = self._whole.pop(layer, None)
-            if whole is not None and (found := arrival(self.table.tables, layer, whole, received)) is not None:
+            if whole is None or whole.shape != received.shape:  # a head may be given the last tokens alone
+                return
+            if (found := arrival(self.table.tables, layer, whole, received)) is not None:
                 self.witness.arrived[layer] = found
 
 
