@@ -158,7 +158,7 @@ def arrival(tables: Sequence[SteeringTable], layer: int, raw: Tensor, seen: Tens
         return None
     state, wholes, changes = raw, list[Tensor](), list[Tensor]()
     for table in tables:
-        after = table.apply(layer, state)
+        after = table.apply(layer, state) if len(tables) > 1 else state  # the whole move is a single part's
         wholes.append(table.everywhere(layer, state).float() - state.float())
         changes.append(after.float() - state.float())
         state = after
@@ -418,7 +418,9 @@ class SteeringHooks(threading.local):
         if self.witness is not None:
             self.witness.seen[layer] = received[:, -1].clone()
             whole = self._whole.pop(layer, None)
-            if whole is not None and (found := arrival(self.table.tables, layer, whole, received)) is not None:
+            if whole is None or whole.shape != received.shape:  # a head may be given the last tokens alone
+                return
+            if (found := arrival(self.table.tables, layer, whole, received)) is not None:
                 self.witness.arrived[layer] = found
 
 
