@@ -270,11 +270,13 @@ def _add_scores(store: Store, groups: Mapping[tuple[str, str | None], _SamePromp
 
 def _group_json(group: _SamePrompts) -> dict[str, object]:
     keys, cells = list(group.prompts), group.cells
-    varied = [name for name in SHOWN_AXES if len({getattr(row, name) for row in cells if row.steered}) > 1]
+    steered = [row for row in cells if row.steered]
+    differing = [name for name in SHOWN_AXES if len({getattr(row, name) for row in steered}) > 1]
+    axes = {name: levels for name in differing if len(levels := _levels(steered, name)) > 1}
+    varied = list(axes)
     bases = {condition(row, STEERED): number for number, row in enumerate(cells) if not row.steered}
     decoded = DECODING if len({decoding_text(row) for row in cells}) > 1 else ()
     reels: dict[object, int] = {}
-    axes = {name: _levels([row for row in cells if row.steered], name) for name in varied}
     return {
         "title": cells[0].behavior,
         "labels": [{"name": name, "outcome": outcome} for name, outcome in group.labels.items()],
