@@ -174,7 +174,7 @@
       make("h4", {}, make("span", { className: `tag ${outcomeOf(code)}`, textContent: words(nameOf(code)) }), ` ${one.title}`),
       make("p", { className: "note", textContent: facts.join(" · ") }),
       body(text, evidence, judged),
-      make("p", { className: "note", textContent: `why: ${plain(evidence ?? "no label yet")}` }),
+      make("p", { className: "note", textContent: `why: ${plain(toldEvidence(evidence) ?? "no label yet")}` }),
       others.length ? make("p", { className: "note", textContent: `scorers: ${others.join(", ")}` }) : null);
   }
 
@@ -193,9 +193,17 @@
     return make("div", {}, thought, pre, more);
   }
 
+  const objectOf = (evidence) => {
+    try { const found = JSON.parse(evidence); return found && typeof found === "object" && !Array.isArray(found) ? found : null; } catch { return null; }
+  };
+  const toldEvidence = (evidence) => {
+    const found = objectOf(evidence);
+    return found === null ? evidence
+      : Object.entries(found).map(([name, one]) => `${name}: ${typeof one === "string" ? one : JSON.stringify(one)}`).join(", ");
+  };
+
   function span(text, evidence) {
-    let found;
-    try { found = JSON.parse(evidence); } catch { return null; }
+    const found = objectOf(evidence);
     const phrase = found && (found.phrase ?? found.unit);
     if (typeof phrase !== "string" || !phrase) return null;
     const folded = (one) => one.replace(/[’‘`´]/g, "'").replace(/[“”]/g, '"').toLowerCase();
