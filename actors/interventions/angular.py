@@ -2,6 +2,12 @@
 
 The norm stays as it is. ``angular`` turns within one plane for all tokens, spanned by the direction and a second axis; what lies
 outside of the plane stays. ``rotation`` turns within the plane of the direction and the token's own residual stream.
+
+The turn is that of the authors' code (github.com/lone17/angular-steering), ``h - P h + |P h| (cos b1 + sin b2)``. What it acts on
+is not: there it is what every norm before attention and MLP puts out, here the residual stream behind a block; the second axis
+is there the first principal component of the differences of the classes' normalised means, not scaled to length 1, at both norms
+of every block, here of the set's unit directions; and there an adaptive form turns only tokens whose component along the
+direction is positive.
 """
 
 from __future__ import annotations
