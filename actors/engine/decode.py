@@ -181,16 +181,19 @@ class SlotBatch:
         spans = self.shape.lanes.parts(batch, self.shape.grain.rows)
         if not self._stale and [part.span for part in self._parts] == spans:
             return
-        lasting = self.shape.graph is not None
-        fresh = [
-            _Part(span, self._bank.rows(self._steerings[span], prompts=self._prompts[span], lasting=lasting)) for span in spans
-        ]
+        fresh = [_Part(span, SteeringTable()) for span in spans]
+        self.shape.lanes.run([partial(self._renew, fresh, number) for number in range(len(spans))])
         if self._replay is None:
             self._parts = fresh
         else:
             for part, new in zip(self._parts, fresh, strict=True):
                 part.table.copy_(new.table)  # type: ignore[arg-type] # of the same bank's depth
         self._stale = False
+
+    def _renew(self, parts: list[_Part], number: int) -> None:
+        span = parts[number].span
+        made = self._bank.compact if self.shape.graph is None else partial(self._bank.rows, lasting=True)
+        parts[number] = _Part(span, made(self._steerings[span], self._prompts[span]))
 
     def _record(self, hooks: SteeringHooks) -> None:
         """Decide, once per batch of slots, whether steps are replayed."""
@@ -217,16 +220,16 @@ class SlotBatch:
 
     def _advance_part(self, part: _Part, hooks: SteeringHooks, watched: Mapping[int, int]) -> None:
         here = [slot for slot in watched if part.span.start <= slot < part.span.stop]
-        witness = Witness() if here else None
+        picked = torch.tensor([slot - part.span.start for slot in here], device=self._device) if here else None
+        witness = None if picked is None else Witness(rows=picked)
         hooks.table, hooks.witness = part.table.at(self._positions[part.span, None]), witness
         try:
             logits = self._forward(part.span)
         finally:
             hooks.table, hooks.witness = SteeringTable(), None
         if witness is not None:
-            picked = torch.tensor([slot - part.span.start for slot in here], device=self._device)
             rows = [row for slot in here if (row := self.rows[slot]) is not None]
-            record_step(rows, [watched[slot] for slot in here], witness.map(lambda state: state[picked]), self._bank)
+            record_step(rows, [watched[slot] for slot in here], witness, self._bank)
         self._logits = logits  # for whoever records a step, which then is of one part
         draws = None if self._draws is None else self._draws.at(part.span, self._positions[part.span])
         tokens, finite = choose(logits, draws)
