@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -91,6 +92,17 @@ class StackBank:
     def points(self, number: int, part: int) -> tuple[int, ...]:
         """Where a part of steering ``number`` acts."""
         return self._banks[part].points[number]
+
+    def order(self, number: int) -> float:
+        """Where steering ``number`` stands among all when they are ordered by where they act, from 0 to below 1; where all are
+        ``plain`` it does not matter, and is 0."""
+        return self._order[number]
+
+    @cached_property
+    def _order(self) -> list[float]:
+        acting = [*zip(*(bank.points for bank in self._banks), strict=True)]
+        ranks = {one: rank for rank, one in enumerate(sorted(range(len(acting)), key=lambda one: acting[one]))}
+        return [0.0 if self.plain else ranks[one] / len(acting) for one in range(len(acting))]
 
     @property
     def layout(self) -> tuple[Layout, ...]:

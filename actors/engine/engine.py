@@ -204,6 +204,7 @@ class Engine:
         while waiting or batch.n_active:
             if waiting and (batch.n_active == 0 or batch.n_free * REFILL_SHARE >= shape.slots):
                 admitted = [waiting.popleft() for _ in range(min(batch.n_free, len(waiting)))]
+                batch.expect(len(admitted))
                 for prefilled in prefiller.run(admitted):
                     yield from stopwatch.pausing(self._begin(prefilled, batch, bank, stopwatch))
                     yield None

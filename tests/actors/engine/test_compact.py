@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from actors.compact import compact
+from actors.stacks import StackBank
 from actors.steering import SteeringBank
 from actors.types import Steering
 from tests.actors.engine.test_interventions import D_MODEL, beside, unit, within
@@ -49,3 +50,13 @@ def test_a_layer_at_which_no_row_is_edited_is_left_alone() -> None:
     table = compact(bank, torch.tensor([4, 0]))
     assert table.apply(0, hidden) is not hidden
     assert all(table.apply(layer, hidden) is hidden for layer in (1, 2))
+
+
+def test_steerings_are_ordered_by_where_they_act() -> None:
+    """Rows take their slots by it, so that those that are edited at one place are neighbours; additions alone need no order."""
+    mlp, late, early = Steering((1,), unit(1, 0), 3.0, site="mlp"), Steering((2,), unit(1, 1), 3.0), EVERY[2]
+    bank = StackBank([mlp, late, early], (LAYERS, D_MODEL), torch.float32, torch.device("cpu"))
+    assert sorted(range(4), key=bank.order) == [0, 3, 2, 1]
+    assert all(0 <= bank.order(number) < 1 for number in range(4))
+    added = StackBank([mlp, late], (LAYERS, D_MODEL), torch.float32, torch.device("cpu"))
+    assert {added.order(number) for number in range(3)} == {0.0}
