@@ -104,6 +104,8 @@ def diagnosed(loaded: LoadedModel, classes: Classes, known: Known, how: tuple[bo
             direction = reference.direction(one.recipe)
         except NotApplicableError:
             continue
+        if not np.isfinite(direction).any():  # a window that sees padding alone
+            continue
         if not one.names or not np.array_equal(direction, clean, equal_nan=True):
             yield one, known.of(direction)
 

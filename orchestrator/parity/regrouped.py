@@ -81,6 +81,8 @@ def regrouped(given: Array, places: Sequence[int], parts: Sequence[Parts]) -> It
                 fitted = _fitted(given, places, one)
             except RuntimeError:  # no weights are found in as many steps as are allowed
                 continue
+            if {side for side, _ in fitted} != {0, 1}:
+                continue
             chosen = _improved(given, places, one, fitted)
             names = _names(one, chosen)
             if names is not None and 0 < len(names) <= 2:
