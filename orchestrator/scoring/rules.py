@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from orchestrator.scoring.answer import NO_ANSWER, Answer, Reads
@@ -11,7 +12,7 @@ from orchestrator.scoring.garbled import garbled, loose
 from orchestrator.scoring.label import GARBLED
 from orchestrator.scoring.options import ScorerOptions, clipped, scorer_id
 from orchestrator.scoring.refusal import refusal, unclear
-from orchestrator.scoring.score import LOSS_COHERENCE, Labels, ResponseScore, Score
+from orchestrator.scoring.score import LOSS_COHERENCE, Labels, ResponseScore, Score, WorstOf
 
 REFUSAL_VERSION = "7"
 """Raise it when any answer could get another label or other evidence by ``refusal``."""
@@ -19,12 +20,12 @@ REFUSAL_VERSION = "7"
 COHERENCE_VERSION = "6"
 """Raise it when any answer could get another label or other evidence by ``garbled``."""
 
-LOSS_VERSION = "1"
+LOSS_VERSION = "2"
 """Raise it when any answer could get another label by its loss."""
 
-MOST_ABOVE_TYPICAL = 3.2
-"""Nats per token of the worst tokens above those of unsteered answers, up to which an answer is language: the least at which
-precision was 0.95 on the sources that took part in tuning (docs/results.md)."""
+MOST_ABOVE_TYPICAL: Mapping[WorstOf, float] = {"span": 2.0, "window": 3.2}
+"""Nats per token of the worst tokens above those of unsteered answers, up to which an answer is language: tuned on the sources
+that docs/results.md names."""
 
 
 class RefusalScorer:
@@ -72,14 +73,14 @@ class LossCoherenceScorer(CoherenceScorer):
         super().__init__(options)
         self.id = scorer_id(LOSS_COHERENCE, f"{COHERENCE_VERSION}.{LOSS_VERSION}", options)
 
-    def told(self, score: ResponseScore, window: float | None, typical: float | None) -> ResponseScore:
-        """What ``score``, given by the rules, comes to. ``window``: the loss of the answer's worst tokens in a row, ``typical``:
+    def told(self, score: ResponseScore, worst: float | None, typical: float | None, of: WorstOf) -> ResponseScore:
+        """What ``score``, given by the rules, comes to. ``worst``: the loss of the answer's worst tokens in a row, ``typical``:
         that of unsteered answers; None: not known. Of an answer after thoughts the loss is not read: theirs is in it."""
-        if score.label != "coherent" or score.answer is not None or window is None or typical is None:
+        if score.label != "coherent" or score.answer is not None or worst is None or typical is None:
             return score
-        if window <= typical + MOST_ABOVE_TYPICAL:
+        if worst <= typical + MOST_ABOVE_TYPICAL[of]:
             return score
-        return replace(score, label=GARBLED, evidence=Finding("loss:window", window=window, typical=typical).evidence())
+        return replace(score, label=GARBLED, evidence=Finding(f"loss:{of}", worst=worst, typical=typical).evidence())
 
 
 def _evidence(found: Finding | None, answer: Answer) -> str:

@@ -7,7 +7,7 @@ import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 from actors.boundary import TRACEBACK_CHARACTERS
 from actors.types import Response, SampleKey
@@ -149,6 +149,10 @@ UNREAD = (NO_ANSWER, NO_THOUGHT, None)
 
 LOSS_COHERENCE = "coherence_loss"
 """The kind of the scorer that reads the losses of answers, which are measured as damage."""
+
+
+WorstOf = Literal["span", "window"]
+"""Which of an answer's tokens are its worst: ``SPAN`` of them in a row (``actors.damage``), or ``WINDOW``, as before."""
 
 
 def reads_losses(scorer: str) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 
 import pytest
 
-from orchestrator.scoring.rules import COHERENCE_VERSION, REFUSAL_VERSION
+from orchestrator.scoring.garbled import garbled
+from orchestrator.scoring.rules import COHERENCE_VERSION, MOST_ABOVE_TYPICAL, REFUSAL_VERSION
 from tests.orchestrator.scoring.judged import TEXT
 from tests.orchestrator.scoring.labelled import HARD_GROUPS, JUDGED, MANNERS, STEERED, Labelled, load, score
 
@@ -93,6 +95,19 @@ def test_garbled_answers_of_an_adapter_and_a_behavior_that_took_no_part_in_tunin
     scores = score(TEXT, items)
     assert scores.precision("garbled") >= 0.95, scores.show("steered")
     assert scores.recall("garbled") >= 0.85, scores.show("steered")
+
+
+def test_the_loss_finds_garbled_answers_of_behaviors_that_took_no_part_in_tuning() -> None:
+    """By rules and by the worst span of the answer's loss, as it was measured and stands in the note."""
+    items = [item for item in load(STEERED) if item.source.endswith(("/excited", "/legal"))]
+    found = Counter[tuple[bool, bool]]()
+    for item in items:
+        span = re.search(r"worst span ([+-][\d.]+) nats", item.note)
+        by_loss = span is not None and float(span[1]) > MOST_ABOVE_TYPICAL["span"]
+        found[item.label == "garbled", by_loss or garbled(item.response) is not None] += 1
+    assert found.total() == 181
+    assert found[True, True] / (found[True, True] + found[False, True]) >= 0.95, found
+    assert found[True, True] / (found[True, True] + found[True, False]) >= 0.95, found
 
 
 @pytest.mark.parametrize("source", ["handwritten", "smollm2-steered"])
