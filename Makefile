@@ -77,7 +77,7 @@ label-quality: setup-dev ## How well the rules label: precision, recall and kapp
 slow: setup-dev ## The tests that take more than a minute each
 	@$(PY) -m pytest -m "slow and not chaos"
 
-tokens: setup-dev ## Every way of steering in every architecture and in the embedded model, token by token against plain transformers (about 25 minutes)
+tokens: setup-dev ## Every way of steering in every architecture and in the embedded model, token by token against plain transformers (an hour)
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -m slow tests/actors/engine/test_every_steering.py tests/actors/test_embedded_steering.py
 
 chaos: setup-dev ## Kill workers, nodes and drivers of a simulated cluster at random moments, in 50 runs and a handful (about 45 minutes)

@@ -49,7 +49,7 @@ def edits_of(steering: Steering | None, prompt: int = 0, template: int = 1) -> d
 
 
 def _one_after_the_other(edits: Sequence[Callable[[Tensor], Tensor]]) -> Callable[[Tensor], Tensor]:
-    return lambda hidden: reduce(lambda state, edit: edit(state), edits, hidden)
+    return edits[0] if len(edits) == 1 else lambda hidden: reduce(lambda state, edit: edit(state), edits, hidden)
 
 
 def _edits_of_part(steering: Steering, prompt: int, template: int) -> dict[int, Callable[[Tensor], Tensor]]:
@@ -66,10 +66,15 @@ class At:
     """An edit of some tokens of one text, which is read from its beginning, in pieces."""
 
     def __init__(self, edit: Callable[[Tensor, float], Tensor], share: Callable[[int], float]) -> None:
-        self._edit, self._share, self._read = edit, share, 0
+        self._edit, self._share, self._read, self._end = edit, share, 0, 0
+
+    def begin(self, n: int) -> None:
+        """So many tokens follow: the next one, or the text from its beginning. A block may be given the last of them alone."""
+        self._end = n if n > 1 else self._end + n
 
     def __call__(self, hidden: Tensor) -> Tensor:
         whole, out = self._edit(hidden, 1.0), hidden.clone()
+        self._read = self._end - hidden.shape[1] if self._end else self._read
         for column in range(hidden.shape[1]):
             share = self._share(self._read + column)
             if share == 1:

@@ -18,7 +18,7 @@ from transformers.pytorch_utils import Conv1D
 from actors.types import Steering
 from tests.oracle import edits_of, generate_alone, plain_hooks
 
-PROJECTIONS = ("o_proj", "c_proj", "out_proj", "dense", "wo", "resid_dropout")
+PROJECTIONS = ("o_proj", "c_proj", "out_proj", "dense", "wo", "Wo")
 EXACT = 1e-4
 
 
@@ -72,19 +72,30 @@ class Plain:
 
     @contextmanager
     def steered(self, steering: Steering | None, prompt: int, template: int) -> Iterator[None]:
-        """One text that begins with so many tokens of a prompt is steered, once; every part by hooks of its own, in order."""
+        """One text that begins with so many tokens of a prompt is steered; every part by hooks of its own, in order."""
+        counting: list[Any] = []
+
+        def edits(part: Steering) -> dict[int, Any]:
+            """Anew for every module: each counts the tokens that it has seen."""
+            found = edits_of(replace(part, then=()), prompt, template)
+            counting.extend(found.values())
+            return found
+
+        def begin(_module: object, _args: object, given: Any) -> None:
+            for edit in counting:
+                edit.begin(given["input_ids"].shape[1])
+
         with ExitStack() as hung:
+            hung.callback(self.model.register_forward_pre_hook(begin, with_kwargs=True).remove)
             for part in () if steering is None else steering.parts:
-                edits = edits_of(replace(part, then=()), prompt, template)
                 if part.site == "output":
-                    hung.enter_context(plain_hooks(self.blocks, edits))
+                    hung.enter_context(plain_hooks(self.blocks, edits(part)))
                     continue
                 for layer in part.layers:
                     for site in ("attention", "mlp") if part.site == "everywhere" else (part.site,):
-                        own = edits_of(replace(part, then=()), prompt, template)[layer]  # each counts the tokens that it has seen
-                        hung.callback(self._hang(site, layer, own).remove)
+                        hung.callback(self._hang(site, layer, edits(part)[layer]).remove)
                 if part.site == "everywhere":
-                    hung.callback(self._hang("input", part.layers[0], edits[part.layers[0]]).remove)
+                    hung.callback(self._hang("input", part.layers[0], edits(part)[part.layers[0]]).remove)
             yield
 
     def _hang(self, site: str, layer: int, edit: Any) -> Any:

@@ -28,7 +28,7 @@ from tests.actors.engine.test_steered_positions import PROMPTS, run
 Loader = Callable[..., ModelWorker]
 SITES = ("output", "input", "attention", "mlp", "heads", "head:2", "everywhere")
 STANDING = ("alone", "first", "second")
-PLACES = [(site, where) for number, site in enumerate(SITES) for where in ("alone", STANDING[1 + number % 2])]
+PLACES = [(site, STANDING[number % 3]) for number, site in enumerate(SITES)]
 N_LAYERS, NEW = 5, 7
 HERE = "here"
 
