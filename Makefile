@@ -8,7 +8,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test lint types layers check capability label-quality slow chaos newcomer chromium browser adapter adapter-check docs clean
+.PHONY: help setup setup-dev run test lint types layers check capability label-quality slow tokens chaos newcomer chromium browser adapter adapter-check docs clean
 
 help: ## Say what each target does
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -76,6 +76,9 @@ label-quality: setup-dev ## How well the rules label: precision, recall and kapp
 
 slow: setup-dev ## The tests that take more than a minute each
 	@$(PY) -m pytest -m "slow and not chaos"
+
+tokens: setup-dev ## Every way of steering in every architecture and in the embedded model, token by token against plain transformers (about 25 minutes)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -m slow tests/actors/engine/test_every_steering.py tests/actors/test_embedded_steering.py
 
 chaos: setup-dev ## Kill workers, nodes and drivers of a simulated cluster at random moments, in 50 runs and a handful (about 45 minutes)
 	@$(PY) -m pytest -m chaos tests/chaos

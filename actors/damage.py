@@ -31,6 +31,9 @@ WORTH_A_FORWARD = 64
 WINDOW = 12
 """Answer tokens in a row of which the worst count: a mean over the whole hides where an answer breaks."""
 
+SPAN, MOST_OF_A_TOKEN = 24, 8.0
+"""As many tokens in a row of which none counts for more than so many nats: a single rare name is no breakdown."""
+
 Tokens = tuple[int, ...]
 
 
@@ -42,10 +45,11 @@ class DamageMeter:
         self._neutral: dict[tuple[tuple[Prompt, ...], int], list[ForcedRow]] = {}
 
     def measure(self, jobs: Sequence[DamageJob]) -> Iterator[Answered | Failure]:
-        """For each job ``{"kl": [...], "losses": [...], "windows": [...]}`` as JSON, in nats: of every neutral prompt
-        KL(unsteered || steered), the mean over its answer's first tokens; of every answer the mean negative log-likelihood per
-        token under the unsteered model, and the largest such mean over ``WINDOW`` tokens in a row (over all where there are
-        fewer; null: there are none). The token that ends an answer is not among its tokens."""
+        """For each job ``{"kl": [...], "losses": [...], "windows": [...], "spans": [...]}`` as JSON, in nats: of every neutral
+        prompt KL(unsteered || steered), the mean over its answer's first tokens; of every answer the mean negative log-likelihood
+        per token under the unsteered model, the largest such mean over ``WINDOW`` tokens in a row (over all where there are
+        fewer; null: there are none), and over ``SPAN``, of each of which at most ``MOST_OF_A_TOKEN`` counts. The token that ends
+        an answer is not among its tokens."""
         steerings: list[Steering] = []
         rows: list[ForcedRow] = []
         for job in jobs:
@@ -59,11 +63,12 @@ class DamageMeter:
         moved = iter([float(one.mean()) for one in self._engine.divergences(rows, steerings)])
         losses = self._losses({answer for job in jobs for answer in job.answers if answer[1]})
         for job in jobs:
-            of_answers = [losses.get(answer, (None, None)) for answer in job.answers]
+            of_answers = [losses.get(answer, (None, None, None)) for answer in job.answers]
             found: dict[str, Sequence[float | None]] = {
                 "kl": [next(moved) for _ in job.neutral],
-                "losses": [mean for mean, _ in of_answers],
-                "windows": [worst for _, worst in of_answers],
+                "losses": [mean for mean, _, _ in of_answers],
+                "windows": [worst for _, worst, _ in of_answers],
+                "spans": [worst for _, _, worst in of_answers],
             }
             if all(np.isfinite(one) for part in found.values() for one in part if one is not None):
                 yield Answered(job.item_id, json.dumps(found, allow_nan=False).encode())
@@ -85,8 +90,9 @@ class DamageMeter:
             ]
         return self._neutral[prompts, tokens]
 
-    def _losses(self, answers: set[tuple[Prompt, Tokens]]) -> dict[tuple[Prompt, Tokens], tuple[float, float]]:
-        """Of each of ``answers``, every one once however many cells gave it: the mean of all its tokens, and of the worst."""
+    def _losses(self, answers: set[tuple[Prompt, Tokens]]) -> dict[tuple[Prompt, Tokens], tuple[float, float, float]]:
+        """Of each of ``answers``, every one once however many cells gave it: the mean of all its tokens, and of the worst of a
+        window and of a span."""
         ordered = sorted(answers, key=lambda answer: (answer[0].id, answer[0].text, answer[1]))
         held = Counter[Prompt]()
         for prompt, tokens in ordered:
@@ -100,6 +106,11 @@ class DamageMeter:
         return {answer: _mean_and_worst(-one.log_probs) for answer, one in zip(ordered, found, strict=True)}
 
 
-def _mean_and_worst(losses: FloatArray) -> tuple[float, float]:
-    windows = sliding_window_view(losses, min(WINDOW, len(losses)))
-    return float(losses.mean(dtype=np.float64)), float(windows.mean(1, dtype=np.float64).max())
+def _mean_and_worst(losses: FloatArray) -> tuple[float, float, float]:
+    capped = np.minimum(losses, MOST_OF_A_TOKEN)
+    return float(losses.mean(dtype=np.float64)), _worst(losses, WINDOW), _worst(capped, SPAN)
+
+
+def _worst(losses: FloatArray, tokens: int) -> float:
+    """The largest mean over so many in a row."""
+    return float(sliding_window_view(losses, min(tokens, len(losses))).mean(1, dtype=np.float64).max())

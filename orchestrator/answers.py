@@ -15,6 +15,7 @@ import re2
 from actors.types import Response
 from orchestrator.compare.answer import finished_rows
 from orchestrator.compare.selection import select
+from orchestrator.counting import counted
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.outcome import OUTCOMES, in_words
 from orchestrator.report.series import cell_text, decoding_text
@@ -25,6 +26,7 @@ from orchestrator.results.store import Store
 from orchestrator.scoring import Label
 from orchestrator.scoring.pattern import compiled
 from orchestrator.storage import Place, UnreadableFileError
+from orchestrator.told_values import told_evidence
 from orchestrator.untrusted import visible
 
 JSON_VERSION = 1
@@ -185,7 +187,7 @@ def answers_lines(found: Sequence[ShownAnswer], shown: int, whole: bool) -> list
     labels = Counter(one.answer.name for one in found)
     counts = ", ".join(f"{count} {in_words(name)}" for name, count in labels.most_common())
     rest = f"; {shown} shown, --limit shows more" if len(found) > shown else ""
-    return [*lines, f"{len(found)} answers: {counts}{rest}" if found else "no answer meets this"]
+    return [*lines, f"{counted(len(found), 'answer')}: {counts}{rest}" if found else "no answer meets this"]
 
 
 def _lines(one: ShownAnswer, limit: int | None) -> Iterator[str]:
@@ -202,7 +204,7 @@ def _said(answer: StoredAnswer, limit: int | None) -> Iterator[str]:
     """The label with its evidence, then the text."""
     response = answer.response
     cut = {"stop": "", "length": ", cut off", "thought": ", cut off in its thought"}[response.finish_reason]
-    why = "" if answer.label is None else f"  {visible(answer.label.evidence, 200)}"
+    why = "" if answer.label is None else f"  {visible(told_evidence(answer.label.evidence), 200)}"
     yield f"  [{in_words(answer.name)}]{why}  {len(response.token_ids)} tokens{cut}{_acted(answer)}"
     yield from (f"  | {line}" for line in visible(response.text, limit, keep_lines=True).split("\n"))
 
@@ -232,7 +234,8 @@ def _where(row: CellRow) -> str:
     """The cell in words: ``qwen nf4 · refusal · dim L15+ x 8``."""
     model = row.model if row.quantization == "none" else f"{row.model} {row.quantization}"
     whose = f" of {row.steers}" if row.steers else ""
-    steered = f"{row.method}{whose} {cell_text(row)}" if row.steered else "unsteered"
+    own = " own directions" if row.scope == "own" else ""
+    steered = f"{row.method}{whose}{own} {cell_text(row)}" if row.steered else "unsteered"
     asked = f" asked {row.asked}" if row.asked else ""
     action = f" {row.action}" if row.action else ""
     drawn = f", {decoding_text(row)}" if row.temperature else ""

@@ -77,11 +77,13 @@ def damage_items(cells: Iterable[Cell], settings: DamageSettings | None) -> tupl
 class MeasuredDamage:
     """What was measured, in nats. ``kl``: of every neutral prompt KL(unsteered || steered) of the next token, the mean over its
     answer's first tokens. ``losses``: of every answer the mean negative log-likelihood per token under the unsteered model (None:
-    it has no token); empty where no answer's is wanted. ``windows``: the same of the worst tokens in a row."""
+    it has no token); empty where no answer's is wanted. ``windows``: the same of the worst tokens in a row; ``spans``: of more
+    of them, with bounded losses, and empty as earlier versions measured it (``actors.damage``)."""
 
     kl: tuple[float, ...]
     losses: tuple[float | None, ...] = ()
     windows: tuple[float | None, ...] = ()
+    spans: tuple[float | None, ...] = ()
 
     @classmethod
     def decode(cls, content: bytes) -> MeasuredDamage:
@@ -89,10 +91,12 @@ class MeasuredDamage:
         found: Any = parse_json(content)
         if not isinstance(found, Mapping) or not all(isinstance(found.get(key), list) for key in ("kl", "losses", "windows")):
             raise ValueError("it holds no measured damage")
-        measured = cls(*(tuple(found[key]) for key in ("kl", "losses", "windows")))
-        if [one is None for one in measured.losses] != [one is None for one in measured.windows]:
+        measured = cls(*(tuple(found.get(key, ())) for key in ("kl", "losses", "windows", "spans")))
+        without = [one is None for one in measured.losses]
+        if any([one is None for one in worst] != without for worst in (measured.windows, measured.spans or measured.windows)):
             raise ValueError("its losses and those of the worst tokens are not of the same answers")
-        for one in (*measured.kl, *(loss for loss in (*measured.losses, *measured.windows) if loss is not None)):
+        of_answers = (*measured.losses, *measured.windows, *measured.spans)
+        for one in (*measured.kl, *(loss for loss in of_answers if loss is not None)):
             if not isinstance(one, float) or not math.isfinite(one) or one < 0:
                 raise ValueError(f"{one!r} is no divergence or loss")
         return measured

@@ -35,6 +35,7 @@ from orchestrator.scoring.judges.pool_judge import PoolJudge
 from orchestrator.scoring.score import CellScorer, Usage
 from orchestrator.scoring.uses import Scoring
 from orchestrator.sweep import Sweep
+from orchestrator.sweep_file.behaviors import BehaviorPrompts
 from orchestrator.sweep_file.resolve import ModelVariant
 from orchestrator.work import WorkItem
 
@@ -143,7 +144,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
         *_unpinned(variants),
         *_remarks(variants),
         *_same_prompts(sweep),
-        *(text for used in sweep.behaviors for text in used.warnings),
+        *(text for used in _whole(sweep.behaviors) for text in used.warnings),
         *(text for grid in sweep.grids for used in grid.files for text in used.remarks),
         *(text for grid in sweep.grids for text in remarks_on_actions(grid)),
     ]
@@ -264,6 +265,12 @@ def _unique(models: Sequence[ModelVariant]) -> tuple[tuple[ModelVariant, ...], l
         if first is not model:
             warnings.append(f"models {first.name} and {model.name} are the same model: it runs once, as {first.name}")
     return tuple(found.values()), warnings
+
+
+def _whole(behaviors: Sequence[BehaviorPrompts]) -> list[BehaviorPrompts]:
+    """Those that are not a part of another one: a warning of its prompts holds for theirs, too."""
+    asked = [(used, {prompt.id for prompt in used.prompts}) for used in behaviors]
+    return [one for one, ids in asked if not any(one.key == other.key and ids < more for other, more in asked)]
 
 
 def _same_prompts(sweep: Sweep) -> list[str]:

@@ -18,6 +18,8 @@ from orchestrator.planning.costs import DEFAULT_COSTS, Costs
 from orchestrator.planning.estimate import ModelEstimate
 from orchestrator.sweep_file.schema import PoolEntry
 
+MOST = 6
+"""Models and repositories that a line names; of more it says how many they are."""
 STORED_BYTES = 2
 """Of a weight in a repository whose size is not known: 16 bits."""
 
@@ -147,7 +149,8 @@ def _unknown(found: Mapping[tuple[str, str | None], HubFacts], token: bool) -> I
         yield "warnings", f"known to be gated, their licences must be accepted on the hub: {some(gated)}; {there}"
     for why in dict.fromkeys(facts.why for facts in silent):
         names = [facts.repo for facts in silent if facts.why == why]
-        yield "unknown", f"whether {some(names)} can be had, their sizes and chat templates: {why}"
+        which = some(names) if len(names) <= MOST else f"{len(names)} repositories"
+        yield "unknown", f"whether {which} can be had, their sizes and chat templates: {why}"
     for facts in silent:
         if nearest := nearest_repository(facts.repo):
             yield "warnings", f"{facts.repo} is not known here; did you mean {nearest!r}?"
@@ -164,7 +167,8 @@ def _downloads(
         return
     sizes = {pair: facts.size or STORED_BYTES * models[pair].shape.parameters for pair, facts in wanted.items()}
     total = sum(sizes.values())
-    told = some([f"{repo} {size(sizes[repo, revision])}" for repo, revision in sizes])
+    each = [f"{repo} {size(sizes[repo, revision])}" for repo, revision in sizes]
+    told = some(each) if len(each) <= MOST else f"{len(each)} repositories"
     rough = "" if all(facts.size for facts in wanted.values()) else ", reckoned from the models' sizes"
     rate = f"{costs.download_bandwidth / 1e6:.0f} MB/s (download_bandwidth of a costs file)"
     yield "facts", f"To download{rough}: about {size(total)} ({told}), {duration(total / costs.download_bandwidth)} at {rate}."
@@ -184,4 +188,4 @@ def size(count: float) -> str:
 
 
 def _models(names: Sequence[str]) -> str:
-    return f"model{'s' if len(names) > 1 else ''} {some(names)}"
+    return f"model{'s' if len(names) > 1 else ''} {some(names)}" if len(names) <= MOST else f"{len(names)} models"

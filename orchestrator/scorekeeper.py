@@ -192,8 +192,8 @@ class Scorekeeper:
             if isinstance(scorer, LossCoherenceScorer):
                 if losses is None:
                     return  # a run measures them first
-                pairs = zip(scores, losses.windows, strict=True)
-                scores = tuple(scorer.told(score, window, losses.typical) for score, window in pairs)
+                pairs = zip(scores, losses.worst, strict=True)
+                scores = tuple(scorer.told(score, worst, losses.typical, losses.of) for score, worst in pairs)
         except (FileNotFoundError, UnreadableFileError):
             return  # the cell runs anew, and is scored then
         except UnmeasuredError as error:

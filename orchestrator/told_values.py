@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 
 from orchestrator.filters import value_text
@@ -19,6 +20,18 @@ def told_value(row: CellRow, column: str) -> str:
     """Any column as text; a JSON list of further directions as ``then french x 15 at L12-29``."""
     told = TOLD.get(column)
     return value_text(getattr(row, column)) if told is None else told(row)
+
+
+def told_evidence(evidence: str) -> str:
+    """Why a response has its label: ``rule: pattern, phrase: I cannot``, of the JSON object that a scorer gives."""
+    try:
+        found = json.loads(evidence)
+    except ValueError:
+        return evidence
+    if not isinstance(found, dict):
+        return evidence
+    values = {name: one if isinstance(one, str) else json.dumps(one, ensure_ascii=False) for name, one in found.items()}
+    return ", ".join(f"{name}: {one}" for name, one in values.items())
 
 
 def _options(row: CellRow) -> str:

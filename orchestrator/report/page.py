@@ -17,6 +17,7 @@ from orchestrator.report.series import Series, decoding_text, setting_text
 from orchestrator.report.tables import cells_table
 from orchestrator.results.plan_file import PlannedCells
 from orchestrator.results.rows import CellRow
+from orchestrator.told_values import told_evidence
 from orchestrator.wordings import mixed_wordings
 
 PROMPT_SHOWN = 200
@@ -99,7 +100,7 @@ def _sample(sample: Sample) -> list[Block]:
         Quote(sample.response.prompt, PROMPT_SHOWN),
         *_answer(sample),
         Paragraph("Evidence:"),
-        Quote(sample.label.evidence, RESPONSE_SHOWN),
+        Quote(told_evidence(sample.label.evidence), RESPONSE_SHOWN),
     ]
 
 

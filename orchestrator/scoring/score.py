@@ -7,7 +7,7 @@ import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 from actors.boundary import TRACEBACK_CHARACTERS
 from actors.types import Response, SampleKey
@@ -145,6 +145,19 @@ class ResponseScore:
 
 UNREAD = (NO_ANSWER, NO_THOUGHT, None)
 """What stands for a label where there is nothing to score; of a scorer that gives numbers nothing does."""
+
+
+LOSS_COHERENCE = "coherence_loss"
+"""The kind of the scorer that reads the losses of answers, which are measured as damage."""
+
+
+WorstOf = Literal["span", "window"]
+"""Which of an answer's tokens are its worst: ``SPAN`` of them in a row (``actors.damage``), or ``WINDOW``, as before."""
+
+
+def reads_losses(scorer: str) -> bool:
+    """Whether the scorer of this id waits for the losses of the answers."""
+    return scorer.partition("@")[0] == LOSS_COHERENCE
 
 
 def scoring_item(scorer: str, cell_id: str) -> str:

@@ -41,6 +41,10 @@ def plain_kl(worker: ModelWorker, prompt: Prompt, steering: Steering | None) -> 
     return sum(found) / len(found)
 
 
+def worst_of(losses: torch.Tensor, tokens: int) -> float:
+    return max(float(losses[start : start + tokens].mean()) for start in range(max(1, len(losses) - tokens + 1)))
+
+
 @pytest.mark.parametrize("family", ["llama", "gpt2", "mixtral", "qwen3_5"])
 def test_divergences_and_losses_are_the_plain_models(family: str, tiny_worker: Callable[..., ModelWorker]) -> None:
     worker = tiny_worker(family)
@@ -56,13 +60,14 @@ def test_divergences_and_losses_are_the_plain_models(family: str, tiny_worker: C
         if job.steering is None:
             assert found["kl"] == [0.0] * len(NEUTRAL)
         np.testing.assert_allclose(found["kl"], [plain_kl(worker, one, job.steering) for one in NEUTRAL], atol=1e-4, rtol=1e-4)
-        for (prompt, tokens), loss, window in zip(job.answers, found["losses"], found["windows"], strict=True):
+        told = zip(found["losses"], found["windows"], found["spans"], strict=True)
+        for (prompt, tokens), (loss, window, span) in zip(job.answers, told, strict=True):
             if not tokens:
-                assert loss is window is None
+                assert loss is window is span is None
                 continue
             wanted = -plain(worker, prompt, tokens).gather(1, torch.tensor(tokens)[:, None])[:, 0]
-            means = [float(wanted[start : start + 12].mean()) for start in range(max(1, len(tokens) - 11))]
-            np.testing.assert_allclose((loss, window), (float(wanted.mean()), max(means)), atol=1e-4, rtol=1e-4)
+            worst = worst_of(wanted, 12), worst_of(wanted.clamp(max=8), 24)
+            np.testing.assert_allclose((loss, window, span), (float(wanted.mean()), *worst), atol=1e-4, rtol=1e-4)
     assert max(json.loads(one.content)["kl"][0] for one in results if isinstance(one, Answered)) > 0.01
 
 

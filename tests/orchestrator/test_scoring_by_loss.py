@@ -14,6 +14,7 @@ from orchestrator.news import ItemFailed, ItemStored, News
 from orchestrator.plan import Plan
 from orchestrator.results.folder import Folder
 from orchestrator.results.store import Store
+from orchestrator.retrying import failures_of
 from orchestrator.scorekeeper import Scorekeeper
 from orchestrator.scoring.uses import Scoring, default_scoring, loss_coherence, made_anew
 from orchestrator.sweep import load_sweep
@@ -39,9 +40,10 @@ def item_of(plan: Plan, cell_id: str) -> str:
     return next(one.id for one in plan.others if one.needs[0] == cell_id)
 
 
-def rewrite(store: Store, item_id: str, windows: list[float]) -> None:
+def rewrite(store: Store, item_id: str, **worst: list[float]) -> None:
+    """Other losses of the worst tokens; ``spans=[]`` as earlier versions left them out."""
     file = store.root / "analyses" / "damage" / item_id
-    file.write_text(json.dumps({**json.loads(file.read_text()), "losses": windows, "windows": windows}))
+    file.write_text(json.dumps({**json.loads(file.read_text()), **worst}))
 
 
 def windows_of(store: Store, item_id: str) -> list[float]:
@@ -56,11 +58,16 @@ def score(store: Store, heard: News | None = None) -> list[News]:
     return told
 
 
-def test_an_answer_far_above_the_unsteered_ones_is_garbled(measured: tuple[Store, Plan]) -> None:
+@pytest.mark.parametrize(("of", "limit"), [("span", 2.0), ("window", 3.2)])
+def test_an_answer_far_above_the_unsteered_ones_is_garbled(measured: tuple[Store, Plan], of: str, limit: float) -> None:
     store, plan = measured
     typical = median(windows_of(store, item_of(plan, BASELINE.id)))
     rows = len(store.read_responses(STEERED.id))
-    rewrite(store, item_of(plan, STEERED.id), [typical + 3.1] * (rows - 1) + [typical + 3.3])
+    worst = [typical + limit - 0.1] * (rows - 1) + [typical + limit + 0.1]
+    usual = [typical] * rows
+    rewrite(store, item_of(plan, STEERED.id), **({"spans": worst} if of == "span" else {"windows": worst, "spans": usual}))
+    if of == "window":
+        rewrite(store, item_of(plan, BASELINE.id), spans=[])
     before = {path: path.read_bytes() for path in store.root.glob("scores/*/*.parquet")}
     score(store)
     assert before.items() <= {path: path.read_bytes() for path in store.root.glob("scores/*/*.parquet")}.items()
@@ -69,7 +76,7 @@ def test_an_answer_far_above_the_unsteered_ones_is_garbled(measured: tuple[Store
     assert list(found[:-1]) == list(ruled[:-1])
     assert (ruled[-1].label, found[-1].label) == ("coherent", "garbled")
     evidence = json.loads(found[-1].evidence)
-    assert evidence == {"rule": "loss:window", "window": pytest.approx(typical + 3.3), "typical": pytest.approx(typical)}
+    assert evidence == {"rule": f"loss:{of}", "worst": pytest.approx(typical + limit + 0.1), "typical": pytest.approx(typical)}
     with store.lock():
         store.compact()
     row = next(one for one in store.cell_rows() if one.cell_id == STEERED.id)
@@ -102,6 +109,9 @@ def test_what_could_not_be_measured_fails_the_scores_in_words(measured: tuple[St
     assert item_id in found.message
     score(store)
     assert store.scored_cells(SCORER) == {cell.id for cell in CELLS} - {STEERED.id}
+    again = {one.id for one in failures_of(store.place, kind="scoring").items}
+    assert again == {f"{STEERED.id}.{SCORER}", item_id}, "the scores would fail again without it"
+    assert {one.id for one in failures_of(store.place, kind="job").items} == {item_id}
 
 
 @pytest.mark.parametrize(("damage", "by_loss"), [("true", True), ("{answers: none}", False), ("false", False)])

@@ -54,7 +54,14 @@ DEFAULTS = {
     **{"positions": ALL, "strength": "absolute", "schedule": CONSTANT, "site": OUTPUT, "keep_norm": "no", "orthogonal": "no"},
 }
 """What is not said of a cell that has it."""
-WORDS = {("keep_norm", "yes"): "norm kept", ("orthogonal", "yes"): "made orthogonal"}
+SCOPES_OF_LAYERS = ("from_layer", "single", "list")
+"""Scopes that the layers of a cell tell themselves."""
+WORDS = {
+    ("keep_norm", "yes"): "norm kept",
+    ("orthogonal", "yes"): "made orthogonal",
+    ("scope", "own"): "own directions",
+    ("scope", "all"): "all layers",
+}
 
 Tokens: TypeAlias = npt.NDArray[np.int32]
 
@@ -270,11 +277,13 @@ def _add_scores(store: Store, groups: Mapping[tuple[str, str | None], _SamePromp
 
 def _group_json(group: _SamePrompts) -> dict[str, object]:
     keys, cells = list(group.prompts), group.cells
-    varied = [name for name in SHOWN_AXES if len({getattr(row, name) for row in cells if row.steered}) > 1]
+    steered = [row for row in cells if row.steered]
+    differing = [name for name in SHOWN_AXES if len({getattr(row, name) for row in steered}) > 1]
+    axes = {name: levels for name in differing if len(levels := _levels(steered, name)) > 1}
+    varied = list(axes)
     bases = {condition(row, STEERED): number for number, row in enumerate(cells) if not row.steered}
     decoded = DECODING if len({decoding_text(row) for row in cells}) > 1 else ()
     reels: dict[object, int] = {}
-    axes = {name: _levels([row for row in cells if row.steered], name) for name in varied}
     return {
         "title": cells[0].behavior,
         "labels": [{"name": name, "outcome": outcome} for name, outcome in group.labels.items()],
@@ -306,13 +315,13 @@ def _group_json(group: _SamePrompts) -> dict[str, object]:
 
 def _name(row: CellRow, parts: Sequence[str]) -> str:
     """A cell in words, with what of ``parts`` it has beside layer and multiplier."""
-    apart = ("layer", "multiplier", "scope", "then", "then_multipliers", *DECODING)
+    apart = ("layer", "multiplier", "then", "then_multipliers", *DECODING)
     told = {name: told_value(row, name) for name in parts if name not in apart}
-    usual = ("none", ALWAYS, DEFAULT_OPTIONS)
+    usual = ("none", ALWAYS, DEFAULT_OPTIONS, *SCOPES_OF_LAYERS)
     said = [WORDS.get(one, one[1]) for one in told.items() if one[1] not in (*usual, DEFAULTS.get(one[0]))]
     behind = [told_value(row, "then")] if row.then and {"then", "then_multipliers"} & set(parts) else []
     decoded = [decoding_text(row)] if set(DECODING) & set(parts) else []
-    return " · ".join([*said, cell_text(row) if row.steered else "unsteered", *behind, *decoded])
+    return " · ".join([*dict.fromkeys(said), cell_text(row) if row.steered else "unsteered", *behind, *decoded])
 
 
 def _levels(rows: Sequence[CellRow], name: str) -> list[str]:

@@ -121,9 +121,11 @@ def test_whose_direction_steers_is_named(tmp_path: Path) -> None:
     assert titles == ["smollm2 · refusal · of french"]
     other = replace(other, labels=replace(other.labels, asked="recipes"))
     assert axes_name(axes_of(other)) == "smollm2 refusal asked recipes pca of french layer 20 x5"
-    filled(tmp_path, [other]).compact()
-    told = CliRunner().invoke(app, ["show", str(tmp_path), "all", "-n", "1"]).output.splitlines()[0]
-    assert told.startswith("smollm2 · refusal asked recipes · pca of french L20+ x 5 · p0")
+    own = replace(other, labels=replace(other.labels, scope="own"))
+    for one, whose in ((other, "french"), (own, "french own directions")):
+        filled(tmp_path / whose, [one]).compact()
+        told = CliRunner().invoke(app, ["show", str(tmp_path / whose), "all", "-n", "1"]).output.splitlines()[0]
+        assert told.startswith(f"smollm2 · refusal asked recipes · pca of {whose} L20+ x 5 · p0")
 
 
 def test_hits_and_misses_of_a_condition() -> None:

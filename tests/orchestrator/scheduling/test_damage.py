@@ -63,7 +63,8 @@ class DamagingWorker(FakeWorker):
             kl = [0.0 if job.steering is None else float(number) for number, _ in enumerate(job.neutral, start=1)]
             losses = [len(tokens) / 10 if tokens else None for _, tokens in job.answers]
             windows = [None if one is None else 10 * one for one in losses]
-            yield Answered(job.item_id, json.dumps({"kl": kl, "losses": losses, "windows": windows}).encode())
+            found = {"kl": kl, "losses": losses, "windows": windows, "spans": windows}
+            yield Answered(job.item_id, json.dumps(found).encode())
 
 
 def run(
@@ -137,6 +138,9 @@ def test_a_damaged_file_is_measured_again(tmp_path: Path) -> None:
         MeasuredDamage.decode(b'{"kl": [-1.0], "losses": [], "windows": []}')
     with pytest.raises(ValueError, match="same answers"):
         MeasuredDamage.decode(b'{"kl": [1.0], "losses": [1.0], "windows": [null]}')
+    with pytest.raises(ValueError, match="same answers"):
+        MeasuredDamage.decode(b'{"kl": [1.0], "losses": [1.0], "windows": [1.0], "spans": [null]}')
+    assert MeasuredDamage.decode(b'{"kl": [1.0], "losses": [1.0], "windows": [1.0]}').spans == (), "of an earlier version"
 
 
 class Stopping(Recording):

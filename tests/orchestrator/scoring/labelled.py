@@ -19,12 +19,15 @@ PATH = Path(__file__).with_name("labelled.jsonl")
 MANNERS = Path(__file__).with_name("manners.jsonl")
 """Refusals and answers in the manner of 14 model families and in 14 languages besides English, and hard cases."""
 STEERED = Path(__file__).with_name("steered.jsonl")
-"""Answers of four adapters and the base model of SmolLM2, steered by four behaviors until they break and beyond."""
+"""Answers of four adapters and the base model of SmolLM2, steered by seven behaviors until they break and beyond."""
 HELD_OUT_GROUPS = frozenset(
     {
         "steered:other-tone/refusal",
         "steered:base/french",
         "steered:curt/refusal",
+        "steered:base/excited",
+        "steered:base/legal",
+        "steered:refusal-2/legal",
         "manner:gemma3",
         "manner:olmo",
         "manner:gptoss",

@@ -74,6 +74,15 @@ def test_cells_under_a_condition_and_without_are_told_apart(store: Store) -> Non
     assert [one["name"].count("when harms") for one in group["cells"]] == [0, 0, 0, 1, 1]
 
 
+def test_cells_with_own_directions_and_with_one_are_told_apart(store: Store) -> None:
+    store.compact()
+    rows = [replace(row, scope="own") if row.layer == 15 and row.multiplier == 2 else row for row in store.cell_rows()]
+    found = packed_answers(store, rows)
+    assert found is not None
+    (group,) = opened(found.index)["groups"]
+    assert [one["name"] for one in group["cells"] if "L15+" in one["name"]] == ["own directions · L15+ x 2", "L15+ x 8"]
+
+
 def test_a_cell_is_named_by_what_is_not_the_default(store: Store) -> None:
     store.compact()
     rows = store.cell_rows()
