@@ -158,8 +158,8 @@ def _line(text: str) -> str:
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """Architectures that every tool reads alike, in a row each: those of the catalogue, and others where they are several. What is
-    said of them stands below, under numbers."""
+    """Architectures that every tool reads alike, in a row each: those of the catalogue, and others where they are several. Numbers
+    stand for what is said below."""
     notes: dict[str, int] = {}
     rows: dict[tuple[str, ...], list[str]] = {}
     tools = list(dict.fromkeys(one.tool for one in outcomes))
