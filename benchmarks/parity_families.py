@@ -158,7 +158,7 @@ def _line(text: str) -> str:
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """Architectures that every tool reads alike, in a row each: those of the catalogue, and others where they are several. Numbers
+    """Architectures that every tool reads alike, in a row each: those of the catalogue, and others where they are several; numbers
     stand for what is said below."""
     notes: dict[str, int] = {}
     rows: dict[tuple[str, ...], list[str]] = {}
