@@ -158,8 +158,8 @@ def _line(text: str) -> str:
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """Architectures that every tool reads alike, in a row each: those of the catalogue, and others where they are several; numbers
-    stand for what is said below."""
+    """A row for architectures that every tool reads alike, where they are several or in the catalogue; numbers stand for what is
+    said below."""
     notes: dict[str, int] = {}
     rows: dict[tuple[str, ...], list[str]] = {}
     tools = list(dict.fromkeys(one.tool for one in outcomes))
