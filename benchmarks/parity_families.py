@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from actors.catalogue import FAMILIES
 from actors.loading import LoadedModel, load_model
 from actors.parity.jobs import Classes, ReadJob, Setting
 from actors.parity.outside import reading_told, whole_job
@@ -82,10 +83,9 @@ class Tiny:
             return EQUAL
         if apart.worst <= ROUNDING["float32"]:
             return ROUNDED
-        if not self.sites:
-            return f"differs by {apart.worst:.1g}, relative"
-        matches = matched_sites(reading, np.stack(list(self.sites.values())), list(self.sites))
-        return f"differs: {told_sites([one for one in matches if not one.right]) or 'nearest to the right output'}"
+        matches = matched_sites(reading, np.stack(list(self.sites.values())), list(self.sites)) if self.sites else []
+        wrong = told_sites([one for one in matches if not one.right])
+        return f"differs: {wrong}" if wrong else f"differs by {apart.worst:.0e}, relative, from the right output"
 
 
 def tiny_of(name: str, folder: Path) -> Tiny | str:
@@ -158,7 +158,8 @@ def _line(text: str) -> str:
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """Architectures that every tool reads alike, in a row each; what stands in it more than once, under a number."""
+    """A row for architectures that every tool reads alike, where they are several or in the catalogue; numbers stand for what is
+    said below."""
     notes: dict[str, int] = {}
     rows: dict[tuple[str, ...], list[str]] = {}
     tools = list(dict.fromkeys(one.tool for one in outcomes))
@@ -166,11 +167,25 @@ def table(outcomes: Sequence[Outcome]) -> str:
     for one in outcomes:
         by_name.setdefault(one.name, {})[one.tool] = one
     for name, found in by_name.items():
-        rows.setdefault(tuple(_short(found[tool], notes) if tool in found else "" for tool in tools), []).append(name)
+        rows.setdefault(tuple(_said(found[tool]) if tool in found else "" for tool in tools), []).append(name)
+    shown = {said: those for said, those in rows.items() if len(those) > 1 or those[0] in FAMILIES}
     lines = [f"| architectures | {' | '.join(tools)} |", f"|---|{'---|' * len(tools)}"]
-    for shown, members in sorted(rows.items(), key=lambda row: -len(row[1])):
-        lines.append(f"| {', '.join(f'`{one}`' for one in members)} ({len(members)}) | {' | '.join(shown)} |")
-    return "\n".join([*lines, "", *(f"{number}. {note}" for note, number in notes.items())])
+    for said, members in sorted(shown.items(), key=lambda row: -len(row[1])):
+        marks = [_NUMBERED.sub(lambda one: f"({notes.setdefault(one[1], len(notes) + 1)})", one) for one in said]
+        lines.append(f"| {', '.join(f'`{one}`' for one in members)} ({len(members)}) | {' | '.join(marks)} |")
+    left = sum(map(len, rows.values())) - sum(map(len, shown.values()))
+    rest = [f"{left} more, which are read like no other: `benchmarks/parity_families.json`.", ""] if left else []
+    return "\n".join([*lines, "", *rest, *(f"{number}. {note}" for note, number in notes.items())])
+
+
+def _said(one: Outcome) -> str:
+    """``=`` equal, ``≈`` but for rounding, ``–`` not known, else what is said, in braces; both where batches differ."""
+    marks = {EQUAL: "=", ROUNDED: "≈", NONE: "–", "": ""}
+    parts = [marks.get(words, f"{{{words}}}") for words in map(_general, (one.alone, one.batched))]
+    return parts[0] if parts[1] in ("", parts[0]) else f"{parts[0]}, batched {parts[1]}"
+
+
+_NUMBERED = re.compile(r"\{(.*?)\}(?=, batched|$)")
 
 
 def _general(said: str) -> str:
@@ -181,15 +196,9 @@ def _general(said: str) -> str:
         return NONE
     told = re.sub(r"<class '[^']*'>", "its class", said.partition(" Available")[0])
     told = re.sub(r"'[^' ]*'|\b[A-Z]\w*(?:ForCausalLM|LMHeadModel|Model|Config|Adapter|Attention|Layer|Block)\b", "'...'", told)
+    told = re.sub(r"(?:'\.\.\.'|\w+)\($", "the model has no module of a name that it knows", told)
+    told = told.replace("Traceback (most recent call last):", "an error in the model's forward")
     return re.sub(r"\d+", "#", told)[:WORDS].strip()
-
-
-def _short(one: Outcome, notes: dict[str, int]) -> str:
-    """``=`` equal, ``≈`` but for rounding, ``–`` not known, else the number of what is said; both where batches differ."""
-    marks = {EQUAL: "=", ROUNDED: "≈", NONE: "–", "": ""}
-    said = [_general(words) for words in (one.alone, one.batched)]
-    parts = [marks[words] if words in marks else f"({notes.setdefault(words, len(notes) + 1)})" for words in said]
-    return parts[0] if parts[1] in ("", parts[0]) else f"{parts[0]}, batched {parts[1]}"
 
 
 def stored() -> list[Outcome]:
