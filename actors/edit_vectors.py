@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from actors.types import FloatArray
@@ -35,6 +36,12 @@ class EditVectors:
             if number == len(self._vectors):
                 self._vectors.append(vector)
             self._index[steering, layer, place] = number
+
+    @property
+    def used(self) -> NDArray[np.bool_]:
+        """Whether each steering uses any at each layer, ``[steerings + 1, L]``."""
+        found: NDArray[np.bool_] = (self._index != 0).any(axis=2)
+        return found
 
     def gather(self, dtype: torch.dtype, device: torch.device) -> GatheredVectors:
         """All of them, on the device."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from actors.edit_vectors import NO_WIDTHS, EditVectors, GatheredVectors
-from actors.interventions import Change, References
+from actors.interventions import Change, Prepared, References
 from actors.types import Steering
 
 Arguments = tuple[Tensor, Tensor, References]
@@ -25,7 +25,7 @@ class Grouped:
     for the others.
 
     ``whole``: it runs on all rows and the others get back what they had, so that nothing depends on their number and nothing is
-    read on the host; else on the rows that use it alone.
+    read on the host; else on the rows that use it alone, and what does not change with the token is worked out once.
     """
 
     change: Change
@@ -54,12 +54,21 @@ class Grouped:
             return self._changed(hidden, share).where(self.mine, hidden)
         if not len(self._index):
             return hidden
+        if len(self._index) == len(hidden):
+            return self._changed(hidden, share)
         some = None if share is None else share[self._index]
         return hidden.index_copy(0, self._index, self._changed(hidden[self._index], some))
 
+    @cached_property
+    def _prepared(self) -> Callable[[Tensor], Tensor]:
+        """The function of the rows that use it."""
+        if isinstance(self.change, Prepared):
+            return self.change.prepare(*self._given)
+        return lambda activation: self.change(activation, *self._given)
+
     def _changed(self, hidden: Tensor, share: Tensor | None) -> Tensor:
         before = hidden.float()
-        after = self.change(before, *self._given)
+        after = self.change(before, *self._given) if self.whole else self._prepared(before)
         return (after if share is None else before + (after - before) * share).to(hidden.dtype)
 
     def asked(self, raw: Tensor) -> Tensor:
@@ -85,28 +94,27 @@ class Grouped:
 
 
 class Changes:
-    """The functions that edit layers, which of them each steering uses where (0: none), and what they are given."""
+    """The functions that edit layers, the ``number`` of the one that each steering uses at each layer ``[steerings + 1, L]``
+    (0: none), and what they are given."""
 
     def __init__(self, n_steerings: int, n_layers: int, d_model: int, widths: Mapping[int, int] = NO_WIDTHS) -> None:
         self._vectors, self._bases = (EditVectors(n_steerings, n_layers, d_model, widths) for _ in range(2))
         self._names: dict[str, Change] = {}
-        self._number = np.zeros((n_steerings + 1, n_layers), np.int64)
+        self.number = np.zeros((n_steerings + 1, n_layers), np.int64)
         self._scalars = np.zeros((n_steerings + 1, n_layers, 2), np.float32)
 
     def use(self, number: int, layer: int, change: Change, steering: Steering, index: int) -> None:
         """Steering ``number``, whose ``index``-th layer is ``layer``."""
         self._names.setdefault(steering.intervention, change)
-        self._number[number, layer] = 1 + list(self._names).index(steering.intervention)
+        self.number[number, layer] = 1 + list(self._names).index(steering.intervention)
         self._vectors.use(number, layer, steering.vectors[index : index + 1])
         self._bases.use(number, layer, steering.basis_at(index))
         self._scalars[number, layer] = steering.strength_at(index), steering.reference_at(index)
 
     def gather(self, device: torch.device) -> GatheredChanges:
         """All of it, on the device."""
-        used = {
-            int(layer): tuple(sorted(set(self._number[:, layer]) - {0})) for layer in np.flatnonzero(self._number.any(axis=0))
-        }
-        number, scalars = (torch.from_numpy(one).to(device) for one in (self._number, self._scalars))
+        used = {int(layer): tuple(sorted(set(self.number[:, layer]) - {0})) for layer in np.flatnonzero(self.number.any(axis=0))}
+        number, scalars = (torch.from_numpy(one).to(device) for one in (self.number, self._scalars))
         vectors, bases = (one.gather(torch.float32, device) for one in (self._vectors, self._bases))
         return GatheredChanges(self._names, number, scalars, vectors, bases, used)
 

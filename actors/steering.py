@@ -14,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from actors.edit_vectors import EditVectors
@@ -29,6 +30,8 @@ from actors.types import Condition, Steering
 
 SMALLEST = 1e-30
 """A norm that nothing is divided below: a stream that was removed whole stays zero."""
+NOTHING, ADDED, AFFINE, CHANGED = range(4)
+"""Kinds of edits (``SteeringBank.kinds``)."""
 
 
 class TableInForce(Protocol):
@@ -103,7 +106,7 @@ class SteeringTable:
         rows have more axes for changes none of a row's."""
         left = hidden
         for number in range(axes.shape[1]):
-            axis = axes[:, number : number + 1]
+            axis = axes if axes.shape[1] == 1 else axes[:, number : number + 1]
             component = (hidden * axis).sum(-1, keepdim=True)
             left = left - (component if self.share is None else component * self.share) * axis
         return left
@@ -222,6 +225,11 @@ class SteeringBank:
         self._shifts = shifts.gather(dtype, device)
         self._axes = axes.gather(torch.float32, device)
         self._changes = changes.gather(device)
+        kinds = _kinds((shifts, axes, changes), replaced | kept)
+        self._kinds = torch.from_numpy(kinds).to(device)
+        self.plain = bool((kinds <= ADDED).all()) and not self.fades
+        self._edited, self._following = kinds != NOTHING, follows
+        self.any_follows = bool(follows.any())
         self._replaced = torch.from_numpy(replaced).to(device)
         self._kept = torch.from_numpy(kept).to(device)
         self.follows = torch.from_numpy(follows).to(device)
@@ -245,19 +253,61 @@ class SteeringBank:
             *(self._changes.layout, (int(self.fades),)),
         )
 
-    def asked(self, layer: int, steering_numbers: Tensor, raw: Tensor, shares: Tensor | float = 1.0) -> Tensor:
-        """The change of ``raw`` ``[rows, d]`` float64 that ``shares`` ``[rows, 1]`` of each row's steering ask for at ``layer``,
-        in float64."""
-        axes = self._axes.at(layer, steering_numbers).double()
-        taken = ((raw[:, None] * axes).sum(-1, keepdim=True) * axes).sum(1)
-        taken = torch.where(self._replaced[steering_numbers, layer][:, None], raw, taken)
-        change = self._shifts.at(layer, steering_numbers)[:, 0].double() - taken
+    def asked(self, layer: int, steering_numbers: Tensor, raw: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+        """The change of ``raw`` ``[rows, d]`` float64 that each row's steering asks for at ``layer``, and that which ``shares``
+        ``[rows, 1]`` of it ask for, both in float64."""
+        change = self._shifts.at(layer, steering_numbers)[:, 0].double()
+        if layer in self._axes.used or layer in self._replacing:
+            axes = self._axes.at(layer, steering_numbers).double()
+            taken = ((raw[:, None] * axes).sum(-1, keepdim=True) * axes).sum(1)
+            change = change - torch.where(self._replaced[steering_numbers, layer][:, None], raw, taken)
         for one in self._changes.at(layer, steering_numbers, whole=True):
             change = change + one.asked(raw)
-        change = change * shares
+        whole, part = (self._norm_kept(layer, steering_numbers, raw, one) for one in (change, change * shares))
+        return whole, part
+
+    def _norm_kept(self, layer: int, steering_numbers: Tensor, raw: Tensor, change: Tensor) -> Tensor:
+        """The change after which those rows of ``raw`` have their norm that keep it."""
+        if layer not in self._keeping:
+            return change
         after = raw + change
         scaled = after * raw.norm(dim=-1, keepdim=True) / after.norm(dim=-1, keepdim=True).clamp(min=SMALLEST)
         return torch.where(self._kept[steering_numbers, layer][:, None], scaled - raw, change)
+
+    def concerned(self, layer: int, steering_numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether each steering edits at ``layer``, or ``follows``, on the host."""
+        found: NDArray[np.bool_] = self._following[steering_numbers]
+        return found | self._edited[steering_numbers, layer] if layer in self.layers else found
+
+    def kinds(self, layer: int, steering_numbers: Tensor) -> Tensor:
+        """What edits each row at ``layer``, ``[rows]``: ``NOTHING``; ``ADDED``, a shift alone; ``AFFINE``, what else is affine or
+        keeps its norm; from ``CHANGED`` on a function each."""
+        return self._kinds[steering_numbers, layer]
+
+    def shifts(self, layer: int, steering_numbers: Tensor) -> Tensor:
+        """What is added to each row at ``layer``, ``[rows, 1, d]``."""
+        return self._shifts.at(layer, steering_numbers)
+
+    def fading(self, steering_numbers: Tensor, prompts: Tensor | None) -> Tensor | None:
+        """``SteeringTable.fading`` of rows, ``prompts`` ``[rows]`` being the tokens of their prompts."""
+        if not self.fades or prompts is None:
+            return None
+        return torch.cat([prompts[:, None], self._schedules[steering_numbers]], dim=1)
+
+    def at_layer(self, layer: int, steering_numbers: Tensor) -> SteeringTable:
+        """The table of ``layer`` alone, on a CPU, of rows that are all edited by one function there or all by none (``kinds``):
+        without what none of them uses."""
+        replaced, kept = (rows[steering_numbers, layer][:, None, None] for rows in (self._replaced, self._kept))
+        kept_by_layer = {layer: kept} if kept.any() else {}
+        kind = int(self._kinds[steering_numbers[0], layer])
+        if kind >= CHANGED:
+            one = next(one for one in self._changes.at(layer, steering_numbers, whole=False) if one.mine.any())
+            return SteeringTable(kept=kept_by_layer, grouped={layer: (one,)})
+        shifts, axes, where = (
+            {layer: edit} if edit.any() else {}
+            for edit in (self._shifts.at(layer, steering_numbers), self._axes.at(layer, steering_numbers), replaced)
+        )
+        return SteeringTable(shifts, axes, where, kept=kept_by_layer)
 
     def rows(
         self,
@@ -273,13 +323,19 @@ class SteeringBank:
         shifts, axes = ({layer: kind.at(layer, steering_numbers) for layer in kind.used} for kind in (self._shifts, self._axes))
         replaced = {layer: self._replaced[steering_numbers, layer][:, None, None] for layer in self._replacing}
         where = None if spans is None else torch.tensor(spans, device=steering_numbers.device)
-        fading = None
-        if self.fades and prompts is not None:
-            fading = torch.cat([prompts[:, None], self._schedules[steering_numbers]], dim=1)
+        fading = self.fading(steering_numbers, prompts)
         kept = {layer: self._kept[steering_numbers, layer][:, None, None] for layer in self._keeping}
         whole = lasting or steering_numbers.device.type != "cpu"  # elsewhere to know how many rows there are is to wait for them
         grouped = {layer: self._changes.at(layer, steering_numbers, whole=whole) for layer in self._changes.used}
         return SteeringTable(shifts, axes, replaced, where, fading=fading, kept=kept, grouped=grouped)
+
+
+def _kinds(edits: tuple[EditVectors, EditVectors, Changes], more: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """``SteeringBank.kinds`` of every steering and layer; ``more``: those that replace, or keep their norm."""
+    shifts, axes, changes = edits
+    kinds = np.where(shifts.used, ADDED, NOTHING)
+    kinds = np.where(axes.used | (more & shifts.used), AFFINE, kinds)
+    return np.where(changes.number > 0, AFFINE + changes.number, kinds)
 
 
 WidthOf = Callable[[str, int], int]
@@ -374,11 +430,17 @@ class Witness:
 
     ``seen`` is read at the next block's input, independently of the hook that edits: it proves that the edit arrived.
     ``arrived``, where rows are edited at some tokens only: :func:`arrival` of every token, per edited layer.
+    ``rows`` ``[n]``: those that are looked at (None: all).
     """
 
     raw: dict[int, Tensor] = field(default_factory=dict)
     seen: dict[int, Tensor] = field(default_factory=dict)
     arrived: dict[int, Tensor] = field(default_factory=dict)
+    rows: Tensor | None = field(default=None, kw_only=True)
+
+    def newest(self, states: Tensor) -> Tensor:
+        """Of ``states`` ``[rows, T, d]`` the last token of the rows that are looked at, a copy."""
+        return states[:, -1].clone() if self.rows is None else states[:, -1].index_select(0, self.rows)
 
     @property
     def kinds(self) -> tuple[dict[int, Tensor], ...]:
@@ -408,7 +470,7 @@ class SteeringHooks(threading.local):
         if layer in self.capture:
             self.captured[layer] = output
         if self.witness is not None:
-            self.witness.raw[layer] = output[:, -1].clone()
+            self.witness.raw[layer] = self.witness.newest(output)
             if self.table.where is not None:
                 self._whole[layer] = output
         return self.table.apply(layer, output)
@@ -416,7 +478,7 @@ class SteeringHooks(threading.local):
     def see(self, layer: int, received: Tensor) -> None:
         """Called with what the module after block ``layer`` receives."""
         if self.witness is not None:
-            self.witness.seen[layer] = received[:, -1].clone()
+            self.witness.seen[layer] = self.witness.newest(received)
             whole = self._whole.pop(layer, None)
             if whole is None or whole.shape != received.shape:  # a head may be given the last tokens alone
                 return

@@ -68,8 +68,7 @@ class Known:
     def measured(self, own: Sequence[Directions], others: Sequence[Directions]) -> Known:
         """With the rounding that a study measures: of right directions in its own dtype, and in others."""
         apart = [[self.of(one).clean.distance for one in those] for those in (own, others)]
-        most = max([Rounding().own, *(2 * one for one in apart[0])])
-        return replace(self, rounding=Rounding(most, max([Rounding().any, most, *apart[1]])))
+        return replace(self, rounding=Rounding.measured(*apart))
 
 
 def classes_of(behavior: str, order: Sequence[int] | None = None) -> Classes:
@@ -103,6 +102,8 @@ def diagnosed(loaded: LoadedModel, classes: Classes, known: Known, how: tuple[bo
         try:
             direction = reference.direction(one.recipe)
         except NotApplicableError:
+            continue
+        if not np.isfinite(direction).any():  # a window that sees padding alone
             continue
         if not one.names or not np.array_equal(direction, clean, equal_nan=True):
             yield one, known.of(direction)

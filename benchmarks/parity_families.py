@@ -1,6 +1,6 @@
 """Which tool reads which architecture: a tiny random model of each, read by every tool of ``parity`` beside plain hooks.
 
-    python -m benchmarks.parity_families [name ...]      # all, or the named ones; --write: into docs/parity.md
+    python -m benchmarks.parity_families [name ...] [--tools a,b] [--write]      # all, or the named ones; into docs/parity.md
 
 A tool with an environment of its own reads all models in one process. What is said of a reading: equal, bit for bit; equal but
 for rounding; which tensor it is; or why there is none.
@@ -13,7 +13,7 @@ import json
 import re
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from actors.parity.sites import candidate_sites
 from actors.parity.tools import TOOLS
 from actors.types import ModelSpec, Prompt
 from orchestrator.parity.comparing import difference, matched_sites, told_sites
+from orchestrator.parity.study import REFERENCE
 from orchestrator.report.parity import ROUNDING
 from tests.architectures import names, tiny_architecture
 from tests.tiny import tiny_tokenizer
@@ -43,7 +44,11 @@ CLASSES = Classes(
 SETTINGS = {"alone": Setting(), "batched": Setting(2)}
 SECONDS = 3600
 """For one tool and all models."""
-EQUAL, ROUNDED = "equal", "rounding"
+WORDS = 130
+"""Characters of a reason that the table has."""
+EQUAL, ROUNDED, NONE = "equal", "rounding", "unknown"
+UNKNOWN = ("cannot: KeyError: <class", "Could not determine supported architecture", "Transformers does not recognize")
+"""How tools say that they know no such architecture."""
 Reading = npt.NDArray[np.float32]
 
 
@@ -77,6 +82,8 @@ class Tiny:
             return EQUAL
         if apart.worst <= ROUNDING["float32"]:
             return ROUNDED
+        if not self.sites:
+            return f"differs by {apart.worst:.1g}, relative"
         matches = matched_sites(reading, np.stack(list(self.sites.values())), list(self.sites))
         return f"differs: {told_sites([one for one in matches if not one.right]) or 'nearest to the right output'}"
 
@@ -90,7 +97,7 @@ def tiny_of(name: str, folder: Path) -> Tiny | str:
         return _line(f"not built: {type(error).__name__}: {error}")
     try:
         loaded = load_model(ModelSpec("folder", str(folder)))
-        reference = {key: _read(loaded, "hooks", setting) for key, setting in SETTINGS.items() if _batches(loaded, setting)}
+        reference = {key: _read(loaded, REFERENCE, setting) for key, setting in SETTINGS.items() if _batches(loaded, setting)}
         rendered = [loaded.renderer.render(prompt) for prompt in CLASSES.prompts]
         return Tiny(name, loaded, reference, candidate_sites(loaded, rendered))
     except Exception as error:  # noqa: BLE001 # a model may run in its own way alone
@@ -166,16 +173,34 @@ def table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join([*lines, "", *(f"{number}. {note}" for note, number in notes.items())])
 
 
+def _general(said: str) -> str:
+    """Without the names and numbers of one model."""
+    if not said.startswith("cannot"):
+        return said
+    if any(words in said for words in UNKNOWN):
+        return NONE
+    told = re.sub(r"<class '[^']*'>", "its class", said.partition(" Available")[0])
+    told = re.sub(r"'[^' ]*'|\b[A-Z]\w*(?:ForCausalLM|LMHeadModel|Model|Config|Adapter|Attention|Layer|Block)\b", "'...'", told)
+    return re.sub(r"\d+", "#", told)[:WORDS].strip()
+
+
 def _short(one: Outcome, notes: dict[str, int]) -> str:
-    """``=`` equal, ``≈`` but for rounding, else the number of what is said; both where batches differ from prompts alone."""
-    marks = {EQUAL: "=", ROUNDED: "≈", "": ""}
-    parts = [marks[said] if said in marks else f"({notes.setdefault(said, len(notes) + 1)})" for said in (one.alone, one.batched)]
+    """``=`` equal, ``≈`` but for rounding, ``–`` not known, else the number of what is said; both where batches differ."""
+    marks = {EQUAL: "=", ROUNDED: "≈", NONE: "–", "": ""}
+    said = [_general(words) for words in (one.alone, one.batched)]
+    parts = [marks[words] if words in marks else f"({notes.setdefault(words, len(notes) + 1)})" for words in said]
     return parts[0] if parts[1] in ("", parts[0]) else f"{parts[0]}, batched {parts[1]}"
 
 
-def tried(wanted: Sequence[str]) -> list[Outcome]:
-    """All tools on all of ``wanted``; a line for each that there is."""
-    found: list[Outcome] = []
+def stored() -> list[Outcome]:
+    """What was measured last."""
+    if not STORED.exists():
+        return []
+    return [Outcome(**one) for one in json.loads(STORED.read_text(encoding="utf-8"))]
+
+
+def tried(wanted: Sequence[str], tools: Sequence[str]) -> Iterator[Outcome]:
+    """What ``tools`` make of ``wanted``; a line for each."""
     with tempfile.TemporaryDirectory() as made:
         tinies = []
         for name in wanted:
@@ -184,27 +209,30 @@ def tried(wanted: Sequence[str]) -> list[Outcome]:
                 print(f"{name}: {tiny}", flush=True)
                 continue
             tinies.append(tiny)
-            found += [in_process(tool, tiny) for tool, one in TOOLS.items() if one.extractor and tool != "hooks"]
-            print(f"{name}: " + "; ".join(f"{one.tool} {one.alone}" for one in found if one.name == name), flush=True)
-        for tool in (tool for tool, one in TOOLS.items() if one.script):
-            those = outside(tool, tinies, Path(made))
-            found += those
-            for one in those:
-                print(f"{one.name}, {tool}: {one.alone} / {one.batched}", flush=True)
-    return found
+            yield from (_told(in_process(tool, tiny)) for tool in tools if TOOLS[tool].extractor)
+        for tool in tools:
+            if TOOLS[tool].script:
+                yield from map(_told, outside(tool, tinies, Path(made)))
+
+
+def _told(one: Outcome) -> Outcome:
+    print(f"{one.name}, {one.tool}: {one.alone} / {one.batched}", flush=True)
+    return one
 
 
 def main() -> None:
-    """The table, and with ``--write`` into the page."""
+    """The table of what is stored; with names or tools, these are tried first."""
+    known = [tool for tool in TOOLS if tool != REFERENCE]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*")
-    parser.add_argument("--write", action="store_true")
-    parser.add_argument("--stored", action="store_true", help="the table of what was stored, without trying anything")
+    parser.add_argument("--tools", default=",".join(known), help="only these, with commas between them; none: nothing is tried")
+    parser.add_argument("--write", action="store_true", help="into the page")
     asked = parser.parse_args()
-    if asked.stored:
-        outcomes = [Outcome(**one) for one in json.loads(STORED.read_text(encoding="utf-8"))]
-    else:
-        outcomes = tried(asked.names or names())
+    found = {(one.name, one.tool): one for one in stored()}
+    tools = [tool for tool in asked.tools.split(",") if tool]
+    for one in tried(asked.names or names(), tools) if tools else ():
+        found[one.name, one.tool] = one
+    outcomes = sorted(found.values(), key=lambda one: (one.name, known.index(one.tool)))
     print(table(outcomes))
     if asked.write:
         STORED.write_text(json.dumps([asdict(one) for one in outcomes], indent=1) + "\n", encoding="utf-8")

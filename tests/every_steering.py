@@ -123,6 +123,7 @@ def _part(chosen: Chosen, where: Where, seed: int) -> Steering | None:
     possible = list(where.layers(site))
     if not possible:
         return None
+    possible = [layer for layer in possible if where.width(site, layer) == where.width(site, possible[0])]
     random = np.random.default_rng(seed)
     layers = tuple(
         {"every": possible, "some": possible[1::2] or possible, "one": [possible[seed % len(possible)]]}[chosen["layers"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -74,7 +75,7 @@ class SlotBatch:
         self._logits: Tensor | None = None
         self._parts: list[_Part] = []
         self._furthest = shape.capacity - 1 if shape.furthest is None else min(shape.furthest, shape.capacity - 1)
-        self._stale = True
+        self._stale, self._bound = True, shape.slots
         self._replay: Callable[[], None] | None = None
         self._undecided = shape.fixed and shape.graph is not None
         self.mode = EAGER
@@ -122,10 +123,10 @@ class SlotBatch:
         going = [index for index, row in enumerate(prefilled.rows) if row.finish is None]
         if not going:
             return
-        free = [slot for slot, row in enumerate(self.rows) if row is None][: len(going)]
-        for slot, index in zip(free, going, strict=True):
+        seats = self._seats([prefilled.rows[index] for index in going])
+        for slot, index in zip(seats, going, strict=True):
             self.rows[slot] = prefilled.rows[index]
-        slots, picked = (torch.tensor(numbers, device=self._device) for numbers in (free, going))
+        slots, picked = (torch.tensor(numbers, device=self._device) for numbers in (seats, going))
         for positions, key_values in prefilled.spans:
             where = positions[picked]
             where = torch.where(where < 0, self.shape.capacity, where)
@@ -133,11 +134,24 @@ class SlotBatch:
         self._tokens[slots] = first_tokens[picked]
         self._prompts[slots] = torch.tensor([len(prefilled.rows[i].rendered.token_ids) for i in going], device=self._device)
         self._positions[slots] = self._prompts[slots]
-        self._act({slot: prefilled.rows[i].acting(prefilled.rows[i].newest) for slot, i in zip(free, going, strict=True)})
+        self._act({slot: prefilled.rows[i].acting(prefilled.rows[i].newest) for slot, i in zip(seats, going, strict=True)})
         if self._draws is not None:
             seated = [prefilled.rows[i] for i in going]
             self._draws.seat(slots, [(row.draws, len(row.rendered.token_ids) - 1) for row in seated])
         self._stale = True
+
+    def expect(self, rows: int) -> None:
+        """So many rows are about to be admitted."""
+        self._bound = min(self.shape.grain.rows_up(self.n_active + rows), self.shape.slots)
+
+    def _seats(self, rows: Sequence[Row]) -> list[int]:
+        """A free slot for each of ``rows``, those that are edited at the same places side by side: then each lane has the work of
+        fewer places."""
+        free = [slot for slot, row in enumerate(self.rows) if row is None]
+        near = bisect_left(free, self._bound)
+        free = free[:near] if near >= len(rows) else free
+        wished = (0.0 if self.shape.fixed else self._bank.order(row.steering) * self._bound for row in rows)
+        return [free.pop(min(bisect_left(free, wish), len(free) - 1)) for wish in wished]
 
     def release(self, slot: int) -> None:
         """Free a slot whose row has ended. What is not finite is taken out: a key that is masked has weight 0, and 0 times NaN
@@ -181,16 +195,19 @@ class SlotBatch:
         spans = self.shape.lanes.parts(batch, self.shape.grain.rows)
         if not self._stale and [part.span for part in self._parts] == spans:
             return
-        lasting = self.shape.graph is not None
-        fresh = [
-            _Part(span, self._bank.rows(self._steerings[span], prompts=self._prompts[span], lasting=lasting)) for span in spans
-        ]
+        fresh = [_Part(span, SteeringTable()) for span in spans]
+        self.shape.lanes.run([partial(self._renew, fresh, number) for number in range(len(spans))])
         if self._replay is None:
             self._parts = fresh
         else:
             for part, new in zip(self._parts, fresh, strict=True):
                 part.table.copy_(new.table)  # type: ignore[arg-type] # of the same bank's depth
         self._stale = False
+
+    def _renew(self, parts: list[_Part], number: int) -> None:
+        span = parts[number].span
+        made = self._bank.compact if self.shape.graph is None else partial(self._bank.rows, lasting=True)
+        parts[number] = _Part(span, made(self._steerings[span], self._prompts[span]))
 
     def _record(self, hooks: SteeringHooks) -> None:
         """Decide, once per batch of slots, whether steps are replayed."""
@@ -217,16 +234,16 @@ class SlotBatch:
 
     def _advance_part(self, part: _Part, hooks: SteeringHooks, watched: Mapping[int, int]) -> None:
         here = [slot for slot in watched if part.span.start <= slot < part.span.stop]
-        witness = Witness() if here else None
+        picked = torch.tensor([slot - part.span.start for slot in here], device=self._device) if here else None
+        witness = None if picked is None else Witness(rows=picked)
         hooks.table, hooks.witness = part.table.at(self._positions[part.span, None]), witness
         try:
             logits = self._forward(part.span)
         finally:
             hooks.table, hooks.witness = SteeringTable(), None
         if witness is not None:
-            picked = torch.tensor([slot - part.span.start for slot in here], device=self._device)
             rows = [row for slot in here if (row := self.rows[slot]) is not None]
-            record_step(rows, [watched[slot] for slot in here], witness.map(lambda state: state[picked]), self._bank)
+            record_step(rows, [watched[slot] for slot in here], witness, self._bank)
         self._logits = logits  # for whoever records a step, which then is of one part
         draws = None if self._draws is None else self._draws.at(part.span, self._positions[part.span])
         tokens, finite = choose(logits, draws)

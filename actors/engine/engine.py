@@ -23,6 +23,7 @@ from actors.engine.firing import record_firing
 from actors.engine.forced import Divergences, Forced, ForcedRow, Likelihoods, divergences, likelihoods
 from actors.engine.grain import COARSE, rounded_up
 from actors.engine.graphs import EAGER, CudaStepGraph, has_experts, refusal
+from actors.engine.in_place import edits_in_place
 from actors.engine.lanes import lanes_for
 from actors.engine.memory import SHARED_PREFIX_SHARE, SLOT_STEP, free_bytes, keep_freed_memory, rung_up, slots_that_fit
 from actors.engine.outliers import outlier_threshold
@@ -118,6 +119,7 @@ class Engine:
                 by_capacity[row.capacity].append(row)
         if not by_capacity:
             return
+        bank.in_place = loaded.device.type == "cpu" and not bank.plain and edits_in_place(*sites)
         with (
             slot_attention_in(loaded.model),
             self._rotary.held(),
@@ -202,6 +204,7 @@ class Engine:
         while waiting or batch.n_active:
             if waiting and (batch.n_active == 0 or batch.n_free * REFILL_SHARE >= shape.slots):
                 admitted = [waiting.popleft() for _ in range(min(batch.n_free, len(waiting)))]
+                batch.expect(len(admitted))
                 for prefilled in prefiller.run(admitted):
                     yield from stopwatch.pausing(self._begin(prefilled, batch, bank, stopwatch))
                     yield None

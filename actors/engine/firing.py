@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from math import isnan
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from actors.engine.prefill import Prefilled
@@ -73,9 +75,9 @@ def _record(
     rows: Sequence[Row], places: Sequence[int], witness: Witness, bank: StackBank, also: Tensor | None = None
 ) -> list[float]:
     """Of rows whose newest token stands at ``places``, part by part; ``also`` ``[rows]`` is read with it and given back."""
-    numbers = bank.numbers([[row.steering] * len(row.acts) for row in rows])
+    numbers = np.array([bank.padded([row.steering] * len(row.acts)) for row in rows])
     left = [[left_at(row, place, part) for part in range(bank.depth)] for row, place in zip(rows, places, strict=True)]
-    shares = torch.tensor(left, dtype=torch.float64, device=numbers.device)
+    shares = torch.tensor(left, dtype=torch.float64, device=bank.device)
     ratios, off_axis, moves = _measure(witness, bank, numbers, shares)
     measured = torch.cat([_range(ratios), _most(moves)], dim=-1).flatten(1)  # [rows, 3 P]
     others = torch.zeros_like(off_axis[:, :1]) if also is None else also[:, None]
@@ -179,41 +181,59 @@ def _most(found: Tensor) -> Tensor:
     return found.nan_to_num(0.0).amax(dim=-1, keepdim=True)
 
 
-def _measure(witness: Witness, bank: StackBank, numbers: Tensor, shares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _measure(witness: Witness, bank: StackBank, numbers: NDArray[np.int64], shares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Ratios ``[rows, P, layers]``, off-axis shares ``[rows, layers]`` and moves ``[rows, P, layers]`` where ``shares``
-    ``[rows, P]`` of the parts' edits are asked.
+    ``[rows, P]`` of the edits of the parts ``numbers`` ``[rows, P]`` are asked.
 
     The ratio of a part is taken along its own edit, once what the others are asked for is taken out of the move. The move, of a
     part of which nothing is asked, is what nobody asked for as a share of the part's whole edit; beside other edits along it, as
     what these are rounded to is no move. NaN where there is nothing to say."""
-    asked, found, off_axis = shares > 0, [], []
+    told = [_nothing(shares)]
     for layer in bank.layers:
-        if layer not in witness.raw:  # within a block that did not run, and at which none of these rows is edited
+        some = bank.concerned(layer, numbers)
+        if layer not in witness.raw or not len(some):  # within a block that did not run, or at which none of the rows is edited
             continue
-        raw = witness.raw[layer].double()
-        moved = witness.seen[layer].double() - raw
-        wholes, changes = bank.changes(layer, numbers, raw, asked, shares)
-        sizes, lengths = changes.square().sum(-1), wholes.norm(dim=-1)  # [P, rows]
-        left = moved - changes.sum(0)
-        along = ((left + changes) * changes).sum(-1) / sizes
-        beside = sizes.sum(0) > 0
-        strays = torch.where(beside, (left * wholes).sum(-1).abs() / lengths, left.norm(dim=-1)) / lengths
-        whole, here = lengths == 0, asked.T
+        there = torch.from_numpy(some).to(shares.device)
+        of_rows = torch.from_numpy(numbers[some]).to(shares.device)
+        raw, seen = (kind[layer].index_select(0, there) for kind in (witness.raw, witness.seen))
+        found = _nothing(shares)
+        found[:, :, there] = _measure_layer(bank, layer, (raw, seen), (of_rows, shares[there]))
+        told.append(found)
+    ratios, moves, off_axis = torch.stack(told, dim=-1).transpose(1, 2)
+    return ratios, off_axis[:, 0], moves
+
+
+def _nothing(shares: Tensor) -> Tensor:
+    return torch.full((3, *shares.T.shape), torch.nan, dtype=torch.float64, device=shares.device)
+
+
+def _measure_layer(bank: StackBank, layer: int, states: tuple[Tensor, Tensor], asked_of: tuple[Tensor, Tensor]) -> Tensor:
+    """Ratios, moves and off-axis shares (for every part the same) at one layer, ``[3, P, rows]``; ``states``: what the layer put
+    out and what was received; ``asked_of``: the numbers of the rows' parts and the shares of them."""
+    numbers, shares = asked_of
+    raw, asked = states[0].double(), shares > 0
+    moved = states[1].double() - raw
+    wholes, changes = bank.changes(layer, numbers, raw, asked, shares)
+    sizes, lengths = changes.square().sum(-1), wholes.norm(dim=-1)  # [P, rows]
+    left = moved - changes.sum(0)
+    off = left.norm(dim=-1)
+    along = ((left + changes) * changes).sum(-1) / sizes
+    beside = sizes.sum(0) > 0
+    strays = torch.where(beside, (left * wholes).sum(-1).abs() / lengths, off) / lengths
+    whole, here = lengths == 0, asked.T
+    unsaid, unmoved = whole | ~here, whole | here
+    if bank.any_follows:
         resting = whole & here & ~beside
-        strays = torch.where(resting, left.norm(dim=-1) / raw.norm(dim=-1).clamp(min=SMALLEST), strays)
-        moves = strays.masked_fill((whole | here) & ~resting, torch.nan)
-        missed, step = (along - 1).abs(), torch.finfo(witness.raw[layer].dtype).eps
+        strays = torch.where(resting, off / raw.norm(dim=-1).clamp(min=SMALLEST), strays)
+        missed, step = (along - 1).abs(), torch.finfo(states[0].dtype).eps
         after = raw + changes.sum(0)
         likely = missed <= step * (changes * after).norm(dim=-1) / sizes  # as errors that know nothing of each other add up
         within = (left.abs() <= step * after.abs()).all(dim=-1)  # or no number is off by more than it is rounded
-        rounded = bank.follows(numbers) & (missed > TOLERANCE) & (likely | within)
-        found.append(torch.stack([along.masked_fill(whole | ~here | rounded, torch.nan), moves]))
-        off_axis.append((left.norm(dim=-1) / sizes.sum(0).sqrt()).masked_fill(~beside, torch.nan))
-    if not found:  # no multiplier but 0
-        nothing = torch.full((2, *numbers.T.shape), torch.nan, dtype=torch.float64, device=numbers.device)
-        found, off_axis = [nothing], [nothing[0, 0]]
-    ratios, moves = torch.stack(found, dim=-1).transpose(1, 2)
-    return ratios, torch.stack(off_axis, dim=-1), moves
+        unmoved = unmoved & ~resting
+        unsaid = unsaid | (bank.follows(numbers) & (missed > TOLERANCE) & (likely | within))
+    moves = strays.masked_fill(unmoved, torch.nan)
+    off_axis = (off / sizes.sum(0).sqrt()).masked_fill(~beside, torch.nan)
+    return torch.stack([along.masked_fill(unsaid, torch.nan), moves, off_axis.expand_as(along)])
 
 
 def check_of(rows: list[Row]) -> FiredCheck:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from actors.engine.site_places import site_places
@@ -31,29 +31,32 @@ def at_sites(hooks: SteeringHooks, model: Any, decoder: Decoder, points: Iterabl
     with ExitStack() as attached:
         for (site, layer), some in by_place.items():
             n_heads = site_places(model, decoder).n_heads if site == "heads" else 1
-            edit, see = _editing(hooks, some, n_heads), _seeing(hooks, some, n_heads)
-            for look in (edit, see):
-                _attach(attached, hooks, look, (model, decoder, site, layer))
+            _attach(attached, hooks, (some, n_heads), (model, decoder, site, layer))
         yield
 
 
-def _attach(attached: ExitStack, hooks: SteeringHooks, look: Look, where: tuple[Any, Decoder, str, int]) -> None:
+def _attach(
+    attached: ExitStack, hooks: SteeringHooks, points: tuple[Sequence[tuple[str, int]], int], where: tuple[Any, Decoder, str, int]
+) -> None:
     model, decoder, site, layer = where
     block = decoder.blocks[layer]
+    looks = _editing(hooks, *points), _seeing(hooks, *points)
     if site == "input":
-        attached.callback(block.register_forward_pre_hook(_before_block(look, layer), with_kwargs=True).remove)
+        for look in looks:
+            attached.callback(block.register_forward_pre_hook(_before_block(look, layer), with_kwargs=True).remove)
         return
 
     def begin(_module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         hooks.rows = len(received(args, kwargs, f"input of block {layer}"))
 
-    def shaped(value: Tensor) -> Tensor:
+    def shaped(value: Tensor, look: Look) -> Tensor:
         """Some modules see all tokens of all rows in one line."""
         found = look(value if value.ndim == 3 else value.reshape(hooks.rows, -1, value.shape[-1]))
         return value if found is None else found.reshape(value.shape)
 
     attached.callback(block.register_forward_pre_hook(begin, with_kwargs=True).remove)
-    attached.callback(site_places(model, decoder).tensor(site, layer).attach(shaped).remove)
+    for look in looks:
+        attached.callback(site_places(model, decoder).tensor(site, layer).attach(partial(shaped, look=look)).remove)
 
 
 def _before_block(look: Look, layer: int) -> Any:
@@ -67,23 +70,29 @@ def _before_block(look: Look, layer: int) -> Any:
 
 
 def _editing(hooks: SteeringHooks, points: Sequence[tuple[str, int]], n_heads: int) -> Look:
+    """Single heads before all of them: no row is edited at both (``check_steering``), and each head is read as it was given."""
+    ordered = sorted(points, key=lambda point: head_of(point[0]) is None)
+
     def edit(value: Tensor) -> Tensor:
-        for site, point in points:
+        edited = value
+        for site, point in ordered:
             head = head_of(site)
             if head is None:
-                value = hooks.edit(point, value)
+                edited = hooks.edit(point, edited)
                 continue
-            parts = list(value.chunk(n_heads, dim=-1))
-            parts[head] = hooks.edit(point, parts[head])
-            value = torch.cat(parts, dim=-1)
-        return value
+            before = value.chunk(n_heads, dim=-1)[head]
+            after = hooks.edit(point, before)
+            if after is not before:
+                edited = edited.clone() if edited is value else edited
+                edited.chunk(n_heads, dim=-1)[head].copy_(after)
+        return edited
 
     return edit
 
 
 def _seeing(hooks: SteeringHooks, points: Sequence[tuple[str, int]], n_heads: int) -> Look:
     def see(value: Tensor) -> None:
-        for site, point in points:
+        for site, point in points if hooks.witness is not None else ():
             head = head_of(site)
             hooks.see(point, value if head is None else value.chunk(n_heads, dim=-1)[head])
 

@@ -21,7 +21,7 @@ from actors.interventions.ablation import ablation
 from actors.interventions.addition import addition
 from actors.interventions.affine_ablation import affine_ablation
 from actors.interventions.angular import angular, rotation
-from actors.interventions.edit import Change, References, RowEdit
+from actors.interventions.edit import Change, Prepared, References, RowEdit
 from actors.interventions.own import own_change
 from actors.interventions.replacement import replacement
 from actors.interventions.subspace_replacement import subspace_replacement
@@ -94,4 +94,15 @@ def idle(name: str, multiplier: float) -> bool:
     return multiplier == 0 and name in INTERVENTIONS and not INTERVENTIONS[name].acts_at_zero
 
 
-__all__ = ["INTERVENTIONS", "NO_AXES", "Change", "Intervention", "Needs", "References", "RowEdit", "idle", "intervention_of"]
+__all__ = [
+    "INTERVENTIONS",
+    "NO_AXES",
+    "Change",
+    "Intervention",
+    "Needs",
+    "Prepared",
+    "References",
+    "RowEdit",
+    "idle",
+    "intervention_of",
+]

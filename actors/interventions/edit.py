@@ -27,6 +27,18 @@ checked; it reads nothing on the host."""
 
 
 @dataclass(frozen=True, eq=False)
+class Prepared:
+    """A ``Change`` of two steps: ``prepare`` works out what directions, strengths and references come to, once for many tokens of
+    the same rows, and gives the function of the activations."""
+
+    prepare: Callable[[Tensor, Tensor, References], Callable[[Tensor], Tensor]]
+
+    def __call__(self, activation: Tensor, vector: Tensor, strength: Tensor, references: References) -> Tensor:
+        """As any ``Change``."""
+        return self.prepare(vector, strength, references)(activation)
+
+
+@dataclass(frozen=True, eq=False)
 class RowEdit:
     """``h -> h + shift - A^T A h``; or ``h -> shift`` where it ``replaces``; or what ``change`` makes of h.
 

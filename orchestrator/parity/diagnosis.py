@@ -22,6 +22,8 @@ EXACT = 1e-7
 """A smaller distance is rounding, and no nearer than this one."""
 SURE, CLOSE = 1e-4, 0.02
 """Distances that rounding may make where nobody has measured it: in the dtype of the study, and in any dtype."""
+MOST = 0.1
+"""What is farther is never put down to rounding."""
 FAR_BETTER = 100.0
 """Among what rounding makes, a mistake must come so many times nearer."""
 
@@ -37,6 +39,13 @@ class Rounding:
 
     own: float = SURE
     any: float = CLOSE
+
+    @classmethod
+    def measured(cls, own: Iterable[float], others: Iterable[float]) -> Rounding:
+        """From the distances of right directions, in the study's dtype (of which few kernels and batches are known, so twice as
+        much is granted) and in others; where one leaves next to nothing of a direction, that explains no other."""
+        most = min(MOST, max([SURE, *(2 * one for one in own)]))
+        return cls(most, min(MOST, max([CLOSE, most, *others])))
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +165,7 @@ def _of(
     clean = next(one for one in order if not one.names)
     best = _simplest(order)
     other = next((one for one in order if set(one.names) != set(best.names)), None)
-    verdict = _verdict(best, clean, rounding.any)
+    verdict = _verdict(best, clean, rounding)
     sure = (best if verdict == "fault" else clean).distance <= rounding.own or verdict == "unexplained"
     hidden = _hidden(order, clean, rounding.any) if verdict == "clean" else ()
     return Diagnosis(verdict, best, other, clean, sure=sure, hidden=hidden)
@@ -187,10 +196,12 @@ def _simplest(order: Sequence[Near]) -> Near:
     return best
 
 
-def _verdict(best: Near, clean: Near, rounding: float) -> Verdict:
-    within = clean.distance <= rounding
-    near = rounding if best.batch else rounding / BETTER  # the fewer batches are given, the more fits
-    if best.names and best.distance <= min(near, clean.distance / (FAR_BETTER if within else BETTER)):
+def _verdict(best: Near, clean: Near, rounding: Rounding) -> Verdict:
+    within = clean.distance <= rounding.any
+    near = rounding.any if best.batch else rounding.any / BETTER  # the fewer batches are given, the more fits
+    told_apart = best.distance <= rounding.own < clean.distance  # without another dtype
+    better = FAR_BETTER if within and not told_apart else BETTER
+    if best.names and best.distance <= min(near, clean.distance / better):
         return "fault"
     return "clean" if within else "unexplained"
 

@@ -20,7 +20,7 @@ from actors.parity.planted import planted
 from actors.parity.steering_mistakes import STEERING_MISTAKES
 from actors.parity.tools import TOOLS
 
-PROMPT_TOKENS = 50
+PROMPT_TOKENS = 40
 """Of a rendered prompt, about."""
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from orchestrator.parity.comparing import Difference, SiteMatch, cosines, difference, direction_of, matched_sites
 from orchestrator.parity.costs import MistakeCost, Succeeds, read_costs
-from orchestrator.parity.diagnosis import CLOSE, SURE, Diagnosis, PlantedDirection, Rounding, diagnose, read_planted
+from orchestrator.parity.diagnosis import Diagnosis, PlantedDirection, Rounding, diagnose, read_planted
 from orchestrator.parity.planned import OTHER_DTYPE, PlannedParity
 from orchestrator.parity.regrouped import Parts, read_parts, regrouped
 from orchestrator.parity.steering import ROUNDING, GreedyAnswers, SteeringDiagnosis, SteeringNear, diagnose_steering, read_steered
@@ -165,11 +165,11 @@ class ParityFindings:
 
     @cached_property
     def rounding(self) -> Rounding:
-        """How far a right direction is from the reference's in the settings that were read; with what is measured in the own
-        dtype only a few batches and kernels are known, so twice as much is granted."""
-        apart = {title: 1 - float(np.nanmean(one.directions.cosine)) for title, one in self.settings.items()}
-        own = max([SURE, *(2 * value for title, value in apart.items() if not title.startswith(OTHER_DTYPE))])
-        return Rounding(own, max([CLOSE, own, *apart.values()]))
+        """How far a right direction is from the reference's in the settings that were read."""
+        apart: dict[bool, list[float]] = {True: [], False: []}
+        for title, one in self.settings.items():
+            apart[title.startswith(OTHER_DTYPE)].append(1 - float(np.nanmean(one.directions.cosine)))
+        return Rounding.measured(apart[False], apart[True])
 
     def _tool(self, name: str) -> ToolFound:
         item, several = self.study.readings[name]

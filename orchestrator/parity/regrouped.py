@@ -55,11 +55,12 @@ class Parts:
 
 
 def read_parts(found: Mapping[str, npt.NDArray[Any]]) -> list[Parts]:
-    """Those of a file of planted mistakes."""
+    """Those of a file of planted mistakes, but for those that are no numbers: where a window sees padding alone."""
     labels = [json.loads(str(label)) for label in found.get("part_labels", ())]
     grouped: dict[tuple[str, ...], list[int]] = {}
     for number, (*names, _, _, _) in enumerate(labels):
-        grouped.setdefault(tuple(names), []).append(number)
+        if np.isfinite(found["parts"][number]).all():
+            grouped.setdefault(tuple(names), []).append(number)
     return [
         Parts(
             names,
@@ -76,7 +77,13 @@ def regrouped(given: Array, places: Sequence[int], parts: Sequence[Parts]) -> It
     mistake."""
     for one in parts:
         if given.size >= KNOWN * len(one.where):
-            chosen = _improved(given, places, one, _fitted(given, places, one))
+            try:
+                fitted = _fitted(given, places, one)
+            except RuntimeError:  # no weights are found in as many steps as are allowed
+                continue
+            if {side for side, _ in fitted} != {0, 1}:
+                continue
+            chosen = _improved(given, places, one, fitted)
             names = _names(one, chosen)
             if names is not None and 0 < len(names) <= 2:
                 yield PlantedDirection(names, 0, _direction(one.activations, one, chosen).astype(np.float32))

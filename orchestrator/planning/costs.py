@@ -31,8 +31,8 @@ class Costs:
     tokens after the user's text, each a candidate of COSMIC. ``trial_share``: the part of a forward pass that one trial of a
     candidate costs (trials share what lies before the candidate; measured with the embedded model). ``download_bandwidth``: of
     the hub, bytes/s. ``answer_share``: the part of the tokens that answers may have which they have in the mean, for the seconds
-    (1: none stops early). ``tool_seconds``: until a tool of another environment is imported, for `parity`. ``devices``: what was
-    overridden, by name.
+    (1: none stops early). ``tool_seconds``: until a tool of another environment is imported, for `parity` (measured: 6 to 8 s of
+    processor time). ``devices``: what was overridden, by name.
     """
 
     characters_per_token: float = 4.0
@@ -43,7 +43,7 @@ class Costs:
     download_bandwidth: float = 0.5e9
     trial_share: float = 0.25
     answer_share: float = 1.0
-    tool_seconds: float = 10.0
+    tool_seconds: float = 7.0
     slowdown: Mapping[str, float] = field(default_factory=lambda: dict(SLOWDOWN))
     devices: Mapping[str, DeviceClass] = field(default_factory=dict)
 

@@ -9,6 +9,12 @@ from itertools import groupby
 from orchestrator.report.report_table import ReportTable, Value
 from orchestrator.untrusted import visible
 
+_GREEK = {
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega": (
+        "αβγδεζηθικλμνξπρστυφχψω"
+    ),
+    "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega": "ΓΔΘΛΞΠΣΦΨΩ",
+}
 _ESCAPED = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -43,6 +49,11 @@ _ESCAPED = {
     "≤": r"\ensuremath{\leq}",
     "≈": r"\ensuremath{\approx}",
     "\u00a0": "~",
+    **{
+        letter: rf"\ensuremath{{\{name}}}"
+        for names, letters in _GREEK.items()
+        for name, letter in zip(names.split(), letters, strict=True)
+    },
 }
 """Each to what shows it and means nothing."""
 _ACCENTS = frozenset("\u0300\u0301\u0302\u0303\u0308\u030a\u030c\u0327")

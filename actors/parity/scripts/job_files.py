@@ -45,8 +45,10 @@ def model_of(told: dict[str, Any]) -> Any:
     named = "dtype"
     if int(transformers.__version__.partition(".")[0]) < 5:  # which reads what version 5 wrote under another name
         named = "torch_dtype"
-        if rope:
+        if rope and "rope_theta" in rope:
             config.rope_theta = rope["rope_theta"]
+            if rope.get("rope_type", "default") != "default":
+                config.rope_scaling = {name: value for name, value in rope.items() if name != "rope_theta"}
     return transformers.AutoModelForCausalLM.from_pretrained(FOLDER, config=config, **{named: dtype}).eval().to(told["device"])
 
 

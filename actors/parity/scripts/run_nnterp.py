@@ -10,7 +10,6 @@ told = job()
 model = StandardizedTransformer(
     FOLDER,
     torch_dtype=getattr(torch, told["dtype"]),
-    attn_implementation="sdpa",
     check_renaming=False,
     device_map=told["device"],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import partial
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from orchestrator.parity.diagnosis import Diagnosis, PlantedDirection, diagnose
-from orchestrator.parity.regrouped import Parts, regrouped
+from orchestrator.parity.regrouped import Parts, read_parts, regrouped
 
 DRAWN = np.random.default_rng(3)
 L, D, N = 4, 48, 4
@@ -107,3 +108,9 @@ def test_too_few_numbers_say_nothing() -> None:
     candidates = [PlantedDirection((), 1, CLEAN[:, :20])]
     assert list(regrouped(one[:1].astype(np.float64), [0], few)) == []
     assert said(one[:1], candidates, [0], few).names == ()
+
+
+def test_parts_of_a_window_that_sees_padding_alone_are_left_out() -> None:
+    labels = np.array([json.dumps(["right padding", 0, 0, length]) for length in (3, 4)])
+    (found,) = read_parts({"parts": np.stack([np.ones((2, 4)), np.full((2, 4), np.nan)]), "part_labels": labels})
+    assert found.lengths == (3,)

@@ -32,7 +32,7 @@ ODD = (
     "ąčłØßÆœ éüñ Ğ đ ŋ",
     "中文 שלום русский \U0001f600 e\u0301",
     "a\u200bb\u202ec\u00a0d",
-    "≥ ≈ € ‘q’ “p” \"' ?` ,, ^^M",
+    "≥ ≈ € σ ΔΩα ‘q’ “p” \"' ?` ,, ^^M",
     "*",
     "[1]",
     "&\\\\",
@@ -117,6 +117,7 @@ def test_what_a_name_says_means_nothing_to_latex() -> None:
 
 def test_letters_that_pdflatex_lacks_are_told_by_number() -> None:
     assert latex("é ß “x”") == r"é ß \textquotedblleft{}x\textquotedblright{}"
+    assert latex("58.4 (σ 17.2)") == r"58.4 (\ensuremath{\sigma} 17.2)"
     assert latex("中文 x") == r"{\ifdefined\Umathcode 中文\else [U+4E2D U+6587]\fi} x"
 
 
