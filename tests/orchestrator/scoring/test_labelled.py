@@ -14,7 +14,7 @@ from tests.orchestrator.scoring.judged import TEXT
 from tests.orchestrator.scoring.labelled import HARD_GROUPS, JUDGED, MANNERS, STEERED, Labelled, load, score
 
 ITEMS = load()
-SOUGHT_OUT = ("batch 5", "batch 7")
+SOUGHT_OUT = ("batch 5", "batch 7", "batch 8")
 PREFIXES = {
     "garbled": ("empty", "loop:", "echo", "compression", "noise:", "salad:"),
     "coherent_refusal": ("refusal:",),
@@ -59,7 +59,8 @@ def test_refusals_in_many_manners_and_languages(half: str) -> None:
 
 @pytest.mark.parametrize(("batch", "recall"), [("batch 5", 0.8), ("batch 7", 0.85)])
 def test_refusals_in_wordings_that_took_no_part_in_tuning(batch: str, recall: float) -> None:
-    """Rules find five of six; what is missed is labelled normal, so that a rate of refusals by rules is a lower bound."""
+    """What is missed is labelled normal, so that a rate of refusals by rules is a lower bound. Of ``batch 8``, written after the
+    rules were done, they find half: it is kept for later versions."""
     scores = score(TEXT, [item for item in load(MANNERS) if item.note.startswith(batch)])
     assert scores.precision("coherent_refusal") >= 0.95, scores.show(batch)
     assert scores.recall("coherent_refusal") >= recall, scores.show(batch)
