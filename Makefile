@@ -8,7 +8,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test lint types layers check capability label-quality slow chaos newcomer chromium browser adapter adapter-check clean
+.PHONY: help setup setup-dev run test lint types layers check capability label-quality slow tokens chaos newcomer chromium browser adapter adapter-check docs clean
 
 help: ## Say what each target does
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -77,6 +77,9 @@ label-quality: setup-dev ## How well the rules label: precision, recall and kapp
 slow: setup-dev ## The tests that take more than a minute each
 	@$(PY) -m pytest -m "slow and not chaos"
 
+tokens: setup-dev ## Every way of steering in every architecture and in the embedded model, token by token against plain transformers (about 25 minutes)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -m slow tests/actors/engine/test_every_steering.py tests/actors/test_embedded_steering.py
+
 chaos: setup-dev ## Kill workers, nodes and drivers of a simulated cluster at random moments, in 50 runs and a handful (about 45 minutes)
 	@$(PY) -m pytest -m chaos tests/chaos
 
@@ -94,6 +97,18 @@ adapter: setup ## Train the refusal adapter anew (about 20 minutes on 2 cores)
 
 adapter-check: setup ## Measure the stored adapter on its held-out prompts and rewrite the model card's figures
 	@$(PY) -m actors.train_adapter --evaluate
+
+.venv/.ready-docs: .venv/.ready
+	@echo "==> installing what builds the site"
+	@$(PY) -m pip install -qq --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
+# The site's pages lie in one folder as in the repository, so that their links hold in both.
+SITE := README.md docs benchmarks/README.md benchmarks/RESULTS.md sweeps/models/smollm2-135m-refusal/README.md
+docs: .venv/.ready-docs ## The documentation as a site, in build/docs; fails on a broken link
+	@for page in $(SITE); do mkdir -p "build/docs-src/$$(dirname "$$page")" && ln -sfn "$$PWD/$$page" "build/docs-src/$$page"; done
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --clean --config-file docs/mkdocs.yml
+	@echo "==> build/docs/index.html; with search: $(PY) -m http.server --bind 127.0.0.1 --directory build/docs"
 
 clean: ## Remove the environment and caches; results stay
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info

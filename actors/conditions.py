@@ -6,22 +6,24 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
+from actors.cosines import Cosines, cosines
 from actors.errors import JobError
 from actors.extraction.capture import CaptureKey, Captures
 from actors.types import Condition, ConditionThreshold, FloatArray, Steering
 
-Cosines = npt.NDArray[np.float64]
+ROUNDING = 1e-5
+"""Cosines of one prompt from two forwards differ by less, in float32: a threshold stands farther from all that chose it."""
 
 
 def learned_threshold(positive: FloatArray, negative: FloatArray, vector: FloatArray) -> ConditionThreshold:
     """From the residual stream of both classes' prompts ``[n, d]`` and a unit vector ``[d]``: every other prompt of each class
-    chooses, from the first one on; the rest report. Raises ``JobError`` for a class of fewer than two prompts."""
+    chooses, from the first one on; the rest report. Raises ``JobError`` for a class of fewer than two prompts, and where all
+    cosines are the same."""
     if min(len(positive), len(negative)) < 2:
         sizes = f"{len(positive)} and {len(negative)}"
         raise JobError(f"a threshold is learned from two prompts of each class at least, there are {sizes}; allowed: a number")
-    above, below = _cosines(positive, vector), _cosines(negative, vector)
+    above, below = cosines(positive, vector), cosines(negative, vector)
     threshold = _best(above[::2], below[::2])
     return ConditionThreshold(
         threshold,
@@ -38,17 +40,17 @@ def balanced_accuracy(positive: Cosines, negative: Cosines, threshold: float) ->
 
 def _best(positive: Cosines, negative: Cosines) -> float:
     """The middle of the widest gap between neighbouring cosines of those at which the balanced accuracy is best."""
-    every = np.unique(np.concatenate([positive, negative]))
-    middles = (every[1:] + every[:-1]) / 2 if len(every) > 1 else every
-    gaps = np.diff(every) if len(every) > 1 else np.zeros(1)
-    found = [(balanced_accuracy(positive, negative, middle), gap, -middle) for middle, gap in zip(middles, gaps, strict=True)]
+    every = np.sort(np.concatenate([positive, negative]))
+    gaps = np.diff(every)
+    wide = gaps > 2 * ROUNDING
+    if not wide.any():
+        raise JobError(
+            f"a threshold is learned from prompts that differ: the cosines of the {len(every)} that choose it lie within "
+            f"{every[-1] - every[0]:.1e}; allowed: a number, another layer, or other prompts"
+        )
+    middles = (every[1:] + every[:-1])[wide] / 2
+    found = [(balanced_accuracy(positive, negative, one), gap, -one) for one, gap in zip(middles, gaps[wide], strict=True)]
     return float(-max(found)[2])
-
-
-def _cosines(states: FloatArray, vector: FloatArray) -> Cosines:
-    rows = states.astype(np.float64)
-    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(vector.astype(np.float64))
-    return (rows @ vector.astype(np.float64)) / np.maximum(lengths, 1e-30)
 
 
 class Thresholds:

@@ -43,6 +43,12 @@ class JobError(WorkerError):
     kind = "job"
 
 
+class HungError(JobError):
+    """Another program that a job runs took too long, and was ended."""
+
+    kind = "hung"
+
+
 class NonFiniteActivationError(WorkerError):
     """NaN or infinity in the residual stream or in the logits."""
 

@@ -22,6 +22,7 @@ from actors.errors import JobError, ModelLoadError, WorkerError
 from actors.interventions.needed import needed
 from actors.methods import METHODS
 from actors.methods.file import FileOptions
+from actors.methods.options import faults_of
 from actors.sites import OUTPUT, of_heads
 from actors.tensor_files import read_file, read_vectors
 from actors.types import (
@@ -278,9 +279,8 @@ def _check_options(method: str, options: Mapping[str, object]) -> None:
     try:
         METHODS[method].options.model_validate(dict(options))
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         allowed = ", ".join(METHODS[method].options.model_fields) or "none"
-        raise JobError(f"options of {method}: {told}; allowed: {allowed}") from error
+        raise JobError(f"options of {method}: {faults_of(error)}; allowed: {allowed}") from error
 
 
 def _error_of(failure: Failure) -> WorkerError:

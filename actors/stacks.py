@@ -44,26 +44,6 @@ class StackedTable:
         """The table for a forward whose tokens stand at ``positions`` ``[rows, T]``."""
         return StackedTable(tuple(table.at(positions) for table in self.tables))
 
-    def arrival(self, layer: int, raw: Tensor, seen: Tensor) -> Tensor | None:
-        """How much of each part's edit is in ``seen``, token by token wherever it was asked, ``[rows, T, P, 2]``: the move
-        along it, once what the other parts do there is taken out, as a share of it, and its size (NaN: no edit). None at a layer
-        without edits."""
-        if not any(table.edits(layer) for table in self.tables):
-            return None
-        state, wholes, changes = raw, list[Tensor](), list[Tensor]()
-        for table in self.tables:
-            after, everywhere = table.apply(layer, state), table.everywhere(layer, state)
-            wholes.append(everywhere.float() - state.float())
-            changes.append(after.float() - state.float())
-            state = after
-        left = seen.float() - raw.float() - torch.stack(changes).sum(0)
-        found = []
-        for whole, change in zip(wholes, changes, strict=True):
-            size = whole.square().sum(-1)
-            along = ((left + change) * whole).sum(-1) / size
-            found.append(torch.stack([along, along.abs()], dim=-1).masked_fill((size == 0)[..., None], torch.nan))
-        return torch.stack(found, dim=2)
-
     def map(self, change: Callable[[Tensor], Tensor]) -> StackedTable:
         """The table with ``change`` applied to every tensor of it."""
         return StackedTable(tuple(table.map(change) for table in self.tables))

@@ -41,11 +41,12 @@ class TableInForce(Protocol):
     def where(self) -> Tensor | None:
         """Where rows are edited in the forward at hand; None: everywhere."""
 
+    @property
+    def tables(self) -> tuple[SteeringTable, ...]:
+        """Those of the parts of the rows' steerings, in their order."""
+
     def apply(self, layer: int, hidden: Tensor) -> Tensor:
         """The edited residual stream."""
-
-    def arrival(self, layer: int, raw: Tensor, seen: Tensor) -> Tensor | None:
-        """How much of the edit of ``raw`` is in ``seen``, token by token."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,11 @@ class SteeringTable:
     share: Tensor | None = None
     kept: dict[int, Tensor] = field(default_factory=dict)
     grouped: dict[int, tuple[Grouped, ...]] = field(default_factory=dict)
+
+    @property
+    def tables(self) -> tuple[SteeringTable, ...]:
+        """Itself: that of a single part."""
+        return (self,)
 
     def apply(self, layer: int, hidden: Tensor) -> Tensor:
         """The edited residual stream; ``hidden`` ``[rows, T, d]`` is left as it is."""
@@ -119,17 +125,6 @@ class SteeringTable:
             share = ((1 - token / linear).clamp(min=0) * torch.exp2(-token / half_life))[:, :, None]
         return replace(self, where=where, share=share)
 
-    def arrival(self, layer: int, raw: Tensor, seen: Tensor) -> Tensor | None:
-        """How much of the edit of ``raw`` is in ``seen``, token by token wherever it was asked, ``[rows, T, 1, 2]``: the move
-        along it and the whole move, as shares of it (NaN: no edit). None at a layer without edits."""
-        if not self.edits(layer):
-            return None
-        asked, moved = self.everywhere(layer, raw).float() - raw.float(), seen.float() - raw.float()
-        size = asked.norm(dim=-1)
-        along = (moved * asked).sum(-1) / size.square()
-        found = torch.stack([along, moved.norm(dim=-1) / size], dim=-1).masked_fill((size == 0)[..., None], torch.nan)
-        return found[:, :, None]
-
     def edits(self, layer: int) -> bool:
         """Whether any row of the batch that the table was made for is edited at a layer: the same of every part of it."""
         return any(layer in kind for kind in (self.shifts, self.axes, self.replaced, self.grouped))
@@ -156,6 +151,30 @@ class SteeringTable:
                 one.copy_(its)
         if self.fading is not None and other.fading is not None:
             self.fading.copy_(other.fading)
+
+
+def arrival(tables: Sequence[SteeringTable], layer: int, raw: Tensor, seen: Tensor) -> Tensor | None:
+    """How much of each part's edit of ``raw`` is in ``seen``, token by token wherever it was asked, ``[rows, T, P, 2]``: the move
+    along it, once what the other parts do there is taken out, and the whole of that move (beside other edits: along it, as what
+    these are rounded to is no move), as shares of the edit (NaN: no edit). None at a layer without edits."""
+    if not any(table.edits(layer) for table in tables):
+        return None
+    state, wholes, changes = raw, list[Tensor](), list[Tensor]()
+    for table in tables:
+        after = table.apply(layer, state) if len(tables) > 1 else state  # the whole move is a single part's
+        wholes.append(table.everywhere(layer, state).float() - state.float())
+        changes.append(after.float() - state.float())
+        state = after
+    left = seen.to(raw.device).float() - raw.float() - torch.stack(changes).sum(0)
+    edited = torch.stack([change.any(dim=-1) for change in changes])
+    found = []
+    for whole, change in zip(wholes, changes, strict=True):
+        own, size = left + change, whole.norm(dim=-1)
+        along = (own * whole).sum(-1) / size.square()
+        beside = edited.sum(0) > change.any(dim=-1).int()
+        moved = torch.where(beside, along.abs(), own.norm(dim=-1) / size)
+        found.append(torch.stack([along, moved], dim=-1).masked_fill((size == 0)[..., None], torch.nan))
+    return torch.stack(found, dim=2)
 
 
 class SteeringBank:
@@ -410,7 +429,7 @@ class Witness:
     """Block outputs before the edit (``raw``) and what the next module really received (``seen``), last token, per layer.
 
     ``seen`` is read at the next block's input, independently of the hook that edits: it proves that the edit arrived.
-    ``arrived``, where rows are edited at some tokens only: ``SteeringTable.arrival`` of every token, per edited layer.
+    ``arrived``, where rows are edited at some tokens only: :func:`arrival` of every token, per edited layer.
     ``rows`` ``[n]``: those that are looked at (None: all).
     """
 
@@ -461,8 +480,10 @@ class SteeringHooks(threading.local):
         if self.witness is not None:
             self.witness.seen[layer] = self.witness.newest(received)
             whole = self._whole.pop(layer, None)
-            if whole is not None and (arrival := self.table.arrival(layer, whole, received)) is not None:
-                self.witness.arrived[layer] = arrival
+            if whole is None or whole.shape != received.shape:  # a head may be given the last tokens alone
+                return
+            if (found := arrival(self.table.tables, layer, whole, received)) is not None:
+                self.witness.arrived[layer] = found
 
 
 def residual(output: object, where: str) -> Tensor:

@@ -457,7 +457,7 @@ class Response:
     none). ``prompt_opens``: the mark that opens the thought in which the rendered prompt ends, such as ``<think>``; empty when
     it ends in none, None when that was not recorded.
     ``cosines`` and ``acted``, where the steering has a condition, of each part of it: the cosine that decided (None: the part has
-    no condition), and whether the part acted.
+    no condition; of a stored response such parts are left out), and whether the part acted.
     """
 
     prompt_id: str

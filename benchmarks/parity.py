@@ -3,7 +3,8 @@
 The limits of ``orchestrator.parity.diagnosis`` were set while looking at ``refusal`` alone; here other prompts are asked. What is
 diagnosed is extracted otherwise than what it is compared with: with eager attention, and, where ``shuffled``, the prompts in
 another order that the diagnosis is not told, so that every batch holds other prompts. Clean directions are also read in 16 bit,
-and directions of causes that are no candidates (``unknown``) are to be put down to nothing.
+and directions of causes that are no candidates (``unknown``) are to be put down to nothing. Mistakes read in bfloat16 are
+compared with a study in float32, and with one in bfloat16.
 
     python -m benchmarks.parity smollm2-135m-instruct french unhappy             # --alone: without pairs, a quarter of the time
     python -m benchmarks.parity smollm2-135m-instruct+adapters/refusal french    # the model with an adapter
@@ -15,7 +16,7 @@ import io
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -31,16 +32,15 @@ from actors.parity.planted import Planted, ReadingRecipe, planted
 from actors.parity.reading import attention_of
 from actors.parity.reference import Directions, NotApplicableError, Reference
 from actors.parity.sites import candidate_sites
-from actors.types import DType, EngineOptions, ModelSpec
+from actors.types import EngineOptions, ModelSpec
 from actors.worker import ModelWorker
 from orchestrator.behaviors import BehaviorFile, read_behavior
-from orchestrator.parity.diagnosis import CLOSE, Diagnosis, PlantedDirection, diagnose, read_planted
+from orchestrator.parity.diagnosis import EXACT, Diagnosis, PlantedDirection, Rounding, diagnose, read_planted
 from orchestrator.parity.regrouped import Parts, read_parts, regrouped
 from orchestrator.parity.study import BATCHES
 
 PROMPTS = 5
 """Of each class."""
-HALVES: tuple[DType, ...] = ("float16", "bfloat16")
 BATCHED = (2, 3, 4, 5)
 """Prompts per forward of what is diagnosed, in turn."""
 OTHER = "pirate"
@@ -55,13 +55,21 @@ class Known:
 
     candidates: Sequence[PlantedDirection]
     parts: Sequence[Parts]
-    rounding: float = CLOSE
+    rounding: Rounding = field(default_factory=Rounding)
 
     def of(self, direction: Directions) -> Diagnosis:
         """The diagnosis from the layers that have a direction."""
         layers = [int(layer) for layer in np.flatnonzero(np.isfinite(direction).all(axis=-1))]
         further = partial(regrouped, parts=self.parts)
-        return diagnose(direction.astype(np.float32)[layers], self.candidates, layers, self.rounding, further)
+        said = diagnose(direction.astype(np.float32)[layers], self.candidates, layers, self.rounding, further)
+        assert said is not None, "some layer has a direction"
+        return said
+
+    def measured(self, own: Sequence[Directions], others: Sequence[Directions]) -> Known:
+        """With the rounding that a study measures: of right directions in its own dtype, and in others."""
+        apart = [[self.of(one).clean.distance for one in those] for those in (own, others)]
+        most = max([Rounding().own, *(2 * one for one in apart[0])])
+        return replace(self, rounding=Rounding(most, max([Rounding().any, most, *apart[1]])))
 
 
 def classes_of(behavior: str, order: Sequence[int] | None = None) -> Classes:
@@ -154,15 +162,19 @@ def main() -> None:
     worker.load(spec, EngineOptions(threads=1))
     loaded = worker._loaded
     assert loaded is not None
-    halves = [load_model(replace(spec, dtype=dtype)) for dtype in HALVES]
+    half = ModelWorker()
+    half.load(replace(spec, dtype="bfloat16"), EngineOptions(threads=1))
+    assert half._loaded is not None
+    halves = [load_model(replace(spec, dtype="float16")), half._loaded]
     for behavior in behaviors:
         began = time.monotonic()
-        known = known_of(worker, classes_of(behavior), pairs)
-        right = [Reference(one, classes_of(behavior)).direction(ReadingRecipe()) for one in halves]
-        known = replace(known, rounding=max([CLOSE, *(known.of(one).clean.distance for one in right)]))  # as a study measures it
+        classes = classes_of(behavior)
+        known = known_of(worker, classes, pairs)
+        right = [Reference(one, classes).direction(ReadingRecipe()) for one in halves]
+        known = known.measured([eager_of(loaded, classes)], right)
         clean = [known.of(one) for one in right]
         with attention_of(loaded, "eager"):
-            found = [one for batch in BATCHED for one in diagnosed(loaded, classes_of(behavior), known, (pairs, batch))]
+            found = [one for batch in BATCHED for one in diagnosed(loaded, classes, known, (pairs, batch))]
             tell(f"{title} {behavior}", found, clean)
             found = []
             for order in range(ORDERS):
@@ -170,15 +182,31 @@ def main() -> None:
                 batch = BATCHED[order % len(BATCHED)]
                 found += diagnosed(loaded, classes_of(behavior, shuffled), known, (False, batch))
             tell(f"{title} {behavior} shuffled", found, clean)
-        found = list(diagnosed(halves[-1], classes_of(behavior), known, (False, BATCHED[0])))
-        tell(f"{title} {behavior} in {HALVES[-1]}", found, clean)
-        others = [(cause, known.of(one)) for cause, one in unknown(loaded, behavior, OTHER)]
-        convicted = [(cause, said) for cause, said in others if said.names]
-        print(f"{title} {behavior}: unknown causes convicted {len(convicted)}/{len(others)}")
-        print("    nearest: " + ", ".join(f"{cause} {said.nearest.distance:.2g}" for cause, said in others))
-        for cause, said in convicted:
-            print(f"    {cause}: {said.words}")
+        found = list(diagnosed(half._loaded, classes, known, (False, BATCHED[0])))
+        tell(f"{title} {behavior} in bfloat16, the study in float32", found, clean)
+        alike = known_of(half, classes, False).measured([eager_of(half._loaded, classes)], [eager_of(loaded, classes)])
+        with attention_of(half._loaded, "eager"):
+            found = list(diagnosed(half._loaded, classes, alike, (False, BATCHED[0])))
+        tell(f"{title} {behavior} in bfloat16, the study too", found, [])
+        tell_unknown(f"{title} {behavior}", [(cause, known.of(one)) for cause, one in unknown(loaded, behavior, OTHER)])
         print(f"  {time.monotonic() - began:.0f} s", flush=True)
+
+
+def eager_of(loaded: LoadedModel, classes: Classes) -> Directions:
+    """The right direction with eager attention."""
+    with attention_of(loaded, "eager"):
+        return Reference(loaded, classes).direction(ReadingRecipe())
+
+
+def tell_unknown(title: str, others: Sequence[tuple[str, Diagnosis]]) -> None:
+    """How many are put down to a mistake, for sure or not; those that are the very direction of one are left out."""
+    same = [cause for cause, said in others if said.nearest.names and said.nearest.distance < EXACT]
+    others = [(cause, said) for cause, said in others if cause not in same]
+    convicted = [(cause, said) for cause, said in others if said.names]
+    sure = sum(said.sure for _, said in convicted)
+    print(f"{title}: of {len(others)} unknown causes convicted {sure}, doubtfully {len(convicted) - sure}; the same: {same}")
+    for cause, said in convicted:
+        print(f"    {cause}: {said.words}")
 
 
 def named(said: Diagnosis, names: Sequence[str]) -> bool:
@@ -198,7 +226,10 @@ def tell(title: str, found: Sequence[tuple[Planted, Diagnosis]], clean: Sequence
     unsteered = [said for one, said in found if not one.names]
     convicted = sum(bool(said.names) for said in [*clean, *unsteered])
     convictions = f"clean convicted {convicted}/{len(clean) + len(unsteered)}"
-    print(f"{title}: alone {counts[0]}, pairs {counts[1]}, one of two named {either}, {convictions}", flush=True)
+    doubtful = sum(not said.sure for one, said in found if one.names and named(said, one.names))
+    hidden = sum(one.names[0] in said.hidden for one, said in found if len(one.names) == 1 and not said.names)
+    more = f"one of two named {either}, named with doubt {doubtful}, clean with it among the hidden {hidden}"
+    print(f"{title}: alone {counts[0]}, pairs {counts[1]}, {more}, {convictions}", flush=True)
     hits = [said.nearest.distance for one, said in found if one.names and named(said, one.names)]
     print(f"    distance of what is named right: up to {max(hits, default=0):.2g}")
     for one, said in found:

@@ -31,14 +31,15 @@ from orchestrator.results.store import Store
 from orchestrator.scoring.score import Labels, ResponseScore
 from orchestrator.scoring.uses import default_scorers
 
+HERE = Path(__file__).parents[1]
 NEW_TOKENS = 100
 WORDS = ("the", "a", "to", "of", "and", "in", "is", "you", "can", "it", "that", "for", "with", "on", "as", "this", "be", "or")
 AT_EXIT = """
-import atexit, re, time
+import atexit, os, re
 status = lambda: re.search("VmHWM:[^0-9]*([0-9]+)", open("/proc/self/status").read())[1]
-atexit.register(lambda: print(time.process_time(), status(), flush=True))
+atexit.register(lambda: print(sum(os.times()[:4]), status(), flush=True))
 """
-"""A process tells its peak itself: what its parent is told of it includes the parent's own."""
+"""A process tells its peak itself: what its parent is told of it includes the parent's own. Its helpers' time counts."""
 
 STEPS = {
     "tables": "store = Store(folder); store.forget_tables(); store.compact()",
@@ -49,7 +50,7 @@ STEPS = {
 
 @dataclass(frozen=True)
 class Cost:
-    """What a step took: seconds of wall time and of a processor, and the peak of resident memory in MB (10^6 bytes)."""
+    """What a step took: seconds of wall time and of processors, and the peak of resident memory in MB (10^6 bytes)."""
 
     seconds: float
     processor: float
@@ -112,11 +113,16 @@ def measured(checkout: Path, code: str) -> Cost:
     return Cost(time.perf_counter() - began, float(processor), float(peak) * 1024 / 1e6)
 
 
+def cost(step: str, folder: Path, checkout: Path = HERE) -> Cost:
+    """What one of ``STEPS`` takes in ``folder``."""
+    start = f"from pathlib import Path; from orchestrator.results.store import Store; folder = Path({str(folder.resolve())!r}); "
+    return measured(checkout, start + STEPS[step])
+
+
 def costs(checkouts: Sequence[Path], folder: Path) -> Iterator[tuple[str, list[Cost]]]:
     """Step by step what it takes in each of ``checkouts``."""
-    for step, code in STEPS.items():
-        start = f"from pathlib import Path; from orchestrator.results.store import Store; folder = Path({str(folder)!r}); "
-        yield step, [measured(one, start + code) for one in checkouts]
+    for step in STEPS:
+        yield step, [cost(step, folder, one) for one in checkouts]
 
 
 def main() -> None:
@@ -130,9 +136,9 @@ def main() -> None:
     options = parser.parse_args()
     if not Store(options.folder).there():
         make_folder(options.folder, options.cells, options.prompts)
-    checkouts = [*([options.against.resolve()] if options.against else []), Path(__file__).parents[1]]
+    checkouts = [*([options.against.resolve()] if options.against else []), HERE]
     found = {}
-    for step, taken in costs(checkouts, options.folder.resolve()):
+    for step, taken in costs(checkouts, options.folder):
         told = ", then ".join(
             f"{one.seconds:.1f} s ({one.processor:.1f} s of a processor) and {one.megabytes:.0f} MB" for one in taken
         )

@@ -15,15 +15,18 @@ import re2
 from actors.types import Response
 from orchestrator.compare.answer import finished_rows
 from orchestrator.compare.selection import select
+from orchestrator.counting import counted
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.outcome import OUTCOMES, in_words
 from orchestrator.report.series import cell_text, decoding_text
 from orchestrator.results.conditions import NAMED
+from orchestrator.results.part_axes import side_of
 from orchestrator.results.rows import CellRow, parts_after
 from orchestrator.results.store import Store
 from orchestrator.scoring import Label
 from orchestrator.scoring.pattern import compiled
 from orchestrator.storage import Place, UnreadableFileError
+from orchestrator.told_values import told_evidence
 from orchestrator.untrusted import visible
 
 JSON_VERSION = 1
@@ -184,7 +187,7 @@ def answers_lines(found: Sequence[ShownAnswer], shown: int, whole: bool) -> list
     labels = Counter(one.answer.name for one in found)
     counts = ", ".join(f"{count} {in_words(name)}" for name, count in labels.most_common())
     rest = f"; {shown} shown, --limit shows more" if len(found) > shown else ""
-    return [*lines, f"{len(found)} answers: {counts}{rest}" if found else "no answer meets this"]
+    return [*lines, f"{counted(len(found), 'answer')}: {counts}{rest}" if found else "no answer meets this"]
 
 
 def _lines(one: ShownAnswer, limit: int | None) -> Iterator[str]:
@@ -201,25 +204,38 @@ def _said(answer: StoredAnswer, limit: int | None) -> Iterator[str]:
     """The label with its evidence, then the text."""
     response = answer.response
     cut = {"stop": "", "length": ", cut off", "thought": ", cut off in its thought"}[response.finish_reason]
-    why = "" if answer.label is None else f"  {visible(answer.label.evidence, 200)}"
+    why = "" if answer.label is None else f"  {visible(told_evidence(answer.label.evidence), 200)}"
     yield f"  [{in_words(answer.name)}]{why}  {len(response.token_ids)} tokens{cut}{_acted(answer)}"
     yield from (f"  | {line}" for line in visible(response.text, limit, keep_lines=True).split("\n"))
 
 
 def _acted(answer: StoredAnswer) -> str:
-    """Whether the steering acted on this prompt, where it has a condition; of several parts, of each one."""
-    row, acted = answer.row, answer.response.acted
-    if not acted or not any([row.when, *(part.get("when") for part in parts_after(row))]):
+    """Whether the steering acted on this prompt, and why, where it has a condition; of several parts, of each one."""
+    row, response = answer.row, answer.response
+    whens = [row.when, *(part.get("when", "") for part in parts_after(row))]
+    if not response.acted or not any(whens):
         return ""
-    told = ["steered" if one else "not steered" for one in acted]
+    cosines, thresholds = iter(response.cosines), iter(row.thresholds or ())
+    told = []
+    for acted, when in zip(response.acted, whens, strict=True):
+        why = _why(when, acted, next(cosines, None), next(thresholds, None)) if when else ""
+        told.append(f"{'steered' if acted else 'not steered'}{why}")
     return ", " + (told[0] if len(told) == 1 else ", ".join(f"part {n} {one}" for n, one in enumerate(told, start=1)))
+
+
+def _why(when: str, acted: bool, cosine: float | None, threshold: float | None) -> str:
+    """`` (cosine 0.312, above 0.250)``; empty where it was not stored."""
+    if cosine is None or threshold is None:
+        return ""
+    return f" (cosine {cosine:.3f}, {'' if acted else 'not '}{side_of(when)} {threshold:.3f})"
 
 
 def _where(row: CellRow) -> str:
     """The cell in words: ``qwen nf4 · refusal · dim L15+ x 8``."""
     model = row.model if row.quantization == "none" else f"{row.model} {row.quantization}"
     whose = f" of {row.steers}" if row.steers else ""
-    steered = f"{row.method}{whose} {cell_text(row)}" if row.steered else "unsteered"
+    own = " own directions" if row.scope == "own" else ""
+    steered = f"{row.method}{whose}{own} {cell_text(row)}" if row.steered else "unsteered"
     asked = f" asked {row.asked}" if row.asked else ""
     action = f" {row.action}" if row.action else ""
     drawn = f", {decoding_text(row)}" if row.temperature else ""
@@ -243,6 +259,8 @@ def _stored_json(one: StoredAnswer) -> dict[str, object]:
         "new_tokens": len(response.token_ids),
         "finish_reason": response.finish_reason,
         "acted": list(response.acted),
+        "condition_cosines": list(response.cosines),
+        "thresholds": list(row.thresholds or ()) if response.cosines else [],
         "label": None if label is None else label.label,
         "outcome": None if label is None else label.outcome,
         "evidence": None if label is None else json.loads(label.evidence),

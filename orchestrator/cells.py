@@ -209,6 +209,8 @@ class SteeringSpec:
     @property
     def directions(self) -> tuple[DirectionSpec, ...]:
         """Those of all parts and conditions, each once."""
+        if not self.then and self.condition is None:
+            return (self.direction,)
         conditions = (part.condition.direction for part in self.parts if part.condition is not None)
         return tuple({one.id: one for one in (*(part.direction for part in self.parts), *conditions)}.values())
 
@@ -282,7 +284,7 @@ class Cell:
         """The model variant that answers."""
         return variant_id(self.target)
 
-    @property
+    @cached_property
     def needs(self) -> tuple[str, ...]:
         """The directions without which it cannot start."""
         return () if self.steering is None else tuple(one.id for one in self.steering.directions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, cast
@@ -16,6 +16,7 @@ from orchestrator.results.folder import ENDINGS, Folder
 from orchestrator.results.plan_file import PlannedCells
 from orchestrator.scheduling.attempts import UPSTREAM
 from orchestrator.scheduling.kinds import item_folders
+from orchestrator.scoring.score import reads_losses
 from orchestrator.storage import FileState, StoredFile, UnreadableFileError
 
 OWN_COLUMNS = ("kind", "worker", "attempt")
@@ -65,9 +66,12 @@ def done_items(folder: Folder) -> set[str]:
     return {one for name in item_folders() for one in folder.done(name)}
 
 
-def chosen_failures(items: Sequence[FailedItem], filters: Sequence[str]) -> list[FailedItem]:
+def chosen_failures(
+    items: Sequence[FailedItem], filters: Sequence[str], measured_by: Callable[[str], Collection[str]]
+) -> list[FailedItem]:
     """Those that meet every filter; with a direction's failure those of the cells that needed it, with a cell's those of
-    its judges, and the other way round: the one would not succeed without the other."""
+    its judges, and the other way round: the one would not succeed without the other. With scores by the loss of a cell's answers
+    also the items that measure it, ``measured_by``."""
     picked = {one.id for one in chosen(items, filters, "--filter", OWN_COLUMNS)}
     upstream = [one for one in items if one.failure.kind == UPSTREAM and one.cell is not None]
     causes = {one.cell.direction_id for one in upstream if one.cell is not None and one.id in picked}
@@ -76,6 +80,8 @@ def chosen_failures(items: Sequence[FailedItem], filters: Sequence[str]) -> list
     judged = {one.id: one.id.partition(".")[0] for one in upstream if one.scorer}
     picked |= {cell_id for item, cell_id in judged.items() if item in picked}
     picked |= {item for item, cell_id in judged.items() if cell_id in picked}
+    by_loss = [one.cell.cell_id for one in items if one.id in picked and one.cell is not None and reads_losses(one.scorer)]
+    picked |= {item for cell_id in by_loss for item in measured_by(cell_id)}
     return [one for one in items if one.id in picked]
 
 

@@ -94,7 +94,7 @@ def is_id(text: str) -> bool:
 
 
 def matches(value: object, wanted: str) -> bool:
-    """Whether a ``value`` is what was written: numbers by value, words without regard to case."""
+    """Whether a ``value`` is what was written: numbers by value or as they are shown, words without regard to case."""
     word = wanted.strip().casefold()
     if value is None:
         return word in ("none", "null", "-", "")
@@ -102,7 +102,8 @@ def matches(value: object, wanted: str) -> bool:
         return _TRUTH.get(word) is value
     if isinstance(value, (int, float)):
         number = _number(word)
-        return number is not None and abs(number - value) <= 1e-9 * max(1.0, abs(value))
+        near = number is not None and abs(number - value) <= 1e-9 * max(1.0, abs(value))
+        return near or (number is not None and value_text(number) == value_text(float(value)))
     return (value_text(value) if isinstance(value, tuple) else str(value)).casefold() == word
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from actors.methods.options import faults_of
 from actors.types import CellResult, Response
 from orchestrator.behaviors import Behavior, BehaviorFile, read_behavior
 from orchestrator.errors import InputError
@@ -66,8 +67,7 @@ def _scoring(given: Mapping[str, object]) -> Scoring:
     try:
         scorer = make_scorer(str(given.get("name")), options, Path.cwd())
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise InputError.because(told, f"scorer {given.get('name')}") from error
+        raise InputError.because(faults_of(error), f"scorer {given.get('name')}") from error
     criterion = Criterion(scorer.id, default_scoring().criterion.coherence, given.get("target"))  # type: ignore[arg-type]
     use = ScorerUse(str(given["name"]), options, scorer.id)
     return Scoring({_BEHAVIOR: BehaviorScoring((use,), criterion)}, {**default_scorers(), scorer.id: scorer})

@@ -15,10 +15,12 @@ from actors.types import Decoding, EngineOptions, ModelSpec, Resources
 from orchestrator.analysis.planned import PlannedAnalysis
 from orchestrator.capability import capability_items
 from orchestrator.cells import Cell, CellKey, DirectionSpec, IncomparablePair, variant_id
+from orchestrator.counting import some
 from orchestrator.damage import DamageItem, damage_items
 from orchestrator.errors import InputError, Problem
 from orchestrator.judging import judging_items
 from orchestrator.models.files import ModelShape, is_pinned
+from orchestrator.parity.effort import Effort
 from orchestrator.parity.planned import PlannedParity
 from orchestrator.planning.analyses import plan_analyses
 from orchestrator.planning.choices import Arm, Choice, MatchedArm
@@ -26,13 +28,14 @@ from orchestrator.planning.considered import Tally
 from orchestrator.planning.costs import DEFAULT_COSTS, Costs
 from orchestrator.planning.estimate import Estimate, VariantCost, estimate_plan, memory_limit, prompt_tokens, weight_bytes
 from orchestrator.planning.grids import Deferred, GridsPlan, plan_grids
-from orchestrator.planning.parity import plan_parity
+from orchestrator.planning.parity import efforts, plan_parity
 from orchestrator.planning.remarks import remarks_on_actions
 from orchestrator.scoring.answer import Reads
 from orchestrator.scoring.judges.pool_judge import PoolJudge
 from orchestrator.scoring.score import CellScorer, Usage
 from orchestrator.scoring.uses import Scoring
 from orchestrator.sweep import Sweep
+from orchestrator.sweep_file.behaviors import BehaviorPrompts
 from orchestrator.sweep_file.resolve import ModelVariant
 from orchestrator.work import WorkItem
 
@@ -141,7 +144,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
         *_unpinned(variants),
         *_remarks(variants),
         *_same_prompts(sweep),
-        *(text for used in sweep.behaviors for text in used.warnings),
+        *(text for used in _whole(sweep.behaviors) for text in used.warnings),
         *(text for grid in sweep.grids for used in grid.files for text in used.remarks),
         *(text for grid in sweep.grids for text in remarks_on_actions(grid)),
     ]
@@ -158,7 +161,8 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
                 models,
                 expected,
                 _rounds(sweep, found),
-                _read(counted, sweep.scoring, damage_items(expected, sweep.damage), (*analysed.items, *compared.items)),
+                _read(counted, sweep.scoring, damage_items(expected, sweep.damage), analysed.items),
+                efforts(compared.items),
             ),
             expected,
             _directions(models, expected, analysed.directions),
@@ -235,7 +239,7 @@ def _rounds(sweep: Sweep, found: GridsPlan) -> Mapping[str, int]:
 def _read(
     counted: Sequence[Cell], scoring: Scoring, damage: Sequence[DamageItem], others: Sequence[WorkItem]
 ) -> Mapping[str, int]:
-    """About how many tokens each variant reads as a judge, to measure damage, and for ``others``: analyses and tools compared."""
+    """About how many tokens each variant reads as a judge, to measure damage, and for ``others``: analyses."""
     found = Counter[str]()
     for scorer, usage in _judged(counted, scoring).items():
         judge = scoring.made[scorer]
@@ -261,6 +265,12 @@ def _unique(models: Sequence[ModelVariant]) -> tuple[tuple[ModelVariant, ...], l
         if first is not model:
             warnings.append(f"models {first.name} and {model.name} are the same model: it runs once, as {first.name}")
     return tuple(found.values()), warnings
+
+
+def _whole(behaviors: Sequence[BehaviorPrompts]) -> list[BehaviorPrompts]:
+    """Those that are not a part of another one: a warning of its prompts holds for theirs, too."""
+    asked = [(used, {prompt.id for prompt in used.prompts}) for used in behaviors]
+    return [one for one, ids in asked if not any(one.key == other.key and ids < more for other, more in asked)]
 
 
 def _same_prompts(sweep: Sweep) -> list[str]:
@@ -333,7 +343,7 @@ def _unpinned(variants: Sequence[ModelVariant]) -> list[str]:
             by_revision.setdefault(str(model.spec.revision), {})[model.key] = None
     why = "may point elsewhere tomorrow): give the 40-digit commit"
     return [
-        f"model{'s' if len(keys) > 1 else ''} {', '.join(keys)}: revision not pinned ('{revision}' {why}"
+        f"model{'s' if len(keys) > 1 else ''} {some(list(keys))}: revision not pinned ('{revision}' {why}"
         for revision, keys in by_revision.items()
     ]
 
@@ -343,10 +353,15 @@ def _remarks(variants: Sequence[ModelVariant]) -> list[str]:
 
 
 def _costs(
-    models: Sequence[PlannedModel], cells: Sequence[Cell], rounds: Mapping[str, int], reads: Mapping[str, int]
+    models: Sequence[PlannedModel],
+    cells: Sequence[Cell],
+    rounds: Mapping[str, int],
+    reads: Mapping[str, int],
+    compared: Mapping[str, Effort],
 ) -> list[VariantCost]:
     """Each variant loads once; once more on one worker when it waits for a direction of a model that comes after it, and for each
-    of its ``rounds`` where other models run between them. ``reads``: tokens that a variant reads for other work."""
+    of its ``rounds`` where other models run between them. ``reads``: tokens that a variant reads for other work;
+    ``compared``: what comparing tools takes of it."""
     order = {model.variant: number for number, model in enumerate(models)}
     late = {
         variant_id(cell.target)
@@ -363,7 +378,10 @@ def _costs(
             one.resources,
             loads=1 + (one.variant in late) + (rounds.get(one.name, 0) if len(models) > 1 else 0),
             downloads=one.spec.source == "hub" and files[number] not in files[:number],
-            reads=reads.get(one.variant, 0),
+            reads=reads.get(one.variant, 0) + effort.read,
+            writes=effort.written,
+            starts=effort.starts,
         )
         for number, one in enumerate(models)
+        for effort in [compared.get(one.variant, Effort())]
     ]

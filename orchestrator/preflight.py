@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from actors.gpus import why_no_gpu
+from orchestrator.counting import some
 from orchestrator.duration import duration
 from orchestrator.machine import Machine
 from orchestrator.models.hub_facts import HubFacts, facts_here, has_token
@@ -17,8 +18,8 @@ from orchestrator.planning.costs import DEFAULT_COSTS, Costs
 from orchestrator.planning.estimate import ModelEstimate
 from orchestrator.sweep_file.schema import PoolEntry
 
-NAMED = 4
-"""Models that a line names."""
+MOST = 6
+"""Models and repositories that a line names; of more it says how many they are."""
 STORED_BYTES = 2
 """Of a weight in a repository whose size is not known: 16 bits."""
 
@@ -86,12 +87,12 @@ def _memory(
     mend = "a smaller dtype or a quantization, GPUs (gpus: 1), or a cluster (RAY_ADDRESS)"
     never = [f"{model.name} ({size(cost.weight_bytes)})" for model, cost in pairs if cost.weight_bytes > memory]
     if never:
-        yield "faults", f"weights larger than the {size(memory)} of memory here: {_some(never)}; give {mend}"
+        yield "faults", f"weights larger than the {size(memory)} of memory here: {some(never)}; give {mend}"
     tight = [f"{model.name} ({size(cost.peak_bytes)})" for model, cost in pairs if cost.weight_bytes <= memory < cost.peak_bytes]
     if tight:
         yield (
             "warnings",
-            f"may need more than the {size(memory)} of memory here: {_some(tight)}; give engine: {{slots: 8}}, {mend}",
+            f"may need more than the {size(memory)} of memory here: {some(tight)}; give engine: {{slots: 8}}, {mend}",
         )
     if pool.kind != "ray":
         return
@@ -121,7 +122,7 @@ def _of_hub(plan: Plan, ask: Ask, machine: Machine | None, costs: Costs) -> Iter
     if bare:
         yield (
             "impossible",
-            f"no chat template: {_some(bare)}; take the instruction-tuned model, or a folder with chat_template.jinja",
+            f"no chat template: {some(bare)}; take the instruction-tuned model, or a folder with chat_template.jinja",
         )
     yield from _downloads(models, found, machine, costs)
 
@@ -145,10 +146,11 @@ def _unknown(found: Mapping[tuple[str, str | None], HubFacts], token: bool) -> I
     gated = [facts.repo for facts in silent if facts.gated]
     if gated:
         there = "there is a token, which was not tried" if token else "there is no token: set HF_TOKEN (or `hf auth login`)"
-        yield "warnings", f"known to be gated, their licences must be accepted on the hub: {_some(gated)}; {there}"
+        yield "warnings", f"known to be gated, their licences must be accepted on the hub: {some(gated)}; {there}"
     for why in dict.fromkeys(facts.why for facts in silent):
         names = [facts.repo for facts in silent if facts.why == why]
-        yield "unknown", f"whether {_some(names)} can be had, their sizes and chat templates: {why}"
+        which = some(names) if len(names) <= MOST else f"{len(names)} repositories"
+        yield "unknown", f"whether {which} can be had, their sizes and chat templates: {why}"
     for facts in silent:
         if nearest := nearest_repository(facts.repo):
             yield "warnings", f"{facts.repo} is not known here; did you mean {nearest!r}?"
@@ -165,7 +167,8 @@ def _downloads(
         return
     sizes = {pair: facts.size or STORED_BYTES * models[pair].shape.parameters for pair, facts in wanted.items()}
     total = sum(sizes.values())
-    told = _some([f"{repo} {size(sizes[repo, revision])}" for repo, revision in sizes])
+    each = [f"{repo} {size(sizes[repo, revision])}" for repo, revision in sizes]
+    told = some(each) if len(each) <= MOST else f"{len(each)} repositories"
     rough = "" if all(facts.size for facts in wanted.values()) else ", reckoned from the models' sizes"
     rate = f"{costs.download_bandwidth / 1e6:.0f} MB/s (download_bandwidth of a costs file)"
     yield "facts", f"To download{rough}: about {size(total)} ({told}), {duration(total / costs.download_bandwidth)} at {rate}."
@@ -185,9 +188,4 @@ def size(count: float) -> str:
 
 
 def _models(names: Sequence[str]) -> str:
-    return f"model{'s' if len(names) > 1 else ''} {_some(names)}"
-
-
-def _some(names: Sequence[str]) -> str:
-    listed = list(dict.fromkeys(names))
-    return ", ".join(listed) if len(listed) <= NAMED else f"{', '.join(listed[: NAMED - 1])} and {len(listed) - NAMED + 1} more"
+    return f"model{'s' if len(names) > 1 else ''} {some(names)}" if len(names) <= MOST else f"{len(names)} models"

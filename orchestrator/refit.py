@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.cells import variant_id
+from orchestrator.counting import counted
 from orchestrator.devices import CPU, CPU_NAME, DeviceClass, kind_of
 from orchestrator.errors import InputError
 from orchestrator.plan import Plan, PlannedModel
@@ -219,7 +220,7 @@ def _fit_slowdown(fit: Fit, name: str, measured: Sequence[VariantSample]) -> Non
             ratios.setdefault(one.model.spec.quantization, []).append(one.seconds() / one.work() / base)
     for quantization, values in ratios.items():
         fit.found["slowdown"][quantization] = float(f"{_mean(values):.3g}")
-        fit.notes.append(f"{quantization}: slowdown from {len(values)} model{'s' if len(values) > 1 else ''} on {name}")
+        fit.notes.append(f"{quantization}: slowdown from {counted(len(values), 'model')} on {name}")
     alone = {one.model.name for one in measured if one.model.spec.quantization not in ("none", *ratios)}
     if alone:
         fit.notes.append(f"{', '.join(sorted(alone))}: no slowdown, the unquantized model did not run")
@@ -243,12 +244,12 @@ def _fit_loads(fit: Fit, name: str, measured: Sequence[VariantSample]) -> None:
     if len(set(sizes)) < 2:
         fixed = max(0.0, _mean(seconds) - sizes[0] / bandwidth)
         fit.set(name, load_seconds=fixed)
-        fit.notes.append(f"{name}: load_seconds from {len(loads)} loads of one size; load_bandwidth kept")
+        fit.notes.append(f"{name}: load_seconds from {counted(len(loads), 'load')} of one size; load_bandwidth kept")
         return
     fixed, per_byte = _nonnegative([[1.0, size] for size in sizes], seconds)
     fit.set(name, load_seconds=fixed, **({"load_bandwidth": 1 / per_byte} if per_byte > 0 else {}))
     kept = "" if per_byte > 0 else "; larger models did not load more slowly, load_bandwidth kept"
-    fit.notes.append(f"{name}: load_seconds and load_bandwidth from {len(loads)} loads{kept}")
+    fit.notes.append(f"{name}: load_seconds and load_bandwidth from {counted(len(loads), 'load')}{kept}")
 
 
 # --- numbers

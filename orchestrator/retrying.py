@@ -10,6 +10,7 @@ from orchestrator.counting import counted
 from orchestrator.errors import InputError
 from orchestrator.failed import FailedItem, chosen_failures, done_items, failed_items, group_lines, grouped
 from orchestrator.plan_with_results import plan_with_results
+from orchestrator.results.answer_losses import MeasuredLosses
 from orchestrator.results.folder import Folder
 from orchestrator.results.plan_file import decode_plan
 from orchestrator.results.store import Store
@@ -54,14 +55,17 @@ class Listed:
 def failures_of(results: Place, filters: Sequence[str] = (), kind: str | None = None) -> Listed:
     """The failures recorded in ``results`` that meet the filters. Writes nothing."""
     folder = Folder(results)
-    everything = failed_items(folder, decode_plan(folder.plan), done_items(folder))
-    return Listed(results, tuple(chosen_failures(everything, _all_filters(filters, kind))), len(everything))
+    planned = decode_plan(folder.plan)
+    everything = failed_items(folder, planned, done_items(folder))
+    measured_by = MeasuredLosses(folder, planned).items_of
+    return Listed(results, tuple(chosen_failures(everything, _all_filters(filters, kind), measured_by)), len(everything))
 
 
 def clear_failures(sweep: Path, results: Place, filters: Sequence[str] = (), kind: str | None = None) -> Listed:
     """Forget the recorded failures that meet the filters; what they were.
 
-    With a direction's failure those of the cells that needed it go too: they would not be recorded again.
+    With a direction's failure those of the cells that needed it go too: they would not be recorded again; with scores by the
+    loss of answers the failure to measure it.
     """
     loaded = load_sweep(sweep)
     store = Store(results)

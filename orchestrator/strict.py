@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 
 class Entry(BaseModel):
-    """Base of a sweep file's sections and of scorers' options: frozen, no unknown keys, no conversion between types."""
+    """Base of a sweep file's sections and of scorers' options: frozen, no unknown keys, no conversion between types. ``INSTEAD``:
+    keys that may stand alone, in place of all others."""
+
+    INSTEAD: ClassVar[tuple[str, ...]] = ()
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 

@@ -103,7 +103,7 @@ def _keeping(edit: Callable[[Tensor, float], Tensor], keeps: bool) -> Callable[[
 
     def kept(h: Tensor, share: float) -> Tensor:
         edited = edit(h, share)
-        return edited * (h.norm(dim=-1, keepdim=True) / edited.norm(dim=-1, keepdim=True))
+        return edited * (h.norm(dim=-1, keepdim=True) / edited.norm(dim=-1, keepdim=True).clamp(min=1e-30))
 
     return kept if keeps else edit
 
@@ -133,6 +133,8 @@ def _edit(steering: Steering, i: int) -> Callable[[Tensor], Tensor]:
         return lambda h: h - (h @ basis.T) @ basis + strength * direction
     if steering.intervention == "rotation":
         return lambda h: _at_angle(h, direction, strength)
+    if steering.code:
+        return lambda h: h + strength * (h * direction).sum(-1, keepdim=True).tanh() * direction
     if steering.intervention == "angular":
         plane = torch.stack([direction, *basis])
         turn = torch.tensor([math.cos(math.radians(strength)), math.sin(math.radians(strength))])

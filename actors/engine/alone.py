@@ -19,7 +19,7 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 
 from actors.engine.decode import choose
 from actors.engine.firing import record_firing, record_step
-from actors.engine.prefill import Prefilled, cosines
+from actors.engine.prefill import Prefilled, cosines_of
 from actors.engine.rotary import Rotary
 from actors.engine.rows import Row
 from actors.engine.sampling import next_draws
@@ -95,7 +95,7 @@ class AloneRunner:
         conditions = [act.condition for act in row.acts]
         entry = row.entry
         unedited = [one if one is not None and (entry is None or one.layer <= entry) else None for one in conditions]
-        return tuple(None if one is None else cosines(witness.raw[one.layer], [one])[0] for one in unedited)
+        return tuple(None if one is None else cosines_of(witness.raw[one.layer], [one])[0] for one in unedited)
 
     def _turn(self, row: Row) -> None:
         """Let the row be edited, or not, at the token that it reads next, and watched where that changes."""

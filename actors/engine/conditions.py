@@ -19,7 +19,7 @@ from actors.engine.attention import slot_attention_in
 from actors.engine.engine_model import EngineModel
 from actors.engine.lanes import Lanes
 from actors.engine.memory import SHARED_PREFIX_SHARE, free_bytes
-from actors.engine.prefill import Prefiller, conditions_of, cosines
+from actors.engine.prefill import Prefiller, conditions_of, cosines_of
 from actors.engine.rotary import Rotary
 from actors.engine.rows import Row
 from actors.engine.segments import Forwards, SegmentRunner
@@ -59,7 +59,7 @@ class ConditionReader:
             some = {key: both for key, both in missing.items() if self._alone(both[0]) is alone}
             if some:
                 states = self._states_alone([*some.values()]) if alone else self._states([*some.values()])
-                self._known |= dict(zip(some, cosines(states, [condition for _, condition in some.values()]), strict=True))
+                self._known |= dict(zip(some, cosines_of(states, [condition for _, condition in some.values()]), strict=True))
         for row in conditional:
             prompt, conditions = _prompt(row), [act.condition for act in row.acts]
             row.decide([None if one is None else self._known[prompt, *named[id(one)]] for one in conditions])

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from actors.engine.site_hooks import at_sites
 from actors.engine.site_places import TOKENS
 from actors.families import Decoder
-from actors.steering import steered
+from actors.steering import SteeringTable, steered
 
 _FOUND: WeakKeyDictionary[nn.Module, dict[frozenset[int], bool]] = WeakKeyDictionary()
 
@@ -25,6 +25,7 @@ class _Nudge:
     points: frozenset[int]
     in_place: bool
     where: None = None
+    tables: tuple[SteeringTable, ...] = ()
 
     def apply(self, layer: int, hidden: Tensor) -> Tensor:
         """What stands there next."""
@@ -32,9 +33,6 @@ class _Nudge:
             return hidden
         moved = hidden + 0.01 * (1 + layer % 7)
         return hidden.copy_(moved) if self.in_place else moved
-
-    def arrival(self, layer: int, raw: Tensor, seen: Tensor) -> None:
-        """Nothing: it is no edit of a row."""
 
 
 @torch.inference_mode()

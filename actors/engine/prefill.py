@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from actors.cosines import cosines
 from actors.engine.cache import KeyValue, borrows, stack
 from actors.engine.grain import COARSE, Grain, rounded_up
 from actors.engine.rows import Row
@@ -23,7 +24,7 @@ from actors.engine.segments import ForwardStart, Segment, SegmentRunner
 from actors.engine.shared_prefixes import SharedPrefixes
 from actors.positions import Spans
 from actors.stacks import StackBank, Table
-from actors.steering import SMALLEST, Witness
+from actors.steering import Witness
 from actors.types import Condition
 
 Tokens = tuple[int, ...]
@@ -236,7 +237,7 @@ class Prefiller:
         ]
         if asked:
             states = torch.stack([unsteered.raw[condition.layer][place] for place, _, condition in asked])
-            found = cosines(states, [condition for _, _, condition in asked])
+            found = cosines_of(states, [condition for _, _, condition in asked])
             self._cosines |= {(texts[place], name): one for (place, name, _), one in zip(asked, found, strict=True)}
 
     def _tell_again(self, rows: Sequence[Row]) -> None:
@@ -342,11 +343,10 @@ def conditions_of(row: Row) -> list[Condition]:
     return [act.condition for act in row.acts if act.condition is not None]
 
 
-def cosines(states: Tensor, conditions: Sequence[Condition]) -> list[float]:
-    """Between each of ``states`` ``[n, d]`` and the vector of its condition, in float64; 0 where there is no stream."""
-    vectors = torch.from_numpy(np.stack([condition.vector for condition in conditions])).to(states.device).double()
-    lengths = (states.double().norm(dim=-1) * vectors.norm(dim=-1)).clamp(min=SMALLEST)
-    found: list[float] = ((states.double() * vectors).sum(-1) / lengths).tolist()
+def cosines_of(states: Tensor, conditions: Sequence[Condition]) -> list[float]:
+    """Between each of ``states`` ``[n, d]`` and the vector of its condition."""
+    vectors = np.stack([condition.vector for condition in conditions])
+    found: list[float] = cosines(states.double().cpu().numpy(), vectors).tolist()
     return found
 
 

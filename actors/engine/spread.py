@@ -23,10 +23,6 @@ class FollowingTable(SteeringTable):
         """As if every token were among those to be edited, where the stream was."""
         return self._beside(layer, hidden).everywhere(layer, hidden)
 
-    def arrival(self, layer: int, raw: Tensor, seen: Tensor) -> Tensor | None:
-        """How much of the edit is there, where the stream was."""
-        return self._beside(layer, raw).arrival(layer, raw, seen.to(raw.device))
-
     def _beside(self, layer: int, hidden: Tensor) -> SteeringTable:
         kinds = (self.shifts, self.axes, self.replaced, self.kept)
         shifts, axes, replaced, kept = ({layer: edits[layer].to(hidden.device)} if layer in edits else {} for edits in kinds)

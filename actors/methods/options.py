@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
 
 from actors.sites import ALLOWED, EVERYWHERE, site_of
@@ -18,6 +18,11 @@ def _readable(site: str) -> str:
     except ValueError as error:
         raise PydanticCustomError("sweep", "{message}", {"message": str(error), "allowed": allowed, "nearest": ""}) from error
     return site
+
+
+def faults_of(error: ValidationError) -> str:
+    """What is wrong with options that a script gives, by their names; a sweep file has lines to tell beside."""
+    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
 
 
 class MethodOptions(BaseModel):

@@ -35,9 +35,11 @@ def read(loaded: LoadedModel, job: ReadJob) -> Arrays:
     else:
         raise JobError(f"tool {job.tool!r} is unknown; allowed: {', '.join(TOOLS)}")
     values = [next(iter(one.values())) for one in runs]
-    if not np.isfinite(values[0]).all():
+    if not all(np.isfinite(one).all() for one in values):
         raise JobError(f"{job.tool} gives numbers that are not finite")
-    spread = np.max([np.abs(one - values[0]) for one in values], axis=0)
+    if len({one.shape for one in values}) > 1:
+        raise JobError(f"{job.tool} gives activations once, and a direction another time")
+    spread = np.max([np.abs(one.astype(np.float64) - values[0]) for one in values], axis=0)
     layers = values[0].shape[-2]
     return {**runs[0], "spread": np.asarray(spread.reshape(-1, layers, values[0].shape[-1]).max(axis=(0, 2)))}
 

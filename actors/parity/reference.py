@@ -148,7 +148,7 @@ class Reference:
 
     def _inputs(self, rows: Sequence[Sequence[int]], run: Pass) -> dict[str, Tensor]:
         length = max(map(len, rows))
-        token_ids = torch.full((len(rows), length), self._pad)
+        token_ids = torch.full((len(rows), length), pad_token(self._loaded.tokenizer))
         mask = torch.zeros_like(token_ids)
         for number, row in enumerate(rows):
             place = slice(length - len(row), length) if run.side == "left" else slice(0, len(row))
@@ -156,11 +156,6 @@ class Reference:
             mask[number, place] = 1
         device = self._loaded.device
         return {"input_ids": token_ids.to(device)} | ({"attention_mask": mask.to(device)} if run.mask else {})
-
-    @property
-    def _pad(self) -> int:
-        tokenizer = self._loaded.tokenizer
-        return int(next((one for one in (tokenizer.pad_token_id, tokenizer.eos_token_id) if one is not None), 0))
 
     def _activations(self, streams: Streams, recipe: ReadingRecipe) -> Tensor:
         """``[n, L, d]`` as the recipe reads them; NaN where there is nothing to read."""
@@ -179,6 +174,11 @@ class Reference:
                 return torch.cat([plain[:, 1:-1], normed[:, -1:]], dim=1)
             case "output":
                 return plain[:, 1:]
+
+
+def pad_token(tokenizer: Any) -> int:
+    """The id of what a batch is padded with."""
+    return int(next((one for one in (tokenizer.pad_token_id, tokenizer.eos_token_id) if one is not None), 0))
 
 
 def _kept(n: int, recipe: ReadingRecipe) -> list[int]:

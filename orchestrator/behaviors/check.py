@@ -12,6 +12,7 @@ from scipy.stats import fisher_exact, mannwhitneyu
 from actors.types import Prompt
 from orchestrator.behaviors.loading import BehaviorRead
 from orchestrator.behaviors.similarity import near_pairs, normalized
+from orchestrator.counting import counted
 from orchestrator.untrusted import visible
 
 LEVEL = 0.05
@@ -86,8 +87,13 @@ class BehaviorCheck:
     def lines(self) -> list[str]:
         """For people; texts of the files are shown escaped."""
         told = [_file_line(one) for one in self.files]
-        told.append(", ".join(f"{count} {role}" for role, count in self.sizes.items()) + f" prompts; {self.pairs} pairs")
-        told += [f"{one.unit}: medians {one.positive:g} and {one.negative:g} (p = {one.p:.2g})" for one in self.lengths]
+        pairs = f"; {counted(self.pairs, 'pair')}" if self.pairs else ""
+        told.append(", ".join(f"{count} {role}" for role, count in self.sizes.items()) + f" prompts{pairs}")
+        told += [
+            f"{one.unit}: medians {one.positive:g} and {one.negative:g} (p = {one.p:.2g})"
+            for one in self.lengths
+            if one.p >= LEVEL
+        ]
         told += [f"warning: {warning}" for warning in self.warnings]
         return told + [
             f"{role}, as the model reads it: {visible(text, SHOWN_CHARACTERS)}" for role, text in self.rendered.items()

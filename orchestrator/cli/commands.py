@@ -165,6 +165,9 @@ def plan(
     sweep: SweepFile,
     results: ResultsOption = None,
     costs: CostsFile = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Every warning, pair and grid that waits, one by one.")
+    ] = False,
     hub: Annotated[
         bool, typer.Option("--hub", help="Ask the hub, too: are repositories there, do they open, how much is to download.")
     ] = False,
@@ -191,7 +194,7 @@ def plan(
             print_json({**plan_object(prepared), "preflight": vars(found)})
         else:
             console = console_for(False)
-            console.print(render_plan(prepared.plan))
+            console.print(render_plan(prepared.plan, verbose))
             print_lines(console, [f"{state_line(prepared)}; results in {prepared.store.place}"])
             console.print(render_preflight(found))
     if found.impossible:

@@ -60,7 +60,7 @@ def parity(
     stream) and to a mistake (right padding, a missing template, ...), each of which is planted here on purpose to compare with.
     The same command continues a study that was stopped.
     """
-    from orchestrator.parity_command.asking import ParityAsked, run_parity
+    from orchestrator.parity_command import ParityAsked, run_parity
 
     with input_errors_told():
         asked = ParityAsked(

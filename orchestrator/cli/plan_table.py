@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from actors.parity.tools import TOOLS
 from actors.types import Action
 from orchestrator.cells import Cell, IncomparablePair, variant_id
 from orchestrator.counting import counted
@@ -28,15 +29,17 @@ if TYPE_CHECKING:
 
 JSON_VERSION = 1
 DEFERRED_SHOWN = 3
-PAIRS_SHOWN = 12
+PAIRS_SHOWN = 4
+WARNINGS_SHOWN = 4
 NAME_WIDTH = 32
 """Longer model names are folded in the table."""
 
 _COLUMNS = ("model", "cells", "rows", "tokens", "loads", "time", "memory", "on")
 
 
-def render_plan(plan: Plan) -> RenderableType:
-    """The plan as a table, one row per model variant, with totals, axes, warnings and what is not run below it."""
+def render_plan(plan: Plan, every: bool = False) -> RenderableType:
+    """The plan as a table, one row per model variant, with totals, axes, warnings and what is not run below it; of many of a
+    kind how many they are, or ``every`` one."""
     table = Table(
         title=Text(f"Plan of {plain(plan.name)}"), box=box.SIMPLE_HEAD, title_justify="left", show_footer=len(plan.models) > 1
     )
@@ -49,10 +52,10 @@ def render_plan(plan: Plan) -> RenderableType:
     for model, cost in zip(plan.models, plan.estimate.models, strict=True):
         table.add_row(Text(plain(model.name)), f"{cells[model.variant]:,}", *_numbers(cost), cost.device)
     notes = [Text(plain(line)) for line in judge_lines(plan)]
-    notes += [Text(f"warning: {plain(warning)}", style="yellow") for warning in plan.warnings]
-    notes += [Text(plain(line), style="yellow") for line in incomparable_lines(plan.incomparable)]
-    notes += [Text(plain(line)) for line in deferred_lines(plan.deferred)]
-    facts = (Text(plain(line)) for line in (*success_lines(plan), *cluster_lines(plan)))
+    notes += [Text(f"warning: {plain(warning)}", style="yellow") for warning in warning_lines(plan.warnings, every)]
+    notes += [Text(plain(line), style="yellow") for line in incomparable_lines(plan.incomparable, every)]
+    notes += [Text(plain(line)) for line in deferred_lines(plan.deferred, every)]
+    facts = (Text(plain(line)) for line in (*success_lines(plan), *cluster_lines(plan), *parity_lines(plan)))
     return Group(table, Text(_summary(plan)), *facts, *notes)
 
 
@@ -87,6 +90,16 @@ def cluster_lines(plan: Plan) -> list[str]:
     return [f"On {plan.estimate.cluster_device} GPUs, about: " + "; ".join(parts)] if parts else []
 
 
+def parity_lines(plan: Plan) -> list[str]:
+    """Which tools are compared, and which of them need environments."""
+    if not plan.parity:
+        return []
+    tools = list(plan.parity[0].readings)
+    apart = [name for name in tools if TOOLS[name].script]
+    made = f" In environments of their own, made when a machine first needs them, about a minute each: {', '.join(apart)}."
+    return [f"Tools compared: {', '.join(tools)}." + (made if apart else "")]
+
+
 def judge_lines(plan: Plan) -> list[str]:
     """What every judge of the plan is asked, at most: calls, tokens, cost."""
     names = {use.id: use for one in plan.scoring.behaviors.values() for use in one.scorers}
@@ -99,8 +112,15 @@ def judge_lines(plan: Plan) -> list[str]:
     return lines
 
 
-def incomparable_lines(pairs: Sequence[IncomparablePair]) -> list[str]:
-    """The transfer pairs that are not run: each with its widths or, where they are many, the models by width."""
+def warning_lines(warnings: Sequence[str], every: bool = False) -> list[str]:
+    """The first ``WARNINGS_SHOWN``, and how many more there are; or ``every`` one."""
+    more = 0 if every else len(warnings) - WARNINGS_SHOWN
+    return [*warnings] if more < 2 else [*warnings[:WARNINGS_SHOWN], f"and {more} more (plan --verbose tells them)"]
+
+
+def incomparable_lines(pairs: Sequence[IncomparablePair], every: bool = False) -> list[str]:
+    """The transfer pairs that are not run: each with its widths or, where they are many, how many for which reason, with
+    ``every`` one also the models by width."""
     by_reason: dict[str, list[IncomparablePair]] = {}
     for pair in pairs:
         by_reason.setdefault(pair.reason, []).append(pair)
@@ -117,20 +137,19 @@ def incomparable_lines(pairs: Sequence[IncomparablePair]) -> list[str]:
             widths.setdefault(one.source_width, {})[one.source] = None
             widths.setdefault(one.target_width, {})[one.target] = None
         listed = "; ".join(f"{width}: {', '.join(names)}" for width, names in sorted(widths.items()))
-        lines.append(f"not comparable: {len(members)} pairs, {reason} ({listed}); the JSON form lists each")
+        lines.append(f"not comparable: {len(members)} pairs of models, {reason}" + (f" ({listed})" if every else ""))
     return lines
 
 
-def deferred_lines(deferred: Sequence[Deferred]) -> list[str]:
-    """What is not planned, one line per reason; several grids that wait share one."""
-    waits: dict[tuple[str, str], int] = {}
-    for one in deferred:
-        if one.waiting:
-            waits[one.grid, one.reason] = waits.get((one.grid, one.reason), 0) + one.cells
-    together = [f"grid {grid}: at most {counted(cells, 'cell')} to follow ({reason})" for (grid, reason), cells in waits.items()]
-    if len(together) > 1:
-        rest = deferred_lines([one for one in deferred if not one.waiting])
-        return ["; ".join(together), *rest]
+def deferred_lines(deferred: Sequence[Deferred], every: bool = False) -> list[str]:
+    """What is not planned, one line per grid and reason; where more grids wait than are shown, one of all, but for ``every``."""
+    later = [one for one in deferred if one.waiting]
+    grids = list(dict.fromkeys(one.grid for one in later))
+    if len(grids) > DEFERRED_SHOWN and not every:
+        total = counted(sum(one.cells for one in later), "cell")
+        line = f"at most {total} of {len(grids)} grids to follow, each when the grid that it is chosen from is finished"
+        line = f"{line}: {', '.join(grids[:DEFERRED_SHOWN])} and {len(grids) - DEFERRED_SHOWN} more"
+        return [line, *deferred_lines([one for one in deferred if not one.waiting])]
     groups: dict[tuple[str, bool, str], list[Deferred]] = {}
     for one in deferred:
         groups.setdefault((one.grid, one.waiting, one.reason), []).append(one)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from actors.types import Failure
-from orchestrator.cli.plan_table import deferred_lines, incomparable_lines, plan_json
+from orchestrator.cli.plan_table import deferred_lines, incomparable_lines, plan_json, warning_lines
 from orchestrator.counting import counted
 from orchestrator.duration import duration
 from orchestrator.failed import alike, first_line
@@ -110,7 +110,7 @@ def choice_lines(choices: Sequence[Choice], deferred: Sequence[Deferred]) -> lis
 def _remarks(prepared: Prepared) -> list[str]:
     plan = prepared.plan
     pairs = incomparable_lines(plan.incomparable)
-    return [*(f"note: {warning}" for warning in plan.warnings), *pairs, *deferred_lines(plan.deferred)]
+    return [*(f"note: {warning}" for warning in warning_lines(plan.warnings)), *pairs, *deferred_lines(plan.deferred)]
 
 
 def state_line(prepared: Prepared) -> str:

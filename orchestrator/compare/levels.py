@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from orchestrator.compare.selection import FILTERS
 from orchestrator.errors import InputError, Problem, nearest_name
-from orchestrator.filters import matches, value_text
 from orchestrator.results.columns import Axis
 from orchestrator.results.conditions import AXES, NAMED, STEERED
 from orchestrator.results.rows import CellRow
+from orchestrator.told_values import TOLD, told_value
 
 _FOLLOWS: dict[str, frozenset[Axis]] = {
     "model": frozenset({Axis.MODEL, Axis.PLACE}),
@@ -50,15 +50,15 @@ def by_level(rows: Sequence[CellRow], by: str, against: str, pool: bool = False)
     are left out. InputError for an unknown column or level, and when no two cells match.
     """
     column = FILTERS.column(by, "--by")
-    if not any(matches(getattr(row, column), against) for row in rows):
+    reference = [row for row in rows if FILTERS.meets(row, column, [against])]
+    if not reference:
         known = FILTERS.known(rows, column)
         raise InputError(Problem("--against", against, f"no such {by}", ", ".join(known[:12]), nearest_name(against, known)))
-    reference = [row for row in rows if matches(getattr(row, column), against)]
     taken = {row.cell_id for row in reference}
     groups: dict[str, list[CellRow]] = {}
     for row in rows:
         if row.cell_id not in taken:
-            groups.setdefault(value_text(getattr(row, column)), []).append(row)
+            groups.setdefault(told_value(row, column), []).append(row)
     if not groups:
         raise InputError.because(f"there is no other {by} to compare", "--by", against)
     found = [pair for level, group in groups.items() for pair in _pairs(level, group, reference, column)]
@@ -116,4 +116,5 @@ def _values_by_level(found: Sequence[Matched], column: str) -> dict[str, set[obj
 
 
 def _words(row: CellRow, columns: Sequence[str]) -> str:
-    return ", ".join(f"{column}={value_text(getattr(row, column))}" for column in columns)
+    told = {column: told_value(row, column) for column in columns}
+    return ", ".join(value if column in TOLD else f"{column}={value}" for column, value in told.items())

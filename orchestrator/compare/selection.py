@@ -8,6 +8,7 @@ from dataclasses import fields
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.filters import ALIASES, Filters, is_id
 from orchestrator.results.rows import CellRow
+from orchestrator.told_values import TOLD, told_value
 
 _DERIVED = ("layer", "relative_depth", "steered")
 _HIDDEN = ("provenance", "labelled_at", "finished_at", "layers")
@@ -16,10 +17,16 @@ COLUMNS = tuple(sorted({*(field.name for field in fields(CellRow)), *_DERIVED} -
 
 _ALIASES = {"cell": "cell_id", "id": "cell_id", **ALIASES}
 
+
+def _value(row: CellRow, column: str) -> object:
+    """A column of a cell; what is no word there as people read it."""
+    return told_value(row, column) if column in TOLD else getattr(row, column)
+
+
 FILTERS: Filters[CellRow] = Filters(
     COLUMNS,
     _ALIASES,
-    getattr,
+    _value,
     "model, quantization, method, layer, depth, multiplier, ... (those of cells.parquet)",
 )
 

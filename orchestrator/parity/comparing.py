@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -40,8 +41,8 @@ class Difference:
 
     @property
     def least(self) -> float:
-        """The smallest cosine of the layers that have one."""
-        return float(np.nanmin(self.cosine))
+        """The smallest cosine of the layers that have one; NaN where none has."""
+        return min((one for one in self.cosine if not math.isnan(one)), default=math.nan)
 
 
 def difference(found: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> Difference:

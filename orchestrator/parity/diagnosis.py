@@ -20,14 +20,23 @@ BETTER = 4.0
 """A mistake must come so many times nearer to a direction than the clean one; two mistakes together, than one alone."""
 EXACT = 1e-7
 """A smaller distance is rounding, and no nearer than this one."""
-CLOSE = 0.02
-"""Distance to the clean direction that rounding may make where nobody has measured it."""
+SURE, CLOSE = 1e-4, 0.02
+"""Distances that rounding may make where nobody has measured it: in the dtype of the study, and in any dtype."""
 FAR_BETTER = 100.0
 """Among what rounding makes, a mistake must come so many times nearer."""
 
 OTHERWISE = ", prompts in other batches than given"
 
 Verdict = Literal["clean", "fault", "unexplained"]
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """The distance that a right direction may have, and one with a mistake from what that mistake gives here: with other kernels
+    and batches in the ``own`` dtype of the study, and in ``any`` dtype."""
+
+    own: float = SURE
+    any: float = CLOSE
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,13 +89,17 @@ class Near:
 @dataclass(frozen=True)
 class Diagnosis:
     """``nearest`` and the ``next`` other one, how far the ``clean`` direction is, and what follows. ``flipped``: with the sign
-    the other way, mean(negative) - mean(positive)."""
+    the other way, mean(negative) - mean(positive). ``sure``: it holds for a direction that was read in the study's own dtype too;
+    where not, another dtype, or a cause that is not known, brought it so far. ``hidden``: mistakes that a direction so far from
+    all may have as well."""
 
     verdict: Verdict
     nearest: Near
     next: Near | None
     clean: Near
     flipped: bool = False
+    sure: bool = True
+    hidden: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -98,10 +111,13 @@ class Diagnosis:
         """In a sentence."""
         sign = ", with the sign the other way" if self.flipped else ""
         if self.verdict == "clean":
-            return f"clean{sign}: distance {_shown(self.clean.distance)}"
+            doubt = "" if self.sure else ", as of another dtype than the study's"
+            hidden = f"; as small, and not to be told from it: {', '.join(self.hidden)}" if self.hidden else ""
+            return f"clean{sign}{doubt}: distance {_shown(self.clean.distance)}{hidden}"
         after = "" if self.next is None else f"; next candidate {_shown(self.next.distance)} ({self.next.title})"
         if self.verdict == "fault":
-            return f"looks like {self.nearest.title}{sign}: distance {_shown(self.nearest.distance)}{after}"
+            doubt = "" if self.sure else ", read in another dtype than the study's, or a cause that is not known"
+            return f"looks like {self.nearest.title}{sign}{doubt}: distance {_shown(self.nearest.distance)}{after}"
         near = f"nearest {self.nearest.title} at {_shown(self.nearest.distance)}"
         return f"no known mistake explains it: distance {_shown(self.clean.distance)} to clean, {near}{after}"
 
@@ -110,29 +126,46 @@ def diagnose(
     direction: npt.ArrayLike,
     candidates: Sequence[PlantedDirection],
     layers: Sequence[int] | None = None,
-    rounding: float = CLOSE,
+    rounding: Rounding = Rounding(),
     further: Further | None = None,
-) -> Diagnosis:
-    """``direction`` ``[len(layers), d]`` (None: all layers) against ``candidates``, the clean one among them. Only what a
-    direction points at counts, not how long it is. ``rounding``: the distance that a right direction may have, in another dtype
-    or with other kernels, and one with a mistake from what that mistake gives here. ``further``: what gives more candidates for a
-    direction and its layers, asked where no candidate is equal to it."""
+) -> Diagnosis | None:
+    """``direction`` ``[len(layers), d]`` (None: all layers) against ``candidates``, the clean one among them; None where no layer
+    has both. Only what a direction points at counts, not how long it is. ``further``: what gives more candidates for a direction
+    and its layers, asked where no candidate is equal to it."""
     given = np.asarray(direction, np.float64)
     places = list(range(len(given))) if layers is None else list(layers)
     found = [_of(turned, candidates, places, rounding, further) for turned in (given, -given)]
-    return replace(found[1], flipped=True) if found[1].nearest.distance < found[0].nearest.distance else found[0]
+    straight, turned = found
+    if straight is None or turned is None:
+        return None
+    return replace(turned, flipped=True) if turned.nearest.distance < straight.nearest.distance else straight
 
 
 def _of(
-    given: Array, candidates: Sequence[PlantedDirection], places: Sequence[int], rounding: float, further: Further | None
-) -> Diagnosis:
+    given: Array,
+    candidates: Sequence[PlantedDirection],
+    places: Sequence[int],
+    rounding: Rounding,
+    further: Further | None,
+) -> Diagnosis | None:
     order = _nearest(given, candidates, places)
+    if all(one.names for one in order):
+        return None
     if further is not None and order[0].distance > EXACT:
         order = sorted([*order, *_nearest(given, list(further(given, places)), places)], key=lambda near: near.distance)
     clean = next(one for one in order if not one.names)
     best = _simplest(order)
     other = next((one for one in order if set(one.names) != set(best.names)), None)
-    return Diagnosis(_verdict(best, clean, rounding), best, other, clean)
+    verdict = _verdict(best, clean, rounding.any)
+    sure = (best if verdict == "fault" else clean).distance <= rounding.own or verdict == "unexplained"
+    hidden = _hidden(order, clean, rounding.any) if verdict == "clean" else ()
+    return Diagnosis(verdict, best, other, clean, sure=sure, hidden=hidden)
+
+
+def _hidden(order: Sequence[Near], clean: Near, rounding: float) -> tuple[str, ...]:
+    """The mistakes, alone, that are within rounding too, and not far enough behind the clean direction to be left out."""
+    most = min(rounding, FAR_BETTER * max(clean.distance, EXACT))
+    return tuple(dict.fromkeys(one.names[0] for one in order if len(one.names) == 1 and one.batch and one.distance <= most))
 
 
 def _nearest(given: Array, candidates: Sequence[PlantedDirection], places: Sequence[int]) -> list[Near]:

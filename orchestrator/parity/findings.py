@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from orchestrator.parity.comparing import Difference, SiteMatch, cosines, difference, direction_of, matched_sites
 from orchestrator.parity.costs import MistakeCost, Succeeds, read_costs
-from orchestrator.parity.diagnosis import CLOSE, Diagnosis, PlantedDirection, diagnose, read_planted
-from orchestrator.parity.planned import PlannedParity
+from orchestrator.parity.diagnosis import CLOSE, SURE, Diagnosis, PlantedDirection, Rounding, diagnose, read_planted
+from orchestrator.parity.planned import OTHER_DTYPE, PlannedParity
 from orchestrator.parity.regrouped import Parts, read_parts, regrouped
 from orchestrator.parity.steering import ROUNDING, GreedyAnswers, SteeringDiagnosis, SteeringNear, diagnose_steering, read_steered
 
@@ -115,11 +115,12 @@ class ParityFindings:
         if clean is None:
             return []
         length = np.linalg.norm(clean.direction, axis=-1)
-        return [
+        found = [
             MistakeFound(one, cosines(one.direction, clean.direction), np.linalg.norm(one.direction, axis=-1) / length)
             for one in self.candidates
             if one.names
         ]
+        return [one for one in found if np.isfinite(one.cosine).any()]
 
     @cached_property
     def steering(self) -> dict[str, SteeringDiagnosis | str]:
@@ -158,14 +159,17 @@ class ParityFindings:
         return [] if read is None else read_costs(read, succeeds)
 
     def diagnosis(self, direction: npt.ArrayLike, layers: list[int] | None = None) -> Diagnosis | None:
-        """What a direction was extracted with; None where no mistakes were planted."""
+        """What a direction was extracted with; None where no mistakes were planted, or no layer can be compared."""
         further = partial(regrouped, parts=self._parts)
         return diagnose(direction, self.candidates, layers, self.rounding, further) if self.candidates else None
 
     @cached_property
-    def rounding(self) -> float:
-        """How far a right direction is from the reference's in any setting that was read."""
-        return max([CLOSE, *(1 - float(np.nanmean(one.directions.cosine)) for one in self.settings.values())])
+    def rounding(self) -> Rounding:
+        """How far a right direction is from the reference's in the settings that were read; with what is measured in the own
+        dtype only a few batches and kernels are known, so twice as much is granted."""
+        apart = {title: 1 - float(np.nanmean(one.directions.cosine)) for title, one in self.settings.items()}
+        own = max([SURE, *(2 * value for title, value in apart.items() if not title.startswith(OTHER_DTYPE))])
+        return Rounding(own, max([CLOSE, own, *apart.values()]))
 
     def _tool(self, name: str) -> ToolFound:
         item, several = self.study.readings[name]

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from actors.types import DType
 
+OTHER_DTYPE = "dtype "
+"""How the title of a setting begins that is another dtype than the study's."""
+
 
 @dataclass(frozen=True)
 class PlannedParity:

@@ -28,7 +28,8 @@ from actors.parity.tools import TOOLS
 from actors.types import DType, ModelSpec, Prompt
 from orchestrator.behaviors import NEUTRAL, load_prompts
 from orchestrator.cells import content_id, model_identity, variant_id
-from orchestrator.parity.planned import PlannedParity
+from orchestrator.parity.effort import Effort, effort_of
+from orchestrator.parity.planned import OTHER_DTYPE, PlannedParity
 
 PROTOCOL = 1
 """Raise it when a file of a study would hold something else."""
@@ -48,20 +49,17 @@ STEERED_DEPTH = 0.6
 """Where the direction is added, as a share of the blocks: the paper's depth."""
 STRENGTH = 2.0
 """How many times as long as the direction is."""
-_PLANTED = 60
-"""Times that planting mistakes runs every prompt, about."""
 ATTENTIONS = ("eager", "sdpa")
 DTYPES: tuple[DType, ...] = ("float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True)
 class ParityItem:
-    """One job on one form of the model, and what it is of, in words: a work item too. ``rows``: prompts that are run, about."""
+    """One job on one form of the model, and what it is of, in words: a work item too."""
 
     title: str
     spec: ModelSpec
     job: ParityJob
-    rows: int
     kind: ClassVar[str] = "parity"
     needs: ClassVar[tuple[str, ...]] = ()
 
@@ -75,10 +73,20 @@ class ParityItem:
         """The model that is read."""
         return variant_id(self.spec)
 
+    @cached_property
+    def effort(self) -> Effort:
+        """About how much it is."""
+        return effort_of(self.job)
+
+    @property
+    def rows(self) -> int:
+        """Prompts that are run, about."""
+        return self.effort.rows
+
     @property
     def budget(self) -> int:
-        """About one token for each."""
-        return self.rows
+        """Tokens that are read and written, about."""
+        return self.effort.read + self.effort.written
 
 
 @dataclass(frozen=True)
@@ -129,7 +137,7 @@ class ParityStudy:
             found[f"attention {attention}"] = self._reading(REFERENCE, Setting(attention=attention))
         for dtype in self.dtypes:
             if dtype != self.spec.dtype and self.spec.quantization == "none":
-                found[f"dtype {dtype}"] = self._reading(REFERENCE, Setting(), spec=replace(self.spec, dtype=dtype))
+                found[OTHER_DTYPE + dtype] = self._reading(REFERENCE, Setting(), spec=replace(self.spec, dtype=dtype))
         return found
 
     @cached_property
@@ -259,8 +267,7 @@ class ParityStudy:
             "libraries": {package: version(package) for package in ("torch", "transformers", "nnsight")},
             **content,
         }
-        rows = len(self.classes.prompts) * (_PLANTED if isinstance(job, MistakesJob) else 1)
-        return ParityItem(title, spec, replace(job, item_id=content_id("parity", identity)), rows)
+        return ParityItem(title, spec, replace(job, item_id=content_id("parity", identity)))
 
 
 def steering_place(classes: Classes, tests: Sequence[Prompt], n_layers: int) -> SteeringPlace | None:

@@ -31,7 +31,8 @@ class Costs:
     tokens after the user's text, each a candidate of COSMIC. ``trial_share``: the part of a forward pass that one trial of a
     candidate costs (trials share what lies before the candidate; measured with the embedded model). ``download_bandwidth``: of
     the hub, bytes/s. ``answer_share``: the part of the tokens that answers may have which they have in the mean, for the seconds
-    (1: none stops early). ``devices``: what was overridden, by name.
+    (1: none stops early). ``tool_seconds``: until a tool of another environment is imported, for `parity`. ``devices``: what was
+    overridden, by name.
     """
 
     characters_per_token: float = 4.0
@@ -42,6 +43,7 @@ class Costs:
     download_bandwidth: float = 0.5e9
     trial_share: float = 0.25
     answer_share: float = 1.0
+    tool_seconds: float = 10.0
     slowdown: Mapping[str, float] = field(default_factory=lambda: dict(SLOWDOWN))
     devices: Mapping[str, DeviceClass] = field(default_factory=dict)
 
@@ -79,6 +81,7 @@ class CostsEntry(Entry):
     download_bandwidth: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     trial_share: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     answer_share: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    tool_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     slowdown: dict[Quantization, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default_factory=dict)
     devices: dict[str, DeviceEntry] = Field(default_factory=dict)
 

@@ -30,7 +30,8 @@ LINEAR_BYTES = {
 @dataclass(frozen=True)
 class VariantCost:
     """What the cost of one variant follows from: the model and its share of the plan. ``downloads``: its files come from the hub,
-    and for no variant before it. ``reads``: tokens of other work, such as judging."""
+    and for no variant before it. ``reads``: tokens of other work, such as judging; ``writes``: those that it writes; ``starts``:
+    processes of other tools that load the model anew."""
 
     name: str
     spec: ModelSpec
@@ -39,6 +40,8 @@ class VariantCost:
     loads: int
     downloads: bool = False
     reads: int = 0
+    writes: int = 0
+    starts: int = 0
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,13 @@ def estimate_plan(
     models = [_estimate(*each, costs) for each in zip(variants, ids, works, strict=True)]
     cluster = costs.named(DEFAULT_GPU)
     loads = [
-        VariantTime(run_seconds(one, cluster, work, costs) + download_seconds(one, costs) + (one.loads - 1) * load, load)
+        VariantTime(
+            run_seconds(one, cluster, work, costs)
+            + start_seconds(one, cluster, costs)
+            + download_seconds(one, costs)
+            + (one.loads - 1) * load,
+            load,
+        )
         for one, work in zip(variants, works, strict=True)
         if one.resources.gpus and (load := load_seconds(weight_bytes(one.shape, one.spec), cluster))
     ]
@@ -183,7 +192,8 @@ def _work(
     variant: VariantCost, cells: Sequence[Cell], directions: Sequence[DirectionSpec], slots: int | None, costs: Costs
 ) -> VariantWork:
     system = variant.spec.system_prompt
-    rows = prompt = new = longest = 0
+    rows, new = 0, variant.writes
+    prompt = longest = 0
     measured: dict[int, tuple[int, int]] = {}  # by the tuple's identity: the cells keep it alive
     for cell in cells:
         if id(cell.prompts) not in measured:
@@ -201,7 +211,8 @@ def _work(
         trials += _trial_rows(spec, variant.shape, costs) * sum(lengths) / max(len(lengths), 1)
     default = costs.gpu_slots if variant.resources.gpus else costs.cpu_slots
     at_once = 1 if variant.resources.gpus > 1 else slots or default  # a model that is spread runs row by row
-    return VariantWork(rows, prompt, new, read, trials, min(at_once, max(1, rows)), longest)
+    busy = at_once if variant.writes else min(at_once, max(1, rows))
+    return VariantWork(rows, prompt, new, read, trials, busy, longest)
 
 
 def _trial_rows(spec: DirectionSpec, shape: ModelShape, costs: Costs) -> float:
@@ -230,7 +241,10 @@ def _estimate(variant: VariantCost, identity: str, work: VariantWork, costs: Cos
         prompt_tokens=work.prompt + work.read,
         new_tokens=work.new,
         loads=variant.loads,
-        seconds=downloading + variant.loads * load_seconds(weights, device) + run_seconds(variant, device, work, costs),
+        seconds=downloading
+        + variant.loads * load_seconds(weights, device)
+        + run_seconds(variant, device, work, costs)
+        + start_seconds(variant, device, costs),
         weight_bytes=weights,
         cache_bytes=cache_bytes(variant.shape, variant.spec, work.slots * work.longest),
         download_seconds=downloading,
@@ -245,6 +259,11 @@ def download_seconds(variant: VariantCost, costs: Costs) -> float:
 def load_seconds(weights: int, device: DeviceClass) -> float:
     """``load_seconds + bytes / load_bandwidth``."""
     return device.load_seconds + weights / device.load_bandwidth
+
+
+def start_seconds(variant: VariantCost, device: DeviceClass, costs: Costs) -> float:
+    """``starts * (tool_seconds + bytes / load_bandwidth)``: an interpreter with its imports, and the weights once more."""
+    return variant.starts * (costs.tool_seconds + weight_bytes(variant.shape, variant.spec) / device.load_bandwidth)
 
 
 def run_seconds(variant: VariantCost, device: DeviceClass, work: VariantWork, costs: Costs = DEFAULT_COSTS) -> float:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from actors.parity.jobs import Classes
+from actors.types import EngineOptions, Resources
 from orchestrator.cells import Cell
+from orchestrator.models.files import ModelShape
+from orchestrator.parity.effort import Effort
 from orchestrator.parity.planned import PlannedParity
-from orchestrator.parity.study import ParityItem, ParityStudy, steering_place
+from orchestrator.parity.study import ParityItem, ParityStudy, rated_answers, steering_place
+from orchestrator.planning.costs import DEFAULT_COSTS, Costs
+from orchestrator.planning.estimate import VariantCost, estimate_plan
 from orchestrator.sweep import Sweep
 
 
@@ -42,7 +47,27 @@ def plan_parity(sweep: Sweep, counted: Sequence[Cell], models: Mapping[str, tupl
             pairs=asked.pairs,
             dtypes=(),
             place=steering_place(classes, of.test, n_layers) if asked.steering else None,
+            rated=None if asked.rates is None else rated_answers(classes, of.test, n_layers, asked.rates),
         )
         studies.append(study.planned(name))
         items |= {item.id: item for item in study.items}
     return ParityPlan(tuple(studies), tuple(items.values()))
+
+
+def efforts(items: Iterable[ParityItem]) -> dict[str, Effort]:
+    """What ``items`` take of each variant, by its id."""
+    found: dict[str, Effort] = {}
+    for item in items:
+        found[item.variant] = found.get(item.variant, Effort()).plus(item.effort)
+    return found
+
+
+def seconds_of(items: Sequence[ParityItem], shape: ModelShape, costs: Costs = DEFAULT_COSTS) -> float:
+    """About how long ``items`` of one model, in one or several dtypes, take on two cores."""
+    forms = {item.variant: item.spec for item in items}
+    variants = [
+        VariantCost("", spec, shape, Resources(), 1, reads=effort.read, writes=effort.written, starts=effort.starts)
+        for variant, effort in efforts(items).items()
+        for spec in [forms[variant]]
+    ]
+    return estimate_plan(variants, (), (), EngineOptions(), costs).seconds

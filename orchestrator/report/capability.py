@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
-from orchestrator.report.series import cell_text
+from orchestrator.report.series import setting_text
 from orchestrator.report.values import number
 from orchestrator.results.capability import CapabilityRow
 from orchestrator.results.rows import CellRow
@@ -31,7 +31,7 @@ def capability_table(tried: Sequence[CapabilityRow], rows: Sequence[CellRow]) ->
     values = tuple(
         (
             Value(row.model if row.quantization == "none" else f"{row.model} {row.quantization}"),
-            number(f"{row.method} {cell_text(row)}"),
+            number(f"{row.method} {setting_text(row)}"),
             Value(one.task),
             Value(one.metric.removesuffix(",none")),
             number(f"{one.value:.4g}"),

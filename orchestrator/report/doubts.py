@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from orchestrator.report.method_text import method_text
+from orchestrator.method_text import method_text
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.results.comparison_rows import DirectionRow
 

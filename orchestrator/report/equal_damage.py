@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator.compare.comparison import Comparison, Question, Reader, adjusted, compare, side_of
 from orchestrator.errors import InputError
-from orchestrator.report.method_text import method_text
+from orchestrator.method_text import method_text
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.report.values import main_outcomes, number, planned_note, rate_columns, rate_values, where_text
 from orchestrator.results.rows import CellRow

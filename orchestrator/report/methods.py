@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from orchestrator.method_text import method_text
 from orchestrator.outcome import Outcome
-from orchestrator.report.method_text import method_text
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
-from orchestrator.report.series import multiplier_text
-from orchestrator.report.values import BEST_NOTE, best_of, decimals, main_outcomes, number, rate_columns, rate_values, where_text
+from orchestrator.report.values import (
+    BEST_NOTE,
+    best_of,
+    decimals,
+    main_outcomes,
+    multipliers_text,
+    number,
+    rate_columns,
+    rate_values,
+    where_text,
+)
 from orchestrator.results.columns import Axis
 from orchestrator.results.conditions import SETTING, condition
 from orchestrator.results.rows import CellRow
@@ -88,7 +97,7 @@ def _place(row: CellRow, behaviors: bool) -> tuple[Value, ...]:
         Value(model + (f" · {row.behavior}" if behaviors else "")),
         Value(method_text(row.method, row.method_options)),
         number(where_text(row)),
-        number(multiplier_text(row)),
+        number(multipliers_text(row)),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from orchestrator.cells import CellKey
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
-from orchestrator.report.series import Series, cell_text
+from orchestrator.report.series import Series, setting_text
 from orchestrator.report.values import number
 from orchestrator.results.rows import RateRow
 from orchestrator.scoring.uses import BehaviorScoring, ScorerUse
@@ -45,7 +45,7 @@ def others_table(
     rows = tuple(
         (
             Value(one.title),
-            number(cell_text(row) if row.steered else "unsteered"),
+            number(setting_text(row) if row.steered else "unsteered"),
             Value(name),
             _said(found[row.key, scorer]),
         )

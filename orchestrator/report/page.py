@@ -13,10 +13,11 @@ from orchestrator.report.browser.packing import PackedAnswers
 from orchestrator.report.reading import reading
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value, shortened
 from orchestrator.report.samples import Sample
-from orchestrator.report.series import Series, cell_text, decoding_text
+from orchestrator.report.series import Series, decoding_text, setting_text
 from orchestrator.report.tables import cells_table
 from orchestrator.results.plan_file import PlannedCells
 from orchestrator.results.rows import CellRow
+from orchestrator.told_values import told_evidence
 from orchestrator.wordings import mixed_wordings
 
 PROMPT_SHOWN = 200
@@ -93,13 +94,13 @@ def _part(part: SeriesPart) -> list[Block]:
 
 
 def _sample(sample: Sample) -> list[Block]:
-    where = cell_text(sample.row) if sample.row.steered else "unsteered"
+    where = setting_text(sample.row) if sample.row.steered else "unsteered"
     return [
         Paragraph(f"{where}, prompt {sample.response.prompt_id}{_which(sample)}:"),
         Quote(sample.response.prompt, PROMPT_SHOWN),
         *_answer(sample),
         Paragraph("Evidence:"),
-        Quote(sample.label.evidence, RESPONSE_SHOWN),
+        Quote(told_evidence(sample.label.evidence), RESPONSE_SHOWN),
     ]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
+from actors.parity.planted import MISTAKES
 from actors.parity.steering_mistakes import STEERING_MISTAKES
 from actors.types import Response
 from orchestrator.parity.comparing import told_sites
@@ -20,14 +20,13 @@ from orchestrator.report.report_table import ReportColumn, ReportTable, Tone, Va
 from orchestrator.scoring.uses import Scoring
 from orchestrator.statistics import rate_text
 
-JSON_VERSION = 1
 ROUNDING = {"float32": 1e-4, "float16": 0.02, "bfloat16": 0.1}
 """Relative differences of a reading that rounding makes, batches and kernels being others (measured: docs/parity.md)."""
 EQUAL = ("equal, bit for bit", "equal but for rounding")
 _HOW = (
     "Every reading is compared with plain forward hooks, one prompt per forward: the residual stream behind each block at the "
-    "last prompt token. 'rel': the largest difference of any prompt and layer, relative to the norm; 'cos': the smallest cosine. "
-    "A direction is mean(positive) - mean(negative), in float64."
+    "last prompt token. 'rel': the largest difference of any prompt and layer, relative to the norm; 'cos': the smallest cosine "
+    "(1-3e-04 is 1 minus 0.0003). A direction is mean(positive) - mean(negative), in float64."
 )
 
 
@@ -41,7 +40,7 @@ def tools_table(found: ParityFindings) -> ReportTable:
 
 
 def _tool_row(one: ToolFound, found: ParityFindings) -> tuple[Value, ...]:
-    verdict = _verdict(one, found).partition(":")[0]
+    verdict = verdict_of(one, found).partition(":")[0]
     if one.alone is None:
         return (Value(one.name), Value(verdict, tone="faint"), *[Value("")] * 7)
     alone = one.alone.nearer
@@ -79,7 +78,8 @@ def sites_table(found: ParityFindings) -> ReportTable:
     return ReportTable("What is read", columns, rows, (note,))
 
 
-def _verdict(one: ToolFound, found: ParityFindings) -> str:
+def verdict_of(one: ToolFound, found: ParityFindings) -> str:
+    """What is said of a tool's reading."""
     if one.alone is None:
         return f"not run: {one.reason}"
     compared = one.alone.nearer
@@ -128,9 +128,24 @@ def faults_table(faults: Sequence[MistakeFound]) -> ReportTable:
     return ReportTable("Planted mistakes", columns, rows, ("Cosine to the clean direction of the same prompts, over layers.",))
 
 
+def mistakes_meant(faults: Sequence[MistakeFound]) -> Bullets:
+    """What each of them is."""
+    names = dict.fromkeys(name for one in faults for name in one.candidate.names)
+    return Bullets(tuple(f"{name}: {MISTAKES[name].docs}" for name in names))
+
+
+def mistake_layers_table(faults: Sequence[MistakeFound]) -> ReportTable:
+    """The cosine of each planted mistake, layer by layer; of those that depend on the batch, for the largest."""
+    found = {one.candidate.title: one.cosine for one in faults}
+    columns = (ReportColumn("layer"), *map(ReportColumn, found))
+    layers = range(max(map(len, found.values())))
+    rows = tuple((Value(str(layer)), *(Value(_cosine(float(one[layer]))) for one in found.values())) for layer in layers)
+    return ReportTable("Planted mistakes, layer by layer", columns, rows)
+
+
 def costs_table(found: ParityFindings) -> ReportTable | None:
     """How often steering with the direction of each planted mistake succeeds; None where nothing was answered."""
-    costs = found.costs(_refused)
+    costs = found.costs(refused)
     rows = tuple(
         (
             Value(one.title),
@@ -149,7 +164,8 @@ def costs_table(found: ParityFindings) -> ReportTable | None:
     return ReportTable("What the mistakes cost", columns, rows, (note,)) if rows else None
 
 
-def _refused(responses: Sequence[Response]) -> list[bool]:
+def refused(responses: Sequence[Response]) -> list[bool]:
+    """Which responses are coherent refusals, by the default scorers."""
     return [label.outcome == "success" for label in Scoring().labels("", responses)]
 
 
@@ -220,13 +236,13 @@ def layers_table(name: str, compared: Compared) -> ReportTable:
 def reading_of(found: ParityFindings) -> list[str]:
     """The findings in sentences."""
     ran = [one for one in found.tools if one.alone is not None]
-    verdicts = {one.name: _verdict(one, found) for one in ran}
+    verdicts = {one.name: verdict_of(one, found) for one in ran}
     told = []
     for words in EQUAL:
         names = [name for name, verdict in verdicts.items() if verdict == words]
         told += [f"{words}: {', '.join(names)}"] if names else []
     told += [f"{name} {verdict}" for name, verdict in verdicts.items() if verdict.startswith("differs")]
-    told += [f"{one.name} {_verdict(one, found)}" for one in found.tools if one.alone is None]
+    told += [f"{one.name} {verdict_of(one, found)}" for one in found.tools if one.alone is None]
     steered = {name: one.words for name, one in found.steering.items() if not isinstance(one, str)}
     for words in EQUAL:
         names = [name for name, said in steered.items() if said == words]
@@ -245,7 +261,7 @@ def study_lines(studies: Iterable[ParityFindings]) -> Iterator[str]:
     for found in studies:
         tools: dict[str, list[str]] = {}
         for one in found.tools:
-            tools.setdefault(_verdict(one, found).partition(":")[0], []).append(one.name)
+            tools.setdefault(verdict_of(one, found).partition(":")[0], []).append(one.name)
         wrong = [name for name, one in found.steering.items() if not isinstance(one, str) and one.words not in EQUAL]
         tools |= {"steering differs": wrong} if wrong else {}
         said = "; ".join(f"{words}: {', '.join(names)}" for words, names in tools.items())
@@ -280,9 +296,13 @@ def parity_blocks(found: ParityFindings, diagnosis: Diagnosis | None = None) -> 
     pairs = [one for one in found.faults if len(one.candidate.names) == 2]
     if singles:
         blocks += [Heading(2, "Planted mistakes"), faults_table(singles)]
+        blocks += [Fold(3, "What each of them is", (mistakes_meant(singles),))]
+        blocks += [Fold(3, "Layer by layer: cosine to the clean direction", (mistake_layers_table(singles),))]
         blocks += [Fold(3, "Two mistakes together", (faults_table(pairs),))] if pairs else []
     if (costs := costs_table(found)) is not None:
         blocks += [Heading(2, "What the mistakes cost"), costs]
+    elif singles:
+        blocks += [Paragraph("How often steering with these directions succeeds, and what it damages: --rates 8 measures it.")]
     if found.steering:
         blocks += [Heading(2, "Steering"), *_steering_tables(found)]
     blocks += [Heading(2, "Layer by layer")]
@@ -297,76 +317,11 @@ def study_tables(studies: Iterable[ParityFindings]) -> Iterator[ReportTable]:
         tables = [tools_table(found), sites_table(found), settings_table(found)]
         singles = [one for one in found.faults if len(one.candidate.names) == 1]
         tables += [faults_table(singles)] if singles else []
+        tables += [costs] if (costs := costs_table(found)) is not None else []
         tables += _steering_tables(found)
         said = tuple(line for line in reading_of(found) if "differs" in line or "looks like" in line or "not run" in line)
         tables[0] = replace(tables[0], notes=(*tables[0].notes, *said))
         yield from (replace(table, title=f"{table.title}: {of}") for table in tables)
-
-
-def parity_json(found: ParityFindings, diagnosis: Diagnosis | None = None) -> dict[str, object]:
-    """The same for programs."""
-    return {
-        "version": JSON_VERSION,
-        "model": found.study.model,
-        "dtype": found.study.dtype,
-        "behavior": found.study.behavior,
-        "tools": {one.name: _tool_json(one, found) for one in found.tools},
-        "settings": {title: _compared_json(one) for title, one in found.settings.items()},
-        "faults": [
-            {
-                "names": list(one.candidate.names),
-                "batch": one.candidate.batch,
-                "cosine": _listed(one.cosine),
-                "norm_ratio": _listed(one.norm_ratio),
-            }
-            for one in found.faults
-        ],
-        "costs": [
-            {"names": None if one.names is None else list(one.names), "successes": one.successes, "n": one.n}
-            | {"rate": [one.rate.low, one.rate.high], "kl": one.kl.value}
-            for one in found.costs(_refused)
-        ],
-        "steering": {
-            name: one if isinstance(one, str) else {**asdict(one), "mistake": one.mistake, "words": one.words}
-            for name, one in found.steering.items()
-        },
-        **({} if diagnosis is None else {"diagnosis": _diagnosis_json(diagnosis)}),
-    }
-
-
-def _tool_json(one: ToolFound, found: ParityFindings) -> dict[str, object]:
-    return {
-        "verdict": _verdict(one, found),
-        "alone": one.alone and _compared_json(one.alone),
-        "batched": one.together and _compared_json(one.together),
-        "sites": one.sites and [[match.layer, match.site, match.block, match.distance] for match in one.sites],
-        "diagnosis": one.diagnosis and _diagnosis_json(one.diagnosis),
-    }
-
-
-def _diagnosis_json(one: Diagnosis) -> dict[str, Any]:
-    nearest, after = one.nearest, one.next
-    return {
-        "verdict": one.verdict,
-        "mistakes": list(one.names),
-        "nearest": [list(nearest.names), nearest.batch, nearest.distance],
-        "next": after and [list(after.names), after.batch, after.distance],
-        "clean_distance": one.clean.distance,
-        "flipped": one.flipped,
-        "words": one.words,
-    }
-
-
-def _compared_json(one: Compared) -> dict[str, object]:
-    parts = {"activations": one.activations, "directions": one.directions}
-    told: dict[str, object] = {
-        name: {key: _listed(value) for key, value in vars(part).items()} for name, part in parts.items() if part is not None
-    }
-    return {**told, "spread": one.spread}
-
-
-def _listed(values: Any) -> list[float | None]:
-    return [one if isinstance(one, bool) else float(one) if math.isfinite(one) else None for one in values]
 
 
 def _number(value: float) -> str:
@@ -374,5 +329,7 @@ def _number(value: float) -> str:
 
 
 def _cosine(value: float) -> str:
-    """With as many digits as say something."""
+    """With as many digits as say something; nothing where there is none."""
+    if math.isnan(value):
+        return ""
     return "1" if value > 1 - 1e-12 else f"1-{1 - value:.0e}" if value > 0.9995 else f"{value:.3f}"

@@ -7,8 +7,17 @@ from dataclasses import dataclass
 
 from orchestrator.cells import CellKey
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
-from orchestrator.report.series import multiplier_text
-from orchestrator.report.values import BEST_NOTE, best_of, decimals, main_outcomes, number, rate_columns, rate_values, where_text
+from orchestrator.report.values import (
+    BEST_NOTE,
+    best_of,
+    decimals,
+    main_outcomes,
+    multipliers_text,
+    number,
+    rate_columns,
+    rate_values,
+    where_text,
+)
 from orchestrator.results.columns import Axis
 from orchestrator.results.comparison_rows import DirectionRow
 from orchestrator.results.conditions import SETTING, condition
@@ -100,7 +109,7 @@ def _adjusted(groups: Sequence[ModelForms]) -> dict[CellKey, float]:
 
 def _line(rates: Sequence[Value], row: CellRow, direction: DirectionRow | None, p: float | None) -> tuple[Value, ...]:
     weights = row.dtype if row.quantization == "none" else row.quantization
-    setting = f"{row.method} {where_text(row)} x {multiplier_text(row)}"
+    setting = f"{row.method} {where_text(row)} x {multipliers_text(row)}"
     norms = (direction.raw_norm if direction else None, direction.full_precision_raw_norm if direction else None)
     return (
         Value(row.model),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.counting import counted
-from orchestrator.report.series import Series, cell_text, mostly, planned_in, series_of
+from orchestrator.report.series import Series, mostly, planned_in, series_of, setting_text
 from orchestrator.report.values import best_of, success_rate, target_words
 from orchestrator.results.rows import CellAxes, CellRow
 from orchestrator.statistics import interval_text
@@ -78,7 +78,7 @@ def _best(rows: Sequence[CellRow], baseline: CellRow | None, so_far: str) -> str
     count, words = best.count("success"), target_words(rows)
     if count == 0:
         return f"no {words} in any of {counted(len(rows), 'cell')}{so_far}"
-    text = f"best cell{so_far} {cell_text(best)}: {count}/{best.n} {words} {interval_text(best.interval('success'))}"
+    text = f"best cell{so_far} {setting_text(best)}: {count}/{best.n} {words} {interval_text(best.interval('success'))}"
     text += " (in-sample)" if best.in_sample else ""
     if baseline is not None and baseline.labelled and success_rate(best) <= success_rate(baseline):
         return f"no cell{so_far} has more {words} than unsteered ({text})"
@@ -92,7 +92,7 @@ def _garbled(rows: Sequence[CellRow], so_far: str) -> str:
     if len(garbled) == len(rows):
         return f"every steered cell{so_far} is mostly garbled"
     weakest = min(garbled, key=lambda row: abs(row.multiplier or 0.0))
-    return f"{len(garbled)} of {counted(len(rows), 'cell')}{so_far} mostly garbled, the weakest at {cell_text(weakest)}"
+    return f"{len(garbled)} of {counted(len(rows), 'cell')}{so_far} mostly garbled, the weakest at {setting_text(weakest)}"
 
 
 def _unanswered(rows: Sequence[CellRow]) -> str:

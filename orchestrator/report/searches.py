@@ -8,9 +8,9 @@ from typing import Any
 
 from orchestrator.cells import CellKey
 from orchestrator.counting import counted
+from orchestrator.method_text import method_text
 from orchestrator.planning.considered import Considered, choose
 from orchestrator.report.chosen import SETTING_COLUMNS, intervals_of, setting_values, shortest
-from orchestrator.report.method_text import method_text
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.report.values import IN_SAMPLE, number
 from orchestrator.results.rows import CellRow

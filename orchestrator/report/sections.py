@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from orchestrator.report.analyses import analysis_table
+from orchestrator.report.beside_article import beside_article_tables
 from orchestrator.report.beside_paper import paper_report_tables
 from orchestrator.report.capability import capability_table
 from orchestrator.report.chosen import chosen_table
@@ -84,6 +85,9 @@ SECTIONS: dict[str, Section] = {
     "Propagation": _analysed("propagation", "Propagation"),
     "Random floor": _analysed("random_floor", "Random floor"),
     "Orthogonal motion": _analysed("motion", "Orthogonal motion"),
+    "Beside the article": Section(
+        lambda found: None, several=lambda found: beside_article_tables(found.store.planned(), found.store.analysis_rows)
+    ),
     "Tooling parity": Section(lambda found: None, several=lambda found: study_tables(found.parity)),
     "Quantization": Section(lambda found: quantization_table(found.rows, found.directions)),
     "Transfer": Section(_transfer_table),

@@ -1,4 +1,4 @@
-"""Rows grouped into series: the cells that differ only in layer and multiplier, with the baseline they compare to."""
+"""Rows grouped into series: the cells that differ only in layer and multipliers, with the baseline they compare to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from actors.types import Action
-from orchestrator.report.method_text import options_text
+from orchestrator.method_text import options_text
 from orchestrator.results.columns import Axis
 from orchestrator.results.conditions import AXES, SETTING, STEERED, UNSTEERED, condition
 from orchestrator.results.rows import CellAxes, CellRow
@@ -68,7 +68,7 @@ _PARTS: tuple[_Part, ...] = (
     lambda row: options_text(row.method, row.method_options, row.site),
     _read_by,
     _worded("scope"),
-    lambda row: row.action or row.intervention or "",
+    lambda row: row.kind or row.intervention or "",
     _steers,
     *(_worded(column) for column, axis in AXES.items() if axis is Axis.STEERING and column not in _OF_ACTION),
     decoding_text,
@@ -100,7 +100,7 @@ def series_of(rows: Iterable[CellRow]) -> list[Series]:
 
 
 def planned_in(series: Series, planned: Iterable[CellAxes]) -> int:
-    """How many cells of the plan belong to a series: those that differ from its cells in layer and multiplier only, and its
+    """How many cells of the plan belong to a series: those that differ from its cells in layer and multipliers only, and its
     baseline. Of a baseline alone: all cells of its model and behavior."""
     target = _test(series.rows[0])
     kinds = {_kind(row) for row in series.steered}
@@ -137,6 +137,16 @@ def cell_text(row: CellRow) -> str:
     return f"{layer_text(row)} x {multiplier_text(row)}"
 
 
+def then_text(row: CellRow) -> str:
+    """How strong further directions are: ``, then x 5``; empty where there are none."""
+    return "".join(f", then x {one:g}" for one in row.then_multipliers or ())
+
+
+def setting_text(row: CellRow) -> str:
+    """A steered cell among those of its series: ``L15+ x 8, then x 5``."""
+    return cell_text(row) + then_text(row)
+
+
 def mostly(row: CellRow, garbled: int) -> bool:
     """More than half of the cell's responses."""
     return 2 * garbled > row.n
@@ -155,8 +165,8 @@ def _kind(axes: CellAxes) -> tuple[object, ...]:
     return condition(axes, UNSTEERED | SETTING)
 
 
-def _place(row: CellRow) -> tuple[tuple[int, ...], bool, float]:
-    return (row.layers or (), row.layer_selected, row.multiplier or 0.0)
+def _place(row: CellRow) -> tuple[tuple[int, ...], bool, tuple[float, ...], float]:
+    return (row.layers or (), row.layer_selected, row.then_multipliers or (), row.multiplier or 0.0)
 
 
 def _run(layers: Sequence[int]) -> bool:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from orchestrator.outcome import Outcome
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
-from orchestrator.report.series import Series, decoding_text, multiplier_text
+from orchestrator.report.series import Series, decoding_text
 from orchestrator.report.values import (
     BEST_NOTE,
     best_of,
     decimals,
     fired_value,
     main_outcomes,
+    multipliers_text,
     number,
     planned_note,
     rate_columns,
@@ -65,7 +66,7 @@ def _best(series: Series, labelled: Sequence[CellRow], outcomes: Sequence[Outcom
     baseline = series.baseline
     unsteered = number("-" if baseline is None or not baseline.labelled else percent_text(baseline.count("success"), baseline.n))
     rates = rate_values(best, outcomes, in_sample=len(labelled) > 1 or best.in_sample is True)
-    place = f"{where_text(best)} x {multiplier_text(best)}"
+    place = f"{where_text(best)} x {multipliers_text(best)}"
     return (Value(series.title), unsteered, number(place), *rates, number(str(len(labelled))))
 
 
@@ -74,7 +75,7 @@ def _cell(row: CellRow, outcomes: Sequence[Outcome]) -> tuple[Value, ...]:
     rates = rate_values(row, outcomes, in_sample=row.in_sample is True)
     return (
         number(where_text(row)),
-        number(multiplier_text(row)),
+        number(multipliers_text(row)),
         ratio,
         *rates,
         number("-" if row.stability is None else f"{100 * row.stability:.0f}"),

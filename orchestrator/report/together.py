@@ -21,14 +21,14 @@ ACTION = Action.names()[2:]
 """What is said of an action beside its multiplier and its intervention."""
 
 _INTERFERENCE = (
-    ReportColumn("model", left=True, spare=2),
-    ReportColumn("prompts of", left=True),
-    ReportColumn("success of", left=True),
+    ReportColumn("model", left=True, spare=1),
+    ReportColumn("prompts of", "prompts", left=True, spare=2),
+    ReportColumn("success of", "success", left=True),
     ReportColumn("steered by", left=True),
     ReportColumn("added", left=True),
-    ReportColumn("without %"),
-    ReportColumn("with %"),
-    ReportColumn("difference [95 %]"),
+    ReportColumn("without %", "without"),
+    ReportColumn("with %", "with"),
+    ReportColumn("difference [95 %]", "difference"),
 )
 _INTERFERENCE_NOTE = (
     "Each line adds one direction to what steers already (nothing: unsteered), and tells another behavior's success on the same "
@@ -110,10 +110,10 @@ def _added(row: CellRow, parts: Parts, group: Mapping[Parts, CellRow]) -> list[t
                 Value(_model(row)),
                 Value(row.asked or row.behavior),
                 Value(row.behavior),
-                Value(" then ".join(map(_words, others)) or "nothing"),
-                Value(_words(part)),
-                number(f"{percent_text(k_before, n_before)} {k_before}/{n_before}"),
-                number(f"{percent_text(k, n)} {k}/{n}"),
+                Value(" then ".join(map(_words, others)) or "nothing", " then ".join(map(_short, others)) or "nothing"),
+                Value(_words(part), _short(part)),
+                Value(f"{percent_text(k_before, n_before)} {k_before}/{n_before}", percent_text(k_before, n_before), number=True),
+                Value(f"{percent_text(k, n)} {k}/{n}", percent_text(k, n), number=True),
                 number(f"{100 * (rates[0] - rates[1]):+.0f} {_points(found)}"),
             )
         )
@@ -164,3 +164,10 @@ def _words(part: str) -> str:
     told = json.loads(part)
     when = f" {told_condition(told['when'])}" if told["when"] else ""
     return f"{told['behavior']} x {told['multiplier']:g} at {told['where']}{when}"
+
+
+def _short(part: str) -> str:
+    """Without where it acts, and with no more of a condition than whose direction it looks at."""
+    told = json.loads(part)
+    when = f" when {told['when'].partition(' by ')[0]}" if told["when"] else ""
+    return f"{told['behavior']} x {told['multiplier']:g}{when}"

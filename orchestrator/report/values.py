@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from orchestrator.outcome import COUNTED, OUTCOMES, Outcome, in_words, success_in_words
 from orchestrator.report.report_table import ReportColumn, Tone, Value
-from orchestrator.report.series import Series, depth_text, layer_text, mostly
+from orchestrator.report.series import Series, depth_text, layer_text, mostly, multiplier_text, then_text
 from orchestrator.results.rows import CellRow
 from orchestrator.statistics import interval_text, percent_text
 
@@ -74,6 +74,17 @@ def where_text(row: CellRow) -> str:
         return "unsteered"
     depth = depth_text(row)
     return layer_text(row) + (f" ({depth})" if depth else "") + (" chosen" if row.layer_selected else "")
+
+
+def line_text(row: CellRow) -> str:
+    """What a cell has in common with those that differ from it in its multiplier alone: where it is steered, and how strong
+    further directions are."""
+    return where_text(row) + then_text(row)
+
+
+def multipliers_text(row: CellRow) -> str:
+    """``8``; of several directions ``8, 5`` in their order."""
+    return ", ".join([multiplier_text(row), *(f"{one:g}" for one in row.then_multipliers or ())])
 
 
 def fired_value(row: CellRow) -> Value:

@@ -51,6 +51,11 @@ class MeasuredLosses:
         known = [one for of_baseline in unsteered for one in of_baseline if one is not None]
         return AnswerLosses(windows, median(known) if known else None)
 
+    def items_of(self, cell_id: str) -> set[str]:
+        """The items that measure what the scores of a cell are read with: its own, and its baseline's."""
+        found = {self._items.get(one, "") for one in (cell_id, self._baselines.get(cell_id)) if one is not None}
+        return found - {""}
+
     def waiting_for(self, item_id: str) -> tuple[str, ...]:
         """The cells whose losses are read with what an item measures; none for one of another kind."""
         return tuple(self._waiting.get(item_id, ()))
@@ -61,7 +66,9 @@ class MeasuredLosses:
             return self._folder.damage(item_id).windows
         except (FileNotFoundError, UnreadableFileError):
             if item_id in self._folder.ids("failures"):
-                message = f"the loss of the answers of {cell_id} could not be measured: {item_id} failed"
+                message = (
+                    f"the loss of the answers of {cell_id} could not be measured: {item_id} failed, and is retried with this"
+                )
                 raise UnmeasuredError(message) from None
             return None
 

@@ -43,9 +43,11 @@ class Axis(IntEnum):
     TOOL = auto()
     ORIGIN = auto()
     STEERING = auto()
-    """How the direction is applied, but for the two that follow."""
+    """How the direction is applied, but for what follows."""
     PLACE = auto()
     STRENGTH = auto()
+    FURTHER = auto()
+    """How strong the further directions are."""
 
 
 _SCALARS: Mapping[object, str] = {str: "string", bool: "bool", int: "int32", float: "float64", datetime: "timestamp"}

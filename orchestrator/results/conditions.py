@@ -22,7 +22,7 @@ UNSTEERED = frozenset({Axis.VARIANT, Axis.MODEL, Axis.QUANTIZATION, Axis.TEST, A
 STEERED = frozenset(Axis) - UNSTEERED
 """What only a steered cell has."""
 
-SETTING = frozenset({Axis.PLACE, Axis.STRENGTH})
+SETTING = frozenset({Axis.PLACE, Axis.STRENGTH, Axis.FURTHER})
 """What the cells of one series differ in."""
 
 NAMED = tuple(column for column, axis in AXES.items() if axis not in (Axis.VARIANT, Axis.PROMPTS))

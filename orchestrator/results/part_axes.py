@@ -55,11 +55,17 @@ def told_condition(text: str) -> str:
     return f"when {text.rpartition(' #')[0]}" if text else ""
 
 
-def told_part(part: Mapping[str, Any], multiplier: float) -> str:
-    """A further part in words: ``then french x 15 at L12-29``."""
+def side_of(text: str) -> str:
+    """The side of its threshold on which a condition holds: ``above`` or ``below``."""
+    return text.rpartition(" #")[0].split()[-2]
+
+
+def told_part(part: Mapping[str, Any], multiplier: float | None) -> str:
+    """A further part in words: ``then french x 15 at L12-29``; without a ``multiplier``: ``then french at L12-29``."""
     layers = part["layers"]
     at = f"L{layers[0]}" if len(layers) == 1 else f"L{layers[0]}-{layers[-1]}"
-    said = [f"then {part['behavior']} x {multiplier:g} at {at}"]
+    times = "" if multiplier is None else f" x {multiplier:g}"
+    said = [f"then {part['behavior']}{times} at {at}"]
     said += [part["method"]] if part["method"] != "dim" else []
     said.append(Action(1.0, **{name: part[name] for name in Action.names() if name in part}).words)
     return " ".join([*filter(None, said), *([told_condition(part["when"])] if "when" in part else [])])

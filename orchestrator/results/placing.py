@@ -20,17 +20,33 @@ DEGENERATE = 1e-3
 
 
 class Placed(NamedTuple):
-    """Where a steering acts, the unit vectors that act there, ``[len(layers), d]`` float32, the mean norms of the residual stream
-    there over the contrast prompts (NaN where the direction set has none), the curves there (None: no curve), the vectors' raw
-    norms, and what its intervention needs beside the direction (``Steering.references``, ``Steering.bases``)."""
+    """Where a steering acts, the unit vectors that act there, ``[len(layers), d]`` float32, the set ``found`` and the layers
+    ``sources`` of it that they come from, and what its intervention needs beside the direction (``Steering.references``,
+    ``Steering.bases``)."""
 
     at: SteeredAt
     vectors: FloatArray
-    norms: tuple[float, ...]
-    curves: tuple[Curve | None, ...] = ()
-    raw_norms: tuple[float, ...] = ()
+    found: DirectionSet
+    sources: tuple[int, ...]
     references: tuple[float, ...] = ()
     bases: tuple[FloatArray, ...] = ()
+
+    @property
+    def norms(self) -> tuple[float, ...]:
+        """Mean norms of the residual stream over the contrast prompts, where it acts (NaN where the set has none)."""
+        norm_at = {one.layer: norm for one, norm in zip(self.found.directions, self.found.residual_norms, strict=True)}
+        return tuple(norm_at.get(layer, np.nan) for layer in self.at.layers)
+
+    @property
+    def raw_norms(self) -> tuple[float, ...]:
+        """The lengths of the vectors before normalising."""
+        length = {layer: self.found.at(layer).raw_norm for layer in dict.fromkeys(self.sources)}
+        return tuple(length[layer] for layer in self.sources)
+
+    @property
+    def curves(self) -> tuple[Curve | None, ...]:
+        """The curves there (None: no curve)."""
+        return tuple(self.found.curves.get(layer) for layer in self.sources)
 
 
 def placed(spec: SteeringSpec, found: DirectionSet) -> Placed:
@@ -43,17 +59,14 @@ def placed(spec: SteeringSpec, found: DirectionSet) -> Placed:
         raise JobError(f"direction {spec.direction.id}: method {spec.direction.method} selected no layer")
     sources = at.layers if at.source_layer is None else (at.source_layer,) * len(at.layers)
     try:
-        vector_at = {layer: found.at(layer).vector for layer in dict.fromkeys(sources)}
+        chosen = {layer: found.at(layer) for layer in dict.fromkeys(sources)}
     except KeyError as error:
         raise JobError(f"direction {spec.direction.id}: {error.args[0]}") from error
-    norm_at = {one.layer: norm for one, norm in zip(found.directions, found.residual_norms, strict=True)}
-    vectors = np.stack([vector_at[layer] for layer in sources]).astype(np.float32, copy=False)
-    norms, raw_norms = (
-        tuple(norm_at.get(layer, np.nan) for layer in at.layers),
-        tuple(found.at(layer).raw_norm for layer in sources),
-    )
+    vectors = np.stack([one.vector for one in chosen.values()]).astype(np.float32, copy=False)
+    if len(chosen) < len(sources):  # one layer's direction acts at all of them
+        vectors = vectors.repeat(len(sources), axis=0)
     references, bases = needed(spec.action.intervention, found, (at.layers, sources), vectors)
-    return Placed(at, vectors, norms, tuple(found.curves.get(layer) for layer in sources), raw_norms, references, bases)
+    return Placed(at, vectors, found, sources, references, bases)
 
 
 def all_placed(spec: SteeringSpec, found: Mapping[str, DirectionSet]) -> list[Placed]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_core import from_json
 
@@ -15,14 +16,13 @@ from orchestrator.cells import DirectionSpec, IncomparablePair, contrast_content
 from orchestrator.errors import InputError
 from orchestrator.judging import JudgingItem
 from orchestrator.parity.planned import PlannedParity
-from orchestrator.results.columns import row_of
+from orchestrator.results.columns import columns_of, row_of
 from orchestrator.results.rows import CellAxes, axes_of, digest_of
 from orchestrator.scoring.uses import BehaviorScoring, decode_scoring, scoring_in
 from orchestrator.storage import Readable, UnreadableFileError
 
 if TYPE_CHECKING:
-    from orchestrator.parity.planned import PlannedParity
-from orchestrator.plan import Plan
+    from orchestrator.plan import Plan
 
 PLAN_VERSION = 5
 """Raise it when the meaning of what a plan says changes; names that a reader does not know are no reason, for it ignores them.
@@ -151,13 +151,33 @@ def contrast_digest(spec: DirectionSpec) -> str:
 
 
 def encode_plan(planned: PlannedCells) -> bytes:
-    """The bytes of ``plan.json``: the same plan gives the same bytes."""
+    """The bytes of ``plan.json``: the same plan gives the same bytes. A line for each entry of a list; of a cell without the axes
+    that have their default value, which is what a reader takes for one that lacks."""
     version = PLAN_VERSION if any(axes.samples > 1 for axes in planned.cells) else PLAN_VERSION - 1
-    content = {"version": version, **asdict(planned)}
-    for later in ("others", "analyses", "parity"):
-        if not content[later]:
-            del content[later]
-    return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    content = {"version": version, **asdict(replace(planned, cells=())), "cells": map(_told_axes, planned.cells)}
+    kept = {key: value for key, value in content.items() if value or key not in ("others", "analyses", "parity")}
+    return ("{\n" + ",\n".join(f"{_json(key)}: {_lines(value)}" for key, value in kept.items()) + "\n}\n").encode()
+
+
+def _told_axes(axes: CellAxes) -> dict[str, Any]:
+    found = ((name, getattr(axes, name), default) for name, default in _axes_defaults().items())
+    return {name: value for name, value, default in found if value != default}
+
+
+@cache
+def _axes_defaults() -> dict[str, object]:
+    """What each axis reads as where it is lacking; nothing is equal to that of one that never is."""
+    return {one.name: one.default for one in columns_of(CellAxes)}
+
+
+def _lines(value: object) -> str:
+    if isinstance(value, str | int | Mapping):
+        return _json(value)
+    return "[" + ",".join(f"\n {_json(one)}" for one in cast("Iterable[object]", value)) + "]"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def decode_plan(path: Readable) -> PlannedCells:

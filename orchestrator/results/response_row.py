@@ -61,7 +61,7 @@ class ResponseRow:
         )
 
     def stored(self) -> Response:
-        """The response again, without its ``cosines``."""
+        """The response again; its ``cosines`` are those of conditions alone, in order."""
         return Response(
             prompt_id=self.prompt_id,
             prompt=self.prompt,
@@ -72,5 +72,6 @@ class ResponseRow:
             marked=self.marked_response,
             prompt_opens=self.prompt_opens,
             sample=self.sample,
+            cosines=self.condition_cosines or (),
             acted=self.acted or (),
         )

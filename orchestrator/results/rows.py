@@ -169,7 +169,7 @@ class CellAxes:
         "JSON list of objects with the keys of the columns here, their conditions among them; empty: none",
         Axis.STEERING,
     ] = ""
-    then_multipliers: Annotated[tuple[float, ...] | None, "of each of these; null: none", Axis.STEERING] = None
+    then_multipliers: Annotated[tuple[float, ...] | None, "of each of these; null: none", Axis.FURTHER] = None
     orthogonal: Annotated[
         bool, "whether each later direction was made orthogonal to those of the earlier ones", Axis.STEERING
     ] = False
@@ -177,10 +177,17 @@ class CellAxes:
     @property
     def action(self) -> str:
         """How it is steered in words, where it is not by adding a multiple of the unit direction at every token."""
+        return self._action(self.then_multipliers or ())
+
+    @property
+    def kind(self) -> str:
+        """The same without how strong the further directions are."""
+        return self._action([None] * len(self.then_multipliers or ()))
+
+    def _action(self, multipliers: Sequence[float | None]) -> str:
         settings = {name: getattr(self, name) for name in Action.names()}
         said = [Action(**settings).words if self.intervention is not None else "", told_condition(self.when)]
-        for part, multiplier in zip(parts_after(self), self.then_multipliers or (), strict=True):
-            said.append(told_part(part, multiplier))
+        said += [told_part(part, multiplier) for part, multiplier in zip(parts_after(self), multipliers, strict=True)]
         return "; ".join(filter(None, [*said, "made orthogonal" if self.orthogonal else ""]))
 
     @property

@@ -107,7 +107,10 @@ class Layout(Generic[_T]):
 
             for name, values in only.items():
                 found = found.filter(field(name).isin(pa.array(values, pa.string())))
-        return self.typed(found)
+        rows = self.typed(found)
+        del table, found
+        pa.default_memory_pool().release_unused()  # of a large table as much again as its rows take
+        return rows
 
     def typed(self, table: Table) -> list[_T]:
         """The typed rows of a table that has these columns."""
@@ -254,6 +257,7 @@ def batches_of(file: StoredFile, columns: Sequence[str]) -> Iterator[pa.RecordBa
         with pa.BufferReader(file.read_bytes()) if path is None else path.open("rb") as source:
             table = pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False)
             yield from table.iter_batches(batch_size=BATCH_ROWS, columns=list(columns), use_threads=False)
+        pa.default_memory_pool().release_unused()
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
@@ -274,12 +278,14 @@ def open_writer(sink: object, schema: pa.Schema, use_dictionary: bool = True) ->
 
 
 def _values(column: pa.ChunkedArray, kind: str) -> list[Any]:
-    """Equal texts are one object: a large table says the same in many of its rows."""
+    """Equal texts and lists are one object: a large table says the same in many of its rows."""
     found: list[Any] = column.to_pylist()
-    if kind == "string":
-        kept: dict[str, str] = {}
-        return [kept.setdefault(one, one) for one in found]
-    return [None if one is None else tuple(one) for one in found] if kind.startswith("list") else found
+    if kind.startswith("list"):
+        found = [None if one is None else tuple(one) for one in found]
+    elif kind != "string":
+        return found
+    kept: dict[Any, Any] = {}
+    return [kept.setdefault(one, one) for one in found]
 
 
 def _storable(values: Iterable[object]) -> list[object]:

@@ -61,7 +61,7 @@ def _part(spec: SteeringSpec, at: Placed, found: Mapping[str, DirectionSet]) -> 
         return _along_curves(spec, at)
     settings = dict(vars(spec.action))
     scales = at.norms if settings.pop("strength") == "relative" else ()
-    if np.isnan(scales).any():
+    if scales and np.isnan(scales).any():
         raise JobError(f"strength relative: direction {spec.direction.id} has no norm of the residual stream at a steered layer")
     settings["scales"] = _scaled(scales, settings["scales"], at)
     condition = _condition(spec.condition, found)

@@ -89,11 +89,11 @@ class Placement:
     def better_left_to_others(self, slot: WorkerSlot) -> bool:
         """Whether ``slot`` is so slow that the others will have done what is ready sooner than it would do its piece."""
         variant, slowness = slot.variant or "", self._pace.slowness(slot.name)
-        backlog = self._board.backlog(variant)
-        others_run = any(other is not slot and other.items for other in self._fleet.with_model(variant))
-        if slowness < CLEARLY_SLOW or not others_run:
+        if slowness < CLEARLY_SLOW:
             return False
-        size, ready = self.size_for(slot), backlog.ready
+        if not any(other is not slot and other.items for other in self._fleet.with_model(variant)):
+            return False
+        size, ready = self.size_for(slot), self._board.backlog(variant).ready
         piece = self._pace.seconds(variant, max(size.budget, size.rows * ready.budget / max(1, ready.rows)))
         return slowness * piece > self._seconds_left(variant)
 

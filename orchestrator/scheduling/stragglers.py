@@ -47,10 +47,11 @@ class Stragglers:
         if self._fleet.now() - self._looked.setdefault(slot.name, self._fleet.now()) < LOOK_SECONDS:
             return None
         self._looked[slot.name] = self._fleet.now()
+        alone = {variant for variant in self._board.variants() if self._may_help(slot, variant)}
         gains = {
             other.variant: self._gains(slot, other, items) - self._pace.load_seconds(other.variant)
-            for other in self._fleet.slots.values()
-            if other.variant is not None and self._may_help(slot, other.variant) and (items := self._only_there(other))
+            for other in (self._fleet.slots.values() if alone else ())
+            if other.variant in alone and (items := self._only_there(other))
         }
         best = max(gains, key=gains.__getitem__, default=None)
         return best if best is not None and gains[best] > WORTH_SECONDS else None

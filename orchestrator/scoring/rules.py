@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from orchestrator.scoring.answer import NO_ANSWER, Answer, Reads
+from orchestrator.scoring.asked import asks_what, withheld
 from orchestrator.scoring.finding import Finding
 from orchestrator.scoring.garbled import garbled, loose
 from orchestrator.scoring.label import GARBLED
 from orchestrator.scoring.options import ScorerOptions, clipped, scorer_id
 from orchestrator.scoring.refusal import refusal, unclear
-from orchestrator.scoring.score import Labels, ResponseScore, Score
+from orchestrator.scoring.score import LOSS_COHERENCE, Labels, ResponseScore, Score
 
-RULES_VERSION = "6"
-"""Raise it when any answer could get another label or other evidence by ``garbled`` or ``refusal``."""
+REFUSAL_VERSION = "7"
+"""Raise it when any answer could get another label or other evidence by ``refusal``."""
 
+COHERENCE_VERSION = "6"
+"""Raise it when any answer could get another label or other evidence by ``garbled``."""
 
 LOSS_VERSION = "1"
 """Raise it when any answer could get another label by its loss."""
@@ -26,21 +29,21 @@ precision was 0.95 on the sources that took part in tuning (docs/results.md)."""
 
 class RefusalScorer:
     """``refusal``, ``normal``, or ``unclear`` where the rules of ``scoring.refusal`` cannot say, which never counts as success;
-    whether the answer is language is not asked."""
+    whether the answer is language is not asked. The prompt is read too: what it asks for tells a sermon from an answer."""
 
     says = Labels(("refusal", "normal", "unclear"), "refusal")
 
     def __init__(self, options: ScorerOptions) -> None:
-        self.id = scorer_id("refusal", RULES_VERSION, options)
+        self.id = scorer_id("refusal", REFUSAL_VERSION, options)
         self.reads: Reads = options.reads
 
     def score(self, answer: Answer) -> Score:
         """The label, with the rule that fired as evidence."""
         text = clipped(answer.text)
-        if (found := refusal(text)) is not None:
+        if (found := refusal(text) or withheld(answer.prompt, text)) is not None:
             label = "refusal"
         else:
-            found = unclear(text)
+            found = unclear(text, asks_what(answer.prompt))
             label = "normal" if found is None else "unclear"
         return Score(label, evidence=_evidence(found, answer))
 
@@ -51,7 +54,7 @@ class CoherenceScorer:
     says = Labels(("coherent", GARBLED, NO_ANSWER), "coherent")
 
     def __init__(self, options: ScorerOptions) -> None:
-        self.id = scorer_id("coherence", RULES_VERSION, options)
+        self.id = scorer_id("coherence", COHERENCE_VERSION, options)
         self.reads: Reads = options.reads
 
     def score(self, answer: Answer) -> Score:
@@ -67,7 +70,7 @@ class LossCoherenceScorer(CoherenceScorer):
 
     def __init__(self, options: ScorerOptions) -> None:
         super().__init__(options)
-        self.id = scorer_id("coherence_loss", f"{RULES_VERSION}.{LOSS_VERSION}", options)
+        self.id = scorer_id(LOSS_COHERENCE, f"{COHERENCE_VERSION}.{LOSS_VERSION}", options)
 
     def told(self, score: ResponseScore, window: float | None, typical: float | None) -> ResponseScore:
         """What ``score``, given by the rules, comes to. ``window``: the loss of the answer's worst tokens in a row, ``typical``:

@@ -147,6 +147,15 @@ UNREAD = (NO_ANSWER, NO_THOUGHT, None)
 """What stands for a label where there is nothing to score; of a scorer that gives numbers nothing does."""
 
 
+LOSS_COHERENCE = "coherence_loss"
+"""The kind of the scorer that reads the losses of answers, which are measured as damage."""
+
+
+def reads_losses(scorer: str) -> bool:
+    """Whether the scorer of this id waits for the losses of the answers."""
+    return scorer.partition("@")[0] == LOSS_COHERENCE
+
+
 def scoring_item(scorer: str, cell_id: str) -> str:
     """The id of the item that one scorer's scores of one cell are; the cell's comes first."""
     return f"{cell_id}.{scorer}"

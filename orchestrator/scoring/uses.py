@@ -12,7 +12,7 @@ from actors.types import Response
 from orchestrator.errors import InputError
 from orchestrator.scoring.label import Label
 from orchestrator.scoring.own import own_file
-from orchestrator.scoring.score import Scorer, score_responses
+from orchestrator.scoring.score import Scorer, reads_losses, score_responses
 from orchestrator.scoring.verdict import Criterion, Verdicts
 
 
@@ -119,16 +119,12 @@ def made_anew(behaviors: Mapping[str, BehaviorScoring], folder: Path, names: Col
     for behavior, scoring in behaviors.items():
         uses = tuple(_made(use, folder, made) if not names or use.name in names else use for use in scoring.scorers)
         coherence = default_scoring().criterion.coherence
-        if _kind(scoring.criterion.coherence) == _kind(loss_coherence().id):
+        if reads_losses(scoring.criterion.coherence):
             by_loss.add(behavior)
         found[behavior] = replace(
             scoring, scorers=uses, criterion=replace(scoring.criterion, scorer=uses[0].id, coherence=coherence)
         )
     return Scoring(found, made).with_loss(by_loss) if by_loss else Scoring(found, made)
-
-
-def _kind(scorer: str) -> str:
-    return scorer.partition("@")[0]
 
 
 def _made(use: ScorerUse, folder: Path, made: dict[str, Scorer]) -> ScorerUse:

@@ -445,7 +445,7 @@ def _check_actions(view: Sections, grid: Grid) -> None:
         what = "norms" if key == "strength" else "residual stream"
         message = f"a direction knows the {what} of its own model, not of the one that it is transferred to"
         view.report(view.at(key), message, value, allowed="absolute addition in a grid with transfer")
-    for found in dict.fromkeys(one.scales for one in grid.actions):
+    for found in () if view.valid("steer") else dict.fromkeys(one.scales for one in grid.actions):
         _check_scales(view, grid, found)
     _check_sites(view, grid)
     if action.intervention == CURVE:

@@ -18,6 +18,7 @@ class AskedParity:
     faults: bool
     pairs: bool
     steering: bool
+    rates: float | None = None
 
 
 def resolve_parity(top: Sections) -> AskedParity | None:
@@ -29,4 +30,4 @@ def resolve_parity(top: Sections) -> AskedParity | None:
     for number, name in enumerate(entry.tools or ()):
         if name not in TOOLS:
             top.report_unknown(("parity", "tools", number), name, "tool", list(TOOLS))
-    return AskedParity(tools, entry.prompts, entry.faults, entry.pairs, entry.steering)
+    return AskedParity(tools, entry.prompts, entry.faults, entry.pairs, entry.steering, entry.rates)

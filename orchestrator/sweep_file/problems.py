@@ -15,6 +15,8 @@ from orchestrator.sweep_file.yaml_text import Document
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+Location = tuple[int | str, ...]
+
 _TYPES = {
     "int": "a whole number",
     "float": "a number",
@@ -40,8 +42,22 @@ _WRITTEN_NUMBER = re.compile(r"[-+]?\.?\d[\d_.]*([eE][-+]?\d+)?")
 def problems_of(
     error: ValidationError, document: Document, section: type[BaseModel], at: Sequence[str | int] = ()
 ) -> list[Problem]:
-    """Every fault in ``error`` as a problem. ``section`` is the class that was validated, ``at`` the path where its data lies."""
-    return [_problem(details, document, section, at) for details in error.errors(include_url=False)]
+    """Every fault in ``error`` as a problem. ``section`` is the class that was validated, ``at`` the path where its data lies. A
+    key that is missing because it is misspelled is told once."""
+    found = error.errors(include_url=False)
+    meant = {(*one["loc"][:-1], _nearest_key(section, one["loc"])) for one in found if one["type"] == "extra_forbidden"}
+    told = [one for one in found if one["type"] != "missing" or not meant & _filled_by(section, one["loc"])]
+    return [_problem(one, document, section, at) for one in told]
+
+
+def _nearest_key(section: type[BaseModel], location: Location) -> str | None:
+    """The key that an unknown one was meant to be."""
+    return nearest_name(location[-1], _fields_at(section, location[:-1]))
+
+
+def _filled_by(section: type[BaseModel], missing: Location) -> set[Location]:
+    """A missing key, and those that may stand in place of it."""
+    return {missing, *((*missing[:-1], key) for key in getattr(_section_at(section, missing[:-1]), "INSTEAD", ()))}
 
 
 def problem_at(document: Document, path: Sequence[str | int], message: str, value: object = None, **more: str | None) -> Problem:
@@ -64,7 +80,7 @@ def _problem(details: ErrorDetails, document: Document, section: type[BaseModel]
         location = location[:-1]  # a key that is wrong itself stands one step up
     path = (*at, *location)
     if kind == "extra_forbidden":
-        names = _fields_at(section, location[:-1])
+        names = [name for name in _fields_at(section, location[:-1]) if name != location[-1]]
         if not at and len(location) == 1 and location[0] in OF_A_GRID:
             return problem_at(document, path, "it is of a grid", allowed=f"grids: [{{{location[0]}: ...}}]")
         return unknown_name(document, path, str(location[-1]), "key", names)
@@ -98,16 +114,23 @@ def _explain(kind: str, context: Mapping[str, Any], value: object) -> tuple[str,
     return "not valid here", None
 
 
-def _fields_at(section: type[BaseModel], location: Sequence[str | int]) -> tuple[str, ...]:
+def _fields_at(section: type[BaseModel], location: Location) -> tuple[str, ...]:
     """The keys that the section at ``location`` inside ``section`` knows."""
+    found = _section_at(section, location)
+    if found is None:
+        return ()
+    return (*(field.alias or name for name, field in found.model_fields.items()), *getattr(found, "INSTEAD", ()))
+
+
+def _section_at(section: type[BaseModel], location: Location) -> type[BaseModel] | None:
     current, steps = section, list(location)
     while steps:
         field = current.model_fields.get(str(steps.pop(0)))
         inner, containers = _section_in(None if field is None else field.annotation)
         if inner is None:
-            return ()
+            return None
         current, steps = inner, steps[containers:]
-    return tuple(field.alias or name for name, field in current.model_fields.items())
+    return current
 
 
 def _section_in(annotation: object) -> tuple[type[BaseModel] | None, int]:

@@ -232,7 +232,9 @@ class BehaviorUse(Entry):
 
 
 class MethodEntry(Entry):
-    """An extraction method by name, with its options (checked against the method's own)."""
+    """An extraction method by name, with its options (checked against the method's own); or ``{file: vectors.gguf}``."""
+
+    INSTEAD: ClassVar[tuple[str, ...]] = ("file",)
 
     name: MethodName
     options: dict[str, object] = Field(default_factory=dict)
@@ -342,13 +344,15 @@ class CapabilityEntry(Entry):
 
 class ParityEntry(Entry):
     """Each model read by several ``tools`` (none: all), with the first ``prompts`` contrast prompts of each class;
-    ``faults``: the known mistakes planted, with ``pairs`` also by two; ``steering``: the tools also add the direction."""
+    ``faults``: the known mistakes planted, with ``pairs`` also by two; ``steering``: the tools also add the direction; ``rates``:
+    the multiplier with which test prompts are answered with the direction of every planted mistake (none: they are not)."""
 
     tools: Row[Text] | None = None
     prompts: int = Field(default=8, ge=1)
     faults: bool = True
     pairs: bool = True
     steering: bool = True
+    rates: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
 class TrackingEntry(Entry):

@@ -153,6 +153,7 @@ class _PartReader:
             message = "a curve, and vectors of a file, steer alone and always"
             self.view.report(path, message, allowed=f"a grid without steer, or other methods than {CURVE} and {FILE}")
             return None
+        self._check_scales(action, at, scope, path)
         read = dict(method[1]).get("site") or (OUTPUT if action.site == EVERYWHERE else action.site)
         if METHODS[method[0]].reads_positions and read != OUTPUT:
             self.view.report(
@@ -240,6 +241,17 @@ class _PartReader:
         first, until = Positions.of(action.positions).generated
         if first < until and first >= Schedule.of(action.schedule).linear:
             report(path, f"nothing is left of it where {action.positions} acts", action.schedule, allowed="a longer schedule")
+
+    def _check_scales(self, action: Action, at: At, scope: PartScope, path: Path) -> None:
+        """A list of scales has one for each layer that the part steers."""
+        if action.scales in ("none", "raw_norm"):
+            return
+        given = action.scales.count(",") + 1
+        counts = {len(steered_layers(scope, at.within(shape.n_layers).layer, shape.n_layers)) for shape in self.shapes.values()}
+        if counts - {given}:
+            layers = f"{', '.join(map(str, sorted(counts)))} layer{'' if counts == {1} else 's'}"
+            message = f"{given} scale{'' if given == 1 else 's'}, but the part steers {layers}"
+            self.view.report((*path, "scales"), message, action.scales, allowed="one for each steered layer, or raw_norm")
 
     def _only(self, what: str, given: Sequence[Item], path: Path) -> Item | None:
         """The one that the grid has."""

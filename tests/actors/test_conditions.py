@@ -6,8 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
 from actors.conditions import balanced_accuracy, learned_threshold
+from actors.cosines import cosines
+from actors.engine.prefill import cosines_of
 from actors.errors import JobError
 from actors.types import Condition, Decoding, ExtractionJob, FloatArray, GenerationJob, Prompt, Steering
 from actors.worker import ModelWorker
@@ -36,6 +39,32 @@ def test_classes_that_overlap_have_the_best_balance() -> None:
     assert found.chosen == pytest.approx(0.875)
 
 
+def test_a_threshold_stands_apart_from_every_prompt_that_chose_it() -> None:
+    """The same prompt twice, a rounding apart: no threshold between the two, though it would tell one more of them apart."""
+    found = learned_threshold(at(0.5 + 1e-7, 0, 0.9, 0), at(0.5, 0, 0.1, 0), UP)
+    assert found.value in (pytest.approx(0.7, abs=1e-6), pytest.approx(0.3, abs=1e-6))
+    assert found.chosen == 0.75
+
+
+def test_cosines_that_are_all_the_same_are_refused() -> None:
+    with pytest.raises(JobError, match=r"the cosines of the 2 that choose it lie within .*; allowed: a number, another layer"):
+        learned_threshold(at(0.5, 0.9), at(0.5, 0.1), UP)
+
+
+def test_a_prompt_is_decided_by_the_bits_that_its_threshold_was_learned_from() -> None:
+    """Alone and beside others, in either dtype that the stream has."""
+    states = np.random.default_rng(0).standard_normal((7, 64)).astype(np.float32)
+    vector = unit(1, 0)[0]
+    together = cosines(states, vector)
+    conditions = [Condition(0, vector, 0.0)] * 7
+    assert cosines_of(torch.from_numpy(states), conditions) == together.tolist()
+    assert [cosines_of(torch.from_numpy(one)[None], conditions[:1])[0] for one in states] == together.tolist()
+    half = torch.from_numpy(states).bfloat16()
+    assert cosines_of(half, conditions) == cosines(half.double().numpy(), vector).tolist()
+    np.testing.assert_allclose(together, states @ vector / np.linalg.norm(states, axis=1), atol=1e-6)
+    assert cosines(np.zeros((1, 64), np.float32), vector).tolist() == [0.0]
+
+
 def test_too_few_prompts_are_refused() -> None:
     with pytest.raises(JobError, match="two prompts of each class"):
         learned_threshold(at(0.9), at(0.1, 0.2), UP)
@@ -58,6 +87,6 @@ def test_a_worker_learns_it_and_says_so(tiny_worker: Callable[..., ModelWorker])
     expected = learned_threshold(plain[:4], plain[4:], vector)
     assert threshold.value == pytest.approx(expected.value, abs=1e-5)
     assert (threshold.accuracy, threshold.n) == (expected.accuracy, 4)
-    cosines = plain @ vector / np.linalg.norm(plain, axis=1)
-    assert [one.acted for one in result.responses] == [(bool(cosine > expected.value),) for cosine in cosines]
+    found_there = plain @ vector / np.linalg.norm(plain, axis=1)
+    assert [one.acted for one in result.responses] == [(bool(cosine > expected.value),) for cosine in found_there]
     assert result.fired.fired is True

@@ -18,6 +18,8 @@ import torch
 from actors.types import CellResult, Condition, Decoding, EngineOptions, ExtractionJob, GenerationJob, ModelSpec, Prompt, Steering
 from actors.worker import ModelWorker
 from orchestrator.behaviors import load_behavior
+from tests.actors.engine.test_every_steering import FEW, Compared, compare
+from tests.every_steering import AXES, few, pairwise
 from tests.oracle import TIE, edits_of, first_difference, generate_alone, plain_hooks
 
 pytestmark = pytest.mark.embedded
@@ -177,6 +179,31 @@ def test_several_directions_and_a_condition_equal_generate(worker: ModelWorker) 
         plain = generate_alone(loaded.model, loaded.decoder.blocks, rendered.token_ids, acting, 12, rendered.suffix)
         assert list(results[name].responses[place].token_ids) == plain, (name, prompt.id)
     assert [results[name].fired.fired for name in steerings] == [True, True, True]
+
+
+TEMPLATE = "<|im_end|>\n<|im_start|>assistant\n"
+"""What the model's chat template writes behind the user's text."""
+
+
+def compared_with_itself(worker: ModelWorker) -> Compared:
+    """The model is the worker's own: what runs it here is transformers and hooks on its modules."""
+    loaded = worker._held()
+    template = len(loaded.tokenizer(TEMPLATE, add_special_tokens=False)["input_ids"])
+    return Compared(worker, loaded.model, template, [Prompt(one.id, one.text) for one in TEST_PROMPTS[:2]])
+
+
+def test_a_part_of_every_steering_equals_plain_transformers(worker: ModelWorker) -> None:
+    counts = compare(compared_with_itself(worker), few(AXES, 12))
+    assert counts["changed"] > FEW * counts["steerings"], counts
+    assert counts["fired"] > FEW * counts["steerings"], counts
+
+
+@pytest.mark.slow
+def test_every_steering_equals_plain_transformers(worker: ModelWorker) -> None:
+    counts = compare(compared_with_itself(worker), pairwise(AXES))
+    print(f"embedded: {dict(counts)}")
+    assert counts["changed"] > FEW * counts["steerings"], counts
+    assert counts["fired"] > FEW * counts["steerings"], counts
 
 
 def test_the_steering_fired_in_every_cell(cells: list[tuple[GenerationJob, CellResult]]) -> None:

@@ -83,7 +83,8 @@ def test_an_environment_that_cannot_be_made_says_why(tmp_path: Path, monkeypatch
 def test_an_environment_that_is_ready_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     environment = Environment("there", REQUIREMENTS)
-    environment.folder.mkdir(parents=True)
+    environment.python.parent.mkdir(parents=True)
+    environment.python.touch()
     wanted = REQUIREMENTS.read_text(encoding="utf-8")
     (environment.folder / "requirements.installed").write_text(wanted, encoding="utf-8")
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))

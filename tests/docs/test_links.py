@@ -56,6 +56,15 @@ def test_the_index_has_every_page() -> None:
     assert {page.name for page in DOCS.iterdir() if page.suffix in (".md", ".cff")} - {"README.md"} <= listed
 
 
+def test_the_site_has_every_page_and_make_brings_it_there() -> None:
+    """``make docs`` fails on a page that it lacks, and on a broken link; here without what builds it."""
+    told = re.findall(r"^ +- (?:[^:\n]+: )?(\S+\.md)$", (DOCS / "mkdocs.yml").read_text(encoding="utf-8"), flags=re.M)
+    brought = re.findall(r"^SITE := (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.M)[0].split()
+    pages = [path for one in map(ROOT.joinpath, brought) for path in (sorted(one.glob("*.md")) if one.is_dir() else [one])]
+    assert sorted(told) == sorted(path.relative_to(ROOT).as_posix() for path in pages)
+    assert {page.relative_to(ROOT).as_posix() for page in PAGES} <= set(told)
+
+
 def test_every_picture_of_the_gallery_is_shown_and_draws_by_itself() -> None:
     shown = set(re.findall(r"gallery/([\w-]+\.svg)", (DOCS / "gallery.md").read_text(encoding="utf-8")))
     assert shown == {path.name for path in (DOCS / "gallery").iterdir()}

@@ -44,10 +44,10 @@ def test_an_answer_with_its_label_and_why(show: Show) -> None:
     told = show("layer=15,multiplier=8", "--prompt", "p3").output.splitlines()
     assert told == [
         "smollm2 · refusal · dim L15+ x 8 · p3: How do I bake bread number 3?",
-        '  [coherent refusal]  {"rule": "made up"}  3 tokens',
+        "  [coherent refusal]  rule: made up  3 tokens",
         "  | Answer to p3.",
         "",
-        "1 answers: 1 coherent refusal",
+        "1 answer: 1 coherent refusal",
     ]
 
 

@@ -148,6 +148,25 @@ def test_warnings_name_unpinned_revisions_and_near_duplicates(tmp_path: Path) ->
     assert not any("pinned" in warning for warning in plan_of(tmp_path / "x", models={"b": hub("b")}).warnings)
 
 
+def test_a_part_of_prompts_that_are_asked_whole_is_not_warned_of_again(tmp_path: Path) -> None:
+    def warned(*splits: str | None) -> int:
+        behavior = {"file": "refusal.jsonl", "splits": {"select": 0.5, "report": 0.5}}
+        grids = [
+            {
+                "name": f"grid-{one}",
+                "behaviors": {"refusal": {"split": one}} if one else ["refusal"],
+                "layers": [0],
+                "multipliers": [4],
+            }
+            for one in splits
+        ]
+        plan = plan_of(tmp_path / "-".join(map(str, splits)), behaviors={"refusal": behavior}, grids=grids)
+        return sum("nearly repeat" in warning for warning in plan.warnings)
+
+    assert warned("select", "report") == 2, "one prompt in each"
+    assert warned("select", None, "report") == 1
+
+
 # --- identity
 
 

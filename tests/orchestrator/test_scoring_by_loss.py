@@ -14,6 +14,7 @@ from orchestrator.news import ItemFailed, ItemStored, News
 from orchestrator.plan import Plan
 from orchestrator.results.folder import Folder
 from orchestrator.results.store import Store
+from orchestrator.retrying import failures_of
 from orchestrator.scorekeeper import Scorekeeper
 from orchestrator.scoring.uses import Scoring, default_scoring, loss_coherence, made_anew
 from orchestrator.sweep import load_sweep
@@ -102,6 +103,9 @@ def test_what_could_not_be_measured_fails_the_scores_in_words(measured: tuple[St
     assert item_id in found.message
     score(store)
     assert store.scored_cells(SCORER) == {cell.id for cell in CELLS} - {STEERED.id}
+    again = {one.id for one in failures_of(store.place, kind="scoring").items}
+    assert again == {f"{STEERED.id}.{SCORER}", item_id}, "the scores would fail again without it"
+    assert {one.id for one in failures_of(store.place, kind="job").items} == {item_id}
 
 
 @pytest.mark.parametrize(("damage", "by_loss"), [("true", True), ("{answers: none}", False), ("false", False)])

@@ -374,3 +374,32 @@ def test_test_prompts_may_lie_in_a_file_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "questions.jsonl").write_text('{"input": "How are you?"}\n{"input": ""}\n')
     with pytest.raises(InputError, match=r"questions.jsonl:2: input: the input is empty"):
         load_sweep(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"multipliers": None, "steer": [{"behavior": "refusal", "multiplyer": 8}]}, "steer[0].multiplyer: unknown key"),
+        ({"multipliers": None, "steer": [{"behaviour": "refusal", "multiplier": 8}]}, "did you mean 'behavior'?"),
+        ({"methods": [{"nam": "dim"}]}, "did you mean 'name'?"),
+        ({"methods": [{"fil": "vectors.gguf"}]}, "did you mean 'file'?"),
+        ({"methods": [{"name": "dim", "opions": {}}]}, "did you mean 'options'?"),
+        ({"analyses": [{"nam": "angles"}]}, "did you mean 'name'?"),
+        ({"analyses": [{"name": "angles", "behaviours": ["refusal"]}]}, "did you mean 'behaviors'?"),
+        ({"analyses": [{"name": "angles", "bootstap": 3}]}, "did you mean 'bootstrap'?"),
+    ],
+)
+def test_a_misspelled_key_is_one_problem(changes: dict[str, object], told: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        load_sweep(write_sweep(tmp_path, sweep_data(**changes)))
+    (problem,) = caught.value.problems
+    assert told in str(problem)
+
+
+def test_a_key_that_is_missing_beside_an_unknown_one_is_told(tmp_path: Path) -> None:
+    steer = [{"behavior": "refusal", "colour": "red"}]
+    with pytest.raises(InputError) as caught:
+        load_sweep(write_sweep(tmp_path, sweep_data(multipliers=None, steer=steer)))
+    unknown, missing = sorted(map(str, caught.value.problems), key=lambda one: "' is missing" in one)
+    assert "steer[0].colour: unknown key" in unknown
+    assert "'multiplier' is missing" in missing

@@ -174,7 +174,7 @@
       make("h4", {}, make("span", { className: `tag ${outcomeOf(code)}`, textContent: words(nameOf(code)) }), ` ${one.title}`),
       make("p", { className: "note", textContent: facts.join(" · ") }),
       body(text, evidence, judged),
-      make("p", { className: "note", textContent: `why: ${plain(evidence ?? "no label yet")}` }),
+      make("p", { className: "note", textContent: `why: ${plain(toldEvidence(evidence) ?? "no label yet")}` }),
       others.length ? make("p", { className: "note", textContent: `scorers: ${others.join(", ")}` }) : null);
   }
 
@@ -193,9 +193,17 @@
     return make("div", {}, thought, pre, more);
   }
 
+  const objectOf = (evidence) => {
+    try { const found = JSON.parse(evidence); return found && typeof found === "object" && !Array.isArray(found) ? found : null; } catch { return null; }
+  };
+  const toldEvidence = (evidence) => {
+    const found = objectOf(evidence);
+    return found === null ? evidence
+      : Object.entries(found).map(([name, one]) => `${name}: ${typeof one === "string" ? one : JSON.stringify(one)}`).join(", ");
+  };
+
   function span(text, evidence) {
-    let found;
-    try { found = JSON.parse(evidence); } catch { return null; }
+    const found = objectOf(evidence);
     const phrase = found && (found.phrase ?? found.unit);
     if (typeof phrase !== "string" || !phrase) return null;
     const folded = (one) => one.replace(/[’‘`´]/g, "'").replace(/[“”]/g, '"').toLowerCase();
@@ -286,13 +294,15 @@
     const modes = Object.entries(MODES).filter(([name]) => name !== "disagree" || group.scorers.length)
       .map(([name, [text]]) => [name, text]);
     options($("mode"), [...modes, ...group.labels.map((one) => [`label:${one.name}`, `labelled ${words(one.name)}`])], state.mode);
-    const cells = group.cells.map((one, number) => [number, one.title]);
-    for (const which of ["a", "b"]) options($(which), cells.slice(0, 2000), state[which]);
+    if (state.mode === "differs") { // thousands of names, which no other mode shows
+      const cells = group.cells.slice(0, 2000).map((one, number) => [number, one.title]);
+      for (const which of ["a", "b"]) options($(which), cells, state[which]);
+    }
     const scorers = [[0, "the sweep's label"], ...group.scorers.map((one, number) => [number + 1, one.name])];
     for (const which of ["one", "two"]) options($(which), scorers, state[which]);
     $("pair").hidden = state.mode !== "differs";
     $("scorers").hidden = state.mode !== "disagree";
-    $("filters").replaceChildren(...Object.entries(group.axes).map(([axis, values]) => make("fieldset", {}, make("legend", { textContent: words(axis) }),
+    $("filters").replaceChildren(...Object.entries(group.axes).map(([axis, values]) => make("fieldset", {}, make("legend", { textContent: group.axis_words[axis] }),
       ...values.map((value) => make("label", {}, make("input", { type: "checkbox", value, checked: (state.filters[axis] ?? []).includes(value), data: { axis } }), ` ${plain(value)}`)))));
     $("re").value = state.re;
     $("sort").value = state.sort;

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import groupby, pairwise
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -22,17 +22,15 @@ import numpy.typing as npt
 from actors.positions import ALL
 from actors.schedules import CONSTANT
 from actors.sites import OUTPUT
-from orchestrator.filters import value_text
 from orchestrator.outcome import OUTCOMES
-from orchestrator.report.method_text import options_text
 from orchestrator.report.series import cell_text, decoding_text
 from orchestrator.results.columns import Axis
 from orchestrator.results.conditions import STEERED, condition
-from orchestrator.results.part_axes import told_condition, told_part
-from orchestrator.results.rows import CellRow, parts_after
+from orchestrator.results.rows import CellRow
 from orchestrator.results.schema import RATES, batches_of, read_table
 from orchestrator.results.store import Store
 from orchestrator.storage import UnreadableFileError
+from orchestrator.told_values import ALWAYS, AXIS_WORDS, DEFAULT_OPTIONS, told_value
 
 NO_LABEL, ABSENT = 255, 254
 """Instead of a label: there is none yet, or no such response, as cells of one group may have different samples."""
@@ -56,9 +54,14 @@ DEFAULTS = {
     **{"positions": ALL, "strength": "absolute", "schedule": CONSTANT, "site": OUTPUT, "keep_norm": "no", "orthogonal": "no"},
 }
 """What is not said of a cell that has it."""
-WORDS = {("keep_norm", "yes"): "norm kept", ("orthogonal", "yes"): "made orthogonal"}
-ALWAYS = "always"
-"""When a steering without a condition acts."""
+SCOPES_OF_LAYERS = ("from_layer", "single", "list")
+"""Scopes that the layers of a cell tell themselves."""
+WORDS = {
+    ("keep_norm", "yes"): "norm kept",
+    ("orthogonal", "yes"): "made orthogonal",
+    ("scope", "own"): "own directions",
+    ("scope", "all"): "all layers",
+}
 
 Tokens: TypeAlias = npt.NDArray[np.int32]
 
@@ -155,13 +158,18 @@ def _groups(store: Store, rows: Iterable[CellRow]) -> dict[tuple[str, str | None
     groups: dict[tuple[str, str | None], _SamePrompts] = {}
     for row in rows:
         groups.setdefault((row.behavior, row.prompts_sha256), _SamePrompts([])).cells.append(row)
-    rates, names = RATES.completed(read_table(store.folder.rates), store.folder.rates), ["behavior", "label", "outcome"]
-    different = rates.group_by(names, use_threads=False).aggregate([])
-    declared = list(zip(*(different.column(name).to_pylist() for name in names), strict=True))
+    declared = _declared(store)
     for (behavior, _), group in groups.items():
         kinds = [(label, outcome) for of, label, outcome in declared if of in (behavior, None) and outcome is not None]
         group.labels = dict(sorted(kinds, key=lambda kind: OUTCOMES.index(kind[1])))
     return groups
+
+
+def _declared(store: Store) -> list[tuple[Any, ...]]:
+    """Every behavior with each of its labels and the outcome that it counts as."""
+    rates, names = RATES.completed(read_table(store.folder.rates), store.folder.rates), ["behavior", "label", "outcome"]
+    different = rates.select(names).group_by(names, use_threads=False).aggregate([])
+    return list(zip(*(different.column(name).to_pylist() for name in names), strict=True))
 
 
 def _packs(store: Store, groups: Mapping[tuple[str, str | None], _SamePrompts]) -> Iterator[str]:
@@ -269,23 +277,26 @@ def _add_scores(store: Store, groups: Mapping[tuple[str, str | None], _SamePromp
 
 def _group_json(group: _SamePrompts) -> dict[str, object]:
     keys, cells = list(group.prompts), group.cells
-    varied = [name for name in SHOWN_AXES if len({getattr(row, name) for row in cells if row.steered}) > 1]
+    steered = [row for row in cells if row.steered]
+    differing = [name for name in SHOWN_AXES if len({getattr(row, name) for row in steered}) > 1]
+    axes = {name: levels for name in differing if len(levels := _levels(steered, name)) > 1}
+    varied = list(axes)
     bases = {condition(row, STEERED): number for number, row in enumerate(cells) if not row.steered}
     decoded = DECODING if len({decoding_text(row) for row in cells}) > 1 else ()
     reels: dict[object, int] = {}
-    axes = {name: dict.fromkeys(_value(row, name) for row in cells if row.steered) for name in varied}
     return {
         "title": cells[0].behavior,
         "labels": [{"name": name, "outcome": outcome} for name, outcome in group.labels.items()],
         "rows": [{"id": prompt, "text": group.prompts[prompt, sample], "sample": sample} for prompt, sample in keys],
-        "axes": {name: list(values) for name, values in axes.items()},
+        "axes": axes,
+        "axis_words": {name: AXIS_WORDS.get(name, name.replace("_", " ")) for name in varied},
         "cells": [
             {
                 "id": row.cell_id,
                 "name": _name(row, varied),
                 "title": _name(row, tuple(dict.fromkeys(("model", "quantization", "method", *varied, *decoded)))),
                 "model": row.model,
-                "axes": {name: _value(row, name) for name in varied},
+                "axes": {name: told_value(row, name) for name in varied},
                 "base": bases.get(condition(row, STEERED), -1),
                 "reel": reels.setdefault(condition(row, frozenset({Axis.STRENGTH})), len(reels)) if row.steered else None,
                 "dose": row.multiplier,
@@ -304,21 +315,21 @@ def _group_json(group: _SamePrompts) -> dict[str, object]:
 
 def _name(row: CellRow, parts: Sequence[str]) -> str:
     """A cell in words, with what of ``parts`` it has beside layer and multiplier."""
-    apart = ("layer", "multiplier", "scope", "then", "then_multipliers", *DECODING)
-    told = {name: _value(row, name) for name in parts if name not in apart}
-    if "method_options" in told:
-        told["method_options"] = options_text(row.method, row.method_options, row.site) or "none"
-    said = [WORDS.get(one, one[1]) for one in told.items() if one[1] not in ("none", ALWAYS, DEFAULTS.get(one[0]))]
-    behind = [_value(row, "then")] if row.then and {"then", "then_multipliers"} & set(parts) else []
+    apart = ("layer", "multiplier", "then", "then_multipliers", *DECODING)
+    told = {name: told_value(row, name) for name in parts if name not in apart}
+    usual = ("none", ALWAYS, DEFAULT_OPTIONS, *SCOPES_OF_LAYERS)
+    said = [WORDS.get(one, one[1]) for one in told.items() if one[1] not in (*usual, DEFAULTS.get(one[0]))]
+    behind = [told_value(row, "then")] if row.then and {"then", "then_multipliers"} & set(parts) else []
     decoded = [decoding_text(row)] if set(DECODING) & set(parts) else []
-    return " · ".join([*said, cell_text(row) if row.steered else "unsteered", *behind, *decoded])
+    return " · ".join([*dict.fromkeys(said), cell_text(row) if row.steered else "unsteered", *behind, *decoded])
 
 
-def _value(row: CellRow, name: str) -> str:
-    """An axis of a cell as a filter shows it."""
-    if name == "then":
-        return "; ".join(map(told_part, parts_after(row), row.then_multipliers or ())) or "none"
-    return told_condition(row.when) or ALWAYS if name == "when" else value_text(getattr(row, name))
+def _levels(rows: Sequence[CellRow], name: str) -> list[str]:
+    """The values of an axis as a filter shows them: numbers by size, others in the order of the cells."""
+    values = [getattr(row, name) for row in rows]
+    numbers = all(isinstance(one, int | float) for one in values)
+    ordered = sorted(rows, key=attrgetter(name)) if numbers else rows
+    return list(dict.fromkeys(told_value(row, name) for row in ordered))
 
 
 def _packed(content: object) -> str:

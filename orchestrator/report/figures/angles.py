@@ -59,4 +59,5 @@ _PAIRS = HeatLook(
     ends=(0.0, RIGHT),
     dark_low=True,
     cell=(0.2, 0.2),
+    unit=DEGREES,
 )

@@ -24,6 +24,8 @@ ON_DARK, ON_LIGHT = "#fefefe", "#101010"
 """Numbers on a filled cell; the same in a dark page."""
 WIDTH, HEIGHT = 4.4, 2.7
 """Of a plot without its margins, in inches: a page as narrow as a telephone shows it as large as it is."""
+RIGHT_SCALE = 0.62
+"""Inches for a scale of colours beside a panel."""
 LETTER = 0.083
 """Inches of a letter on an axis, at most."""
 NAME = 44
@@ -68,16 +70,24 @@ def drawing(name: str) -> Iterator[None]:
 
 
 class Canvas:
-    """A panel of ``width`` x ``height`` inches with room for names at its ``left``, and ``below`` it for an axis and a legend."""
+    """A panel of ``width`` x ``height`` inches with room for names at its ``left``, ``below`` it for an axis and a legend, and at
+    its ``right`` for a scale of colours."""
 
-    def __init__(self, title: str, size: tuple[float, float] = (WIDTH, HEIGHT), left: float = 0.62, below: float = 0.5) -> None:
+    def __init__(
+        self,
+        title: str,
+        size: tuple[float, float] = (WIDTH, HEIGHT),
+        left: float = 0.62,
+        below: float = 0.5,
+        right: float = 0.12,
+    ) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
         width, height = size
         lines = textwrap.wrap(visible(title), max(20, int((left + width) / 0.088)), max_lines=4, placeholder=" ...") or [""]
         above = 0.14 + 0.17 * len(lines)
-        across, up = left + width + 0.12, below + height + above
+        across, up = left + width + right, below + height + above
         self.figure: Any = Figure(figsize=(across, up), dpi=72)
         FigureCanvasAgg(self.figure)
         self.axes: Any = self.figure.add_axes((left / across, below / up, width / across, height / up))
@@ -111,6 +121,23 @@ class Canvas:
         height = self.figure.get_figheight() * self.axes.get_position().height
         where = {"loc": "upper left", "bbox_to_anchor": (0.0, -below / height), "borderaxespad": 0.0, "ncols": columns}
         self.axes.legend(**where, fontsize=8, frameon=False, handlelength=1.6, columnspacing=1.2)
+
+    def colour_scale(self, colours: str, ends: tuple[float, float], unit: str, factor: float = 1.0) -> None:
+        """At the right of the panel, ``RIGHT_SCALE`` inches: which colour stands for which number; ``factor``: of the numbers as
+        they are written in ``unit``."""
+        import numpy as np
+
+        panel, across = self.axes.get_position(), self.figure.get_figwidth()
+        bar = self.figure.add_axes((panel.x1 + 0.12 / across, panel.y0, 0.11 / across, panel.height))
+        low, high = (factor * end for end in ends)
+        shades = np.linspace(low, high, 64)[:, None]
+        bar.imshow(shades, cmap=colours, aspect="auto", origin="lower", extent=(0, 1, low, high), interpolation="none")
+        bar.yaxis.tick_right()
+        bar.xaxis.set_ticks([])
+        bar.set_xlabel(unit, fontsize=8, labelpad=3)
+        bar.tick_params(length=0, labelsize=8)
+        for side in bar.spines.values():
+            side.set_visible(False)
 
     def point(self, x: float, y: float, text: str) -> None:
         """What a reader is told who points there, in the units of the axes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -44,15 +45,26 @@ class Chart:
             return {"svg": canvas.svg().encode(), "pdf": canvas.pdf(), "png": canvas.png()}
 
 
+_NO_FORMULA = re.compile(r"[-+][-+\d.,;:%/×°†‡ ()\[\]]*")
+"""What begins like a formula, and is numbers or nothing."""
+
+
 def csv_of(rows: Iterable[Row]) -> str:
-    """Rows as CSV, with the columns of all of them; a number has all its digits."""
+    """Rows as CSV, with the columns of all of them; a number has all its digits. A text that a spreadsheet would take for a
+    formula has an apostrophe before it."""
     rows = list(rows)
     text = StringIO()
     columns = dict.fromkeys(name for row in rows for name in row)
     writer = csv.DictWriter(text, list(columns), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: _inert(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
+
+
+def _inert(value: object) -> object:
+    if not isinstance(value, str) or not value.lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠")):
+        return value
+    return value if _NO_FORMULA.fullmatch(value) else f"'{value}"
 
 
 def data_table(rows: Sequence[Row]) -> ReportTable:

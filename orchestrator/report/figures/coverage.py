@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from orchestrator.method_text import method_text
 from orchestrator.report.blocks import Row
 from orchestrator.report.figures.chart import Chart, number_of
 from orchestrator.report.figures.heat import HeatLook
 from orchestrator.report.figures.tidy import texts
 from orchestrator.report.findings import SweepFindings
-from orchestrator.report.method_text import method_text
 from orchestrator.results.rows import CellAxes
 from orchestrator.untrusted import visible
 

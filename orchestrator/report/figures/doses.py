@@ -9,7 +9,7 @@ from orchestrator.report.figures.chart import Chart
 from orchestrator.report.figures.lines import LineLook
 from orchestrator.report.figures.tidy import rate_row, usable
 from orchestrator.report.findings import SweepFindings
-from orchestrator.report.values import target_words, where_text
+from orchestrator.report.values import line_text, target_words
 
 POINTS = 3
 """A line of fewer points is none."""
@@ -22,8 +22,8 @@ def charts(found: SweepFindings) -> Iterator[Chart]:
         rows = [row for row in series.steered if usable(row)]
         strengths: dict[str, set[float | None]] = {}
         for row in rows:
-            strengths.setdefault(where_text(row), set()).add(row.multiplier)
-        tidy = [rate_row(row) for row in rows if len(strengths[where_text(row)]) >= POINTS]
+            strengths.setdefault(line_text(row), set()).add(row.multiplier)
+        tidy = [rate_row(row) for row in rows if len(strengths[line_text(row)]) >= POINTS]
         for x, title in _X.items():
             shown = [one for one in tidy if one[x] is not None]
             if shown:

@@ -11,7 +11,7 @@ from orchestrator.report.figures.canvas import COLOURS, REST
 from orchestrator.report.figures.chart import Chart
 from orchestrator.report.figures.heat import HeatLook
 from orchestrator.report.findings import SweepFindings
-from orchestrator.report.series import Series, cell_text
+from orchestrator.report.series import Series, setting_text
 from orchestrator.report.values import best_of, most_successful
 from orchestrator.results.rows import CellRow
 from orchestrator.results.schema import batches_of
@@ -78,7 +78,7 @@ def _tidy(rows: Sequence[CellRow], said: Mapping[tuple[str, str], _Said]) -> Ite
             label, outcome = said[row.key].get(prompt, (None, None))
             yield {
                 "prompt_id": visible(prompt),
-                "cell": cell_text(row) if row.steered else "unsteered",
+                "cell": setting_text(row) if row.steered else "unsteered",
                 "label": label,
                 "outcome": outcome,
                 "value": OUTCOMES.index(outcome) if outcome in OUTCOMES else None,

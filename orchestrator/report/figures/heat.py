@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.report.blocks import Row
-from orchestrator.report.figures.canvas import EMPTY, LETTER, ON_DARK, ON_LIGHT, PAPER, QUIET, Canvas, short
-from orchestrator.report.figures.chart import number_of
+from orchestrator.report.figures.canvas import EMPTY, LETTER, ON_DARK, ON_LIGHT, PAPER, QUIET, RIGHT_SCALE, Canvas, short
+from orchestrator.report.figures.chart import PERCENT, number_of
 
 ROOM = 900
 """Rectangles up to which each can be pointed at."""
 DRAWN = 400
-"""Rectangles up to which each is drawn for itself, with its number in it; more are one picture within the panel."""
+"""Rectangles up to which each is drawn for itself, with its number in it; more are one picture within the panel, beside which a
+scale says what the colours mean."""
 DARK = 0.55
 """The share of a scale of colours from which numbers are written in white."""
 
@@ -22,7 +23,8 @@ DARK = 0.55
 class HeatLook:
     """``value`` at the columns ``row`` and ``column``; ``ends``: of the scale of colours. ``text``: what is written in a
     rectangle, ``told``: what a reader is told who points there; ``dark_low``: small numbers are the dark ones; ``cell``: its
-    inches across and down. ``colours``: a scale of matplotlib's, or the names of the values 0, 1, ... with their colours."""
+    inches across and down. ``colours``: a scale of matplotlib's, or the names of the values 0, 1, ... with their colours;
+    ``unit``: of the numbers on that scale, shares where it is ``%``."""
 
     row: str
     column: str
@@ -34,6 +36,7 @@ class HeatLook:
     ends: tuple[float, float] = (0.0, 1.0)
     dark_low: bool = False
     cell: tuple[float, float] = (0.5, 0.3)
+    unit: str = ""
 
     def draw(self, title: str, rows: Sequence[Row]) -> Canvas:
         """The panel, as large as it has rows and columns, within bounds."""
@@ -46,7 +49,9 @@ class HeatLook:
         width = min(12.0, max(3.4 - left, legend, len(across) * self.cell[0]))
         height = min(14.0, max(0.9, len(down) * self.cell[1]))
         below = 0.42 + (0.08 + 0.8 * LETTER * widest if tall else 0.14)
-        canvas = Canvas(title, (width, height), left, below + (0.0 if isinstance(self.colours, str) else 0.2))
+        unwritten = isinstance(self.colours, str) and len(down) * len(across) > DRAWN
+        below_it = below + (0.0 if isinstance(self.colours, str) else 0.2)
+        canvas = Canvas(title, (width, height), left, below_it, RIGHT_SCALE if unwritten else 0.12)
         self._fill(canvas, rows, down, across)
         fitting = max(1, int(width / (0.16 if tall else LETTER * (1 + widest))))
         _name(canvas.axes.set_xticks, shown_across, fitting, {"rotation": 90} if tall else {})
@@ -58,6 +63,8 @@ class HeatLook:
             for name, colour in self.colours.items():
                 canvas.axes.bar([0], [0], color=colour, label=name)
             canvas.legend(len(self.colours), below)
+        elif unwritten:
+            canvas.colour_scale(self.colours, self.ends, self.unit, 100.0 if self.unit == PERCENT else 1.0)
         return canvas
 
     def _fill(self, canvas: Canvas, rows: Sequence[Row], down: Mapping[str, int], across: Mapping[str, int]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from orchestrator.outcome import Outcome
 from orchestrator.report.blocks import Row
-from orchestrator.report.figures.chart import Chart, number_of, share_text
+from orchestrator.report.figures.chart import PERCENT, Chart, number_of, share_text
 from orchestrator.report.figures.heat import HeatLook
 from orchestrator.report.figures.tidy import cell_axes, measure_words, rate_row, usable
 from orchestrator.report.findings import SweepFindings
@@ -46,8 +46,8 @@ def _nats_whole(row: Row) -> str:
 
 
 _COLOURS: dict[Outcome, str] = {"success": "Blues", "garbled": "Oranges", "no_answer": "Purples"}
-_RATES = HeatLook("where", "multiplier", "steered layer (depth)", "multiplier", _percent, share_text)
-_DAMAGE = replace(_RATES, text=_nats, told=_nats_whole, colours="Reds")
+_RATES = HeatLook("where", "multiplier", "steered layer (depth)", "multiplier", _percent, share_text, unit=PERCENT)
+_DAMAGE = replace(_RATES, text=_nats, told=_nats_whole, colours="Reds", unit="nats")
 
 
 def _damage(row: CellRow) -> Row:

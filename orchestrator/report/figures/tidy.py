@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from orchestrator.method_text import method_text
 from orchestrator.outcome import Outcome, in_words
 from orchestrator.report.blocks import Row
-from orchestrator.report.method_text import method_text
-from orchestrator.report.values import target_words, where_text
+from orchestrator.report.values import line_text, target_words
 from orchestrator.results.rows import CellRow
 from orchestrator.untrusted import visible
 
@@ -33,7 +33,7 @@ def cell_axes(row: CellRow) -> dict[str, object]:
         "behavior": visible(row.behavior),
         "method": method_text(row.method, row.method_options) if row.steered else "unsteered",
         "layer": row.layer,
-        "where": where_text(row),
+        "where": line_text(row),
         "depth": row.relative_depth,
         "multiplier": row.multiplier,
         "norm_ratio": row.norm_ratio,

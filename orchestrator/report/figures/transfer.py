@@ -119,6 +119,6 @@ _COLUMNS = (
 )
 _TE = HeatLook(
     *("source", "target", "source of the direction", "target (steered)", _te_text, _told),
-    colours="viridis", ends=(0.0, TOP), dark_low=True, cell=(1.0, 0.46),
+    colours="viridis", ends=(0.0, TOP), dark_low=True, cell=(1.0, 0.46), unit="TE",
 )  # fmt: skip
-_COSINE = replace(_TE, text=_cosine_text, colours="RdBu", ends=(-1.0, 1.0), dark_low=False)
+_COSINE = replace(_TE, text=_cosine_text, colours="RdBu", ends=(-1.0, 1.0), dark_low=False, unit="cos")

@@ -15,7 +15,8 @@ from actors.engine.lanes import Lanes
 from actors.engine.rows import Row
 from actors.errors import JobError
 from actors.positions import Positions, Spans
-from actors.steering import SteeringHooks, SteeringTable, check_steering
+from actors.stacks import StackBank
+from actors.steering import SteeringHooks, SteeringTable, Witness, check_steering
 from actors.types import CellResult, Decoding, FiredCheck, GenerationJob, Prompt, Steering
 from actors.worker import ModelWorker
 from tests.actors.engine.test_interventions import D_MODEL, unit
@@ -110,7 +111,7 @@ def test_steering_at_every_token_measures_none_of_them_apart(tiny_worker: Loader
     def refused(*_: object) -> None:
         raise AssertionError("tokens are looked at one by one")
 
-    monkeypatch.setattr(SteeringTable, "arrival", refused)
+    monkeypatch.setattr("actors.steering.arrival", refused)
     steering = Steering((1, 2), unit(2, 0), 20.0)
     (result,) = run(tiny_worker("llama"), [GenerationJob("all", PROMPTS, Decoding(NEW), steering)]).values()
     assert len({response.prompt_tokens for response in result.responses}) > 1
@@ -157,6 +158,19 @@ def test_an_answer_that_ends_before_its_positions_asks_for_nothing(tiny_worker: 
 def test_words_that_are_none_are_refused() -> None:
     with pytest.raises(JobError, match="positions 'ending' are unknown"):
         check_steering(Steering((1,), unit(1, 0), 1.0, positions="ending"), 5, D_MODEL)
+
+
+def test_a_head_that_is_given_the_last_tokens_alone_tells_nothing_of_the_others() -> None:
+    """As of BERT's decoders: what it is given is held to the last of them, and not to every token."""
+    steering = Steering((0,), unit(1, 0), 20.0, positions="last_prompt")
+    bank = StackBank([steering], (1, D_MODEL), torch.float32, torch.device("cpu"))
+    table = bank.of_text([1], [(Positions.of("last_prompt").spans(5, 2),)], [5])
+    hooks, hidden = SteeringHooks(), torch.randn(1, 5, D_MODEL, generator=torch.Generator().manual_seed(0))
+    for given in (slice(None), slice(-1, None)):
+        hooks.table, hooks.witness = table.at(torch.arange(5)[None]), Witness()
+        hooks.see(0, hooks.edit(0, hidden)[:, given])
+        assert set(hooks.witness.arrived) == ({0} if given == slice(None) else set())
+        torch.testing.assert_close(hooks.witness.seen[0] - hooks.witness.raw[0], 20.0 * torch.from_numpy(unit(1, 0)))
 
 
 # --- planted mistakes: the check says that the steering did not fire as asked

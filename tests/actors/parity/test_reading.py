@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from actors.boundary import Answered
-from actors.parity.jobs import Classes, ParityJob, ReadJob, Setting, SitesJob
+from actors.parity.jobs import Classes, ParityJob, ReadJob, Setting, SitesJob, SteeringPlace, SteerJob
 from actors.parity.tools import TOOLS
 from actors.types import Failure, Prompt
 from actors.worker import ModelWorker
@@ -93,12 +93,30 @@ def test_a_command_of_the_users_own_reads_through_files(tiny_worker: Callable[..
     assert found["activations"][0, 0, 0] == len(worker._loaded.renderer.render(CLASSES.positive[0]).token_ids)
 
 
+HUGE = """
+import io, sys, zipfile
+import numpy as np
+head = io.BytesIO()
+np.lib.format.write_array_header_1_0(head, {"descr": "<f4", "fortran_order": False, "shape": (6, 5, 10**15)})
+with zipfile.ZipFile(sys.argv[3], "w") as file:
+    file.writestr("activations.npy", head.getvalue())
+"""
+
+
 @pytest.mark.parametrize(
     ("script", "told"),
     [
         ("raise SystemExit('the disk is full')", "the disk is full"),
         ("pass", "wrote no .npz"),
         ("import sys, numpy; numpy.savez(sys.argv[3], activations=numpy.zeros((2, 2)))", r"shape \(2, 2\)"),
+        ("import sys, numpy; numpy.savez(sys.argv[3], activations=numpy.full((6, 5, 64), numpy.nan))", "are not finite"),
+        ("import sys, numpy; numpy.savez(sys.argv[3], activations=numpy.full((6, 5, 64), 1e300))", "are not finite"),
+        ("import sys, numpy; numpy.savez(sys.argv[3], activations=numpy.full((6, 5, 64), 'a'))", "and no numbers"),
+        ("import sys, numpy; numpy.savez(sys.argv[3], activations=numpy.full((6, 5, 64), None, object))", "and no numbers"),
+        ("import sys; open(sys.argv[3], 'wb').write(b'PK' + bytes(99))", "wrote no .npz"),
+        ("import sys; sys.stderr.write('garbage\\x1b[2J' * 9**6); raise SystemExit(2)", "it ended with code 2: .*garbage"),
+        (HUGE, "have shape \\(6, 5, 1000000000000000\\)"),
+        ("import os; os.abort()", "it was ended by SIGABRT"),
         ("import sys, numpy; numpy.savez(sys.argv[3], other=numpy.zeros(2))", "holds none of activations, directions"),
     ],
 )
@@ -107,3 +125,21 @@ def test_a_command_that_fails_says_why(tiny_worker: Callable[..., ModelWorker], 
     found = answer(tiny_worker("llama"), ReadJob("r", CLASSES, "mine", (sys.executable, str(tmp_path / "own.py"))))
     assert isinstance(found, str)
     assert re.search(told, found)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "told"),
+    [
+        ("tokens=numpy.full((2, 3), numpy.nan)", "tokens hold numbers that are not finite"),
+        ("tokens=numpy.zeros((2, 3)), logits=numpy.full((2, 3, 4), numpy.inf)", "logits hold numbers that are not finite"),
+        ("logits=numpy.zeros((2, 3, 4))", "holds no tokens"),
+    ],
+)
+def test_answers_of_a_command_are_looked_at(
+    tiny_worker: Callable[..., ModelWorker], tmp_path: Path, arrays: str, told: str
+) -> None:
+    (tmp_path / "own.py").write_text(f"import sys, numpy; numpy.savez(sys.argv[3], {arrays})")
+    place = SteeringPlace(CLASSES, CLASSES.positive[:2], 2, tokens=3, probes=4)
+    found = answer(tiny_worker("llama"), SteerJob("s", place, "mine", (sys.executable, str(tmp_path / "own.py"))))
+    assert isinstance(found, str)
+    assert told in found

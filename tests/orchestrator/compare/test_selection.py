@@ -73,3 +73,10 @@ def test_every_wrong_value_is_told_at_once() -> None:
     with pytest.raises(InputError) as caught:
         ids("model=qwen,multiplier=3")
     assert [problem.field for problem in caught.value.problems] == ["selection: model", "selection: multiplier"]
+
+
+def test_a_number_is_meant_as_it_is_shown() -> None:
+    rows = [made("aaaa1", 5, 10, multiplier=10 / 3), made("aaaa2", 5, 10, multiplier=3.4)]
+    assert [row.cell_id for row in select(rows, "multiplier=3.33333")] == ["cell-aaaa1"]
+    with pytest.raises(InputError, match=r"allowed: 3\.33333, 3\.4"):
+        select(rows, "multiplier=3.3333")

@@ -22,6 +22,13 @@ right = next(one for one in map(np.load, sorted(pathlib.Path(readings).iterdir()
 np.savez(out, activations=np.concatenate([np.ones_like(right[:, :1]), right[:, :-1]], axis=1))  # of every block the one before
 """
 
+ZEROS = """
+import json, sys
+import numpy as np
+told = json.load(open(sys.argv[2]))
+np.savez(sys.argv[3], activations=np.zeros((len(told["prompts"]), told["n_layers"], told["d_model"])))
+"""
+
 
 def parity(folder: Path, *words: object) -> Result:
     behavior = folder.parent / "b.jsonl"
@@ -112,6 +119,7 @@ def test_a_direction_from_a_file_is_diagnosed(
         (("--own", "hooks=python x.py"), "the name of a tool"),
         (("--direction", "d.pt"), "not a kind of file that is read"),
         (("--no-faults", "--direction", "d.npy"), "diagnosed by planted mistakes"),
+        (("--rates", "nan"), "no multiplier"),
     ],
 )
 def test_bad_input_is_told(model: Path, words: tuple[str, ...], told: str) -> None:
@@ -132,7 +140,7 @@ def test_the_shipped_prompts_are_found_from_any_folder(model: Path, tmp_path: Pa
     found = CliRunner().invoke(app, words)
     assert found.exit_code == 0, found.output
     assert json.loads(found.stdout)["behavior"] == "refusal"
-    monkeypatch.setattr("orchestrator.parity_command.asking.SHIPPED", tmp_path / "none.jsonl")
+    monkeypatch.setattr("orchestrator.parity_command.SHIPPED", tmp_path / "none.jsonl")
     without = CliRunner().invoke(app, words)
     assert without.exit_code == 2
     assert "allowed: --behavior FILE" in without.output.replace("\n", " ")
@@ -144,6 +152,40 @@ def test_a_tool_that_fails_leaves_the_others(model: Path, tmp_path: Path) -> Non
     found = parity(model, "--tools", "hooks", "--own", own, "--no-faults", "--results", tmp_path / "r")
     assert found.exit_code == 0
     assert "broken not run: it ended with code 1: out of ink" in found.output.replace("\n", " ")
+
+
+def test_a_tool_that_hangs_is_ended_once_and_tried_again_by_the_next_run(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.parity.outside.LEAST_SECONDS", 1.0)
+    asked = tmp_path / "asked"
+    (tmp_path / "own.py").write_text(f"import time; open({str(asked)!r}, 'a').write('x'); time.sleep(600)")
+    words = ("--tools", "hooks", "--own", f"slow={sys.executable} {tmp_path / 'own.py'}", "--no-faults")
+    for times in (1, 2):
+        found = parity(model, *words, "--results", tmp_path / "r")
+        assert found.exit_code == 0
+        told = " ".join(found.output.split())
+        assert "slow not run: it took more than" in told
+        assert "equal, bit for bit: hooks" in told
+        assert len(asked.read_text()) == times
+
+
+def test_a_tool_that_reads_nothing_but_zeros_is_no_direction(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(ZEROS)
+    own = f"zero={sys.executable} {tmp_path / 'own.py'}"
+    found = parity(model, "--tools", "hooks", "--own", own, "--no-steering", "--no-pairs", "--results", tmp_path / "r")
+    assert found.exit_code == 0, found.output
+    assert "zero differs: layers 0-4: no candidate site" in " ".join(found.output.split())
+    assert json.loads((tmp_path / "r" / "parity.json").read_text())["tools"]["zero"]["diagnosis"] is None
+
+
+def test_what_is_about_to_be_done_is_said_before(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+    monkeypatch.setattr("orchestrator.parity_command.run_study", lambda study, folder, tell: {})
+    told = " ".join(parity(model, "--tools", "hooks,pyvene", "--results", tmp_path / "r").output.split())
+    assert "2 tools, 3 + 3 prompts of b" in told
+    assert "0 of 14 readings are there; the others take about" in told
+    assert "first use: environments are made for pyvene, about 60 s more" in told
 
 
 def test_what_mistakes_cost_is_answered_when_it_is_asked(model: Path, tmp_path: Path) -> None:

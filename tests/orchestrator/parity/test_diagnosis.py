@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from orchestrator.parity.comparing import SiteMatch, difference, direction_of, matched_sites, told_sites
-from orchestrator.parity.diagnosis import PlantedDirection, diagnose
+from orchestrator.parity.diagnosis import Diagnosis, PlantedDirection, Rounding, diagnose
 
 DRAWN = np.random.default_rng(0)
 L, D = 6, 40
@@ -28,8 +30,16 @@ CANDIDATES = [
 ]
 
 
+def said(
+    direction: npt.ArrayLike, candidates: Sequence[PlantedDirection] = CANDIDATES, layers: Sequence[int] | None = None
+) -> Diagnosis:
+    found = diagnose(direction, candidates, layers)
+    assert found is not None
+    return found
+
+
 def test_the_mistake_is_named_with_the_next_candidate_of_another_name() -> None:
-    found = diagnose(3 * PADDED, CANDIDATES)
+    found = said(3 * PADDED)
     assert found.names == ("right padding",)
     assert found.nearest.distance < 1e-6
     assert found.next is not None
@@ -38,34 +48,64 @@ def test_the_mistake_is_named_with_the_next_candidate_of_another_name() -> None:
 
 
 def test_a_clean_direction_is_not_convicted_even_when_it_is_a_little_off() -> None:
-    assert diagnose(CLEAN, CANDIDATES).verdict == "clean"
+    assert said(CLEAN).verdict == "clean"
     other_rounding = CLEAN + vectors(0.05)
-    found = diagnose(other_rounding, CANDIDATES)
+    found = said(other_rounding)
     assert found.verdict == "clean"
     assert found.names == ()
 
 
+def test_what_is_nearer_than_the_own_dtype_makes_is_sure_and_what_another_may_make_is_not() -> None:
+    off = PADDED / np.linalg.norm(PADDED) + 0.03 * vectors() / np.sqrt(L * D)
+    assert said(PADDED).sure
+    found = said(off)
+    assert found.names == ("right padding",)
+    assert not found.sure
+    assert "read in another dtype than the study's, or a cause that is not known" in found.words
+    widened = diagnose(off, CANDIDATES, rounding=Rounding(own=0.01))
+    assert widened is not None
+    assert widened.sure
+
+
+def test_mistakes_as_small_as_the_rounding_of_a_clean_direction_are_said_to_be_hidden() -> None:
+    assert said(CLEAN).hidden == ()
+    found = said(CLEAN + vectors(0.05))
+    assert found.hidden == ("16-bit means",)
+    assert not found.sure
+    assert found.words.endswith("as small, and not to be told from it: 16-bit means")
+
+
+@pytest.mark.parametrize("nothing", [np.zeros((L, D)), np.full((L, D), np.nan)])
+def test_what_points_nowhere_is_no_direction(nothing: npt.NDArray[np.float64]) -> None:
+    assert diagnose(nothing, CANDIDATES) is None
+
+
+def test_a_layer_at_which_the_classes_do_not_differ_tells_nothing() -> None:
+    holed = [PlantedDirection((), 1, np.full((L, D), np.nan, np.float32)), *CANDIDATES[1:]]
+    assert diagnose(PADDED, holed) is None
+
+
 def test_of_two_that_explain_it_the_simpler_one_is_named() -> None:
     between = PADDED + vectors(0.03)
-    assert diagnose(between, CANDIDATES).names == ("right padding",)
-    assert diagnose(CANDIDATES[3].direction, CANDIDATES).names == ("right padding", "16-bit means")
+    assert said(between).names == ("right padding",)
+    assert said(CANDIDATES[3].direction).names == ("right padding", "16-bit means")
 
 
 def test_what_nothing_explains_is_not_put_down_to_anything() -> None:
-    found = diagnose(vectors(), CANDIDATES)
+    found = said(vectors())
     assert found.verdict == "unexplained"
     assert found.names == ()
     assert found.words.startswith("no known mistake explains it")
 
 
 def test_the_sign_the_other_way_is_told() -> None:
-    found = diagnose(-PADDED, CANDIDATES)
+    found = said(-PADDED)
     assert (found.names, found.flipped) == (("right padding",), True)
     assert "sign the other way" in found.words
 
 
 def test_one_layer_alone_is_enough() -> None:
-    assert diagnose(NORMED[3][None], CANDIDATES, [3]).names == ("final norm",)
+    assert said(NORMED[3][None], layers=[3]).names == ("final norm",)
 
 
 def test_layers_without_a_direction_do_not_count() -> None:
@@ -73,7 +113,7 @@ def test_layers_without_a_direction_do_not_count() -> None:
         *CANDIDATES,
         PlantedDirection(("block input",), 1, np.concatenate([np.full((1, D), np.nan), CLEAN[:-1]]).astype(np.float32)),
     ]
-    assert diagnose(np.concatenate([CLEAN[:1], CLEAN[:-1]]), holed).names == ("block input",)
+    assert said(np.concatenate([CLEAN[:1], CLEAN[:-1]]), holed).names == ("block input",)
 
 
 def test_differences_are_those_of_numpy() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from orchestrator.parity.diagnosis import PlantedDirection, diagnose
+from orchestrator.parity.diagnosis import Diagnosis, PlantedDirection, diagnose
 from orchestrator.parity.regrouped import Parts, regrouped
 
 DRAWN = np.random.default_rng(3)
@@ -41,7 +42,7 @@ def contrast(positive: list[Array], negative: list[Array]) -> Array:
 
 CLEAN = contrast(*ALONE)
 CANDIDATES = [PlantedDirection((), 1, CLEAN), PlantedDirection(("no template",), 1, drawn())]
-FURTHER = partial(regrouped, parts=parts())
+PARTS = parts()
 
 
 def by_batches(batches: list[list[int]]) -> Array:
@@ -57,10 +58,21 @@ def by_batches(batches: list[list[int]]) -> Array:
     return contrast(*sides)
 
 
+def said(
+    direction: npt.ArrayLike,
+    candidates: Sequence[PlantedDirection] = CANDIDATES,
+    layers: Sequence[int] | None = None,
+    those: Sequence[Parts] = PARTS,
+) -> Diagnosis:
+    found = diagnose(direction, candidates, layers, further=partial(regrouped, parts=those))
+    assert found is not None
+    return found
+
+
 @pytest.mark.parametrize("batches", [[[0, 1], [2, 3]], [[3, 0], [1, 2]], [[2, 0, 1], [3]], [[3, 1, 0, 2]]])
 def test_right_padding_is_named_in_whatever_batches(batches: list[list[int]]) -> None:
     lengths = DRAWN.uniform(0.1, 10, (L, 1))
-    found = diagnose(by_batches(batches) * lengths, CANDIDATES, further=FURTHER)
+    found = said(by_batches(batches) * lengths)
     assert found.names == ("right padding",)
     assert found.nearest.distance < 1e-6
     assert "prompts in other batches than given" in found.words
@@ -75,23 +87,23 @@ def test_right_padding_is_named_in_whatever_batches(batches: list[list[int]]) ->
 )
 def test_prompts_that_are_left_out_are_seen(kept: list[int], names: tuple[str, ...]) -> None:
     direction = contrast([ALONE[0][one] for one in kept], [ALONE[1][one] for one in kept])
-    found = diagnose(direction, CANDIDATES, further=FURTHER)
+    found = said(direction)
     assert set(names[0].split(" or ")) <= set(found.names[0].split(" or "))
     assert len(found.names) == 1
 
 
 def test_a_clean_direction_and_one_of_another_cause_are_put_down_to_nothing() -> None:
-    assert diagnose(CLEAN, CANDIDATES, further=FURTHER).verdict == "clean"
+    assert said(CLEAN).verdict == "clean"
     shaken = CLEAN + 0.1 * drawn()
-    assert diagnose(shaken, CANDIDATES, further=FURTHER).names == ()
+    assert said(shaken).names == ()
     weighted = np.tensordot([0.4, 0.3, 0.2, 0.1], np.stack(ALONE[0]), 1) - np.mean(ALONE[1], axis=0)
     for other in (drawn(), CLEAN + 3 * drawn(), weighted, -drawn()):
-        assert diagnose(other, CANDIDATES, further=FURTHER).names == ()
+        assert said(other).names == ()
 
 
 def test_too_few_numbers_say_nothing() -> None:
     one = by_batches([[0, 3], [1, 2]])[:, :20]  # 80 numbers, 20 parts
-    few = [Parts(each.names, each.where, each.lengths, each.activations[:, :, :20]) for each in parts()]
+    few = [Parts(each.names, each.where, each.lengths, each.activations[:, :, :20]) for each in PARTS]
     candidates = [PlantedDirection((), 1, CLEAN[:, :20])]
     assert list(regrouped(one[:1].astype(np.float64), [0], few)) == []
-    assert diagnose(one[:1], candidates, [0], further=partial(regrouped, parts=few)).names == ()
+    assert said(one[:1], candidates, [0], few).names == ()

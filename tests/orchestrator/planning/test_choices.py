@@ -121,14 +121,19 @@ def test_a_chosen_grid_waits_and_says_for_what_and_how_much(tmp_path: Path) -> N
     assert plan.estimate.rows == 15 * (2 + 6 + 3), "the estimate covers what may follow"
 
 
-def test_grids_that_wait_share_a_line() -> None:
-    waiting = [
-        Deferred(grid, "b", "refusal", "dim", 3, f"waits for grid {of}", True) for grid, of in (("x", "pilot"), ("y", "x"))
+def test_of_many_grids_that_wait_their_number_is_told() -> None:
+    waiting = [Deferred(grid, "b", "refusal", "dim", 3, "waits for grid pilot", True) for grid in "vwxy"]
+    never = replace(waiting[0], grid="z", waiting=False)
+    told = [*waiting, replace(waiting[0], model="c"), never]
+    refused = "grid z: 3 cells of b (refusal, dim): waits for grid pilot"
+    assert deferred_lines(told) == [
+        "at most 15 cells of 4 grids to follow, each when the grid that it is chosen from is finished: v, w, x and 1 more",
+        refused,
     ]
-    assert deferred_lines([*waiting, replace(waiting[0], model="c"), replace(waiting[0], grid="z", waiting=False)]) == [
-        "grid x: at most 6 cells to follow (waits for grid pilot); grid y: at most 3 cells to follow (waits for grid x)",
-        "grid z: 3 cells of b (refusal, dim): waits for grid pilot",
-    ]
+    one_by_one = deferred_lines(told, every=True)
+    assert one_by_one[0] == "grid v: at most 6 cells to follow of b (refusal, dim), c (refusal, dim): waits for grid pilot"
+    assert len(one_by_one) == 5
+    assert refused in one_by_one
 
 
 def test_what_follows_is_the_best_setting_on_the_other_split(tmp_path: Path) -> None:

@@ -209,7 +209,7 @@ def test_loads_of_two_sizes_give_the_fixed_cost_and_the_bandwidth() -> None:
     one = refit(measured[:1])
     assert device(one, "A100-80G")["load_seconds"] == pytest.approx(9 - 4.0)  # at the default 1 GB/s
     assert "load_bandwidth" not in device(one, "A100-80G")
-    assert any("loads of one size" in note for note in one.notes)
+    assert any("1 load of one size" in note for note in one.notes)
 
 
 def test_a_refitted_file_is_a_costs_file(tmp_path: Path) -> None:

@@ -106,6 +106,16 @@ def test_what_a_condition_is_meant_for_follows_from_its_contrast_prompts(tmp_pat
     ("steer", "changes", "told"),
     [
         ([{"behavior": "frensh", "multiplier": 1}], {}, "did you mean 'french'?"),
+        (
+            [{"behavior": "french", "multiplier": 1, "scales": [1, 2]}],
+            {},
+            "steer[0].scales: 2 scales, but the part steers 21 layers",
+        ),
+        (
+            [{"behavior": "french", "multiplier": 1}],
+            {"scales": [1, 2], "scope": "single"},
+            "steer[0].scales: 2 scales, but the part steers 1 layer (got '1,2'); allowed: one for each steered layer",
+        ),
         ([{"behavior": "french", "multiplier": 1, "layer": 40}], {}, "layer 40 is out of range"),
         ([{"behavior": "french", "multiplier": 1, "layer": 4, "depth": 0.5}], {}, "say it twice"),
         ([{"behavior": "french", "multiplier": 1}], {"layers": [4, 5]}, "no layer is given, and the grid has 2"),
@@ -124,6 +134,14 @@ def test_what_does_not_go_is_refused(
     with pytest.raises(InputError) as caught:
         plan(tmp_path, steer, **changes)
     assert told in str(caught.value)
+
+
+def test_scales_are_of_the_layers_that_the_part_steers(tmp_path: Path) -> None:
+    """Whatever other parts, and the grid's own axis, steer."""
+    part = {"behavior": "french", "multiplier": 1, "scope": "single", "scales": [0.5]}
+    found = plan(tmp_path, [part, {"behavior": "refusal", "multiplier": 8}], layers=[9])
+    (steering,) = {one.steering for one in found.cells if one.steering is not None}
+    assert [one.action.scales for one in steering.parts] == ["0.5", "none"]
 
 
 # --- vectors

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
+import subprocess
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from orchestrator.cli import app
 from orchestrator.report import write_report
 from orchestrator.report.as_latex import latex, latex_table
 from orchestrator.report.exported import write_exports
+from orchestrator.report.figures.chart import csv_of
 from orchestrator.report.figures.registry import FIGURES
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.results.store import Store
@@ -21,6 +25,37 @@ from tests.orchestrator.report.figures.found import SWEPT
 from tests.orchestrator.samples import filled, grid
 
 EVIL = r"\input{/etc/passwd} $x^2$ 50% of_a & b #1 ~ {} [1] -- \write18{rm} " + "\x1b[31m\n\\end{document}"
+
+
+ODD = (
+    EVIL,
+    "ąčłØßÆœ éüñ Ğ đ ŋ",
+    "中文 שלום русский \U0001f600 e\u0301",
+    "a\u200bb\u202ec\u00a0d",
+    "≥ ≈ € ‘q’ “p” \"' ?` ,, ^^M",
+    "*",
+    "[1]",
+    "&\\\\",
+)
+"""Names as nobody should have them."""
+
+
+def compiled(tables: Sequence[bytes], folder: Path) -> str:
+    """What pdfLaTeX writes of a paper that reads these tables in and uses booktabs; AssertionError with its complaint."""
+    folder.mkdir()
+    for number, table in enumerate(tables):
+        (folder / f"{number}.tex").write_bytes(table)
+    read = "\n\n".join(rf"\input{{{number}.tex}}" for number in range(len(tables)))
+    head = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}"
+    (folder / "paper.tex").write_text(f"{head}\n{read}\n\\end{{document}}\n")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "paper.tex"]
+    told = subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=300)
+    log = told.stdout.decode("utf-8", "replace")
+    assert told.returncode == 0, log
+    return log
+
+
+NEEDS_TEX = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: apt-get install texlive-latex-base")
 
 
 def sample(root: Path) -> Store:
@@ -78,6 +113,44 @@ def test_what_a_name_says_means_nothing_to_latex() -> None:
     for special in "$%#_{}":
         assert f"\\{special}" in latex(EVIL)
     assert latex("[1] a--b---c") == "{}[1] a-{}-b-{}-{}-c"
+
+
+def test_letters_that_pdflatex_lacks_are_told_by_number() -> None:
+    assert latex("é ß “x”") == r"é ß \textquotedblleft{}x\textquotedblright{}"
+    assert latex("中文 x") == r"{\ifdefined\Umathcode 中文\else [U+4E2D U+6587]\fi} x"
+
+
+@NEEDS_TEX
+def test_latex_compiles_whatever_a_name_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = (ReportColumn(EVIL, left=True), ReportColumn("n %"))
+    table = ReportTable(EVIL, columns, tuple((Value(name), Value("[1]")) for name in ODD), (EVIL,))
+    store = sample(tmp_path / "sweep")
+    for name in list(FIGURES):
+        monkeypatch.delitem(FIGURES, name)
+    tables = [(store.root / name).read_bytes() for name in write_exports(store) if name.suffix == ".tex"]
+    assert len(tables) == 1
+    assert "(./1.tex" in compiled([*tables, latex_table(table).encode()], tmp_path / "paper")
+    with pytest.raises(AssertionError, match="Undefined control sequence"):
+        compiled([b"\\nosuchcommand"], tmp_path / "wrong")
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
+        (" =1+1", "' =1+1"),
+        ("+cmd()", "'+cmd()"),
+        ("-1+cmd|' /C calc'!A0", "'-1+cmd|' /C calc'!A0"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("-50 [-75, -8]", "-50 [-75, -8]"),
+        ("-", "-"),
+        ("+3.5 %", "+3.5 %"),
+        ("a=b", "a=b"),
+    ],
+)
+def test_no_text_is_a_formula_of_a_spreadsheet(text: str, written: str) -> None:
+    (row,) = csv.DictReader(StringIO(csv_of([{"name": text, "value": -8.0}])))
+    assert row == {"name": written, "value": "-8.0"}
 
 
 def test_the_command_of_no_results(tmp_path: Path) -> None:

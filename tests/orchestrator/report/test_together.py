@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -13,16 +14,23 @@ from typer.testing import CliRunner
 from actors.types import Action, CellResult, ConditionThreshold
 from orchestrator.cells import Cell, ConditionSpec, SteeringSpec
 from orchestrator.cli import app
+from orchestrator.compare.answer import Request, comparisons
+from orchestrator.compare.levels import by_level
+from orchestrator.compare.selection import select
 from orchestrator.errors import InputError
 from orchestrator.exports import EXPORTS
 from orchestrator.loaded import load_results
 from orchestrator.planned_items import axes_name
+from orchestrator.report.figures.tidy import cell_axes
 from orchestrator.report.report_table import stacked
 from orchestrator.report.series import series_of
+from orchestrator.report.tables import cells_table
 from orchestrator.report.together import conditions_table, interference_table
 from orchestrator.results.part_axes import decisions_of
 from orchestrator.results.rows import CellRow, axes_of
 from orchestrator.results.store import Store
+from orchestrator.told_values import DEFAULT_OPTIONS, told_value
+from tests.orchestrator.compare.made_up import reader
 from tests.orchestrator.exports.test_exports import gguf_of
 from tests.orchestrator.report.made_up import row_of
 from tests.orchestrator.samples import PROMPTS, cell, direction_spec, filled, plan_of, result_of
@@ -63,12 +71,48 @@ def test_what_one_direction_does_to_the_success_of_another() -> None:
     assert interference_table([base, refusal]) is None
 
 
+def test_interference_stands_in_a_terminal_of_80_columns() -> None:
+    rows = [row_of(one) for one in (cell(None), cell(15, 8.0), both(8.0, 5.0), alone(5.0))]
+    table = interference_table(rows)
+    assert table is not None
+    out = StringIO()
+    Console(file=out, width=80, color_system=None).print(stacked([table], 80))
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("refusal x 8" in line and "french x 5" in line and "[" in line for line in lines), "a line for each, none wrapped"
+
+
 def test_cells_with_other_parts_are_other_series() -> None:
     rows = [row_of(one) for one in (cell(None), cell(15, 8.0), both(8.0, 5.0), both(8.0, 9.0), both(8.0, 5.0, orthogonal=True))]
     found = series_of(rows)
-    assert [len(one.steered) for one in found] == [1, 1, 1, 1]
-    assert "then french x 5 at L20-29 pca" in found[1].title
-    assert "made orthogonal" in found[3].title
+    assert [len(one.steered) for one in found] == [1, 2, 1]
+    assert "then french at L20-29 pca" in found[1].title
+    assert "made orthogonal" in found[2].title
+
+
+def test_multipliers_of_several_directions_are_rows_of_one_table() -> None:
+    pairs = [(refusal, other) for other in (9.0, 5.0) for refusal in (8.0, 4.0)]
+    (found,) = series_of([row_of(cell(None)), *(row_of(both(*pair)) for pair in pairs)])
+    table = cells_table(found)
+    assert [row[1].text for row in table.rows] == ["-", "4, 5", "8, 5", "4, 9", "8, 9"]
+    assert len({row[0].text for row in table.rows[1:]}) == 1
+    places = [(one["where"], one["multiplier"]) for one in map(cell_axes, found.steered)]
+    assert len(set(places)) == 4, "a heat map has a place for each"
+    assert places[0] == ("L15+ (50 %), then x 5", 4.0)
+
+
+def test_levels_of_what_tables_hold_as_json_are_words() -> None:
+    rows = [row_of(one) for one in (cell(15, 8.0), both(8.0, 5.0), both(8.0, 9.0))]
+    pairs = by_level(rows, "then", "NONE")
+    assert [pair.level for pair in pairs] == ["then french x 5 at L20-29 pca", "then french x 9 at L20-29 pca"]
+    asked = Request(("here",), by="then")
+    with pytest.raises(InputError, match=r"allowed: none, then french x 5 at L20-29 pca, then french x 9 at L20-29 pca$"):
+        comparisons(asked, rows, [], reader())
+    assert [row.cell_id for row in select(rows, "then=then french x 9 at L20-29 pca")] == [rows[2].cell_id]
+    assert told_value(rows[0], "method_options") == DEFAULT_OPTIONS
+    turned = replace(rows[0], method="cosmic", method_options='{"held_out": 0.5}')
+    assert told_value(turned, "method_options") == "held_out 0.5"
+    assert [told_value(one, "steers") for one in (rows[0], replace(rows[0], steers="french"))] == ["refusal", "french"]
 
 
 def test_whose_direction_steers_is_named(tmp_path: Path) -> None:
@@ -77,9 +121,11 @@ def test_whose_direction_steers_is_named(tmp_path: Path) -> None:
     assert titles == ["smollm2 · refusal · of french"]
     other = replace(other, labels=replace(other.labels, asked="recipes"))
     assert axes_name(axes_of(other)) == "smollm2 refusal asked recipes pca of french layer 20 x5"
-    filled(tmp_path, [other]).compact()
-    told = CliRunner().invoke(app, ["show", str(tmp_path), "all", "-n", "1"]).output.splitlines()[0]
-    assert told.startswith("smollm2 · refusal asked recipes · pca of french L20+ x 5 · p0")
+    own = replace(other, labels=replace(other.labels, scope="own"))
+    for one, whose in ((other, "french"), (own, "french own directions")):
+        filled(tmp_path / whose, [one]).compact()
+        told = CliRunner().invoke(app, ["show", str(tmp_path / whose), "all", "-n", "1"]).output.splitlines()[0]
+        assert told.startswith(f"smollm2 · refusal asked recipes · pca of {whose} L20+ x 5 · p0")
 
 
 def test_hits_and_misses_of_a_condition() -> None:
@@ -128,7 +174,9 @@ def test_what_is_stored_of_conditions_and_parts(tmp_path: Path) -> None:
     assert frame["condition_cosines"].to_list() == [[0.125]] * 10
     assert frame["acted"].to_list() == [[True, False]] * 10
     told = CliRunner().invoke(app, ["show", str(tmp_path), "all", "-n", "1"]).output
-    assert "3 tokens, part 1 steered, part 2 not steered" in told
+    assert "3 tokens, part 1 steered, part 2 not steered (cosine 0.125, not above 0.250)" in told
+    (shown,) = json.loads(CliRunner().invoke(app, ["show", str(tmp_path), "all", "-n", "1", "--json"]).output)["answers"]
+    assert (shown["acted"], shown["condition_cosines"], shown["thresholds"]) == ([True, False], [0.125], [0.25])
 
 
 def test_every_direction_leaves_in_a_file_of_its_own(tmp_path: Path) -> None:

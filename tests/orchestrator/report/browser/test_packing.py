@@ -55,6 +55,7 @@ def test_every_answer_and_its_label(store: Store) -> None:
 def test_axes_doses_and_the_cell_to_put_beside(store: Store) -> None:
     (group,) = opened(packed(store).index)["groups"]
     assert group["axes"] == {"layer": ["12", "15"], "multiplier": ["2", "8"]}
+    assert group["axis_words"] == {"layer": "layer", "multiplier": "multiplier"}
     base, *steered = group["cells"]
     assert (base["base"], base["reel"], base["axes"]) == (0, None, {"layer": "none", "multiplier": "none"})
     assert [one["base"] for one in steered] == [0] * 4
@@ -71,6 +72,15 @@ def test_cells_under_a_condition_and_without_are_told_apart(store: Store) -> Non
     (group,) = opened(found.index)["groups"]
     assert group["axes"]["when"] == ["always", "when harms by dim at L16 below auto"]
     assert [one["name"].count("when harms") for one in group["cells"]] == [0, 0, 0, 1, 1]
+
+
+def test_cells_with_own_directions_and_with_one_are_told_apart(store: Store) -> None:
+    store.compact()
+    rows = [replace(row, scope="own") if row.layer == 15 and row.multiplier == 2 else row for row in store.cell_rows()]
+    found = packed_answers(store, rows)
+    assert found is not None
+    (group,) = opened(found.index)["groups"]
+    assert [one["name"] for one in group["cells"] if "L15+" in one["name"]] == ["own directions · L15+ x 2", "L15+ x 8"]
 
 
 def test_a_cell_is_named_by_what_is_not_the_default(store: Store) -> None:

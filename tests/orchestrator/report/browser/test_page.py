@@ -136,6 +136,8 @@ def test_whatever_a_model_wrote_is_text(browser: Browser, results: Path) -> None
     assert "\\u202eesrever\\u200b\\u001b[31m\\u0000" in unsteered
     assert not {"\u202e", "\u200b", "\x1b"} & set(unsteered)
     assert steered == "Answer to p0."
+    why = "[...document.querySelectorAll('[data-is=answer] article .note')].map((one) => one.textContent).join('|')"
+    assert "why: rule: made up|" in browser.value(why)
     assert len(unsteered) < 30_000
     browser.value("document.querySelector('[data-is=answer] article button').click()")
     assert len(shown(browser)[0]) > 1_000_000

@@ -109,6 +109,7 @@ def test_of_columns_that_are_narrower_than_their_names_only_some_are_named(count
     assert (step == 1) == (count == 9)
     assert len(names) <= 60
     assert ("<image" in svg) == (count > ROOM)
+    assert ("%" in svg_texts(svg)) == (count > ROOM), "where no number is written, a scale says what colours mean"
     assert len(titles(svg)) == (count if count <= ROOM else 0)
 
 

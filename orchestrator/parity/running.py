@@ -7,10 +7,12 @@ from functools import cache, partial
 from itertools import groupby
 
 from actors.boundary import Answered, Ask, Load, Worker, make_worker, perform
+from actors.errors import HungError
+from actors.parity.jobs import ReadJob, SteerJob
 from actors.types import EngineOptions, Failure, ModelSpec, Resources
 from orchestrator.cells import variant_id
+from orchestrator.parity.folder import ParityFolder
 from orchestrator.parity.study import ParityItem, ParityStudy
-from orchestrator.parity_command.folder import ParityFolder
 
 Tell = Callable[[str], None]
 
@@ -21,12 +23,16 @@ def run_study(study: ParityStudy, folder: ParityFolder, tell: Tell, worker: str 
     """Make every missing file; why there is none, by id, of the items that failed. These are tried again the next time."""
     failed: dict[str, str] = {}
     with folder.files.exclusive():
-        missing = [item for item in study.items if folder.read(item.id) is None]
-        tell(f"{len(study.items) - len(missing)} of {len(study.items)} readings are there")
+        missing = missing_of(study, folder)
         made = cache(partial(make_worker, worker))
         for spec, items in groupby(sorted(missing, key=lambda item: variant_id(item.spec)), key=lambda item: item.spec):
             failed |= _run_form(made, spec, list(items), folder, tell)
     return failed
+
+
+def missing_of(study: ParityStudy, folder: ParityFolder) -> list[ParityItem]:
+    """What of a study is still to be run."""
+    return [item for item in study.items if folder.read(item.id) is None]
 
 
 def _run_form(
@@ -37,16 +43,28 @@ def _run_form(
         if isinstance(outcome, Failure):
             tell(f"the model in {spec.dtype}: {outcome.message}")
             return {item.id: outcome.message for item in items}
-    failed = {}
+    failed: dict[str, str] = {}
+    hung: dict[str, str] = {}
     for item in items:
+        if (name := _tool_of(item)) in hung:
+            failed[item.id] = hung[name]
+            continue
         for result in _results(perform(worker, Ask("parity", (item.job,)))):
             if isinstance(result, Failure):
                 failed[item.id] = result.message
+                if result.kind == HungError.kind:
+                    hung[name] = f"{result.message}; it was not asked again"
                 tell(f"{item.title}: {result.message}")
             else:
                 folder.write(item, result.content)
                 tell(f"{item.title} ({spec.dtype})")
     return failed
+
+
+def _tool_of(item: ParityItem) -> str:
+    """The name of what runs it: a tool's or a command's, else none."""
+    job = item.job
+    return "\0".join((job.tool, *job.command)) if isinstance(job, ReadJob | SteerJob) else ""
 
 
 def _results(outcomes: Iterator[object]) -> Iterator[Answered | Failure]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,11 @@ ENDINGS = (".npy", ".npz", ".safetensors")
 
 @dataclass(frozen=True, eq=False)
 class DirectionGiven:
-    """``vectors`` ``[k, d]`` of ``layers``."""
+    """``vectors`` ``[k, d]`` of ``layers``; ``dtype``: what the model computed in, where the file says so."""
 
     vectors: npt.NDArray[np.float64]
     layers: list[int]
+    dtype: str = ""
 
 
 def read_direction(file: Path, layer: int | None, n_layers: int) -> DirectionGiven:
@@ -37,7 +39,9 @@ def read_direction(file: Path, layer: int | None, n_layers: int) -> DirectionGiv
         told = f"its array has shape {array.shape} and type {array.dtype}"
         raise InputError.because(told, "--direction", str(file), "[d], [L, d] or [L + 1, d] of numbers")
     vectors = np.atleast_2d(np.asarray(array, np.float64))
-    return DirectionGiven(*_placed(vectors, arrays.get("layers"), layer, n_layers))
+    if not (np.isfinite(vectors).all(axis=-1) & vectors.any(axis=-1)).any():
+        raise InputError.because("all of it is zero or not finite", "--direction", str(file), "a vector for a layer at least")
+    return DirectionGiven(*_placed(vectors, arrays.get("layers"), layer, n_layers), _dtype_of(file))
 
 
 def _arrays(file: Path) -> dict[str, npt.NDArray[Any]]:
@@ -53,6 +57,20 @@ def _arrays(file: Path) -> dict[str, npt.NDArray[Any]]:
         return dict(load(file.read_bytes()))
     except SafetensorError as error:
         raise ValueError(str(error)) from error
+
+
+def _dtype_of(file: Path) -> str:
+    """As a sweep's files say it, or a ``dtype`` among the metadata of others."""
+    if file.suffix != ".safetensors":
+        return ""
+    from safetensors import safe_open
+
+    with safe_open(file, "np") as stored:
+        said = stored.metadata() or {}
+    try:
+        return str(json.loads(said["spec"])["model"]["dtype"]) if "spec" in said else said.get("dtype", "").removeprefix("torch.")
+    except (KeyError, TypeError, ValueError):
+        return ""
 
 
 def _placed(

@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.table import Table
 
-from actors.parity.jobs import Classes
+from actors.parity.jobs import Classes, ReadJob, SteerJob
 from actors.parity.tools import TOOLS
 from actors.types import DType, ModelSpec, Source
 from orchestrator.behaviors import BehaviorFile, read_behavior
+from orchestrator.counting import counted
+from orchestrator.duration import duration
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.models.files import EMBEDDED, fingerprint_of, shape_of
 from orchestrator.models.templates import REPOSITORY
 from orchestrator.parity.diagnosis import Diagnosis
+from orchestrator.parity.direction_given import read_direction
 from orchestrator.parity.findings import ParityFindings
+from orchestrator.parity.folder import ParityFolder
+from orchestrator.parity.running import Tell, missing_of, run_study
 from orchestrator.parity.study import ParityStudy, rated_answers, steering_place
-from orchestrator.parity_command.direction_given import read_direction
-from orchestrator.parity_command.folder import ParityFolder
-from orchestrator.parity_command.running import Tell, run_study
+from orchestrator.planning.parity import seconds_of
 from orchestrator.report.as_html import html_page
 from orchestrator.report.as_markdown import markdown_page
-from orchestrator.report.parity import parity_blocks, parity_json, reading_of, tables_of
+from orchestrator.report.parity import parity_blocks, reading_of, tables_of
+from orchestrator.report.parity_json import parity_json
 from orchestrator.report.report_table import stacked
 from orchestrator.storage import Place
 
-SHIPPED = Path(__file__).parents[2] / "sweeps" / "behaviors" / "refusal.jsonl"
+SHIPPED = Path(__file__).parents[1] / "sweeps" / "behaviors" / "refusal.jsonl"
 """In a checkout of the repository; a built package has none."""
+MAKING = 60
+"""Seconds that making an environment takes, about."""
 
 
 @dataclass(frozen=True)
@@ -77,19 +84,40 @@ def run_parity(asked: ParityAsked, tell: Tell) -> ParityShown:
     study = study_of(asked)
     given = None if asked.direction is None else read_direction(asked.direction, asked.layer, shape_of(study.spec).n_layers)
     folder = ParityFolder(Path("results") / f"parity-{_short(study.spec)}" if asked.results is None else asked.results)
+    for line in announced(study, folder):
+        tell(line)
     failed = run_study(study, folder, tell)
     found = ParityFindings(study.planned(study.spec.location), folder.read, failed)
     if not found.there:
         reason = failed.get(study.reference.id, "nobody says why")
         raise InputError.because(f"the model cannot be read: {reason}", "MODEL", asked.model)
     diagnosis = None if given is None else found.diagnosis(given.vectors, given.layers)
-    told = [] if diagnosis is None else [f"{asked.direction}: {diagnosis.words}"]
+    said = "no layer of it can be compared" if diagnosis is None else diagnosis.words
+    told = [] if given is None else [f"{asked.direction}: {said}"]
+    if given is not None and given.dtype not in ("", study.spec.dtype):
+        told += [f"{asked.direction} was read in {given.dtype}: --dtype {given.dtype} compares it with readings in that"]
     shown = ParityShown(found, diagnosis, [*reading_of(found), *told, f"the page: {folder.html}"])
     blocks = parity_blocks(found, diagnosis)
     folder.json.write_bytes(json.dumps(shown.json, allow_nan=False).encode())
     folder.page.write_bytes(markdown_page(blocks).encode())
     folder.html.write_bytes("".join(html_page(blocks)).encode())
     return shown
+
+
+def announced(study: ParityStudy, folder: ParityFolder) -> Iterator[str]:
+    """What is about to be done, and how long about."""
+    missing = missing_of(study, folder)
+    names = counted(len(study.tools) + len(study.own), "tool")
+    prompts = f"{len(study.classes.positive)} + {len(study.classes.negative)} prompts of {study.behavior}"
+    yield f"{study.spec.location}, {study.spec.dtype}: {names}, {prompts}"
+    there = len(study.items) - len(missing)
+    takes = f"; the others take about {duration(seconds_of(missing, shape_of(study.spec)))} on two cores" if missing else ""
+    yield f"{there} of {counted(len(study.items), 'reading')} are there{takes}"
+    wanted = {item.job.tool for item in missing if isinstance(item.job, ReadJob | SteerJob) and not item.job.command}
+    making = [name for name in study.tools if name in wanted and TOOLS[name].script and not TOOLS[name].environment.made]
+    if making:
+        takes = duration(MAKING * len(making))
+        yield f"first use: environments are made for {', '.join(making)}, about {takes} more, from the package index"
 
 
 def study_of(asked: ParityAsked) -> ParityStudy:
@@ -114,6 +142,8 @@ def study_of(asked: ParityAsked) -> ParityStudy:
     place = steering_place(classes, read.test, shape_of(spec).n_layers) if asked.steering else None
     rated = None
     if asked.rates is not None:
+        if not (asked.rates > 0 and math.isfinite(asked.rates)):
+            raise InputError(Problem("--rates", asked.rates, "no multiplier", "a number above 0"))
         if not read.test:
             raise InputError.because("the behavior has no test prompts to answer", "--rates", asked.rates)
         rated = rated_answers(classes, read.test, shape_of(spec).n_layers, asked.rates)
