@@ -18,6 +18,7 @@ from pydantic import Field
 
 from orchestrator.analysis.analysis import Activations, Analysis, AnalysisRow, ContrastOptions, Material, known, span
 from orchestrator.analysis.moments import LEAST_PROMPTS, Array, Moments, cosines, degrees, mean_cosine, moments
+from orchestrator.statistics import p_text
 
 LEVEL = 0.05
 
@@ -218,7 +219,7 @@ CATEGORIES = Analysis(
         ("principal", lambda row: f"{span(row.principal_first, places=1)} to {span(row.principal_last, places=1)}"),
         ("of halves", lambda row: span(row.principal_split, places=1)),
         ("directions", lambda row: str(row.directions)),
-        ("p of a second", lambda row: f"{row.p_second:.3f}"),
+        ("p of a second", lambda row: p_text(row.p_second)),
     ),
     note="Degrees, over all pairs of categories. Of halves: the largest principal angle between two halves of one category.",
     on_page=lambda row: row.category is None,

@@ -16,6 +16,7 @@ import numpy as np
 from orchestrator.analysis.analysis import Activations, Analysis, Class, Material, known, span
 from orchestrator.analysis.injection import Depths, InjectionOptions, InjectionRow, Layers, layers_at
 from orchestrator.analysis.moments import Moments, cosines, moments, ratio
+from orchestrator.statistics import p_text
 
 
 class MotionOptions(InjectionOptions):
@@ -121,7 +122,7 @@ MOTION = Analysis(
         ("orthogonal", lambda row: span(row.orthogonal, row.orthogonal_low, row.orthogonal_high)),
         ("t", lambda row: span(row.t, row.t_low, row.t_high)),
         ("bow", lambda row: span(row.bow)),
-        ("p of the bow", lambda row: f"{row.bow_p:.3f}"),
+        ("p of the bow", lambda row: p_text(row.bow_p)),
     ),
     note="Orthogonal: share of the squared length. t: 0 the positive class, 1 the negative one. p: against points on the line.",
     material="motion",

@@ -41,7 +41,9 @@ class StabilityRow(AnalysisRow):
     floor: Annotated[float | None, "what more prompts do not take away; 0 by arithmetic where pools are of all prompts"]
     floor_low: Annotated[float | None, "its 95 % interval (null: unbounded)"]
     floor_high: Annotated[float | None, "its 95 % interval (null: unbounded)"]
-    agreement: Annotated[float | None, "the cosine to expect with a direction from as many other prompts"]
+    agreement: Annotated[
+        float | None, "the cosine to expect with a direction from as many other prompts, with categories of another category's"
+    ]
     agreement_low: Annotated[float | None, "its 95 % interval"]
     agreement_high: Annotated[float | None, "its 95 % interval"]
     wanted: Annotated[float, "the agreement at which it counts as stable"]
@@ -114,6 +116,10 @@ def _noise(noise: Array, pools: int) -> Array:
     return np.asarray(np.trace(noise[..., :pools, :pools], axis1=-2, axis2=-1) / pools + noise[..., -1, -1])
 
 
+def _dealt(categories: int) -> str:
+    return f" in {categories} categories" if categories else ""
+
+
 STABILITY = Analysis(
     says="how far a direction depends on its prompts, and how many more it needs",
     options=StabilityOptions,
@@ -122,12 +128,14 @@ STABILITY = Analysis(
     shown=(
         ("classes by", lambda row: row.classes),
         ("layer", lambda row: str(row.layer)),
-        ("prompts", lambda row: f"{row.n_positive} + {row.n_negative}"),
+        ("prompts", lambda row: f"{row.n_positive}{_dealt(row.categories)} + {row.n_negative}"),
         ("agreement", lambda row: span(row.agreement, row.agreement_low, row.agreement_high)),
         ("k", lambda row: span(row.k, row.k_low, row.k_high, 1)),
         ("floor", lambda row: span(row.floor, row.floor_low, row.floor_high) if row.categories else "0"),
         ("needed", lambda row: span(row.needed, row.needed_low, row.needed_high, 0)),
     ),
-    note="Agreement: the cosine to expect with a direction from other prompts. Needed: prompts of each class for the wanted one.",
+    note="Agreement: the cosine to expect with a direction from as many other prompts; with categories a direction is of one of "
+    "them, of as many prompts as each has, and the other is of another one. Needed: prompts of each class for the wanted one; "
+    "-: no number of them is enough, or it is not known.",
 )
 """The learning curve, layer by layer."""

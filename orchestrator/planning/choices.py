@@ -14,6 +14,7 @@ from actors.curves import CURVE
 from actors.interventions import INTERVENTIONS
 from orchestrator.cells import CellKey, variant_id
 from orchestrator.json_text import parse_json
+from orchestrator.method_text import method_text
 from orchestrator.planning.considered import Considered, Tally, choose, moves
 from orchestrator.planning.grid import AxisPlace, Group, SteeredCell
 from orchestrator.planning.matching import matched
@@ -47,8 +48,9 @@ class ChosenSetting:
 class Choice:
     """What was chosen for one model variant, behavior, method and action of ``grid``, and from what.
 
-    ``action``: in words (``Action.words``). ``chosen`` is None when no setting of grid ``origin`` qualified; ``reason`` then
-    says so. With a ``kl`` it is the tried setting nearest to it, and ``multiplier`` what follows from it and its neighbour.
+    ``options``: the method's, a JSON object. ``action``: in words (``Action.words``). ``chosen`` is None when no setting of grid
+    ``origin`` qualified; ``reason`` then says so. With a ``kl`` it is the tried setting nearest to it, and ``multiplier`` what
+    follows from it and its neighbour.
     """
 
     grid: str
@@ -64,9 +66,10 @@ class Choice:
     action: str = ""
     kl: float | None = None
     multiplier: float | None = None
+    options: str = "{}"
 
     def __str__(self) -> str:
-        head = f"grid {self.grid}, {self.model}, {self.behavior}, {' '.join(filter(None, (self.method, self.action)))}: "
+        head = f"grid {self.grid}, {self.model}, {self.behavior}, {chosen_for(self.method, self.options, self.action)}: "
         one = self.chosen
         if one is None:
             return head + self.reason
@@ -110,6 +113,12 @@ class MatchedArm:
     kl: float
     cell_id: str
     reached: bool = True
+
+
+def chosen_for(method: str, options: str, action: str) -> str:
+    """``curve (surface true)``, ``cosmic ablation``: a method with its options, and what is done with its direction where the
+    method's name does not say it."""
+    return " ".join(filter(None, (method_text(method, options), "" if action == method else action)))
 
 
 class Chooser:
@@ -184,6 +193,7 @@ class Chooser:
             action=group.action.words,
             kl=asked.kl,
             multiplier=None if match is None else match.multiplier,
+            options=json.dumps(dict(group.method[1]), sort_keys=True, default=str),
         )
         if best is None:
             return found, None

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from orchestrator.cells import CellKey
+from orchestrator.planning.choices import chosen_for
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.report.values import IN_SAMPLE, decimals, number
 from orchestrator.results.rows import CellRow
@@ -71,7 +72,7 @@ def _whole(behavior: str) -> str:
 
 
 def _row(choice: Mapping[str, Any], intervals: Mapping[CellKey, Interval | None]) -> tuple[Value, ...]:
-    method = f"{choice['method']} {choice.get('action', '')}".strip()
+    method = chosen_for(choice["method"], choice.get("options", "{}"), choice.get("action", ""))
     names = tuple(Value(str(name)) for name in (choice["model"], choice["behavior"], method, choice["grid"]))
     of = number(str(len(choice["considered"])))
     one = choice["chosen"]

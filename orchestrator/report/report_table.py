@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +17,9 @@ from orchestrator.untrusted import visible
 
 Tone = Outcome | Literal["", "alarm", "faint"]
 """What a value stands out as."""
+
+LEAST_NAME = 8
+"""Columns of a terminal below which names that wrap are not read any more."""
 
 _STYLES: dict[Tone, str] = {
     "": "",
@@ -68,13 +72,13 @@ def stacked(tables: Sequence[ReportTable], width: int) -> Table:
     """``tables`` under each other for a terminal of ``width`` columns, all in the fullest layout that fits.
 
     Fuller to narrower: everything; short values and heads; then without the spare columns, one kind after the other; at
-    last words wrap.
+    last words wrap, and a table that would be cut even so is written row by row, with all its values.
     """
     spares = sorted({column.spare for table in tables for column in table.columns} - {0})
     layouts = [_TableFit(), _TableFit(short=True), *(_TableFit(True, spare) for spare in spares)]
     layouts.append(replace(layouts[-1], wraps=True))
     console = Console(width=10 * width, color_system=None)
-    stacks = (_stack(tables, layout) for layout in layouts)
+    stacks = (_stack(tables, layout, console, width) for layout in layouts)
     stack = next(stacks)
     while console.measure(stack).maximum > width and (narrower := next(stacks, None)) is not None:
         stack = narrower
@@ -98,15 +102,16 @@ class _TableFit:
     wraps: bool = False
 
 
-def _stack(tables: Sequence[ReportTable], layout: _TableFit) -> Table:
+def _stack(tables: Sequence[ReportTable], layout: _TableFit, console: Console, width: int) -> Table:
     stack = Table.grid()
     stack.add_column()
     for table in tables:
-        stack.add_row(_table(table, layout))
+        cut = layout.wraps and console.measure(_table(table, layout, LEAST_NAME)).maximum > width
+        stack.add_row(_row_by_row(table) if cut else _table(table, layout))
         for note in table.notes:
             stack.add_row(_Note(visible(note)))
         dropped = [visible(one.head) for one in table.columns if 0 < one.spare <= layout.without]
-        if dropped:
+        if dropped and not cut:
             stack.add_row(_Note(f"Not shown, for want of width: {', '.join(dropped)}."))
         if table.notes or dropped:
             stack.add_row("")
@@ -128,7 +133,23 @@ class _Note:
         return Measurement(1, 1)
 
 
-def _table(table: ReportTable, layout: _TableFit) -> Table:
+def _row_by_row(table: ReportTable) -> Group:
+    """The names of every row, and below them its other values, each behind its head."""
+    lines: list[RenderableType] = [Text(visible(table.title), style="bold"), ""]
+    for row in table.rows:
+        named = [value for column, value in zip(table.columns, row, strict=True) if column.left and value.text]
+        lines.append(Text(" · ").join(_text(value, False) for value in named))
+        others = [
+            Text.assemble(f"{visible(column.head)} ", _text(value, False))
+            for column, value in zip(table.columns, row, strict=True)
+            if not column.left and value.text not in ("", "-")
+        ]
+        lines.append(Padding(Text("; ").join(others), (0, 0, 0, 2)))
+    return Group(*lines, "")
+
+
+def _table(table: ReportTable, layout: _TableFit, names: int | None = None) -> Table:
+    """``names``: the most columns that wrapped names may take."""
     title = Text(visible(table.title), style="bold")
     drawn = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, collapse_padding=True)
     shown = [place for place, column in enumerate(table.columns) if not 0 < column.spare <= layout.without]
@@ -136,7 +157,9 @@ def _table(table: ReportTable, layout: _TableFit) -> Table:
         column = table.columns[place]
         head = column.short or column.head if layout.short else column.head
         wraps = layout.wraps and column.left
-        drawn.add_column(Text(visible(head)), justify="left" if column.left else "right", no_wrap=not wraps, overflow="fold")
+        justify: Literal["left", "right"] = "left" if column.left else "right"
+        most = names if wraps else None
+        drawn.add_column(Text(visible(head)), justify=justify, no_wrap=not wraps, overflow="fold", max_width=most)
     for row in table.rows:
         drawn.add_row(*(_text(row[place], layout.short) for place in shown))
     return drawn

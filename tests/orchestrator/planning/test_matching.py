@@ -129,6 +129,20 @@ def test_arms_run_at_the_strengths_of_equal_damage_on_held_out_prompts(tmp_path:
     assert all("a KL of 0.1 (the least are 0% and 1)" in one.reason for one in far.deferred)
 
 
+def test_a_choice_tells_methods_by_their_options(tmp_path: Path) -> None:
+    curves = [{"name": "curve"}, {"name": "curve", "options": {"surface": True}}]
+    along = {"methods": curves, "intervention": "curve", "scope": "own"}
+    pilot = {**PILOT, **along, "multipliers": [0.5, 1]}
+    sweep = sweep_of(tmp_path, pilot, {**FINAL, **along, "choose": BEST}, damage=True)
+    plan = make_plan(sweep, tallies(make_plan(sweep), lambda _: (15, 0)))
+    heads = [str(choice).partition(": ")[0].rpartition(", ")[2] for choice in plan.choices]
+    assert heads == ["curve", "curve (surface true)"]
+    table = chosen_table(decode_choices(encode_choices(plan.choices).encode()), [])
+    assert table is not None
+    place = [column.head for column in table.columns].index("method")
+    assert [row[place].text for row in table.rows] == heads
+
+
 def test_without_a_wanted_damage_a_choice_is_as_it_was(tmp_path: Path) -> None:
     sweep = sweep_of(tmp_path, PILOT, {**FINAL, "choose": BEST}, damage=True)
     first = make_plan(sweep)

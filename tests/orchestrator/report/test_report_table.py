@@ -54,6 +54,25 @@ def test_words_wrap_before_anything_is_cut() -> None:
     assert any(line.endswith(" 90 ") for line in lines)
 
 
+def test_a_table_that_would_be_cut_is_written_row_by_row() -> None:
+    columns = (
+        ReportColumn("arm", left=True),
+        ReportColumn("KL"),
+        ReportColumn("rate"),
+        ReportColumn("points"),
+        ReportColumn("p", spare=1),
+    )
+    numbers = ("0.376 [0.162, 0.590]", "61.1 [44.9, 75.2] 22/36", "-2.8 [-15.5, +10.0]", "0.005")
+    first = (Value("first: [dim]"), *map(Value, numbers[:2]), Value("-"), Value("-"))
+    other = (Value("another arm \x07"), *(Value(one, short="cut") for one in numbers))
+    lines = shown(60, ReportTable("Arms", columns, (first, other), ("A note.",)), GRID).splitlines()
+    text = " ".join(" ".join(lines).split())
+    assert f"Arms first: [dim] KL {numbers[0]}; rate {numbers[1]} another arm \\x07 KL {numbers[0]}; rate {numbers[1]}; " in text
+    assert f"; points {numbers[2]}; p {numbers[3]} A note." in text
+    assert max(map(len, lines)) <= 60
+    assert "name of the model" in text, "a table that fits is a table still"
+
+
 def test_names_are_text_and_notes_are_whole() -> None:
     text = shown(100, GRID)
     assert "[bold]beta[/bold]\\x1b[31m" in text
