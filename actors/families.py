@@ -77,7 +77,7 @@ def decoder_of(model: nn.Module) -> Decoder:
             f"model_type {config.model_type!r}: {family.blocks} holds {len(blocks)} blocks, the config says {_depth(text)}"
         )
     types, window = _attention_layout(text, len(blocks))
-    norm = None if family.final_norm is None else _child(model, family.final_norm, config)
+    norm = None if family.final_norm is None else _norm(model, family.final_norm, config)
     return Decoder(blocks, family.blocks, norm, family.masks, types, window)
 
 
@@ -93,6 +93,12 @@ def _child(model: nn.Module, path: str, config: Any) -> Any:
         return model.get_submodule(path)
     except AttributeError as error:
         raise UnsupportedModelError(f"model_type {config.model_type!r} has no module {path!r}: {error}") from error
+
+
+def _norm(model: nn.Module, path: str, config: Any) -> nn.Module | None:
+    """None where models of the family may be without it, and this one is."""
+    parent, _, name = path.rpartition(".")
+    return None if getattr(_child(model, parent, config), name, model) is None else _child(model, path, config)
 
 
 def _depth(text: Any) -> int:

@@ -82,9 +82,10 @@ def _editing(hooks: SteeringHooks, points: Sequence[tuple[str, int]], n_heads: i
                 continue
             before = value.chunk(n_heads, dim=-1)[head]
             after = hooks.edit(point, before)
-            if after is not before:
-                edited = edited.clone() if edited is value else edited
-                edited.chunk(n_heads, dim=-1)[head].copy_(after)
+            if edited is value and after is before:  # as it was, or edited in place
+                continue
+            edited = edited.clone() if edited is value else edited
+            edited.chunk(n_heads, dim=-1)[head].copy_(after)
         return edited
 
     return edit

@@ -83,6 +83,26 @@ def test_neighbours_order_refills_and_lanes_change_no_token(tiny_worker: Loader,
     assert answers(run(worker, jobs)) == together
 
 
+@pytest.mark.parametrize("order", [(0, 3), (3, 0)])
+def test_heads_of_one_block_of_which_some_are_edited_in_place(order: tuple[int, int], tiny_worker: Loader) -> None:
+    """Additions to one head are made to the whole batch at once, what is done to another to its own rows alone."""
+    worker = tiny_worker("llama")
+    added, changed = (f"head:{head}" for head in order)
+    width = worker._held().d_model // worker._held().model.config.num_attention_heads
+    vectors = np.eye(2, width, dtype=np.float32)
+    jobs = [
+        GenerationJob(f"{n}", PROMPTS[:2], Decoding(NEW), Steering((2,), vectors[:1], 30.0 + n, site=added)) for n in range(4)
+    ]
+    for name, strength in (("replacement", 40.0), ("rotation", 20.0)):
+        steering = Steering((2,), vectors[1:], strength, name, site=changed, positions="generation")
+        jobs.append(GenerationJob(name, PROMPTS[:2], Decoding(NEW), steering))
+    together = run(worker, jobs)
+    assert all(one.fired.fired for one in together.values()), together
+    for job in jobs:
+        alone = answers(run(worker, [job]))
+        assert alone == {key: answers(together)[key] for key in alone}
+
+
 def test_lanes_of_which_one_has_no_row_that_a_function_edits(tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
     worker = tiny_worker("llama")
     turned = Steering((2, 3), unit(2, 0), 80.0, "rotation", positions="last_prompt+first:2")
