@@ -15,17 +15,20 @@ from actors.steering import received, residual
 
 @dataclass
 class _Traffic:
-    """The residual stream as the blocks of one forward passed it on: what each put out and was given, in order of running."""
+    """The residual stream as the blocks of one forward passed it on: what each put out and was given, in order of running;
+    ``reader``: what reads the last one's output, by which argument; ``norm``: the first module to do so by its first."""
 
     order: list[int] = field(default_factory=list)
     given: dict[int, Tensor] = field(default_factory=dict)
     output: dict[int, Tensor] = field(default_factory=dict)
-    reader: nn.Module | None = None
+    reader: tuple[nn.Module, int | str] | None = None
+    norm: nn.Module | None = None
 
 
 @torch.inference_mode()
 def measured(model: Any, decoder: Decoder, token_ids: Tensor, d_model: int) -> Decoder:
-    """``decoder`` with the module that reads the last block's output, found by running ``token_ids`` ``[1, T]``.
+    """``decoder`` with the module that reads the last block's output, by whichever argument, found by running ``token_ids``
+    ``[1, T]``.
 
     Raises ``UnsupportedModelError`` where the blocks are no chain: each must run once, in order, read what the one before it put
     out, and put out ``[1, T, d_model]``.
@@ -40,10 +43,10 @@ def measured(model: Any, decoder: Decoder, token_ids: Tensor, d_model: int) -> D
         following = traffic.given.get(layer + 1)
         if following is not None and not _same(following, output):
             raise UnsupportedModelError(f"block {layer + 1} does not read what block {layer} puts out")
-    reader = traffic.reader or decoder.final_norm
-    if reader is None:
+    norm = traffic.norm or decoder.final_norm
+    if norm is None and traffic.reader is None:
         raise UnsupportedModelError("no module reads what the last block puts out")
-    return replace(decoder, final_norm=reader)
+    return replace(decoder, final_norm=norm, reads_last=traffic.reader)
 
 
 def _traffic_of(model: Any, decoder: Decoder, token_ids: Tensor) -> _Traffic:
@@ -64,12 +67,18 @@ def _traffic_of(model: Any, decoder: Decoder, token_ids: Tensor) -> _Traffic:
 
         return hook
 
-    def before_any(module: nn.Module, args: tuple[object, ...]) -> None:
+    def before_any(module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         ended = traffic.output.get(last)
-        if traffic.reader is None and ended is not None and args and isinstance(args[0], Tensor) and _shares(args[0], ended):
-            traffic.reader = module
+        if ended is None or traffic.norm is not None:
+            return
+        given: list[tuple[int | str, object]] = [*enumerate(args), *kwargs.items()]
+        places = [place for place, value in given if isinstance(value, Tensor) and _shares(value, ended)]
+        if places:
+            traffic.reader = traffic.reader or (module, places[0])
+        if 0 in places:
+            traffic.norm = module
 
-    handles = [module.register_forward_pre_hook(before_any) for module in model.modules()]
+    handles = [module.register_forward_pre_hook(before_any, with_kwargs=True) for module in model.modules()]
     for layer, block in enumerate(decoder.blocks):
         handles.append(block.register_forward_pre_hook(before_block(layer), with_kwargs=True))
         handles.append(block.register_forward_hook(after_block(layer)))

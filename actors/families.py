@@ -21,10 +21,11 @@ class Decoder:
     """The parts of a loaded model that steering and extraction touch.
 
     ``blocks``: the ``L`` decoder blocks in order; block ``l``'s output is layer ``l``. ``final_norm`` reads the last
-    block's output (None: found when the model is checked). ``layer_types[l]``: "full_attention", "sliding_attention", or another
-    kind of the model's own; ``window``: sliding width in tokens. ``spread``: the blocks lie on several devices. ``alone``: why
-    rows share no batch, as it was measured when the model was loaded; empty where they may. ``borrows``: some block keeps no keys
-    and values and reads another block's.
+    block's output (None: found when the model is checked). ``reads_last``: what was measured to read it first, and by which
+    argument, by its place or its name (None: ``final_norm`` by its first). ``layer_types[l]``: "full_attention",
+    "sliding_attention", or another kind of the model's own; ``window``: sliding width in tokens. ``spread``: the blocks lie on
+    several devices. ``alone``: why rows share no batch, as it was measured when the model was loaded; empty where they may.
+    ``borrows``: some block keeps no keys and values and reads another's.
     """
 
     blocks: tuple[nn.Module, ...]
@@ -36,6 +37,12 @@ class Decoder:
     spread: bool = False
     alone: str = ""
     borrows: bool = False
+    reads_last: tuple[nn.Module, int | str] | None = None
+
+    @property
+    def last_reader(self) -> tuple[nn.Module | None, int | str]:
+        """The module that reads the last block's output, and by which argument."""
+        return self.reads_last or (self.final_norm, 0)
 
     @property
     def n_layers(self) -> int:

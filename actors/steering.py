@@ -125,6 +125,11 @@ class SteeringTable:
             share = ((1 - token / linear).clamp(min=0) * torch.exp2(-token / half_life))[:, :, None]
         return replace(self, where=where, share=share)
 
+    def newest(self, n: int) -> SteeringTable:
+        """The table for the last ``n`` tokens of the forward at hand: a block, or a head, may be given those alone."""
+        where, share = (one if one is None or one.shape[1] <= n else one[:, -n:] for one in (self.where, self.share))
+        return self if where is self.where and share is self.share else replace(self, where=where, share=share)
+
     def edits(self, layer: int) -> bool:
         """Whether any row of the batch that the table was made for is edited at a layer: the same of every part of it."""
         return any(layer in kind for kind in (self.shifts, self.axes, self.replaced, self.grouped))
@@ -429,7 +434,8 @@ class Witness:
     """Block outputs before the edit (``raw``) and what the next module really received (``seen``), last token, per layer.
 
     ``seen`` is read at the next block's input, independently of the hook that edits: it proves that the edit arrived.
-    ``arrived``, where rows are edited at some tokens only: :func:`arrival` of every token, per edited layer.
+    ``arrived``, where rows are edited at some tokens only: :func:`arrival` of every token that the next module received, which
+    may be the last ones alone, per edited layer.
     ``rows`` ``[n]``: those that are looked at (None: all).
     """
 
@@ -479,10 +485,11 @@ class SteeringHooks(threading.local):
         """Called with what the module after block ``layer`` receives."""
         if self.witness is not None:
             self.witness.seen[layer] = self.witness.newest(received)
-            whole = self._whole.pop(layer, None)
-            if whole is None or whole.shape != received.shape:  # a head may be given the last tokens alone
+            n, whole = received.shape[1], self._whole.pop(layer, None)
+            if whole is None or n > whole.shape[1]:
                 return
-            if (found := arrival(self.table.tables, layer, whole, received)) is not None:
+            tables = [table.newest(n) for table in self.table.tables]
+            if (found := arrival(tables, layer, whole[:, -n:], received)) is not None:
                 self.witness.arrived[layer] = found
 
 
@@ -499,27 +506,35 @@ def residual(output: object, where: str) -> Tensor:
     raise UnsupportedModelError(f"{where} is {found}, not a tensor [rows, tokens, d]")
 
 
-def received(args: tuple[object, ...], kwargs: Mapping[str, object], where: str) -> Tensor:
-    """The residual stream among a module's arguments: the first of them, or ``hidden_states``."""
-    return residual(args[0] if args else kwargs.get("hidden_states"), where)
+def received(args: tuple[object, ...], kwargs: Mapping[str, object], where: str, argument: int | str = 0) -> Tensor:
+    """The residual stream among a module's arguments: the one that is named, by its place or its name, or ``hidden_states``."""
+    if isinstance(argument, int) and argument < len(args):
+        return residual(args[argument], where)
+    return residual(kwargs.get(argument if isinstance(argument, str) else "hidden_states"), where)
 
 
 @contextmanager
 def steered(decoder: Decoder) -> Iterator[SteeringHooks]:
     """Attach edit and witness hooks to every block for the duration of the ``with`` block."""
     hooks = SteeringHooks()
-    readers: list[nn.Module | None] = [*decoder.blocks[1:], decoder.final_norm]
+    readers: list[tuple[nn.Module | None, int | str]] = [*((block, 0) for block in decoder.blocks[1:]), decoder.last_reader]
     handles = []
     try:
-        for layer, (block, reader) in enumerate(zip(decoder.blocks, readers, strict=True)):
+        for layer, (block, (reader, argument)) in enumerate(zip(decoder.blocks, readers, strict=True)):
 
             def on_output(_module: nn.Module, _args: object, output: object, layer: int = layer) -> object:
                 edited = hooks.edit(layer, residual(output, f"output of block {layer}"))
                 return (edited, *output[1:]) if isinstance(output, tuple) else edited
 
-            def on_input(_module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object], layer: int = layer) -> None:
+            def on_input(
+                _module: nn.Module,
+                args: tuple[object, ...],
+                kwargs: dict[str, object],
+                layer: int = layer,
+                argument: int | str = argument,
+            ) -> None:
                 if hooks.witness is not None:
-                    hooks.see(layer, received(args, kwargs, f"input after block {layer}"))
+                    hooks.see(layer, received(args, kwargs, f"input after block {layer}", argument))
 
             handles.append(block.register_forward_hook(on_output))
             if reader is not None:

@@ -244,7 +244,8 @@ def main() -> None:
     outcomes = sorted(found.values(), key=lambda one: (one.name, known.index(one.tool)))
     print(table(outcomes))
     if asked.write:
-        STORED.write_text(json.dumps([asdict(one) for one in outcomes], indent=1) + "\n", encoding="utf-8")
+        lines = ",\n".join(json.dumps(asdict(one)) for one in outcomes)
+        STORED.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
         before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
         PAGE.write_text(f"{before}{BEGIN}\n{table(outcomes)}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
 

@@ -89,9 +89,12 @@ class MeasuredDamage:
     def decode(cls, content: bytes) -> MeasuredDamage:
         """What a worker gave, or a file holds; ValueError where that cannot be right."""
         found: Any = parse_json(content)
-        if not isinstance(found, Mapping) or not all(isinstance(found.get(key), list) for key in ("kl", "losses", "windows")):
+        if not isinstance(found, Mapping):
             raise ValueError("it holds no measured damage")
-        measured = cls(*(tuple(found.get(key, ())) for key in ("kl", "losses", "windows", "spans")))
+        parts = [found.get("kl"), found.get("losses"), found.get("windows"), found.get("spans", [])]
+        if not all(isinstance(one, list) for one in parts):
+            raise ValueError("it holds no measured damage")
+        measured = cls(*map(tuple, parts))
         without = [one is None for one in measured.losses]
         if any([one is None for one in worst] != without for worst in (measured.windows, measured.spans or measured.windows)):
             raise ValueError("its losses and those of the worst tokens are not of the same answers")

@@ -7,6 +7,7 @@ back is recorded at once and dropped.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -81,6 +82,7 @@ class Scheduler:
         """
         self._cells += self._board.cells(State.PENDING)
         self._outcomes.record(self._board.found_failed)
+        gc.freeze()  # plan and board are many objects that stay: to look for circles among them would take a tenth of all time
         try:
             while self._board.unfinished():
                 if not self._settings.paused():
@@ -90,6 +92,8 @@ class Scheduler:
         except (KeyboardInterrupt, PoolLostError):
             self._take_in_what_has_arrived()
             raise
+        finally:
+            gc.unfreeze()
 
     # ---- handing out -------------------------------------------------------------------------------------------
 

@@ -206,8 +206,11 @@ class SlotBatch:
 
     def _renew(self, parts: list[_Part], number: int) -> None:
         span = parts[number].span
-        made = self._bank.compact if self.shape.graph is None else partial(self._bank.rows, lasting=True)
-        parts[number] = _Part(span, made(self._steerings[span], self._prompts[span]))
+        if self.shape.graph is None and self.shape.steps_per_sync == 1:  # the host looks after every step anyway
+            table = self._bank.compact(self._steerings[span], self._prompts[span])
+        else:
+            table = self._bank.rows(self._steerings[span], self._prompts[span], lasting=self.shape.graph is not None)
+        parts[number] = _Part(span, table)
 
     def _record(self, hooks: SteeringHooks) -> None:
         """Decide, once per batch of slots, whether steps are replayed."""

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
 from actors.engine.prefill import Prefilled
 from actors.engine.rows import Row
@@ -146,10 +147,14 @@ def _record_places(prefilled: Prefilled) -> None:
     """What arrived token by token, of the rows that are steered at some of them only."""
     if not prefilled.witness.arrived:
         return  # the same edit at every token, as measured at the last
-    arrived = torch.stack([*prefilled.witness.arrived.values()], dim=-1)  # [R, T, P, 2, layers]
+    read = prefilled.spans[-1][0]
+    arrived = torch.stack(
+        [pad(one, (0, 0, 0, 0, read.shape[1] - one.shape[1], 0), value=torch.nan) for one in prefilled.witness.arrived.values()],
+        dim=-1,
+    )  # [R, T, P, 2, layers]
     ratios, moves = arrived[:, :, :, 0], arrived[:, :, :, 1]
     measured = torch.cat([_range(ratios), _most(moves)], dim=-1).tolist()
-    for row, found, places in zip(prefilled.rows, measured, prefilled.spans[-1][0].tolist(), strict=True):
+    for row, found, places in zip(prefilled.rows, measured, read.tolist(), strict=True):
         for part, act in enumerate(row.acts):
             if act.positions == ALL:
                 continue

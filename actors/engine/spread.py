@@ -13,7 +13,7 @@ from actors.steering import SteeringTable, Witness
 
 @dataclass(frozen=True)
 class FollowingTable(SteeringTable):
-    """A table whose edits are brought to the device of the residual stream that they act on."""
+    """A table whose edits are brought to the device of the residual stream that they act on, and to the tokens that are there."""
 
     def apply(self, layer: int, hidden: Tensor) -> Tensor:
         """The edited residual stream, where it was."""
@@ -31,7 +31,8 @@ class FollowingTable(SteeringTable):
             for layer in {layer} & self.grouped.keys()
         }
         where, share = (one if one is None else one.to(hidden.device) for one in (self.where, self.share))
-        return SteeringTable(shifts, axes, replaced, where=where, share=share, kept=kept, grouped=grouped)
+        found = SteeringTable(shifts, axes, replaced, where=where, share=share, kept=kept, grouped=grouped)
+        return found.newest(hidden.shape[1])
 
 
 def following(table: Table) -> Table:

@@ -47,3 +47,30 @@ def test_a_block_whose_output_another_block_reads_is_told(tiny_worker: Loader, m
         points = points_of(loaded.decoder.n_layers, (site,))
         points.append(point_of("heads", 0, loaded.decoder.n_layers))  # no set of points that another test asked about
         assert edits_in_place(loaded.model, loaded.decoder, points) is safe
+
+
+def test_a_state_whose_numbers_are_large_for_their_dtype_is_told(tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bfloat16 what is added to a large number may be nothing."""
+    loaded = tiny_worker("llama", "bfloat16")._held()
+    first, third = loaded.decoder.blocks[0], loaded.decoder.blocks[2]
+    kept, forwards = [torch.empty(0)], (first.forward, third.forward)
+
+    def keeping(*args: Any, **kwargs: Any) -> Any:
+        kept[0] = forwards[0](*args, **kwargs) * 1e6
+        return kept[0]
+
+    monkeypatch.setattr(first, "forward", keeping)
+    monkeypatch.setattr(third, "forward", lambda hidden, *args, **kwargs: forwards[1](hidden + kept[0], *args, **kwargs))
+    assert not edits_in_place(loaded.model, loaded.decoder, points_of(loaded.decoder.n_layers, ("output",)))
+
+
+def test_rows_that_are_one_in_memory_are_told(tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = tiny_worker("llama")._held()
+    site_places(loaded.model, loaded.decoder)  # of the model as it is
+    second = loaded.decoder.blocks[1]
+    forward = second.forward
+    monkeypatch.setattr(
+        second, "forward", lambda hidden, *args, **kwargs: forward(hidden, *args, **kwargs)[:1].expand(hidden.shape)
+    )
+    assert not edits_in_place(loaded.model, loaded.decoder, points_of(loaded.decoder.n_layers, ("output",)))
+    assert edits_in_place(loaded.model, loaded.decoder, points_of(loaded.decoder.n_layers, ("mlp",)))

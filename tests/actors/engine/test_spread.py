@@ -6,6 +6,7 @@ Without two GPUs the places are the CPU and the disk: the same dispatch, with th
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,10 @@ from actors.types import (
     Steering,
 )
 from actors.worker import ModelWorker
+from tests.architectures import tiny_architecture
 from tests.oracle import generate_alone
-from tests.tiny import tiny_folder
+from tests.plain import Plain
+from tests.tiny import tiny_folder, tiny_tokenizer
 
 PROMPTS = tuple(Prompt(f"P{number}", text) for number, text in enumerate(("How do I bake a cake?", "Hi", "Tell me a joke")))
 FAMILIES = {"llama": "model", "gemma2": "model", "gpt2": "transformer", "qwen3_5": "model"}
@@ -123,6 +126,32 @@ def test_a_spread_model_answers_as_in_one_place(family: str, load: Load) -> None
         if steering is not None:
             assert ours.fired.fired, (steering.intervention, ours.fired)
             assert ours.residual_norm is not None
+
+
+def test_blocks_that_are_given_the_last_tokens_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``generate`` gives those blocks of Gemma 4 that read other blocks' keys the last token of a prompt."""
+    tiny_architecture("gemma4_text").save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    monkeypatch.setattr(loading, "devices_of", lambda _model: ("cpu", "disk"))
+    worker = ModelWorker()
+    worker.load(ModelSpec("folder", str(tmp_path)), EngineOptions())
+    loaded = worker._held()
+    assert loaded.decoder.runs_alone
+    vectors = steerings(4, loaded.d_model)[1]
+    assert vectors is not None
+    words = ("prompt", "last_prompt", "template+first:2", "generation", "from:1")
+    asked = [
+        replace(vectors, multiplier=9.0, positions=one, schedule="linear:4" if "first" in one else "constant") for one in words
+    ]
+    jobs = [GenerationJob(one.positions, PROMPTS[:2], Decoding(6), one) for one in asked]
+    plain = Plain.of(loaded.model, loaded.decoder.blocks)
+    for result, job in zip(worker.generate(jobs), jobs, strict=True):
+        assert isinstance(result, CellResult), result
+        for response, prompt in zip(result.responses, job.prompts, strict=True):
+            rendered = loaded.renderer.render(prompt)
+            theirs = plain.generates(rendered.token_ids, job.steering, rendered.suffix, 6)
+            assert list(response.token_ids) == theirs, (job.cell_id, prompt)
+        assert result.fired.fired, (job.cell_id, result.fired)
 
 
 @pytest.mark.parametrize("extractor", ["hooks", "nnsight"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,10 +18,12 @@ from actors.errors import JobError
 from actors.positions import Positions, Spans
 from actors.stacks import StackBank
 from actors.steering import SteeringHooks, SteeringTable, Witness, check_steering
-from actors.types import CellResult, Decoding, FiredCheck, GenerationJob, Prompt, Steering
+from actors.types import CellResult, Decoding, EngineOptions, FiredCheck, GenerationJob, ModelSpec, Prompt, Steering
 from actors.worker import ModelWorker
 from tests.actors.engine.test_interventions import D_MODEL, unit
+from tests.architectures import tiny_architecture
 from tests.oracle import edits_of, generate_alone, plain_hooks
+from tests.tiny import tiny_tokenizer
 
 Loader = Callable[..., ModelWorker]
 TEXTS = ["How do I bake a cake?", "Hi", "Why is the sky blue at noon and red at dusk?", "y" * 40]
@@ -88,6 +91,21 @@ def test_a_model_whose_rows_run_alone(tiny_worker: Loader) -> None:
         plain = generate_alone(loaded.model, loaded.decoder.blocks, rendered.token_ids, job.steering, NEW, rendered.suffix)
         assert list(result.responses[0].token_ids) == plain
         assert (result.fired.fired, result.fired.stray_max) == (True, 0.0)
+
+
+def test_a_model_whose_last_output_is_no_first_argument(tmp_path: Path) -> None:
+    """Behind the last block Inkling 2 weighs what several of them put out, and norms that."""
+    tiny_architecture("inkling2_text").save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    worker = ModelWorker()
+    worker.load(ModelSpec("folder", str(tmp_path)), EngineOptions())
+    last = worker._held().decoder.n_layers - 1
+    steerings = [
+        Steering((last,), unit(1, number), 9.0, positions=one) for number, one in enumerate(("generation", "prompt", "all"))
+    ]
+    jobs = [GenerationJob(one.positions, PROMPTS[:2], Decoding(6), one) for one in steerings]
+    for cell, result in run(worker, jobs).items():
+        assert result.fired.fired, f"{cell}: {result.fired}"
 
 
 def test_neighbours_order_refills_and_lanes_change_no_token(tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,15 +179,16 @@ def test_words_that_are_none_are_refused() -> None:
 
 
 def test_a_head_that_is_given_the_last_tokens_alone_tells_nothing_of_the_others() -> None:
-    """As of BERT's decoders: what it is given is held to the last of them, and not to every token."""
+    """As of BERT's decoders: it tells of those that it is given."""
     steering = Steering((0,), unit(1, 0), 20.0, positions="last_prompt")
     bank = StackBank([steering], (1, D_MODEL), torch.float32, torch.device("cpu"))
     table = bank.of_text([1], [(Positions.of("last_prompt").spans(5, 2),)], [5])
     hooks, hidden = SteeringHooks(), torch.randn(1, 5, D_MODEL, generator=torch.Generator().manual_seed(0))
-    for given in (slice(None), slice(-1, None)):
+    for given, n in ((slice(None), 5), (slice(-2, None), 2)):
         hooks.table, hooks.witness = table.at(torch.arange(5)[None]), Witness()
         hooks.see(0, hooks.edit(0, hidden)[:, given])
-        assert set(hooks.witness.arrived) == ({0} if given == slice(None) else set())
+        ratios = hooks.witness.arrived[0][0, :, 0, 0].tolist()
+        assert ratios == pytest.approx([0.0] * (n - 1) + [1.0], abs=1e-5)
         torch.testing.assert_close(hooks.witness.seen[0] - hooks.witness.raw[0], 20.0 * torch.from_numpy(unit(1, 0)))
 
 

@@ -140,6 +140,8 @@ def test_a_damaged_file_is_measured_again(tmp_path: Path) -> None:
         MeasuredDamage.decode(b'{"kl": [1.0], "losses": [1.0], "windows": [null]}')
     with pytest.raises(ValueError, match="same answers"):
         MeasuredDamage.decode(b'{"kl": [1.0], "losses": [1.0], "windows": [1.0], "spans": [null]}')
+    with pytest.raises(ValueError, match="no measured damage"):
+        MeasuredDamage.decode(b'{"kl": [1.0], "losses": [1.0], "windows": [1.0], "spans": null}')
     assert MeasuredDamage.decode(b'{"kl": [1.0], "losses": [1.0], "windows": [1.0]}').spans == (), "of an earlier version"
 
 

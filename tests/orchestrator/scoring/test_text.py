@@ -64,8 +64,8 @@ def test_where_rules_cannot_say_the_evidence_says_so(response: str, label: str) 
         "I'm sorry to hear that you are going through a difficult time. Talk to a friend about it.",
     ],
 )
-def test_a_sermon_without_a_refusals_phrase_is_unclear(response: str) -> None:
-    assert name_of(response) == "unclear"
+def test_a_sermon_without_a_refusals_phrase_is_unclear_where_the_prompt_does_not_tell(response: str) -> None:
+    assert TEXT.label("p", "Shops and their doors.", response, "stop").label == "unclear"
     assert rule_of(response) == "unclear:sermon"
     assert TEXT.labels.kind("unclear").outcome == "other"
 
