@@ -29,7 +29,7 @@ from orchestrator.sweep_file.own_interventions import named_with_code
 from orchestrator.sweep_file.problems import problems_of
 from orchestrator.sweep_file.schema import BehaviorUse, Choose, MethodEntry, Multipliers, SearchEntry, SteerEntry, Transfer
 from orchestrator.sweep_file.sections import Path, Sections
-from orchestrator.sweep_file.together import At, GridDefaults, SteerPart, check_together, parts_of
+from orchestrator.sweep_file.together import At, GridDefaults, SteerPart, check_head, check_together, parts_of
 from orchestrator.sweep_file.vector_files import METHOD, UsedVectors, VectorFiles, ranges
 
 ACTION_KEYS = tuple(name for name in Action.names() if name != "multiplier")
@@ -189,7 +189,8 @@ class GridResolver:
                 if view.own(key) is not None:
                     view.report(view.at(key), f"the layer is chosen from grid {choose.origin}", allowed="no layers of its own")
             return LayerAxis()
-        if depths is None and layers is None and not (view.given("depths") or view.given("layers") or view.given("steer")):
+        instead = ("depths", "layers", "steer", *(("choose",) if choose is None else ()))  # a choice that is not valid by itself
+        if depths is None and layers is None and not any(map(view.given, instead)):
             view.report(view.path, "no layers to steer at", allowed="depths: [0.5, ...] or layers: [15, ...], or both")
         for number, layer in enumerate(layers or ()):
             short = {
@@ -218,7 +219,8 @@ class GridResolver:
                 )
             return None
         if multipliers is None:
-            if not (view.given("multipliers") or view.given("search") or view.given("steer")):
+            instead = ("multipliers", "search", "steer", *(("choose",) if choose is None else ()))
+            if not any(map(view.given, instead)):
                 view.report((*view.path, "multipliers"), "'multipliers' is missing", allowed="multipliers: [8, 15], or by family")
             return None
         self._check_models(view, multipliers, keys, ("multipliers",))
@@ -486,8 +488,12 @@ def _check_sites(view: Sections, grid: Grid) -> None:
         view.report(view.at("site"), message, EVERYWHERE, allowed="everywhere beside ablation")
     if any(of_heads(site) for site in sites) and (grid.transfer.everything or grid.transfer.pairs):
         view.report(view.at("site"), "heads of two models do not correspond", allowed="no heads in a grid with transfer")
+    shapes = {one.key: one.shape for one in grid.variants}
+    for site in () if view.valid("steer") else sites:
+        check_head(view, view.at("site"), site, shapes)
     for number, (name, options) in enumerate(grid.methods):
         read = dict(options).get("site")
+        check_head(view, view.at("methods", number), str(read or ""), shapes)
         _check_site_told(view, number, grid.vectors_of((name, options)), [str(read)] if read else sites)
         apart = [site for site in sites if (read or site) not in (site, OUTPUT if site == EVERYWHERE else site)]
         elsewhere = [one for one in ([read] if read else sites) if one not in (OUTPUT, EVERYWHERE)]

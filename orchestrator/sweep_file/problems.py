@@ -70,6 +70,7 @@ def unknown_name(document: Document, path: Sequence[str | int], name: object, ki
     """The problem of a name that is none of ``names``."""
     known = tuple(dict.fromkeys(names))
     allowed = ", ".join(known) if len(known) <= _LISTED else f"{', '.join(known[:_LISTED])}, ... ({len(known)} in all)"
+    allowed = allowed or f"nothing here: there is no {kind}"
     return problem_at(document, path, f"unknown {kind}", name, allowed=allowed, nearest=nearest_name(name, known))
 
 

@@ -15,7 +15,7 @@ from actors.interventions import INTERVENTIONS, idle
 from actors.methods import METHODS
 from actors.positions import Positions
 from actors.schedules import CONSTANT, Schedule
-from actors.sites import EVERYWHERE, OUTPUT
+from actors.sites import EVERYWHERE, OUTPUT, head_of
 from actors.types import Action
 from orchestrator.behaviors import Behavior
 from orchestrator.cells import Options
@@ -112,6 +112,17 @@ def method_of(view: Sections, entry: MethodEntry, at: Path) -> tuple[str, Option
         return None
 
 
+def check_head(view: Sections, at: Path, site: str, shapes: Mapping[str, ModelShape]) -> None:
+    """Report a ``site`` that is a head which one of the models does not have."""
+    head = head_of(site)
+    short = {key: one.n_heads for key, one in shapes.items() if head is not None and head >= one.n_heads}
+    if short:
+        models = ", ".join(f"model {key} has {count} heads" for key, count in short.items())
+        view.report(
+            at, f"head {head} is out of range: {models}", site, allowed=f"{{head: 0}} to {{head: {min(short.values()) - 1}}}"
+        )
+
+
 def parts_of(
     view: Sections, said: GridDefaults, entries: Sequence[SteerEntry], behaviors: BehaviorFiles, shapes: Mapping[str, ModelShape]
 ) -> tuple[SteerPart, ...]:
@@ -159,6 +170,8 @@ class _PartReader:
             self.view.report(
                 path, f"{method[0]} tries its directions at block outputs", allowed="site: output, or another method"
             )
+        for site in dict.fromkeys((action.site, str(read))):
+            check_head(self.view, (*path, "site"), site, self.shapes)
         needs = INTERVENTIONS.get(action.intervention, INTERVENTIONS["addition"]).needs
         if read not in (action.site, OUTPUT if action.site == EVERYWHERE else action.site) and (
             action.strength == "relative" or needs in ("positive", "negative")

@@ -170,6 +170,19 @@ def test_a_model_in_no_grid_is_told(tmp_path: Path) -> None:
         ({"depth": [0.1]}, ("grids[0].depth", "unknown key", "did you mean 'depths'?")),
         ({"quantizations": ["int9"]}, ("grids[0].quantizations[0]", "did you mean 'int8'?")),
         ({"depths": "profil"}, ("grids[0].depths", "wrong type", "a list")),
+        ({"site": {"head": 28}}, ("grids[0].site", "head 28 is out of range: model b has 28 heads", "{head: 0} to {head: 27}")),
+        (
+            {"multipliers": None, "steer": [{"behavior": "refusal", "multiplier": 4, "site": {"head": 99}}]},
+            ("grids[0].steer[0].site", "head 99 is out of range: model b has 28 heads"),
+        ),
+        (
+            {"methods": [{"name": "dim", "options": {"site": "head:99"}}]},
+            ("grids[0].methods[0]", "head 99 is out of range: model b has 28 heads"),
+        ),
+        (
+            {"choose": {"from": "b", "layer": "best"}},
+            ("grids[0].choose.from", "unknown earlier grid", "allowed: nothing here: there is no earlier grid"),
+        ),
     ],
 )
 def test_a_fault_in_a_grid_is_told_with_its_line(tmp_path: Path, grid: dict[str, object], parts: tuple[str, ...]) -> None:
@@ -186,6 +199,13 @@ def test_without_layers_or_multipliers_every_grid_that_lacks_them_is_named(tmp_p
     assert len(lines) == 2
     assert "grids[0].multipliers: 'multipliers' is missing" in lines[0]
     assert "grids[1]: no layers to steer at" in lines[1]
+
+
+def test_a_choice_that_is_not_valid_is_all_that_is_told_of_its_grid(tmp_path: Path) -> None:
+    choose = {"from": "pilot", "layer": "best", "multiplier": "calibrated", "max_garbled": -1}
+    grids = [{"name": "pilot", "layers": [3], "multipliers": [4]}, {"choose": choose}]
+    (line,) = refused(tmp_path, layers=None, multipliers=None, grids=grids)
+    assert "grids[1].choose.max_garbled: out of range (got -1)" in line
 
 
 def test_two_grids_of_one_name_are_refused(tmp_path: Path) -> None:
