@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from actors.edit_vectors import NO_WIDTHS, EditVectors, GatheredVectors
-from actors.interventions import Change, Prepared, References
+from actors.interventions import Change, References, TwoStepChange
 from actors.types import Steering
 
 Arguments = tuple[Tensor, Tensor, References]
@@ -62,7 +62,7 @@ class Grouped:
     @cached_property
     def _prepared(self) -> Callable[[Tensor], Tensor]:
         """The function of the rows that use it."""
-        if isinstance(self.change, Prepared):
+        if isinstance(self.change, TwoStepChange):
             return self.change.prepare(*self._given)
         return lambda activation: self.change(activation, *self._given)
 

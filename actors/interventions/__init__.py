@@ -21,7 +21,7 @@ from actors.interventions.ablation import ablation
 from actors.interventions.addition import addition
 from actors.interventions.affine_ablation import affine_ablation
 from actors.interventions.angular import angular, rotation
-from actors.interventions.edit import Change, Prepared, References, RowEdit
+from actors.interventions.edit import Change, References, RowEdit, TwoStepChange
 from actors.interventions.own import own_change
 from actors.interventions.replacement import replacement
 from actors.interventions.subspace_replacement import subspace_replacement
@@ -100,9 +100,9 @@ __all__ = [
     "Change",
     "Intervention",
     "Needs",
-    "Prepared",
     "References",
     "RowEdit",
+    "TwoStepChange",
     "idle",
     "intervention_of",
 ]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from actors.interventions.edit import Prepared, References, RowEdit
+from actors.interventions.edit import References, RowEdit, TwoStepChange
 from actors.types import FloatArray
 
 if TYPE_CHECKING:
@@ -74,4 +74,4 @@ def _whole_turn(vector: Tensor, strength: Tensor, references: References) -> Cal
     return turned
 
 
-TURN, WHOLE_TURN = Prepared(_turn), Prepared(_whole_turn)
+TURN, WHOLE_TURN = TwoStepChange(_turn), TwoStepChange(_whole_turn)

@@ -27,7 +27,7 @@ checked; it reads nothing on the host."""
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class TwoStepChange:
     """A ``Change`` of two steps: ``prepare`` works out what directions, strengths and references come to, once for many tokens of
     the same rows, and gives the function of the activations."""
 
