@@ -76,12 +76,16 @@ def _mean_angle(rows: Sequence[AngleRow]) -> str:
 def _spread_of_angles(rows: Sequence[AngleRow]) -> str:
     """Standard deviation over depth of the raw angles between neighbours."""
     classes = rows[0].classes
-    raw = [row.raw for row in rows if row.layer is not None and row.other == row.layer + 1 and row.classes == classes]
+    raw = [row.raw for row in _neighbours(rows) if row.classes == classes]
     return f"{stdev(raw):.1f}" if len(raw) > 1 else ""
 
 
 def _states(rows: Sequence[AngleRow]) -> str:
-    return _range([row.state_cosine for row in rows if row.layer is not None and row.other == row.layer + 1])
+    return _range([row.state_cosine for row in _neighbours(rows)])
+
+
+def _neighbours(rows: Sequence[AngleRow]) -> list[AngleRow]:
+    return [row for row in rows if row.layer is not None and row.other == row.layer + 1]
 
 
 def _one_on(name: str, chance: str) -> Callable[[Sequence[PropagationRow]], str]:
