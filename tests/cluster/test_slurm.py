@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 STUBS = {
     "scontrol": "printf 'node1\\nnode2\\nnode3\\n'",
     "srun": 'echo "srun $*" >> "$CALLS"; case "$*" in *hostname*) echo 10.0.0.7;; *) exec sleep 60;; esac',
-    ".venv/bin/ray": 'echo "ray $* $RAY_ADDRESS" >> "$CALLS"',
+    ".venv/bin/ray": 'echo "ray $* $RAY_ADDRESS" >> "$CALLS"; [ "$1" != status ] || grep -q "^srun.*ray start --head" "$CALLS"',
     ".venv/bin/python": 'echo "python $* $RAY_ADDRESS mode=$(stat -c %a "$RAY_AUTH_TOKEN_PATH")" >> "$CALLS"; eval "$DRIVER"',
 }
 
