@@ -204,7 +204,11 @@ def test_a_plan_without_analyses_is_written_as_before(cli: Callable[..., Result]
         ({"analyses": ["motion"]}, ("analyses[0]", "multipliers")),
         (
             {"analyses": [{"name": "propagation", "multipliers": [8], "layers": [30]}]},
-            ("analyses[0]", "small has 30 layers, and no layer 30", "0..29"),
+            ("analyses[0].layers[0]", "small has 30 layers", "got 30", "0..29"),
+        ),
+        (
+            {"analyses": [{"name": "motion", "multipliers": [8], "layers": [3], "read_layers": [20, 31]}]},
+            ("analyses[0].read_layers[1]", "layer 31 is out of range", "got 31", "0..29"),
         ),
         ({"analyses": ["stability", "categories"]}, ("analyses[1]", "refusal name no two categories", "beside each prompt")),
     ],
