@@ -16,7 +16,7 @@ import typer
 from actors.environments import Environment, EnvironmentUnavailableError
 from benchmarks import table
 from benchmarks.outside.environments import STEERING_VECTORS, VLLM
-from benchmarks.outside.process import ProcessContender
+from benchmarks.outside.process import OutsideProcess, ProcessContender
 from benchmarks.peers import PerCell, PerPrompt
 from benchmarks.ratios import Pair, paired, tokens_per_cpu_second
 from benchmarks.timing import Contender, Plan, Rounds, interleave
@@ -53,8 +53,8 @@ def contenders(
             continue
         try:
             command = [str(environment.ready()), str(SCRIPTS / script)]
-            process = ProcessContender(name, command, bench, workload, share, steered=name != "vllm")
-            found.append(stack.enter_context(process))
+            process = OutsideProcess(name, command, bench, {name: [workload]}, share, steered=name != "vllm")
+            found += stack.enter_context(process).contenders
         except EnvironmentUnavailableError as error:
             missing.append(f"not measured: {error}")
     found.append(Engine(bench, [workload]))
@@ -92,7 +92,7 @@ def main(
     with ExitStack() as stack:
         running, missing = contenders(bench, workload, Shares(prompt_share, cell_share), only.split(","), stack)
         done = interleave(running, Plan(rounds, others, spare))
-        about = {one.name: dict(one.about) for one in running if isinstance(one, ProcessContender)}
+        about = {one.name: dict(one.process.about) for one in running if isinstance(one, ProcessContender)}
     same = agreement(done)
     peers = [name for name in done.kept[0] if name != "engine"]
     ratios = [
