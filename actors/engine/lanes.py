@@ -34,11 +34,12 @@ LOOK_AGAIN = 32
 class Lanes:
     """At most ``count`` parts at once; the caller's own thread does the first of them. With ``count`` 1 no thread is started.
 
-    ``held_up``: the share of its time in which the slowest lane did not run, lately; ``HELD_UP`` while there is one part.
+    ``may_leave``: whether there is one part for a while where other processes hold lanes up. ``held_up``: the share of its time
+    in which the slowest lane did not run, lately; ``HELD_UP`` while there is one part.
     """
 
-    def __init__(self, count: int = 1) -> None:
-        self.count = count
+    def __init__(self, count: int = 1, *, may_leave: bool = False) -> None:
+        self.count, self._may_leave = count, may_leave
         self.held_up = 0.0
         self._in_one = 0
         self._cores = torch.get_num_threads()
@@ -70,7 +71,7 @@ class Lanes:
             finally:
                 wait(started)
             slowest = max(first, *(one.result() for one in started))
-        if share == 1:  # else a lane's thread also waits for its own helpers
+        if self._may_leave and share == 1:  # else a lane's thread also waits for its own helpers
             self._note(slowest)
 
     def _note(self, held_up: float) -> None:
@@ -84,7 +85,7 @@ def lanes_for(packing: Packing) -> Lanes:
     """A lane per core where that changes no bit: all products are packed, and give the same on one thread as on all."""
     cores = torch.get_num_threads()
     alike = cores > 1 and packing.complete and _alike_on_one_thread(packing, cores)
-    return Lanes(cores if alike else 1)
+    return Lanes(cores if alike else 1, may_leave=True)
 
 
 @torch.inference_mode()

@@ -100,7 +100,7 @@ def _runs_until_one_part(lanes: Lanes, piece: Callable[[], None], most: int = 20
 
 @pytest.mark.usefixtures("two_threads")
 def test_lanes_that_are_held_up_are_left_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    lanes = Lanes(2)
+    lanes = Lanes(2, may_leave=True)
     held_up = partial(time.sleep, SHORTEST)
     assert 1 < _runs_until_one_part(lanes, held_up) < 20  # one run alone may be an accident
     for _ in range(LOOK_AGAIN):
@@ -115,12 +115,17 @@ def test_lanes_that_are_held_up_are_left_and_tried_again(monkeypatch: pytest.Mon
 
 @pytest.mark.usefixtures("four_threads")
 def test_a_lane_of_several_threads_may_wait_for_its_own() -> None:
+    assert _runs_until_one_part(Lanes(2, may_leave=True), partial(time.sleep, SHORTEST), most=10) == 10
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_lanes_that_may_not_be_left_stay() -> None:
     assert _runs_until_one_part(Lanes(2), partial(time.sleep, SHORTEST), most=10) == 10
 
 
 @pytest.mark.usefixtures("two_threads")
 def test_runs_too_short_to_tell_keep_their_lanes() -> None:
-    assert _runs_until_one_part(Lanes(2), partial(time.sleep, SHORTEST / 20)) == 20
+    assert _runs_until_one_part(Lanes(2, may_leave=True), partial(time.sleep, SHORTEST / 20)) == 20
 
 
 @pytest.mark.usefixtures("four_threads")
