@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from orchestrator.counting import counted
 from orchestrator.report.series import Series, mostly, planned_in, series_of, setting_text
 from orchestrator.report.values import best_of, success_rate, target_words
-from orchestrator.results.rows import CellAxes, CellRow
+from orchestrator.results.cell_axes import CellAxes
+from orchestrator.results.rows import CellRow
 from orchestrator.statistics import interval_text
 
 
