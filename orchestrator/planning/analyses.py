@@ -11,13 +11,13 @@ from orchestrator.analysis import ANALYSES
 from orchestrator.analysis.injection import InjectionOptions
 from orchestrator.analysis.moments import LEAST_PROMPTS
 from orchestrator.analysis.motion import MotionOptions
-from orchestrator.analysis.planned import PlannedAnalysis
 from orchestrator.analysis.propagation import PropagationOptions
 from orchestrator.analysis.random_floor import FloorOptions
 from orchestrator.behaviors import NEUTRAL, load_prompts
 from orchestrator.cells import Cell, DirectionSpec, Options
 from orchestrator.errors import InputError
 from orchestrator.measuring import ActivationsItem, DivergencesItem, InjectionItem, ShiftsItem
+from orchestrator.planned import PlannedAnalysis
 from orchestrator.planning.grid import read_at
 from orchestrator.sweep import Sweep
 from orchestrator.sweep_file.analyses import AskedAnalysis

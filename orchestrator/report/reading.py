@@ -11,7 +11,8 @@ from orchestrator.counting import counted
 from orchestrator.outcome import NO_ONE_LABEL
 from orchestrator.report.series import Series, mostly, planned_in, series_of, setting_text
 from orchestrator.report.values import best_of, success_rate, target_words
-from orchestrator.results.rows import CellAxes, CellRow
+from orchestrator.results.cell_axes import CellAxes
+from orchestrator.results.rows import CellRow
 from orchestrator.statistics import interval_text, percent_text
 from orchestrator.untrusted import visible
 

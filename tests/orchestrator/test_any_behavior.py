@@ -20,8 +20,8 @@ from orchestrator.progress import label_shares
 from orchestrator.report import results_tables, write_report
 from orchestrator.results.store import Store
 from orchestrator.scoring import Label, LabelKind, LabelSet
-from orchestrator.scoring.uses import BehaviorScoring, ScorerUse, Scoring, default_scoring
-from orchestrator.scoring.verdict import Criterion
+from orchestrator.scoring.planned import BehaviorScoring, Criterion, ScorerUse
+from orchestrator.scoring.uses import Scoring, default_scoring
 from orchestrator.tracking.points import shares
 from orchestrator.tracking.tables import tables_of
 from tests.orchestrator.samples import MODEL, PROMPTS, cell, direction_set, plan_of, result_of, write_labels
