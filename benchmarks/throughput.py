@@ -88,11 +88,16 @@ def main(
     prompt_share: Annotated[float, typer.Option(help="share of the rows that the per-prompt loop runs per round")] = 0.1,
     cell_share: Annotated[float, typer.Option(help="share of the cells that cell-at-a-time contenders run per round")] = 1 / 3,
     only: Annotated[str, typer.Option(help="contenders besides the engine, by commas")] = ",".join(TARGETS),
+    prompts: Annotated[int, typer.Option(min=1, max=10, help="prompts per cell")] = 10,
+    cell: Annotated[str, typer.Option(help='this cell alone, such as "baseline" or "L9 x4"; all where it is empty')] = "",
     busy: Annotated[bool, typer.Option("--busy", help="another process keeps one core busy all the while")] = False,
 ) -> None:
     """Measure and print."""
     bench = load(embedded_spec())
-    workload = Workload(grid(extracted(bench), bench.n_layers), prompts_of("test", 10), tokens)
+    cells = grid(extracted(bench), bench.n_layers)
+    if cell and cell not in (names := [one.name for one in cells]):
+        raise typer.BadParameter(f"{cell!r} is none of {', '.join(names)}", param_hint="--cell")
+    workload = Workload(tuple(one for one in cells if cell in ("", one.name)), prompts_of("test", prompts), tokens)
     with ExitStack() as stack:
         running, missing = contenders(bench, workload, Shares(prompt_share, cell_share), only.split(","), stack)
         with one_core_busy() if busy else nullcontext():

@@ -27,8 +27,8 @@ NEWEST = 0.2
 """Weight of the newest run in that average: one run alone is not enough."""
 SHORTEST = 0.02
 """A run of fewer seconds says nothing: the system gives out its cores by slices of a few thousandths of one."""
-LOOK_AGAIN = 32
-"""After so many runs in one part lanes are tried again, once."""
+LOOK_AGAIN = 128
+"""After so many runs in one part lanes are tried again, once: a run that is held up takes about twice as long."""
 
 
 class Lanes:
