@@ -23,8 +23,8 @@ from typer.testing import CliRunner, Result
 
 from orchestrator.cli import app
 from orchestrator.pool import POOLS
-from orchestrator.results import compaction
 from orchestrator.results.folder import Folder
+from orchestrator.results.remembered import table_states
 from orchestrator.results.schema import RECORD_KEY
 from orchestrator.results.store import Store
 from tests.fake_cli import with_fake_worker
@@ -201,7 +201,7 @@ def lying(**summary: object) -> Damage:
         path = out / ".compacted"
         content = json.loads(path.read_bytes())
         folder = Folder(out)
-        content["tables"] = compaction._tables(folder)
+        content["tables"] = table_states(folder)
         content["summary"] |= summary
         path.write_text(json.dumps(content))
 

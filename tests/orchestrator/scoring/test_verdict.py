@@ -12,8 +12,8 @@ from orchestrator.plan import make_plan
 from orchestrator.rescoring import score_results
 from orchestrator.results.store import Store
 from orchestrator.retrying import ORIGIN
+from orchestrator.scoring.planned import Target
 from orchestrator.scoring.registry import make_scorer
-from orchestrator.scoring.verdict import Target
 from orchestrator.sweep import load_sweep
 from tests.orchestrator.recording import Recording
 from tests.orchestrator.samples import direction_set, result_of
