@@ -24,7 +24,8 @@ from actors.types import CellResult, FiredCheck, Response
 from benchmarks.simulation_workload import SIZES, Size, make_workload
 from orchestrator.cells import Cell
 from orchestrator.plan import Plan
-from orchestrator.results.folder import Folder, scores_of
+from orchestrator.results.folder import Folder
+from orchestrator.results.folder_files import scores_of
 from orchestrator.results.parts import StoredScores, encode_responses, encode_scores
 from orchestrator.results.rows import axes_of, measures_of, steered_at
 from orchestrator.results.store import Store

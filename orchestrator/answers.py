@@ -19,9 +19,10 @@ from orchestrator.counting import counted
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.outcome import OUTCOMES, in_words
 from orchestrator.report.series import cell_text, decoding_text
+from orchestrator.results.cell_axes import parts_after
 from orchestrator.results.conditions import NAMED
 from orchestrator.results.part_axes import side_of
-from orchestrator.results.rows import CellRow, parts_after
+from orchestrator.results.rows import CellRow
 from orchestrator.results.store import Store
 from orchestrator.scoring import Label
 from orchestrator.scoring.pattern import compiled

@@ -323,14 +323,3 @@ class Cell:
     def is_transfer(self) -> bool:
         """True when the direction comes from another model variant than the one it steers."""
         return self.steering is not None and variant_id(self.steering.direction.model) != variant_id(self.target)
-
-
-@dataclass(frozen=True)
-class IncomparablePair:
-    """A transfer pair (models by their names in the plan) that is not run, with both widths (d_model) and the reason in words."""
-
-    source: str
-    target: str
-    source_width: int
-    target_width: int
-    reason: str

@@ -12,10 +12,9 @@ from typing import Any, cast
 from actors.types import Failure
 from orchestrator.json_text import parse_json
 from orchestrator.planned_items import PlannedItem, chosen, planned_items, scoring_items
-from orchestrator.results.folder import ENDINGS, Folder
+from orchestrator.results.folder_files import ENDINGS, FolderFiles
 from orchestrator.results.plan_file import PlannedCells
 from orchestrator.scheduling.attempts import UPSTREAM
-from orchestrator.scheduling.kinds import item_folders
 from orchestrator.scoring.score import reads_losses
 from orchestrator.storage import FileState, StoredFile, UnreadableFileError
 
@@ -49,7 +48,7 @@ class FailedItem(PlannedItem):
         return {**content, "name": self.name, "recorded": self.at}
 
 
-def failed_items(folder: Folder, planned: PlannedCells, done: Iterable[str]) -> list[FailedItem]:
+def failed_items(folder: FolderFiles, planned: PlannedCells, done: Iterable[str]) -> list[FailedItem]:
     """The failures of items of the plan that are not ``done``, in the plan's order. Unlike ``Store.failures`` it moves nothing:
     a file that cannot be read is a failure of kind ``unreadable``."""
     states = folder.states("failures")
@@ -59,11 +58,6 @@ def failed_items(folder: Folder, planned: PlannedCells, done: Iterable[str]) -> 
     items = (*planned_items(planned), *scoring_items(planned, open_ids))
     found = (_failed(folder, one, states[one.id]) for one in items if one.id in open_ids)
     return [one for one in found if one is not None]
-
-
-def done_items(folder: Folder) -> set[str]:
-    """The items that have their file."""
-    return {one for name in item_folders() for one in folder.done(name)}
 
 
 def chosen_failures(
@@ -128,7 +122,7 @@ def group_lines(groups: Sequence[FailureGroup]) -> list[str]:
     return [*lines, *([f"  and {len(groups) - GROUPS_SHOWN} more messages"] if len(groups) > GROUPS_SHOWN else [])]
 
 
-def _failed(folder: Folder, item: PlannedItem, state: FileState) -> FailedItem | None:
+def _failed(folder: FolderFiles, item: PlannedItem, state: FileState) -> FailedItem | None:
     at = state.changed / 1e9
     try:
         failure = _read(folder.path("failures", item.id), state)

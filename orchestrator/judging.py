@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from orchestrator.cells import Cell
-from orchestrator.scoring.score import scoring_item
+from orchestrator.scoring.planned import scoring_item
 from orchestrator.scoring.uses import Scoring
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from orchestrator.behaviors import Behavior, BehaviorFile, read_behavior
 from orchestrator.errors import InputError
 from orchestrator.outcome import Outcome
 from orchestrator.scoring import Label
+from orchestrator.scoring.planned import BehaviorScoring, Criterion, ScorerUse
 from orchestrator.scoring.registry import make_scorer
-from orchestrator.scoring.uses import BehaviorScoring, ScorerUse, Scoring, default_scorers, default_scoring
-from orchestrator.scoring.verdict import Criterion
+from orchestrator.scoring.uses import Scoring, default_scorers, default_scoring
 from orchestrator.statistics import rate_text
 
 _BEHAVIOR = "behavior"

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 from actors.remarks import Remark
 from actors.types import CellResult, Failure, ModelInfo, Underway
 from orchestrator.cells import Cell
-from orchestrator.results.rows import CellAxes
+from orchestrator.results.cell_axes import CellAxes
 from orchestrator.scoring import Label
 
 

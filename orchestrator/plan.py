@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from functools import reduce
 
 from actors.types import Decoding, EngineOptions, ModelSpec, Resources
-from orchestrator.analysis.planned import PlannedAnalysis
 from orchestrator.capability import capability_items
-from orchestrator.cells import Cell, CellKey, DirectionSpec, IncomparablePair, variant_id
+from orchestrator.cells import Cell, CellKey, DirectionSpec, variant_id
 from orchestrator.counting import some
 from orchestrator.damage import DamageItem, damage_items
 from orchestrator.errors import InputError, Problem
@@ -22,6 +21,7 @@ from orchestrator.judging import judging_items
 from orchestrator.models.files import ModelShape, is_pinned
 from orchestrator.parity.effort import Effort
 from orchestrator.parity.planned import PlannedParity
+from orchestrator.planned import IncomparablePair, PlannedAnalysis
 from orchestrator.planning.analyses import plan_analyses
 from orchestrator.planning.choices import Arm, Choice, MatchedArm
 from orchestrator.planning.considered import Tally

@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.filters import ALIASES, WORDS, Filters
+from orchestrator.results.cell_axes import CellAxes
 from orchestrator.results.plan_file import PlannedCells, PlannedDirection
-from orchestrator.results.rows import CellAxes
-from orchestrator.scoring.score import scoring_item
+from orchestrator.scoring.planned import scoring_item
 
 _COLUMNS = ("item", *(one.name for one in fields(CellAxes)), "layer", "relative_depth", "steered")
 _ALIASES = {"cell": "item", "cell_id": "item", "id": "item", **ALIASES}
@@ -61,9 +61,10 @@ def scoring_items(planned: PlannedCells, ids: Collection[str]) -> Iterator[Plann
     if not any("." in one for one in ids):
         return
     cells = planned.by_id()
-    for (scorer, cell_id), cell in planned.scorings().items():
+    for (scorer, cell_id), place in planned.scorings().items():
         if (item := scoring_item(scorer, cell_id)) in ids:
-            also = tuple(one for one in cells[cell_id] if one is not cell and scorer in planned.scorers_of(one))
+            cell = planned.cells[place]
+            also = tuple(one for one in cells[cell_id] if one is not cell and scorer in planned.scorers_of(one.behavior))
             yield PlannedItem(id=item, model=cell.model, cell=cell, scorer=scorer, also=also)
 
 

@@ -14,7 +14,7 @@ from orchestrator.results.plan_file import PlannedCells
 from orchestrator.results.store import Lacking, Store
 from orchestrator.retrying import origin_of
 from orchestrator.scorekeeper import Scorekeeper, require_scorers
-from orchestrator.scoring.score import scoring_item
+from orchestrator.scoring.planned import scoring_item
 from orchestrator.scoring.uses import Scoring, files_of, made_anew
 from orchestrator.storage import Place
 
@@ -57,7 +57,7 @@ def score_results(results: Place, name: str | None = None) -> dict[str, object]:
         "results": str(results),
         "classifier": ", ".join(sorted({row.classifier for row in store.cell_rows() if row.classifier})),
         "scorers": sorted(chosen),
-        "planned": len(planned.generated),
+        "planned": len(set(planned.axis("cell_id"))),
         "cells": summary.cells,
         "responses": counts.total(),
         "labels": {label: counts[label] for label in sorted(counts) if counts[label]},

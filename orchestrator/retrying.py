@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.counting import counted
 from orchestrator.errors import InputError
-from orchestrator.failed import FailedItem, chosen_failures, done_items, failed_items, group_lines, grouped
+from orchestrator.failed import FailedItem, chosen_failures, failed_items, group_lines, grouped
 from orchestrator.plan_with_results import plan_with_results
 from orchestrator.results.answer_losses import MeasuredLosses
 from orchestrator.results.folder import Folder
@@ -56,7 +56,7 @@ def failures_of(results: Place, filters: Sequence[str] = (), kind: str | None = 
     """The failures recorded in ``results`` that meet the filters. Writes nothing."""
     folder = Folder(results)
     planned = decode_plan(folder.plan)
-    everything = failed_items(folder, planned, done_items(folder))
+    everything = failed_items(folder, planned, folder.finished())
     measured_by = MeasuredLosses(folder, planned).items_of
     return Listed(results, tuple(chosen_failures(everything, _all_filters(filters, kind), measured_by)), len(everything))
 

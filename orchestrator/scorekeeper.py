@@ -20,13 +20,14 @@ from orchestrator.counting import counted
 from orchestrator.news import CellScored, CellStored, ItemFailed, ItemStored, News, Noted, Tell, nobody
 from orchestrator.redaction import redacted
 from orchestrator.results.answer_losses import UnmeasuredError
+from orchestrator.results.cell_axes import CellAxes
 from orchestrator.results.judgements import Judgements
-from orchestrator.results.rows import CellAxes
 from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.scoring.judges.pool_judge import NotJudgedError, PoolJudge
 from orchestrator.scoring.own import OwnScorer
+from orchestrator.scoring.planned import scoring_item
 from orchestrator.scoring.rules import LossCoherenceScorer
-from orchestrator.scoring.score import CellScorer, ResponseScore, Scorer, ScoringError, score_responses, scoring_item
+from orchestrator.scoring.score import CellScorer, ResponseScore, Scorer, ScoringError, score_responses
 from orchestrator.scoring.uses import Scoring
 from orchestrator.scoring.verdict import Verdicts
 
@@ -123,7 +124,9 @@ class Scorekeeper:
     def score(self, cell_id: str, responses: Sequence[Response] | None = None) -> None:
         """Begin to score a cell of the plan, which is stored, by all its scorers but judges of the pool: they come later."""
         planned = self._store.planned()
-        asked = dict.fromkeys((scorer, cell_id) for axes in self._store.axes(cell_id) for scorer in planned.scorers_of(axes))
+        asked = dict.fromkeys(
+            (scorer, cell_id) for axes in self._store.axes(cell_id) for scorer in planned.scorers_of(axes.behavior)
+        )
         self.ask([one for one in asked if not isinstance(self._scoring.made.get(one[0]), PoolJudge)], responses)
 
     def ask(self, items: Iterable[tuple[str, str]], responses: Sequence[Response] | None = None) -> None:

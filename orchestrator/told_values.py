@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 
 from orchestrator.filters import value_text
 from orchestrator.method_text import options_text
+from orchestrator.results.cell_axes import parts_after
 from orchestrator.results.part_axes import told_condition, told_part
-from orchestrator.results.rows import CellRow, parts_after
+from orchestrator.results.rows import CellRow
 
 ALWAYS = "always"
 """When a steering without a condition acts."""

@@ -14,11 +14,12 @@ from rich.text import Text
 
 from actors.parity.tools import TOOLS
 from actors.types import Action
-from orchestrator.cells import Cell, IncomparablePair, variant_id
+from orchestrator.cells import Cell, variant_id
 from orchestrator.counting import counted
 from orchestrator.duration import duration
 from orchestrator.errors import plain
 from orchestrator.plan import Plan
+from orchestrator.planned import IncomparablePair
 from orchestrator.planning.grids import Deferred
 from orchestrator.results.part_axes import axes_of_parts
 from orchestrator.scoring.verdict import Verdicts

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from orchestrator.control.heartbeat import Beat, is_live, read_beat
-from orchestrator.failed import FailedItem, done_items, failed_items
+from orchestrator.failed import FailedItem, failed_items
 from orchestrator.logs.entries import EntryReader, LogEntry
 from orchestrator.logs.showing import entry_json, entry_line
 from orchestrator.planned_items import PlannedItem, item_named, planned_items
@@ -54,7 +54,7 @@ def read_history(root: Place, word: str) -> History:
     folder = Folder(root)
     planned = decode_plan(folder.plan)
     item = item_named(planned_items(planned), word)
-    done = done_items(folder)
+    done = folder.finished()
     failure = next((one for one in failed_items(folder, planned, done) if one.id == item.id), None)
     beat = read_beat(folder.driver)
     entries = tuple(_distinct(entries_of(item.id, EntryReader(folder.fetched_logs()).new())))

@@ -5,23 +5,24 @@ from __future__ import annotations
 import gc
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from actors.use import Use
 from orchestrator.control.heartbeat import Beat, Condition, Rate, WorkerNow, age, condition, read_beat, told
 from orchestrator.counting import counted
 from orchestrator.duration import duration
-from orchestrator.failed import FailedItem, done_items, failed_items, group_lines, grouped
-from orchestrator.planned_items import axes_name
-from orchestrator.results.completeness import unscored
-from orchestrator.results.damage import Damage, damages
-from orchestrator.results.folder import Folder
+from orchestrator.results.folder_files import FolderFiles
 from orchestrator.results.plan_file import PlannedCells, decode_plan
-from orchestrator.results.scored_cells import ScoredCells
-from orchestrator.scheduling.kinds import left_text
+from orchestrator.results.remembered import is_current
+from orchestrator.results.unscored import unscored
 from orchestrator.storage import FileState, Place, StoredFile
+
+if TYPE_CHECKING:
+    from orchestrator.failed import FailedItem
+    from orchestrator.results.damage import Damage
 
 RECENT = 5
 WORKERS_SHOWN = 20
@@ -79,28 +80,27 @@ class Status:
 
     def named(self, item_id: str) -> str:
         """A cell in a few words, a model by its name; anything else by its id."""
-        cells = (axes_name(cell) for cell in self.planned.cells if cell.cell_id == item_id)
-        return next(cells, self.planned.named(item_id))
+        from orchestrator.planned_items import axes_name
+
+        place = next((place for place, cell_id in enumerate(self.planned.axis("cell_id")) if cell_id == item_id), None)
+        return self.planned.named(item_id) if place is None else axes_name(self.planned.cells[place])
 
 
 def read_status(root: Place) -> Status:
     """The status of the results folder ``root``; InputError when it is none."""
-    folder = Folder(root)
+    folder = FolderFiles(root)
     planned, beat, at = _planned(folder.plan), read_beat(folder.driver), time.time()
-    done, there = folder.ids("responses"), done_items(folder)
-    failures = tuple(failed_items(folder, planned, there))
-    finished = beat is not None and beat.state == "finished"
-    found = (
-        () if condition(beat, at) in ("running", "silent") else damages(folder, planned, {one.id for one in failures}, finished)
-    )
+    done = folder.finished()
+    failures, open_others = _failures(folder, planned, done), {one.id: one.kind for one in planned.others if one.id not in done}
+    failed = {one.id for one in failures}
+    found = () if condition(beat, at) in ("running", "silent") else _damages(folder, planned, failed, beat)
     done -= {one.item for one in found if one.file.startswith("responses/")}
     rates = {} if condition(beat, at) != "running" or beat is None else {one.variant: one for one in beat.rates}
-    models = _models(planned, done, failures, rates)
+    models = _models(planned, done, failed, rates)
     if beat is not None and beat.state == "finished" and (found or any(one.open for one in models)):
         beat = replace(beat, state="damaged", message="it had finished, and not all of it is there now: the same `run` mends it")
-    lack = {cell_id for _, cell_id in unscored(folder, planned, ScoredCells(folder, planned), done)}
-    left = there | {one.id for one in failures}
-    others = tuple(one.kind for one in planned.others if one.id not in left)
+    lack = {cell_id for _, cell_id in unscored(folder, planned, done)}
+    others = tuple(kind for item_id, kind in open_others.items() if item_id not in failed)
     return Status(root, planned, models, failures, beat, at, found, len(lack), others)
 
 
@@ -154,11 +154,28 @@ def _decoded(path: StoredFile, state: FileState) -> PlannedCells:
         gc.enable()
 
 
+def _failures(folder: FolderFiles, planned: PlannedCells, done: Collection[str]) -> tuple[FailedItem, ...]:
+    if folder.ids("failures") <= set(done):
+        return ()
+    from orchestrator.failed import failed_items  # as below: takes longer to import than most folders to look at
+
+    return tuple(failed_items(folder, planned, done))
+
+
+def _damages(folder: FolderFiles, planned: PlannedCells, failed: Collection[str], beat: Beat | None) -> tuple[Damage, ...]:
+    if folder.place != folder.local or is_current(folder, planned):
+        return ()
+    from orchestrator.results.damage import damages
+    from orchestrator.results.folder import Folder
+
+    return damages(Folder(folder.place), planned, failed, beat is not None and beat.state == "finished")
+
+
 def _models(
-    planned: PlannedCells, done: set[str], failures: Sequence[FailedItem], rates: Mapping[str, Rate]
+    planned: PlannedCells, done: Collection[str], failed: Collection[str], rates: Mapping[str, Rate]
 ) -> tuple[ModelStatus, ...]:
-    failed = {one.id for one in failures}
-    counts = Counter((cell.variant, cell.cell_id in done, cell.cell_id in failed) for cell in planned.generated)
+    variants = dict(zip(planned.axis("cell_id"), planned.axis("variant"), strict=True))
+    counts = Counter((variant, cell_id in done, cell_id in failed) for cell_id, variant in variants.items())
     rows = []
     for model in planned.models:
         total = sum(counts[model.variant, is_done, has_failed] for is_done in (True, False) for has_failed in (True, False))
@@ -184,7 +201,10 @@ def _left_lines(status: Status) -> list[str]:
     live = status.live
     on_hold = " once it goes on" if live is not None and live.state in ("pausing", "paused") else ""
     parts = [f"{status.unscored} done cells are to be scored"] if status.unscored else []
-    parts += [left] if (left := left_text(status.others)) else []
+    if status.others:
+        from orchestrator.scheduling.kinds import left_text
+
+        parts += filter(None, [left_text(status.others)])
     parts += [] if live is None or live.seconds_left is None else [f"about {duration(live.seconds_left)} left{on_hold}"]
     if status.beat is not None and status.beat.retries:
         parts.append(f"{status.beat.retries} attempts repeated in {'the last' if live is None else 'this'} run")
@@ -245,6 +265,8 @@ def _damage_lines(status: Status) -> list[str]:
 def _failure_lines(status: Status) -> list[str]:
     if not status.failures:
         return []
+    from orchestrator.failed import group_lines, grouped
+
     lines = [f"failures ({len(status.failures)}):", *group_lines(grouped(status.failures)), "latest:"]
     lines += [
         f"  {duration(max(0.0, status.at - one.at))} ago  {one.name}: {one.failure.kind}: {one.first_line}"

@@ -15,7 +15,8 @@ from actors.sites import HEADS, OUTPUT, head_of
 from actors.types import Action, FloatArray
 from orchestrator.errors import InputError
 from orchestrator.loaded import Results
-from orchestrator.results.rows import CellRow, parts_after
+from orchestrator.results.cell_axes import parts_after
+from orchestrator.results.rows import CellRow
 from orchestrator.storage.local import write_for_people
 
 _READ = {

@@ -12,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 
 from orchestrator.logs.entries import log_files
-from orchestrator.results.folder import LOGS, Folder
+from orchestrator.results.folder import Folder
+from orchestrator.results.folder_files import LOGS
 
 EVERY_SECONDS = 30.0
 BYTES_PER_SECOND = 2**18

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from actors.types import DType
+if TYPE_CHECKING:
+    from actors.types import DType
 
 OTHER_DTYPE = "dtype "
 """How the title of a setting begins that is another dtype than the study's."""

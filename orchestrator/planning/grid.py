@@ -15,7 +15,6 @@ from orchestrator.cells import (
     Cell,
     CellLabels,
     DirectionSpec,
-    IncomparablePair,
     LayerSpan,
     Options,
     Scope,
@@ -24,6 +23,7 @@ from orchestrator.cells import (
     variant_id,
 )
 from orchestrator.models.layers import LayerPoint, places, steered_layers
+from orchestrator.planned import IncomparablePair
 from orchestrator.sweep_file.resolve import BehaviorPrompts, Grid, ModelVariant
 
 AxisPlace = LayerPoint | None

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from actors.methods import METHODS, Asked
-from orchestrator.cells import Cell, CellKey, IncomparablePair
+from orchestrator.cells import Cell, CellKey
 from orchestrator.models.layers import places
+from orchestrator.planned import IncomparablePair
 from orchestrator.planning.choices import Arm, Choice, Chooser, ChosenSetting, MatchedArm, Unsettled, scaled
 from orchestrator.planning.considered import Tally
 from orchestrator.planning.grid import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
+from orchestrator.scoring.planned import ScorerUse
 from orchestrator.scoring.score import Usage
-from orchestrator.scoring.uses import ScorerUse
 
 _COLUMNS = (
     ReportColumn("judge", left=True),

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from actors.types import Action
 from orchestrator.method_text import options_text
+from orchestrator.results.cell_axes import CellAxes
 from orchestrator.results.columns import Axis
 from orchestrator.results.conditions import AXES, SETTING, STEERED, UNSTEERED, condition
-from orchestrator.results.rows import CellAxes, CellRow
+from orchestrator.results.rows import CellRow
 from orchestrator.untrusted import visible
 
 

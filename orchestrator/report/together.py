@@ -9,9 +9,10 @@ from actors.types import Action
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.report.series import layer_text
 from orchestrator.report.values import decimals, number
+from orchestrator.results.cell_axes import parts_after
 from orchestrator.results.conditions import STEERED, condition
 from orchestrator.results.part_axes import told_condition
-from orchestrator.results.rows import CellRow, parts_after
+from orchestrator.results.rows import CellRow
 from orchestrator.statistics import Interval, difference_of, percent_text
 
 Parts = tuple[str, ...]

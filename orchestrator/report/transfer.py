@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from orchestrator.cells import IncomparablePair
 from orchestrator.method_text import method_text
+from orchestrator.planned import IncomparablePair
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.report.values import IN_SAMPLE, PLANNED_NOTE, decimals, number
 from orchestrator.results.comparison_rows import TransferRow

@@ -10,10 +10,10 @@ from typing import Any
 from orchestrator.analysis import ANALYSES
 from orchestrator.analysis.analysis import AnalysisRow, Class, Material, too_few
 from orchestrator.analysis.moments import LEAST_PROMPTS
-from orchestrator.analysis.planned import PlannedAnalysis
 from orchestrator.cells import content_id
 from orchestrator.json_text import parse_json
 from orchestrator.measuring import Arrays, arrays_of
+from orchestrator.planned import PlannedAnalysis
 from orchestrator.results.columns import row_of
 from orchestrator.results.folder import Folder
 from orchestrator.results.plan_file import PlannedCells

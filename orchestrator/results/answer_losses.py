@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from statistics import median
 
 from orchestrator.damage import DamageItem, MeasuredDamage
+from orchestrator.results.cell_axes import CellAxes
 from orchestrator.results.columns import Axis
 from orchestrator.results.conditions import STEERED, condition
 from orchestrator.results.folder import Folder
 from orchestrator.results.plan_file import PlannedCells
-from orchestrator.results.rows import CellAxes
 from orchestrator.scoring.score import WorstOf
 from orchestrator.storage import UnreadableFileError
 

@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from typing import Any, BinaryIO, cast
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from typing import BinaryIO
 
-from orchestrator.capability import CapabilityItem
 from orchestrator.cells import CellKey
 from orchestrator.clusters import Count
-from orchestrator.damage import DamageItem
-from orchestrator.json_text import parse_json
-from orchestrator.parity.study import ParityItem
 from orchestrator.results import schema
-from orchestrator.results.analyses import LAYOUTS, analysis_rows, measured_folders
-from orchestrator.results.capability import CAPABILITIES, CAPABILITY, capability_rows
+from orchestrator.results.analyses import LAYOUTS, analysis_rows
+from orchestrator.results.capability import CAPABILITY, capability_rows
 from orchestrator.results.directions_table import StoredDirections, add_cosines, direction_rows
 from orchestrator.results.finished_cells import CellBatch, FinishedCells
-from orchestrator.results.folder import LABELS_OF_OLD, Folder, scores_of
+from orchestrator.results.folder import Folder
 from orchestrator.results.plan_file import PlannedCells
+from orchestrator.results.remembered import CompactSummary, digest_of_inputs, inputs_of, is_later, remembered, table_states
 from orchestrator.results.rows import CellRow
 from orchestrator.results.schema import Table
 from orchestrator.results.transfers import Controls, cross_cosine, transfer_rows
-from orchestrator.storage import FileState, StoredFile, UnreadableFileError
-
-PART_KINDS = ("responses", LABELS_OF_OLD)
-
-
-@dataclass(frozen=True)
-class CompactSummary:
-    """What the compacted tables hold; a cell that several behaviors ask for counts once. ``quarantined``: cells whose responses
-    or scores, and direction sets that, were damaged and moved away; ``changed``: a table was rewritten."""
-
-    planned: int
-    cells: int
-    unlabelled: int
-    responses: int
-    quarantined: tuple[str, ...] = ()
-    changed: bool = False
+from orchestrator.storage import StoredFile
 
 
 def compact(folder: Folder, planned: PlannedCells, processes: int = 1) -> CompactSummary:
@@ -49,24 +29,16 @@ def compact(folder: Folder, planned: PlannedCells, processes: int = 1) -> Compac
     ``processes``: how many read at once, where there are many cells; other than one only in a program that they can import. What
     was found is remembered in ``.compacted``, which may be deleted at any time: the tables follow from the parts.
     """
-    inputs = _inputs(folder, planned)
-    state = _digest(folder, inputs)
-    remembered = _remembered(folder, state)
-    if remembered is not None and _is_later(folder.compacted, inputs):
-        return remembered
+    inputs = inputs_of(folder, planned)
+    state = digest_of_inputs(folder, inputs)
+    known = remembered(folder, state)
+    if known is not None and is_later(folder.compacted, inputs):
+        return known
     summary = _write_tables(folder, planned, FinishedCells(folder, planned).batches(processes))
     if not summary.quarantined:
-        content = {"state": state, "tables": _tables(folder), "summary": asdict(replace(summary, changed=False))}
+        content = {"state": state, "tables": table_states(folder), "summary": asdict(replace(summary, changed=False))}
         folder.compacted.write_bytes(json.dumps(content).encode())
     return summary
-
-
-def is_current(folder: Folder, planned: PlannedCells) -> bool:
-    """Whether nothing has changed since the tables were made, so far as can be told without opening any of them."""
-    try:
-        return _remembered(folder, _digest(folder, _inputs(folder, planned))) is not None
-    except (FileNotFoundError, UnreadableFileError):
-        return False
 
 
 def _write_tables(folder: Folder, planned: PlannedCells, batches: Iterable[CellBatch]) -> CompactSummary:
@@ -116,7 +88,7 @@ def _write_tables(folder: Folder, planned: PlannedCells, batches: Iterable[CellB
         if name in analysed or file.exists():
             changed |= _write_table(file, LAYOUTS[name].table(analysed.get(name, [])))
     cells, unlabelled = len({row.cell_id for row in rows}), len({row.cell_id for row in rows if not row.labelled})
-    return CompactSummary(len(planned.generated), cells, unlabelled, written, (*damaged, *stored.damaged), changed)
+    return CompactSummary(len(set(planned.axis("cell_id"))), cells, unlabelled, written, (*damaged, *stored.damaged), changed)
 
 
 def _write_table(file: StoredFile, table: Table) -> bool:
@@ -125,59 +97,3 @@ def _write_table(file: StoredFile, table: Table) -> bool:
             writer.write_table(table)
 
     return file.write_stream(write)
-
-
-_Inputs = Mapping[str, Mapping[str, FileState]]
-"""Kind -> item -> state of its file."""
-
-
-def _inputs(folder: Folder, planned: PlannedCells) -> _Inputs:
-    """All parts that the tables follow from, without opening any."""
-    wanted = {axes.cell_id for axes in planned.cells}
-    found = {kind: folder.states(kind) for kind in ("directions", "ratings")}
-    if any(one.kind == CapabilityItem.kind for one in planned.others):
-        found[CAPABILITIES] = dict(folder.files.states(CAPABILITIES))
-    if any(one.kind == DamageItem.kind for one in planned.others):
-        found[DamageItem.kind] = dict(folder.files.states(f"analyses/{DamageItem.kind}"))
-    for measured in measured_folders(planned):
-        found[measured] = dict(folder.files.states(measured))
-    if planned.parity:
-        found[ParityItem.kind] = dict(folder.files.states(f"analyses/{ParityItem.kind}"))
-    behaviors = {axes.behavior: axes for axes in planned.cells}
-    scorers = {scorer for axes in behaviors.values() for scorer in planned.scorers_of(axes)}
-    for kind in (*PART_KINDS, *map(scores_of, sorted(scorers))):
-        states = folder.states(kind)
-        found[kind] = states if states.keys() <= wanted else {one: states[one] for one in states.keys() & wanted}
-    return found
-
-
-def _digest(folder: Folder, inputs: _Inputs) -> str:
-    state = hashlib.sha256(f"{schema.SCHEMA_VERSION} {schema.TABLES_VERSION}\n".encode() + folder.plan.read_bytes())
-    for kind in sorted(inputs):
-        lines = [f"{kind} {name} {[*one]}\n" for name, one in sorted(inputs[kind].items())]
-        state.update("".join(lines).encode())
-    return state.hexdigest()
-
-
-def _remembered(folder: Folder, state: str) -> CompactSummary | None:
-    with suppress(FileNotFoundError, UnreadableFileError, ValueError, KeyError, TypeError):
-        remembered = cast("dict[str, Any]", parse_json(folder.compacted.read_bytes()))
-        if remembered["state"] == state and remembered["tables"] == _tables(folder):
-            return CompactSummary(**{**remembered["summary"], "quarantined": ()})
-    return None
-
-
-def _is_later(compacted: StoredFile, inputs: _Inputs) -> bool:
-    """Whether what was remembered then must hold: where times are coarse, a part may have been replaced within the same tick."""
-    step = compacted.files.clock_step
-    state = compacted.state() if step else None
-    return not step or (
-        state is not None and all(one.changed + step < state.changed for states in inputs.values() for one in states.values())
-    )
-
-
-def _tables(folder: Folder) -> list[list[int] | None]:
-    found = folder.files.states("")
-    always = (folder.responses, folder.scores, folder.cells, folder.rates, folder.direction_table, folder.transfers)
-    tables = (*always, *(file for file in folder.analyses.values() if file.name in found))
-    return [list(found[one.name]) if one.name in found else None for one in tables]

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence, Set
 from dataclasses import dataclass
-from functools import cache
 from typing import TypeVar
 
 from orchestrator.cells import CellKey
 from orchestrator.results import schema
+from orchestrator.results.cell_axes import CellAxes
 from orchestrator.results.folder import Folder
 from orchestrator.results.plan_file import PlannedCells
 from orchestrator.results.ratings import is_rater
-from orchestrator.results.rows import CellAxes
 from orchestrator.results.scored_cells import ScoredCells
-from orchestrator.scoring.score import scoring_item
+from orchestrator.results.unscored import unscored
 from orchestrator.storage import StoredFile, UnreadableFileError
 
 _T = TypeVar("_T")
@@ -57,24 +56,12 @@ def lacking(folder: Folder, planned: PlannedCells, finished: Collection[str]) ->
         _told(folder.direction_table, None if found is None else len(found & sets), len(sets), "direction sets"),
         _told(folder.transfers, transfers, steered_by_others, "transfer cells"),
     )
-    return Lacking(tuple(filter(None, told)), unscored(folder, planned, scored, finished))
-
-
-def unscored(
-    folder: Folder, planned: PlannedCells, scored: ScoredCells, finished: Collection[str]
-) -> tuple[tuple[str, str], ...]:
-    """The ids of scorer and cell of every score of ``finished`` cells that there is not, though it has not failed."""
-    failed, of_scorer = folder.ids("failures"), cache(scored.have)
-    return tuple(
-        (scorer, cell_id)
-        for scorer, cell_id in planned.scorings()
-        if cell_id in finished and cell_id not in of_scorer(scorer) and scoring_item(scorer, cell_id) not in failed
-    )
+    return Lacking(tuple(filter(None, told)), unscored(folder, planned, finished))
 
 
 def _scores(folder: Folder, planned: PlannedCells, scored: ScoredCells, finished: Collection[str]) -> str:
     found = _read(lambda: sum(not is_rater(one) for one in _cells_in(folder, folder.scores, "scorer")))
-    there = ((scorer, axes) for (scorer, _), axes in planned.scorings().items() if axes.cell_id in finished)
+    there = ((scorer, planned.cells[place]) for (scorer, one), place in planned.scorings().items() if one in finished)
     expected = sum(axes.n for scorer, axes in there if axes.cell_id in scored.have(scorer))
     return _told(folder.scores, found, expected, "scores")
 

@@ -10,8 +10,9 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
+from orchestrator.results.cell_axes import CellAxes
 from orchestrator.results.columns import Axis, axes_declared
-from orchestrator.results.rows import CellAxes, CellPrompts
+from orchestrator.results.rows import CellPrompts
 
 AXES: dict[str, Axis] = dict(sorted({**axes_declared(CellAxes), **axes_declared(CellPrompts)}.items(), key=lambda one: one[1]))
 """Every column that tells cells apart, with its axis and in the order of these."""

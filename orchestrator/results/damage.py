@@ -1,4 +1,4 @@
-"""Which files of a results folder are damaged or missing. Only reads, and opens nothing that the last tables were made from."""
+"""Which files of a results folder are damaged or missing. Only reads, and opens no part that the last tables were made from."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from orchestrator.damage import DamageItem
 from orchestrator.errors import InputError
 from orchestrator.measuring import MEASURED, arrays_of
 from orchestrator.results import schema
-from orchestrator.results.compaction import is_current
-from orchestrator.results.completeness import unscored
 from orchestrator.results.direction_file import decode_direction
-from orchestrator.results.folder import LABELS_OF_OLD, Folder, scores_of
+from orchestrator.results.folder import Folder
+from orchestrator.results.folder_files import LABELS_OF_OLD, scores_of
 from orchestrator.results.parts import decode_damage, decode_responses, decode_scores
 from orchestrator.results.plan_file import PlannedCells
-from orchestrator.results.scored_cells import ScoredCells
+from orchestrator.results.unscored import unscored
 from orchestrator.storage import FileState, StoredFile, UnreadableFileError
 
 _DAMAGE = f"analyses/{DamageItem.kind}"
@@ -38,13 +37,12 @@ class Damage:
 
 
 def damages(folder: Folder, planned: PlannedCells, failed: Collection[str], tables: bool) -> tuple[Damage, ...]:
-    """The damaged and missing files of what is done in a folder where no driver runs; ``tables``: those too should be complete.
+    """The damaged and missing files of what is done in a folder on a disk where no driver runs; ``tables``: those too should be
+    complete. (In object storage an object is whole or not there.)
 
-    None in object storage, where an object is whole or not there. ``failed``: items that may well have no file. A score is
-    missing only where the tables should be complete: else it is still to be made.
+    ``failed``: items that may well have no file. A score is missing only where the tables should be complete: else it is still
+    to be made.
     """
-    if folder.place != folder.local or is_current(folder, planned):
-        return ()
     done = {axes.cell_id for axes in planned.cells} & folder.ids("responses")
     return (
         *_parts(folder),
@@ -99,7 +97,7 @@ def _missing(folder: Folder, planned: PlannedCells, failed: Collection[str], fin
     gone = [("directions", one) for one in sorted(used - folder.ids("directions"))]
     if finished:
         without = set(done) - folder.ids(LABELS_OF_OLD)  # what earlier versions labelled is scored anew by the next run
-        gone += [(scores_of(scorer), one) for scorer, one in unscored(folder, planned, ScoredCells(folder, planned), without)]
+        gone += [(scores_of(scorer), one) for scorer, one in unscored(folder, planned, without)]
         for kind in (DamageItem.kind, *MEASURED):
             wanted = {one.id for one in planned.others if one.kind == kind and (kind in MEASURED or one.cell_id in done)}
             gone += [(f"analyses/{kind}", one) for one in sorted(wanted - set(failed) - folder.done(f"analyses/{kind}"))]

@@ -12,13 +12,13 @@ from orchestrator.clusters import Count
 from orchestrator.damage import DamageItem, MeasuredDamage
 from orchestrator.processes import helpers
 from orchestrator.results import schema
+from orchestrator.results.cell_axes import CellAxes
 from orchestrator.results.columns import values_of
 from orchestrator.results.folder import Folder
 from orchestrator.results.parts import StoredCell
 from orchestrator.results.plan_file import PlannedCells
 from orchestrator.results.ratings import RatedCells
 from orchestrator.results.rows import (
-    CellAxes,
     CellDamage,
     CellGeometry,
     CellRow,

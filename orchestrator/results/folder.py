@@ -1,9 +1,8 @@
-"""File names in a results folder, reading what lies there, and moving damaged files out of the way."""
+"""Reading what lies in a results folder, and moving damaged files out of the way."""
 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,10 +11,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from actors.types import DirectionSet
-from orchestrator.analysis import ANALYSES
 from orchestrator.damage import DamageItem, MeasuredDamage
 from orchestrator.results.direction_file import DirectionSource, decode_direction, decode_source
 from orchestrator.results.earlier_tables import renamed
+from orchestrator.results.folder_files import ENDINGS, LABELS_OF_OLD, LOGS, QUARANTINE, FolderFiles, ending_of, is_item, scores_of
 from orchestrator.results.parts import (
     StoredCell,
     StoredLabels,
@@ -28,93 +27,15 @@ from orchestrator.results.parts import (
     same_responses,
 )
 from orchestrator.results.schema import Layout, Table, read_table
-from orchestrator.scoring.score import scoring_item
-from orchestrator.storage import Files, FileState, Place, StoredFile, StoredFolder, UnreadableFileError, open_files
+from orchestrator.storage import StoredFile, UnreadableFileError
 from orchestrator.storage.atomic import write_bytes, write_if_changed
-
-LABELS_OF_OLD = "labels"
-"""Where earlier versions kept what is now made of ``scores``; only read."""
-
-ENDINGS = {
-    "directions": ".safetensors",
-    "responses": ".parquet",
-    LABELS_OF_OLD: ".parquet",
-    "scores": ".parquet",
-    "judgements": ".jsonl",
-    "failures": ".json",
-    "report": "",
-    "ratings": ".jsonl",
-    "analyses": "",
-}
-
-QUARANTINE = "quarantine"
-LOGS = "logs"
 
 _T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
-_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*")
 
 
-class Folder:
-    """The results folder at ``place``, a path or a URL: one file per item in a subfolder per kind.
-
-    ``local`` is the folder itself, or for object storage a folder of this machine, for what only this machine needs.
-    """
-
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        self.files: Files = open_files(place)
-        self.local = self.files.local
-        self.sweep = self._file("sweep.yaml")
-        self.plan = self._file("plan.json")
-        self.cells = self._file("cells.parquet")
-        self.responses = self._file("responses.parquet")
-        self.direction_table = self._file("directions.parquet")
-        self.transfers = self._file("transfer.parquet")
-        self.rates = self._file("rates.parquet")
-        self.scores = self._file("scores.parquet")
-        self.capability = self._file("capability.parquet")
-        self.analyses = {name: self._file(f"{name}.parquet") for name in ANALYSES}
-        self.page = self._file("report.md")
-        self.html_page = self._file("report.html")
-        self.choices = self._file("choices.json")
-        self.compacted = self._file(".compacted")
-        self.driver = self._file("driver.json")
-        self.requests = StoredFolder(self.files, "control")
-        self.logs = self.local / LOGS
-
-    def path(self, kind: str, name: str) -> StoredFile:
-        """The file of an item; ValueError when ``name`` could lead out of the folder."""
-        if not _SAFE_NAME.fullmatch(name):
-            raise ValueError(f"{name!r} cannot name a file")
-        return self._file(f"{kind}/{name}{_ending(kind)}")
-
-    def new(self, kind: str, name: str) -> StoredFile:
-        """As ``path``; FileExistsError when the item is finished."""
-        path = self.path(kind, name)
-        if path.exists():
-            raise FileExistsError(f"{path} is finished and never rewritten")
-        return path
-
-    def ids(self, kind: str) -> set[str]:
-        """The items that have a file, from the names alone; temporary files are none."""
-        ending = _ending(kind)
-        names = self.files.names(kind)
-        return {name.removesuffix(ending) for name in names if _is_item(name, ending)}
-
-    def done(self, folder: str) -> set[str]:
-        """The items whose files lie in ``folder``: those of a kind in ``ENDINGS``, or of another in ``analyses/<kind>``; of
-        ``scores`` those that judges of the pool give."""
-        if folder == "scores":
-            judges = [one for one in self.scorers() if one.startswith("pool_judge@")]
-            return {scoring_item(judge, cell_id) for judge in judges for cell_id in self.ids(scores_of(judge))}
-        return {name.partition(".")[0] for name in self.files.names(folder) if _is_item(name, _ending(folder))}
-
-    def analysis(self, kind: str, name: str) -> StoredFile:
-        """The file of an item that is neither a direction nor a cell; ValueError when a name could lead out of the folder."""
-        if not (_SAFE_NAME.fullmatch(kind) and _SAFE_NAME.fullmatch(name)):
-            raise ValueError(f"{kind!r}, {name!r} cannot name a file")
-        return self._file(f"analyses/{kind}/{name}")
+class Folder(FolderFiles):
+    """The results folder at ``place`` with the content of its files."""
 
     def keep(self, file: StoredFile, content: bytes) -> None:
         """Write what was made of other files, so that it need not be made again."""
@@ -125,15 +46,10 @@ class Folder:
         with self.quarantining():
             return decode_damage(self.analysis(DamageItem.kind, item_id))
 
-    def states(self, kind: str) -> dict[str, FileState]:
-        """The same with each file's state."""
-        found, ending = self.files.states(kind), _ending(kind)
-        return {name.removesuffix(ending): state for name, state in found.items() if _is_item(name, ending)}
-
     def clean(self) -> None:
         """Remove the unfinished files that a killed driver left, and whatever is in the way of a file or a folder."""
         self.clear_the_way()
-        self.files.clean(["", *ENDINGS, *map(scores_of, self.scorers()), *self._analyses()])
+        self.files.clean(["", *ENDINGS, *map(scores_of, self.scorers()), *self.measured()])
 
     def clear_the_way(self) -> None:
         """Move to ``quarantine/`` what lies under the name of a file and is none, or of a folder and is a file."""
@@ -146,9 +62,9 @@ class Folder:
                 self._move_away(f"{folder}/{name}", f"{QUARANTINE}/{folder}-{name}.file")
         for name in sorted(self.files.misplaced("") & self._own_names()):
             self._move_away(name, f"{QUARANTINE}/tables-{name}")
-        for kind in (*(one for one in ENDINGS if one != "analyses"), *map(scores_of, self.scorers()), *self._analyses()):
+        for kind in (*(one for one in ENDINGS if one != "analyses"), *map(scores_of, self.scorers()), *self.measured()):
             for name in sorted(self.files.misplaced(kind)):
-                if _is_item(name, _ending(kind)):
+                if is_item(name, ending_of(kind)):
                     self._move_away(f"{kind}/{name}", f"{QUARANTINE}/{kind.replace('/', '-')}-{name}")
 
     def direction(self, direction_id: str) -> DirectionSet:
@@ -188,10 +104,6 @@ class Folder:
             if by_key.keys() != set(keys):
                 raise UnreadableFileError(file, "labels other responses than there are")
             return replace(found, labels=tuple(by_key[one] for one in keys))
-
-    def scorers(self) -> list[str]:
-        """The ids of the scorers that have scores here."""
-        return sorted(name for name in self.files.folders("scores") if _SAFE_NAME.fullmatch(name))
 
     def rows(self, path: StoredFile, layout: Layout[_T], only: Mapping[str, Collection[str]] = {}) -> list[_T]:
         """The rows of a compacted table, or ``only`` those which have one of these values in the column of that name."""
@@ -234,9 +146,6 @@ class Folder:
                 victim.move(self._free(f"{QUARANTINE}/{victim.folder.replace('/', '-') or 'tables'}-{victim.name}"))
         _LOG.warning("damaged file moved to %s/%s, to be made anew: %s", self.place, QUARANTINE, error)
 
-    def _file(self, key: str) -> StoredFile:
-        return StoredFile(self.files, key)
-
     def _free(self, key: str) -> str:
         """``key``, or its first numbered neighbour that does not exist."""
         folder, _, name = key.rpartition("/")
@@ -248,29 +157,6 @@ class Folder:
         self.files.move(key, self._free(target))
         _LOG.warning("%s/%s was in the way, where no such thing belongs: moved to %s", self.place, key, target)
 
-    def _analyses(self) -> list[str]:
-        """The subfolders of the kinds of items that are neither directions nor cells."""
-        return [f"analyses/{name}" for name in sorted(self.files.folders("analyses")) if _SAFE_NAME.fullmatch(name)]
-
     def _own_names(self) -> set[str]:
         """The files directly in the folder."""
         return {one.key for one in (*vars(self).values(), *self.analyses.values()) if isinstance(one, StoredFile)}
-
-
-def scores_of(scorer: str) -> str:
-    """The subfolder of a scorer's scores."""
-    return f"scores/{scorer}"
-
-
-def judgements_of(scorer: str) -> str:
-    """The subfolder of what a judge replied."""
-    return f"judgements/{scorer}"
-
-
-def _ending(kind: str) -> str:
-    return ENDINGS[kind.partition("/")[0]]
-
-
-def _is_item(name: str, ending: str) -> bool:
-    """Whether a file is an item's, and no temporary one."""
-    return name.endswith(ending) and not name.startswith(".")

@@ -13,10 +13,11 @@ from typing import Any, cast
 import polars as pl
 
 from orchestrator.results import schema
-from orchestrator.results.compaction import compact, is_current
+from orchestrator.results.compaction import compact
 from orchestrator.results.directions_table import StoredDirections
 from orchestrator.results.folder import Folder
 from orchestrator.results.plan_file import decode_plan
+from orchestrator.results.remembered import is_current
 from orchestrator.storage import Place, StoredFile, UnreadableFileError
 
 signal.siginterrupt(signal.SIGINT, True)  # polars takes the signal, and has ctrl-C end no wait any more
@@ -101,11 +102,11 @@ class _Aside(Folder):
 
     def __init__(self, place: Place, scratch: Path) -> None:
         super().__init__(place)
-        made = vars(Folder(scratch))
+        made = Folder(scratch)
         for name, file in vars(self).items():
             if isinstance(file, StoredFile) and (file.name.endswith(".parquet") or file is self.compacted):
-                setattr(self, name, made[name])
-        self.analyses = made["analyses"]
+                setattr(self, name, getattr(made, name))
+        self.analyses = made.analyses
 
     def keep(self, file: StoredFile, content: bytes) -> None:
         """Nothing in the folder is written."""

@@ -15,10 +15,11 @@ from dataclasses import replace
 from typing import Any, cast
 
 from orchestrator.json_text import parse_json
-from orchestrator.results.folder import Folder, judgements_of
+from orchestrator.results.folder import Folder
+from orchestrator.results.folder_files import judgements_of
 from orchestrator.results.plan_file import PlannedCells
+from orchestrator.scoring.planned import ScorerUse
 from orchestrator.scoring.score import Usage
-from orchestrator.scoring.uses import ScorerUse
 
 SEGMENT_BYTES = 256_000
 """After so much a new segment begins."""

@@ -13,9 +13,10 @@ from typing import Any, cast
 from actors.types import CellResult, Response, SampleKey
 from orchestrator.cells import Cell
 from orchestrator.damage import MeasuredDamage
+from orchestrator.results.cell_axes import CellAxes
 from orchestrator.results.columns import row_of
 from orchestrator.results.response_row import ResponseRow
-from orchestrator.results.rows import CellAxes, CellMeasures, SteeredAt, digest_of
+from orchestrator.results.rows import CellMeasures, SteeredAt, digest_of
 from orchestrator.results.schema import LABEL_PART, RESPONSE_PART, SCORE_PART, Table, decode_part, encode_part, encode_table
 from orchestrator.scoring import LABELS, Label, LabelKind, LabelSet
 from orchestrator.scoring.score import UNREAD, Labels, ResponseScore, Scale, require_declared

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from operator import itemgetter
+from typing import Any, cast, overload
 
 from pydantic_core import from_json
 
-from orchestrator.analysis.planned import PlannedAnalysis
-from orchestrator.cells import DirectionSpec, IncomparablePair, contrast_content, variant_id
 from orchestrator.errors import InputError
-from orchestrator.judging import JudgingItem
 from orchestrator.parity.planned import PlannedParity
+from orchestrator.planned import IncomparablePair, PlannedAnalysis
+from orchestrator.results.cell_axes import CellAxes
 from orchestrator.results.columns import columns_of, row_of
-from orchestrator.results.rows import CellAxes, axes_of, digest_of
-from orchestrator.scoring.uses import BehaviorScoring, decode_scoring, scoring_in
+from orchestrator.scoring.planned import BehaviorScoring, decode_scoring
 from orchestrator.storage import Readable, UnreadableFileError
-
-if TYPE_CHECKING:
-    from orchestrator.plan import Plan
 
 PLAN_VERSION = 5
 """Raise it when the meaning of what a plan says changes; names that a reader does not know are no reason, for it ignores them.
@@ -73,7 +69,7 @@ class PlannedCells:
     every behavior that asks for it. ``scoring``: by the key of the behavior."""
 
     name: str
-    cells: tuple[CellAxes, ...]
+    cells: Sequence[CellAxes]
     directions: tuple[PlannedDirection, ...]
     models: tuple[PlannedVariant, ...]
     warnings: tuple[str, ...]
@@ -83,10 +79,9 @@ class PlannedCells:
     analyses: tuple[PlannedAnalysis, ...] = ()
     parity: tuple[PlannedParity, ...] = ()
 
-    @property
-    def generated(self) -> tuple[CellAxes, ...]:
-        """Every cell once, as the first behavior asks for it."""
-        return tuple(found[0] for found in self.by_id().values())
+    def axis(self, name: str) -> list[Any]:
+        """Of every cell its value of an axis that all versions have. Of a plan that was read it makes no cell."""
+        return self.cells.axis(name) if isinstance(self.cells, StoredCells) else [getattr(axes, name) for axes in self.cells]
 
     def by_id(self) -> dict[str, tuple[CellAxes, ...]]:
         """The cells by id, each with all behaviors that ask for it."""
@@ -101,53 +96,68 @@ class PlannedCells:
 
     def scoring_of(self, behavior: str) -> BehaviorScoring:
         """What scores a behavior, by its key or as the cells call it (``key/split``)."""
-        return scoring_in(self.scoring, behavior)
+        found = self.scoring.get(behavior.partition("/")[0])
+        if found is None:
+            from orchestrator.scoring.uses import default_scoring  # its rules take long to import
 
-    def scorers_of(self, axes: CellAxes) -> tuple[str, ...]:
-        """The ids of all scorers of a cell, each once; none where the plan is of a version that did not name them."""
-        return tuple(filter(None, self.scoring_of(axes.behavior).ids))
+            found = default_scoring()
+        return found
 
-    def scorings(self) -> dict[tuple[str, str], CellAxes]:
-        """Every scorer with every cell that it scores, by their ids: the cell as the first behavior that needs it asks for it."""
-        found: dict[tuple[str, str], CellAxes] = {}
-        of_behavior = {axes.behavior: self.scorers_of(axes) for axes in self.cells}
-        for axes in self.cells:
-            for scorer in of_behavior[axes.behavior]:
-                found.setdefault((scorer, axes.cell_id), axes)
+    def scorers_of(self, behavior: str) -> tuple[str, ...]:
+        """The ids of all its scorers, each once; none where the plan is of a version that did not name them."""
+        return tuple(filter(None, self.scoring_of(behavior).ids))
+
+    def scorings(self) -> dict[tuple[str, str], int]:
+        """Every scorer with every cell that it scores, by their ids: the place of the cell where it first stands."""
+        behaviors = self.axis("behavior")
+        scorers = {behavior: self.scorers_of(behavior) for behavior in dict.fromkeys(behaviors)}
+        found: dict[tuple[str, str], int] = {}
+        for place, (cell_id, behavior) in enumerate(zip(self.axis("cell_id"), behaviors, strict=True)):
+            for scorer in scorers[behavior]:
+                found.setdefault((scorer, cell_id), place)
         return found
 
 
-def planned_cells(plan: Plan) -> PlannedCells:
-    """What of ``plan`` is kept."""
-    shapes = {model.variant: model.shape for model in plan.models}
-    cells = {cell.id for cell in plan.cells}
-    return PlannedCells(
-        name=plan.name,
-        cells=tuple(axes_of(cell, shapes.get(variant_id(cell.target)), plan.in_sample.get(cell.key)) for cell in plan.counted),
-        directions=tuple(
-            PlannedDirection(spec.id, variant_id(spec.model), spec.method, spec.extractor, contrast_digest(spec))
-            for spec in plan.directions
-        ),
-        models=tuple(
-            PlannedVariant(model.name, model.variant, model.shape.family, model.shape.n_layers, model.shape.d_model)
-            for model in plan.models
-        ),
-        warnings=tuple(plan.warnings),
-        incomparable=plan.incomparable,
-        scoring=plan.scoring.used(cell.labels.behavior for cell in plan.counted),
-        others=tuple(
-            PlannedOther(one.id, one.kind, one.variant, next((need for need in one.needs if need in cells), ""))
-            for one in plan.others
-            if one.kind != JudgingItem.kind
-        ),
-        analyses=plan.analyses,
-        parity=plan.parity,
-    )
+class StoredCells(Sequence[CellAxes]):
+    """The cells of a plan that was read, each made when it is asked for: to count them needs none."""
 
+    def __init__(self, stored: Sequence[dict[str, Any]]) -> None:
+        """KeyError where one lacks an axis that all versions have."""
+        needed = {one.name for one in columns_of(CellAxes) if not one.added_later}
+        if lacking := next((needed - cell.keys() for cell in stored if not needed <= cell.keys()), None):
+            raise KeyError(", ".join(sorted(lacking)))
+        if not all(isinstance(cell["layers"], list | None) for cell in stored):
+            raise TypeError("layers")
+        self._stored = stored
+        self._made: tuple[CellAxes, ...] = ()
 
-def contrast_digest(spec: DirectionSpec) -> str:
-    """The digest of the prompts that a direction is extracted from."""
-    return digest_of(list(contrast_content(spec).values()))
+    def axis(self, name: str) -> list[Any]:
+        """Of every cell its value of an axis that all versions have."""
+        return list(map(itemgetter(name), self._stored))
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    @overload
+    def __getitem__(self, place: int) -> CellAxes: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[CellAxes, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> CellAxes | tuple[CellAxes, ...]:
+        return self._all()[place]
+
+    def __iter__(self) -> Iterator[CellAxes]:
+        return iter(self._all())
+
+    def __eq__(self, other: object) -> bool:
+        return self._all() == (other._all() if isinstance(other, StoredCells) else other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _all(self) -> tuple[CellAxes, ...]:
+        self._made = self._made or tuple(map(_axes, self._stored))
+        return self._made
 
 
 def encode_plan(planned: PlannedCells) -> bytes:
@@ -208,7 +218,7 @@ def _newer(path: Readable) -> InputError:
 def _planned(content: dict[str, Any]) -> PlannedCells:
     return PlannedCells(
         name=content["name"],
-        cells=tuple(map(_axes, content["cells"])),
+        cells=StoredCells(content["cells"]),
         directions=tuple(row_of(PlannedDirection, direction) for direction in content["directions"]),
         models=tuple(row_of(PlannedVariant, model) for model in content["models"]),
         warnings=tuple(content["warnings"]),
@@ -230,6 +240,5 @@ def _parity(study: dict[str, Any]) -> PlannedParity:
 
 
 def _axes(cell: dict[str, Any]) -> CellAxes:
-    if cell["layers"] is not None:
-        cell["layers"] = tuple(cell["layers"])
-    return row_of(CellAxes, cell)
+    layers = cell["layers"]
+    return row_of(CellAxes, cell if layers is None else {**cell, "layers": tuple(layers)})

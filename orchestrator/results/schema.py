@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from pydantic_core import from_json
 
 from orchestrator.errors import InputError, Problem
+from orchestrator.results import versions
 from orchestrator.results.columns import Column, columns_of
 from orchestrator.results.comparison_rows import DirectionRow, TransferRow
 from orchestrator.results.response_row import ResponseRow
@@ -33,17 +34,6 @@ from orchestrator.results.seal import seal_holds, sealed
 from orchestrator.scoring import Label
 from orchestrator.scoring.score import ResponseScore
 from orchestrator.storage import Readable, StorageError, StoredFile, UnreadableFileError
-
-SCHEMA_VERSION = 3
-"""Raise it when the meaning of what a part says changes, so that readers who know only the earlier one refuse it. A new column is
-no reason: readers that do not know it ignore it, and where it is lacking it reads as its default.
-
-2: ``marked_response`` and ``prompt_opens`` of responses, ``answer`` of labels. 3: there may be columns that a reader does not
-know, which those of versions 1 and 2 would take for damage.
-"""
-
-TABLES_VERSION = 9
-"""Raise it when the compacted tables change: they are then made anew from the parts."""
 
 BATCH_ROWS = 4096
 """Of a table that is read piece by piece."""
@@ -193,7 +183,7 @@ def encode_part(layout: Layout[_T], rows: Sequence[_T], record: Mapping[str, obj
 
 def encode_table(table: Table, record: Mapping[str, object]) -> bytes:
     """The same of rows that are a table already."""
-    content = canonical_json({"version": SCHEMA_VERSION, **record, DIGEST: digest_of(record)})
+    content = canonical_json({"version": versions.SCHEMA_VERSION, **record, DIGEST: digest_of(record)})
     table = table.replace_schema_metadata({RECORD_KEY: content.encode()})
     sink = pa.BufferOutputStream()
     with open_writer(sink, table.schema, use_dictionary=False) as writer:
@@ -210,8 +200,8 @@ def decode_part(path: Readable, layout: Layout[_T], cell_id: str) -> tuple[Table
     record = _record(path, (table.schema.metadata or {}).get(RECORD_KEY, b"{}"))
     version = record.pop("version", None)
     digest = record.pop(DIGEST, None)
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        message = f"{path} has schema version {version}; this program knows {SCHEMA_VERSION}: update it"
+    if isinstance(version, int) and version > versions.SCHEMA_VERSION:
+        message = f"{path} has schema version {version}; this program knows {versions.SCHEMA_VERSION}: update it"
         raise NewerSchemaError(Problem("results", None, message))
     if record.get("cell_id") != cell_id:
         raise UnreadableFileError(path, f"is not the part of {cell_id}")

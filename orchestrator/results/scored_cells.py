@@ -6,14 +6,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from orchestrator.results.folder import LABELS_OF_OLD, Folder, scores_of
+from orchestrator.results.cell_axes import CellAxes
+from orchestrator.results.folder import Folder
+from orchestrator.results.folder_files import LABELS_OF_OLD, scores_of
 from orchestrator.results.parts import StoredScores, same_responses
 from orchestrator.results.plan_file import PlannedCells
-from orchestrator.results.rows import CellAxes, Given
+from orchestrator.results.rows import Given
 from orchestrator.results.schema import LABEL_PART, Table
 from orchestrator.scoring import LABELS, LabelSet
+from orchestrator.scoring.planned import Criterion
 from orchestrator.scoring.score import Labels, Scale
-from orchestrator.scoring.verdict import Criterion, Verdicts
+from orchestrator.scoring.verdict import Verdicts
 from orchestrator.storage import UnreadableFileError
 
 
@@ -62,7 +65,7 @@ class ScoredCells:
         scoring, cell_id = self._planned.scoring_of(axes.behavior), axes.cell_id
         found: dict[str, StoredScores] = {}
         damaged = False
-        for scorer in self._planned.scorers_of(axes):
+        for scorer in self._planned.scorers_of(axes.behavior):
             if cell_id in self.have(scorer):
                 try:
                     found[scorer] = self._folder.score_part(scorer, cell_id, responses)

@@ -53,21 +53,27 @@ from orchestrator.processes import useful_processes
 from orchestrator.results import schema
 from orchestrator.results.analyses import LAYOUTS
 from orchestrator.results.answer_losses import MeasuredLosses
-from orchestrator.results.compaction import CompactSummary, compact
+from orchestrator.results.cell_axes import CellAxes
+from orchestrator.results.compaction import compact
 from orchestrator.results.comparison_rows import DirectionRow, TransferRow
-from orchestrator.results.completeness import Lacking, lacking, unscored
+from orchestrator.results.completeness import Lacking, lacking
 from orchestrator.results.direction_file import encode_direction
 from orchestrator.results.directions_table import StoredDirections
-from orchestrator.results.folder import Folder, scores_of
+from orchestrator.results.folder import Folder
+from orchestrator.results.folder_files import scores_of
 from orchestrator.results.judgements import Judgements
 from orchestrator.results.kept_directions import KeptDirections
+from orchestrator.results.kept_plan import planned_cells
 from orchestrator.results.parts import StoredScores, encode_responses, encode_scores, in_order, responses_of
 from orchestrator.results.placing import part_cosines, placed
-from orchestrator.results.plan_file import PlannedCells, check_version, decode_plan, encode_plan, planned_cells
-from orchestrator.results.rows import CellAxes, CellRow, RateRow, axes_of, measures_of, steered_at
+from orchestrator.results.plan_file import PlannedCells, check_version, decode_plan, encode_plan
+from orchestrator.results.remembered import CompactSummary
+from orchestrator.results.rows import CellRow, RateRow, axes_of, measures_of, steered_at
 from orchestrator.results.scored_cells import ScoredCells
+from orchestrator.results.unscored import unscored
 from orchestrator.scoring import Label
-from orchestrator.scoring.score import ResponseScore, Scorer, scoring_item
+from orchestrator.scoring.planned import scoring_item
+from orchestrator.scoring.score import ResponseScore, Scorer
 from orchestrator.storage import Place, StoredFile, StoreLockedError, UnreadableFileError
 
 if TYPE_CHECKING:
@@ -197,7 +203,7 @@ class Store:
     def unscored(self) -> tuple[tuple[str, str], ...]:
         """The ids of scorer and cell of the scores that are missing of finished cells, and have not failed."""
         planned = self.planned()
-        return unscored(self._folder, planned, ScoredCells(self._folder, planned), self.done_cells())
+        return unscored(self._folder, planned, self.done_cells())
 
     def write_direction(self, spec: DirectionSpec, found: DirectionSet) -> None:
         """Store a direction set. FileExistsError if it is there already; ValueError for NaN or infinity."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from actors.spoken import Spoken, told_apart
-from actors.types import FinishReason, Response
+
+if TYPE_CHECKING:
+    from actors.types import FinishReason, Response
 
 Reads = Literal["answer", "thought", "both"]
 """What a scorer reads of a response: what the model said, what it thought before, or one after the other."""

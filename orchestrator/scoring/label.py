@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from actors.types import SampleKey
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.outcome import Outcome
 from orchestrator.scoring.answer import NO_ANSWER
+
+if TYPE_CHECKING:
+    from actors.types import SampleKey
 
 
 class UnknownLabelError(InputError):

@@ -7,9 +7,9 @@ import unicodedata
 
 _APOSTROPHES = dict.fromkeys(map(ord, "’‘ʼ‛′´＇`"), "'")
 _QUOTES = dict.fromkeys(map(ord, "“”„‟″＂«»「」『』"), '"')
-_MARK = r"(?:\*+|~~+)"
-_EMPHASIS = re.compile(rf"(?<=[^\s*~_])(?:{_MARK}|_+(?![^\W_]))|(?:{_MARK}|(?<![^\W_])_+)(?=[^\s*~_])")
-"""Marks that touch a word; stray ones stay, since nothing but stray marks is noise."""
+_MARK = r"(?:(?<!\*)\*+|(?<!~)~~+)"
+_EMPHASIS = re.compile(rf"(?<=[^\s*~_])(?:{_MARK}|_+(?![^\W_]))|(?:{_MARK}|(?<!\w)_+|(?<=_)_)(?=[^\s*~_])")
+"""Marks that touch a word, each run looked at from its start alone; stray ones stay, since nothing but stray marks is noise."""
 _LINE_MARK = re.compile(r"^[ \t]*(?:#{1,6}[ \t]|>[ \t]?)+", re.MULTILINE)
 _BLANKS = re.compile(r"[^\S\n]+")
 _LINES = re.compile(r" ?\n[ \n]*")

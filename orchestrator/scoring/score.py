@@ -160,11 +160,6 @@ def reads_losses(scorer: str) -> bool:
     return scorer.partition("@")[0] == LOSS_COHERENCE
 
 
-def scoring_item(scorer: str, cell_id: str) -> str:
-    """The id of the item that one scorer's scores of one cell are; the cell's comes first."""
-    return f"{cell_id}.{scorer}"
-
-
 class UndeclaredError(ValueError):
     """A scorer gave what it had not said that it may give."""
 

@@ -6,42 +6,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from actors.types import Response
 from orchestrator.errors import InputError
 from orchestrator.scoring.label import Label
 from orchestrator.scoring.own import own_file
+from orchestrator.scoring.planned import BehaviorScoring, Criterion, ScorerUse
 from orchestrator.scoring.score import Scorer, reads_losses, score_responses
-from orchestrator.scoring.verdict import Criterion, Verdicts
-
-
-@dataclass(frozen=True)
-class ScorerUse:
-    """A scorer by its ``name``, its options as they were written, and the ``id`` of what was made of them. A file of the user's
-    own is named relative to the sweep file."""
-
-    name: str
-    options: Mapping[str, object]
-    id: str = ""
-
-
-@dataclass(frozen=True)
-class BehaviorScoring:
-    """The scorers of a behavior, of which the ``criterion`` says what counts as success: the first one's target."""
-
-    scorers: tuple[ScorerUse, ...]
-    criterion: Criterion
-
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """Of all its scorers, each once; what tells language from none is among them."""
-        return tuple(dict.fromkeys((*(use.id for use in self.scorers), self.criterion.coherence)))
-
-    @property
-    def deciding(self) -> tuple[str, ...]:
-        """Of those that decide what a response counts as."""
-        return tuple(dict.fromkeys((self.criterion.scorer, self.criterion.coherence)))
+from orchestrator.scoring.verdict import Verdicts
 
 
 @cache
@@ -80,7 +52,7 @@ class Scoring:
 
     def of(self, behavior: str) -> BehaviorScoring:
         """The scoring of a behavior, by its key or as the results call it (``key/split``)."""
-        return scoring_in(self.behaviors, behavior)
+        return self.behaviors.get(behavior.partition("/")[0]) or default_scoring()
 
     def used(self, behaviors: Iterable[str]) -> dict[str, BehaviorScoring]:
         """The scoring of each of ``behaviors``, by its key."""
@@ -103,11 +75,6 @@ class Scoring:
         criterion = self.of(behavior).criterion
         scorer, coherence = self.made[criterion.scorer], self.made[criterion.coherence]
         return Verdicts(criterion, scorer.says).all(score_responses(scorer, responses), score_responses(coherence, responses))
-
-
-def scoring_in(behaviors: Mapping[str, BehaviorScoring], behavior: str) -> BehaviorScoring:
-    """What scores a behavior, by its key or as the results call it (``key/split``)."""
-    return behaviors.get(behavior.partition("/")[0]) or default_scoring()
 
 
 def made_anew(behaviors: Mapping[str, BehaviorScoring], folder: Path, names: Collection[str] = ()) -> Scoring:
@@ -142,11 +109,3 @@ def files_of(behaviors: Mapping[str, BehaviorScoring], folder: Path) -> dict[str
     """The Python files of the user's own that scoring runs, by the name of the scorer."""
     found = {use.name: own_file(use.name, folder) for one in behaviors.values() for use in one.scorers}
     return {name: file for name, file in found.items() if file is not None}
-
-
-def decode_scoring(stored: Mapping[str, Any]) -> BehaviorScoring:
-    """A behavior's scoring of ``plan.json``; KeyError, TypeError where it is none. Plans of earlier versions name one scorer."""
-    if "criterion" not in stored:
-        use = ScorerUse(stored["name"], stored["options"])
-        return BehaviorScoring((use,), Criterion("", "", stored.get("target")))
-    return BehaviorScoring(tuple(ScorerUse(**use) for use in stored["scorers"]), Criterion(**stored["criterion"]))

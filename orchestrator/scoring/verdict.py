@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from pydantic import Field, model_validator
 
@@ -12,6 +11,7 @@ from orchestrator.errors import InputError, Problem, fault, nearest_name
 from orchestrator.outcome import Outcome
 from orchestrator.scoring.answer import NO_ANSWER
 from orchestrator.scoring.label import GARBLED, Label, LabelKind, LabelSet
+from orchestrator.scoring.planned import Criterion
 from orchestrator.scoring.score import Labels, ResponseScore, Scale
 from orchestrator.strict import Entry
 
@@ -38,21 +38,6 @@ class Threshold(Entry):
         if self.at_least is not None:
             return f"at least {self.at_least:g}", f"below {self.at_least:g}"
         return f"at most {self.at_most:g}", f"above {self.at_most:g}"
-
-
-Target = str | Mapping[str, float] | None
-"""A label, or a threshold as it is written; None: the label that the scorer itself declares."""
-
-
-@dataclass(frozen=True)
-class Criterion:
-    """What counts as success of a behavior: that ``scorer`` gave the ``target`` to an answer that ``coherence`` found to be
-    language. Both are ids of scorers. ``shown``: what the tables call the scorer's labels where that is another word."""
-
-    scorer: str
-    coherence: str
-    target: Target = None
-    shown: Mapping[str, str] = field(default_factory=dict)
 
 
 class Verdicts:

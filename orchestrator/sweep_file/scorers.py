@@ -8,10 +8,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from orchestrator.errors import InputError
+from orchestrator.scoring.planned import BehaviorScoring, Criterion, ScorerUse
 from orchestrator.scoring.registry import make_scorer, options_of
 from orchestrator.scoring.score import Scorer
-from orchestrator.scoring.uses import BehaviorScoring, ScorerUse, Scoring, default_scorers, default_scoring
-from orchestrator.scoring.verdict import Criterion, Threshold, Verdicts
+from orchestrator.scoring.uses import Scoring, default_scorers, default_scoring
+from orchestrator.scoring.verdict import Threshold, Verdicts
 from orchestrator.sweep_file.problems import problems_of
 from orchestrator.sweep_file.schema import BehaviorEntry
 from orchestrator.sweep_file.sections import Path as Steps

@@ -20,8 +20,8 @@ from orchestrator.progress import label_shares
 from orchestrator.report import results_tables, write_report
 from orchestrator.results.store import Store
 from orchestrator.scoring import Label, LabelKind, LabelSet
-from orchestrator.scoring.uses import BehaviorScoring, ScorerUse, Scoring, default_scoring
-from orchestrator.scoring.verdict import Criterion
+from orchestrator.scoring.planned import BehaviorScoring, Criterion, ScorerUse
+from orchestrator.scoring.uses import Scoring, default_scoring
 from orchestrator.tracking.points import shares
 from orchestrator.tracking.tables import tables_of
 from tests.orchestrator.samples import MODEL, PROMPTS, cell, direction_set, plan_of, result_of, write_labels
@@ -77,7 +77,7 @@ def test_the_page_its_text_and_its_pictures_speak_of_this_behavior_alone(store: 
     figures = [path.read_text() for path in sorted((store.root / "report").iterdir())]
     page, html = (store.root / "report.md").read_text(), (store.root / "report.html").read_text()
     assert "speaks french %" in page
-    assert "best cell L12+ x 8: 7/10 speaks french" in page
+    assert "best cell L12+ x 8: 7 of 10 labelled 'speaks french'" in page
     assert "Labelled speaks german" in page
     assert any("speaks french (%)" in text for text in figures)
     assert any("garbled" in text for text in figures)

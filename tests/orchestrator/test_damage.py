@@ -23,8 +23,8 @@ from typer.testing import CliRunner, Result
 
 from orchestrator.cli import app
 from orchestrator.pool import POOLS
-from orchestrator.results import compaction
 from orchestrator.results.folder import Folder
+from orchestrator.results.remembered import table_states
 from orchestrator.results.schema import RECORD_KEY
 from orchestrator.results.store import Store
 from tests.fake_cli import with_fake_worker
@@ -33,7 +33,7 @@ from tests.orchestrator.quick_cli import quick_cli
 from tests.orchestrator.test_rounds import write as write_rounds
 
 TEXTS = ("Why is the sky blue?", "Name a river.", "What is a prime number?")
-SCORES = "scores/refusal@7"
+SCORES = "scores/refusal@8"
 CELLS, PROMPTS, LAYERS = 5, len(TEXTS), 8
 MEASURED = ("finished_at", "labelled_at", "attempt", "seconds")
 """Columns of the cells that another run of the same cell may fill otherwise."""
@@ -201,7 +201,7 @@ def lying(**summary: object) -> Damage:
         path = out / ".compacted"
         content = json.loads(path.read_bytes())
         folder = Folder(out)
-        content["tables"] = compaction._tables(folder)
+        content["tables"] = table_states(folder)
         content["summary"] |= summary
         path.write_text(json.dumps(content))
 

@@ -121,7 +121,7 @@ def test_different_messages_of_one_kind_are_told_apart(root: Path) -> None:
 
 
 def test_an_item_is_named_by_its_id_or_by_what_it_is() -> None:
-    from orchestrator.results.plan_file import planned_cells
+    from orchestrator.results.kept_plan import planned_cells
 
     items = planned_items(planned_cells(PLAN))
     assert item_named(items, FOURTH).id == FOURTH

@@ -21,10 +21,10 @@ from orchestrator.outcome import COUNTED, OUTCOMES
 from orchestrator.progress import label_shares
 from orchestrator.report import results_tables, write_report
 from orchestrator.results.store import Store
+from orchestrator.scoring.planned import BehaviorScoring, Criterion, ScorerUse
 from orchestrator.scoring.rules import CoherenceScorer
 from orchestrator.scoring.score import Labels, ResponseScore, Scale
-from orchestrator.scoring.uses import BehaviorScoring, ScorerUse, Scoring, default_scoring
-from orchestrator.scoring.verdict import Criterion
+from orchestrator.scoring.uses import Scoring, default_scoring
 from orchestrator.tracking.points import shares
 from tests.orchestrator.samples import PROMPTS, Said, cell, direction_set, plan_of, result_of
 

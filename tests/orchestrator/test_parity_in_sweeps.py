@@ -14,7 +14,8 @@ from orchestrator.cli import app
 from orchestrator.errors import InputError
 from orchestrator.parity.study import ParityItem
 from orchestrator.planning.costs import DEFAULT_COSTS
-from orchestrator.results.plan_file import decode_plan, encode_plan, planned_cells
+from orchestrator.results.kept_plan import planned_cells
+from orchestrator.results.plan_file import decode_plan, encode_plan
 from orchestrator.results.store import Store
 from tests.orchestrator.sweep_files import plan_of
 from tests.tiny import tiny_folder

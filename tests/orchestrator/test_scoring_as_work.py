@@ -20,9 +20,9 @@ from orchestrator.scheduling.board import Board
 from orchestrator.scorekeeper import Scorekeeper
 from orchestrator.scoring.answer import Answer
 from orchestrator.scoring.own import OwnScorer
+from orchestrator.scoring.planned import BehaviorScoring, Criterion, ScorerUse
 from orchestrator.scoring.score import Labels
-from orchestrator.scoring.uses import BehaviorScoring, ScorerUse, Scoring, default_scorers, default_scoring
-from orchestrator.scoring.verdict import Criterion
+from orchestrator.scoring.uses import Scoring, default_scorers, default_scoring
 from tests.orchestrator.cli.test_commands import no_pool, prompts
 from tests.orchestrator.quick_cli import quick_cli
 from tests.orchestrator.recording import Recording

@@ -10,7 +10,7 @@ from orchestrator.report.figures.chart import Chart, number_of
 from orchestrator.report.figures.heat import HeatLook
 from orchestrator.report.figures.tidy import texts
 from orchestrator.report.findings import SweepFindings
-from orchestrator.results.rows import CellAxes
+from orchestrator.results.cell_axes import CellAxes
 from orchestrator.untrusted import visible
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from orchestrator.cells import IncomparablePair
+from orchestrator.planned import IncomparablePair
 from orchestrator.report.blocks import Row
 from orchestrator.report.figures.chart import Chart, number_of
 from orchestrator.report.figures.heat import HeatLook

@@ -18,6 +18,7 @@ from actors.engine.engine import Engine, batch_dependence
 from actors.engine.lanes import Lanes
 from actors.engine.prefill import Prefilled
 from actors.engine.rows import Row
+from actors.engine.segments import SegmentRunner
 from actors.engine.stopwatch import Stopwatch
 from actors.errors import OutOfMemoryError
 from actors.stacks import StackBank
@@ -132,9 +133,17 @@ def test_bits_do_not_depend_on_the_batch(family: str, dtype: DType, tiny_worker:
     assert backwards == together
     few_slots = tiny_worker(family, dtype, slots=16)
     assert logits_of(few_slots, jobs[3:] + jobs[:3], monkeypatch) == together, "refilled slots change the bits"
-    single = [dataclasses.replace(jobs[2], prompts=(PROMPTS[3],))]
-    (key,) = logits_of(worker, single, monkeypatch).items()
-    assert together[key[0]] == key[1]
+    for job, prompt, forwards in (
+        (jobs[2], PROMPTS[3], 2),
+        (jobs[2], PROMPTS[1], 2),
+        (jobs[0], PROMPTS[3], 1),
+        (jobs[0], PROMPTS[2], 1),
+    ):
+        single = [dataclasses.replace(job, prompts=(prompt,))]
+        segments = spy_on(monkeypatch, SegmentRunner, "run")
+        (key,) = logits_of(worker, single, monkeypatch).items()
+        assert together[key[0]] == key[1]
+        assert len(segments) == forwards, "a row that shares nothing runs its prompt in one piece"
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma2", "qwen3"])

@@ -17,8 +17,9 @@ from orchestrator.labelling.desk import desk
 from orchestrator.labelling.sample import Draw
 from orchestrator.results.frames import load_frames
 from orchestrator.results.store import Store
+from orchestrator.scoring.planned import ScorerUse
 from orchestrator.scoring.score import ResponseScore, Scale
-from orchestrator.scoring.uses import ScorerUse, default_scoring
+from orchestrator.scoring.uses import default_scoring
 from tests.orchestrator.labelling.made_up import to_label
 from tests.orchestrator.samples import Said
 

@@ -135,10 +135,10 @@ def test_growing_the_grid_runs_only_the_new_cells(cli: Callable[..., Result], tm
 def test_labels_that_a_killed_driver_did_not_write_are_made_up_for(cli: Callable[..., Result], tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path)
     cli("run", sweep)
-    labels = sorted((tmp_path / "out" / "scores" / "refusal@7").iterdir())
+    labels = sorted((tmp_path / "out" / "scores" / "refusal@8").iterdir())
     labels[0].unlink()
     assert cli("run", sweep).exit_code == 0
-    assert sorted((tmp_path / "out" / "scores" / "refusal@7").iterdir()) == labels
+    assert sorted((tmp_path / "out" / "scores" / "refusal@8").iterdir()) == labels
 
 
 def test_failed_cells_give_exit_code_1_and_wait_for_retry(cli: Callable[..., Result], tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_status_and_score(cli: Callable[..., Result], tmp_path: Path) -> None:
     told = cli("status", tmp_path / "out")
     assert told.exit_code == 0
     assert "small" in told.output
-    for path in (tmp_path / "out" / "scores" / "refusal@7").iterdir():
+    for path in (tmp_path / "out" / "scores" / "refusal@8").iterdir():
         path.unlink()
     scored = cli("score", tmp_path / "out", "--json")
     assert scored.exit_code == 0, scored.output
@@ -317,8 +317,8 @@ def test_a_signal_keeps_finished_cells_and_the_same_command_continues(tmp_path: 
     assert {name: after[name] for name in before} == before
 
 
-def test_status_imports_no_rules_and_no_sweep_files(cli: Callable[..., Result], tmp_path: Path) -> None:
-    """Their phrases take longer to compile than the status of a large sweep takes to read."""
+def test_status_imports_no_rules_no_sweep_files_and_no_arrays(cli: Callable[..., Result], tmp_path: Path) -> None:
+    """They take longer to import than the status of a large sweep takes to read."""
     assert cli("run", write_sweep(tmp_path)).exit_code == 0
     code = f"""
 import sys
@@ -326,7 +326,8 @@ from orchestrator.cli import app
 try:
     app(["status", {str(tmp_path / "out")!r}])
 finally:
-    slow = [name for name in sys.modules if name in ("torch", "scipy", "orchestrator.scoring.refusal", "orchestrator.sweep_file")]
+    heavy = ("torch", "scipy", "numpy", "pyarrow", "orchestrator.scoring.refusal", "orchestrator.sweep_file")
+    slow = [name for name in sys.modules if name in heavy]
     print("imported:", slow)
 """
     told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -13,8 +13,7 @@ from orchestrator.analysis.propagation import PropagationRow
 from orchestrator.analysis.random_floor import FloorRow
 from orchestrator.report.beside_article import PUBLISHED, beside_article_tables
 from orchestrator.results.plan_file import PlannedCells
-from orchestrator.scoring.uses import BehaviorScoring, ScorerUse
-from orchestrator.scoring.verdict import Criterion
+from orchestrator.scoring.planned import BehaviorScoring, Criterion, ScorerUse
 
 _Row = TypeVar("_Row", bound=AnalysisRow)
 

@@ -10,9 +10,8 @@ from orchestrator.report.series import series_of
 from orchestrator.results.rows import RateRow, scorer_rate_rows
 from orchestrator.results.schema import SCORE_PART
 from orchestrator.results.scored_cells import given
+from orchestrator.scoring.planned import BehaviorScoring, Criterion, ScorerUse
 from orchestrator.scoring.score import Labels, ResponseScore, Scale
-from orchestrator.scoring.uses import BehaviorScoring, ScorerUse
-from orchestrator.scoring.verdict import Criterion
 from tests.orchestrator.report.made_up import rows_of
 
 SCORING = BehaviorScoring(

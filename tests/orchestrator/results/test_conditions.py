@@ -6,9 +6,10 @@ from dataclasses import fields, replace
 
 import pytest
 
+from orchestrator.results.cell_axes import CellAxes
 from orchestrator.results.columns import Axis
 from orchestrator.results.conditions import AXES, SETTING, STEERED, UNSTEERED, condition
-from orchestrator.results.rows import CellAxes, CellPrompts, CellRow
+from orchestrator.results.rows import CellPrompts, CellRow
 from tests.orchestrator.report.made_up import row_of
 from tests.orchestrator.samples import cell
 

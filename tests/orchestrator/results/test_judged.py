@@ -8,8 +8,9 @@ import pytest
 
 from orchestrator.results.schema import LABEL_PART, SCORE_PART
 from orchestrator.results.scored_cells import given_labels, judged
+from orchestrator.scoring.planned import Criterion
 from orchestrator.scoring.score import Labels, ResponseScore, Scale
-from orchestrator.scoring.verdict import Criterion, Verdicts
+from orchestrator.scoring.verdict import Verdicts
 
 COHERENT = ("normal", "garbled", "no_answer", "normal", "garbled", "normal")
 

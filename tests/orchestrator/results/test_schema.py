@@ -24,7 +24,6 @@ from orchestrator.results.schema import (
     RESPONSE_AXES,
     RESPONSE_PART,
     RESPONSES,
-    SCHEMA_VERSION,
     TRANSFERS,
     Layout,
     NewerSchemaError,
@@ -35,6 +34,7 @@ from orchestrator.results.schema import (
     responses_table,
 )
 from orchestrator.results.scored_cells import given_labels
+from orchestrator.results.versions import SCHEMA_VERSION
 from orchestrator.scoring import Label
 from orchestrator.storage import UnreadableFileError
 from tests.orchestrator.samples import PROMPTS, SHAPE, cell, direction_set, labels_of, result_of

@@ -10,7 +10,6 @@ import pytest
 
 from orchestrator.control.history import read_history
 from orchestrator.control.status import read_status
-from orchestrator.failed import done_items
 from orchestrator.logs import EntryReader, Journal
 from orchestrator.plan import Plan
 from orchestrator.pool import PoolOptions
@@ -59,7 +58,7 @@ def test_it_leaves_its_file_and_is_done_then(tmp_path: Path, threads: int) -> No
     assert {path.name: path.read_text() for path in (tmp_path / "analyses" / "measuring").iterdir()} == {
         one.id: "2 things" if one.of is CELLS[1] else "8 things" for one in items
     }
-    assert done_items(Folder(tmp_path)) == {one.id for one in plan.items}
+    assert Folder(tmp_path).finished() == {one.id for one in plan.items}
     tasks = submitted(tmp_path)
     assert ("measure", tuple(one.id for one in items if one.model is A)) in tasks, "in one task, apart from the cells"
     assert board.cells(State.DONE) == len(CELLS), "the progress counts cells"

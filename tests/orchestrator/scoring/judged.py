@@ -7,9 +7,10 @@ from typing import Literal
 from actors.types import Response
 from orchestrator.scoring import Label, LabelSet
 from orchestrator.scoring.answer import Answer
+from orchestrator.scoring.planned import BehaviorScoring, Criterion, ScorerUse, Target
 from orchestrator.scoring.score import Scorer
-from orchestrator.scoring.uses import BehaviorScoring, ScorerUse, Scoring, default_scorers, default_scoring
-from orchestrator.scoring.verdict import Criterion, Target, Verdicts
+from orchestrator.scoring.uses import Scoring, default_scorers, default_scoring
+from orchestrator.scoring.verdict import Verdicts
 
 
 def response(text: str, finish_reason: str = "stop", prompt_id: str = "p", prompt: str = "") -> Response:

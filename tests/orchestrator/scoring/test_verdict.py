@@ -12,8 +12,8 @@ from orchestrator.plan import make_plan
 from orchestrator.rescoring import score_results
 from orchestrator.results.store import Store
 from orchestrator.retrying import ORIGIN
+from orchestrator.scoring.planned import Target
 from orchestrator.scoring.registry import make_scorer
-from orchestrator.scoring.verdict import Target
 from orchestrator.sweep import load_sweep
 from tests.orchestrator.recording import Recording
 from tests.orchestrator.samples import direction_set, result_of
@@ -146,7 +146,7 @@ def test_from_the_sweep_to_the_tables_and_scored_anew_from_the_folder_alone(tmp_
     assert (told["lacking"], told["damaged"]) == ("", [])
     assert rates(Store(tmp_path / "results")) == expected
     refused = score_results(tmp_path / "results", "text")
-    assert refused["classifier"] == "refusal@7=refusal+coherence@6"
+    assert refused["classifier"] == "refusal@8=refusal+coherence@6"
     assert {row.target for row in Store(tmp_path / "results").cell_rows()} == {"coherent_refusal"}
 
 

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator.results.folder import ENDINGS
+from orchestrator.results.folder_files import ENDINGS
 from orchestrator.results.store import Store, UnreadableFileError
 from tests.orchestrator.storage.writes import WRITES, Write, prepare, seen
 

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import load, save
 
 from orchestrator.errors import InputError
-from orchestrator.results import direction_file, plan_file, schema
+from orchestrator.results import direction_file, plan_file, versions
 from orchestrator.results.direction_file import decode_direction, decode_source
 from orchestrator.results.parts import decode_responses, decode_scores, responses_of
 from orchestrator.results.schema import RECORD_KEY, open_writer
@@ -29,7 +29,7 @@ DECODE: dict[str, Callable[[StoredFile], object]] = {
         stored.measures,
         stored.steered,
     ),
-    f"scores/refusal@7/{ONE.id}.parquet": lambda file: decode_scores(file, "refusal@7", ONE.id),
+    f"scores/refusal@8/{ONE.id}.parquet": lambda file: decode_scores(file, "refusal@8", ONE.id),
     f"directions/{direction_spec().id}.safetensors": lambda file: (repr(decode_direction(file)), decode_source(file)),
 }
 
@@ -68,7 +68,7 @@ def contents(place: Place) -> dict[str, bytes]:
     files = open_files(place)
     names = [
         (folder, name)
-        for folder in ("", "directions", "responses", "scores/refusal@7", "scores/coherence@6", "quarantine")
+        for folder in ("", "directions", "responses", "scores/refusal@8", "scores/coherence@6", "quarantine")
         for name in files.names(folder)
     ]
     return {f"{folder}/{name}": files.read(f"{folder}/{name}".lstrip("/")) for folder, name in names if name != ".lock"}
@@ -90,7 +90,7 @@ def test_a_folder_of_a_newer_version_is_refused_and_left_alone(place: Place, mon
 
 def test_a_newer_part_or_direction_is_refused_and_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as newer:
-        newer.setattr(schema, "SCHEMA_VERSION", schema.SCHEMA_VERSION + 1)
+        newer.setattr(versions, "SCHEMA_VERSION", versions.SCHEMA_VERSION + 1)
         newer.setattr(direction_file, "DIRECTION_VERSION", direction_file.DIRECTION_VERSION + 1)
         prepare(tmp_path, "responses")
     before, store = contents(tmp_path), Store(tmp_path)
@@ -133,7 +133,7 @@ def test_what_a_later_version_says_besides_is_ignored(tmp_path: Path) -> None:
 
 def test_older_tables_are_made_anew(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as older:
-        older.setattr(schema, "TABLES_VERSION", schema.TABLES_VERSION - 1)
+        older.setattr(versions, "TABLES_VERSION", versions.TABLES_VERSION - 1)
         prepare(place, "responses")
         Store(place).compact()
         open_files(place).write("cells.parquet", b"columns of another time")

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.types import Decoding
-from orchestrator.cells import IncomparablePair
+from orchestrator.planned import IncomparablePair
 from orchestrator.report.blocks import Row
 from orchestrator.report.figures import damage, depths, doses, heat_maps, norms, scaling
 from orchestrator.report.figures.chart import Chart

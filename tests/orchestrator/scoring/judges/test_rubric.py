@@ -10,8 +10,9 @@ import pytest
 
 from orchestrator.errors import InputError
 from orchestrator.scoring.judges.rubric import SHIPPED, Rubric, UnreadableReplyError, load_rubric
+from orchestrator.scoring.planned import Criterion
 from orchestrator.scoring.score import Labels, Scale, require_declared
-from orchestrator.scoring.verdict import Criterion, Threshold, Verdicts
+from orchestrator.scoring.verdict import Threshold, Verdicts
 
 ALL = sorted(file.stem for file in SHIPPED.glob("*.md"))
 

@@ -1,4 +1,4 @@
-"""An analysis of a plan: what it is of, as the results folder keeps it."""
+"""What a plan has beside cells and directions, as the results folder keeps it: analyses, and pairs that are not run."""
 
 from __future__ import annotations
 
@@ -27,3 +27,14 @@ class PlannedAnalysis:
     method: str = ""
     kept: tuple[int, ...] = ()
     categories: tuple[str | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class IncomparablePair:
+    """A transfer pair (models by their names in the plan) that is not run, with both widths (d_model) and the reason in words."""
+
+    source: str
+    target: str
+    source_width: int
+    target_width: int
+    reason: str
