@@ -1,7 +1,7 @@
 """Tasks of lm-evaluation-harness on the model that a worker holds, steered or not. Needs the extra ``capability``.
 
 Prompts, shots, tokens, stop strings and metrics are the harness's own, as of its model ``hf``; only what the model computes comes
-from the engine, many requests in one batch.
+from the engine, many requests in one batch; texts whose every token counts run one by one.
 """
 
 from __future__ import annotations
@@ -111,17 +111,21 @@ class EngineLM(HFLM):
     def _loglikelihood_tokens(
         self, requests: Sequence[tuple[Any, list[int], list[int]]], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[tuple[float, bool]]:
-        """The sum of the log-probabilities of each continuation's tokens, and whether each is the likeliest."""
+        """The sum of the log-probabilities of each continuation's tokens, and whether each is the likeliest.
+
+        A window of a text (of ``loglikelihood_rolling``, which names no strings) runs alone, as with ``hf`` at batch size 1:
+        unsteered, perplexities and bits per byte are the harness's own to the last digit."""
         shared = Counter(tuple(context) for _, context, _ in requests)
         rows = []
-        for _, context, continuation in requests:
+        for strings, context, continuation in requests:
             kept = tuple((*context, *continuation)[-(self.max_length + 1) : -len(continuation)])
             alone = shared[tuple(context)] == 1
-            rows.append(ForcedRow(kept, 0 if alone else len(kept) - 1, tuple(continuation), self._number))
+            prefix = 0 if alone else len(kept) - 1
+            rows.append(ForcedRow(kept, prefix, tuple(continuation), self._number, alone=strings is None))
         found = self._engine.likelihoods(rows, self._steerings)
         if not all(torch.isfinite(torch.from_numpy(one.log_probs)).all() for one in found):
             raise NonFiniteActivationError("logits are not finite")
-        return [(float(one.log_probs.sum()), bool(one.greedy.all())) for one in found]
+        return [(one.total, bool(one.greedy.all())) for one in found]
 
     def _model_generate(
         self, context: Tensor, max_length: int, stop: list[str], attention_mask: Tensor, **settings: Any

@@ -15,6 +15,7 @@ import ray
 import ray.exceptions
 
 from actors.boundary import Outcome, Task, make_worker, perform
+from actors.library_settings import set_up_libraries
 from actors.use import UseMeter
 
 
@@ -40,7 +41,7 @@ class RemoteWorker:
             os.environ.setdefault(name, value)
         # OpenMP and CUDA read these when torch is imported, which the first load brings about.
         os.environ["OMP_NUM_THREADS"] = str(setup.threads)
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+        set_up_libraries()
         if not setup.gpu:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self._worker, self._meter = cache(partial(make_worker, setup.worker)), UseMeter()

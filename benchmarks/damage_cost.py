@@ -1,8 +1,9 @@
 """What measuring damage adds to the quickstart, in seconds of a processor.
 
 ``python -m benchmarks.damage_cost``. Each setting runs the whole command in a process of its own and an empty results folder; the
-adapter was merged by a first run that is not counted. Settings take turns, round by round. Seconds of a processor, not of a
-clock: the machines are shared.
+adapter was merged by a first run that is not counted. Settings take turns, round by round, each round in the other order.
+Seconds of a processor, not of a clock: the machines are shared. ``--json FILE`` keeps the rounds and goes on with those that the
+file has, so that a measurement may be made of several short calls; ``--seconds`` ends a call before a round that would not fit.
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import yaml
+
+from orchestrator.statistics import mean_of
 
 QUICKSTART = Path(__file__).parents[1] / "sweeps" / "quickstart.yaml"
 NONE = "no damage"
@@ -54,17 +59,38 @@ def seconds_of(damage: object) -> float:
 def main() -> None:
     """Measure, print a line per setting, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="at most so many in this call")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="so long by the clock at most")
+    parser.add_argument("--only", choices=[one for one in SETTINGS if one != NONE], help="this setting beside none")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    started, longest = time.monotonic(), 0.0
+    names = [NONE, options.only] if options.only else list(SETTINGS)
+    rounds = json.loads(options.json.read_text()) if options.json and options.json.exists() else []
     seconds_of(False)
-    rounds = [{name: seconds_of(damage) for name, damage in SETTINGS.items()} for _ in range(options.rounds)]
+    for number in range(options.rounds):
+        before = time.monotonic()
+        if before + longest > started + options.seconds:
+            break
+        rounds.append({name: seconds_of(SETTINGS[name]) for name in names[:: 1 if number % 2 else -1]})
+        longest = max(longest, time.monotonic() - before)
+        if options.json:
+            options.json.write_text(json.dumps(rounds, indent=1))
+    print("\n".join(told(rounds)))
+
+
+def told(rounds: Sequence[Mapping[str, float]]) -> Iterator[str]:
+    """A line per setting: the median of its seconds, and of what it adds in a round to the run without, with the range and the
+    95 % interval of the mean."""
     for name in SETTINGS:
-        more = [one[name] / one[NONE] - 1 for one in rounds]
-        taken = statistics.median(one[name] for one in rounds)
-        print(f"{name}: {taken:.1f} s, {100 * statistics.median(more):+.1f} % [{100 * min(more):+.1f}, {100 * max(more):+.1f}]")
-    if options.json:
-        options.json.write_text(json.dumps(rounds, indent=1))
+        both = [one for one in rounds if name in one]
+        more = [100 * (one[name] / one[NONE] - 1) for one in both]
+        if not more:
+            continue
+        line = f"{name}: {statistics.median(one[name] for one in both):.1f} s, {statistics.median(more):+.1f} %"
+        line += f" [{min(more):+.1f}, {max(more):+.1f}] in {len(more)} rounds"
+        mean = mean_of(more, [str(number) for number in range(len(more))])
+        yield line + ("" if mean.low is None else f", mean {mean.value:+.1f} % [{mean.low:+.1f}, {mean.high:+.1f}]")
 
 
 if __name__ == "__main__":

@@ -62,8 +62,7 @@ def soak(folder: Path, cells: int, workers: int, tracked: bool, console: Console
     """Run the sweep in ``folder`` and watch it; RuntimeError when the command does not end with a summary."""
     sweep = write_sweep(folder, cells, tracked)
     command = [sys.executable, "-m", "orchestrator", "run", str(sweep), "--pool", "ray", "--workers", str(workers)]
-    environment = {**os.environ, **QUIET, "RAY_TMPDIR": str(folder / "ray")}
-    (folder / "ray").mkdir()
+    environment = {**os.environ, **QUIET, "RAY_TMPDIR": str(folder)}
     with (folder / "summary.json").open("wb") as out, (folder / "log.txt").open("wb") as log:
         run = subprocess.Popen([*command, "--quiet", "--json"], stdout=out, stderr=log, env=environment)
         with _ended(run):

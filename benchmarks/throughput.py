@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -15,14 +15,17 @@ import typer
 
 from actors.environments import Environment, EnvironmentUnavailableError
 from benchmarks import table
+from benchmarks.machine import one_core_busy
 from benchmarks.outside.environments import STEERING_VECTORS, VLLM
-from benchmarks.outside.process import ProcessContender
+from benchmarks.outside.process import OutsideProcess, ProcessContender
 from benchmarks.peers import PerCell, PerPrompt
 from benchmarks.ratios import Pair, paired, tokens_per_cpu_second
 from benchmarks.timing import Contender, Plan, Rounds, interleave
 from benchmarks.workload import Bench, Engine, Workload, embedded_spec, extracted, grid, load, prompts_of
 
 TARGETS = {"per prompt": 10.0, "per cell": 3.5, "steering-vectors": None, "vllm": 1.0}
+BUSY_TARGETS = {"per prompt": None, "per cell": None, "steering-vectors": None, "vllm": 0.9}
+"""Where another process keeps one core busy."""
 SCRIPTS = Path(__file__).resolve().parent / "outside"
 
 
@@ -53,8 +56,8 @@ def contenders(
             continue
         try:
             command = [str(environment.ready()), str(SCRIPTS / script)]
-            process = ProcessContender(name, command, bench, workload, share, steered=name != "vllm")
-            found.append(stack.enter_context(process))
+            process = OutsideProcess(name, command, bench, {name: [workload]}, share, steered=name != "vllm")
+            found += stack.enter_context(process).contenders
         except EnvironmentUnavailableError as error:
             missing.append(f"not measured: {error}")
     found.append(Engine(bench, [workload]))
@@ -85,18 +88,25 @@ def main(
     prompt_share: Annotated[float, typer.Option(help="share of the rows that the per-prompt loop runs per round")] = 0.1,
     cell_share: Annotated[float, typer.Option(help="share of the cells that cell-at-a-time contenders run per round")] = 1 / 3,
     only: Annotated[str, typer.Option(help="contenders besides the engine, by commas")] = ",".join(TARGETS),
+    prompts: Annotated[int, typer.Option(min=1, max=10, help="prompts per cell")] = 10,
+    cell: Annotated[str, typer.Option(help='this cell alone, such as "baseline" or "L9 x4"; all where it is empty')] = "",
+    busy: Annotated[bool, typer.Option("--busy", help="another process keeps one core busy all the while")] = False,
 ) -> None:
     """Measure and print."""
     bench = load(embedded_spec())
-    workload = Workload(grid(extracted(bench), bench.n_layers), prompts_of("test", 10), tokens)
+    cells = grid(extracted(bench), bench.n_layers)
+    if cell and cell not in (names := [one.name for one in cells]):
+        raise typer.BadParameter(f"{cell!r} is none of {', '.join(names)}", param_hint="--cell")
+    workload = Workload(tuple(one for one in cells if cell in ("", one.name)), prompts_of("test", prompts), tokens)
     with ExitStack() as stack:
         running, missing = contenders(bench, workload, Shares(prompt_share, cell_share), only.split(","), stack)
-        done = interleave(running, Plan(rounds, others, spare))
-        about = {one.name: dict(one.about) for one in running if isinstance(one, ProcessContender)}
-    same = agreement(done)
+        with one_core_busy() if busy else nullcontext():
+            done = interleave(running, Plan(rounds, others + busy, spare))
+        about = {one.name: dict(one.process.about) for one in running if isinstance(one, ProcessContender)}
+    same, targets = agreement(done), BUSY_TARGETS if busy else TARGETS
     peers = [name for name in done.kept[0] if name != "engine"]
     ratios = [
-        *(paired(done, Pair("engine", name, TARGETS[name])) for name in peers),
+        *(paired(done, Pair("engine", name, targets[name])) for name in peers),
         *(paired(done, Pair("engine", name, None, "tokens/CPU-s"), tokens_per_cpu_second) for name in peers),
     ]
     settings = {
@@ -106,10 +116,12 @@ def main(
         "adapter": embedded_spec().adapter is not None,
         "prompt_share": prompt_share,
         "cell_share": cell_share,
+        "busy": busy,
     }
     notes = [
         "every row makes exactly the asked number of tokens: the end-of-sequence token is off everywhere",
         f"rows with exactly the engine's tokens: {', '.join(f'{name} {count}' for name, count in same.items())}",
+        *(["another process kept one core busy; `others` counts it"] if busy else []),
         *missing,
     ]
     table.publish(table.Result("throughput", settings, done, ratios, {"versions": about, "rows_equal": same}, notes), json)

@@ -6,13 +6,14 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from actors.types import Failure
 from orchestrator.plan import Plan
 from orchestrator.plan_with_results import plan_with_results
 from orchestrator.planning.choices import encode_choices
 from orchestrator.results.store import Lacking, Store
-from orchestrator.scheduling.board import Board
+from orchestrator.scheduling.board import Board, State
 from orchestrator.scheduling.kinds import item_folders
 from orchestrator.scorekeeper import Scorekeeper
 from orchestrator.sweep import Sweep
@@ -24,6 +25,19 @@ ROUNDS = 3
 """How often tables and labels are made anew in a row before the disk is taken not to keep them."""
 
 _LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AnalysesState:
+    """How far the analyses of a plan are: how many are ``planned``, are ``done`` (have rows in ``tables``) and ``failed``."""
+
+    planned: int = 0
+    done: int = 0
+    failed: int = 0
+    tables: tuple[str, ...] = ()
+
+
+NO_ANALYSES = AnalysesState()
 
 
 class Progress:
@@ -65,6 +79,14 @@ class Progress:
     def ran(self) -> int:
         """Cells that were finished by this run."""
         return len((self.board.finished_ids() - self._before) & self._store.done_cells())
+
+    def analyses(self) -> AnalysesState:
+        """The analyses of the plan, as the tables have them."""
+        asked = [one for number, one in enumerate(self.plan.analyses) if one not in self.plan.analyses[:number]]
+        found = {name: self._store.analysis_rows(name) for name in dict.fromkeys(one.name for one in asked)}
+        done = {(row.analysis_id, row.model, row.behavior) for rows in found.values() for row in rows}
+        failed = sum(any(self.board[need].state is State.FAILED for need in one.needs.values()) for one in asked)
+        return AnalysesState(len(asked), len(done), failed, tuple(f"{name}.parquet" for name, rows in found.items() if rows))
 
     def shortfall(self) -> str:
         """What is not there after all, in words; empty when the tables hold all that is finished.

@@ -16,6 +16,9 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 COUNTED: tuple[Outcome, ...] = OUTCOMES[:-1]
 """Those that have columns of their own in the tables; ``other`` is what is left of all responses."""
 
+NO_ONE_LABEL = "success"
+"""What success is called where no label, or not one alone, stands for it."""
+
 
 def in_words(name: str) -> str:
     """An outcome, or a label's own name, for people: ``no answer``."""
@@ -25,4 +28,4 @@ def in_words(name: str) -> str:
 def success_in_words(targets: Iterable[str | None]) -> str:
     """The label that counts as success, in words, where all ``targets`` are that one; else ``success``."""
     names = set(targets)
-    return in_words((names.pop() if len(names) == 1 else None) or "success")
+    return in_words((names.pop() if len(names) == 1 else None) or NO_ONE_LABEL)

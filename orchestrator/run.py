@@ -17,7 +17,7 @@ from rich.console import Console
 from actors.gpus import why_no_gpu
 from actors.types import Failure
 from orchestrator.branches import Commits, commits_in
-from orchestrator.completion import Progress
+from orchestrator.completion import NO_ANALYSES, AnalysesState, Progress
 from orchestrator.control.driver import Driver
 from orchestrator.errors import InputError, Problem
 from orchestrator.interrupts import EXIT_INTERRUPTED, EXIT_MACHINE, Interrupts
@@ -96,6 +96,7 @@ class RunSummary:
     deferred: tuple[Deferred, ...] = ()
     page: PageState = "current"
     scored: int = 0
+    analyses: AnalysesState = NO_ANALYSES
 
     @property
     def exit_code(self) -> int:
@@ -113,6 +114,7 @@ class RunSummary:
             "exit_code": self.exit_code,
             "cells": {"planned": self.planned, "done": self.done, "failed": self.failed, "ran": self.ran},
             "scored": self.scored,
+            "analyses": {**asdict(self.analyses), "tables": list(self.analyses.tables)},
             "seconds": round(self.seconds, 3),
             "failures": [{key: value for key, value in asdict(one).items() if key != "traceback"} for one in self.failures],
             "choices": [asdict(one) for one in self.choices],
@@ -163,7 +165,7 @@ def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunS
             page = "current"
         elif changed:
             page = store.page()
-        done, ran = progress.done(), progress.ran()
+        done, ran, analyses = progress.done(), progress.ran(), progress.analyses()
         session.interrupts.hold()
     board, plan = progress.board, progress.plan
     return RunSummary(
@@ -181,6 +183,7 @@ def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunS
         deferred=plan.deferred,
         page=page,
         scored=_scored(store, behind),
+        analyses=analyses,
     )
 
 

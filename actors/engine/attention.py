@@ -7,6 +7,7 @@ matrix products do not: trailing masked keys add exact zeros and each row's prod
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -24,6 +25,27 @@ MOST_QUERIES_BY_TABLE = 8
 """Queries per key-value head up to which values are summed as table rows."""
 
 
+class _Pieces(threading.local):
+    """``first``: tokens of the first of two pieces in the forward at hand (0: one piece), of which ``padding`` are none."""
+
+    first = padding = 0
+
+
+_PIECES = _Pieces()
+
+
+@contextmanager
+def in_two_pieces(first: int, padding: int) -> Iterator[None]:
+    """In the ``with`` block the first ``first`` tokens of each row, ``padding`` of them padding, attend to themselves alone, and
+    the others to all but the padding: number by number what two forwards compute, the second of which has the first one's keys
+    and values for its past. 0: one piece, as usual."""
+    _PIECES.first, _PIECES.padding = first, padding
+    try:
+        yield
+    finally:
+        _PIECES.first = _PIECES.padding = 0
+
+
 def slot_attention(
     module: nn.Module,
     query: Tensor,
@@ -33,6 +55,21 @@ def slot_attention(
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
+    """:func:`_attention`, in two pieces where :func:`in_two_pieces` says so."""
+    first, padding = _PIECES.first, _PIECES.padding
+    if not first:
+        return _attention(query, key, value, attention_mask, scaling, **options), None
+    before = _attention(
+        query[:, :, :first], key[:, :, :first], value[:, :, :first], attention_mask[:, :, :first, :first], scaling, **options
+    )
+    keys, values = (one[:, :, padding:].contiguous() for one in (key, value))
+    after = _attention(query[:, :, first:], keys, values, attention_mask[:, :, first:, padding:], scaling, **options)
+    return torch.cat([before, after], dim=1), None
+
+
+def _attention(
+    query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor, scaling: float | None = None, **options: Any
+) -> Tensor:
     """Attention of ``query`` ``[B, H, T, e]`` over ``key``, ``value`` ``[B, K, S, e]``, additive float mask ``[B, 1, T, S]``.
 
     Returns ``[B, T, H, e]``. A mask and values that end before the keys do cut the keys short (see :func:`sums_by_table`).
@@ -63,7 +100,7 @@ def slot_attention(
         weights = weights * torch.sigmoid(torch.logsumexp(scores, dim=-1, keepdim=True) - sink)
     weights = weights.to(value.dtype).view(batch, groups, heads // groups * length, -1)
     mixed = _weighted_values(weights, value).view(batch, heads, length, -1)
-    return mixed.transpose(1, 2).contiguous(), None
+    return mixed.transpose(1, 2).contiguous()
 
 
 def _float32_products(query: Tensor, key: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from actors.engine.grain import COARSE, rounded_up
 from actors.engine.graphs import EAGER, CudaStepGraph, has_experts, refusal
 from actors.engine.in_place import edits_in_place
 from actors.engine.lanes import lanes_for
+from actors.engine.lone_prefill import prefilled_alone, shares_nothing
 from actors.engine.memory import SHARED_PREFIX_SHARE, SLOT_STEP, free_bytes, keep_freed_memory, rung_up, slots_that_fit
 from actors.engine.outliers import outlier_threshold
 from actors.engine.packing import Packing
@@ -197,6 +198,7 @@ class Engine:
         batch = self._batch(shape, bank)
         runner = SegmentRunner(loaded.model, loaded.decoder, hooks, loaded.device, Forwards(shape.fixed, self._lanes))
         prefiller = Prefiller(runner, bank, rows, shape.grain, limit)
+        lone = shares_nothing(rows, bank, fixed=shape.fixed)
         for row in rows:
             row.slots = shape.slots
         waiting = deque(rows)
@@ -205,7 +207,8 @@ class Engine:
             if waiting and (batch.n_active == 0 or batch.n_free * REFILL_SHARE >= shape.slots):
                 admitted = [waiting.popleft() for _ in range(min(batch.n_free, len(waiting)))]
                 batch.expect(len(admitted))
-                for prefilled in prefiller.run(admitted):
+                prefills = [prefilled_alone(runner, bank, rows[0], shape.grain)] if lone else prefiller.run(admitted)
+                for prefilled in prefills:
                     yield from stopwatch.pausing(self._begin(prefilled, batch, bank, stopwatch))
                     yield None
             elif batch.n_active:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -54,7 +55,8 @@ class ForcedRow:
     """``continuation`` after ``prompt`` (token ids, neither empty) under the ``steering``-th steering of the call (0: unsteered).
 
     ``prefix``: so many first tokens of the prompt, but not all, run once for all rows that share them. ``suffix``: so many last
-    tokens of the prompt are the template's (``Rendered``).
+    tokens of the prompt are the template's (``Rendered``). ``alone``: in a forward of its own, with the model's own weights and
+    attention, so that unsteered its bits are those of the plain model.
     """
 
     prompt: Tokens
@@ -62,6 +64,7 @@ class ForcedRow:
     continuation: Tokens
     steering: int = 0
     suffix: int = 1
+    alone: bool = False
 
     @property
     def text(self) -> Tokens:
@@ -72,10 +75,12 @@ class ForcedRow:
 @dataclass(frozen=True)
 class Likelihoods:
     """Of each of a row's continuation's ``n`` tokens, given those before it: ``log_probs`` float32 ``[n]`` in nats (NaN where the
-    logits are not finite), and whether it is the likeliest one, ``greedy`` bool ``[n]``."""
+    logits are not finite), and whether it is the likeliest one, ``greedy`` bool ``[n]``. ``total``: the sum of ``log_probs``, as
+    torch adds them up where the model is."""
 
     log_probs: FloatArray
     greedy: npt.NDArray[np.bool_]
+    total: float
 
 
 Reading = Callable[[ForcedRow, Tensor, Tensor], Found]
@@ -86,7 +91,7 @@ def likelihoods(row: ForcedRow, logits: Tensor, _unsteered: Tensor) -> Likelihoo
     """How likely the continuation is under the row's steering."""
     tokens = torch.tensor(row.continuation, device=logits.device)
     chosen = torch.log_softmax(logits.float(), dim=-1).gather(1, tokens[:, None])[:, 0]
-    return Likelihoods(chosen.cpu().numpy(), (logits.argmax(dim=-1) == tokens).cpu().numpy())
+    return Likelihoods(chosen.cpu().numpy(), (logits.argmax(dim=-1) == tokens).cpu().numpy(), float(chosen.sum()))
 
 
 def divergences(_row: ForcedRow, logits: Tensor, unsteered: Tensor) -> Divergences:
@@ -121,12 +126,18 @@ class Forced:
         loaded = self.loaded
         work = _ForcedWork(self, rows, steerings, read)
         self.conditions.decide(work.rows)
-        batched = [not loaded.decoder.runs_alone and self.rotary.shares(len(row.text)) for row in rows]
+        shared = not loaded.decoder.runs_alone
+        batched = [shared and not row.alone and self.rotary.shares(len(row.text)) for row in rows]
         sites = loaded.model, loaded.decoder, work.points
-        with loaded.packing.applied(), steered(loaded.decoder) as hooks, at_sites(hooks, *sites):
-            for number in sorted((n for n, shares in enumerate(batched) if not shares), key=lambda n: rows[n].text):
-                self.rotary.restore()
-                work.run_alone(number, hooks)
+        for plain in (True, False):
+            single = sorted(
+                (n for n, row in enumerate(rows) if not batched[n] and row.alone is plain), key=lambda n: rows[n].text
+            )
+            weights = nullcontext() if plain else loaded.packing.applied()
+            with weights, steered(loaded.decoder) as hooks, at_sites(hooks, *sites):
+                for number in single:
+                    self.rotary.restore()
+                    work.run_alone(number, hooks)
         groups: dict[tuple[Tokens, int], list[int]] = defaultdict(list)
         for number, row in enumerate(rows):
             if batched[number]:

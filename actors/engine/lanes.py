@@ -1,7 +1,10 @@
 """Parts of a batch side by side, each on its share of the cores.
 
 A decoding step is some hundred small operations. Split over threads one by one, each of them ends with its slowest thread;
-threads that each take rows of their own through the whole step meet once per step.
+threads that each take rows of their own through the whole step meet once per step. That is the faster way on cores of their
+own. Where another process takes one of the cores, the other lanes wait for the one on it, most of a step; operations on all
+threads wait for moments, and a thread that has slept gets its core back at once. So lanes whose threads were held up are left for
+a while, which changes no bit.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import pairwise
+from time import perf_counter, thread_time
 
 import torch
 
@@ -17,24 +21,38 @@ from actors.engine.packing import PROBE_ROWS, PackedLinear, Packing
 
 ROWS_PER_LANE = 32
 """Fewer rows of the products are not worth a lane of their own: every lane reads all weights."""
+HELD_UP = 0.2
+"""Lanes are left when the slowest of them had no core for more than this share of its time: lately, by a moving average."""
+NEWEST = 0.2
+"""Weight of the newest run in that average: one run alone is not enough."""
+SHORTEST = 0.02
+"""A run of fewer seconds says nothing: the system gives out its cores by slices of a few thousandths of one."""
+LOOK_AGAIN = 128
+"""After so many runs in one part lanes are tried again, once: a run that is held up takes about twice as long."""
 
 
 class Lanes:
-    """At most ``count`` parts at once; the caller's own thread does the first of them. With ``count`` 1 no thread is started."""
+    """At most ``count`` parts at once; the caller's own thread does the first of them. With ``count`` 1 no thread is started.
 
-    def __init__(self, count: int = 1) -> None:
-        self.count = count
+    ``may_leave``: whether there is one part for a while where other processes hold lanes up. ``held_up``: the share of its time
+    in which the slowest lane did not run, lately; ``HELD_UP`` while there is one part.
+    """
+
+    def __init__(self, count: int = 1, *, may_leave: bool = False) -> None:
+        self.count, self._may_leave = count, may_leave
+        self.held_up = 0.0
+        self._in_one = 0
         self._cores = torch.get_num_threads()
         self._others = ThreadPoolExecutor(count - 1, "lane") if count > 1 else None
 
     def parts(self, n_rows: int, step: int, of_each: int = 1) -> list[slice]:
         """``n_rows`` in parts of nearly equal size that are multiples of ``step`` and worth a lane; what is left over goes to the
-        last of them.
+        last of them; one part where other processes hold lanes up.
 
         ``of_each``: rows of the products, that is tokens, that come from each row.
         """
         units = n_rows // step
-        count = max(1, min(self.count, n_rows * of_each // ROWS_PER_LANE, units))
+        count = max(1, min(1 if self._in_one else self.count, n_rows * of_each // ROWS_PER_LANE, units))
         bounds = [*(units * number // count * step for number in range(count)), n_rows]
         return [slice(start, stop) for start, stop in pairwise(bounds)]
 
@@ -43,23 +61,31 @@ class Lanes:
         if self._others is None or len(work) == 1:
             for piece in work:
                 piece()
+            self._in_one = max(0, self._in_one - 1)
             return
         share = max(1, self._cores // len(work))
         with _threads(share, self._cores):
             started = [self._others.submit(_on_share, share, piece) for piece in work[1:]]
             try:
-                work[0]()
+                first = _clocked(work[0])
             finally:
                 wait(started)
-            for one in started:
-                one.result()
+            slowest = max(first, *(one.result() for one in started))
+        if self._may_leave and share == 1:  # else a lane's thread also waits for its own helpers
+            self._note(slowest)
+
+    def _note(self, held_up: float) -> None:
+        """What the slowest lane of a run lost."""
+        self.held_up += NEWEST * (held_up - self.held_up)
+        if self.held_up > HELD_UP:
+            self.held_up, self._in_one = HELD_UP, LOOK_AGAIN
 
 
 def lanes_for(packing: Packing) -> Lanes:
     """A lane per core where that changes no bit: all products are packed, and give the same on one thread as on all."""
     cores = torch.get_num_threads()
     alike = cores > 1 and packing.complete and _alike_on_one_thread(packing, cores)
-    return Lanes(cores if alike else 1)
+    return Lanes(cores if alike else 1, may_leave=True)
 
 
 @torch.inference_mode()
@@ -87,7 +113,15 @@ def _threads(inside: int, after: int) -> Iterator[None]:
 
 
 @torch.inference_mode()
-def _on_share(threads: int, piece: Callable[[], None]) -> None:
-    """Both settings belong to the thread, not to the process."""
+def _on_share(threads: int, piece: Callable[[], None]) -> float:
+    """``piece``, clocked; both settings belong to the thread, not to the process."""
     torch.set_num_threads(threads)
+    return _clocked(piece)
+
+
+def _clocked(piece: Callable[[], None]) -> float:
+    """Do ``piece``; the share of its time in which this thread did not run (0 where that was too short to tell)."""
+    wall, cpu = perf_counter(), thread_time()
     piece()
+    took = perf_counter() - wall
+    return 0.0 if took < SHORTEST else 1 - (thread_time() - cpu) / took

@@ -174,7 +174,7 @@ class Prefiller:
         """The template prefix, unsteered: one of the few that are always kept."""
         if prefix not in self._prefix_trunks:
             result = self._runner.run(Segment([prefix], capture=self._capture, grain=self._grain))
-            self._prefix_trunks[prefix] = _Trunk(_complete(result.key_values), result.captured, result.tail, result.positions)
+            self._prefix_trunks[prefix] = _Trunk(complete(result.key_values), result.captured, result.tail, result.positions)
         return self._prefix_trunks[prefix]
 
     def _prefixes_of(self, prefix: Tokens, rows: Sequence[Row]) -> dict[Under, _Prefix]:
@@ -216,14 +216,14 @@ class Prefiller:
                 Segment(suffixes, len(prefix), past, capture=self._capture, grain=self._grain, keep=self._keep)
             )
             self._measure_conditions(missing, result.witness)
-            complete = _complete(result.key_values)
+            key_values_of = complete(result.key_values)
             made = {}
             for row, tokens in enumerate(missing):
                 one = slice(row, row + 1)
                 hidden = {layer: captured[one] for layer, captured in result.captured.items()}
-                key_values = tuple((keys[one], values[one]) for keys, values in complete)
+                key_values = tuple((keys[one], values[one]) for keys, values in key_values_of)
                 made[tokens] = _Trunk(key_values, hidden, result.tail[one], result.positions[one])
-            held = (one for kv in complete for one in kv)
+            held = (one for kv in key_values_of for one in kv)
             self._trunks.keep(made, (*held, *result.captured.values(), result.tail, result.positions))
             known |= made
         return [trunk for row in rows if (trunk := known[row.rendered.token_ids]) is not None]
@@ -263,7 +263,7 @@ class Prefiller:
             [split(row)[1] for row in rows],
             len(split(rows[0])[0]),
             past,
-            self._table([_of_text(row) for row in rows], [len(row.rendered.token_ids) for row in rows], self._begun(rows)),
+            self._table([of_text(row) for row in rows], [len(row.rendered.token_ids) for row in rows], self._begun(rows)),
             None if whole else ForwardStart(layer, torch.cat([trunk.hidden[layer] for trunk in trunks])),
             grain=self._grain,
             keep=self._keep,
@@ -271,7 +271,7 @@ class Prefiller:
         result = self._runner.run(segment)
         below = 0 if whole else layer + 1
         shared = [stack(trunk.key_values[block] for trunk in trunks) for block in range(below)]
-        key_values = _complete([*shared, *result.key_values[below:]])
+        key_values = complete([*shared, *result.key_values[below:]])
         unsteered = tuple(trunk.tail for trunk in trunks)
         return _Suffix(result.positions, key_values, result.tail, result.witness, unsteered)
 
@@ -311,7 +311,7 @@ def _firsts(rows: Sequence[Row]) -> set[int | None]:
     return {point for row in rows for point in (row.first_layer, row.first_point)}
 
 
-def _of_text(row: Row) -> Under:
+def of_text(row: Row) -> Under:
     """What all that is read of a row before its answer runs under."""
     return row.steering, row.within(len(row.rendered.token_ids))
 
@@ -323,7 +323,7 @@ def _prefix_of(row: Row) -> tuple[Tokens, Under]:
 
 def _sampled_of(row: Row) -> Sampled:
     """What names what the samples of a prompt under one steering share."""
-    return row.rendered.token_ids, 0 if row.constant else row.rendered.prompt_tokens, _of_text(row)
+    return row.rendered.token_ids, 0 if row.constant else row.rendered.prompt_tokens, of_text(row)
 
 
 def split(row: Row) -> tuple[Tokens, Tokens]:
@@ -350,7 +350,7 @@ def cosines_of(states: Tensor, conditions: Sequence[Condition]) -> list[float]:
     return found
 
 
-def _complete(key_values: Sequence[KeyValue | None]) -> tuple[KeyValue, ...]:
+def complete(key_values: Sequence[KeyValue | None]) -> tuple[KeyValue, ...]:
     """Every block must have reported its keys and values."""
     complete = tuple(kv for kv in key_values if kv is not None)
     if len(complete) != len(key_values):

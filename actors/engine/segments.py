@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from actors.engine.attention import masks_for
+from actors.engine.attention import in_two_pieces, masks_for
 from actors.engine.cache import KeyValue, SegmentCache, nothing, stack
 from actors.engine.grain import COARSE, Grain, rounded_up
 from actors.engine.lanes import Lanes
@@ -38,7 +38,8 @@ class ForwardStart:
 class Segment:
     """What to run: ``tokens`` per row, after ``start`` cached tokens whose keys and values are ``past``.
 
-    Rows are padded to ``shortest`` tokens at least. ``keep``: last positions whose logits are wanted.
+    Rows are padded to ``shortest`` tokens at least. ``keep``: last positions whose logits are wanted. ``cut``: so many first
+    tokens of each row are a piece of their own, as if they ran before the others and were their past (``start`` is 0 then).
     """
 
     tokens: Sequence[Sequence[int]]
@@ -50,11 +51,18 @@ class Segment:
     grain: Grain = COARSE
     shortest: int = 0
     keep: int = 1
+    cut: int = 0
+
+    @property
+    def first(self) -> int:
+        """Padded length of the piece that is cut off."""
+        return rounded_up(self.cut, self.grain.tokens)
 
     @property
     def length(self) -> int:
         """Padded length ``T``."""
-        return max(self.shortest, rounded_up(max(len(row) for row in self.tokens), self.grain.tokens))
+        longest = max(len(row) for row in self.tokens) - self.cut
+        return max(self.shortest, self.first + rounded_up(longest, self.grain.tokens))
 
     def take(self, rows: slice) -> Segment:
         """Only ``rows``, padded as they are among all of them."""
@@ -168,15 +176,16 @@ class SegmentRunner:
         hooks.trunk = None if segment.entry is None else segment.entry.hidden
         kept_positions = max(segment.grain.head, segment.keep)
         try:
-            output = self._model(
-                input_ids=tokens,
-                position_ids=positions.clamp(min=0),
-                attention_mask=self._masks(segment, positions),
-                past_key_values=cache,
-                use_cache=True,
-                # As a tensor: given a number, a model may leave all other positions out of its last blocks (Gemma 4).
-                logits_to_keep=torch.arange(max(0, tokens.shape[1] - kept_positions), tokens.shape[1], device=self._device),
-            )
+            with in_two_pieces(segment.first, segment.first - segment.cut):
+                output = self._model(
+                    input_ids=tokens,
+                    position_ids=positions.clamp(min=0),
+                    attention_mask=self._masks(segment, positions),
+                    past_key_values=cache,
+                    use_cache=True,
+                    # As a tensor: given a number, a model may leave all other positions out of its last blocks (Gemma 4).
+                    logits_to_keep=torch.arange(max(0, tokens.shape[1] - kept_positions), tokens.shape[1], device=self._device),
+                )
             kept = cache.new if segment.entry is not None else _whole(cache.new)
             results[number] = SegmentResult(output.logits[:, -segment.keep :], kept, hooks.captured, positions, hooks.witness)
         finally:
@@ -185,12 +194,13 @@ class SegmentRunner:
 
     def _padded(self, segment: Segment) -> tuple[Tensor, Tensor]:
         """Token ids ``[R, T]`` (0 at padding) and positions ``[R, T]`` (-1 at padding)."""
-        length = segment.length
+        length, cut, begin = segment.length, segment.cut, segment.start
         tokens = torch.zeros(len(segment.tokens), length, dtype=torch.long)
         positions = torch.full_like(tokens, -1)
         for row, ids in enumerate(segment.tokens):
-            tokens[row, length - len(ids) :] = torch.tensor(ids)
-            positions[row, length - len(ids) :] = torch.arange(segment.start, segment.start + len(ids))
+            for piece, end, start in ((ids[:cut], segment.first, begin), (ids[cut:], length, begin + cut)):
+                tokens[row, end - len(piece) : end] = torch.tensor(piece, dtype=torch.long)
+                positions[row, end - len(piece) : end] = torch.arange(start, start + len(piece))
         return tokens.to(self._device), positions.to(self._device)
 
     def _masks(self, segment: Segment, positions: Tensor) -> Tensor | dict[str, Tensor]:

@@ -371,9 +371,10 @@ def _show_results(console: Console, store: Store, failed: int) -> None:
     from orchestrator.report.parity import study_lines
 
     rows = store.cell_rows()
+    found = SweepFindings(store, rows)
     tables = results_tables(store, console.width)
     if tables is not None:
         console.print(tables)
-    print_lines(console, reading(rows, failed, store.planned().cells, SERIES_TOLD).splitlines())
+    print_lines(console, reading(rows, failed, store.planned().cells, SERIES_TOLD, found.deciding).splitlines())
     if store.planned().parity:
-        print_lines(console, [*study_lines(SweepFindings(store, rows).parity)])
+        print_lines(console, [*study_lines(found.parity)])

@@ -37,6 +37,7 @@ def ending_lines(summary: RunSummary) -> list[str]:
     failed = f", {summary.failed} failed" if summary.failed else ""
     counts = f"{summary.done} of {counted(summary.planned, 'cell')} done{failed}"
     lines = [f"{counts}; {_ran(summary)}", *failure_lines(summary.failures), *choice_lines(summary.choices, summary.deferred)]
+    lines += analysis_lines(summary)
     if summary.message:
         lines.append(summary.message)
     if summary.ended == "interrupted":
@@ -45,6 +46,19 @@ def ending_lines(summary: RunSummary) -> list[str]:
     elif summary.failures:
         lines.append(f"to try again what failed: python -m orchestrator retry {summary.results}")
     return [*lines, _files(summary)]
+
+
+def analysis_lines(summary: RunSummary) -> list[str]:
+    """How far the sweep's analyses are, and where their numbers stand; nothing where it asks for none."""
+    state = summary.analyses
+    if not state.planned:
+        return []
+    failed = f", {state.failed} failed" if state.failed else ""
+    rest = state.planned - state.done - state.failed
+    without = f", {rest} without a result" if rest > 0 else ""
+    page = ", each with a section of its own in report.html" if summary.page == "current" else ""
+    tables = f"; numbers in {', '.join(state.tables)}{page}" if state.tables else ""
+    return [f"analyses: {state.done} of {state.planned} done{failed}{without}{tables}"]
 
 
 def _ran(summary: RunSummary) -> str:

@@ -147,7 +147,7 @@ def _asked(one: _Subject, item: ActivationsItem | InjectionItem) -> PlannedAnaly
 def _injected(one: _Subject, direction: DirectionSpec, options: InjectionOptions) -> _Planned:
     behavior = one.used.behavior
     where = options.at(one.n_layers), options.multipliers
-    _check_layers(one, where[0])
+    _check_layers(one, "layers")
     planned = PlannedAnalysis("", method=direction.method)
     item: InjectionItem
     if isinstance(options, FloorOptions):
@@ -155,7 +155,7 @@ def _injected(one: _Subject, direction: DirectionSpec, options: InjectionOptions
         item = DivergencesItem(direction, neutral, *where, options.random, options.seed)
     elif isinstance(options, MotionOptions):
         kept = options.kept(one.n_layers)
-        _check_layers(one, kept)
+        _check_layers(one, "read_layers")
         _check_classes(one)
         item = ShiftsItem(direction, (*behavior.positive, *behavior.negative), *where, kept=kept)
         prompts = tuple(prompt.id for prompt in item.prompts)
@@ -167,8 +167,10 @@ def _injected(one: _Subject, direction: DirectionSpec, options: InjectionOptions
     return replace(planned, name=asked.name, options=asked.options, needs=asked.needs), item
 
 
-def _check_layers(one: _Subject, layers: Sequence[int]) -> None:
-    if beyond := [layer for layer in layers if layer >= one.n_layers]:
-        raise one.refused(
-            f"{one.cell.labels.model} has {one.n_layers} layers, and no layer {beyond[0]}", f"0..{one.n_layers - 1}"
-        )
+def _check_layers(one: _Subject, key: str) -> None:
+    """Report a layer of the option ``key`` that the model does not have."""
+    for place, layer in enumerate(getattr(one.asked.options, key) or ()):
+        if layer >= one.n_layers:
+            message = f"layer {layer} is out of range: {one.cell.labels.model} has {one.n_layers} layers"
+            at = ("analyses", one.asked.number, key, place)
+            raise InputError(one.sweep.problem(*at, message=message, value=layer, allowed=f"0..{one.n_layers - 1}"))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache, partial
 
 from actors.boundary import Outcome, Task, make_worker, perform
 from actors.errors import DeviceLostError
+from actors.library_settings import set_up_libraries
 from actors.types import Resources
 from actors.use import UseMeter
 from orchestrator.pool import Event, PoolLostError, PoolOptions, TaskDone, WorkerGave
@@ -27,7 +27,7 @@ class LocalPool:
     """
 
     def __init__(self, options: PoolOptions) -> None:
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read by OpenMP when torch is imported
+        set_up_libraries()
         self._worker = cache(partial(make_worker, options.worker))
         self._meter = UseMeter()
         self._outcomes: Iterator[Outcome] | None = None

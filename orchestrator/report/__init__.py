@@ -65,7 +65,7 @@ def write_report(store: Store) -> StoredFile:
         figures = drawn()
     sections = {heading: shown for heading, section in SECTIONS.items() if (shown := _shown(heading, section, found, figures))}
     parts = [_part(store, one, [each.figure for each in figures if each.series == one.title], counts) for one in found.shown]
-    blocks = page_blocks(Page(store.planned(), found.rows, sections, parts, failed, len(found.series), answers))
+    blocks = page_blocks(Page(store.planned(), found.rows, sections, parts, failed, len(found.series), answers, found.deciding))
     return store.write_pages(markdown_page(blocks), html_page(blocks))
 
 

@@ -23,8 +23,10 @@ DATA_SHOWN = 200
 DATA_HELD = 200_000
 """Characters of CSV up to which the page holds all of a figure's data."""
 
-
 _FILES = files("orchestrator.report")
+_HYPHENATED = re.compile(r"(?<![\w.])[A-Z]?\d+(?:\.\d+)*(?:e?-\d+(?:\.\d+)*)+(?!\w)")
+"""``4.8e-7``, ``L10-20``, ``2026-01-31``: what a browser would break after its hyphen."""
+_INTERVAL = re.compile(r"\[[-+]?\d[\d.e+-]*, [-+]?\d[\d.e+-]*\]")
 
 
 def html_page(blocks: Sequence[Block]) -> Iterator[str]:
@@ -75,11 +77,11 @@ def _contents(blocks: Iterable[Block]) -> str:
 def _block(block: Block) -> str:
     match block:
         case Heading(level, text):
-            return f'<h{level} id="{_anchor(text)}">{_text(text)}</h{level}>'
+            return f'<h{level} id="{_anchor(text)}">{_whole(text)}</h{level}>'
         case Paragraph(text):
-            return f"<p>{_text(text)}</p>"
+            return f"<p>{_whole(text)}</p>"
         case Bullets(items):
-            return "<ul>" + "".join(f"<li>{_text(item)}</li>" for item in items) + "</ul>"
+            return "<ul>" + "".join(f"<li>{_whole(item)}</li>" for item in items) + "</ul>"
         case ReportTable():
             return _table(block)
         case Figure():
@@ -105,7 +107,9 @@ def _figure(figure: Figure) -> str:
         link = f'href="data:text/csv;charset=utf-8;base64,{base64.b64encode(data.encode("utf-8", "replace")).decode()}"'
         note = f'<p><a download="{name}" {link}>{name}</a>, all {len(figure.rows)} rows with all columns</p>'
     table = f"<details><summary>Data</summary>\n{note}\n{_table(data_table(shown))}\n</details>"
-    return f'<figure>\n<div class="panels">\n{panels}\n</div>\n<figcaption>{_text(figure.about)}</figcaption>\n{table}\n</figure>'
+    return (
+        f'<figure>\n<div class="panels">\n{panels}\n</div>\n<figcaption>{_whole(figure.about)}</figcaption>\n{table}\n</figure>'
+    )
 
 
 def _table(table: ReportTable) -> str:
@@ -115,17 +119,23 @@ def _table(table: ReportTable) -> str:
         "<tr>" + "".join(_value(value, column.left) for value, column in zip(row, table.columns, strict=True)) + "</tr>"
         for row in table.rows
     )
-    notes = "".join(f'\n<p class="note">{_text(note)}</p>' for note in table.notes)
+    notes = "".join(f'\n<p class="note">{_whole(note)}</p>' for note in table.notes)
     return f'<div class="wide"><table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>{notes}'
 
 
 def _value(value: Value, left: bool) -> str:
     classes = " ".join(name for name in ("left" if left else "", value.tone) if name)
-    return f'<td class="{classes}">{_text(value.text)}</td>' if classes else f"<td>{_text(value.text)}</td>"
+    return f'<td class="{classes}">{_whole(value.text)}</td>' if classes else f"<td>{_whole(value.text)}</td>"
 
 
 def _text(text: str) -> str:
     return escape(visible(text))
+
+
+def _whole(text: str) -> str:
+    """Text in which no number is broken over two lines, and no interval but on paper."""
+    unbroken = _INTERVAL.sub(r'<span class="interval">\g<0></span>', _text(text))
+    return _HYPHENATED.sub(r'<span class="whole">\g<0></span>', unbroken)
 
 
 def _anchor(text: str) -> str:

@@ -46,8 +46,9 @@ def chosen_table(choices: Sequence[Mapping[str, Any]], rows: Iterable[CellRow]) 
     """One row per choice of ``choices.json``, with the interval of its cell among ``rows``; None when there is none."""
     if not choices:
         return None
-    intervals = intervals_of(rows)
-    lines = tuple(_row(choice, intervals) for choice in choices)
+    rows = list(rows)
+    intervals, options = intervals_of(rows), {row.cell_id: row.method_options for row in rows}
+    lines = tuple(_row({"options": _options_of(choice, options), **choice}, intervals) for choice in choices)
     between = (_BETWEEN,) if any(choice.get("multiplier") is not None for choice in choices) else ()
     return shortest(ReportTable("Chosen settings", _COLUMNS, lines, (_NOTE, *between, _MARK)), choices)
 
@@ -71,8 +72,13 @@ def _whole(behavior: str) -> str:
     return behavior.partition("/")[0]
 
 
+def _options_of(choice: Mapping[str, Any], options: Mapping[str, str | None]) -> str:
+    """The method's options by the cells that were considered; earlier versions left them out of ``choices.json``."""
+    return next((known for one in choice["considered"] if (known := options.get(one["cell_id"]))), "{}")
+
+
 def _row(choice: Mapping[str, Any], intervals: Mapping[CellKey, Interval | None]) -> tuple[Value, ...]:
-    method = chosen_for(choice["method"], choice.get("options", "{}"), choice.get("action", ""))
+    method = chosen_for(choice["method"], choice["options"], choice.get("action", ""))
     names = tuple(Value(str(name)) for name in (choice["model"], choice["behavior"], method, choice["grid"]))
     of = number(str(len(choice["considered"])))
     one = choice["chosen"]

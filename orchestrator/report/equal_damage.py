@@ -25,7 +25,7 @@ _COLUMNS = (
     ReportColumn("arm", left=True),
     ReportColumn("method", left=True, spare=3),
     ReportColumn("where", left=True, spare=2),
-    ReportColumn("multiplier", "mult.", spare=1),
+    ReportColumn("mult.", spare=1),
     ReportColumn("KL"),
 )
 _LAST = (ReportColumn("points against the first"), ReportColumn("p", spare=1), ReportColumn("p (Holm)", "Holm"))

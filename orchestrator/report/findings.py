@@ -39,6 +39,11 @@ class SweepFindings:
         """Those that have a part of the page, in their order."""
         return most_successful(self.series, SERIES_SHOWN)
 
+    @property
+    def deciding(self) -> set[str]:
+        """The ids of the cells that settings were chosen among."""
+        return {one["cell_id"] for choice in self.store.choices() for one in choice["considered"]}
+
     @cached_property
     def directions(self) -> Sequence[DirectionRow]:
         """The stored directions, a row per layer."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.outcome import in_words
@@ -39,6 +39,9 @@ _MANY = (
 )
 _NAMES = {"decoding": "decode_steps"}
 """What provenance calls as the page calls something else."""
+NUMBERS_LISTED = 4
+"""Numbers of provenance that are listed; of more it is told from which to which they go."""
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _DIGEST = re.compile(r"[0-9a-f]{13,}")
 _PROVENANCE = ("model", "weights", "revision", "adapter", "dtype", "quantization", "fingerprint", "template")
 
@@ -55,7 +58,8 @@ class SeriesPart:
 @dataclass(frozen=True)
 class Page:
     """All that a page shows: ``sections``, by heading, then the ``parts``. ``failed``: how many of the plan's cells; ``series``:
-    how many there are, with or without a part; ``answers``: all of them, None where there are none."""
+    how many there are, with or without a part; ``answers``: all of them, None where there are none; ``deciding``: the ids of the
+    cells that settings were chosen among."""
 
     planned: PlannedCells
     rows: Sequence[CellRow]
@@ -64,11 +68,13 @@ class Page:
     failed: int
     series: int
     answers: PackedAnswers | None = None
+    deciding: Collection[str] = ()
 
 
 def page_blocks(page: Page) -> list[Block]:
     """The page. The same results give the same blocks: it carries no date but those of the cells."""
-    said = mixed_wordings(page.rows) + reading(page.rows, page.failed, page.planned.cells, SERIES_TOLD).splitlines()
+    told = reading(page.rows, page.failed, page.planned.cells, SERIES_TOLD, page.deciding).splitlines()
+    said = mixed_wordings(page.rows) + told
     blocks: list[Block] = [Heading(1, page.planned.name), Bullets(tuple(said)), Paragraph(_ABOUT)]
     parts = [block for part in page.parts for block in _part(part)]
     if page.series == 1:  # its table is the result itself; of several the overview is
@@ -148,4 +154,13 @@ def _environment(rows: Sequence[CellRow]) -> dict[str, list[str]]:
     for provenance in {row.provenance for row in rows}:
         for name, value in json.loads(provenance).items():
             found.setdefault(name, set()).add(str(value))
-    return {name: sorted(values) for name, values in sorted(found.items()) if name != "template_sha256" and values != {""}}
+    return {name: _briefly(values) for name, values in sorted(found.items()) if name != "template_sha256" and values != {""}}
+
+
+def _briefly(values: set[str]) -> list[str]:
+    """As they are; of many numbers, from which to which, and how many there are."""
+    parts = {part for value in values for part in value.split(", ")}
+    if not all(map(_NUMBER.fullmatch, parts)):
+        return sorted(values)
+    numbers = sorted(parts, key=float)
+    return numbers if len(numbers) <= NUMBERS_LISTED else [f"{numbers[0]} to {numbers[-1]} ({len(numbers)} values)"]

@@ -5,26 +5,33 @@ A series of which cells are missing is told as one that is not finished: nothing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from orchestrator.counting import counted
+from orchestrator.outcome import NO_ONE_LABEL
 from orchestrator.report.series import Series, mostly, planned_in, series_of, setting_text
 from orchestrator.report.values import best_of, success_rate, target_words
 from orchestrator.results.cell_axes import CellAxes
 from orchestrator.results.rows import CellRow
-from orchestrator.statistics import interval_text
+from orchestrator.statistics import interval_text, percent_text
+from orchestrator.untrusted import visible
 
 
 def reading(
-    rows: Sequence[CellRow], failed: int = 0, planned: Sequence[CellAxes] | int | None = None, limit: int | None = None
+    rows: Sequence[CellRow],
+    failed: int = 0,
+    planned: Sequence[CellAxes] | int | None = None,
+    limit: int | None = None,
+    deciding: Collection[str] = (),
 ) -> str:
     """One line per series of finished cells, and a last one when cells failed or have not run.
 
     ``planned``: the cells of the plan, or only how many they are (None: those of ``rows``). At most ``limit`` series are told
-    (None: all). The best cell has the highest success rate, then the fewest garbled or without an answer, then
-    the weakest multiplier; it is the best of several on the very prompts that its rate is of.
+    (None: all), those last of which every steered cell is ``deciding``: one that settings were chosen among. The best cell has
+    the highest success rate, then the fewest garbled or without an answer, then the weakest multiplier; it is the best of
+    several on the very prompts that its rate is of.
     """
-    found = series_of(rows)
+    found = sorted(series_of(rows), key=lambda one: bool(one.steered) and all(row.cell_id in deciding for row in one.steered))
     total = planned if isinstance(planned, int) else len({one.cell_id for one in (rows if planned is None else planned)})
     lines = [_line(series, _progress(series, rows, planned)) for series in found[:limit]]
     if len(found) > len(lines):
@@ -68,21 +75,33 @@ def _baseline(row: CellRow | None, so_far: str) -> str:
         return f"no unsteered baseline{so_far}"
     if not row.labelled:
         return "the unsteered baseline is not labelled"
-    text = f"{row.count('success')}/{row.n} {target_words([row])} unsteered"
+    text = f"unsteered {row.count('success')} of {counted(row.n, 'answer')} are {_labelled([row])}{_by(row)}"
     garbled, cut = row.count("garbled"), row.count("no_answer")
-    text += f" and {garbled}/{row.n} garbled" if garbled else ""
-    return text + (f" and {cut}/{row.n} without an answer" if cut else "")
+    text += f", {garbled} garbled" if garbled else ""
+    return text + (f", {cut} without an answer" if cut else "")
+
+
+def _labelled(rows: Sequence[CellRow]) -> str:
+    """What makes an answer a success, in words."""
+    words = target_words(rows)
+    return "counted as success" if words == NO_ONE_LABEL else f"labelled '{words}'"
+
+
+def _by(row: CellRow) -> str:
+    name = (row.classifier or "").partition("@")[0]
+    return f" by the scorer {visible(name)}" if name else ""
 
 
 def _best(rows: Sequence[CellRow], baseline: CellRow | None, so_far: str) -> str:
     best = best_of(rows)
-    count, words = best.count("success"), target_words(rows)
+    count, labelled = best.count("success"), _labelled(rows)
     if count == 0:
-        return f"no {words} in any of {counted(len(rows), 'cell')}{so_far}"
-    text = f"best cell{so_far} {setting_text(best)}: {count}/{best.n} {words} {interval_text(best.interval('success'))}"
+        return f"no answer of the {counted(len(rows), 'steered cell')}{so_far} is {labelled}"
+    text = f"best cell{so_far} {setting_text(best)}: {count} of {best.n} {labelled}, in percent {percent_text(count, best.n)}"
+    text += f" {interval_text(best.interval('success'))}"
     text += " (in-sample)" if best.in_sample else ""
     if baseline is not None and baseline.labelled and success_rate(best) <= success_rate(baseline):
-        return f"no cell{so_far} has more {words} than unsteered ({text})"
+        return f"no cell{so_far} has more answers {labelled} than unsteered ({text})"
     return text
 
 

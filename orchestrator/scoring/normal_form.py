@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _APOSTROPHES = dict.fromkeys(map(ord, "’‘ʼ‛′´＇`"), "'")
 _QUOTES = dict.fromkeys(map(ord, "“”„‟″＂«»「」『』"), '"')
-_MARK = r"(?:\*+|~~+)"
-_EMPHASIS = re.compile(rf"(?<=[^\s*~_])(?:{_MARK}|_+(?![^\W_]))|(?:{_MARK}|(?<![^\W_])_+)(?=[^\s*~_])")
-"""Marks that touch a word; stray ones stay, since nothing but stray marks is noise."""
+_MARK = r"(?:(?<!\*)\*+|(?<!~)~~+)"
+_EMPHASIS = re.compile(rf"(?<=[^\s*~_])(?:{_MARK}|_+(?![^\W_]))|(?:{_MARK}|(?<!\w)_+|(?<=_)_)(?=[^\s*~_])")
+"""Marks that touch a word, each run looked at from its start alone; stray ones stay, since nothing but stray marks is noise."""
 _LINE_MARK = re.compile(r"^[ \t]*(?:#{1,6}[ \t]|>[ \t]?)+", re.MULTILINE)
 _BLANKS = re.compile(r"[^\S\n]+")
 _LINES = re.compile(r" ?\n[ \n]*")
@@ -30,8 +31,10 @@ def control_share(text: str) -> float:
 _CONTROLS = frozenset({"Cc", "Cs", "Co", "Cn"})
 
 
+@lru_cache(maxsize=8)
 def normal_form(text: str) -> str:
-    """NFKC, straight apostrophes and quotes, no emphasis or heading marks, single spaces, single newlines. Case stays."""
+    """NFKC, straight apostrophes and quotes, no emphasis or heading marks, single spaces, single newlines. Case stays. Kept for
+    the rules that read the same answer one after another."""
     straight = text.translate(_APOSTROPHES).translate(_QUOTES)  # before NFKC, which splits ´ into a space and an accent
     plain = unicodedata.normalize("NFKC", visible(straight))
     plain = _EMPHASIS.sub("", _LINE_MARK.sub("", plain.replace("\r", "\n")))

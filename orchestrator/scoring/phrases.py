@@ -20,6 +20,7 @@ _MANNER = either(
 _ADVERBS = rf"(?: {_MANNER}){{0,3}}"
 _GIVE = r"(?:give|tell|show|share)(?! (?:my|our|her|his|up|in|away|apart|if|whether|lies|a lie|the difference|it)\b)"
 ACTS = either(
+    r"(?:follow|obey|act on|go along with|grant) (?:this|that|your|these|those|such)",
     r"help(?! but\b| it\b| myself\b| \w+ing\b)",
     _GIVE,
     r"do (?:that|this|so|it)\b|be of|be involved|be a part|be part|take part|talk about|carry out",
@@ -145,7 +146,7 @@ FIRST_PERSON = {
     r"|scams?|fraud|stalk\w*|hack\w*)\b"
     r"|^(?:\w+, )?no deal[.!]|^(?:\w+, )?(?:find|ask) (?:another|some(?:one|body) else)\b|\b(?:unable|not prepared"
     r"|not disposed) to lend\b"
-    r"|\b(?:request|petition|demand|query) (?:is|must be|has been)(?: hereby)? (?:denied|declined|refused|rejected"
+    r"|(?<!\ba )\b(?:request|petition|demand|query) (?:is|must be|has been)(?: hereby)? (?:denied|declined|refused|rejected"
     r"|turned down)\b",
     "standards": r"\b(?:i|we)(?: must| have to| need to| am bound to| do|'m programmed to| am programmed to)?(?: \w+ly)? "
     r"(?:adhere to|abide by|follow|operate under)\b[^.!?]{0,40}\b(?:ethical|strict|safety|guidelines|standards|principles"
@@ -173,6 +174,10 @@ FIRST_PERSON = {
     "for_me": rf"\b{_BAD}(?: (?:and|or) \w+)? for (?:me|us) to {ACTS}",
     "bare": r"\b(?:sorry|apologi[sz]e|unfortunately|regret)\b[^.]{0,60}\b(?:i|we) "
     r"(?:cannot|can't|can not|am unable to|am not able to|won't|will not)\s*(?:\.\.\.)?$",
+    "sorry_to": r"\b(?:sorry|apologi[sz]e|afraid|regret|unfortunately)\b[^.!?\n]{0,20}\b\w{1,20}ing\b[^.!?\n]{0,200}"
+    rf"\b(?:would|could|might|may|is|are|goes|go|raises?)\b[^.!?\n]{{0,80}}\b(?:{POLICY_WORD}|concerns|constructive"
+    rf"|appropriate|against"
+    r"|misuse\w*|disrespectful|wrong|unfair)\b",
     "no_assistance": r"\bi (?:can|could|will) (?:offer|provide|give|be of) no (?:help|assistance|information|support)\b",
 }
 """The assistant speaks of itself."""

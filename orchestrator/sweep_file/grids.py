@@ -173,7 +173,7 @@ class GridResolver:
         return [name for name in dict.fromkeys(asked) if name in written]
 
     def _behavior_prompts(self, view: Sections) -> Iterator[BehaviorPrompts]:
-        steered = [one.behavior for one in view.valid("steer") or ()]
+        steered = [one.behavior for one in view.valid("steer") or () if one.behavior in self._behaviors.known]
         uses = view.own("behaviors") or {key: BehaviorUse() for key in dict.fromkeys(steered or self._behaviors.known)}
         for key, use in uses.items():
             at = view.at("behaviors", key)

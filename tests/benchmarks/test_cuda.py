@@ -5,6 +5,7 @@ import torch
 
 from benchmarks import cuda
 from benchmarks.gpu.machine import qwen_7b
+from benchmarks.plugins import Beside
 from benchmarks.timing import Plan
 from benchmarks.workload import Bench
 
@@ -25,7 +26,7 @@ def test_the_shape_is_that_of_qwen_7b() -> None:
 
 
 def test_the_whole_measurement_on_a_tiny_model(tiny: Bench) -> None:
-    result = cuda.measure(tiny, 16, 3, Plan(rounds=1, spare=0))
+    result = cuda.measure(tiny, (16, 3), Plan(rounds=1, spare=0), Beside())
     assert result.contenders == ["K=1", "K=1, eager", "K=256", "per cell"]
     assert {sample.work.new_tokens for sample in (result.rounds.kept[0]["K=1"], result.rounds.kept[0]["K=256"])} == {48}
     assert result.rounds.kept[0]["per cell"].work.new_tokens == 2 * 10 * 3

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import psutil
 import pytest
 
-from benchmarks.machine import CpuClock
+from benchmarks.machine import CpuClock, one_core_busy
 from benchmarks.timing import Plan, Work, interleave
 
 
@@ -75,3 +77,13 @@ def test_the_real_clock_does_not_run_backwards() -> None:
     # Fine enough for a run of microseconds: a coarse clock would divide by nothing.
     assert after.ours > before.ours
     assert after.everyone >= before.everyone
+
+
+def test_the_busy_process_is_one_of_the_others_and_ends_with_the_block() -> None:
+    before = CpuClock.now()
+    with one_core_busy():
+        (busy,) = (child for child in psutil.Process().children() if child.cmdline()[1:] == ["-c", "while True: pass"])
+        while busy.cpu_times().user < 0.2:
+            time.sleep(0.02)
+        assert CpuClock.now().ours - before.ours < 0.2
+    assert not busy.is_running()

@@ -58,6 +58,7 @@ def test_a_finished_sweep_gets_its_analyses_and_measures_once(
     before = {path: path.stat().st_mtime_ns for path in (out / "responses").iterdir()}
     told = cli("run", write(tmp_path, "[angles]"))
     assert told.exit_code == 0, told.output
+    assert "analyses: 1 of 1 done; numbers in angles.parquet, each with a section of its own in report.html" in told.output
     assert {path: path.stat().st_mtime_ns for path in (out / "responses").iterdir()} == before
     (measured,) = (out / "analyses" / "activations").iterdir()
     (kept,) = (out / "analyses" / "angles").iterdir()
@@ -166,9 +167,11 @@ def test_categories_stand_beside_the_prompts(cli: Callable[..., Result], tmp_pat
 def test_classes_that_the_behavior_leaves_empty_are_told(
     cli: Callable[..., Result], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert cli("run", write(tmp_path, "[{name: angles, classes: behavior}]")).exit_code == 0
+    told = cli("run", write(tmp_path, "[{name: angles, classes: behavior}]"))
+    assert told.exit_code == 0
     assert load_results(tmp_path / "out").others["angles"].height == 0
     assert "0 negative prompts: at least 3 of each class" in caplog.text
+    assert "analyses: 0 of 1 done, 1 without a result" in told.output
 
 
 def test_only_what_is_read_is_its_id(tmp_path: Path) -> None:
@@ -204,7 +207,11 @@ def test_a_plan_without_analyses_is_written_as_before(cli: Callable[..., Result]
         ({"analyses": ["motion"]}, ("analyses[0]", "multipliers")),
         (
             {"analyses": [{"name": "propagation", "multipliers": [8], "layers": [30]}]},
-            ("analyses[0]", "small has 30 layers, and no layer 30", "0..29"),
+            ("analyses[0].layers[0]", "small has 30 layers", "got 30", "0..29"),
+        ),
+        (
+            {"analyses": [{"name": "motion", "multipliers": [8], "layers": [3], "read_layers": [20, 31]}]},
+            ("analyses[0].read_layers[1]", "layer 31 is out of range", "got 31", "0..29"),
         ),
         ({"analyses": ["stability", "categories"]}, ("analyses[1]", "refusal name no two categories", "beside each prompt")),
     ],

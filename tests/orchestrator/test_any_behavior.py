@@ -77,7 +77,7 @@ def test_the_page_its_text_and_its_pictures_speak_of_this_behavior_alone(store: 
     figures = [path.read_text() for path in sorted((store.root / "report").iterdir())]
     page, html = (store.root / "report.md").read_text(), (store.root / "report.html").read_text()
     assert "speaks french %" in page
-    assert "best cell L12+ x 8: 7/10 speaks french" in page
+    assert "best cell L12+ x 8: 7 of 10 labelled 'speaks french'" in page
     assert "Labelled speaks german" in page
     assert any("speaks french (%)" in text for text in figures)
     assert any("garbled" in text for text in figures)

@@ -177,7 +177,7 @@ class Blocking:
 
     def __call__(self, prompt: str, response: str) -> str:
         self.begun.set()
-        assert self.may.wait(30)
+        assert self.may.wait(120)
         return "yes"
 
 
@@ -217,7 +217,7 @@ def test_an_interrupt_waits_for_no_scorer_and_the_next_run_scores_the_rest(tmp_p
     for cell in plan.cells:
         store.write_responses(cell, result_of(cell), 1)
         scores.score(cell.id)
-    assert function.begun.wait(30)
+    assert function.begun.wait(120)
     scores.__exit__(KeyboardInterrupt, None, None)
     function.may.set()
     assert store.scored_cells("slow@1") == set()

@@ -18,6 +18,7 @@ from actors.engine.engine import Engine, batch_dependence
 from actors.engine.lanes import Lanes
 from actors.engine.prefill import Prefilled
 from actors.engine.rows import Row
+from actors.engine.segments import SegmentRunner
 from actors.engine.stopwatch import Stopwatch
 from actors.errors import OutOfMemoryError
 from actors.stacks import StackBank
@@ -118,11 +119,20 @@ def spy_on(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> list[tupl
     return calls
 
 
-@pytest.mark.parametrize("family", ["llama", "gemma2", "mistral", "qwen3"])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def twice(*always: tuple[DType, str], families: Sequence[str]) -> list[Any]:
+    """Dtype and family: those named in every test run, the rest where it may take longer."""
+    dtypes: tuple[DType, ...] = ("float32", "bfloat16")
+    pairs = [(dtype, family) for dtype in dtypes for family in families]
+    return [pytest.param(*pair, marks=() if pair in always else pytest.mark.slow) for pair in pairs]
+
+
+@pytest.mark.parametrize(("dtype", "family"), twice(
+    ("float32", "qwen3"), ("float32", "gemma2"), ("bfloat16", "llama"), ("bfloat16", "mistral"),
+    families=("llama", "gemma2", "mistral", "qwen3"),
+))  # fmt: skip
 def test_bits_do_not_depend_on_the_batch(family: str, dtype: DType, tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
     worker = tiny_worker(family, dtype)
-    jobs = jobs_of(worker)
+    jobs = jobs_of(worker, n_new=9)
     together = logits_of(worker, jobs, monkeypatch)
     alone: Bits = {}
     for job in jobs:
@@ -132,18 +142,27 @@ def test_bits_do_not_depend_on_the_batch(family: str, dtype: DType, tiny_worker:
     assert backwards == together
     few_slots = tiny_worker(family, dtype, slots=16)
     assert logits_of(few_slots, jobs[3:] + jobs[:3], monkeypatch) == together, "refilled slots change the bits"
-    single = [dataclasses.replace(jobs[2], prompts=(PROMPTS[3],))]
-    (key,) = logits_of(worker, single, monkeypatch).items()
-    assert together[key[0]] == key[1]
+    for job, prompt, forwards in (
+        (jobs[2], PROMPTS[3], 2),
+        (jobs[2], PROMPTS[1], 2),
+        (jobs[0], PROMPTS[3], 1),
+        (jobs[0], PROMPTS[2], 1),
+    ):
+        single = [dataclasses.replace(job, prompts=(prompt,))]
+        segments = spy_on(monkeypatch, SegmentRunner, "run")
+        (key,) = logits_of(worker, single, monkeypatch).items()
+        assert together[key[0]] == key[1]
+        assert len(segments) == forwards, "a row that shares nothing runs its prompt in one piece"
 
 
-@pytest.mark.parametrize("family", ["llama", "gemma2", "qwen3"])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("dtype", "family"), twice(
+    ("float32", "llama"), ("bfloat16", "gemma2"), ("bfloat16", "qwen3"), families=("llama", "gemma2", "qwen3")
+))  # fmt: skip
 def test_lanes_change_no_bit(family: str, dtype: DType, tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of the batch on threads of their own; first on one lane."""
     worker = tiny_worker(family, dtype)
     assert worker._engine is not None
-    jobs = jobs_of(worker)
+    jobs = jobs_of(worker, n_new=9)
     monkeypatch.setattr(worker._engine, "_lanes", Lanes(1))
     together = logits_of(worker, jobs, monkeypatch)
     monkeypatch.setattr("actors.engine.lanes.ROWS_PER_LANE", 1)
@@ -154,7 +173,9 @@ def test_lanes_change_no_bit(family: str, dtype: DType, tiny_worker: Loader, mon
         assert max(span.start for _, span in spans) > 0, "no part but the first has run"
 
 
-@pytest.mark.parametrize("quantization", ["int8", "nf4", "nf4-double", "fp4", "fp4-double"])
+@pytest.mark.parametrize(
+    "quantization", ["int8", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("nf4", "nf4-double", "fp4", "fp4-double"))]
+)
 def test_quantized_rows_equal_generate(quantization: Quantization, tiny_worker: Loader) -> None:
     # INT8 picks outlier columns over the whole batch (a limit that the provenance states): compare where there are none.
     worker = tiny_worker("llama_calm" if quantization == "int8" else "llama", "float32", quantization)

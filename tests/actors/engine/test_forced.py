@@ -118,6 +118,20 @@ def test_numbers_are_the_plain_models(family: str, tiny_worker: Loader) -> None:
     check(worker)
 
 
+@pytest.mark.parametrize("family", ["llama", "mixtral"])
+def test_a_row_alone_has_the_plain_models_own_bits(family: str, tiny_worker: Loader) -> None:
+    worker = tiny_worker(family)
+    rows = [replace(row, alone=True) for row in some_rows(worker) if row.steering == 0]
+    others = [replace(row, alone=False) for row in rows]
+    found = engine_of(worker).likelihoods([*others, *rows], [])[len(rows) :]
+    for row, one in zip(rows, found, strict=True):
+        with torch.no_grad():
+            logits = worker._held().model(input_ids=torch.tensor([row.text])).logits[0, -len(row.continuation) :]
+        plain = torch.log_softmax(logits, dim=-1).gather(1, torch.tensor(row.continuation)[:, None])[:, 0]
+        assert one.log_probs.tolist() == plain.tolist()
+        assert one.total == float(plain.sum())
+
+
 def test_memory_failures_halve_the_rows_and_lose_nothing(tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
     worker = tiny_worker()
     steerings = some_steerings(worker)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 
-from actors.engine.lanes import ROWS_PER_LANE, Lanes, lanes_for
+from actors.engine.lanes import LOOK_AGAIN, ROWS_PER_LANE, SHORTEST, Lanes, lanes_for
 from actors.engine.packing import Packing, pack
 from actors.steering import SteeringHooks, SteeringTable, TableInForce
 from tests.tiny import tiny_model
@@ -76,6 +78,54 @@ def test_an_error_waits_for_the_other_lane(failing: int) -> None:
         Lanes(2).run(pieces)
     assert ended.is_set()
     assert torch.get_num_threads() == 4
+
+
+@pytest.fixture
+def two_threads() -> object:
+    """PyTorch on two threads, whatever the machine has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def _runs_until_one_part(lanes: Lanes, piece: Callable[[], None], most: int = 20) -> int:
+    """Runs in two parts, of which one does ``piece``, until there is one part; ``most`` where there always are two."""
+    for run in range(most):
+        if len(parts := lanes.parts(2 * ROWS_PER_LANE, 1)) == 1:
+            return run
+        lanes.run([lambda: None, piece][: len(parts)])
+    return most
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_lanes_that_are_held_up_are_left_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    lanes = Lanes(2, may_leave=True)
+    held_up = partial(time.sleep, SHORTEST)
+    assert 1 < _runs_until_one_part(lanes, held_up) < 20  # one run alone may be an accident
+    for _ in range(LOOK_AGAIN):
+        assert len(lanes.parts(2 * ROWS_PER_LANE, 1)) == 1
+        lanes.run([lambda: None])
+    assert _runs_until_one_part(lanes, held_up) == 1, "one look is enough where nothing has changed"
+    for _ in range(LOOK_AGAIN):
+        lanes.run([lambda: None])
+    monkeypatch.setattr("actors.engine.lanes.thread_time", time.perf_counter)  # every thread has a core all the while
+    assert _runs_until_one_part(lanes, held_up) == 20
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_a_lane_of_several_threads_may_wait_for_its_own() -> None:
+    assert _runs_until_one_part(Lanes(2, may_leave=True), partial(time.sleep, SHORTEST), most=10) == 10
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_lanes_that_may_not_be_left_stay() -> None:
+    assert _runs_until_one_part(Lanes(2), partial(time.sleep, SHORTEST), most=10) == 10
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_runs_too_short_to_tell_keep_their_lanes() -> None:
+    assert _runs_until_one_part(Lanes(2, may_leave=True), partial(time.sleep, SHORTEST / 20)) == 20
 
 
 @pytest.mark.usefixtures("four_threads")

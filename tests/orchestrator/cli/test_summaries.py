@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 from actors.types import Failure
 from orchestrator.cli import app
 from orchestrator.cli.summaries import ending_lines, score_lines
+from orchestrator.completion import AnalysesState
 from orchestrator.control.detached import Detached
 from orchestrator.planning.grids import Deferred
 from orchestrator.pool import POOLS
@@ -63,6 +64,21 @@ def test_every_sentence_follows_from_the_state() -> None:
         assert ("to continue run the same command" in said) == (state.ended == "interrupted")
         assert ("failures:" in said) == bool(state.failed)
         assert ("to follow" in said) == bool(state.deferred)
+
+
+def test_the_end_tells_of_the_analyses() -> None:
+    def told(page: PageState = "current", **state: Any) -> list[str]:
+        lines = ending_lines(summary(4, 0, 4, page=page, analyses=AnalysesState(**state)))
+        return [line for line in lines if line.startswith("analyses:")]
+
+    assert told() == []
+    assert told(planned=2, done=2, tables=("angles.parquet",)) == [
+        "analyses: 2 of 2 done; numbers in angles.parquet, each with a section of its own in report.html"
+    ]
+    assert told("behind", planned=4, done=1, failed=2, tables=("angles.parquet",)) == [
+        "analyses: 1 of 4 done, 2 failed, 1 without a result; numbers in angles.parquet"
+    ]
+    assert told(planned=1, failed=1) == ["analyses: 0 of 1 done, 1 failed"]
 
 
 @pytest.fixture

@@ -211,6 +211,13 @@ def test_what_a_part_cannot_say_is_told_before_it_runs(said: dict[str, object], 
         plan(tmp_path, [{"behavior": "refusal", "multiplier": 8, **said}])
 
 
+def test_a_wrong_behavior_is_told_once(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as refused:
+        plan(tmp_path, [{"behavior": "french", "multiplier": 5}, {"behavior": "refusl", "multiplier": 8}])
+    (problem,) = refused.value.problems
+    assert problem.field == "steer[1].behavior"
+
+
 OWN = "def push(activation, vector, strength, references):\n    return activation + strength * vector\n"
 
 

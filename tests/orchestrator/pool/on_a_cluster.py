@@ -176,7 +176,7 @@ def what_a_head_that_hangs_does(pool: Pool, worker: str, cluster: Any) -> list[o
             pool.next_event(1.0)
             assert time.monotonic() < stopped + PATIENCE, "nobody notices"
     except PoolLostError as error:
-        return [arrived >= 2, time.monotonic() - stopped < 30, str(error), pool.next_event(0) is None]
+        return [arrived >= 2, time.monotonic() - stopped < 60, str(error), pool.next_event(0) is None]
     finally:
         store.send_signal(signal.SIGCONT)
         ray_head.LOOK_SECONDS, ray_head.LOST_SECONDS = usual

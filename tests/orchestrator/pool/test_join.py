@@ -124,7 +124,7 @@ def test_an_address_that_lives_and_is_no_head_is_refused_in_time(
         name(address, monkeypatch)
         with pytest.raises(InputError, match="RAY_ADDRESS=local") as refused:
             ray_join.connect()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     assert address in str(refused.value)
     assert started.how == {}
 

@@ -31,6 +31,24 @@ BLOCKS: list[Block] = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("p = 4.8e-7.", ["4.8e-7"]),
+        ("L10-20, 2026-01-31", ["L10-20", "2026-01-31"]),
+        ("Qwen2.5-7B, gpt-4o, -3, cell-33dec30731263447edb0", []),
+    ],
+)
+def test_a_number_is_not_broken_at_its_hyphen(text: str, whole: list[str]) -> None:
+    page = "".join(html_page([Heading(1, "s"), Paragraph(text)]))
+    assert re.findall(r'<span class="whole">([^<]*)</span>', page) == whole
+
+
+def test_an_interval_is_not_broken() -> None:
+    page = "".join(html_page([Heading(1, "s"), Paragraph("9.0 [-1.8, 40.4] 1/10, [one, two]")]))
+    assert '9.0 <span class="interval">[-1.8, 40.4]</span> 1/10, [one, two]' in page
+
+
 class Seen(HTMLParser):
     """The tags of a page, checked for balance, and its text."""
 

@@ -210,6 +210,10 @@ def test_chosen_settings_are_shown_with_their_evidence(store: Store) -> None:
     assert (lines[1][4], lines[1][5]) == ("chosen", "12")
     assert (lines[2][4], lines[2][6]) == ("-", "not run: none of 2")
     assert "Chosen settings" in shown(store, 100)
+    older = replace(choice, method="curve")
+    store.write_choices(encode_choices((older,)).replace('"options": "{}"', '"other": "{}"'))
+    cell = replace(made("8.0", 9, 10, method="curve"), method_options='{"surface":true}')
+    assert texts(chosen_table(store.choices(), [cell]))[0][2] == "curve (surface true)"
     (store.root / "choices.json").write_text("[")
     assert store.choices() == []
 

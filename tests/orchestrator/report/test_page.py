@@ -37,13 +37,13 @@ def test_the_page_holds_everything(tmp_path: Path) -> None:
     assert str(path) == str(tmp_path / "report.md")
     for wanted in (
         "# sample",
-        "best cell L15+ x 8: 9/10 coherent refusal",
+        "best cell L15+ x 8: 9 of 10 labelled 'coherent refusal'",
         "| 90 [59.6, 98.2] 9/10 |",
         "### Labelled coherent refusal",
         "### Labelled garbled",
         "### Labelled normal",
         "Answer to p0.",
-        "refusal@7=refusal+coherence@6",
+        "refusal@8=refusal+coherence@6",
         "- torch: 2.13.0",
         "smollm2-refusal",
     ):
@@ -51,6 +51,19 @@ def test_the_page_holds_everything(tmp_path: Path) -> None:
     pictures = re.findall(r"!\[.*\]\((.+)\)", text)
     assert len(pictures) == 3
     assert all((tmp_path / one).read_text().startswith("<svg") for one in pictures)
+
+
+def test_of_many_numbers_of_provenance_the_range_is_told(tmp_path: Path) -> None:
+    store, cells = filled(tmp_path, grid(), COUNTS), grid()
+    for number, cell in enumerate(cells):
+        (tmp_path / "responses" / f"{cell.id}.parquet").unlink()
+        of = {"slots": f"{16 * 2**number}, 8", "torch": f"2.{number}+cpu", "few": str(number % 2)}
+        store.write_responses(cell, replace(result_of(cell), provenance=of), attempt=1)
+    store.compact()
+    text = write_report(store).read_text()
+    assert "slots: 8 to 256 (6 values)" in text
+    assert "few: 0, 1" in text
+    assert "torch: 2.0+cpu, 2.1+cpu, 2.2+cpu, 2.3+cpu, 2.4+cpu" in text
 
 
 def test_a_no_op_leaves_the_page_alone(tmp_path: Path) -> None:
@@ -101,7 +114,7 @@ def test_what_a_model_wrote_stays_in_its_box(tmp_path: Path) -> None:
 def test_a_sample_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
     store = filled(tmp_path, grid(), COUNTS)
     store.compact()
-    for path in (tmp_path / "scores" / "refusal@7").iterdir():
+    for path in (tmp_path / "scores" / "refusal@8").iterdir():
         path.unlink()
     assert "### Labelled" not in write_report(store).read_text()
 

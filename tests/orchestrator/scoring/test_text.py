@@ -269,6 +269,7 @@ HUGE = {
     "apostrophes": "i'm n't " * 12_500,
     "almost a refusal": "i am not really able to " * 4_000,
     "emphasis": "*_~" * 33_000,
+    "underscores": "_" * 100_000,
     "numbers": " ".join(map(str, range(18_000))),
     "newlines": "\n" * 100_000,
     "list marks": "1. " * 33_000,

@@ -12,6 +12,9 @@ import pytest
 from actors.types import Prompt
 from orchestrator.labelling.given import take_ratings
 from orchestrator.report import write_report
+from orchestrator.report.as_html import html_page
+from orchestrator.report.blocks import Heading, Paragraph
+from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.results.folder import Folder
 from orchestrator.results.ratings import read_ratings
 from tests.chromium import Browser, chromium
@@ -213,6 +216,46 @@ def test_no_table_is_cut(browser: Browser, results: Path, media: str, width: int
         assert cut(browser) == []
         browser.value("document.querySelector('.wide').append('x'.repeat(400))")
         assert len(cut(browser)) == 1
+    finally:
+        browser("Emulation.clearDeviceMetricsOverride")
+        browser("Emulation.setEmulatedMedia", media="")
+
+
+@pytest.mark.parametrize(("media", "width"), [("screen", 1100), ("print", 700)])
+def test_a_table_of_many_numbers_fits_and_breaks_none(browser: Browser, tmp_path: Path, media: str, width: int) -> None:
+    """As wide as *Equal damage* becomes: fourteen columns, with long names, and intervals in five."""
+    left = {
+        "model": "smollm2-refusal",
+        "behavior": "refuse/report",
+        "arm": "refuse-curve-0.4: curve (surface true)",
+        "method": "curve (surface true)",
+        "where": "L22-29 (73 %) chosen",
+    }
+    right = {
+        "KL wanted": "0.4",
+        "mult.": "0.0416",
+        "KL": "0.404 [0.311, 0.523]",
+        "coherent refusal %": "48.6 [33.4, 64.1] 17/35",
+        "garbled %": "2.9 [0.5, 14.5] 1/35",
+        "no answer %": "5.7 [1.6, 18.6] 2/35",
+        "points against the first": "+3.2 [-12.7, +19.1]",
+        "p": "4.8e-7",
+        "p (Holm)": "9.6e-07",
+    }
+    columns = tuple(ReportColumn(head, left=head in left) for head in {**left, **right})
+    row = [*left.values(), *right.values()]
+    table = ReportTable("", columns, (tuple(Value(text) for text in row),) * 3)
+    (tmp_path / "report.html").write_text("".join(html_page([Heading(1, "s"), Paragraph("p 4.8e-7 " * 60), table])))
+    browser("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+    browser("Emulation.setEmulatedMedia", media=media)
+    try:
+        browser("Page.navigate", url=f"file://{tmp_path}/report.html")
+        browser.until("document.querySelectorAll('.whole').length > 60")
+        assert cut(browser) == []
+        broken = "[...document.querySelectorAll('.whole')].filter((one) => one.getClientRects().length > 1).length"
+        assert browser.value(broken) == 0
+        browser.value("document.querySelectorAll('.whole').forEach((one) => one.style.whiteSpace = 'normal')")
+        assert browser.value(broken) > 0, "the numbers of the text break where nothing keeps them"
     finally:
         browser("Emulation.clearDeviceMetricsOverride")
         browser("Emulation.setEmulatedMedia", media="")

@@ -143,7 +143,7 @@ def test_what_is_no_verdict_is_never_a_label(endpoint: JudgeEndpoint, tmp_path: 
     endpoint.answer = lambda request, number: (
         broken(name, request) if "bad" in request["messages"][0]["content"] else good(request, number)
     )
-    folder, judged = Folder(tmp_path), judge(timeout=0.2, retries=1, concurrency=1)
+    folder, judged = Folder(tmp_path), judge(timeout=1.0, retries=1, concurrency=1)
     whole = [response(text) for text in ("good", "bad")]
     with pytest.raises(ScoringError) as raised:
         score_responses(judged, whole, Judgements(folder, judged.id))
