@@ -62,9 +62,11 @@ def placed(spec: SteeringSpec, found: DirectionSet) -> Placed:
         chosen = {layer: found.at(layer) for layer in dict.fromkeys(sources)}
     except KeyError as error:
         raise JobError(f"direction {spec.direction.id}: {error.args[0]}") from error
-    vectors = np.stack([one.vector for one in chosen.values()]).astype(np.float32, copy=False)
-    if len(chosen) < len(sources):  # one layer's direction acts at all of them
-        vectors = vectors.repeat(len(sources), axis=0)
+    if at.source_layer is None:
+        vectors = np.stack([one.vector for one in chosen.values()])
+    else:
+        vectors = chosen[at.source_layer].vector[None].repeat(len(sources), axis=0)
+    vectors = vectors.astype(np.float32, copy=False)
     references, bases = needed(spec.action.intervention, found, (at.layers, sources), vectors)
     return Placed(at, vectors, found, sources, references, bases)
 

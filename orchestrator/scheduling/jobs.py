@@ -50,9 +50,10 @@ def steering_of(cell: Cell, found: Mapping[str, DirectionSet], shared: dict[obje
     spec = cell.steering
     if spec is None:
         return None
-    if spec.where not in shared:
-        shared[spec.where] = all_placed(spec, found)
-    parts = [_part(part, at, found) for part, at in zip(spec.parts, shared[spec.where], strict=True)]
+    where = spec.where
+    if where not in shared:
+        shared[where] = all_placed(spec, found)
+    parts = [_part(part, at, found) for part, at in zip(spec.parts, shared[where], strict=True)]
     return replace(parts[0], then=tuple(parts[1:])) if parts[1:] else parts[0]
 
 

@@ -49,14 +49,17 @@ class Ledger:
 
     def move(self, item: Item, state: State) -> None:
         """The only way from one state to another. What waits for an item changes its standing with it."""
-        concerned = [item]
+        waiting: list[Item] = []
         if item.id in self._needed_by and State.DONE in (item.state, state):
-            concerned += [one for one in self.needing(item.id) if one.state is State.PENDING]
-        for one in concerned:
-            self._count(one, -1)
+            waiting = [one for one in self.needing(item.id) if one.state is State.PENDING]
+        for one in waiting:
+            self._amount_of(one).add(one, -1)
+        self._count(item, -1)
         item.state = state
-        for one in concerned:
-            self._count(one, 1)
+        self._count(item, 1)
+        self._queue(item)
+        for one in waiting:
+            self._amount_of(one).add(one, 1)
             self._queue(one)
 
     def _queue(self, item: Item) -> None:
@@ -70,16 +73,16 @@ class Ledger:
             self.unfinished += sign
             backlog.unfinished.add(item, sign)
         if item.state is State.PENDING:
-            self._amount_of(item, backlog).add(item, sign)
+            self._amount_of(item).add(item, sign)
         if item.counted:
             self.cells[item.state] += sign
             backlog.cells[item.state] += sign
         if item.id in self._feeds:
             self._count_needed(item, sign)
 
-    def _amount_of(self, item: Item, backlog: Backlog) -> Amount:
+    def _amount_of(self, item: Item) -> Amount:
         """Which sum of its backlog a pending item belongs to."""
-        needed = self._waits_for(item)
+        backlog, needed = self.backlogs[item.variant], self._waits_for(item)
         if needed is None:
             return backlog.ready
         return backlog.needs_own if needed.variant == item.variant else backlog.needs_other

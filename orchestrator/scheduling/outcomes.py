@@ -62,10 +62,10 @@ class Outcomes:
 
     def _handle(self, event: Event, slot: WorkerSlot) -> None:
         match event:
-            case WorkerGave(outcome=ModelInfo() as info):
-                self._loaded(slot, info)
             case WorkerGave(outcome=Answered() as answered):
                 self._done(slot, answered)
+            case WorkerGave(outcome=ModelInfo() as info):
+                self._loaded(slot, info)
             case WorkerGave(outcome=Failure() as failure):
                 self._failed(slot, failure, event.machine, event.host)
             case TaskDone():

@@ -7,7 +7,7 @@ first and then the largest; else a replica of the variant that will take longest
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -101,11 +101,12 @@ class Placement:
         """What ``slot`` should load, as its own model has nothing ready; None: nothing."""
         if slot.variant is not None and self._board.expects(slot.variant):
             return None
-        possible = self._possible(slot, even_without_room)
+        possible = [one for one in self._useful(slot) if even_without_room or self.has_room(slot, one)]
         unheld = [variant for variant in possible if not self._fleet.holders(variant)]
         if unheld:
             return max(unheld, key=self._urgency)
-        return max(self._worth_a_replica(slot, possible), key=self._seconds_left, default=None)
+        replicas = (variant for variant in possible if self._worth_a_replica(slot, variant))
+        return max(replicas, key=self._seconds_left, default=None)
 
     def more_useful_elsewhere(self, slot: WorkerSlot) -> str | None:
         """The variant that ``slot`` should go over to although its own has work: one that would otherwise end clearly later."""
@@ -114,9 +115,9 @@ class Placement:
         if self._fleet.holders(slot.variant) < 2 or not self._pace.is_measured(slot.variant):
             return None
         alone = self._seconds_left(slot.variant, -1)
-        ends = {variant: self._seconds_left(variant, 1) for variant in self._worth_a_replica(slot, self._possible(slot))}
-        last = max(ends, key=ends.__getitem__, default=None)
-        return last if last is not None and alone < CLEARLY * ends[last] else None
+        ends = {variant: self._seconds_left(variant, 1) for variant in self._useful(slot)}
+        later = sorted((one for one, end in ends.items() if alone < CLEARLY * end), key=ends.__getitem__, reverse=True)
+        return next((one for one in later if self._worth_a_replica(slot, one) and self.has_room(slot, one)), None)
 
     def speaks_for_all(self, slot: WorkerSlot) -> bool:
         """Whether what holds for ``slot`` holds for every other idle worker with the same model."""
@@ -157,24 +158,14 @@ class Placement:
         backlog = self._board.backlog(variant)
         return (backlog.wanted_elsewhere > 0, not backlog.needs_other.items, backlog.reachable)
 
-    def _possible(self, slot: WorkerSlot, even_without_room: bool = False) -> list[str]:
-        """Other variants than its own that ``slot`` could load and would have work for."""
-        return [
-            variant
-            for variant in self._board.variants()
-            if variant != slot.variant
-            and self._board.backlog(variant).reachable
-            and (even_without_room or self.has_room(slot, variant))
-        ]
+    def _useful(self, slot: WorkerSlot) -> list[str]:
+        """Other variants than its own that ``slot`` would have work for."""
+        return [one for one in self._board.variants() if one != slot.variant and self._board.backlog(one).reachable]
 
-    def _worth_a_replica(self, slot: WorkerSlot, variants: Sequence[str]) -> list[str]:
-        """Those whose work outlasts a load."""
-        return [
-            variant
-            for variant in variants
-            if self._seconds_left(variant) > self._pace.load_seconds(variant) * self._pace.slowness(slot.name)
-            and self._fleet.may_replicate(slot, variant)
-        ]
+    def _worth_a_replica(self, slot: WorkerSlot, variant: str) -> bool:
+        """Whether its work outlasts a load."""
+        load = self._pace.load_seconds(variant) * self._pace.slowness(slot.name)
+        return self._seconds_left(variant) > load and self._fleet.may_replicate(slot, variant)
 
     def _seconds_left(self, variant: str, more: int = 0) -> float:
         """How long the work of ``variant`` that nobody runs yet will take, if so many workers join, after a load, or leave."""
