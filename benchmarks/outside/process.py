@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -59,7 +62,13 @@ class OutsideProcess:
         log = (folder / "stderr").open("w", encoding="utf-8")
         try:
             self._process = subprocess.Popen(
-                [*self.command, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, cwd=folder
+                [*self.command, str(folder)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                cwd=folder,
+                start_new_session=True,
             )
             self.about = {key: str(value) for key, value in self._answer().items()}
         except BaseException:
@@ -70,15 +79,15 @@ class OutsideProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        """End the process and remove what it was given."""
+        """End the process, with all that it started, and remove what it was given."""
         if self._process is not None:
             assert self._process.stdin is not None
             self._process.stdin.close()
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
         if self._folder is not None:
             self._folder.cleanup()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _APOSTROPHES = dict.fromkeys(map(ord, "’‘ʼ‛′´＇`"), "'")
 _QUOTES = dict.fromkeys(map(ord, "“”„‟″＂«»「」『』"), '"')
@@ -30,8 +31,10 @@ def control_share(text: str) -> float:
 _CONTROLS = frozenset({"Cc", "Cs", "Co", "Cn"})
 
 
+@lru_cache(maxsize=8)
 def normal_form(text: str) -> str:
-    """NFKC, straight apostrophes and quotes, no emphasis or heading marks, single spaces, single newlines. Case stays."""
+    """NFKC, straight apostrophes and quotes, no emphasis or heading marks, single spaces, single newlines. Case stays. Kept for
+    the rules that read the same answer one after another."""
     straight = text.translate(_APOSTROPHES).translate(_QUOTES)  # before NFKC, which splits ´ into a space and an accent
     plain = unicodedata.normalize("NFKC", visible(straight))
     plain = _EMPHASIS.sub("", _LINE_MARK.sub("", plain.replace("\r", "\n")))

@@ -77,8 +77,14 @@ def test_mixed_batch_equals_generate_with_hooks(family: str, tmp_path: Path) -> 
     assert results["cell0"].fired.fired is None
 
 
-@pytest.mark.parametrize("family", sorted(CONFIGS))
-@pytest.mark.parametrize("extractor", ["nnsight", "hooks"])
+BY_NNSIGHT = ("llama", "gemma2", "gpt2", "qwen3_moe", "qwen3_5")
+"""The families that nnsight reads in every test run; the rest are built like one of them."""
+
+
+@pytest.mark.parametrize(("extractor", "family"), [
+    *(("hooks", family) for family in sorted(CONFIGS)),
+    *(pytest.param("nnsight", family, marks=() if family in BY_NNSIGHT else pytest.mark.slow) for family in sorted(CONFIGS)),
+])  # fmt: skip
 def test_dim_equals_hidden_states(family: str, extractor: str, tmp_path: Path) -> None:
     worker, _ = loaded_worker(tiny_folder(family, tmp_path / "model"))
     loaded = worker._loaded

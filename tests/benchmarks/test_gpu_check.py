@@ -14,8 +14,9 @@ from torch import Tensor
 
 from actors.engine import engine as engine_module
 from benchmarks import gpu_check
-from benchmarks.gpu import numerics
+from benchmarks.gpu import families, numerics
 from benchmarks.gpu.findings import Findings
+from tests.tiny import CONFIGS
 
 QUICK = ["--device", "cpu", "--quick"]
 
@@ -48,6 +49,8 @@ def test_rows_that_depend_on_their_place_are_found(monkeypatch: pytest.MonkeyPat
         return tokens, torch.ones(len(tokens), dtype=torch.bool)
 
     monkeypatch.setattr(engine_module, "choose", choose_by_place)
+    monkeypatch.setattr(families, "CONFIGS", {"llama": CONFIGS["llama"]})
+    monkeypatch.setattr(families, "DTYPES", (torch.float32,))
     assert gpu_check.main([*QUICK, "--only", "families"]) == 1
     assert "FAIL llama float32" in capsys.readouterr().out
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from actors.environments import Environment, EnvironmentUnavailableError
@@ -72,6 +73,16 @@ def test_one_process_has_a_contender_for_each_of_its_runs(tiny: Bench, workload:
         assert (every.name, part.name) == ("all", "some")
         assert len(every.run(0).tokens) == 4
         assert set(part.run(0).tokens) == {("c0", "p1"), ("baseline", "p1"), ("baseline", "p2")}
+
+
+def test_what_a_process_started_ends_with_it(tiny: Bench, workload: Workload, tmp_path: Path) -> None:
+    begun = "import subprocess, sys\nchild = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+    text = begun + 'print("@@" + \'{"child": \' + str(child.pid) + "}", flush=True)\nsys.stdin.read()\n'
+    with OutsideProcess("other", script(tmp_path, text), tiny, {"other": [workload]}) as process:
+        child = psutil.Process(int(process.about["child"]))
+        assert child.is_running()
+    _, alive = psutil.wait_procs([child], timeout=5)
+    assert all(one.status() == psutil.STATUS_ZOMBIE for one in alive)
 
 
 def test_a_process_that_dies_says_why(tiny: Bench, workload: Workload, tmp_path: Path) -> None:

@@ -119,11 +119,20 @@ def spy_on(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> list[tupl
     return calls
 
 
-@pytest.mark.parametrize("family", ["llama", "gemma2", "mistral", "qwen3"])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def twice(*always: tuple[DType, str], families: Sequence[str]) -> list[Any]:
+    """Dtype and family: those named in every test run, the rest where it may take longer."""
+    dtypes: tuple[DType, ...] = ("float32", "bfloat16")
+    pairs = [(dtype, family) for dtype in dtypes for family in families]
+    return [pytest.param(*pair, marks=() if pair in always else pytest.mark.slow) for pair in pairs]
+
+
+@pytest.mark.parametrize(("dtype", "family"), twice(
+    ("float32", "qwen3"), ("float32", "gemma2"), ("bfloat16", "llama"), ("bfloat16", "mistral"),
+    families=("llama", "gemma2", "mistral", "qwen3"),
+))  # fmt: skip
 def test_bits_do_not_depend_on_the_batch(family: str, dtype: DType, tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
     worker = tiny_worker(family, dtype)
-    jobs = jobs_of(worker)
+    jobs = jobs_of(worker, n_new=9)
     together = logits_of(worker, jobs, monkeypatch)
     alone: Bits = {}
     for job in jobs:
@@ -146,13 +155,14 @@ def test_bits_do_not_depend_on_the_batch(family: str, dtype: DType, tiny_worker:
         assert len(segments) == forwards, "a row that shares nothing runs its prompt in one piece"
 
 
-@pytest.mark.parametrize("family", ["llama", "gemma2", "qwen3"])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("dtype", "family"), twice(
+    ("float32", "llama"), ("bfloat16", "gemma2"), ("bfloat16", "qwen3"), families=("llama", "gemma2", "qwen3")
+))  # fmt: skip
 def test_lanes_change_no_bit(family: str, dtype: DType, tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of the batch on threads of their own; first on one lane."""
     worker = tiny_worker(family, dtype)
     assert worker._engine is not None
-    jobs = jobs_of(worker)
+    jobs = jobs_of(worker, n_new=9)
     monkeypatch.setattr(worker._engine, "_lanes", Lanes(1))
     together = logits_of(worker, jobs, monkeypatch)
     monkeypatch.setattr("actors.engine.lanes.ROWS_PER_LANE", 1)
@@ -163,7 +173,9 @@ def test_lanes_change_no_bit(family: str, dtype: DType, tiny_worker: Loader, mon
         assert max(span.start for _, span in spans) > 0, "no part but the first has run"
 
 
-@pytest.mark.parametrize("quantization", ["int8", "nf4", "nf4-double", "fp4", "fp4-double"])
+@pytest.mark.parametrize(
+    "quantization", ["int8", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("nf4", "nf4-double", "fp4", "fp4-double"))]
+)
 def test_quantized_rows_equal_generate(quantization: Quantization, tiny_worker: Loader) -> None:
     # INT8 picks outlier columns over the whole batch (a limit that the provenance states): compare where there are none.
     worker = tiny_worker("llama_calm" if quantization == "int8" else "llama", "float32", quantization)

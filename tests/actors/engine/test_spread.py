@@ -107,7 +107,9 @@ def answers(worker: ModelWorker) -> list[CellResult]:
     return sorted((result for result in results if isinstance(result, CellResult)), key=lambda one: int(one.cell_id[4:]))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family", ["llama", "qwen3_5", *(pytest.param(family, marks=pytest.mark.slow) for family in ("gemma2", "gpt2"))]
+)
 def test_a_spread_model_answers_as_in_one_place(family: str, load: Load) -> None:
     (one, _), (spread, info) = load(family, False), load(family, True)
     assert one._loaded is not None

@@ -364,7 +364,10 @@ def test_a_cluster_that_does_not_answer_is_bad_input(tmp_path: Path, address: st
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(signal.SIGINT, marks=pytest.mark.slow), pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL],
+)
 def test_no_ray_worker_outlives_its_driver(tmp_path: Path, number: signal.Signals) -> None:
     sweep = write_sweep(tmp_path, SLOW, texts=("[slow]",))
     process = start("run", sweep, "--pool", "ray", RAY_ADDRESS="local")

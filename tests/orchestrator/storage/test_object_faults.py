@@ -138,7 +138,7 @@ def test_a_driver_killed_at_any_request_leaves_no_part_of_a_file(
     assert states["drop half way"].count(True) <= states["drop after"].count(True)
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", [pytest.param("drop before", marks=pytest.mark.slow), "drop half way", "drop after"])
 def test_a_driver_killed_at_any_request_while_it_writes_several_cells_at_once(
     writer: Writer, faults: Faults, bucket: S3Url, moment: Fault
 ) -> None:
