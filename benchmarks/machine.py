@@ -15,6 +15,8 @@ import psutil
 import torch
 
 PACKAGES = ("torch", "transformers", "numpy")
+SPINNING = "import os, sys\nwhile os.getppid() == int(sys.argv[1]):\n    for _ in range(1_000_000):\n        pass"
+"""A process that computes until it, or who started it, is ended."""
 _BUSY: set[int] = set()
 """Children that count as other processes."""
 
@@ -23,7 +25,7 @@ _BUSY: set[int] = set()
 def one_core_busy() -> Iterator[None]:
     """In the ``with`` block another process computes all the while: in a session of its own, as another user's would, and on
     whichever core the system gives it."""
-    process = subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
+    process = subprocess.Popen([sys.executable, "-c", SPINNING, str(os.getpid())], start_new_session=True)
     _BUSY.add(process.pid)
     try:
         yield

@@ -2,16 +2,15 @@
 
 A decoding step is some hundred small operations. Split over threads one by one, each of them ends with its slowest thread;
 threads that each take rows of their own through the whole step meet once per step. That is the faster way on cores of their
-own. Where another process takes one of the cores, the other lanes wait for the one on it, most of a step; operations on all
-threads wait for moments, and a thread that has slept gets its core back at once. So lanes whose threads were held up are left for
-a while, which changes no bit.
+own. Where another process takes one of the cores, all lanes wait for the one on it, most of a step. So where a lane was held up
+there is one fewer for a while, and the other process has a core to itself; it changes no bit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import pairwise
 from time import perf_counter, thread_time
 
@@ -22,48 +21,50 @@ from actors.engine.packing import PROBE_ROWS, PackedLinear, Packing
 ROWS_PER_LANE = 32
 """Fewer rows of the products are not worth a lane of their own: every lane reads all weights."""
 HELD_UP = 0.2
-"""Lanes are left when the slowest of them had no core for more than this share of its time: lately, by a moving average."""
+"""There is one lane fewer when the slowest had no core for more than this share of its time: lately, by a moving average."""
 NEWEST = 0.2
 """Weight of the newest run in that average: one run alone is not enough."""
 SHORTEST = 0.02
 """A run of fewer seconds says nothing: the system gives out its cores by slices of a few thousandths of one."""
 LOOK_AGAIN = 128
-"""After so many runs in one part lanes are tried again, once: a run that is held up takes about twice as long."""
+"""After so many runs with fewer lanes one more is tried, once: a run that is held up takes about twice as long."""
 
 
 class Lanes:
     """At most ``count`` parts at once; the caller's own thread does the first of them. With ``count`` 1 no thread is started.
 
-    ``may_leave``: whether there is one part for a while where other processes hold lanes up. ``held_up``: the share of its time
-    in which the slowest lane did not run, lately; ``HELD_UP`` while there is one part.
+    ``may_leave``: whether lanes are left where other processes hold them up, and ``left`` how many are. ``held_up``: the share
+    of its time in which the slowest lane did not run, lately.
     """
 
     def __init__(self, count: int = 1, *, may_leave: bool = False) -> None:
         self.count, self._may_leave = count, may_leave
         self.held_up = 0.0
-        self._in_one = 0
+        self.left = 0
+        self._runs_so = 0
         self._cores = torch.get_num_threads()
         self._others = ThreadPoolExecutor(count - 1, "lane") if count > 1 else None
 
     def parts(self, n_rows: int, step: int, of_each: int = 1) -> list[slice]:
         """``n_rows`` in parts of nearly equal size that are multiples of ``step`` and worth a lane; what is left over goes to the
-        last of them; one part where other processes hold lanes up.
+        last of them; fewer than ``count`` where other processes hold lanes up.
 
         ``of_each``: rows of the products, that is tokens, that come from each row.
         """
         units = n_rows // step
-        count = max(1, min(1 if self._in_one else self.count, n_rows * of_each // ROWS_PER_LANE, units))
+        count = max(1, min(self.count - self.left, n_rows * of_each // ROWS_PER_LANE, units))
         bounds = [*(units * number // count * step for number in range(count)), n_rows]
         return [slice(start, stop) for start, stop in pairwise(bounds)]
 
     def run(self, work: Sequence[Callable[[], None]]) -> None:
         """Do all of ``work``, at most ``count`` pieces; the first error is raised when all have ended."""
+        self._look_again()
         if self._others is None or len(work) == 1:
-            for piece in work:
-                piece()
-            self._in_one = max(0, self._in_one - 1)
+            with _threads(self._cores - self.left, self._cores) if self.left else nullcontext():
+                for piece in work:
+                    piece()
             return
-        share = max(1, self._cores // len(work))
+        share = max(1, (self._cores - self.left) // len(work))
         with _threads(share, self._cores):
             started = [self._others.submit(_on_share, share, piece) for piece in work[1:]]
             try:
@@ -77,8 +78,14 @@ class Lanes:
     def _note(self, held_up: float) -> None:
         """What the slowest lane of a run lost."""
         self.held_up += NEWEST * (held_up - self.held_up)
-        if self.held_up > HELD_UP:
-            self.held_up, self._in_one = HELD_UP, LOOK_AGAIN
+        if self.held_up > HELD_UP and self.left < self.count - 1:
+            self.held_up, self.left, self._runs_so = HELD_UP, self.left + 1, 0
+
+    def _look_again(self) -> None:
+        """One lane more after ``LOOK_AGAIN`` runs without it."""
+        self._runs_so += 1
+        if self.left and self._runs_so >= LOOK_AGAIN:
+            self.left, self._runs_so = self.left - 1, 0
 
 
 def lanes_for(packing: Packing) -> Lanes:

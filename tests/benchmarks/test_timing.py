@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,7 +9,7 @@ from dataclasses import dataclass
 import psutil
 import pytest
 
-from benchmarks.machine import CpuClock, one_core_busy
+from benchmarks.machine import SPINNING, CpuClock, one_core_busy
 from benchmarks.timing import Plan, Work, interleave
 
 
@@ -82,8 +84,20 @@ def test_the_real_clock_does_not_run_backwards() -> None:
 def test_the_busy_process_is_one_of_the_others_and_ends_with_the_block() -> None:
     before = CpuClock.now()
     with one_core_busy():
-        (busy,) = (child for child in psutil.Process().children() if child.cmdline()[1:] == ["-c", "while True: pass"])
+        (busy,) = (child for child in psutil.Process().children() if child.cmdline()[1:][:2] == ["-c", SPINNING])
         while busy.cpu_times().user < 0.2:
             time.sleep(0.02)
         assert CpuClock.now().ours - before.ours < 0.2
     assert not busy.is_running()
+
+
+def test_the_busy_process_ends_with_a_benchmark_that_is_killed() -> None:
+    program = (
+        "import os, signal\nfrom benchmarks.machine import one_core_busy\nwith one_core_busy(): print(flush=True); signal.pause()"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as benchmark:
+        assert benchmark.stdout is not None
+        benchmark.stdout.readline()
+        (busy,) = psutil.Process(benchmark.pid).children()
+        benchmark.kill()
+    busy.wait(60)

@@ -114,6 +114,22 @@ def test_lanes_that_are_held_up_are_left_and_tried_again(monkeypatch: pytest.Mon
 
 
 @pytest.mark.usefixtures("four_threads")
+def test_one_lane_after_the_other_is_left_and_its_core_with_it() -> None:
+    lanes = Lanes(4, may_leave=True)
+    seen = []
+    for _ in range(60):
+        parts = lanes.parts(4 * ROWS_PER_LANE, 1)
+        lanes.run([partial(time.sleep, SHORTEST)] * len(parts))
+        seen.append(len(parts))
+    assert sorted(set(seen), reverse=True) == [4, 3, 2, 1]
+    assert seen == sorted(seen, reverse=True)
+    threads: list[int] = []
+    lanes.run([lambda: threads.append(torch.get_num_threads())])
+    assert threads == [1]
+    assert torch.get_num_threads() == 4
+
+
+@pytest.mark.usefixtures("four_threads")
 def test_a_lane_of_several_threads_may_wait_for_its_own() -> None:
     assert _runs_until_one_part(Lanes(2, may_leave=True), partial(time.sleep, SHORTEST), most=10) == 10
 
