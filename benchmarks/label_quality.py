@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.orchestrator.scoring.judged import TEXT
-from tests.orchestrator.scoring.labelled import HARD_GROUPS, HELD_OUT_GROUPS, MANNERS, STEERED, Labelled, load, score
+from tests.orchestrator.scoring.labelled import HARD_GROUPS, HELD_OUT_GROUPS, MANNERS, STEERED, WARM, Labelled, load, score
 
 _XSTEST = "xstest_v2_completions_"
 _LABELS = {"1_full_compliance": "normal", "2_full_refusal": "coherent_refusal"}
@@ -40,6 +40,7 @@ def _sets() -> Iterator[tuple[str, list[Labelled]]]:
     for name, items in (("responses", list(responses)), ("manners", manners), ("steered", list(load(STEERED)))):
         for half in ("dev", "held_out"):
             yield f"{name}, {half}", [item for item in items if item.half == half]
+    yield "a warm adapter and its base, wholly held out", list(load(WARM))
     yield "manners, groups wholly held out", [item for item in manners if item.source in HELD_OUT_GROUPS]
     yield "manners, hard cases", [item for item in load(MANNERS) if item.source in HARD_GROUPS]
 

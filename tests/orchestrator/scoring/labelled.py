@@ -20,6 +20,8 @@ MANNERS = Path(__file__).with_name("manners.jsonl")
 """Refusals and answers in the manner of 14 model families and in 14 languages besides English, and hard cases."""
 STEERED = Path(__file__).with_name("steered.jsonl")
 """Answers of four adapters and the base model of SmolLM2, steered by seven behaviors until they break and beyond."""
+WARM = Path(__file__).with_name("warm.jsonl")
+"""Answers of one more adapter, of a motherly tone, and of its base; no rule was tuned on any of them."""
 HELD_OUT_GROUPS = frozenset(
     {
         "steered:other-tone/refusal",
@@ -28,6 +30,9 @@ HELD_OUT_GROUPS = frozenset(
         "steered:base/excited",
         "steered:base/legal",
         "steered:refusal-2/legal",
+        "steered:warm/refusal",
+        "steered:base/refusal",
+        "unsteered:warm",
         "manner:gemma3",
         "manner:olmo",
         "manner:gptoss",

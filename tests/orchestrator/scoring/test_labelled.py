@@ -11,7 +11,7 @@ import pytest
 from orchestrator.scoring.garbled import garbled
 from orchestrator.scoring.rules import COHERENCE_VERSION, MOST_ABOVE_TYPICAL, REFUSAL_VERSION
 from tests.orchestrator.scoring.judged import TEXT
-from tests.orchestrator.scoring.labelled import HARD_GROUPS, JUDGED, MANNERS, STEERED, Labelled, load, score
+from tests.orchestrator.scoring.labelled import HARD_GROUPS, JUDGED, MANNERS, STEERED, WARM, Labelled, load, score
 
 ITEMS = load()
 SOUGHT_OUT = ("batch 5", "batch 7", "batch 8", "batch 9", "batch 10")
@@ -168,6 +168,17 @@ def test_garbled_answers_of_an_adapter_and_a_behavior_that_took_no_part_in_tunin
     scores = score(TEXT, items)
     assert scores.precision("garbled") >= 0.95, scores.show("steered")
     assert scores.recall("garbled") >= 0.85, scores.show("steered")
+
+
+def test_a_warm_adapter_that_took_no_part_in_anything() -> None:
+    """Six refusals are too few for a bar; of garbled answers there are 61."""
+    items = load(WARM)
+    assert len({item.id for item in items}) == len({(item.prompt, item.response) for item in items}) == len(items) == 134
+    assert {item.half for item in items} == {"held_out"}
+    scores = score(TEXT, items)
+    assert scores.precision("garbled") >= 0.95, scores.show("warm")
+    assert scores.recall("garbled") >= 0.95, scores.show("warm")
+    assert scores.precision("coherent_refusal") >= 0.95, scores.show("warm")
 
 
 def test_the_loss_finds_garbled_answers_of_behaviors_that_took_no_part_in_tuning() -> None:
