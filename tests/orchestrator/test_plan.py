@@ -138,6 +138,7 @@ def test_one_model_under_two_names_runs_once_and_says_so(tmp_path: Path) -> None
     plan = plan_of(tmp_path, models={"m": {"folder": "m"}, "n": {"folder": "copy"}}, layers=[1])
     assert [model.name for model in plan.models] == ["m"]
     assert any("models m and n are the same model" in warning for warning in plan.warnings)
+    assert plan.twins == {"n": "m"}
 
 
 def test_warnings_name_unpinned_revisions_and_near_duplicates(tmp_path: Path) -> None:
