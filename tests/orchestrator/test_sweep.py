@@ -311,6 +311,19 @@ def test_yaml_that_is_wrong_or_dangerous_is_refused(tmp_path: Path, text: str, p
     assert all(part in message for part in parts), message
 
 
+def test_a_folder_that_needs_code_of_its_own_is_refused_unless_it_is_trusted(tmp_path: Path) -> None:
+    code = {"AutoConfig": "configuration_mine.Mine"}
+    write_model(tmp_path / "own", model_type="mine-of-nobody", auto_map=code)
+    said = refused(tmp_path, models={"own": {"folder": "own"}})
+    assert "models.own.folder" in said
+    assert "'mine-of-nobody' is read by code of its own ('configuration_mine.Mine')" in said
+    assert "trust_remote_code: true" in said
+    trusted = load(tmp_path, models={"own": {"folder": "own", "trust_remote_code": True}}, layers=[1])
+    assert trusted.models[0].spec.trust_remote_code
+    write_model(tmp_path / "known", auto_map=code)  # a Llama, which transformers reads by its own code
+    assert load(tmp_path, models={"known": {"folder": "known"}}, layers=[1]).models[0].key == "known"
+
+
 def test_a_missing_sweep_file_is_told_with_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sweeps").mkdir()
