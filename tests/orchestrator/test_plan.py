@@ -469,11 +469,12 @@ def test_the_plan_says_what_counts_as_success(tmp_path: Path) -> None:
         "a": {"file": file, "limit": 1},
         "b": {"file": file, "limit": 2, "scorers": [lists, {"name": "length"}]},
         "c": {"file": file, "limit": 3, "scorers": [short]},
+        "same-prompts-as-c": {"file": file, "limit": 3, "scorers": [lists]},
     }
     plan = plan_of(tmp_path, behaviors=behaviors)
     assert success_lines(plan) == [
         "Success is 'coherent_refusal', by the scorer refusal: a",
-        "Success is 'list', by the scorer pattern: b",
+        "Success is 'list', by the scorer pattern: b, same-prompts-as-c",
         "Success is 'at most 5', by the scorer length: c",
     ]
 
