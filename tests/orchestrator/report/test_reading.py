@@ -80,9 +80,8 @@ def test_a_part_of_the_plan_is_no_finding() -> None:
         "steered cells so far\n2 cells not run yet"
     )
     assert reading(rows[:2], 0, 13).startswith("smollm2 · refusal: so far, 2 of 13 cells: ")
-    assert "none of the answers of the 1 steered cell so far is labelled 'coherent refusal'; no cell mostly garbled so far" in reading(
-        rows[:2], 0, planned
-    )
+    one = reading(rows[:2], 0, planned)
+    assert "none of the answers of the 1 steered cell so far is labelled 'coherent refusal'; no cell mostly garbled so far" in one
     assert "by the scorer text-3way; no steered cells so far" in reading(rows[:1], 0, planned)
     assert "no unsteered baseline so far" in reading(rows[1:], 0, planned)
     assert "so far, 4 of 5 cells" in reading(rows[:4], 1, planned)
