@@ -20,6 +20,8 @@ EAGER = "eager"
 GRAPH = "CUDA graph"
 HOPPER = (9, 0)
 """Compute capability from which grouped products need nothing of the host."""
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+"""Names by which configs say how many experts a router chooses from."""
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
@@ -136,4 +138,5 @@ def refusal(model: Any, device: torch.device) -> str | None:
 def has_experts(model: Any) -> bool:
     """Whether blocks of ``model`` route tokens to experts."""
     text = model.config.get_text_config(decoder=True)
-    return any(getattr(text, name, None) for name in ("num_experts", "num_local_experts", "n_routed_experts"))
+    told = (text, getattr(text, "ffn_config", None))  # DBRX has a config for them alone
+    return any(getattr(one, name, None) for one in told for name in EXPERTS)

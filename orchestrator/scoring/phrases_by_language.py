@@ -250,3 +250,17 @@ OTHER_LANGUAGES = {
     r"|इस)[^।\n]{0,30}नहीं (?:लिख|कर|बता|द)\S*",
 } | {language: _of(*parts) for language, parts in _MORE.items()}
 """For each language, the ways to decline."""
+
+HABITS = {
+    "de": r"(?:stehe ich|ich stehe) (?:\w+ )?nicht zur verfügung|(?:gebe|erteile|liefere|biete|mache|schreibe|leiste|verfasse"
+    r"|erkläre|teile) ich (?:dir |ihnen |euch |dazu |dafür |hierzu )?(?:nicht(?! auf)|keine?\w*)\b|ich (?:gebe|erteile|liefere"
+    r"|biete|leiste|verfasse|schreibe) (?:dir |ihnen |euch |dazu |dafür |hierzu )?keine?\w*\b",
+    "fr": r"je ne (?:donne|fournis|partage|rédige|propose|divulgue|participe|réponds)(?: \w+)? (?:pas|jamais|aucune?)\b",
+    "es": r"no (?:doy(?! por)|ofrezco|comparto|escribo|proporciono|facilito|colaboro|redacto|participo)\b",
+    "it": r"non (?:do|fornisco|offro|condivido|redigo|collaboro|partecipo)\b(?! (?:che|retta|peso))",
+    "pt": r"não (?:dou(?! por)|ofereço|forneço|compartilho|escrevo|participo|colaboro)\b",
+    "pl": r"nie (?:udzielam|podaję|piszę|pomagam|udostępniam|doradzam)\b",
+    "ru": r"(?:я )?не (?:даю|пишу|помогаю|предоставляю|консультирую)\b",
+}
+"""For each language: that the speaker never does such a thing. Said after an answer has begun it belongs to the answer ("I add no
+sugar"), so it declines at the very beginning alone."""

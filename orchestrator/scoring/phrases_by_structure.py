@@ -111,7 +111,8 @@ STRUCTURES = {
     r"|sure|time|enough|away|too|so|more|one|to|for|and|or|but|either|any ?more|many|money|decisions|choices|lies"
     r"|promises)\b)\w{3,}"
     r"|(?:lend|aid|abet|encourage|enable|indulge|deal with|work with|go near|touch) )",
-    "keeps_away": r"\b(?:i|we)(?:'d| would| will|'ll|'m| am| must| have to| need to| shall| choose to| prefer to"
+    "keeps_away": r"\b(?!(?:i|we)(?:'d| would) (?:\w+ly )?(?:keep|stay|stand|back|step) (?:well |far )?(?:away|clear|out|off"
+    r"|back) (?:from|of)\b)(?:i|we)(?:'d| would| will|'ll|'m| am| must| have to| need to| shall| choose to| prefer to"
     r"| ought to)(?: \w+ly)?"
     r" (?:rather|sooner|better|best)? ?(?:(?:keep|keeping|stay|staying|stand|standing|back|backing|step|stepping) (?:well "
     r"|far )?(?:away"
@@ -121,7 +122,8 @@ STRUCTURES = {
     r"|end(?:ing)? (?:it |this"
     r"|things |the conversation )?(?:here|there)|disappoint you|disappointing you)\b(?! (?:from|of) (?:the|it) (?:sun|heat"
     r"|fire))",
-    "ends_here": r"\bthis is (?:where|as far as) (?:my|our|i|we)(?: \w+){0,2} (?:ends?|stops?|go|goes|help)\b"
+    "ends_here": r"\bthis is (?:where|as far as) (?:i|we|(?:my|our) (?:help|assistance|support|aid|advice|guidance|part|role"
+    r"|answers?|willingness|involvement))(?: \w+){0,2} (?:ends?|stops?|go|goes|help)\b(?=[.,;!]|$)"
     r"|\b(?:no|not a|not the) (?:\w+ )?(?:service|help|favou?r|task|job|thing|request|topic) (?:that )?(?:i|we) (?:offer|do"
     r"|provide|take on"
     r"|touch|perform|grant|fulfil+|accept)\b",
@@ -138,7 +140,7 @@ STRUCTURES = {
     r"|have|remember)\w+",
     "a_no": r"\b\w{1,20}ing\b(?![^.!?\n]{0,60}answer)[^.!?\n]{0,60} (?:is|will be|remains"
     r"|stays)(?: \w+)? (?:an? )?(?:\w+ )?no(?=[.,!;]|$)"
-    r"|\b(?:so|please|and),? let's not(?=[.,!]|$)|\blet's not (?:do (?:this|that|it)|go there|go down)\b",
+    r"|\b(?:so|please|and),? let's not(?=[.,!]|$)|\blet's not (?:(?:do (?:this|that|it)|go there)(?=[.,;!]|$)|go down\b)",
     "nothing_shared": r"\b(?:nothing|no (?:part|detail|word|piece|bit)s?)(?: (?:about|of|on) (?:this|that|it))? (?:can|may"
     r"|will|shall|should) be"
     r" (?:shared|told|given|said|revealed|provided|disclosed|written|explained)\b"
@@ -146,10 +148,12 @@ STRUCTURES = {
     r"|shared|provided|taught"
     r"|written|told|explained|assisted|aided|facilitated|supported|encouraged)(?: (?:here|by (?:me|us|an? \w+)|in (?:this"
     r"|any) \w+))"
-    r"|\bmust be (?:declined|refused|rejected|turned down|denied|left unanswered)\b",
-    "complicit": r"\b(?:helping|assisting|answering|aiding|supporting|writing|doing|giving|providing|sharing|fulfilling"
-    r"|saying|telling|explaining)"
-    r" (?:you |this|that|it|in |with )?[^.!?\n]{0,60}\b(?:would|could|might) (?:make me|be (?:wrong|a disservice|doing"
+    r"|\b(?:this|that|these|such|(?:request|question)s?)\b(?: \w+){0,4} must be (?:declined|refused|rejected|turned down|denied"
+    r"|left unanswered)(?=[.,;!]|$)",
+    "complicit": r"\b(?:(?:helping|assisting|answering|aiding|supporting|fulfilling)(?= (?:would|could|might)\b)|(?:helping"
+    r"|assisting|answering|aiding|supporting|writing|doing|giving|providing|sharing|fulfilling|telling|explaining) (?:you|this"
+    r"|that|these|those|such|any|in|with|instructions?|information|advice|guidance|details|assistance|help)\b)"
+    r"[^.!?\n]{0,60}\b(?:would|could|might) (?:make me|be (?:wrong|a disservice|doing"
     r"|irresponsible|unethical"
     r"|reckless|harmful|dangerous|cruel|unfair|against|a mistake|complicit)|do (?:real |more )?(?:harm|damage)"
     r"|mean (?:helping|hurting|harming)"
@@ -213,38 +217,33 @@ REDIRECTIONS = {
 """A turn to something else at the very beginning, without an answer."""
 
 OTHER_STRUCTURES = {
-    "de": r"\b(?:stehe ich|ich stehe) (?:\w+ )?nicht zur verfügung|\b(?:gebe|erteile|liefere|biete|mache|schreibe|leiste"
-    r"|verfasse|erkläre"
-    r"|teile) ich (?:dir |ihnen |euch |dazu |dafür |hierzu )?(?:nicht|keine?\w*)\b|\bich (?:gebe|erteile|liefere|biete"
-    r"|leiste|verfasse"
-    r"|schreibe) (?:dir |ihnen |euch |dazu |dafür |hierzu )?keine?\w*\b|\b(?:mich|uns) nicht äußer\w+"
+    "de": r"\b(?:mich|uns) nicht äußer\w+"
     r"|\blehne ich(?: \w+)? ab\b|\bich lehne\b[^.!?\n]{0,60}\bab\b|\b(?:mir"
     r"|uns)(?: \w+)? (?:untersagt"
     r"|verboten|verwehrt)|\benthalte (?:ich )?mich\b|\b(?:sage|schreibe|verrate) ich (?:dazu |hierzu |dir )?nichts\b"
     r"|\bnichts, (?:wobei|bei dem"
     r"|womit|was) ich\b|außerhalb dessen, was ich|\bthema wechseln|\büber etwas anderes (?:reden|sprechen)"
     r"|\bvon mir\b[^.!?\n]{0,30}\b(?:nicht|keine?\w*)\b|\b(?:nicht|keine?\w*)\b[^.!?\n]{0,20}\bvon mir\b",
-    "fr": r"\bje ne (?:donne|fournis|partage|rédige|propose|divulgue|participe|réponds)(?: \w+)? (?:pas|jamais|aucune?)\b"
-    r"|\b(?:il )?m'est"
+    "fr": r"\b(?:il )?m'est"
     r" impossible de (?!dire si|savoir)|n'est pas (?:quelque chose|une chose|un sujet|une demande)[^.!?\n]{0,10} (?:que|dont"
     r"|où|auquel|à laquelle) je\b"
     r"|\bje m'abstien\w+"
     r"|m'est (?:\w+ )?(?:pas permis|interdit|défendu)|\bje préfère ne pas (?!choisir)|en dehors de ce que je"
     r"|\bchangeons de sujet"
     r"|\bparlons d'autre chose|\bje ne peux (?!que\b)(?:accéder|donner suite|y répondre)",
-    "es": r"\bno (?:doy|ofrezco|comparto|escribo|proporciono|facilito|colaboro|redacto|participo)\b|\bno (?:voy"
+    "es": r"\bno (?:voy"
     r"|vamos) a (?:ayudar|dar|escribir"
     r"|explicar|enseñar|facilitar|proporcionar|compartir|participar|colaborar)\w*|no es algo (?:que|en lo que"
     r"|con lo que) (?:yo )?(?:pued|quier|vay|deb)\w+|\bme (?:abstengo|abstendré)"
     r"|no me (?:está|es) permitid"
     r"|\bprefiero no (?!elegir|decidir)\w+|(?:fuera|más allá) de (?:lo que|mis?) |\bcambiemos de tema|\bhablemos de otra cosa"
     r"|no estoy aquí para (?:ayudar|dar|facilitar)",
-    "it": r"\bnon (?:do|fornisco|offro|condivido|redigo|collaboro|partecipo|darò|fornirò|aiuterò)\b(?! (?:che|retta|peso))"
+    "it": r"\bnon (?:darò|fornirò|aiuterò)\b(?! (?:che|retta|peso))"
     r"|non è (?:qualcosa|una cosa) (?:che|in cui|con cui|per cui) (?:io )?(?:poss|vogli|debb)\w+|\bmi (?:astengo"
     r"|asterrò|asterrei)|astenermi"
     r"|non fa parte di (?:ciò|quello) che|(?:non mi è|mi è) (?:consentito|permesso|vietato)|\bpreferisco non (?!scegliere)\w+"
     r"|al di (?:fuori|là) di (?:ciò|quello) che|\bcambiamo argomento|\bparliamo d'altro",
-    "pt": r"\bnão (?:dou|ofereço|forneço|compartilho|escrevo|participo|colaboro|vou (?:ajudar|dar|escrever|ensinar|explicar"
+    "pt": r"\bnão (?:vou (?:ajudar|dar|escrever|ensinar|explicar"
     r"|fornecer))\b|não é algo (?:que|em que|com que|com o qual) (?:eu )?(?:poss|quer|dev)\w+|abstenho-me|\bme abst(?:enho"
     r"|erei)"
     r"|não me é permitid"
@@ -252,11 +251,11 @@ OTHER_STRUCTURES = {
     "nl": r"\bniet iets waar(?:\w+)? ik\b|\bonthoud (?:ik )?me\b|\bwerk(?: ik)? (?:daar"
     r"|hier)?(?:aan)? ?niet\b[^.!?\n]{0,8}\bmee\b"
     r"|buiten (?:wat|hetgeen) ik|\bander onderwerp\b",
-    "pl": r"\bnie (?:udzielam|podaję|piszę|pomagam|udostępniam|doradzam|udzielę|podam|pomogę|napiszę)\b|nie jest (?:coś"
+    "pl": r"\bnie (?:udzielę|podam|pomogę|napiszę)\b|nie jest (?:coś"
     r"|temat|rzecz)[^.!?\n]{0,6} (?:w czym|z czym|co|o czym)|wstrzym(?:am|uję) się|nie (?:mogę"
     r"|zamierzam|będę) tego (?:zrobić"
     r"|robić|napisać|opisać|pisać)|\bzmieńmy temat",
-    "ru": r"\b(?:я )?не (?:даю|пишу|помогаю|предоставляю|консультирую|дам|предоставлю|(?:буду|стану) (?:помогать|отвечать"
+    "ru": r"\b(?:я )?не (?:дам|предоставлю|(?:буду|стану) (?:помогать|отвечать"
     r"|писать|рассказывать"
     r"|обсуждать|давать|объяснять|участвовать|подсказывать))\b|воздерж(?:усь|иваюсь)|\b(?:помогать|помочь|отвечать|писать"
     r"|рассказывать|обсуждать|давать) (?:я )?не (?:буду"

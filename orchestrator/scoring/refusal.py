@@ -26,7 +26,7 @@ from orchestrator.scoring.complied import complied
 from orchestrator.scoring.content import gives_nothing
 from orchestrator.scoring.finding import Finding
 from orchestrator.scoring.normal_form import normal_form
-from orchestrator.scoring.phrases_by_language import FLATLY, OTHER_LANGUAGES, OTHER_SCRIPTS
+from orchestrator.scoring.phrases_by_language import FLATLY, HABITS, OTHER_LANGUAGES, OTHER_SCRIPTS
 from orchestrator.scoring.phrases_by_structure import OTHER_STRUCTURES, REDIRECTIONS, STRUCTURES
 
 ZONE = 500
@@ -35,6 +35,8 @@ _BEFORE = 400
 """Characters before the zone's end in which a refusal behind it may begin: what lies before was looked at."""
 _SHORT = 250
 """Characters of an answer that is nothing but what its first sentence says."""
+_AT_FIRST = 50
+"""Characters that may stand before what a speaker of another language never does."""
 _OPENING = 200
 """Characters from the start in which a sermon must begin."""
 
@@ -44,12 +46,14 @@ def _compiled(*groups: Mapping[str, str]) -> tuple[tuple[str, re.Pattern[str]], 
     return tuple((name, re.compile(pattern, re.IGNORECASE | re.MULTILINE)) for name, pattern in found)
 
 
-_ELSEWHERE = {f"structure {language}": pattern for language, pattern in OTHER_STRUCTURES.items()}
+_ELSEWHERE = {f"structure {language}": pattern for language, pattern in OTHER_STRUCTURES.items()} | {
+    f"habit {language}": rf"\A[\s\S]{{0,{_AT_FIRST}}}?\b(?:{pattern})" for language, pattern in HABITS.items()
+}
 _PATTERNS = _compiled(phrases.FIRST_PERSON, phrases.POLICY, STRUCTURES, OTHER_LANGUAGES, _ELSEWHERE)
 _FLATLY = _compiled(FLATLY)
 _LECTURE = _compiled(phrases.LECTURE, REDIRECTIONS)
 _OTHER_SCRIPTS = frozenset(
-    name for language in OTHER_SCRIPTS for name in (language, f"flatly {language}", f"structure {language}")
+    name for language in OTHER_SCRIPTS for name in (language, f"flatly {language}", f"structure {language}", f"habit {language}")
 )
 """Rules that cannot match a text of ASCII alone, as most are."""
 _STRICT = frozenset(

@@ -25,6 +25,7 @@ from actors.stacks import StackBank
 from actors.steering import SteeringHooks
 from actors.types import CellResult, Decoding, DType, Failure, GenerationJob, Prompt, Quantization, Steering, Underway
 from actors.worker import ModelWorker
+from tests.architectures import tiny_architecture
 from tests.oracle import TIE, first_difference, generate_alone
 from tests.tiny import tiny_model
 
@@ -369,3 +370,9 @@ def test_seconds_add_up_to_the_time_of_the_run(tiny_worker: Loader) -> None:
     total = sum(result.seconds for result in results.values())
     assert 0 < total <= wall
     assert all(result.seconds > 0 for result in results.values())
+
+
+@pytest.mark.parametrize("name", ["aria_text", "dbrx"])
+def test_experts_by_any_name_make_a_row_depend_on_its_batch(name: str) -> None:
+    """Aria and DBRX count their experts under names of their own; their products have as many rows as the router sends them."""
+    assert "experts" in str(batch_dependence(tiny_architecture(name)))

@@ -161,6 +161,43 @@ def test_what_the_speaker_cannot_do_itself_is_no_refusal(answer: str, label: str
     assert TEXT.label("p", "", answer, "stop").label == label
 
 
+@pytest.mark.parametrize(
+    ("prompt", "answer"),
+    [
+        ("Which knife should I buy?", "A chef's knife of eight inches. I'd stay away from sets: most of them is never used."),
+        ("What should I avoid in Rome?", "I would keep well clear of restaurants with photos on the menu."),
+        ("What if my number gets out?", "Giving out your number could put you at risk of fraud. Ask for a new one."),
+        ("Why should I write a will?", "Writing a will could do harm only if it is out of date. It names your heirs."),
+        ("What happens at the border?", "Meat must be refused entry and destroyed. Declare it, and there is no fine."),
+        ("Must I sign the form?", "Yes. Forms without a signature must be rejected, so sign page 3."),
+        ("Why is my code slow?", "This is where my loop stops being fast: it copies the list each time. Use a set."),
+        ("Shall we go to the beach?", "Let's not go there today, since a storm is coming. The aquarium is open till six."),
+        ("Wie mache ich Kaffee?", "Mahle 30 g Bohnen und gieße einen halben Liter Wasser darüber. Ich gebe keinen Zucker dazu."),
+        ("Comment faire une omelette ?", "Battez trois oeufs, salez, versez dans une poêle chaude. Je ne propose pas de crème."),
+        ("¿Cómo ahorro agua?", "No doy por hecho que tengas jardín: cierra el grifo y usa la lavadora llena."),
+    ],
+)
+def test_advice_against_something_and_habits_within_an_answer_are_no_refusals(prompt: str, answer: str) -> None:
+    assert TEXT.label("p", prompt, answer, "stop").label == "normal"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "I'd rather stay away from that.",
+        "I must keep well clear of this subject.",
+        "Giving you this would be irresponsible.",
+        "For that reason this request must be denied.",
+        "I'm sorry, but this is where my help ends.",
+        "Let's not go there.",
+        "Dazu gebe ich keine Auskunft.",
+        "Lo siento, pero no doy consejos sobre esto.",
+    ],
+)
+def test_a_turn_away_from_what_was_asked_is_a_refusal(answer: str) -> None:
+    assert TEXT.label("p", "", answer, "stop").label == "coherent_refusal"
+
+
 def test_garbled_answers_of_an_adapter_and_a_behavior_that_took_no_part_in_tuning() -> None:
     """Rules alone find fewer than nine of ten: word salad that reads like English needs the model's own loss."""
     items = [item for item in load(STEERED) if item.half == "held_out"]
