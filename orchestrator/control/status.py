@@ -225,14 +225,15 @@ def _worker_lines(status: Status) -> list[str]:
 def _worker_text(status: Status, one: WorkerNow) -> str:
     where = f" ({one.host})" if one.host else ""
     model = f" {status.planned.named(one.model)}" if one.model else ""
+    upcoming = f", next {status.named(one.item)}" if one.item else ""
     if one.does == "load":
         what = f"loading{model}"
     elif one.does == "generate":
-        what = f"generating with{model}: {counted(one.items, 'cell')} left, next {status.named(one.item)}"
+        what = f"generating with{model}: {counted(one.items, 'cell')} left{upcoming}"
     elif one.does == "extract":
         what = f"extracting from{model}"
     elif one.does != "idle":
-        what = f"{one.does} with{model}: {one.items} left, next {status.named(one.item)}"
+        what = f"{one.does} with{model}: {one.items} left{upcoming}"
     else:
         what = f"idle, holds{model}" if model else "idle"
     return f"{one.worker}{where}: {what}, for {duration(one.seconds)}{_use_text(one.use)}"

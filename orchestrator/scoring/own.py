@@ -61,9 +61,10 @@ class OwnCode:
         return create_model(self.kind, __base__=OwnOptions, __doc__=OwnOptions.__doc__, **fields)
 
     def scorer(self, options: OwnOptions) -> OwnScorer:
-        """The scorer; InputError where its constructor raises."""
+        """The scorer; InputError where its constructor raises, and where it does not take two arguments."""
         says = Scale(options.unit) if options.labels is None else Labels(options.labels)
         if not inspect.isclass(self.code):
+            _require_called(self.code)
             return OwnScorer(scorer_id(self.kind, self.digest, options), says, self.code, options.reads)
         given = {key: value for key, value in options if key not in OwnOptions.model_fields and key in options.model_fields_set}
         try:
@@ -75,7 +76,21 @@ class OwnCode:
             named = next((key for key in given if key in told), "name")
             message = f"it cannot be made: {told}"
             raise InputError(Problem(named, None if named == "name" else str(given[named]), message)) from error
+        _require_called(made)
         return OwnScorer(scorer_id(self.kind, self.digest, options), says, made, options.reads)
+
+
+def _require_called(function: Any) -> None:
+    """InputError unless ``function`` can be called with a prompt and an answer, as far as its signature says."""
+    try:
+        inspect.signature(function).bind("prompt", "answer")
+    except TypeError as error:
+        message = f"it cannot be called with a prompt and an answer: {error}"
+        raise InputError(
+            Problem("name", None, message, "a function of two arguments, or a class whose objects are called so")
+        ) from error
+    except ValueError:
+        return  # no signature is known, as of some builtins
 
 
 def own_code(name: str, folder: Path) -> OwnCode | None:

@@ -134,7 +134,9 @@ def _positions(value: object) -> str:
     try:
         return Positions.of(value).text
     except ValueError as error:
-        raise fault(str(error), ALLOWED, _nearest_word(value, ("all", *PROMPT_PARTS, "generation", "first", "from"))) from error
+        words = ("all", *PROMPT_PARTS, "generation", "first", "from")
+        unknown = [part for part in value.split("+") if part.partition(":")[0] not in words]
+        raise fault(str(error), ALLOWED, _nearest_word(unknown[0] if unknown else value, words)) from error
 
 
 SteeredPositions = Annotated[str, BeforeValidator(_positions)]

@@ -9,6 +9,7 @@ from orchestrator.report.figures.chart import Chart, share_text
 from orchestrator.report.figures.points import PointLook
 from orchestrator.report.figures.tidy import of_behavior, rate_row, texts, weights_text
 from orchestrator.report.findings import SweepFindings
+from orchestrator.report.series import decoding_text
 from orchestrator.report.values import success_rate, target_words
 from orchestrator.results.rows import CellRow
 
@@ -20,19 +21,20 @@ PANELS = 12
 
 
 def charts(found: SweepFindings) -> Iterator[Chart]:
-    """A panel per model and behavior."""
-    groups: dict[tuple[str, str], list[CellRow]] = {}
+    """A panel per model, behavior and decoding: answers that were drawn otherwise, or are longer, share no front."""
+    groups: dict[tuple[str, str, str], list[CellRow]] = {}
     for row in found.rows:
         if row.kl is not None and row.labelled and row.n:
-            groups.setdefault((weights_text(row), row.behavior), []).append(row)
+            groups.setdefault((weights_text(row), row.behavior, decoding_text(row)), []).append(row)
     steered = {key: rows for key, rows in groups.items() if any(row.steered for row in rows)}
-    for (model, behavior), rows in list(steered.items())[:PANELS]:
+    several = len({decoded for _, _, decoded in steered}) > 1
+    for (model, behavior, decoded), rows in list(steered.items())[:PANELS]:
         words = target_words(rows)
         look = PointLook(
             "kl", "method", "KL(unsteered ‖ steered), nats per token", words, _told, ("symlog", LINEAR), "front", (CONTROL,)
         )
         best = {row.key for row in front(row for row in rows if row.method != CONTROL)}
-        title = f"{model} · {of_behavior(behavior, words)} against damage"
+        title = f"{model} · {of_behavior(behavior, words)} against damage{f' · {decoded}' if several else ''}"
         yield Chart(title, [_shown(row, row.key in best) for row in rows], look)
 
 

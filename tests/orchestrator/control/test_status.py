@@ -78,6 +78,7 @@ def test_a_driver_that_runs_tells_rates_and_what_its_workers_do(root: Path) -> N
         WorkerNow("w2", "load", variant, 1, variant, 12.0),
         WorkerNow("w3", "idle", variant, 0, "", 5.0),
         WorkerNow("w4", "extract", variant, 1, "dir-1", 1.0),
+        WorkerNow("w5", "generate", variant, 0, "", 8.0),
     )
     beat = replace(BEAT, rates=(Rate(variant, 123.4, 200.0),), workers=workers)
     Folder(root).driver.write_bytes(encode_beat(beat))
@@ -89,9 +90,10 @@ def test_a_driver_that_runs_tells_rates_and_what_its_workers_do(root: Path) -> N
     assert "w2: loading smollm2, for 12 s" in told
     assert "w3: idle, holds smollm2, for 5 s" in told
     assert "w4: extracting from smollm2, for 1 s" in told
+    assert "w5: generating with smollm2: 0 cells left, for 8 s" in told
     found = status_json(read_status(root))
     assert (found["state"], found["retries"], found["seconds_left"]) == ("running", 3, 200.0)
-    assert [one["model"] for one in found["workers"]] == ["smollm2"] * 4  # type: ignore[attr-defined]
+    assert [one["model"] for one in found["workers"]] == ["smollm2"] * 5  # type: ignore[attr-defined]
 
 
 def test_what_is_said_of_a_run_is_true_of_its_state(root: Path) -> None:

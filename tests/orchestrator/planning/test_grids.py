@@ -65,6 +65,7 @@ def test_positions_are_an_axis_and_all_of_them_is_as_before(tmp_path: Path) -> N
     ("value", "parts"),
     [
         ("generated", ("positions", "'generated' are unknown", "did you mean 'generation'?")),
+        ("last_prompt+generatio", ("positions", "'generatio' are unknown", "did you mean 'generation'?")),
         ({"first": 0}, ("positions", "need a count", "{first: 8}")),
         (8, ("positions", "at which tokens", "allowed: all, prompt")),
         (["all", {"from": 99}], ("positions", "nothing would be steered", "at most 100 tokens")),

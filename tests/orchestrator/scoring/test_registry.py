@@ -242,6 +242,23 @@ def test_a_class_is_made_with_its_options(tmp_path: Path, monkeypatch: pytest.Mo
         make_scorer("mine.py:Counted", {**options, "at_least": 0}, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def it(prompt): return 1",
+        "def it(prompt, response, more): return 1",
+        "class it:\n    pass",
+        "def it(*, prompt, response): return 1",
+    ],
+)
+def test_what_takes_no_prompt_and_answer_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(InputError, match="cannot be called with a prompt and an answer"):
+        make_scorer("mine.py:it", {}, tmp_path)
+    (tmp_path / "mine.py").write_text("def it(*both, more=1): return len(both)")
+    assert said("mine.py:it", {}, "hello", tmp_path) == 2
+
+
 def test_an_entry_point_is_named_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "their_package.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)

@@ -120,6 +120,18 @@ def test_damage_has_a_point_for_each_measured_cell() -> None:
     (chart,) = damage.charts(found_of(rows))
     assert told(chart.rows, "kl", "k") == [(0.3 * number, row.success_n) for number, row in enumerate(rows)]
     assert [row["k"] for row in chart.rows if row["front"]] == [1, 4, 9]
+    assert "new tokens" not in chart.title
+
+
+def test_answers_of_two_decodings_share_no_front() -> None:
+    rows = [replace(row, kl=0.3 * number) for number, row in enumerate(swept())]
+    longer = [replace(row, max_new_tokens=row.max_new_tokens + 7, success_n=row.n) for row in rows]
+    charts = list(damage.charts(found_of([*rows, *longer])))
+    assert [chart.title.rpartition(" · ")[2] for chart in charts] == [
+        f"{rows[0].max_new_tokens} new tokens",
+        f"{longer[0].max_new_tokens} new tokens",
+    ]
+    assert [row["k"] for row in charts[0].rows if row["front"]] == [1, 4, 9]
 
 
 def test_norms_take_the_best_multiplier_of_each_direction() -> None:
