@@ -7,8 +7,10 @@ the same questions when it plans.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,7 @@ BESIDE_THE_WEIGHTS = frozenset(
 
 MAX_HEADER_BYTES = 100_000_000
 _SHOWN = 80
+_QUOTED = re.compile(r'"([^"\n]+)"')
 
 
 class MissingWeightsError(ModelLoadError):
@@ -121,6 +124,20 @@ def check_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
     if config.get("transformers_weights") is not None:
         raise ModelLoadError(f"config.json names its own file of weights: {_shown(config['transformers_weights'])}")
     return config
+
+
+def check_code(config: Mapping[str, Any]) -> None:
+    """``ModelLoadError`` where ``config`` is read by code beside it (``auto_map``), and the transformers installed here know no
+    such ``model_type`` of their own. Where theirs cannot be read, nothing is said: the load decides."""
+    named, kind = config.get("auto_map"), config.get("model_type")
+    if not isinstance(named, Mapping) or "AutoConfig" not in named:
+        return
+    known = _model_types()
+    if known and kind not in known:
+        raise ModelLoadError(
+            f"model_type {_shown(kind)} is read by code of its own ({_shown(named['AutoConfig'])}), which runs only with "
+            "trust_remote_code: true"
+        )
 
 
 def check_adapter_folder(folder: Path) -> None:
@@ -190,6 +207,16 @@ def read_object(path: Path) -> Mapping[str, Any]:
     if not isinstance(content, dict):
         raise ModelLoadError(f"{path.name} is not a JSON object")
     return content
+
+
+def _model_types() -> frozenset[str]:
+    """Every ``model_type`` that transformers has code for, from the text of its tables, which loads none of it; with names that
+    are none among them."""
+    found = find_spec("transformers")
+    if found is None or found.origin is None:
+        return frozenset()
+    tables = (Path(found.origin).parent / "models" / "auto").glob("*.py")
+    return frozenset(name for table in tables for name in _QUOTED.findall(table.read_text(encoding="utf-8")))
 
 
 def _entry(entry: Mapping[str, Any]) -> TensorEntry:

@@ -59,7 +59,7 @@ class Filters(Generic[_T]):
             name, equals, value = part.partition("=")
             if not equals:
                 allowed = f"column=value,... with the columns {self.about}; an id; baseline, steered, all"
-                raise InputError.because("not a filter", field, part, allowed)
+                raise InputError(Problem(field, part, "not a filter", allowed, nearest_name(part, list(WORDS))))
             found.setdefault(self.column(name, field), []).append(value)
         return found
 

@@ -39,7 +39,7 @@ from orchestrator.sweep_file.behaviors import BehaviorPrompts
 from orchestrator.sweep_file.resolve import ModelVariant
 from orchestrator.work import WorkItem
 
-__all__ = ["Choice", "Deferred", "IncomparablePair", "Plan", "PlannedModel", "Tally", "make_plan"]
+__all__ = ["Choice", "Deferred", "IncomparablePair", "Plan", "PlannedModel", "Tally", "make_plan", "twin_text"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ class Plan:
     ``in_sample``: is a cell's rate measured on the prompts that choose a setting? Cells that have no part in a choice are
     not in it. ``estimate`` covers the cells and at most those that may follow.
     ``scoring``: what scores the behaviors. ``others``: work of other kinds. ``analyses``: what is made of some of it;
-    ``parity``: the studies of tools that the rest is of.
+    ``parity``: the studies of tools that the rest is of. ``twins``: names of the file that stand for the same model as an
+    earlier one, each with that one's name.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Plan:
     also: Mapping[str, tuple[Cell, ...]] = field(default_factory=dict)
     analyses: tuple[PlannedAnalysis, ...] = ()
     parity: tuple[PlannedParity, ...] = ()
+    twins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def counted(self) -> tuple[Cell, ...]:
@@ -124,7 +126,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
 
     Raises :class:`InputError` for weights that cannot fit their GPUs and for a sweep without cells.
     """
-    variants, warnings = _unique(sweep.models)
+    variants, twins = _unique(sweep.models)
     problems = _memory_problems(sweep, variants)
     if problems:
         raise InputError(*problems)
@@ -139,7 +141,8 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
     analysed, compared = plan_analyses(sweep, counted, sizes), plan_parity(sweep, counted, sizes)
     if not cells:
         raise InputError.because("the sweep plans no cells: there is no baseline and nothing to steer")
-    warnings += [
+    warnings = [
+        *(twin_text(name, first) for name, first in twins.items()),
         *_unused(sweep),
         *_unpinned(variants),
         *_remarks(variants),
@@ -185,6 +188,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
         ),
         analyses=analysed.analyses,
         parity=compared.studies,
+        twins=twins,
     )
 
 
@@ -256,15 +260,20 @@ def _unused(sweep: Sweep) -> list[str]:
     return [f"model {key} is in no grid: it is not run" for key in sweep.unused]
 
 
-def _unique(models: Sequence[ModelVariant]) -> tuple[tuple[ModelVariant, ...], list[str]]:
-    """One entry per variant id, and a warning for every name that stands for the same model as an earlier one."""
+def _unique(models: Sequence[ModelVariant]) -> tuple[tuple[ModelVariant, ...], dict[str, str]]:
+    """One entry per variant id, and every name that stands for the same model as an earlier one, with that one's name."""
     found: dict[str, ModelVariant] = {}
-    warnings = []
+    twins = {}
     for model in models:
         first = found.setdefault(variant_id(model.spec), model)
         if first is not model:
-            warnings.append(f"models {first.name} and {model.name} are the same model: it runs once, as {first.name}")
-    return tuple(found.values()), warnings
+            twins[model.name] = first.name
+    return tuple(found.values()), twins
+
+
+def twin_text(name: str, first: str) -> str:
+    """That the model ``name`` has no rows of its own."""
+    return f"models {first} and {name} are the same model: it runs once, and its rows say {first}, none says {name}"
 
 
 def _whole(behaviors: Sequence[BehaviorPrompts]) -> list[BehaviorPrompts]:

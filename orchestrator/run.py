@@ -6,9 +6,9 @@ The parts know nothing of each other; this is where they meet.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -80,7 +80,7 @@ class Prepared:
 class RunSummary:
     """What a run left behind. ``ran``: cells finished by this run; ``scored``: others that it gave scores which they lacked;
     ``done`` and ``failed``: cells of the plan, now; ``page``: how the report stands to the tables. ``ended``: ``damaged`` when
-    the results on the disk are not what was written there, however often."""
+    the results on the disk are not what was written there, however often. ``twins``: as in the plan."""
 
     sweep: str
     results: Place
@@ -97,6 +97,7 @@ class RunSummary:
     page: PageState = "current"
     scored: int = 0
     analyses: AnalysesState = NO_ANALYSES
+    twins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -119,6 +120,7 @@ class RunSummary:
             "failures": [{key: value for key, value in asdict(one).items() if key != "traceback"} for one in self.failures],
             "choices": [asdict(one) for one in self.choices],
             "deferred": [asdict(one) for one in self.deferred],
+            "twins": dict(self.twins),
         }
 
 
@@ -184,6 +186,7 @@ def run_sweep(prepared: Prepared, options: RunOptions, console: Console) -> RunS
         page=page,
         scored=_scored(store, behind),
         analyses=analyses,
+        twins=plan.twins,
     )
 
 

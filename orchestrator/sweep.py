@@ -22,6 +22,9 @@ from orchestrator.sweep_file.results_place import results_place
 from orchestrator.sweep_file.schema import PoolEntry, SweepSettings, TrackingEntry
 from orchestrator.sweep_file.yaml_text import Document, read_yaml
 
+_NUMBERS = frozenset({"multipliers", "multiplier", "layers", "layer", "depths", "depth", "decoding", "engine"})
+"""Keys of a sweep file below which numbers stand."""
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -89,7 +92,7 @@ def load_sweep(path: Path) -> Sweep:
     Raises :class:`InputError` with *every* problem of the file, each with its line: syntax, unknown keys and names, wrong
     types and ranges, missing or broken files, adapters that do not fit, layers that a model lacks.
     """
-    document = read_yaml(path)
+    document = read_yaml(path, _NUMBERS)
     if not isinstance(document.data, dict):
         required = "models, behaviors, multipliers"
         raise InputError(problem_at(document, (), "a sweep file is a mapping of keys", allowed=f"at least {required}"))

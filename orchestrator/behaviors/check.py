@@ -88,7 +88,8 @@ class BehaviorCheck:
         """For people; texts of the files are shown escaped."""
         told = [_file_line(one) for one in self.files]
         pairs = f"; {counted(self.pairs, 'pair')}" if self.pairs else ""
-        told.append(", ".join(f"{count} {role}" for role, count in self.sizes.items()) + f" prompts{pairs}")
+        tests = counted(self.sizes["test"], "test prompt")
+        told.append(f"{self.sizes['positive']} positive, {self.sizes['negative']} negative, {tests}{pairs}")
         told += [
             f"{one.unit}: medians {one.positive:g} and {one.negative:g} (p = {one.p:.2g})"
             for one in self.lengths

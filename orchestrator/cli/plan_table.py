@@ -76,7 +76,7 @@ def render_preflight(found: Preflight) -> RenderableType:
 def success_lines(plan: Plan) -> list[str]:
     """What counts as success: the label and the scorer that gives it, with the behaviors of which that holds."""
     behaviors: dict[str, list[str]] = {}
-    for name, scoring in plan.scoring.used(cell.labels.behavior for cell in plan.cells).items():
+    for name, scoring in plan.scoring.used(cell.labels.behavior for cell in plan.counted).items():
         criterion = scoring.criterion
         kinds = Verdicts(criterion, plan.scoring.made[criterion.scorer].says).labels.kinds
         label = next(kind.name for kind in kinds if kind.outcome == "success")

@@ -14,6 +14,7 @@ from actors.fingerprints import spec_fingerprint
 from actors.model_files import (
     ADAPTER_WEIGHTS,
     check_adapter_folder,
+    check_code,
     check_config,
     check_model_folder,
     config_in,
@@ -149,11 +150,14 @@ def fingerprint_of(spec: ModelSpec) -> str:
 
 
 def check_files(spec: ModelSpec) -> None:
-    """Raise :class:`InputError` unless the folders that ``spec`` names hold what a worker can load: by names and headers."""
+    """Raise :class:`InputError` unless the folders that ``spec`` names hold what a worker can load: by names and headers. Code in
+    a folder is refused where the sweep does not trust it."""
     if spec.source == "folder":
         folder = Path(spec.location)
         _require_folder(folder, "a model folder")
         _told(lambda: check_model_folder(folder), "", folder)
+        if not spec.trust_remote_code:
+            _told(lambda: check_code(config_in(folder)), "", folder)
     if spec.adapter is not None:
         adapter = Path(spec.adapter)
         _require_folder(adapter, "an adapter folder", "adapter")

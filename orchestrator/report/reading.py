@@ -96,7 +96,7 @@ def _best(rows: Sequence[CellRow], baseline: CellRow | None, so_far: str) -> str
     best = best_of(rows)
     count, labelled = best.count("success"), _labelled(rows)
     if count == 0:
-        return f"no answer of the {counted(len(rows), 'steered cell')}{so_far} is {labelled}"
+        return f"none of the answers of the {counted(len(rows), 'steered cell')}{so_far} is {labelled}"
     text = f"best cell{so_far} {setting_text(best)}: {count} of {best.n} {labelled}, in percent {percent_text(count, best.n)}"
     text += f" {interval_text(best.interval('success'))}"
     text += " (in-sample)" if best.in_sample else ""

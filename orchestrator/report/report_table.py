@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Literal
 
 from rich import box
@@ -69,11 +70,20 @@ class ReportTable:
 
 
 def stacked(tables: Sequence[ReportTable], width: int) -> Table:
-    """``tables`` under each other for a terminal of ``width`` columns, all in the fullest layout that fits.
+    """``tables`` under each other for a terminal of ``width`` columns; neighbours with the same columns in one layout, the
+    fullest in which all of them fit.
 
     Fuller to narrower: everything; short values and heads; then without the spare columns, one kind after the other; at
     last words wrap, and a table that would be cut even so is written row by row, with all its values.
     """
+    stack = Table.grid()
+    stack.add_column()
+    for _, alike in groupby(tables, lambda table: table.columns):
+        stack.add_row(_fitting(tuple(alike), width))
+    return stack
+
+
+def _fitting(tables: Sequence[ReportTable], width: int) -> Table:
     spares = sorted({column.spare for table in tables for column in table.columns} - {0})
     layouts = [_TableFit(), _TableFit(short=True), *(_TableFit(True, spare) for spare in spares)]
     layouts.append(replace(layouts[-1], wraps=True))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import reduce
@@ -77,12 +77,15 @@ class Document:
         return None if node is None else int(node.start_mark.line) + 1
 
 
-def read_yaml(path: Path) -> Document:
-    """Read a YAML file. Raises :class:`InputError`: unreadable, too large, bad syntax, an anchor, a duplicate key."""
-    return parse_yaml(_read(path), str(path))
+def read_yaml(path: Path, numbers: Collection[str] = ()) -> Document:
+    """Read a YAML file. Raises :class:`InputError`: unreadable, too large, bad syntax, an anchor, a duplicate key.
+
+    ``numbers``: keys of which all that lies below is a number; a ``yes`` there is told so.
+    """
+    return parse_yaml(_read(path), str(path), numbers)
 
 
-def parse_yaml(text: str, file: str) -> Document:
+def parse_yaml(text: str, file: str, numbers: Collection[str] = ()) -> Document:
     """Parse ``text`` as the content of ``file``; raises as :func:`read_yaml` does."""
     try:
         _guard(text, file)
@@ -90,7 +93,7 @@ def parse_yaml(text: str, file: str) -> Document:
         root = loader.get_single_node()
     except yaml.YAMLError as error:
         raise InputError(_syntax_problem(error, file)) from error
-    builder = _Builder(loader, file)
+    builder = _Builder(loader, file, numbers)
     data = None if root is None else builder.build(root)
     if builder.problems:
         raise InputError(*builder.problems)
@@ -103,6 +106,7 @@ class _Builder:
 
     loader: _Loader
     file: str
+    numbers: Collection[str] = ()
     problems: list[Problem] = field(default_factory=list)
 
     def build(self, node: yaml.Node, name: str = "") -> object:
@@ -114,7 +118,7 @@ class _Builder:
             return dict(self.entries(node, name))
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, f"{name}[{number}]") for number, item in enumerate(node.value)]
-        if doubt := _doubt(node):
+        if doubt := _doubt(node, any(key in self.numbers for key in re.split(r"[.\[]", name))):
             self.report(node, _cut(node.value), *doubt, name=name)
             return None
         if node.tag.endswith(":timestamp"):
@@ -142,15 +146,17 @@ class _Builder:
         self.problems.append(Problem(name, value, message, allowed, line=int(node.start_mark.line) + 1, file=self.file))
 
 
-def _doubt(node: yaml.Node) -> tuple[str, str] | None:
-    """What is ambiguous about a plain scalar, and what is allowed instead; None when nothing is."""
+def _doubt(node: yaml.Node, number: bool) -> tuple[str, str] | None:
+    """What is ambiguous about a plain scalar, and what is allowed instead (where a ``number`` has to stand, one); None when
+    nothing is."""
     if not isinstance(node, yaml.ScalarNode) or node.style is not None:
         return None
     if len(node.value) > MAX_DIGITS:
         is_text = node.tag.endswith(":str")
         return None if is_text else ("the number is too long", f"at most {MAX_DIGITS} characters")
     if meant := _YES_OR_NO.get(node.value.lower()):
-        return "true or false to some readers of YAML, text to others", f"{meant}; in quotes if it is text"
+        allowed = "a number" if number else f"{meant}; in quotes if it is text"
+        return "true or false to some readers of YAML, text to others", allowed
     kind = next((kind for kind, form in _AMBIGUOUS.items() if form.fullmatch(node.value)), None)
     if kind is None:
         return None

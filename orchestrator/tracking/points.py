@@ -131,7 +131,7 @@ def tags_of(plan: Plan, own: Sequence[str] = ()) -> tuple[str, ...]:
     steered = [cell.steering.direction.method for cell in plan.cells if cell.steering is not None]
     listed = (
         *own,
-        *(cell.labels.behavior for cell in plan.cells),
+        *(cell.labels.behavior for cell in plan.counted),
         *steered,
         *(model.shape.family for model in plan.models),
         *(model.spec.quantization for model in plan.models if model.spec.quantization != "none"),

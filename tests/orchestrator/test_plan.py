@@ -138,6 +138,7 @@ def test_one_model_under_two_names_runs_once_and_says_so(tmp_path: Path) -> None
     plan = plan_of(tmp_path, models={"m": {"folder": "m"}, "n": {"folder": "copy"}}, layers=[1])
     assert [model.name for model in plan.models] == ["m"]
     assert any("models m and n are the same model" in warning for warning in plan.warnings)
+    assert plan.twins == {"n": "m"}
 
 
 def test_warnings_name_unpinned_revisions_and_near_duplicates(tmp_path: Path) -> None:
@@ -468,11 +469,12 @@ def test_the_plan_says_what_counts_as_success(tmp_path: Path) -> None:
         "a": {"file": file, "limit": 1},
         "b": {"file": file, "limit": 2, "scorers": [lists, {"name": "length"}]},
         "c": {"file": file, "limit": 3, "scorers": [short]},
+        "same-prompts-as-c": {"file": file, "limit": 3, "scorers": [lists]},
     }
     plan = plan_of(tmp_path, behaviors=behaviors)
     assert success_lines(plan) == [
         "Success is 'coherent_refusal', by the scorer refusal: a",
-        "Success is 'list', by the scorer pattern: b",
+        "Success is 'list', by the scorer pattern: b, same-prompts-as-c",
         "Success is 'at most 5', by the scorer length: c",
     ]
 

@@ -299,6 +299,9 @@ def test_an_unknown_key_of_a_model_that_is_called_like_a_section_is_told_rightly
         ("a: -0x1F\n", ("of another base", "allowed: -31;")),
         ("a: 08\n", ("leading zero", "allowed: 8;")),
         ("a: no\n", ("got 'no'", "allowed: false; in quotes if it is text")),
+        ("multipliers: [8, yes]\n", (":1: multipliers[1]", "got 'yes'); allowed: a number")),
+        ("grids: [{multipliers: {default: [no]}}]\n", ("grids[0].multipliers.default[0]", "allowed: a number")),
+        ("decoding: {samples: on}\n", ("decoding.samples", "allowed: a number")),
         ("a: {b: On}\n", ("a.b", "got 'On'", "allowed: true;")),
         ("a: &x [1]\nb: [*x, *x]\n", (":1:", "anchors")),
     ],
@@ -306,6 +309,19 @@ def test_an_unknown_key_of_a_model_that_is_called_like_a_section_is_told_rightly
 def test_yaml_that_is_wrong_or_dangerous_is_refused(tmp_path: Path, text: str, parts: tuple[str, ...]) -> None:
     message = refused_text(tmp_path, text)
     assert all(part in message for part in parts), message
+
+
+def test_a_folder_that_needs_code_of_its_own_is_refused_unless_it_is_trusted(tmp_path: Path) -> None:
+    code = {"AutoConfig": "configuration_mine.Mine"}
+    write_model(tmp_path / "own", model_type="mine-of-nobody", auto_map=code)
+    said = refused(tmp_path, models={"own": {"folder": "own"}})
+    assert "models.own.folder" in said
+    assert "'mine-of-nobody' is read by code of its own ('configuration_mine.Mine')" in said
+    assert "trust_remote_code: true" in said
+    trusted = load(tmp_path, models={"own": {"folder": "own", "trust_remote_code": True}}, layers=[1])
+    assert trusted.models[0].spec.trust_remote_code
+    write_model(tmp_path / "known", auto_map=code)  # a Llama, which transformers reads by its own code
+    assert load(tmp_path, models={"known": {"folder": "known"}}, layers=[1]).models[0].key == "known"
 
 
 def test_a_missing_sweep_file_is_told_with_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,6 +87,11 @@ def test_a_bad_file_ends_with_all_its_problems(tmp_path: Path) -> None:
     assert told.stdout == ""
 
 
+def test_a_pair_that_is_held_out_is_one_test_prompt(tmp_path: Path) -> None:
+    file = pairs(tmp_path, [(f"Ask me about {topic}", f"Tell me about {topic}") for topic in TOPICS[:4]])[0]
+    assert "3 positive, 3 negative, 1 test prompt; 4 pairs" in check(file, "--holdout", 1).output
+
+
 def test_what_a_stranger_wrote_is_shown_escaped(tmp_path: Path) -> None:
     told = check(*pairs(tmp_path, [("\x1b[2Jclear", "Say \u202eback")]))
     assert told.exit_code == 0

@@ -66,6 +66,15 @@ def test_every_sentence_follows_from_the_state() -> None:
         assert ("to follow" in said) == bool(state.deferred)
 
 
+def test_the_end_tells_which_names_have_no_rows() -> None:
+    state = summary(4, 0, 4, twins={"twin": "small"})
+    assert [line for line in ending_lines(state) if "twin" in line] == [
+        "note: models small and twin are the same model: it runs once, and its rows say small, none says twin"
+    ]
+    assert state.as_json()["twins"] == {"twin": "small"}
+    assert not any("same model" in line for line in ending_lines(summary(4, 0, 4)))
+
+
 def test_the_end_tells_of_the_analyses() -> None:
     def told(page: PageState = "current", **state: Any) -> list[str]:
         lines = ending_lines(summary(4, 0, 4, page=page, analyses=AnalysesState(**state)))

@@ -57,6 +57,7 @@ def test_what_it_selects(text: str, expected: list[str]) -> None:
         ("multiplier=strong", "none has it"),
         ("model=gemma-9b,multiplier=15", "each alone: model 1, multiplier 1"),
         ("qwen7b", "not a filter"),
+        ("basline", "did you mean 'baseline'"),
         ("aaaa", "2 cells begin so"),
         ("dddd", "no finished cell has this id"),
         ("mo=qwen7b", "there is no such column"),

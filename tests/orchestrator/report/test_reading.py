@@ -35,14 +35,14 @@ def test_without_one_label_for_success_it_is_said_so() -> None:
 
 def test_no_success() -> None:
     told = reading(rows_of({}))
-    assert "no answer of the 4 steered cells is labelled 'coherent refusal'; no cell mostly garbled" in told
+    assert "none of the answers of the 4 steered cells is labelled 'coherent refusal'; no cell mostly garbled" in told
     assert "best cell" not in told
 
 
 def test_everything_garbled() -> None:
     counts: Counts = {None: (0, 3), **{(layer, m): (0, 10) for layer in (12, 15) for m in (2.0, 8.0)}}
     told = reading(rows_of(counts))
-    assert "by the scorer text-3way, 3 garbled; no answer of the 4 steered cells is labelled" in told
+    assert "by the scorer text-3way, 3 garbled; none of the answers of the 4 steered cells is labelled" in told
     assert "every steered cell is mostly garbled" in told
 
 
@@ -80,9 +80,8 @@ def test_a_part_of_the_plan_is_no_finding() -> None:
         "steered cells so far\n2 cells not run yet"
     )
     assert reading(rows[:2], 0, 13).startswith("smollm2 · refusal: so far, 2 of 13 cells: ")
-    assert "no answer of the 1 steered cell so far is labelled 'coherent refusal'; no cell mostly garbled so far" in reading(
-        rows[:2], 0, planned
-    )
+    one = reading(rows[:2], 0, planned)
+    assert "none of the answers of the 1 steered cell so far is labelled 'coherent refusal'; no cell mostly garbled so far" in one
     assert "by the scorer text-3way; no steered cells so far" in reading(rows[:1], 0, planned)
     assert "no unsteered baseline so far" in reading(rows[1:], 0, planned)
     assert "so far, 4 of 5 cells" in reading(rows[:4], 1, planned)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -71,6 +72,18 @@ def test_a_table_that_would_be_cut_is_written_row_by_row() -> None:
     assert f"; points {numbers[2]}; p {numbers[3]} A note." in text
     assert max(map(len, lines)) <= 60
     assert "name of the model" in text, "a table that fits is a table still"
+
+
+def test_a_wide_table_takes_no_column_from_another() -> None:
+    wide = ReportTable(
+        "Wide", (ReportColumn("name", left=True), ReportColumn("says", left=True)), ((Value("long " * 9), Value("x " * 20)),)
+    )
+    text = shown(60, GRID, wide)
+    assert all(word in text for word in ("1.25", "0.50")), text
+    assert max(map(len, text.splitlines())) <= 60
+    narrow = replace(GRID, rows=((Value("a"), *GRID.rows[1][1:]),))
+    assert "2.5" in shown(43, narrow, wide)
+    assert "2.5" not in shown(43, GRID, narrow), "neighbours with the same columns have one layout"
 
 
 def test_names_are_text_and_notes_are_whole() -> None:
