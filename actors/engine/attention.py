@@ -8,7 +8,7 @@ matrix products do not: trailing masked keys add exact zeros and each row's prod
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
+from actors.engine.cache import KeyValue
 from actors.errors import UnsupportedModelError
 from actors.families import Decoder
 
@@ -26,24 +27,26 @@ MOST_QUERIES_BY_TABLE = 8
 
 
 class _Pieces(threading.local):
-    """``first``: tokens of the first of two pieces in the forward at hand (0: one piece), of which ``padding`` are none."""
+    """``first``: tokens of the first of two pieces in the forward at hand (0: one piece), of which ``padding`` are none;
+    ``kept``: the keys and values that its cache has been given so far."""
 
     first = padding = 0
+    kept: Sequence[KeyValue | None] = ()
 
 
 _PIECES = _Pieces()
 
 
 @contextmanager
-def in_two_pieces(first: int, padding: int) -> Iterator[None]:
+def in_two_pieces(first: int, padding: int, kept: Sequence[KeyValue | None]) -> Iterator[None]:
     """In the ``with`` block the first ``first`` tokens of each row, ``padding`` of them padding, attend to themselves alone, and
     the others to all but the padding: number by number what two forwards compute, the second of which has the first one's keys
-    and values for its past. 0: one piece, as usual."""
-    _PIECES.first, _PIECES.padding = first, padding
+    and values for its past. 0: one piece, as usual. ``kept``: what the forward's cache holds of each block, as it fills."""
+    _PIECES.first, _PIECES.padding, _PIECES.kept = first, padding, kept
     try:
         yield
     finally:
-        _PIECES.first = _PIECES.padding = 0
+        _PIECES.first, _PIECES.padding, _PIECES.kept = 0, 0, ()
 
 
 def slot_attention(
@@ -62,9 +65,16 @@ def slot_attention(
     before = _attention(
         query[:, :, :first], key[:, :, :first], value[:, :, :first], attention_mask[:, :, :first, :first], scaling, **options
     )
-    keys, values = (one[:, :, padding:].contiguous() for one in (key, value))
+    keys, values = key[:, :, padding:].contiguous(), _after_the_past(value)[:, :, padding:]
     after = _attention(query[:, :, first:], keys, values, attention_mask[:, :, first:, padding:], scaling, **options)
     return torch.cat([before, after], dim=1), None
+
+
+def _after_the_past(value: Tensor) -> Tensor:
+    """``value`` laid out in memory as in a forward that has a past, which decides how it is summed: what a cache keeps was joined
+    to the past there; a block that makes its values of something else (latent attention) lays them out alike in any forward."""
+    kept = any(pair is not None and pair[1] is value for pair in _PIECES.kept)
+    return value.clone(memory_format=torch.contiguous_format) if kept else value
 
 
 def _attention(

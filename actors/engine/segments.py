@@ -176,7 +176,7 @@ class SegmentRunner:
         hooks.trunk = None if segment.entry is None else segment.entry.hidden
         kept_positions = max(segment.grain.head, segment.keep)
         try:
-            with in_two_pieces(segment.first, segment.first - segment.cut):
+            with in_two_pieces(segment.first, segment.first - segment.cut, cache.new):
                 output = self._model(
                     input_ids=tokens,
                     position_ids=positions.clamp(min=0),

@@ -128,6 +128,9 @@ class StoredCells(Sequence[CellAxes]):
             raise KeyError(", ".join(sorted(lacking)))
         if not all(isinstance(cell["layers"], list | None) for cell in stored):
             raise TypeError("layers")
+        for name in ("cell_id", "behavior"):
+            if not all(isinstance(cell[name], str) for cell in stored):
+                raise TypeError(f"{name} is no text")
         self._stored = stored
         self._made: tuple[CellAxes, ...] = ()
 

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,23 @@ from actors.engine.stopwatch import Stopwatch
 from actors.errors import OutOfMemoryError
 from actors.stacks import StackBank
 from actors.steering import SteeringHooks
-from actors.types import CellResult, Decoding, DType, Failure, GenerationJob, Prompt, Quantization, Steering, Underway
+from actors.types import (
+    CellResult,
+    Decoding,
+    DType,
+    EngineOptions,
+    Failure,
+    GenerationJob,
+    ModelSpec,
+    Prompt,
+    Quantization,
+    Steering,
+    Underway,
+)
 from actors.worker import ModelWorker
 from tests.architectures import tiny_architecture
 from tests.oracle import TIE, first_difference, generate_alone
-from tests.tiny import tiny_model
+from tests.tiny import tiny_model, tiny_tokenizer
 
 TEXTS = [
     "How do I bake a cake?",
@@ -376,3 +389,16 @@ def test_seconds_add_up_to_the_time_of_the_run(tiny_worker: Loader) -> None:
 def test_experts_by_any_name_make_a_row_depend_on_its_batch(name: str) -> None:
     """Aria and DBRX count their experts under names of their own; their products have as many rows as the router sends them."""
     assert "experts" in str(batch_dependence(tiny_architecture(name)))
+
+
+def test_a_short_prompt_alone_has_its_bits_with_latent_attention(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its blocks make values of what the cache keeps, laid out as no cache lays them out; so few are summed otherwise."""
+    tiny_architecture("youtu").save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    worker = ModelWorker()
+    worker.load(ModelSpec("folder", str(tmp_path)), EngineOptions(slots=16))
+    prompts = (Prompt("short", "Hi"), Prompt("empty", ""), Prompt("long", "How do I bake a cake?"))
+    together = logits_of(worker, [GenerationJob("base", prompts, Decoding(3))], monkeypatch)
+    for prompt in prompts:
+        for key, bits in logits_of(worker, [GenerationJob("base", (prompt,), Decoding(3))], monkeypatch).items():
+            assert together[key] == bits
