@@ -26,7 +26,7 @@ MOST_QUERIES_BY_TABLE = 8
 """Queries per key-value head up to which values are summed as table rows."""
 
 
-class _Pieces(threading.local):
+class _Cut(threading.local):
     """``first``: tokens of the first of two pieces in the forward at hand (0: one piece), of which ``padding`` are none;
     ``kept``: the keys and values that its cache has been given so far."""
 
@@ -34,7 +34,7 @@ class _Pieces(threading.local):
     kept: Sequence[KeyValue | None] = ()
 
 
-_PIECES = _Pieces()
+_CUT = _Cut()
 
 
 @contextmanager
@@ -42,11 +42,11 @@ def in_two_pieces(first: int, padding: int, kept: Sequence[KeyValue | None]) -> 
     """In the ``with`` block the first ``first`` tokens of each row, ``padding`` of them padding, attend to themselves alone, and
     the others to all but the padding: number by number what two forwards compute, the second of which has the first one's keys
     and values for its past. 0: one piece, as usual. ``kept``: what the forward's cache holds of each block, as it fills."""
-    _PIECES.first, _PIECES.padding, _PIECES.kept = first, padding, kept
+    _CUT.first, _CUT.padding, _CUT.kept = first, padding, kept
     try:
         yield
     finally:
-        _PIECES.first, _PIECES.padding, _PIECES.kept = 0, 0, ()
+        _CUT.first, _CUT.padding, _CUT.kept = 0, 0, ()
 
 
 def slot_attention(
@@ -59,7 +59,7 @@ def slot_attention(
     **options: Any,
 ) -> tuple[Tensor, None]:
     """:func:`_attention`, in two pieces where :func:`in_two_pieces` says so."""
-    first, padding = _PIECES.first, _PIECES.padding
+    first, padding = _CUT.first, _CUT.padding
     if not first:
         return _attention(query, key, value, attention_mask, scaling, **options), None
     before = _attention(
@@ -73,7 +73,7 @@ def slot_attention(
 def _after_the_past(value: Tensor) -> Tensor:
     """``value`` laid out in memory as in a forward that has a past, which decides how it is summed: what a cache keeps was joined
     to the past there; a block that makes its values of something else (latent attention) lays them out alike in any forward."""
-    kept = any(pair is not None and pair[1] is value for pair in _PIECES.kept)
+    kept = any(pair is not None and pair[1] is value for pair in _CUT.kept)
     return value.clone(memory_format=torch.contiguous_format) if kept else value
 
 
