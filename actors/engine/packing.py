@@ -10,7 +10,7 @@ The operators are PyTorch's own but private: without them nothing is packed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from actors.engine.elementwise import Elementwise, elementwise
 from actors.engine.memory import free_bytes
 
 MEMORY_SHARE = 0.4
@@ -75,10 +76,12 @@ class PackedGate:
 
 @dataclass(frozen=True)
 class Packing:
-    """The packed products by module, and why the others are as they were. ``gates``: whole feed-forward blocks."""
+    """The packed products by module, and why the others are as they were. ``gates``: whole feed-forward blocks;
+    ``functions``: activation functions."""
 
     products: dict[nn.Module, PackedLinear] = field(default_factory=dict)
     gates: dict[nn.Module, PackedGate] = field(default_factory=dict)
+    functions: dict[nn.Module, Elementwise] = field(default_factory=dict)
     megabytes: int = 0
     reason: str = ""
 
@@ -100,10 +103,10 @@ class Packing:
         """The layers compute through their packed weights in the ``with`` block, and are restored after it."""
         replaced: list[nn.Module] = []
         try:
-            forwards: dict[nn.Module, PackedLinear | PackedGate] = {**self.products, **self.gates}
-            for module, product in forwards.items():
+            forwards: dict[nn.Module, Callable[[Tensor], Tensor]] = {**self.products, **self.gates, **self.functions}
+            for module, forward in forwards.items():
                 if "forward" not in module.__dict__:
-                    module.forward = product
+                    module.forward = forward
                     replaced.append(module)
             yield
         finally:
@@ -135,7 +138,7 @@ def pack(model: Any, device: torch.device) -> Packing:
             products[module] = product
     left_out = [shape for shape, kept in invariant.items() if not kept]
     reason = f"left as they were, as a row's bits depend on the batch: {left_out}" if left_out else ""
-    return Packing(products, _gates(model, products), needed // 2**20, reason)
+    return Packing(products, _gates(model, products), elementwise(model), needed // 2**20, reason)
 
 
 def _gates(model: Any, products: Mapping[nn.Module, PackedLinear]) -> dict[nn.Module, PackedGate]:

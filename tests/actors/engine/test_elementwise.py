@@ -1,0 +1,61 @@
+"""Activation functions on several threads: an element's bits depend on nothing but itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+
+from actors.engine.elementwise import PART, Elementwise
+from actors.engine.packing import pack
+from tests.tiny import tiny_model
+
+FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "silu": torch.nn.functional.silu,
+    "gelu": torch.nn.functional.gelu,
+    "gelu_tanh": lambda values: torch.nn.functional.gelu(values, approximate="tanh"),
+    "sigmoid": torch.sigmoid,
+}
+
+
+@pytest.fixture(params=[2, 3, 5])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """PyTorch on so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", FUNCTIONS)
+@torch.inference_mode()
+def test_a_row_has_its_bits_among_any_number_of_others(name: str, dtype: torch.dtype, threads: int) -> None:
+    function = Elementwise(FUNCTIONS[name])
+    inputs = (4 * torch.randn(230, 1408, generator=torch.Generator().manual_seed(0))).to(dtype)
+    torch.set_num_threads(1)
+    alone = torch.stack([FUNCTIONS[name](row) for row in inputs])
+    torch.set_num_threads(threads)
+    for rows in (1, 23, 24, 47, 50, 93, 130, 230):
+        assert torch.equal(function(inputs[:rows]), alone[:rows]), rows
+        assert torch.equal(function(inputs[-rows:].unsqueeze(1))[:, 0], alone[-rows:]), rows
+
+
+@torch.inference_mode()
+def test_what_is_laid_out_otherwise_has_the_same_bits(threads: int) -> None:
+    both = torch.randn(90, 2 * 1408, generator=torch.Generator().manual_seed(1))
+    gate = both[:, :1408]
+    assert gate.numel() > PART
+    alone = torch.stack([torch.nn.functional.silu(row) for row in gate])
+    assert torch.equal(Elementwise(torch.nn.functional.silu)(gate), alone)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gemma2", "llama"])
+def test_a_packed_model_has_its_activations_so_and_gives_them_back(family: str) -> None:
+    model = tiny_model(family)
+    packing = pack(model, torch.device("cpu"))
+    assert len(packing.functions) == model.config.num_hidden_layers
+    with packing.applied():
+        assert all(isinstance(module.__dict__["forward"], Elementwise) for module in packing.functions)
+    assert not any("forward" in module.__dict__ for module in packing.functions)
