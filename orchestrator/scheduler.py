@@ -33,6 +33,9 @@ from orchestrator.scheduling.work import Records
 TICK_SECONDS = 2.0
 """How often to look for workers that have come or gone and for something that idle ones could do."""
 
+LOOK_FOR_CIRCLES = 50_000
+"""New objects after which Python looks for circles among them: its usual 700 or 2,000 take a tenth of the driver's time."""
+
 ASK_SECONDS = 10.0
 """How often to tell the pool how many workers the open work could use."""
 
@@ -82,7 +85,9 @@ class Scheduler:
         """
         self._cells += self._board.cells(State.PENDING)
         self._outcomes.record(self._board.found_failed)
+        often = gc.get_threshold()
         gc.freeze()  # plan and board are many objects that stay: to look for circles among them would take a tenth of all time
+        gc.set_threshold(LOOK_FOR_CIRCLES, *often[1:])
         try:
             while self._board.unfinished():
                 if not self._settings.paused():
@@ -93,6 +98,7 @@ class Scheduler:
             self._take_in_what_has_arrived()
             raise
         finally:
+            gc.set_threshold(*often)
             gc.unfreeze()
 
     # ---- handing out -------------------------------------------------------------------------------------------
