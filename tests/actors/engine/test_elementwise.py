@@ -9,6 +9,7 @@ import torch
 
 from actors.engine.elementwise import PART, Elementwise
 from actors.engine.packing import pack
+from tests.threads import on_threads
 from tests.tiny import tiny_model
 
 FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -21,11 +22,7 @@ FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 
 @pytest.fixture(params=[2, 3, 5])
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    """PyTorch on so many threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
+    yield from on_threads(request.param)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
@@ -13,6 +13,7 @@ import torch
 from actors.engine.lanes import LOOK_AGAIN, ROWS_PER_LANE, SHORTEST, Lanes, lanes_for
 from actors.engine.packing import Packing, pack
 from actors.steering import SteeringHooks, SteeringTable, TableInForce
+from tests.threads import on_threads
 from tests.tiny import tiny_model
 
 
@@ -35,12 +36,8 @@ def test_parts_are_multiples_of_the_step_and_worth_a_lane(n_rows: int, lanes: in
 
 
 @pytest.fixture
-def four_threads() -> object:
-    """PyTorch on four threads, whatever the machine has."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(4)
-    yield
-    torch.set_num_threads(before)
+def four_threads() -> Iterator[int]:
+    yield from on_threads(4)
 
 
 @pytest.mark.usefixtures("four_threads")
@@ -81,12 +78,8 @@ def test_an_error_waits_for_the_other_lane(failing: int) -> None:
 
 
 @pytest.fixture
-def two_threads() -> object:
-    """PyTorch on two threads, whatever the machine has."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+def two_threads() -> Iterator[int]:
+    yield from on_threads(2)
 
 
 def _runs_until_one_part(lanes: Lanes, piece: Callable[[], None], most: int = 20) -> int:
