@@ -32,8 +32,10 @@ class Elementwise:
     def __call__(self, inputs: Tensor) -> Tensor:
         """The function of ``inputs``, of any shape."""
         threads, n = torch.get_num_threads(), inputs.numel()
-        shares = [-(-n // parts) for parts in {threads, min(threads, -(-n // PART))} if parts]
-        if threads == 1 or n <= SERIAL or (inputs.is_contiguous() and not any(share % REGISTERS for share in shares)):
+        if threads == 1 or n <= SERIAL:
+            return self._function(inputs)
+        shares = [-(-n // parts) for parts in {threads, min(threads, -(-n // PART))}]
+        if inputs.is_contiguous() and not any(share % REGISTERS for share in shares):
             return self._function(inputs)
         together, rest = divmod(n, threads * PART)
         sizes = [threads * PART] * together + [SERIAL] * (rest // SERIAL) + [rest % SERIAL] * (rest % SERIAL > 0)

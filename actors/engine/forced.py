@@ -133,6 +133,8 @@ class Forced:
             single = sorted(
                 (n for n, row in enumerate(rows) if not batched[n] and row.alone is plain), key=lambda n: rows[n].text
             )
+            if not single:
+                continue
             weights = nullcontext() if plain else loaded.packing.applied()
             with weights, steered(loaded.decoder) as hooks, at_sites(hooks, *sites):
                 for number in single:
