@@ -1,5 +1,5 @@
-"""The prompts of published sets: shipped with this package, fetched once and kept beside the hub's files, or read from copies on
-this machine. Whichever it is, the bytes are checked against their SHA-256."""
+"""The prompts of published sets. Their texts are not shipped: a set is fetched once, checked against its SHA-256 and kept beside
+the hub's files, or read from copies on this machine."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from orchestrator.behaviors.sets import SETS, Half, SetFile
 from orchestrator.errors import InputError, Problem
 from orchestrator.models.hub import cache_folder, fetch
 
-_SHIPPED = Path(__file__).with_name("prompt_sets")
-
 
 @dataclass(frozen=True)
 class SetUse:
@@ -32,10 +30,7 @@ class SetUse:
     def form(self) -> str:
         """What was read, for people: licence, whose it is, and where from."""
         found = SETS[self.name]
-        where = [
-            f"{one.repo}@{one.revision[:12]}, SHA-256 {one.sha256[:12]}{', shipped with its licence' if one.shipped else ''}"
-            for one in found.files
-        ]
+        where = [f"{one.repo}@{one.revision[:12]}, SHA-256 {one.sha256[:12]}" for one in found.files]
         return f"published set, licence {found.licence}, by {found.by}" + "".join(f" ({one})" for one in where)
 
     def lines(self, faults: Faults, contrast: bool, holdout: Holdout | None) -> list[Line]:
@@ -55,7 +50,7 @@ class SetUse:
         if self.files and len(self.files) != len(pinned):
             names = ", ".join(Path(one.path).name for one in pinned)
             raise _unusable(self, f"{len(self.files)} files are named", f"a copy of each, in this order: {names}")
-        paths = self.files or tuple(_cached(self, one) if one.shipped is None else _SHIPPED / one.shipped for one in pinned)
+        paths = self.files or tuple(_cached(self, one) for one in pinned)
         return [(_verified(self, path, one.sha256), one.half) for path, one in zip(paths, pinned, strict=True)]
 
     def _read(self, path: Path, half: Half | None, faults: Faults) -> list[Line]:

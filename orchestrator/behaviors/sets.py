@@ -15,8 +15,7 @@ Half = Literal["harmful", "benign"]
 class SetFile:
     """One file of a set: ``path`` in a repository at a commit, the SHA-256 of its bytes, and the ``half`` of its prompts.
 
-    ``hub``: of a data set of the hub, else of a repository of GitHub. ``shipped``: where its bytes lie in this package, below
-    ``prompt_sets``, with their licence; None: it is fetched."""
+    ``hub``: of a data set of the hub, else of a repository of GitHub."""
 
     repo: str
     revision: str
@@ -24,7 +23,6 @@ class SetFile:
     sha256: str
     half: Half | None = None
     hub: bool = False
-    shipped: str | None = None
 
     @property
     def url(self) -> str:
@@ -62,7 +60,6 @@ SETS: dict[str, PromptSet] = {
                 *("paul-rottger/exaggerated-safety", "d7bb5bd738c1fcbc36edd83d5e7d1b71a3e2d84d"),
                 "xstest_prompts.csv",
                 "11783fb294ed017473ee53c207d71f2161c7672c8d0b037501e78387f801cb5a",
-                shipped="xstest/xstest_prompts.csv",
             ),
         ),
         text="prompt",

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import tomllib
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -34,9 +30,9 @@ JBB = {
 
 
 def pin(monkeypatch: pytest.MonkeyPatch, name: str, *contents: str) -> None:
-    """The set ``name`` as one that is fetched, with the hashes of stand-ins."""
+    """The set ``name`` with the hashes of stand-ins."""
     pinned = zip(SETS[name].files, contents, strict=True)
-    files = tuple(replace(one, sha256=hashlib.sha256(text.encode()).hexdigest(), shipped=None) for one, text in pinned)
+    files = tuple(replace(one, sha256=hashlib.sha256(text.encode()).hexdigest()) for one, text in pinned)
     monkeypatch.setitem(SETS, name, replace(SETS[name], files=files))
 
 
@@ -73,42 +69,6 @@ def test_a_set_is_fetched_once_and_asks_half_of_each_half(
     assert ["steal" in one.text for one in behavior.positive] == [True] * 4
     assert ["fold" in one.text for one in behavior.negative] == [True] * 4
     assert "CC-BY-4.0, by Röttger" in found.files[0].form
-
-
-def test_xstest_is_shipped_as_published_with_its_licence(fetched: Callable[[bytes | str], list[str]]) -> None:
-    asked = fetched("no network")
-    found = read_behavior("b", SetUse("xstest"))
-    assert asked == []
-    assert "licence CC-BY-4.0, by Röttger" in found.files[0].form
-    assert "shipped with its licence" in found.files[0].form
-    beside = resources.files("orchestrator.behaviors") / "prompt_sets" / "xstest"
-    assert "Attribution 4.0 International" in (beside / "LICENSE").read_text(encoding="utf-8")
-    assert all(name in (beside / "README.md").read_text(encoding="utf-8") for name in ("Röttger", "CC-BY-4.0", "2308.01263"))
-    rows = list(csv.DictReader((beside / "xstest_prompts.csv").read_text(encoding="utf-8").splitlines()))
-    assert Counter(row["label"] for row in rows) == {"safe": 250, "unsafe": 200}
-    prompts = {row["prompt"].strip(): row["label"] == "unsafe" for row in rows}
-    behavior = found.behavior
-    assert all(prompts[one.text] == (one.split == "harmful") for one in behavior.test)
-    assert all(prompts[one.text] for one in behavior.positive)
-    assert not any(prompts[one.text] for one in behavior.negative)
-
-
-def test_shipped_bytes_that_were_changed_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    (file,) = SETS["xstest"].files
-    monkeypatch.setitem(SETS, "xstest", replace(SETS["xstest"], files=(replace(file, sha256="0" * 64),)))
-    with pytest.raises(InputError, match=r"xstest_prompts\.csv is another file: its SHA-256 is 11783fb294ed"):
-        read_behavior("b", SetUse("xstest"))
-
-
-def test_the_package_takes_along_every_set_that_it_ships() -> None:
-    patterns = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["package-data"]
-    folder = Path("orchestrator/behaviors")
-    packed = {path for pattern in patterns["orchestrator.behaviors"] for path in folder.glob(pattern)}
-    there = {path for path in (folder / "prompt_sets").rglob("*") if path.is_file()}
-    assert there
-    assert there <= packed
-    shipped = [folder / "prompt_sets" / one.shipped for found in SETS.values() for one in found.files if one.shipped]
-    assert {path.parent / name for path in shipped for name in (path.name, "LICENSE", "README.md")} == there
 
 
 def test_other_bytes_are_refused_and_not_kept(
