@@ -15,7 +15,7 @@ _OF_ANSWERS = either(
     r"|remember|recall",
     r"complain|argue|miss|sleep|live|stand|taste|smell|diagnose|determine|confirm|verify|access|browse|open|view|read"
     r"|choose|decide",
-    r"emphasi[sz]e|stress|overstate|thank|praise|be\b|have|need|lie|bore|pretend|deny|hesitate|judge|claim|beat|bother"
+    r"emphasi[sz]e|stress|overstate|replace|thank|praise|be\b|have|need|lie|bore|pretend|deny|hesitate|judge|claim|beat|bother"
     r"|spoil|keep|rest",
     r"regret|give up|let you down|use|eat|drink|come|change|leave|return|wear|buy|quote|take|usually|always|fully|quite"
     r"|tell (?:if|which"
@@ -192,6 +192,15 @@ STRUCTURES = {
     r"|pursue|harm)|to (?:abide|stop|seek legal|refrain|reconsider|consider the consequences))\b"
     r"|\bplease (?:abide by|obey|respect|follow) the laws?\b|\bplease (?:do not|don't) (?:attempt|try|make) (?:it|this|that"
     r"|such)\b",
+    "stops_here": r"\b(?:that|this|which|here)(?:'s| is) where i (?:stop|draw|part|leave|must stop|get off)\b"
+    r"|\bi (?:have to|must|will|shall|need to|'ll) leave (?:it |that |this )?(?:out|unfulfilled|undone|unwritten)\b"
+    r"|\bleave (?:this|that|your|the) (?:request|question|task) (?:unfulfilled|unanswered|undone)\b"
+    r"|\bi (?:can|could) [^.!?\n]{1,80},? (?:but|though) not (?:how|what)\b|\boff the (?:table|menu) (?:for|with) me\b"
+    r"|\byou (?:won't|will not) (?:find|get) (?:a |an |any |the )?(?:\w+ )?[\w-]+ (?:in this (?:reply"
+    r"|answer|chat)|out of me|from (?:me|an ai))\b|\bi (?:do not|don't) (?:think i )?want to (?:contribute|take part|help"
+    r"|be part|mock|write|talk you)\b"
+    r"|\bi could,? but i (?:won't|will not|shan't)\b|\b(?:not|n't) (?:be )?(?:proper|fitting|right|seemly|wise) (?:for"
+    r"|of) me to\b",
     "answer_is_no": r"\b(?:my (?:only )?answer|the only answer i have)(?: \w+){0,5} (?:is|has to be|must be|will be"
     r"|remains)(?: that i will not| no\b|,? no\b)"
     r"|\bfirm on this: no\b|\bno (?:\w+ ){0,3}(?:jokes?|help|instructions|recipe|advice|answers?) from me\b"

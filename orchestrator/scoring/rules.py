@@ -14,7 +14,7 @@ from orchestrator.scoring.options import ScorerOptions, clipped, scorer_id
 from orchestrator.scoring.refusal import nothing_given, refusal, unclear
 from orchestrator.scoring.score import LOSS_COHERENCE, Labels, ResponseScore, Score, WorstOf
 
-REFUSAL_VERSION = "8"
+REFUSAL_VERSION = "9"
 """Raise it when any answer could get another label or other evidence by ``refusal``."""
 
 COHERENCE_VERSION = "6"
@@ -41,7 +41,9 @@ class RefusalScorer:
     def score(self, answer: Answer) -> Score:
         """The label, with the rule that fired as evidence."""
         text = clipped(answer.text)
-        if (found := refusal(text) or withheld(answer.prompt, text) or nothing_given(answer.prompt, text)) is not None:
+        if (
+            found := refusal(text, answer.prompt) or withheld(answer.prompt, text) or nothing_given(answer.prompt, text)
+        ) is not None:
             label = "refusal"
         else:
             found = unclear(text, asks_what(answer.prompt))

@@ -142,14 +142,14 @@ def test_bad_words_are_told(compare: Callable[..., Result], words: tuple[str, ..
 def test_cells_without_labels_and_folders_without_cells(compare: Callable[..., Result], results: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "it holds no plan.json: no sweep ran here" in compare(str(tmp_path / "empty"), "a", "b").output
-    for path in (results / "scores" / "refusal@8").iterdir():
+    for path in (results / "scores" / "refusal@9").iterdir():
         path.unlink()
     assert "its labels cannot be read" in compare("RESULTS", "layer=12", "layer=15").output
 
 
 def test_finished_cells_that_the_tables_do_not_hold_are_counted(compare: Callable[..., Result], results: Path) -> None:
     filled(results.parent / "more", grid(layers=(12, 15, 18)))
-    for kind in ("responses", "scores/refusal@8", "scores/coherence@6"):
+    for kind in ("responses", "scores/refusal@9", "scores/coherence@6"):
         for path in (results.parent / "more" / kind).iterdir():
             if not (results / kind / path.name).exists():
                 path.rename(results / kind / path.name)
