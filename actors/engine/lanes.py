@@ -47,18 +47,26 @@ class Piece:
 
     @property
     def work(self) -> float:
-        """What all of it costs; a few rows cost what ``ROWS_PER_LANE`` do, as the weights have to be read."""
-        return max(self.products, ROWS_PER_LANE) * self.cost
+        """What all of it costs: to read the weights takes as long as about ``ROWS_PER_LANE`` rows of the products."""
+        return (self.products + ROWS_PER_LANE) * self.cost
 
 
 def _cut(pieces: Sequence[Piece], behind: Sequence[float], target: float) -> tuple[int, int]:
     """The piece, and its row, before which about ``target`` of the work lies; ``behind``: what lies before each piece."""
     number = min(bisect_right(behind, target), len(pieces)) - 1
     piece = pieces[number]
-    at = round((target - behind[number]) / piece.work * piece.rows)
+    at = round((target - behind[number]) / piece.work * piece.rows)  # about, as either part reads the weights
     if min(at, piece.rows - at) * piece.of_each < ROWS_PER_LANE:
         at = 0 if 2 * at < piece.rows else piece.rows
     return number, at
+
+
+def _equal(n: int, step: int, count: int) -> list[slice]:
+    """``n`` in at most ``count`` parts of nearly equal size that are multiples of ``step``, and what is left over."""
+    units = n // step
+    count = max(1, min(count, units))
+    bounds = [*(units * number // count * step for number in range(count)), n]
+    return [slice(start, stop) for start, stop in pairwise(bounds)]
 
 
 class Lanes:
@@ -79,16 +87,17 @@ class Lanes:
     def parts(self, n_rows: int, step: int) -> list[slice]:
         """``n_rows`` in parts of nearly equal size that are multiples of ``step`` and worth a lane; what is left over goes to the
         last of them; fewer than ``count`` where other processes hold lanes up."""
-        units = n_rows // step
-        count = max(1, min(self.count - self.left, n_rows // ROWS_PER_LANE, units))
-        bounds = [*(units * number // count * step for number in range(count)), n_rows]
-        return [slice(start, stop) for start, stop in pairwise(bounds)]
+        return _equal(n_rows, step, min(self.count - self.left, n_rows // ROWS_PER_LANE))
+
+    def parts_of_layers(self, n_layers: int) -> list[slice]:
+        """So many layers in as many parts as there are lanes."""
+        return _equal(n_layers, 1, self.count - self.left)
 
     def shares(self, pieces: Sequence[Piece]) -> list[list[tuple[int, slice]]]:
         """Pieces of work in shares of nearly equal cost, one for each lane that is worth one: of each piece its number and which
         of its rows. A share ends within a piece only where both parts of that are worth a lane."""
         behind = [0.0, *accumulate(piece.work for piece in pieces)]
-        worth = int(behind[-1] / (ROWS_PER_LANE * max(piece.cost for piece in pieces)))
+        worth = int(behind[-1] / (1.5 * ROWS_PER_LANE * max(piece.cost for piece in pieces)))
         count = max(1, min(self.count - self.left, worth))
         cuts = [(0, 0), *(_cut(pieces, behind, behind[-1] * number / count) for number in range(1, count)), (len(pieces), 0)]
         shares = [

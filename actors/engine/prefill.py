@@ -119,12 +119,18 @@ class _Group:
 
 @dataclass(frozen=True)
 class _Begun:
-    """The rows of a ``group`` that have to run, one for all samples of a prompt under one steering; ``past``: the keys and values
-    of their prefixes."""
+    """Of a ``group`` the samples of what is ``ready``, and those of each prompt and steering that has to run (``fresh``), the
+    first of them for all; ``past``: the keys and values of their prefixes."""
 
     group: _Group
-    rows: Sequence[Row]
+    ready: Sequence[tuple[list[Row], _Suffix]]
+    fresh: Sequence[list[Row]]
     past: list[KeyValue] | None
+
+    @property
+    def rows(self) -> list[Row]:
+        """Those that run."""
+        return [same[0] for same in self.fresh]
 
 
 _Prefixes = dict[tuple[Tokens, Under], _Prefix]
@@ -197,46 +203,35 @@ class Prefiller:
     def _prefilled(self, wave: Sequence[_Group]) -> Iterator[Iterator[Prefilled]]:
         """Of each group: samples of what was prefilled before, then the others, each prompt and steering once."""
         prefixes = self._prefixes_of(wave)
-        samples = [self._samples(group) for group in wave]
-        fresh = [[same for key, same in of_group.items() if self._sampled.get(key) is None] for of_group in samples]
-        begun = [
-            _Begun(group, firsts, self._past(prefixes, group, firsts))
-            for group, some in zip(wave, fresh, strict=True)
-            if (firsts := [same[0] for same in some])
-        ]
-        trunks = self._trunks_of(begun, prefixes)
-        found = iter(self._steered(begun, trunks))
-        for group, of_group, some in zip(wave, samples, fresh, strict=True):
-            yield self._of_group(group, prefixes, of_group, (some, next(found)) if some else None)
+        every = [self._begin(group, prefixes) for group in wave]
+        running = [one for one in every if one.fresh]
+        found = iter(self._steered(running, self._trunks_of(running, prefixes)))
+        for one in every:
+            yield self._of_group(one, prefixes, next(found) if one.fresh else None)
 
-    def _samples(self, group: _Group) -> dict[Sampled, list[Row]]:
-        """The group's rows by what they share as samples of a prompt under one steering."""
+    def _begin(self, group: _Group, prefixes: _Prefixes) -> _Begun:
         samples: dict[Sampled, list[Row]] = defaultdict(list)
         for row in group.rows:
             samples[_sampled_of(row)].append(row)
-        return samples
+        ready = [(same, kept) for key, same in samples.items() if (kept := self._sampled.get(key)) is not None]
+        fresh = [same for key, same in samples.items() if self._sampled.get(key) is None]
+        return _Begun(group, ready, fresh, self._past(prefixes, group, [same[0] for same in fresh]) if fresh else None)
 
-    def _of_group(
-        self,
-        group: _Group,
-        prefixes: _Prefixes,
-        samples: Mapping[Sampled, list[Row]],
-        fresh: tuple[Sequence[list[Row]], _Suffix] | None,
-    ) -> Iterator[Prefilled]:
-        for key, same in samples.items():
-            if (kept := self._sampled.get(key)) is not None:
-                yield self._seatable(same, self._past(prefixes, group, same), kept.take([0] * len(same)))
-        if fresh is None:
+    def _of_group(self, begun: _Begun, prefixes: _Prefixes, found: _Suffix | None) -> Iterator[Prefilled]:
+        group, fresh, past = begun.group, begun.fresh, begun.past
+        for same, kept in begun.ready:
+            yield self._seatable(same, self._past(prefixes, group, same), kept.take([0] * len(same)))
+        if found is None:
             return
-        some, found = fresh
-        every = [row for same in some for row in same]
-        for at, (key, same) in enumerate((_sampled_of(same[0]), same) for same in some if group.layer is not None):
+        for at, (key, same) in enumerate((_sampled_of(same[0]), same) for same in fresh if group.layer is not None):
             if self._sampled.left(key) > len(same):
                 one = found.take([at])
                 self._sampled.keep({key: one}, one.tensors)
-        if len(every) > len(some):
-            found = found.take([at for at, same in enumerate(some) for _ in same])
-        yield self._seatable(every, self._past(prefixes, group, every), found)
+        rows = [row for same in fresh for row in same]
+        if len(rows) > len(fresh):
+            past = self._past(prefixes, group, rows)
+            found = found.take([at for at, same in enumerate(fresh) for _ in same])
+        yield self._seatable(rows, past, found)
 
     def _prefix_trunk(self, prefix: Tokens) -> _Trunk:
         """The template prefix, unsteered: one of the few that are always kept."""

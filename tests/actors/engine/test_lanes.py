@@ -61,8 +61,8 @@ def test_a_share_ends_within_a_piece() -> None:
     assert Lanes(2).shares([Piece(10, 24, 30.0)]) == [[(0, slice(0, 5))], [(0, slice(5, 10))]]
     assert Lanes(2).shares([Piece(3, 24, 30.0)]) == [[(0, slice(0, 3))]], "one row more is not worth a lane"
     assert Lanes(2).shares([Piece(30, 8, 10.0), Piece(10, 8, 10.0)]) == [
-        [(0, slice(0, 20))],
-        [(0, slice(20, 30)), (1, slice(0, 10))],
+        [(0, slice(0, 21))],
+        [(0, slice(21, 30)), (1, slice(0, 10))],
     ]
     assert Lanes(2).shares([Piece(8, 8, 20.0), Piece(8, 8, 10.0)]) == [[(0, slice(0, 8))], [(1, slice(0, 8))]]
 
