@@ -207,9 +207,14 @@ class SlotBatch:
                 part.table.copy_(new.table)  # type: ignore[arg-type] # of the same bank's depth
         self._stale = False
 
+    @property
+    def _host_picks(self) -> bool:
+        """Whether the host picks out the rows that an edit concerns: on a CPU, where it looks after every step anyway."""
+        return self._device.type == "cpu" and self.shape.graph is None and self.shape.steps_per_sync == 1
+
     def _renew(self, parts: list[_Part], number: int) -> None:
         span = parts[number].span
-        if self.shape.graph is None and self.shape.steps_per_sync == 1:  # the host looks after every step anyway
+        if self._host_picks:
             table = self._bank.compact(self._steerings[span], self._prompts[span])
         else:
             table = self._bank.rows(self._steerings[span], self._prompts[span], lasting=self.shape.graph is not None)
