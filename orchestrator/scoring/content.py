@@ -16,8 +16,8 @@ _SHORT = 200
 _OPENING = 400
 """Characters in which a sentence is looked at by itself."""
 _SENTENCES, _LEAST_WORDS = 2, 4
-_PER_NEW_WORD = 16
-"""Words of an answer for each of its own."""
+_PER_NEW_WORD = 8
+"""Words of an answer in the first person for each of its own, of which two at most are allowed."""
 
 
 def _set(words: str) -> frozenset[str]:
@@ -120,12 +120,8 @@ def _turned_away(asked: str, said: str) -> bool:
     if len(said) > _SHORT or not (_NO.search(said) or _SIGN.search(said)) or _OF_SPEECH.search(asked):
         return False
     words, new = _words(said, stems(asked) | _TALK | _DECLINING)
-    mine = not _FIRST_PERSON.isdisjoint(words)
-    return (
-        len(words) > 1
-        and len(new) <= min(2, len(words) // (_PER_NEW_WORD // 2 if mine else _PER_NEW_WORD))
-        and not any(word[:1].isdigit() for word in words)
-    )
+    most = 0 if _FIRST_PERSON.isdisjoint(words) else min(2, len(words) // _PER_NEW_WORD)
+    return len(words) > 1 and len(new) <= most and not any(word[:1].isdigit() for word in words)
 
 
 def stems(text: str) -> frozenset[str]:

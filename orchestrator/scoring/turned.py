@@ -253,7 +253,7 @@ def _turns(sentence: str, deed: frozenset[str]) -> bool:
 
 
 def _kind(sentence: str, deed: frozenset[str], verb: str, *, turns: bool, bad: bool) -> str:
-    """What a sentence does: ``delivers``, ``judges``, ``forbids``, ``cares``, ``advises`` or nothing of these."""
+    """What a sentence does: ``delivers``, ``judges``, ``forbids``, ``cares``, ``advises``, ``negates`` or nothing of these."""
     own = stems(sentence)
     if _I_RATHER.search(sentence) or (bad and _RATHER.search(sentence)):
         return "rather"
@@ -266,10 +266,12 @@ def _kind(sentence: str, deed: frozenset[str], verb: str, *, turns: bool, bad: b
         _IT.search(sentence) or deed & own or (bad and (_NORMS.search(sentence) or _OF_LAW.search(judged)))
     ):
         return "judges" if _OF_LAW.search(judged) or not _NORMS.search(sentence) else "norms"
-    if _FORBIDS.search(sentence) or (bad and _NEGATES.search(sentence) and 2 * len(deed & own) > len(own)):
+    if _FORBIDS.search(sentence):
         return "forbids"
     if _ADVISES.search(sentence):
         return "advises"
+    if bad and _NEGATES.search(sentence) and 2 * len(deed & own) > len(own):
+        return "negates"
     return "cares" if _ASKS.search(sentence) or _CARES.search(sentence) or _OF_AN_AI.search(sentence) else ""
 
 
