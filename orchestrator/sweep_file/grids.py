@@ -191,7 +191,9 @@ class GridResolver:
             return LayerAxis()
         instead = ("depths", "layers", "steer", *(("choose",) if choose is None else ()))  # a choice that is not valid by itself
         if depths is None and layers is None and not any(map(view.given, instead)):
-            view.report(view.path, "no layers to steer at", allowed="depths: [0.5, ...] or layers: [15, ...], or both")
+            view.report(
+                (*view.path, "layers"), "no layers to steer at", allowed="depths: [0.5, ...] or layers: [15, ...], or both"
+            )
         for number, layer in enumerate(layers or ()):
             short = {
                 key: self._shapes[key].n_layers for key in keys if key in self._shapes and layer >= self._shapes[key].n_layers
