@@ -21,7 +21,7 @@ from orchestrator.errors import InputError
 from orchestrator.models.layers import layer_at, places
 from orchestrator.plan import Plan, make_plan
 from orchestrator.sweep import load_sweep
-from orchestrator.sweep_file.grids import LayerAxis
+from orchestrator.sweep_file.grid import LayerAxis
 from tests.orchestrator.sweep_files import EMBEDDED, QWEN_7B, hub, plan_of, sweep_data, write_model, write_sweep
 
 # The paper's own translations of depth to layer (its section 5), and where binary floats go wrong.
