@@ -125,9 +125,23 @@ def nearest_name(given: object, names: Iterable[str]) -> str | None:
 
 
 def nearest_entry(missing: Path) -> str | None:
-    """The name in the folder of ``missing`` that is closest to its own."""
+    """The name in the folder of ``missing`` that is closest to its own; None where it is there, but of another kind."""
     folder = missing.parent
-    return nearest_name(missing.name, sorted(entry.name for entry in folder.iterdir())) if folder.is_dir() else None
+    if missing.exists() or not folder.is_dir():
+        return None
+    return nearest_name(missing.name, sorted(entry.name for entry in folder.iterdir()))
+
+
+def why_no_file(path: Path) -> str:
+    """Why what was given as a file is none."""
+    if path.is_dir():
+        return "it is a folder, not a file"
+    return "it is a pipe or a device, not a file" if path.exists() else "there is no such file"
+
+
+def why_no_folder(path: Path) -> str:
+    """Why what was given as a folder is none."""
+    return "it is a file, not a folder" if path.exists() else "there is no such folder"
 
 
 def shown(value: object) -> str:

@@ -106,6 +106,11 @@ def load_sweep(path: Path) -> Sweep:
         unique = {str(problem): problem for problem in problems}
         raise InputError(*sorted(unique.values(), key=lambda problem: problem.line or 0))
     name = settings.name or path.stem
+    try:
+        results = results_place(path, settings.name, settings.results)
+    except InputError as error:
+        at = (problem_at(document, ("results",), one.message, one.value, allowed=one.allowed) for one in error.problems)
+        raise InputError(*at) from error
     return Sweep(
         name,
         document,
@@ -115,7 +120,7 @@ def load_sweep(path: Path) -> Sweep:
         found.methods,
         found.grids,
         found.unused,
-        results=results_place(path, settings.name, settings.results),
+        results=results,
         scoring=found.scoring,
         capability=found.capability,
         damage=found.damage,

@@ -23,7 +23,7 @@ from actors.model_files import (
 )
 from actors.stored_quantization import check_quantization
 from actors.types import ModelSpec
-from orchestrator.errors import InputError, Problem, nearest_entry
+from orchestrator.errors import InputError, Problem, nearest_entry, why_no_folder
 from orchestrator.models.hub import cached_config, fetch_config
 from orchestrator.models.known_models import KNOWN, nearest_repository
 from orchestrator.models.shapes import ModelShape, shape_from_config
@@ -222,4 +222,4 @@ def _config(spec: ModelSpec) -> Mapping[str, object] | None:
 
 def _require_folder(folder: Path, kind: str, field: str = "folder") -> None:
     if not folder.is_dir():
-        raise InputError(Problem(field, str(folder), "there is no such folder", kind, nearest_entry(folder)))
+        raise InputError(Problem(field, str(folder), why_no_folder(folder), kind, nearest_entry(folder)))

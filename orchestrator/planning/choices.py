@@ -18,7 +18,7 @@ from orchestrator.method_text import method_text
 from orchestrator.planning.considered import Considered, Tally, choose, moves
 from orchestrator.planning.grid import AxisPlace, Group, SteeredCell
 from orchestrator.planning.matching import matched
-from orchestrator.sweep_file.grids import Grid
+from orchestrator.sweep_file.grid import Grid
 from orchestrator.sweep_file.schema import Choose
 
 CHOICES_VERSION = 2

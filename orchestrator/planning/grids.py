@@ -24,7 +24,7 @@ from orchestrator.planning.grid import (
 )
 from orchestrator.planning.search import plan_arm
 from orchestrator.planning.together import together, unfit_part
-from orchestrator.sweep_file.grids import Grid
+from orchestrator.sweep_file.grid import Grid
 
 
 @dataclass(frozen=True)

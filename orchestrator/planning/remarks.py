@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from actors.positions import Positions
 from actors.schedules import CONSTANT, Schedule
 from actors.types import Action
-from orchestrator.sweep_file.grids import Grid
+from orchestrator.sweep_file.grid import Grid
 
 STRONG = 2.0
 """Times the residual stream's norm from which on next to nothing of the stream itself is left."""

@@ -14,7 +14,7 @@ from orchestrator.cells import Cell
 from orchestrator.planning.choices import Arm, Chooser
 from orchestrator.planning.considered import Considered, choose
 from orchestrator.planning.grid import AxisPlace, Group, SteeredCell, axis_places, cells_of
-from orchestrator.sweep_file.grids import Grid
+from orchestrator.sweep_file.grid import Grid
 from orchestrator.sweep_file.schema import SearchEntry
 
 STARTUP_SHARE, MOST_STARTUP = 1 / 3, 10

@@ -12,7 +12,7 @@ from pathlib import Path
 from actors.types import Prompt
 from orchestrator.behaviors import Behavior, BehaviorFile, SetUse, TestPrompt, read_behavior
 from orchestrator.behaviors.sets import SETS
-from orchestrator.errors import InputError, nearest_entry
+from orchestrator.errors import InputError, nearest_entry, why_no_file
 from orchestrator.sweep_file.models import absolute
 from orchestrator.sweep_file.schema import BehaviorEntry, SetEntry, Splits
 from orchestrator.sweep_file.sections import Path as Steps
@@ -112,7 +112,7 @@ class BehaviorFiles:
         near = nearest_entry(path)
         nearest = near and os.path.join(os.path.dirname(written), near)
         allowed = "a file of prompts: JSONL, JSON, CSV or TSV"
-        self._top.report(("behaviors", key, field), "there is no such file", written, allowed=allowed, nearest=nearest)
+        self._top.report(("behaviors", key, field), why_no_file(path), written, allowed=allowed, nearest=nearest)
         return None
 
     def _chosen(self, key: str, entry: BehaviorEntry, behavior: Behavior) -> tuple[TestPrompt, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from actors.types import Prompt
 from orchestrator.behaviors import NEUTRAL, BehaviorFile, load_prompts
 from orchestrator.damage import DamageSettings
-from orchestrator.errors import InputError, nearest_entry
+from orchestrator.errors import InputError, nearest_entry, why_no_file
 from orchestrator.sweep_file.models import absolute
 from orchestrator.sweep_file.schema import DamageEntry
 from orchestrator.sweep_file.sections import Sections
@@ -34,5 +34,5 @@ def _of_file(top: Sections, folder: Path, written: str) -> tuple[Prompt, ...]:
             return ()
     near = nearest_entry(path)
     nearest = near and os.path.join(os.path.dirname(written), near)
-    top.report(("damage", "prompts"), "there is no such file", written, allowed="a file of test prompts", nearest=nearest)
+    top.report(("damage", "prompts"), why_no_file(path), written, allowed="a file of test prompts", nearest=nearest)
     return ()

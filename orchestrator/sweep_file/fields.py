@@ -52,14 +52,33 @@ Repository = Annotated[
     StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$"),
     AfterValidator(lambda text: _a_repository(text)),
 ]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
-Strength = Annotated[float, Field(allow_inf_nan=False), AfterValidator(lambda number: number + 0.0)]
-"""A multiplier; the sum makes minus zero the zero that it is."""
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]{0,99}$"
+SHA256 = r"^[0-9a-f]{64}$"
+IN_WORDS = {
+    NAME: "letters, digits, '.', '-' and '_', first a letter or a digit, 100 at most",
+    VARIABLE: "letters, digits and '_', first no digit, 100 at most",
+    SHA256: "64 digits from 0 to 9 and a to f",
+}
+"""What the patterns of fields allow."""
+Name = Annotated[str, StringConstraints(pattern=NAME)]
+Variable = Annotated[str, StringConstraints(pattern=VARIABLE)]
+Strength = Annotated[float, Field(allow_inf_nan=False), AfterValidator(lambda number: _strength(number))]
+"""A multiplier."""
 
 Day = Annotated[str, AfterValidator(_day)]
 """A date as text: ``2024-07-26``."""
 Depth = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+
+
+SMALLEST, LARGEST = 1e-30, 1e30
+"""Sizes of multipliers: of others their products with activations are nothing, or infinite, in float32."""
+
+
+def _strength(number: float) -> float:
+    if number and not SMALLEST <= abs(number) <= LARGEST:
+        raise fault("out of range", f"0, or a size from {SMALLEST:g} to {LARGEST:g}")
+    return number + 0.0  # makes minus zero the zero that it is
 
 
 def _a_path(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.errors import Problem, nearest_name
+from orchestrator.sweep_file.fields import IN_WORDS
 from orchestrator.sweep_file.yaml_text import Document
 
 if TYPE_CHECKING:
@@ -107,11 +108,13 @@ def _explain(kind: str, context: Mapping[str, Any], value: object) -> tuple[str,
         return "out of range", _RANGES[kind].format(**context)
     if kind in ("too_short", "string_too_short"):
         return "must not be empty", "at least one"
+    if kind == "string_too_long":
+        return "too long", f"at most {context['max_length']} characters"
     if kind == "string_pattern_mismatch":
-        return "not a valid name", "organisation/name" if "/" in context["pattern"] else "letters, digits, '.', '-' and '_'"
+        return "not a valid name", IN_WORDS.get(context["pattern"], "organisation/name")
     if kind.endswith(("_type", "_parsing", "_from_float")) and base in _TYPES:
         quoted = base in ("int", "float") and isinstance(value, str) and _WRITTEN_NUMBER.fullmatch(value)
-        return "wrong type", _TYPES[base] + (", without quotes" if quoted else "")
+        return "no value is given" if value is None else "wrong type", _TYPES[base] + (", without quotes" if quoted else "")
     return "not valid here", None
 
 

@@ -15,7 +15,8 @@ from orchestrator.sweep_file.analyses import AskedAnalysis, resolve_analyses
 from orchestrator.sweep_file.behaviors import BehaviorFiles, BehaviorPrompts
 from orchestrator.sweep_file.capability import Capability, resolve_capability
 from orchestrator.sweep_file.damage import resolve_damage
-from orchestrator.sweep_file.grids import Grid, GridResolver
+from orchestrator.sweep_file.grid import Grid
+from orchestrator.sweep_file.grids import GridResolver
 from orchestrator.sweep_file.models import ModelVariant, resolve_models
 from orchestrator.sweep_file.parity import AskedParity, resolve_parity
 from orchestrator.sweep_file.schema import BehaviorEntry

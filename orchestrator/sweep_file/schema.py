@@ -19,6 +19,7 @@ from orchestrator.errors import fault
 from orchestrator.models.shapes import MAX_LAYERS, MAX_SIZE
 from orchestrator.strict import Entry
 from orchestrator.sweep_file.fields import (
+    SHA256,
     Day,
     Depth,
     Depths,
@@ -196,7 +197,7 @@ class SetEntry(Entry):
 
     name: Text
     files: Row[PathText] | None = None
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    sha256: Annotated[str, Field(pattern=SHA256)] | None = None
 
 
 class BehaviorEntry(Entry):

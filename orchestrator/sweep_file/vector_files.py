@@ -13,7 +13,7 @@ from actors.methods.file import FileOptions
 from actors.sites import SITES, of_heads
 from actors.tensor_files import VectorFile, read_file
 from orchestrator.cells import Options
-from orchestrator.errors import InputError, nearest_entry
+from orchestrator.errors import InputError, nearest_entry, why_no_file
 from orchestrator.sweep_file.models import ModelVariant, absolute
 from orchestrator.sweep_file.sections import Path as Steps
 from orchestrator.sweep_file.sections import Sections
@@ -67,7 +67,7 @@ class VectorFiles:
             view.report(at, str(error))
             return None
         if found is None:
-            view.report(at, "there is no such file", options.path, allowed="a file of vectors", nearest=nearest_entry(path))
+            view.report(at, why_no_file(path), options.path, allowed="a file of vectors", nearest=nearest_entry(path))
             return None
         if options.vectors not in ("", found.digest):
             view.report(

@@ -147,6 +147,9 @@ class _Builder:
             return dict(self.entries(node, name))
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, f"{name}[{number}]") for number, item in enumerate(node.value)]
+        if _is_half(node.value):
+            self.report(node, _cut(node.value), "it holds half of a surrogate pair", "valid Unicode", name=name)
+            return None
         if doubt := _doubt(node, any(key in self.numbers for key in re.split(r"[.\[]", name))):
             self.report(node, _cut(node.value), *doubt, name=name)
             return None
@@ -154,8 +157,9 @@ class _Builder:
             return node.value  # text, as in YAML 1.2
         try:
             return self.loader.construct_object(node)
-        except (ValueError, OverflowError) as error:
-            self.report(node, node.value, f"cannot read this value: {error}")
+        except (ValueError, OverflowError, LookupError):  # PyYAML looks up what a tag promises
+            kind = node.tag.rpartition(":")[2]
+            self.report(node, _cut(node.value), f"cannot read this value as {kind}", "a plain value, without a tag", name=name)
             return None
 
     def entries(self, node: yaml.MappingNode, inside: str) -> Iterator[tuple[str, object]]:
@@ -163,7 +167,9 @@ class _Builder:
         for key, value in node.value:
             name = key.value if isinstance(key, yaml.ScalarNode) and key.tag.endswith(":str") else None
             line = int(key.start_mark.line) + 1
-            if name is None:
+            if key.tag.endswith(":merge"):
+                self.report(key, "<<", "merge keys are not used here", "write the keys out")
+            elif name is None or _is_half(name):
                 self.report(key, key.value if isinstance(key, yaml.ScalarNode) else None, "a key must be text", "quote the key")
             elif name in first:
                 self.report(key, name, f"duplicate key: '{name}' is already given in line {first[name]}", "each key once", name)
@@ -203,6 +209,11 @@ def _decimal(written: str) -> str:
     *sixties, last = bare.lstrip("+-").split(":")
     whole = reduce(lambda total, digits: total * 60 + int(digits), sixties, 0) * 60
     return f"{'-' * bare.startswith('-')}{whole + (float(last) if '.' in last else int(last))}"
+
+
+def _is_half(text: object) -> bool:
+    """Whether text cannot be written to any file: an escape has put half of a surrogate pair into it."""
+    return isinstance(text, str) and any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _cut(text: str) -> str:

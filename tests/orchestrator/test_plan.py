@@ -21,7 +21,7 @@ from orchestrator.errors import InputError
 from orchestrator.models.layers import layer_at, places
 from orchestrator.plan import Plan, make_plan
 from orchestrator.sweep import load_sweep
-from orchestrator.sweep_file.grids import LayerAxis
+from orchestrator.sweep_file.grid import LayerAxis
 from tests.orchestrator.sweep_files import EMBEDDED, QWEN_7B, hub, plan_of, sweep_data, write_model, write_sweep
 
 # The paper's own translations of depth to layer (its section 5), and where binary floats go wrong.
@@ -180,12 +180,15 @@ def test_the_same_sweep_elsewhere_has_the_same_ids(tmp_path: Path) -> None:
     assert [spec.id for spec in plans[0].directions] == [spec.id for spec in plans[1].directions]
 
 
+MULTIPLIERS = st.floats(-50, 50, allow_nan=False).filter(lambda one: not 0 < abs(one) < 1e-30)
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     layers=st.sets(st.integers(0, 29), min_size=1, max_size=4),
     more_layers=st.sets(st.integers(0, 29), max_size=3),
-    multipliers=st.sets(st.floats(-50, 50, allow_nan=False), min_size=1, max_size=3),
-    more_multipliers=st.sets(st.floats(-50, 50, allow_nan=False), max_size=3),
+    multipliers=st.sets(MULTIPLIERS, min_size=1, max_size=3),
+    more_multipliers=st.sets(MULTIPLIERS, max_size=3),
     scopes=st.sets(st.sampled_from(["from_layer", "single", "own"]), min_size=1),
 )
 def test_growing_the_grid_keeps_every_id(

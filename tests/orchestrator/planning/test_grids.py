@@ -199,7 +199,7 @@ def test_without_layers_or_multipliers_every_grid_that_lacks_them_is_named(tmp_p
     lines = refused(tmp_path, layers=None, multipliers=None, grids=[{"layers": [3]}, {"multipliers": [4]}])
     assert len(lines) == 2
     assert "grids[0].multipliers: 'multipliers' is missing" in lines[0]
-    assert "grids[1]: no layers to steer at" in lines[1]
+    assert "grids[1].layers: no layers to steer at" in lines[1]
 
 
 def test_a_choice_that_is_not_valid_is_all_that_is_told_of_its_grid(tmp_path: Path) -> None:

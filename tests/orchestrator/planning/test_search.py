@@ -18,7 +18,7 @@ from orchestrator.planning.considered import Considered
 from orchestrator.planning.search import TrialSetting, replay
 from orchestrator.report.searches import searches_table
 from orchestrator.sweep import Sweep
-from orchestrator.sweep_file import grids
+from orchestrator.sweep_file import grid_checks
 from orchestrator.sweep_file.schema import SearchEntry
 from tests.orchestrator.planning.test_choices import FINAL, place, refused, sweep_of
 
@@ -229,7 +229,7 @@ def test_a_fault_in_a_search_is_told(tmp_path: Path, grid: Mapping[str, object],
 
 
 def test_without_optuna_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grids, "find_spec", lambda _name: None)
+    monkeypatch.setattr(grid_checks, "find_spec", lambda _name: None)
     (told,) = refused(tmp_path, GRID)
     assert "grids[0].search: Optuna is not installed" in told
     assert "pip install 'activation-steering-sweeps[search]'" in told
