@@ -55,6 +55,8 @@ class PackedLinear:
 
     def _run(self, inputs: Tensor, activation: str, times: Tensor | None) -> Tensor:
         product: Tensor
+        if not inputs.numel():
+            return inputs.new_empty(*inputs.shape[:-1], self.out)
         if times is not None:
             product = OPERATORS._linear_pointwise.binary(inputs, times, self._weight, self._bias, "mul")
         else:
