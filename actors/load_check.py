@@ -59,12 +59,14 @@ MOST = 0.5
 @dataclass(frozen=True)
 class Verdict:
     """``loaded.decoder.alone`` says why rows share no batch. ``record``: what was measured, for the provenance. ``token_bytes``:
-    what the keys and values of a token take in the engine's slots. ``placing``: whether a row's bits change with its place and
-    its neighbours in a batch of one shape; empty where the batch was measured to change nothing, or rows share none."""
+    what the keys and values of a token take in the engine's slots. ``dependence``: why a row's bits may depend on its batch;
+    None where they do not, or rows share none. ``placing``: whether a row's bits change with its place and its neighbours in a
+    batch of one shape; empty where ``dependence`` is None."""
 
     loaded: LoadedModel
     record: str
     token_bytes: int | None = None
+    dependence: str | None = None
     placing: str = ""
 
 
@@ -92,7 +94,7 @@ def checked(engine_model: EngineModel, loaded: LoadedModel) -> Verdict:
             with _in_floats(loaded.model):
                 check = _LoadCheck(engine_model, loaded)
                 verdict = check.verdict()
-            return replace(verdict, placing=check.placing())
+            return replace(verdict, dependence=check.dependence(), placing=check.placing())
     except UnsupportedModelError as error:
         raise UnsupportedModelError(f"{refused}{error}") from error
     except Exception as error:
@@ -145,18 +147,28 @@ class _LoadCheck:
             self._token_bytes,
         )
 
+    def dependence(self) -> str | None:
+        """Why a row's bits may depend on its batch: as is known of the model, or as one of the rows alone shows."""
+        known = self._engine.batch_dependence
+        if self._engine.decoder.runs_alone:
+            return None
+        if known is None and self._finite and not self._same_bits(slice(0, 1)):
+            known = "a row alone was measured to have other bits than among others"
+            self._engine = replace(self._engine, batch_dependence=known)
+        return known
+
     def placing(self) -> str:
         """In words, whether a row's bits are the same at another place and among others, where they may depend on the batch."""
-        decoder = self._engine.decoder
-        if decoder.runs_alone or not self._finite or self._engine.batch_dependence is None:
+        if self._engine.decoder.runs_alone or not self._finite or self._engine.batch_dependence is None:
             return ""
-        whole = self._batched()
-        turned, some = self._batched(slice(None, None, -1))[::-1], self._batched(slice(1, 3))
-        same = all(
-            torch.equal(one.logits, other.logits) for one, other in zip([*whole, *whole[1:3]], [*turned, *some], strict=True)
-        )
-        changes = "do not change" if same else "change"
+        changes = "do not change" if self._same_bits(slice(None, None, -1), slice(1, 3)) else "change"
         return f"in a batch of one shape a row's bits {changes} with its place and its neighbours (measured)"
+
+    def _same_bits(self, *parts: slice) -> bool:
+        """Whether the rows of each of ``parts`` have in a batch of their own the bits that they have among all."""
+        whole = self._batched()
+        pairs = (pair for part in parts for pair in zip(whole[part], self._batched(part), strict=True))
+        return all(torch.equal(among_all.logits, own.logits) for among_all, own in pairs)
 
     @property
     def _tolerance(self) -> float:
