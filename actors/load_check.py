@@ -93,8 +93,8 @@ def checked(engine_model: EngineModel, loaded: LoadedModel) -> Verdict:
         with torch.inference_mode():
             with _in_floats(loaded.model):
                 check = _LoadCheck(engine_model, loaded)
-                verdict = check.verdict()
-            return replace(verdict, dependence=check.dependence(), placing=check.placing())
+                verdict = replace(check.verdict(), dependence=check.dependence())
+            return replace(verdict, placing=check.placing())
     except UnsupportedModelError as error:
         raise UnsupportedModelError(f"{refused}{error}") from error
     except Exception as error:
@@ -110,6 +110,7 @@ class _LoadCheck:
         self._loaded, self._model, self._device = loaded, loaded.model, loaded.device
         self._token_bytes: int | None = None
         self._borrows = False
+        self._whole: list[_RowTrace] = []
         prompts = _prompts(loaded)
         probe = torch.tensor([prompts[1].token_ids], device=loaded.device)
         decoder = measured(loaded.model, loaded.decoder, probe, loaded.d_model)
@@ -152,7 +153,7 @@ class _LoadCheck:
         known = self._engine.batch_dependence
         if self._engine.decoder.runs_alone:
             return None
-        if known is None and self._finite and not self._same_bits(slice(0, 1)):
+        if known is None and self._finite and not self._same_bits(self._whole, slice(0, 1)):
             known = "a row alone was measured to have other bits than among others"
             self._engine = replace(self._engine, batch_dependence=known)
         return known
@@ -161,12 +162,11 @@ class _LoadCheck:
         """In words, whether a row's bits are the same at another place and among others, where they may depend on the batch."""
         if self._engine.decoder.runs_alone or not self._finite or self._engine.batch_dependence is None:
             return ""
-        changes = "do not change" if self._same_bits(slice(None, None, -1), slice(1, 3)) else "change"
+        changes = "do not change" if self._same_bits(self._batched(), slice(None, None, -1), slice(1, 3)) else "change"
         return f"in a batch of one shape a row's bits {changes} with its place and its neighbours (measured)"
 
-    def _same_bits(self, *parts: slice) -> bool:
-        """Whether the rows of each of ``parts`` have in a batch of their own the bits that they have among all."""
-        whole = self._batched()
+    def _same_bits(self, whole: Sequence[_RowTrace], *parts: slice) -> bool:
+        """Whether the rows of each of ``parts`` have in a batch of their own the bits that they have among the ``whole``."""
         pairs = (pair for part in parts for pair in zip(whole[part], self._batched(part), strict=True))
         return all(torch.equal(among_all.logits, own.logits) for among_all, own in pairs)
 
@@ -223,7 +223,9 @@ class _LoadCheck:
                         seated.tokens.append(chosen[slot])
                         logits[seated.job].append(batch.logits[slot].clone())
             self._token_bytes = batch.token_bytes
-        return [_RowTrace(tuple(row.tokens[:-1]), torch.stack(logits[row.job])) for row in rows]
+        traces = [_RowTrace(tuple(row.tokens[:-1]), torch.stack(logits[row.job])) for row in rows]
+        self._whole = traces if which is ALL_ROWS else self._whole
+        return traces
 
     def _alone(self) -> list[_RowTrace]:
         """The rows one after the other through the model's own ``generate``."""
