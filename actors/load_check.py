@@ -59,12 +59,14 @@ MOST = 0.5
 @dataclass(frozen=True)
 class Verdict:
     """``loaded.decoder.alone`` says why rows share no batch. ``record``: what was measured, for the provenance. ``token_bytes``:
-    what the keys and values of a token take in the engine's slots. ``placing``: whether a row's bits change with its place and
-    its neighbours in a batch of one shape; empty where the batch was measured to change nothing, or rows share none."""
+    what the keys and values of a token take in the engine's slots. ``dependence``: why a row's bits may depend on its batch;
+    None where they do not, or rows share none. ``placing``: whether a row's bits change with its place and its neighbours in a
+    batch of one shape; empty where ``dependence`` is None."""
 
     loaded: LoadedModel
     record: str
     token_bytes: int | None = None
+    dependence: str | None = None
     placing: str = ""
 
 
@@ -91,7 +93,7 @@ def checked(engine_model: EngineModel, loaded: LoadedModel) -> Verdict:
         with torch.inference_mode():
             with _in_floats(loaded.model):
                 check = _LoadCheck(engine_model, loaded)
-                verdict = check.verdict()
+                verdict = replace(check.verdict(), dependence=check.dependence())
             return replace(verdict, placing=check.placing())
     except UnsupportedModelError as error:
         raise UnsupportedModelError(f"{refused}{error}") from error
@@ -108,6 +110,7 @@ class _LoadCheck:
         self._loaded, self._model, self._device = loaded, loaded.model, loaded.device
         self._token_bytes: int | None = None
         self._borrows = False
+        self._whole: list[_RowTrace] = []
         prompts = _prompts(loaded)
         probe = torch.tensor([prompts[1].token_ids], device=loaded.device)
         decoder = measured(loaded.model, loaded.decoder, probe, loaded.d_model)
@@ -145,18 +148,27 @@ class _LoadCheck:
             self._token_bytes,
         )
 
+    def dependence(self) -> str | None:
+        """Why a row's bits may depend on its batch: as is known of the model, or as one of the rows alone shows."""
+        known = self._engine.batch_dependence
+        if self._engine.decoder.runs_alone:
+            return None
+        if known is None and self._finite and not self._same_bits(self._whole, slice(0, 1)):
+            known = "a row alone was measured to have other bits than among others"
+            self._engine = replace(self._engine, batch_dependence=known)
+        return known
+
     def placing(self) -> str:
         """In words, whether a row's bits are the same at another place and among others, where they may depend on the batch."""
-        decoder = self._engine.decoder
-        if decoder.runs_alone or not self._finite or self._engine.batch_dependence is None:
+        if self._engine.decoder.runs_alone or not self._finite or self._engine.batch_dependence is None:
             return ""
-        whole = self._batched()
-        turned, some = self._batched(slice(None, None, -1))[::-1], self._batched(slice(1, 3))
-        same = all(
-            torch.equal(one.logits, other.logits) for one, other in zip([*whole, *whole[1:3]], [*turned, *some], strict=True)
-        )
-        changes = "do not change" if same else "change"
+        changes = "do not change" if self._same_bits(self._batched(), slice(None, None, -1), slice(1, 3)) else "change"
         return f"in a batch of one shape a row's bits {changes} with its place and its neighbours (measured)"
+
+    def _same_bits(self, whole: Sequence[_RowTrace], *parts: slice) -> bool:
+        """Whether the rows of each of ``parts`` have in a batch of their own the bits that they have among the ``whole``."""
+        pairs = (pair for part in parts for pair in zip(whole[part], self._batched(part), strict=True))
+        return all(torch.equal(among_all.logits, own.logits) for among_all, own in pairs)
 
     @property
     def _tolerance(self) -> float:
@@ -211,7 +223,9 @@ class _LoadCheck:
                         seated.tokens.append(chosen[slot])
                         logits[seated.job].append(batch.logits[slot].clone())
             self._token_bytes = batch.token_bytes
-        return [_RowTrace(tuple(row.tokens[:-1]), torch.stack(logits[row.job])) for row in rows]
+        traces = [_RowTrace(tuple(row.tokens[:-1]), torch.stack(logits[row.job])) for row in rows]
+        self._whole = traces if which is ALL_ROWS else self._whole
+        return traces
 
     def _alone(self) -> list[_RowTrace]:
         """The rows one after the other through the model's own ``generate``."""

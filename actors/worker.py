@@ -117,8 +117,9 @@ class ModelWorker:
         engine_model = _for_engine(loaded, packing)
         verdict = checked(engine_model, loaded)
         loaded = verdict.loaded
-        dependence = None if loaded.decoder.runs_alone else engine_model.batch_dependence
-        engine_model = replace(engine_model, decoder=loaded.decoder, batch_dependence=dependence, token_bytes=verdict.token_bytes)
+        engine_model = replace(
+            engine_model, decoder=loaded.decoder, batch_dependence=verdict.dependence, token_bytes=verdict.token_bytes
+        )
         self._engine = Engine(engine_model, engine.slots)
         self._probe = probe_of(engine_model, loaded.renderer.render)
         self._captures = Captures(loaded)
@@ -127,7 +128,7 @@ class ModelWorker:
         self._loaded, self._marks = loaded, Marks(loaded.tokenizer)
         slots = self._engine.slots(NOMINAL_CAPACITY)
         self._provenance = {
-            **_provenance(loaded, dependence, verdict.placing),
+            **_provenance(loaded, verdict.dependence, verdict.placing),
             "products": self._engine.products,
             "checked": verdict.record,
         }

@@ -9,10 +9,13 @@ and a single row has no gaps.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from transformers.activations import ACT2CLS
 
 PART = 32_768
@@ -22,6 +25,9 @@ SERIAL = 16_384
 REGISTERS = 64
 """Elements of two registers of the widest kind (AVX-512, bfloat16)."""
 KINDS = frozenset(kind[0] if isinstance(kind, tuple) else kind for kind in ACT2CLS.values())
+NAMES = frozenset({"elu", "gelu", "mish", "sigmoid", "silu", "softplus"})
+"""PyTorch's functions of which that was seen."""
+NO_CODE = (lambda: None).__code__
 
 
 class Elementwise:
@@ -47,7 +53,34 @@ class Elementwise:
         return self._function(torch.nn.functional.pad(piece, (0, missing)))[:n] if missing else self._function(piece)
 
 
-def elementwise(model: nn.Module) -> dict[nn.Module, Elementwise]:
-    """The activation functions of ``model`` that are modules without weights."""
-    found = (module for module in model.modules() if type(module) in KINDS and not any(True for _ in module.parameters()))
-    return {module: Elementwise(module.forward) for module in found}
+class EvenCalls:
+    """The forward of a module that calls functions of ``NAMES`` itself: each of them is :class:`Elementwise` there."""
+
+    def __init__(self, forward: Callable[..., Any]) -> None:
+        self._forward = forward
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """What the forward gives."""
+        with _EvenFunctions():
+            return self._forward(*args, **options)
+
+
+class _EvenFunctions(TorchFunctionMode):
+    """Functions of ``NAMES``, called in this thread, as :class:`Elementwise`. Every other call costs a microsecond more."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        options = kwargs or {}
+        if getattr(func, "__name__", "") not in NAMES or not args or "out" in options:
+            return func(*args, **options)
+        return Elementwise(lambda inputs: func(inputs, *args[1:], **options))(args[0])
+
+
+def elementwise(model: nn.Module) -> dict[nn.Module, Elementwise | EvenCalls]:
+    """The activation functions of ``model`` that are modules without weights, and the modules that call such functions."""
+    found: dict[nn.Module, Elementwise | EvenCalls] = {}
+    for module in model.modules():
+        if type(module) in KINDS and not any(True for _ in module.parameters()):
+            found[module] = Elementwise(module.forward)
+        elif NAMES.intersection(getattr(inspect.unwrap(type(module).forward), "__code__", NO_CODE).co_names):
+            found[module] = EvenCalls(module.forward)
+    return found

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from actors.engine.elementwise import Elementwise, elementwise
+from actors.engine.elementwise import Elementwise, EvenCalls, elementwise
 from actors.engine.memory import free_bytes
 
 MEMORY_SHARE = 0.4
@@ -79,11 +79,11 @@ class PackedGate:
 @dataclass(frozen=True)
 class Packing:
     """The packed products by module, and why the others are as they were. ``gates``: whole feed-forward blocks;
-    ``functions``: activation functions."""
+    ``functions``: activation functions, and what calls them."""
 
     products: dict[nn.Module, PackedLinear] = field(default_factory=dict)
     gates: dict[nn.Module, PackedGate] = field(default_factory=dict)
-    functions: dict[nn.Module, Elementwise] = field(default_factory=dict)
+    functions: dict[nn.Module, Elementwise | EvenCalls] = field(default_factory=dict)
     megabytes: int = 0
     reason: str = ""
 
@@ -105,7 +105,7 @@ class Packing:
         """The layers compute through their packed weights in the ``with`` block, and are restored after it."""
         replaced: list[nn.Module] = []
         try:
-            forwards: dict[nn.Module, Callable[[Tensor], Tensor]] = {**self.products, **self.gates, **self.functions}
+            forwards: dict[nn.Module, Callable[..., Any]] = {**self.functions, **self.products, **self.gates}
             for module, forward in forwards.items():
                 if "forward" not in module.__dict__:
                     module.forward = forward

@@ -10,7 +10,7 @@ import torch
 from transformers import BertConfig, BertLMHeadModel
 
 from actors import load_check, worker
-from actors.engine import segments
+from actors.engine import packing, segments
 from actors.engine.alone import AloneRunner
 from actors.engine.attention import masks_for
 from actors.errors import UnsupportedModelError
@@ -118,3 +118,13 @@ def test_a_model_that_looks_ahead_is_refused(tmp_path: Path) -> None:
     tiny_tokenizer().save_pretrained(tmp_path)
     with pytest.raises(UnsupportedModelError, match="it looks ahead"):
         load(tmp_path)
+
+
+def test_bits_that_depend_on_the_batch_are_measured_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ModernBERT's GELU has other bits for a row alone where nothing is done about its layout."""
+    tiny_architecture("modernbert-decoder").save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    assert load(tmp_path).provenance["batch_invariant"] == "yes (measured)"
+    monkeypatch.setattr(packing, "elementwise", lambda _model: {})
+    told = load(tmp_path).provenance["batch_invariant"]
+    assert told.startswith("no: a row alone was measured to have other bits than among others; in a batch of one shape")

@@ -73,3 +73,29 @@ def test_a_packed_model_has_its_activations_so_and_gives_them_back(family: str) 
     with packing.applied():
         assert all(isinstance(module.__dict__["forward"], Elementwise) for module in packing.functions)
     assert not any("forward" in module.__dict__ for module in packing.functions)
+
+
+class Gated(torch.nn.Module):
+    """A block that calls its activation functions itself, on rows of 20 numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.gate, self.out = torch.nn.Linear(20, 20), torch.nn.Linear(20, 20)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """``[rows, 20]`` to as many."""
+        gate = 4 * self.gate(hidden)
+        return self.out(gate.sigmoid() * torch.nn.functional.gelu(gate, approximate="tanh") + torch.nn.functional.softplus(gate))
+
+
+@torch.inference_mode()
+def test_functions_that_a_block_calls_itself_are_covered(threads: int) -> None:
+    block = Gated()
+    packing = pack(block, torch.device("cpu"))
+    inputs = torch.randn(2000, 20, generator=torch.Generator().manual_seed(2))
+    with packing.applied():
+        together = block(inputs)
+        assert torch.equal(together, torch.cat([block(inputs[row : row + 1]) for row in range(len(inputs))]))
+    torch.testing.assert_close(together, block(inputs))
+    assert "forward" not in block.__dict__
