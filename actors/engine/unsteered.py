@@ -31,7 +31,7 @@ def unsteered_tails(runner: SegmentRunner, texts: Sequence[Read], grain: Grain, 
     for beginning in sorted(by_beginning):
         by_length[rounded_up(len(beginning), grain.tokens)].append(beginning)
     for length, beginnings in by_length.items():
-        for some in chunks(beginnings, runner.most_rows(length)):
+        for some in chunks(beginnings, min(at_once, runner.most_rows(max(length, 1)))):
             kept = _key_values(runner, some, grain) if length else {}
             groups: dict[tuple[int, int], list[int]] = defaultdict(list)
             for place in (place for one in some for place in by_beginning[one]):
