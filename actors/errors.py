@@ -79,3 +79,11 @@ class MachineLostError(WorkerError):
 
     kind = "machine_lost"
     retryable = True
+
+
+def error_kinds() -> tuple[str, ...]:
+    """Every kind that a worker gives on purpose; the kind of any other error is the name of its class."""
+    classes: list[type[WorkerError]] = [WorkerError]
+    for one in classes:
+        classes += one.__subclasses__()
+    return tuple(dict.fromkeys(one.kind for one in classes[1:]))

@@ -59,6 +59,7 @@ _DEAD = (
     "|invalid program counter|hardware stack error|launch timed out|uncorrectable|\\becc error|\\bxid\\b|context is destroyed"
     "|fallen off the bus|(cublas|cudnn|cusolver|cusparse|cufft|curand)_status_(execution_failed|internal_error|mapping_error)"
     "|ncclunhandledcudaerror|unhandled cuda error"
+    "|captures_underway"  # a capture that failed was never ended for the allocator, which gives no memory back from then on
 )
 
 RULES = (

@@ -155,9 +155,7 @@ class StackBank:
         return _stacked(tables)
 
     def compact(self, numbers: Tensor, prompts: Tensor) -> Table:
-        """What ``rows`` gives, for many steps of the same rows: see ``actors.compact``."""
-        if self.device.type != "cpu":
-            return self.rows(numbers, prompts)
+        """What ``rows`` gives, for many steps of the same rows, which the host picks out: see ``actors.compact``."""
         some = [compact(bank, numbers[:, place], prompts, in_place=self.in_place) for place, bank in enumerate(self._banks)]
         return _stacked(some)
 

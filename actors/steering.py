@@ -458,14 +458,22 @@ class Witness:
         return Witness(*({layer: change(state) for layer, state in kind.items()} for kind in self.kinds))
 
 
+@dataclass(frozen=True)
+class ForwardStart:
+    """Start above block ``layer``, whose unsteered output for these rows is ``hidden`` ``[R, T, d]``."""
+
+    layer: int
+    hidden: Tensor
+
+
 class SteeringHooks(threading.local):
     """The table in force, one per thread; swap ``table`` between forwards. ``witness``, when set, records every layer.
-    ``trunk``: what the first blocks would put out, where a forward begins above them."""
+    ``start``: where a forward begins above the first blocks."""
 
     def __init__(self) -> None:
         self.table: TableInForce = SteeringTable()
         self.witness: Witness | None = None
-        self.trunk: Tensor | None = None
+        self.start: ForwardStart | None = None
         self._whole: dict[int, Tensor] = {}
         self.rows = 0
         self.captured: dict[int, Tensor] = {}

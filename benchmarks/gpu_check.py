@@ -21,7 +21,7 @@ from benchmarks.gpu import families, numerics, speed
 from benchmarks.gpu.findings import Findings
 from benchmarks.gpu.machine import Machine
 
-CHECKS = {**numerics.CHECKS, **families.CHECKS, **speed.CHECKS}
+CHECKS = {**numerics.CHECKS, **families.CHECKS, **speed.CHECKS, **numerics.LAST}
 
 
 def environment(machine: Machine, found: Findings) -> None:
@@ -56,7 +56,7 @@ def main(words: list[str] | None = None) -> int:
     environment(machine, found)
     for name in asked.only:
         found.section(name, partial(CHECKS[name], machine, found))
-        machine.clear()
+        found.section(f"{name}: giving memory back", machine.clear)
     print(found.summary())
     if asked.json is not None:
         found.write(asked.json)

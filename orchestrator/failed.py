@@ -9,20 +9,30 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, cast
 
+from actors.errors import error_kinds
 from actors.types import Failure
+from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.json_text import parse_json
-from orchestrator.planned_items import PlannedItem, chosen, planned_items, scoring_items
+from orchestrator.planned_items import PlannedItem, check_filters, chosen, planned_items, scoring_items
 from orchestrator.results.folder_files import ENDINGS, FolderFiles
 from orchestrator.results.plan_file import PlannedCells
-from orchestrator.scheduling.attempts import UPSTREAM
+from orchestrator.scheduling.attempts import POISON, SCORING, UPSTREAM
 from orchestrator.scoring.score import reads_losses
 from orchestrator.storage import FileState, StoredFile, UnreadableFileError
 
 OWN_COLUMNS = ("kind", "worker", "attempt")
 """What a filter of failures may name beside the axes of the cells."""
 
+UNREADABLE = "unreadable"
+"""Kind of a failure whose file cannot be read."""
+
+KINDS = (*error_kinds(), UPSTREAM, POISON, SCORING, UNREADABLE)
+"""The kinds of failures that have a name of their own; of any other error the kind is the name of its class."""
+
 FIRST_LINE_CHARACTERS = 160
 GROUPS_SHOWN = 20
+_FIELD = "--filter"
+_ERROR_CLASS = re.compile(r"[a-z_]\w*(error|exception|warning|exit|interrupt|expired|iteration)", re.IGNORECASE)
 _VARYING = re.compile(r"\b(?:cell|direction|parity)-\w+|\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
@@ -66,7 +76,7 @@ def chosen_failures(
     """Those that meet every filter; with a direction's failure those of the cells that needed it, with a cell's those of
     its judges, and the other way round: the one would not succeed without the other. With scores by the loss of a cell's answers
     also the items that measure it, ``measured_by``."""
-    picked = {one.id for one in chosen(items, filters, "--filter", OWN_COLUMNS)}
+    picked = {one.id for one in chosen(items, filters, _FIELD, OWN_COLUMNS)}
     upstream = [one for one in items if one.failure.kind == UPSTREAM and one.cell is not None]
     causes = {one.cell.direction_id for one in upstream if one.cell is not None and one.id in picked}
     picked |= {one.id for one in items if one.id in causes}
@@ -77,6 +87,20 @@ def chosen_failures(
     by_loss = [one.cell.cell_id for one in items if one.id in picked and one.cell is not None and reads_losses(one.scorer)]
     picked |= {item for cell_id in by_loss for item in measured_by(cell_id)}
     return [one for one in items if one.id in picked]
+
+
+def check_asked(planned: PlannedCells, filters: Sequence[str]) -> None:
+    """InputError for filters that no failure of this plan could meet: an unknown column or kind, a value that no item has."""
+    if not filters:
+        return
+    items = planned_items(planned)
+    kinds = check_filters(items, filters, _FIELD, OWN_COLUMNS).get("kind", [])
+    unknown = [one for one in kinds if one.strip().casefold() not in KINDS and not _ERROR_CLASS.fullmatch(one.strip())]
+    allowed = f"{', '.join(KINDS)}, or the name of an error's class, as ValueError"
+    if unknown:
+        raise InputError(
+            *(Problem(f"{_FIELD}: kind", one, "there is no such kind", allowed, nearest_name(one, KINDS)) for one in unknown)
+        )
 
 
 @dataclass(frozen=True)
@@ -138,4 +162,4 @@ def _read(path: StoredFile, state: FileState) -> Failure:
         return Failure(**cast("dict[str, Any]", parse_json(path.read_bytes())))
     except (UnreadableFileError, ValueError, TypeError) as error:
         item_id = path.name.removesuffix(ENDINGS["failures"])
-        return Failure(item_id, "unreadable", f"the file of its failure is damaged: {error}", "")
+        return Failure(item_id, UNREADABLE, f"the file of its failure is damaged: {error}", "")

@@ -139,6 +139,8 @@ def study_of(asked: ParityAsked) -> ParityStudy:
             raise InputError(Problem("--own", name, "this is the name of a tool", f"any but {', '.join(TOOLS)}"))
     if asked.direction is not None and not asked.faults:
         raise InputError.because("a direction is diagnosed by planted mistakes", "--no-faults", None, "--direction without it")
+    if asked.direction is None and asked.layer is not None:
+        raise InputError.because("it is of a direction", "--layer", asked.layer, "--direction FILE beside it")
     place = steering_place(classes, read.test, shape_of(spec).n_layers) if asked.steering else None
     rated = None
     if asked.rates is not None:
@@ -157,6 +159,8 @@ def spec_of(asked: ParityAsked) -> ModelSpec:
     if source == "hub" and not REPOSITORY.fullmatch(name):
         told = "an embedded model, a folder that is there, or organisation/name on the hub"
         raise InputError(Problem("MODEL", name, "there is no such model", told, nearest_name(name, EMBEDDED)))
+    if source != "hub" and asked.revision is not None:
+        raise InputError.because("it is of a model on the hub", "--revision", asked.revision, "organisation/name as the model")
     revision = (asked.revision or "main") if source == "hub" else None
     adapter = None if asked.adapter is None else str(asked.adapter)
     spec = ModelSpec(source, name, revision, adapter, asked.dtype)

@@ -90,13 +90,22 @@ def chosen(items: Sequence[_T], filters: Sequence[str], field: str, own: Sequenc
 
     A column named twice takes either value. InputError for an unknown column, and for a value that none of ``items`` has.
     """
-    known: Filters[_T] = Filters((*own, *_COLUMNS), _ALIASES, _value, ", ".join((*own, _ALLOWED)))
-    wanted = known.wanted((part for text in filters for part in text.split(",")), field)
-    asked = [one for item in items for one in (item, *(replace(item, cell=cell) for cell in item.also))]
+    known, wanted, asked = _wanted(items, filters, field, own)
     if asked:
         known.check(asked, wanted, field)
     found = {one.id for one in known.chosen(asked, wanted)}
     return [one for one in items if one.id in found]
+
+
+def check_filters(items: Sequence[_T], filters: Sequence[str], field: str, own: Sequence[str] = ()) -> dict[str, list[str]]:
+    """InputError for what :func:`chosen` would refuse if ``items`` were all that there could be; the values that are asked for of
+    the columns ``own``, which they do not have."""
+    known, wanted, asked = _wanted(items, filters, field, own)
+    axes = {
+        column: [one for one in values if not _is_score(column, one)] for column, values in wanted.items() if column not in own
+    }
+    known.check(asked, axes, field)
+    return {column: values for column, values in wanted.items() if column in own}
 
 
 def item_named(items: Sequence[_T], word: str, field: str = "cell") -> _T:
@@ -115,6 +124,20 @@ def item_named(items: Sequence[_T], word: str, field: str = "cell") -> _T:
         several = "; ".join(f"{one.id} ({one.name})" for one in found[:_SHOWN])
         raise InputError.because(f"{len(found)} cells and directions are meant", field, word, f"one of {several}")
     return found[0]
+
+
+def _wanted(
+    items: Sequence[_T], filters: Sequence[str], field: str, own: Sequence[str]
+) -> tuple[Filters[_T], dict[str, list[str]], list[_T]]:
+    """How filters are read, what they ask for by column, and of what: each item as every behavior has it."""
+    known: Filters[_T] = Filters((*own, *_COLUMNS), _ALIASES, _value, ", ".join((*own, _ALLOWED)))
+    wanted = known.wanted((part for text in filters for part in text.split(",")), field)
+    return known, wanted, [one for item in items for one in (item, *(replace(item, cell=cell) for cell in item.also))]
+
+
+def _is_score(column: str, value: str) -> bool:
+    """Whether a value is the id of what a scorer gives a cell, which is among no plan's items."""
+    return column == "item" and "." in value
 
 
 def _value(one: PlannedItem, column: str) -> object:

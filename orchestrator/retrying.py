@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.counting import counted
 from orchestrator.errors import InputError
-from orchestrator.failed import FailedItem, chosen_failures, failed_items, group_lines, grouped
+from orchestrator.failed import FailedItem, check_asked, chosen_failures, failed_items, group_lines, grouped
 from orchestrator.plan_with_results import plan_with_results
 from orchestrator.results.answer_losses import MeasuredLosses
 from orchestrator.results.folder import Folder
@@ -53,16 +53,18 @@ class Listed:
 
 
 def failures_of(results: Place, filters: Sequence[str] = (), kind: str | None = None) -> Listed:
-    """The failures recorded in ``results`` that meet the filters. Writes nothing."""
-    folder = Folder(results)
+    """The failures recorded in ``results`` that meet the filters. Writes nothing. InputError for filters that none could meet."""
+    folder, asked = Folder(results), _all_filters(filters, kind)
     planned = decode_plan(folder.plan)
     everything = failed_items(folder, planned, folder.finished())
+    if not everything:
+        check_asked(planned, asked)
     measured_by = MeasuredLosses(folder, planned).items_of
-    return Listed(results, tuple(chosen_failures(everything, _all_filters(filters, kind), measured_by)), len(everything))
+    return Listed(results, tuple(chosen_failures(everything, asked, measured_by)), len(everything))
 
 
 def clear_failures(sweep: Path, results: Place, filters: Sequence[str] = (), kind: str | None = None) -> Listed:
-    """Forget the recorded failures that meet the filters; what they were.
+    """Forget the recorded failures that meet the filters; what they were. InputError for filters that none could meet.
 
     With a direction's failure those of the cells that needed it go too: they would not be recorded again; with scores by the
     loss of answers the failure to measure it.

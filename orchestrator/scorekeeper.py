@@ -23,6 +23,7 @@ from orchestrator.results.answer_losses import UnmeasuredError
 from orchestrator.results.cell_axes import CellAxes
 from orchestrator.results.judgements import Judgements
 from orchestrator.results.store import Store, UnreadableFileError
+from orchestrator.scheduling.attempts import SCORING
 from orchestrator.scoring.judges.pool_judge import NotJudgedError, PoolJudge
 from orchestrator.scoring.own import OwnScorer
 from orchestrator.scoring.planned import scoring_item
@@ -30,9 +31,6 @@ from orchestrator.scoring.rules import LossCoherenceScorer
 from orchestrator.scoring.score import CellScorer, ResponseScore, Scorer, ScoringError, score_responses
 from orchestrator.scoring.uses import Scoring
 from orchestrator.scoring.verdict import Verdicts
-
-SCORING = "scoring"
-"""The kind of the failure of a scorer."""
 
 KEPT = 256
 """Cells whose responses wait in memory for one scorer; those of more are read again when it is their turn."""

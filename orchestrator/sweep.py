@@ -25,6 +25,9 @@ from orchestrator.sweep_file.yaml_text import Document, read_yaml
 _NUMBERS = frozenset({"multipliers", "multiplier", "layers", "layer", "depths", "depth", "decoding", "engine"})
 """Keys of a sweep file below which numbers stand."""
 
+_ORDERED = ("grids", "scorers")
+"""Lists whose items mean something by their place, and are not left out."""
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -96,8 +99,8 @@ def load_sweep(path: Path) -> Sweep:
     if not isinstance(document.data, dict):
         required = "models, behaviors, multipliers"
         raise InputError(problem_at(document, (), "a sweep file is a mapping of keys", allowed=f"at least {required}"))
-    settings, problems = _validated(document)
-    found, more = resolve(document, path.parent.absolute())
+    settings, problems, whole = _validated(document)
+    found, more = resolve(whole, path.parent.absolute())
     problems += more
     if settings is None or problems:
         unique = {str(problem): problem for problem in problems}
@@ -121,8 +124,12 @@ def load_sweep(path: Path) -> Sweep:
     )
 
 
-def _validated(document: Document) -> tuple[SweepSettings | None, list[Problem]]:
+def _validated(document: Document) -> tuple[SweepSettings | None, list[Problem], Document]:
+    """The settings or what is wrong with them, and the document without the list items that are wrong by themselves, so that
+    the others are looked at too."""
     try:
-        return SweepSettings.model_validate(document.data), []
+        return SweepSettings.model_validate(document.data), [], document
     except ValidationError as error:
-        return None, problems_of(error, document, SweepSettings)
+        places = (document.item_at(one["loc"]) for one in error.errors(include_url=False))
+        items = {place for place in places if place is not None and place[-2] not in _ORDERED}
+        return None, problems_of(error, document, SweepSettings), document.without(items)

@@ -18,12 +18,14 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from actors.engine.cache import KeyValue
+from actors.engine.elementwise import Elementwise
 from actors.errors import UnsupportedModelError
 from actors.families import Decoder
 
 NAME = "slot_attention"
 MOST_QUERIES_BY_TABLE = 8
 """Queries per key-value head up to which values are summed as table rows."""
+_SIGMOID = Elementwise(torch.sigmoid)
 
 
 class _Cut(threading.local):
@@ -107,7 +109,7 @@ def _attention(
     if sinks is not None:
         # A column more would change the order in which the softmax adds its terms; their share left is the same number.
         sink = sinks.float().view(groups, heads // groups, 1, 1)
-        weights = weights * torch.sigmoid(torch.logsumexp(scores, dim=-1, keepdim=True) - sink)
+        weights = weights * _SIGMOID(torch.logsumexp(scores, dim=-1, keepdim=True) - sink)
     weights = weights.to(value.dtype).view(batch, groups, heads // groups * length, -1)
     mixed = _weighted_values(weights, value).view(batch, heads, length, -1)
     return mixed.transpose(1, 2).contiguous()

@@ -48,10 +48,12 @@ class SlotCache:
         self.slots, self.capacity = slots, capacity
         self._store: list[KeyValue | None] = [None] * n_layers
 
-    def write(self, slots: Tensor, positions: Tensor, key_values: Sequence[KeyValue]) -> None:
-        """Store a segment, ``[R, K, T, e]`` a layer, into ``slots`` ``[R]`` at ``positions`` ``[R, T]`` (``capacity``: none)."""
+    def write(self, slots: Tensor, positions: Tensor, key_values: Sequence[KeyValue], layers: slice) -> None:
+        """Store a segment, ``[R, K, T, e]`` a layer, into ``slots`` ``[R]`` at ``positions`` ``[R, T]`` (``capacity``: none), of
+        some ``layers``."""
         places: dict[int, Tensor] = {}
-        for layer, new in enumerate(key_values):
+        for layer in range(len(key_values))[layers]:
+            new = key_values[layer]
             kept = self.of(layer, new)
             heads = new[0].shape[1]
             if heads not in places:

@@ -127,10 +127,13 @@ class SlotBatch:
         for slot, index in zip(seats, going, strict=True):
             self.rows[slot] = prefilled.rows[index]
         slots, picked = (torch.tensor(numbers, device=self._device) for numbers in (seats, going))
+        some = len(going) < len(prefilled.rows)
         for positions, key_values in prefilled.spans:
             where = positions[picked]
             where = torch.where(where < 0, self.shape.capacity, where)
-            self._cache.write(slots, where, [(keys[picked], values[picked]) for keys, values in key_values])
+            kept = [(keys[picked], values[picked]) for keys, values in key_values] if some else key_values
+            layers = self.shape.lanes.parts_of_layers(len(kept))
+            self.shape.lanes.run([partial(self._cache.write, slots, where, kept, part) for part in layers])
         self._tokens[slots] = first_tokens[picked]
         self._prompts[slots] = torch.tensor([len(prefilled.rows[i].rendered.token_ids) for i in going], device=self._device)
         self._positions[slots] = self._prompts[slots]
@@ -204,9 +207,14 @@ class SlotBatch:
                 part.table.copy_(new.table)  # type: ignore[arg-type] # of the same bank's depth
         self._stale = False
 
+    @property
+    def _host_picks(self) -> bool:
+        """Whether the host picks out the rows that an edit concerns: on a CPU, where it looks after every step anyway."""
+        return self._device.type == "cpu" and self.shape.graph is None and self.shape.steps_per_sync == 1
+
     def _renew(self, parts: list[_Part], number: int) -> None:
         span = parts[number].span
-        if self.shape.graph is None and self.shape.steps_per_sync == 1:  # the host looks after every step anyway
+        if self._host_picks:
             table = self._bank.compact(self._steerings[span], self._prompts[span])
         else:
             table = self._bank.rows(self._steerings[span], self._prompts[span], lasting=self.shape.graph is not None)

@@ -1,9 +1,10 @@
 """Activation functions whose bits do not depend on how many elements there are, on any number of threads.
 
-PyTorch computes the elements of a large tensor in one part per thread, and what is left at the end of each part, less than two
-vector registers, by another formula than the rest. So where the parts end decides the last bit of some elements, and with it the
-number of rows: seen for SiLU, sigmoid and GELU by tanh on three threads and more. Parts that end where registers do leave nothing
-over but at the end of the tensor, and nothing there where the width is a multiple of ``REGISTERS``, as in all but tiny models.
+PyTorch computes the elements of a tensor in one part per thread, and what is left at the end of each part, less than two vector
+registers, by another formula than the rest. So where the parts end decides the last bit of some elements, and with it the number
+of rows: seen for SiLU, sigmoid and GELU by tanh, at widths that fill no registers on one thread too. Here parts end where
+registers do, and the last one is filled up. What is laid out with gaps is copied first: GELU by erf has two formulas, by layout,
+and a single row has no gaps.
 """
 
 from __future__ import annotations
@@ -32,14 +33,18 @@ class Elementwise:
     def __call__(self, inputs: Tensor) -> Tensor:
         """The function of ``inputs``, of any shape."""
         threads, n = torch.get_num_threads(), inputs.numel()
-        if threads == 1 or n <= SERIAL:
-            return self._function(inputs)
-        shares = [-(-n // parts) for parts in {threads, min(threads, -(-n // PART))}]
-        if inputs.is_contiguous() and not any(share % REGISTERS for share in shares):
+        numbers = {1} if n <= SERIAL else {1, threads, min(threads, -(-n // PART))}
+        if inputs.is_contiguous() and not any(-(-n // parts) % REGISTERS for parts in numbers):
             return self._function(inputs)
         together, rest = divmod(n, threads * PART)
         sizes = [threads * PART] * together + [SERIAL] * (rest // SERIAL) + [rest % SERIAL] * (rest % SERIAL > 0)
-        return torch.cat([self._function(piece) for piece in torch.split(inputs.reshape(-1), sizes)]).view(inputs.shape)
+        pieces = [self._filled_up(piece) for piece in torch.split(inputs.reshape(-1), sizes)]
+        return torch.cat(pieces).view(inputs.shape)
+
+    def _filled_up(self, piece: Tensor) -> Tensor:
+        """The function of a piece ``[n]``, together with so many zeros that registers are full."""
+        n, missing = piece.numel(), -piece.numel() % REGISTERS
+        return self._function(torch.nn.functional.pad(piece, (0, missing)))[:n] if missing else self._function(piece)
 
 
 def elementwise(model: nn.Module) -> dict[nn.Module, Elementwise]:

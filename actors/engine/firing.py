@@ -194,18 +194,24 @@ def _measure(witness: Witness, bank: StackBank, numbers: NDArray[np.int64], shar
     part of which nothing is asked, is what nobody asked for as a share of the part's whole edit; beside other edits along it, as
     what these are rounded to is no move. NaN where there is nothing to say."""
     told = [_nothing(shares)]
-    for layer in bank.layers:
-        some = bank.concerned(layer, numbers)
-        if layer not in witness.raw or not len(some):  # within a block that did not run, or at which none of the rows is edited
-            continue
-        there = torch.from_numpy(some).to(shares.device)
-        of_rows = torch.from_numpy(numbers[some]).to(shares.device)
+    # Not within a block that did not run, nor where none of the rows is edited.
+    concerned = ((layer, bank.concerned(layer, numbers)) for layer in bank.layers if layer in witness.raw)
+    places = {layer: some for layer, some in concerned if len(some)}
+    of_rows, *somewhere = _moved([numbers, *places.values()], shares.device)
+    for layer, there in zip(places, somewhere, strict=True):
         raw, seen = (kind[layer].index_select(0, there) for kind in (witness.raw, witness.seen))
         found = _nothing(shares)
-        found[:, :, there] = _measure_layer(bank, layer, (raw, seen), (of_rows, shares[there]))
+        found[:, :, there] = _measure_layer(bank, layer, (raw, seen), (of_rows[there], shares[there]))
         told.append(found)
     ratios, moves, off_axis = torch.stack(told, dim=-1).transpose(1, 2)
     return ratios, off_axis[:, 0], moves
+
+
+def _moved(arrays: Sequence[NDArray[np.int64]], device: torch.device) -> list[Tensor]:
+    """All of ``arrays`` on the device, for which the host waits once."""
+    flat = torch.from_numpy(np.concatenate([one.ravel() for one in arrays])).to(device)
+    parts = torch.split(flat, [one.size for one in arrays])
+    return [part.view(one.shape) for part, one in zip(parts, arrays, strict=True)]
 
 
 def _nothing(shares: Tensor) -> Tensor:

@@ -7,8 +7,9 @@ has given the very bits of an eager one; else decoding goes on eagerly, and the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -44,23 +45,52 @@ class CudaStepGraph:
     def capture(self, step: Callable[[], None]) -> None:
         """Warm up, then record; a ``step`` that waits for the device raises ``RuntimeError`` before anything is recorded.
 
-        The thread is on its own stream afterwards, whatever happens: a capture that cannot be ended leaves it on another one.
+        The thread is on its own stream afterwards, whatever happens, with no work left on another one, and memory can be given
+        back: a capture that cannot be ended leaves none of that as it was.
         """
-        own = torch.cuda.current_stream()
+        own, side, pool = torch.cuda.current_stream(), _side_stream(torch.cuda.current_device()), torch.cuda.graph_pool_handle()
         try:
-            side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             side.wait_stream(own)
-            with torch.cuda.stream(side), _no_waiting():
-                step()
-            own.wait_stream(side)
-            with torch.cuda.graph(self._graph):
-                step()
+            try:
+                with torch.cuda.stream(side), _no_waiting():
+                    step()
+            finally:
+                own.wait_stream(side)
+            try:
+                with torch.cuda.graph(self._graph, pool=pool, stream=side):
+                    step()
+            except RuntimeError:
+                _abandon(pool)
+                raise
         finally:
             torch.cuda.set_stream(own)
 
     def replay(self) -> None:
         """Launch the graph."""
         self._graph.replay()
+
+
+@cache
+def _side_stream(_device: int) -> Any:
+    """The one stream of a device on which steps are tried and recorded: cuBLAS keeps a workspace of 32 MiB for every stream that
+    it was used on."""
+    return torch.cuda.Stream()  # type: ignore[no-untyped-call]
+
+
+def _abandon(pool: tuple[int, int]) -> None:
+    """Let nothing believe any more that the capture into ``pool`` goes on, which failed.
+
+    Up to PyTorch 2.12 (its #180395) a capture that ends with an error is never ended for the allocator, which from then on gives
+    no memory back (``captures_underway.empty() INTERNAL ASSERT FAILED``), nor for the generator of random numbers. Where both
+    know already, ``RuntimeError`` says so.
+    """
+    device = torch.cuda.current_device()
+    with suppress(RuntimeError):
+        torch._C._cuda_endAllocateToPool(device, pool)
+        torch._C._cuda_releasePool(device, pool)
+    with suppress(RuntimeError):
+        generator = torch.cuda.default_generators[device]
+        generator.graphsafe_set_state(generator.clone_state())
 
 
 @contextmanager

@@ -8,10 +8,12 @@ there is one fewer for a while, and the other process has a core to itself; it c
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
-from itertools import pairwise
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from time import perf_counter, thread_time
 
 import torch
@@ -30,6 +32,43 @@ LOOK_AGAIN = 128
 """After so many runs with fewer lanes one more is tried, once: a run that is held up takes about twice as long."""
 
 
+@dataclass(frozen=True)
+class Piece:
+    """Work of ``rows``, each of ``of_each`` rows of the products; ``cost`` of one of these, in any unit."""
+
+    rows: int
+    of_each: int
+    cost: float
+
+    @property
+    def products(self) -> int:
+        """Rows of the products."""
+        return self.rows * self.of_each
+
+    @property
+    def work(self) -> float:
+        """What all of it costs: to read the weights takes as long as about ``ROWS_PER_LANE`` rows of the products."""
+        return (self.products + ROWS_PER_LANE) * self.cost
+
+
+def _cut(pieces: Sequence[Piece], behind: Sequence[float], target: float) -> tuple[int, int]:
+    """The piece, and its row, before which about ``target`` of the work lies; ``behind``: what lies before each piece."""
+    number = min(bisect_right(behind, target), len(pieces)) - 1
+    piece = pieces[number]
+    at = round((target - behind[number]) / piece.work * piece.rows)  # about, as either part reads the weights
+    if min(at, piece.rows - at) * piece.of_each < ROWS_PER_LANE:
+        at = 0 if 2 * at < piece.rows else piece.rows
+    return number, at
+
+
+def _equal(n: int, step: int, count: int) -> list[slice]:
+    """``n`` in at most ``count`` parts of nearly equal size that are multiples of ``step``, and what is left over."""
+    units = n // step
+    count = max(1, min(count, units))
+    bounds = [*(units * number // count * step for number in range(count)), n]
+    return [slice(start, stop) for start, stop in pairwise(bounds)]
+
+
 class Lanes:
     """At most ``count`` parts at once; the caller's own thread does the first of them. With ``count`` 1 no thread is started.
 
@@ -45,16 +84,31 @@ class Lanes:
         self._cores = torch.get_num_threads()
         self._others = ThreadPoolExecutor(count - 1, "lane") if count > 1 else None
 
-    def parts(self, n_rows: int, step: int, of_each: int = 1) -> list[slice]:
+    def parts(self, n_rows: int, step: int) -> list[slice]:
         """``n_rows`` in parts of nearly equal size that are multiples of ``step`` and worth a lane; what is left over goes to the
-        last of them; fewer than ``count`` where other processes hold lanes up.
+        last of them; fewer than ``count`` where other processes hold lanes up."""
+        return _equal(n_rows, step, min(self.count - self.left, n_rows // ROWS_PER_LANE))
 
-        ``of_each``: rows of the products, that is tokens, that come from each row.
-        """
-        units = n_rows // step
-        count = max(1, min(self.count - self.left, n_rows * of_each // ROWS_PER_LANE, units))
-        bounds = [*(units * number // count * step for number in range(count)), n_rows]
-        return [slice(start, stop) for start, stop in pairwise(bounds)]
+    def parts_of_layers(self, n_layers: int) -> list[slice]:
+        """So many layers in as many parts as there are lanes."""
+        return _equal(n_layers, 1, self.count - self.left)
+
+    def shares(self, pieces: Sequence[Piece]) -> list[list[tuple[int, slice]]]:
+        """Pieces of work in shares of nearly equal cost, one for each lane that is worth one: of each piece its number and which
+        of its rows. A share ends within a piece only where both parts of that are worth a lane."""
+        behind = [0.0, *accumulate(piece.work for piece in pieces)]
+        worth = int(behind[-1] / (1.5 * ROWS_PER_LANE * max(piece.cost for piece in pieces)))
+        count = max(1, min(self.count - self.left, worth))
+        cuts = [(0, 0), *(_cut(pieces, behind, behind[-1] * number / count) for number in range(1, count)), (len(pieces), 0)]
+        shares = [
+            [
+                (number, slice(start if number == first else 0, end if number == last else pieces[number].rows))
+                for number in range(first, min(last + 1, len(pieces)))
+            ]
+            for (first, start), (last, end) in pairwise(cuts)
+        ]
+        kept = ([(number, rows) for number, rows in share if rows.start < rows.stop] for share in shares)
+        return [share for share in kept if share]
 
     def run(self, work: Sequence[Callable[[], None]]) -> None:
         """Do all of ``work``, at most ``count`` pieces; the first error is raised when all have ended."""

@@ -13,9 +13,9 @@ from actors.engine.cache import borrows
 from actors.engine.grain import Grain
 from actors.engine.prefill import Prefilled, complete, of_text
 from actors.engine.rows import Row
-from actors.engine.segments import ForwardStart, Segment, SegmentRunner
+from actors.engine.segments import Segment, SegmentRunner
 from actors.stacks import StackBank
-from actors.steering import Witness
+from actors.steering import ForwardStart, Witness
 
 SHORT = 256
 """Tokens of a prompt up to which it runs in one piece: of a longer one the products take much longer than reading the weights."""

@@ -55,6 +55,8 @@ class PackedLinear:
 
     def _run(self, inputs: Tensor, activation: str, times: Tensor | None) -> Tensor:
         product: Tensor
+        if not inputs.numel():
+            return inputs.new_empty(*inputs.shape[:-1], self.out)
         if times is not None:
             product = OPERATORS._linear_pointwise.binary(inputs, times, self._weight, self._bias, "mul")
         else:
@@ -116,14 +118,16 @@ class Packing:
 
 @torch.inference_mode()
 def pack(model: Any, device: torch.device) -> Packing:
-    """Pack every dense layer that a row's bits allow; an empty packing, with the reason, where that cannot be."""
+    """Pack every dense layer that a row's bits allow; none, with the reason, where that cannot be."""
+    functions = elementwise(model) if device.type == "cpu" else {}
     dense = [module for module in model.modules() if type(module) in (nn.Linear, Conv1D)]
     reason = _unsuitable(model, dense, device)
     if reason:
-        return Packing(reason=reason)
+        return Packing(functions=functions, reason=reason)
     needed = sum(module.weight.nbytes for module in dense)
     if needed > free_bytes(device) * MEMORY_SHARE:
-        return Packing(reason=f"packing takes {needed // 2**20} MiB, more than {MEMORY_SHARE:.0%} of the free memory")
+        too_large = f"packing takes {needed // 2**20} MiB, more than {MEMORY_SHARE:.0%} of the free memory"
+        return Packing(functions=functions, reason=too_large)
     invariant: dict[tuple[int, int], bool] = {}
     alone: dict[tuple[int, int], bool] = {}
     products: dict[nn.Module, PackedLinear] = {}
@@ -138,7 +142,7 @@ def pack(model: Any, device: torch.device) -> Packing:
             products[module] = product
     left_out = [shape for shape, kept in invariant.items() if not kept]
     reason = f"left as they were, as a row's bits depend on the batch: {left_out}" if left_out else ""
-    return Packing(products, _gates(model, products), elementwise(model), needed // 2**20, reason)
+    return Packing(products, _gates(model, products), functions, needed // 2**20, reason)
 
 
 def _gates(model: Any, products: Mapping[nn.Module, PackedLinear]) -> dict[nn.Module, PackedGate]:

@@ -19,12 +19,13 @@ from torch import Tensor
 from actors.cosines import cosines
 from actors.engine.cache import KeyValue, borrows, stack
 from actors.engine.grain import COARSE, Grain, rounded_up
+from actors.engine.memory import TOKENS_PER_FORWARD
 from actors.engine.rows import Row
-from actors.engine.segments import ForwardStart, Segment, SegmentRunner
+from actors.engine.segments import Segment, SegmentRunner
 from actors.engine.shared_prefixes import SharedPrefixes
 from actors.positions import Spans
 from actors.stacks import StackBank, Table
-from actors.steering import Witness
+from actors.steering import ForwardStart, Witness
 from actors.types import Condition
 
 Tokens = tuple[int, ...]
@@ -101,6 +102,41 @@ class _Suffix:
         return [self.positions, self.tail, *self.unsteered, *measured, *(one for pair in self.key_values for one in pair)]
 
 
+@dataclass(frozen=True)
+class _Group:
+    """Rows with one template ``prefix``, after it one padded ``length`` and one entry ``layer``: they fit in one forward."""
+
+    prefix: Tokens
+    length: int
+    layer: int | None
+    rows: Sequence[Row]
+
+    @property
+    def tokens(self) -> int:
+        """Of all rows, cached ones included."""
+        return len(self.rows) * (len(self.prefix) + self.length)
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """Of a ``group`` the samples of what is ``ready``, and those of each prompt and steering that has to run (``fresh``), the
+    first of them for all; ``past``: the keys and values of their prefixes."""
+
+    group: _Group
+    ready: Sequence[tuple[list[Row], _Suffix]]
+    fresh: Sequence[list[Row]]
+    past: list[KeyValue] | None
+
+    @property
+    def rows(self) -> list[Row]:
+        """Those that run."""
+        return [same[0] for same in self.fresh]
+
+
+_Prefixes = dict[tuple[Tokens, Under], _Prefix]
+"""By a prefix's tokens and what it runs under."""
+
+
 class Prefiller:
     """Prefills ``rows``, which :meth:`run` is given in any parts, keeping prefixes and trunks for those still to come, in
     ``limit`` bytes (None: any). The samples of a prompt under one steering are prefilled once. ``keep``: last positions whose
@@ -129,104 +165,157 @@ class Prefiller:
         self._sampled: SharedPrefixes[Sampled, _Suffix] = SharedPrefixes(map(_sampled_of, rows), share)
 
     def run(self, rows: Sequence[Row]) -> Iterator[Prefilled]:
-        """Prefill ``rows``; rows with equal padded length, prefix and entry layer run together."""
-        groups: dict[tuple[Tokens, int, int | None], list[Row]] = defaultdict(list)
+        """Prefill ``rows``; those with equal padded length, prefix and entry layer run together, a wave of such groups side by
+        side."""
+        by_shape: dict[tuple[Tokens, int, int | None], list[Row]] = defaultdict(list)
         for row in rows:
             prefix, suffix = split(row)
-            groups[prefix, rounded_up(len(suffix), self._grain.tokens), row.entry].append(row)
-        for (prefix, length, layer), members in groups.items():
-            for chunk in chunks(members, self._runner.most_rows(len(prefix) + length)):
-                for prefilled in self._prefilled(prefix, layer, chunk):
+            by_shape[prefix, self._padded(suffix), row.entry].append(row)
+        groups = [
+            _Group(prefix, length, layer, chunk)
+            for (prefix, length, layer), members in by_shape.items()
+            for chunk in chunks(members, self._runner.most_rows(len(prefix) + length))
+        ]
+        for wave in self._waves(groups):
+            for group, every in zip(wave, self._prefilled(wave), strict=True):
+                for prefilled in every:
                     self._tell_again(prefilled.rows)
                     yield prefilled
-                self._prefixes.used(map(_prefix_of, chunk))
-                self._trunks.used(row.rendered.token_ids for row in chunk)
-                self._sampled.used(map(_sampled_of, chunk))
+                self._prefixes.used(map(_prefix_of, group.rows))
+                self._trunks.used(row.rendered.token_ids for row in group.rows)
+                self._sampled.used(map(_sampled_of, group.rows))
 
-    def _prefilled(self, prefix: Tokens, layer: int | None, rows: Sequence[Row]) -> Iterator[Prefilled]:
-        """Rows of one group: samples of what was prefilled before, then the others, each prompt and steering once."""
+    def _padded(self, tokens: Tokens) -> int:
+        return rounded_up(len(tokens), self._grain.tokens)
+
+    def _waves(self, groups: Sequence[_Group]) -> Iterator[list[_Group]]:
+        """Consecutive groups that have together no more tokens than one forward may have; where that is of fixed shape, one."""
+        wave, tokens = list[_Group](), 0
+        for group in groups:
+            if wave and (self._runner.fixed or tokens + group.tokens > TOKENS_PER_FORWARD):
+                yield wave
+                wave, tokens = [], 0
+            wave.append(group)
+            tokens += group.tokens
+        if wave:
+            yield wave
+
+    def _prefilled(self, wave: Sequence[_Group]) -> Iterator[Iterator[Prefilled]]:
+        """Of each group: samples of what was prefilled before, then the others, each prompt and steering once."""
+        prefixes = self._prefixes_of(wave)
+        every = [self._begin(group, prefixes) for group in wave]
+        running = [one for one in every if one.fresh]
+        found = iter(self._steered(running, self._trunks_of(running, prefixes)))
+        for one in every:
+            yield self._of_group(one, prefixes, next(found) if one.fresh else None)
+
+    def _begin(self, group: _Group, prefixes: _Prefixes) -> _Begun:
         samples: dict[Sampled, list[Row]] = defaultdict(list)
-        for row in rows:
+        for row in group.rows:
             samples[_sampled_of(row)].append(row)
-        fresh: list[list[Row]] = []
-        for key, same in samples.items():
-            if (kept := self._sampled.get(key)) is None:
-                fresh.append(same)
-            else:
-                past = self._past(self._prefixes_of(prefix, same), same)
-                yield self._seatable(same, past, kept.take([0] * len(same)))
-        if not fresh:
+        ready = [(same, kept) for key, same in samples.items() if (kept := self._sampled.get(key)) is not None]
+        fresh = [same for key, same in samples.items() if self._sampled.get(key) is None]
+        return _Begun(group, ready, fresh, self._past(prefixes, group, [same[0] for same in fresh]) if fresh else None)
+
+    def _of_group(self, begun: _Begun, prefixes: _Prefixes, found: _Suffix | None) -> Iterator[Prefilled]:
+        group, fresh, past = begun.group, begun.fresh, begun.past
+        for same, kept in begun.ready:
+            yield self._seatable(same, self._past(prefixes, group, same), kept.take([0] * len(same)))
+        if found is None:
             return
-        firsts, every = [same[0] for same in fresh], [row for same in fresh for row in same]
-        prefixes, trunks = self._prefixes_of(prefix, firsts), self._trunks_of(prefix, firsts)
-        past = self._past(prefixes, firsts)
-        found = self._unsteered(trunks, _firsts(every)) if layer is None else self._steered(firsts, trunks, past, layer)
-        for at, (key, same) in enumerate((_sampled_of(same[0]), same) for same in fresh if layer is not None):
+        for at, (key, same) in enumerate((_sampled_of(same[0]), same) for same in fresh if group.layer is not None):
             if self._sampled.left(key) > len(same):
                 one = found.take([at])
                 self._sampled.keep({key: one}, one.tensors)
-        if len(every) > len(firsts):
-            past = self._past(prefixes, every)
+        rows = [row for same in fresh for row in same]
+        if len(rows) > len(fresh):
+            past = self._past(prefixes, group, rows)
             found = found.take([at for at, same in enumerate(fresh) for _ in same])
-        yield self._seatable(every, past, found)
+        yield self._seatable(rows, past, found)
 
     def _prefix_trunk(self, prefix: Tokens) -> _Trunk:
         """The template prefix, unsteered: one of the few that are always kept."""
         if prefix not in self._prefix_trunks:
-            result = self._runner.run(Segment([prefix], capture=self._capture, grain=self._grain))
+            result = self._runner.run(Segment([prefix], capture=self._capture, grain=self._grain, keep=0))
             self._prefix_trunks[prefix] = _Trunk(complete(result.key_values), result.captured, result.tail, result.positions)
         return self._prefix_trunks[prefix]
 
-    def _prefixes_of(self, prefix: Tokens, rows: Sequence[Row]) -> dict[Under, _Prefix]:
-        """The template prefix under each steering of ``rows``, all of which begin at one layer, and under none."""
-        if not prefix:
-            return {}
-        found = {UNSTEERED: _Prefix(len(prefix), _unpadded(self._prefix_trunk(prefix).key_values, len(prefix)))}
-        layers = {under: row.first_layer for row in rows if (under := _under(row)) != UNSTEERED}
-        found |= {under: kept for under in layers if (kept := self._prefixes.get((prefix, under))) is not None}
-        missing = [under for under in layers if under not in found]
-        most = self._runner.most_rows(rounded_up(len(prefix), self._grain.tokens))
-        for chunk in chunks(missing, most):
-            for under, made in self._steered_prefixes(prefix, chunk, layers[chunk[0]]).items():
-                found[under] = made
+    def _prefixes_of(self, wave: Sequence[_Group]) -> _Prefixes:
+        """The template prefixes of a wave under each steering of its rows, and under none."""
+        found: _Prefixes = {}
+        missing: dict[tuple[Tokens, int | None], dict[Under, None]] = defaultdict(dict)
+        for group in wave:
+            if not group.prefix:
+                continue
+            unsteered = self._prefix_trunk(group.prefix)
+            found[group.prefix, UNSTEERED] = _Prefix(len(group.prefix), _unpadded(unsteered.key_values, len(group.prefix)))
+            for row in group.rows:
+                key = _prefix_of(row)
+                if key not in found and (kept := self._prefixes.get(key)) is not None:
+                    found[key] = kept
+                elif key not in found:
+                    missing[group.prefix, row.first_layer][key[1]] = None
+        pieces = [
+            (prefix, layer, chunk)
+            for (prefix, layer), unders in missing.items()
+            for chunk in chunks([*unders], self._runner.most_rows(self._padded(prefix)))
+        ]
+        results = self._runner.run_all([self._prefix_segment(*piece) for piece in pieces])
+        for (prefix, _, unders), result in zip(pieces, results, strict=True):
+            trunk = self._prefix_trunk(prefix)
+            for at, under in enumerate(unders):
+                own = [kv and (kv[0][at : at + 1].clone(), kv[1][at : at + 1].clone()) for kv in result.key_values]
+                joined = tuple(shared if kv is None else kv for kv, shared in zip(own, trunk.key_values, strict=True))
+                made = found[prefix, under] = _Prefix(len(prefix), _unpadded(joined, len(prefix)))
                 self._prefixes.keep({(prefix, under): made}, (one for kv in made.key_values for one in kv))
         return found
 
-    def _steered_prefixes(self, prefix: Tokens, steerings: Sequence[Under], layer: int | None) -> dict[Under, _Prefix]:
+    def _prefix_segment(self, prefix: Tokens, layer: int | None, steerings: Sequence[Under]) -> Segment:
         trunk = self._prefix_trunk(prefix)
         whole = layer is None or layer < 0 or borrows(trunk.key_values)
         entry = None if layer is None or whole else ForwardStart(layer, trunk.hidden[layer].expand(len(steerings), -1, -1))
         table = self._table(steerings, [len(prefix)] * len(steerings))
-        result = self._runner.run(Segment([prefix] * len(steerings), table=table, entry=entry, grain=self._grain))
-        made = {}
-        for row, steering in enumerate(steerings):
-            own = [kv if kv is None else (kv[0][row : row + 1].clone(), kv[1][row : row + 1].clone()) for kv in result.key_values]
-            joined = tuple(shared if kv is None else kv for kv, shared in zip(own, trunk.key_values, strict=True))
-            made[steering] = _Prefix(len(prefix), _unpadded(joined, len(prefix)))
-        return made
+        return Segment([prefix] * len(steerings), table=table, entry=entry, grain=self._grain, keep=0)
 
-    def _trunks_of(self, prefix: Tokens, rows: Sequence[Row]) -> list[_Trunk]:
-        """Each row's own trunk."""
-        known = {row.rendered.token_ids: self._trunks.get(row.rendered.token_ids) for row in rows}
-        missing = [tokens for tokens, trunk in known.items() if trunk is None]
-        if missing:
-            suffixes = [tokens[len(prefix) :] for tokens in missing]
-            past = self._past(self._prefixes_of(prefix, ()), [None] * len(missing))
-            result = self._runner.run(
-                Segment(suffixes, len(prefix), past, capture=self._capture, grain=self._grain, keep=self._keep)
+    def _trunks_of(self, begun: Sequence[_Begun], prefixes: _Prefixes) -> dict[Tokens, _Trunk]:
+        """The trunks of a wave's rows, by their texts."""
+        found: dict[Tokens, _Trunk] = {}
+        missing: dict[tuple[Tokens, int], dict[Tokens, None]] = defaultdict(dict)
+        for group, rows in ((one.group, one.rows) for one in begun):
+            for text in (row.rendered.token_ids for row in rows):
+                if (kept := self._trunks.get(text)) is not None:
+                    found[text] = kept
+                else:
+                    missing[group.prefix, group.length][text] = None
+        pieces = [
+            (prefix, chunk)
+            for (prefix, length), texts in missing.items()
+            for chunk in chunks([*texts], self._runner.most_rows(len(prefix) + length))
+        ]
+        segments = [
+            Segment(
+                [text[len(prefix) :] for text in texts],
+                len(prefix),
+                _joined([prefixes[prefix, UNSTEERED]] * len(texts)) if prefix else None,
+                capture=self._capture,
+                grain=self._grain,
+                keep=self._keep,
             )
-            self._measure_conditions(missing, result.witness)
+            for prefix, texts in pieces
+        ]
+        for (_, texts), result in zip(pieces, self._runner.run_all(segments), strict=True):
+            self._measure_conditions(texts, result.witness)
             key_values_of = complete(result.key_values)
             made = {}
-            for row, tokens in enumerate(missing):
+            for row, text in enumerate(texts):
                 one = slice(row, row + 1)
                 hidden = {layer: captured[one] for layer, captured in result.captured.items()}
                 key_values = tuple((keys[one], values[one]) for keys, values in key_values_of)
-                made[tokens] = _Trunk(key_values, hidden, result.tail[one], result.positions[one])
+                made[text] = _Trunk(key_values, hidden, result.tail[one], result.positions[one])
             held = (one for kv in key_values_of for one in kv)
             self._trunks.keep(made, (*held, *result.captured.values(), result.tail, result.positions))
-            known |= made
-        return [trunk for row in rows if (trunk := known[row.rendered.token_ids]) is not None]
+            found |= made
+        return found
 
     def _measure_conditions(self, texts: Sequence[Tokens], unsteered: Witness) -> None:
         """The cosines of the conditions of rows with these ``texts``, from the texts' own unsteered run."""
@@ -256,24 +345,34 @@ class Prefiller:
         witness = Witness({layer: torch.cat([trunk.hidden[layer][:, -1] for trunk in trunks]) for layer in later})
         return _Suffix(torch.cat([trunk.positions for trunk in trunks]), key_values, torch.cat(tails), witness, tails)
 
-    def _steered(self, rows: Sequence[Row], trunks: Sequence[_Trunk], past: list[KeyValue] | None, layer: int) -> _Suffix:
+    def _steered(self, begun: Sequence[_Begun], trunks: Mapping[Tokens, _Trunk]) -> Iterator[_Suffix]:
+        """What the rows of each group give, from their own trunks."""
+        of_rows = [[trunks[row.rendered.token_ids] for row in one.rows] for one in begun]
+        segments = [self._segment(one, own) for one, own in zip(begun, of_rows, strict=True) if one.group.layer is not None]
+        results = iter(zip(segments, self._runner.run_all(segments), strict=True))
+        for one, own in zip(begun, of_rows, strict=True):
+            if one.group.layer is None:
+                yield self._unsteered(own, _firsts(one.group.rows))
+                continue
+            segment, result = next(results)
+            shared = [stack(trunk.key_values[block] for trunk in own) for block in range(segment.below)]
+            key_values = complete([*shared, *result.key_values[segment.below :]])
+            yield _Suffix(result.positions, key_values, result.tail, result.witness, tuple(trunk.tail for trunk in own))
+
+    def _segment(self, begun: _Begun, trunks: Sequence[_Trunk]) -> Segment:
+        """The rows of a group, from the first block on that is edited."""
+        layer, rows = begun.group.layer, begun.rows
         # A block that reads another's keys and values needs that block to run.
-        whole = layer < 0 or borrows(trunks[0].key_values)
-        segment = Segment(
+        whole = layer is None or layer < 0 or borrows(trunks[0].key_values)
+        return Segment(
             [split(row)[1] for row in rows],
-            len(split(rows[0])[0]),
-            past,
+            len(begun.group.prefix),
+            begun.past,
             self._table([of_text(row) for row in rows], [len(row.rendered.token_ids) for row in rows], self._begun(rows)),
-            None if whole else ForwardStart(layer, torch.cat([trunk.hidden[layer] for trunk in trunks])),
+            None if layer is None or whole else ForwardStart(layer, torch.cat([trunk.hidden[layer] for trunk in trunks])),
             grain=self._grain,
             keep=self._keep,
         )
-        result = self._runner.run(segment)
-        below = 0 if whole else layer + 1
-        shared = [stack(trunk.key_values[block] for trunk in trunks) for block in range(below)]
-        key_values = complete([*shared, *result.key_values[below:]])
-        unsteered = tuple(trunk.tail for trunk in trunks)
-        return _Suffix(result.positions, key_values, result.tail, result.witness, unsteered)
 
     def _seatable(self, rows: Sequence[Row], past: list[KeyValue] | None, found: _Suffix) -> Prefilled:
         spans: list[Span] = [(found.positions, found.key_values)]
@@ -291,13 +390,14 @@ class Prefiller:
         """The edits of rows of so many tokens, so many of them a prompt's."""
         return self._bank.of_text([number for number, _ in steerings], [spans for _, spans in steerings], lengths, prompts)
 
-    def _past(self, prefixes: Mapping[Under, _Prefix], rows: Sequence[Row | None]) -> list[KeyValue] | None:
-        """Prefix keys and values of each row's steering (None: unsteered), per block ``[R, K, P, e]``; None where there is no
-        prefix."""
-        if not prefixes:
-            return None
-        kept = [prefixes[UNSTEERED if row is None else _under(row)] for row in rows]
-        return [stack(one.key_values[block] for one in kept) for block in range(len(kept[0].key_values))]
+    def _past(self, prefixes: _Prefixes, group: _Group, rows: Sequence[Row]) -> list[KeyValue] | None:
+        """Prefix keys and values of each row's steering, per block ``[R, K, P, e]``; None where there is no prefix."""
+        return _joined([prefixes[_prefix_of(row)] for row in rows]) if group.prefix else None
+
+
+def _joined(prefixes: Sequence[_Prefix]) -> list[KeyValue]:
+    """Their keys and values, a row each, per block ``[R, K, P, e]``."""
+    return [stack(one.key_values[block] for one in prefixes) for block in range(len(prefixes[0].key_values))]
 
 
 def _under(row: Row) -> Under:

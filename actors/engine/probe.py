@@ -26,12 +26,12 @@ from actors.engine.engine_model import EngineModel
 from actors.engine.everywhere import Everywhere
 from actors.engine.forced import divergence
 from actors.engine.grain import Grain
-from actors.engine.segments import ForwardStart, Segment, SegmentResult, SegmentRunner
+from actors.engine.segments import Segment, SegmentResult, SegmentRunner
 from actors.errors import OutOfMemoryError
 from actors.faults import is_out_of_memory
 from actors.methods.contrast import Reading, Trial
 from actors.prompts import Rendered
-from actors.steering import SteeringBank, SteeringHooks, steered
+from actors.steering import ForwardStart, SteeringBank, SteeringHooks, steered
 from actors.types import Prompt
 
 MAX_TOKENS = 4096

@@ -6,7 +6,7 @@ A segment may start above a block: blocks up to ``entry.layer`` are replaced by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,20 +18,12 @@ from torch import Tensor, nn
 from actors.engine.attention import in_two_pieces, masks_for
 from actors.engine.cache import KeyValue, SegmentCache, nothing, stack
 from actors.engine.grain import COARSE, Grain, rounded_up
-from actors.engine.lanes import Lanes
+from actors.engine.lanes import Lanes, Piece
 from actors.engine.memory import prefill_rows
 from actors.errors import UnsupportedModelError
 from actors.families import Decoder
 from actors.stacks import Table
-from actors.steering import SteeringHooks, SteeringTable, Witness
-
-
-@dataclass(frozen=True)
-class ForwardStart:
-    """Start above block ``layer``, whose unsteered output for these rows is ``hidden`` ``[R, T, d]``."""
-
-    layer: int
-    hidden: Tensor
+from actors.steering import ForwardStart, SteeringHooks, SteeringTable, Witness
 
 
 @dataclass(frozen=True)
@@ -57,6 +49,11 @@ class Segment:
     def first(self) -> int:
         """Padded length of the piece that is cut off."""
         return rounded_up(self.cut, self.grain.tokens)
+
+    @property
+    def below(self) -> int:
+        """Blocks that do not run."""
+        return 0 if self.entry is None else self.entry.layer + 1
 
     @property
     def length(self) -> int:
@@ -151,30 +148,54 @@ class SegmentRunner:
         """Where the model is."""
         return self._device
 
+    @property
+    def fixed(self) -> bool:
+        """Whether every forward of so many tokens has equally many rows."""
+        return self._shape.fixed
+
     def most_rows(self, tokens: int) -> int:
         """Rows of a forward of ``tokens`` each, cached ones included."""
         return prefill_rows(tokens, fixed=self._shape.fixed)
 
     def run(self, segment: Segment) -> SegmentResult:
         """Run a segment, of at most ``most_rows`` where these are fixed; results are those of its own rows."""
-        rows = len(segment.tokens)
-        if self._shape.fixed and rows < (most := self.most_rows(segment.start + segment.length)):
-            segment = segment.filled(most, self._device)
-        spans = self._shape.lanes.parts(len(segment.tokens), 1, of_each=segment.length)
-        parts = [segment] if len(spans) == 1 else [segment.take(span) for span in spans]
-        results: dict[int, SegmentResult] = {}
-        with _entering(self._decoder.blocks, None if segment.entry is None else segment.entry.layer, self._hooks):
-            self._shape.lanes.run([partial(self._forward, part, results, number) for number, part in enumerate(parts)])
-        return SegmentResult.join([results[number] for number in range(len(parts))]).take(slice(0, rows))
+        return self.run_all([segment])[0]
 
-    def _forward(self, segment: Segment, results: dict[int, SegmentResult], number: int) -> None:
+    def run_all(self, segments: Sequence[Segment]) -> list[SegmentResult]:
+        """Run several, side by side where there are lanes; their results in order."""
+        if not segments:
+            return []
+        whole = [self._filled(segment) for segment in segments]
+        pieces = [Piece(len(one.tokens), one.length, self._decoder.n_layers - one.below + 1) for one in whole]
+        results: list[dict[int, SegmentResult]] = [{} for _ in whole]
+        shares = self._shape.lanes.shares(pieces)
+        with _entering(self._decoder.blocks, self._hooks, whole):
+            self._shape.lanes.run([partial(self._forwards, whole, share, results) for share in shares])
+        joined = (SegmentResult.join([parts[start] for start in sorted(parts)]) for parts in results)
+        return [result.take(slice(0, len(segment.tokens))) for result, segment in zip(joined, segments, strict=True)]
+
+    def _filled(self, segment: Segment) -> Segment:
+        """With as many rows as a forward of its tokens always has, where these are fixed."""
+        most = self.most_rows(segment.start + segment.length) if self._shape.fixed else 0
+        return segment.filled(most, self._device) if len(segment.tokens) < most else segment
+
+    def _forwards(
+        self, segments: Sequence[Segment], share: Sequence[tuple[int, slice]], results: Sequence[dict[int, SegmentResult]]
+    ) -> None:
+        """A lane's share: rows of some segments, one forward each; results by segment and first row."""
+        for number, rows in share:
+            segment = segments[number]
+            part = segment if rows == slice(0, len(segment.tokens)) else segment.take(rows)
+            results[number][rows.start] = self._forward(part)
+
+    def _forward(self, segment: Segment) -> SegmentResult:
         """One forward; the hooks are set up for it and cleared after."""
         tokens, positions = self._padded(segment)
         cache = SegmentCache(self._decoder.n_layers, segment.past)
         hooks = self._hooks
         hooks.table, hooks.witness, hooks.capture, hooks.captured = segment.table.at(positions), Witness(), segment.capture, {}
-        hooks.trunk = None if segment.entry is None else segment.entry.hidden
-        kept_positions = max(segment.grain.head, segment.keep)
+        hooks.start = segment.entry
+        kept_positions = max(segment.grain.head, segment.keep) if segment.keep else 0
         try:
             with in_two_pieces(segment.first, segment.first - segment.cut, cache.new):
                 output = self._model(
@@ -187,10 +208,12 @@ class SegmentRunner:
                     logits_to_keep=torch.arange(max(0, tokens.shape[1] - kept_positions), tokens.shape[1], device=self._device),
                 )
             kept = cache.new if segment.entry is not None else _whole(cache.new)
-            results[number] = SegmentResult(output.logits[:, -segment.keep :], kept, hooks.captured, positions, hooks.witness)
+            return SegmentResult(
+                output.logits[:, kept_positions - segment.keep :], kept, hooks.captured, positions, hooks.witness
+            )
         finally:
             hooks.table, hooks.witness, hooks.capture, hooks.captured = SteeringTable(), None, frozenset(), {}
-            hooks.trunk = None
+            hooks.start = None
 
     def _padded(self, segment: Segment) -> tuple[Tensor, Tensor]:
         """Token ids ``[R, T]`` (0 at padding) and positions ``[R, T]`` (-1 at padding)."""
@@ -215,13 +238,14 @@ class SegmentRunner:
 
 
 @contextmanager
-def _entering(blocks: Sequence[nn.Module], layer: int | None, hooks: SteeringHooks) -> Iterator[None]:
-    """Replace the blocks up to ``layer``: they pass the stream on, the last of them returns the stored ``hooks.trunk``."""
-    replaced = [] if layer is None else blocks[: layer + 1]
+def _entering(blocks: Sequence[nn.Module], hooks: SteeringHooks, segments: Sequence[Segment]) -> Iterator[None]:
+    """Let forwards start where ``hooks.start`` says: the blocks up to it pass the stream on, the last of them returns what is
+    stored of it."""
+    replaced = blocks[: max(segment.below for segment in segments)]
     before = [block.__dict__.get("forward") for block in replaced]
     try:
-        for block in replaced:
-            block.forward = _pass_on if block is not replaced[-1] else lambda *_args, **_kwargs: hooks.trunk
+        for layer, block in enumerate(replaced):
+            block.forward = partial(_from_start, hooks, layer, block.forward)
         yield
     finally:
         for block, forward in zip(replaced, before, strict=True):
@@ -231,8 +255,13 @@ def _entering(blocks: Sequence[nn.Module], layer: int | None, hooks: SteeringHoo
                 block.forward = forward
 
 
-def _pass_on(hidden_states: Tensor, *_args: object, **_kwargs: object) -> Tensor:
-    return hidden_states
+def _from_start(
+    hooks: SteeringHooks, layer: int, forward: Callable[..., Any], hidden_states: Tensor, *args: Any, **kwargs: Any
+) -> Any:
+    start = hooks.start
+    if start is None or layer > start.layer:
+        return forward(hidden_states, *args, **kwargs)
+    return start.hidden if layer == start.layer else hidden_states
 
 
 def _whole(new: list[KeyValue | None]) -> list[KeyValue | None]:

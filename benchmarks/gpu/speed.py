@@ -166,7 +166,7 @@ def phases(machine: Machine) -> Iterator[dict[str, list[float]]]:
         (SlotBatch, "admit", "admission"),
         (SlotBatch, "_record", "recording"),
         (SlotBatch, "step", "decode"),
-        (SegmentRunner, "run", "prefill"),
+        (SegmentRunner, "run_all", "prefill"),
     ]
     before: list[tuple[Any, str, Any]] = [(owner, name, getattr(owner, name)) for owner, name, _ in timed]
     for owner, name, phase in timed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -29,6 +29,7 @@ from orchestrator.cli.terminal import (
     ResultsOption,
     console_for,
     input_errors_told,
+    one_of,
     print_json,
     print_lines,
     show,
@@ -126,8 +127,13 @@ def program(
 SweepFile = Annotated[Path, typer.Argument(help="The sweep file, a YAML.", metavar="SWEEP")]
 IsQuiet = Annotated[bool, typer.Option("--quiet", "-q", help="No banner, progress or table.")]
 PoolName = Annotated[
-    Literal["ray", "local"] | None,
-    typer.Option("--pool", help="ray: on the cluster or this machine; local: in process. Default: what the sweep says."),
+    str | None,
+    typer.Option(
+        "--pool",
+        parser=one_of("--pool", ("ray", "local")),
+        metavar="[ray|local]",
+        help="ray: on the cluster or this machine; local: in process. Default: what the sweep says.",
+    ),
 ]
 WorkerCount = Annotated[int | None, typer.Option("--workers", min=1, help="How many workers; default: as many as fit.")]
 CostsFile = Annotated[Path | None, typer.Option("--costs", help="A costs file (YAML): constants of the estimate by name.")]

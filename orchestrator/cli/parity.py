@@ -5,14 +5,24 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast, get_args
 
 import typer
 
-from orchestrator.cli.terminal import AsJson, ResultsOption, console_for, input_errors_told, print_json, print_lines, stdout_kept
+from orchestrator.cli.terminal import (
+    AsJson,
+    ResultsOption,
+    console_for,
+    input_errors_told,
+    one_of,
+    print_json,
+    print_lines,
+    stdout_kept,
+)
 from orchestrator.errors import InputError
 
 DType = Literal["float32", "float16", "bfloat16"]
+DTYPES: tuple[DType, ...] = get_args(DType)
 
 
 def parity(
@@ -49,7 +59,12 @@ def parity(
     layer: Annotated[int | None, typer.Option("--layer", help="The layer of a direction that is of one layer alone.")] = None,
     prompts: Annotated[int, typer.Option("--prompts", min=1, help="Contrast prompts of each class, at most.")] = 8,
     adapter: Annotated[Path | None, typer.Option("--adapter", help="A PEFT adapter, merged into the model.")] = None,
-    dtype: Annotated[DType, typer.Option("--dtype", help="What the model computes in.")] = "float32",
+    dtype: Annotated[
+        str,
+        typer.Option(
+            "--dtype", parser=one_of("--dtype", DTYPES), metavar=f"[{'|'.join(DTYPES)}]", help="What the model computes in."
+        ),
+    ] = "float32",
     revision: Annotated[str | None, typer.Option("--revision", help="Of a model on the hub.")] = None,
     results: ResultsOption = None,
     as_json: AsJson = False,
@@ -76,7 +91,7 @@ def parity(
             layer=layer,
             prompts=prompts,
             adapter=adapter,
-            dtype=dtype,
+            dtype=cast("DType", dtype),
             revision=revision,
             results=results,
         )

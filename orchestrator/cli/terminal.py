@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator.errors import as_told, plain
+from orchestrator.errors import InputError, Problem, as_told, nearest_name, plain
 from orchestrator.interrupts import EXIT_INTERRUPTED
 from orchestrator.outlets import trusted
 from orchestrator.program import interruption
@@ -27,6 +27,18 @@ def as_place(written: str) -> Place:
     """A folder or a URL, for typer."""
     with input_errors_told():
         return place_of(written)
+
+
+def one_of(option: str, names: Sequence[str]) -> Callable[[str], str]:
+    """Takes one of ``names`` for an ``option``, for typer, whose own words know no nearest name."""
+
+    def take(written: str) -> str:
+        with input_errors_told():
+            if written not in names:
+                raise InputError(Problem(option, written, "unknown name", ", ".join(names), nearest_name(written, names)))
+            return written
+
+    return take
 
 
 def as_results(written: str) -> Place:

@@ -50,6 +50,7 @@ class Request:
 
 def answer(request: Request) -> Answer:
     """The answer. InputError for words that go with no form of the command, and for what is not in the results."""
+    _check_idle(request)
     if request.audit:
         return _audited(request)
     if not request.words:
@@ -59,6 +60,17 @@ def answer(request: Request) -> Answer:
     note = _unseen(store, rows)
     content, shown = _beside(request, store, rows) if request.paper else _compared(request, store, rows)
     return {"version": JSON_VERSION, "results": str(store.place), **content, "notes": note}, [*shown, *map(render_note, note)]
+
+
+def _check_idle(request: Request) -> None:
+    """InputError for options that this form of the command would not look at."""
+    given = {"--by": request.by, "--against": request.against, "--pool": request.pool, "--where": request.where}
+    words = [name for name, value in given.items() if value not in (None, False, "")]
+    if request.paper and words:
+        raise InputError.because("the paper's tables are compared as they are", words[0], given[words[0]], "--paper without it")
+    alone = [name for name in words if name in ("--against", "--pool")]
+    if request.by is None and alone:
+        raise InputError.because("it goes with --by", alone[0], given[alone[0]], "--by COLUMN beside it, or two selections alone")
 
 
 def finished_rows(store: Store) -> list[CellRow]:

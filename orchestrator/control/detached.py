@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from orchestrator.control.heartbeat import ENDED, Beat, read_beat
+from orchestrator.control.heartbeat import ENDED, UNABLE, Beat, read_beat
 from orchestrator.errors import InputError, Problem
 from orchestrator.results.folder import Folder
 from orchestrator.results.store import Store
@@ -89,7 +89,7 @@ def _awaited(process: subprocess.Popen[bytes], folder: Folder, log: Path, began:
     while time.monotonic() < deadline:
         code = process.poll()
         beat = _beat_of(process.pid, folder)
-        if beat is not None and beat.state not in ("starting", "crashed"):
+        if beat is not None and beat.state not in ("starting", *UNABLE):
             break
         if code is not None:
             told = Problem("run --detach", None, f"the driver ended at once (exit code {code}):\n{_said(log, began)}")

@@ -25,7 +25,8 @@ from orchestrator.control.heartbeat import (
     process_start,
 )
 from orchestrator.control.requests import ControlRequest, Requests
-from orchestrator.errors import InputError
+from orchestrator.errors import InputError, as_told
+from orchestrator.interrupts import EXIT_MACHINE
 from orchestrator.logs import Journal, LogEntry
 from orchestrator.logs.journal import TRACEBACK_CHARACTERS
 from orchestrator.news import Noted, Tell, nobody
@@ -88,7 +89,7 @@ class Driver:
         self._thread.join()
         state, message = self._end or ("finished", "")
         if kind is not None:
-            state, message = _crash(kind, error)
+            state, message = _broken_off(kind, error)
         why = message or self.why_cancelled
         last = replace(self._beat, **self._findings())
         self._beat = replace(last, state=state, message=why, workers=(), seconds_left=None)
@@ -188,15 +189,20 @@ class Driver:
             _LOG.debug("no heartbeat: %s", error)
 
 
-def _crash(kind: type[BaseException], error: BaseException | None) -> tuple[DriverState, str]:
+def _broken_off(kind: type[BaseException], error: BaseException | None) -> tuple[DriverState, str]:
+    """How a run ends that an error has ended, and its first reason."""
     if issubclass(kind, KeyboardInterrupt):
         return "interrupted", ""
-    lines = redacted(str(error or "")).strip().splitlines()
-    return "crashed", ": ".join([kind.__name__, *lines[:1]])
+    told = as_told(error) if isinstance(error, Exception) else None
+    lines = redacted(str(told or error or "")).strip().splitlines()
+    if told is None:
+        return "crashed", ": ".join([kind.__name__, *lines[:1]])
+    more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+    return "stopped" if told.exit_code == EXIT_MACHINE else "refused", "".join([*lines[:1], more])
 
 
 def _trace(error: BaseException | None) -> dict[str, object]:
-    """The traceback of what nobody foresaw: the command line tells it in a line."""
+    """The traceback of what nobody foresaw: the command line tells the rest in a line."""
     if error is None or isinstance(error, KeyboardInterrupt | InputError):
         return {}
     return {"traceback": "".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:]}

@@ -33,12 +33,18 @@ DriverState = Literal[
     "too many failures",
     "cluster lost",
     "damaged",
+    "refused",
+    "stopped",
     "crashed",
 ]
 """What the driver said last. ``pausing``: asked to pause, workers are finishing what they have. ``damaged``: the results on the
-disk are not what it wrote there."""
+disk are not what it wrote there. ``refused``: what was asked for cannot be run. ``stopped``: the machine did not let it go on.
+``crashed``: an error that nobody foresaw."""
 
-ENDED: tuple[str, ...] = ("finished", "interrupted", "too many failures", "cluster lost", "damaged", "crashed")
+UNABLE: tuple[str, ...] = ("refused", "stopped", "crashed")
+"""How a driver ends that an error has ended."""
+
+ENDED: tuple[str, ...] = ("finished", "interrupted", "too many failures", "cluster lost", "damaged", *UNABLE)
 
 Condition = Literal["no driver", "running", "silent", "dead", "ended"]
 """What a reader makes of it. ``dead``: its process is gone without a word; ``silent``: nobody knows, its beats have stopped."""

@@ -11,7 +11,6 @@ from pathlib import Path
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # the processes that Ray starts inherit these
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # the coming default; silences a warning per actor
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import ray
 

@@ -119,7 +119,7 @@ def _table(table: ReportTable) -> str:
         "<tr>" + "".join(_value(value, column.left) for value, column in zip(row, table.columns, strict=True)) + "</tr>"
         for row in table.rows
     )
-    notes = "".join(f'\n<p class="note">{_whole(note)}</p>' for note in table.notes)
+    notes = "".join(f'\n<p class="note">{_whole(note)}</p>' for note in table.told)
     return f'<div class="wide"><table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>{notes}'
 
 

@@ -92,7 +92,7 @@ def latex_table(table: ReportTable) -> str:
     heads = " & ".join(latex(column.head) for column in table.columns)
     lines = [f"% {visible(table.title)}", f"\\begin{{tabular}}{{{sides}}}", r"\toprule", rf"{heads} \\", r"\midrule"]
     lines += [rf"{_values(row)} \\" for row in table.rows]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *(f"% {visible(note)}" for note in table.notes)]) + "\n"
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *(f"% {visible(note)}" for note in table.told)]) + "\n"
 
 
 def _values(row: tuple[Value, ...]) -> str:

@@ -21,7 +21,7 @@ def markdown_table(table: ReportTable) -> str:
     lines = ["| " + " | ".join(markdown(column.head) for column in table.columns) + " |"]
     lines.append("|" + "|".join("---" if column.left else "--:" for column in table.columns) + "|")
     lines += ["| " + " | ".join(_value(value) for value in row) + " |" for row in table.rows]
-    return "\n".join([*lines, *(f"\n{markdown(note)}" for note in table.notes)])
+    return "\n".join([*lines, *(f"\n{markdown(note)}" for note in table.told)])
 
 
 def _block(block: Block) -> str:

@@ -15,13 +15,13 @@ _COLUMNS = (
     ReportColumn("paper %"),
     ReportColumn("ours %"),
     ReportColumn("points"),
-    ReportColumn("p (Holm)", "p", spare=1),
+    ReportColumn("p (Holm)", "p", spare=1, note="p: Fisher's exact test, two-sided, Holm-adjusted within the table."),
     ReportColumn("others: paper, ours", left=True, spare=2),
     ReportColumn("how ours differs", left=True, spare=3),
 )
 _NOTE = (
     "Rates are coherent refusals with their 95 % interval and count, the paper's counts being n times its printed rate; points: "
-    "ours minus the paper's. p: Fisher's exact test, two-sided, Holm-adjusted within the table. {} of the table's {} rates "
+    "ours minus the paper's. {} of the table's {} rates "
     "were run here."
 )
 

@@ -29,11 +29,11 @@ _COLUMNS = (
     ReportColumn("method", left=True),
     ReportColumn("for grid", left=True, spare=2),
     *SETTING_COLUMNS,
-    ReportColumn("of", spare=1),
+    ReportColumn("of", spare=1, note="Of: how many settings were considered (all: choices.json)."),
 )
 _NOTE = (
     "Chosen: the best success rate among the settings within the bound on garbled responses, where one without an "
-    "answer counts as garbled; on a tie the highest multiplier. Of: how many settings were considered (all: choices.json)."
+    "answer counts as garbled; on a tie the highest multiplier."
 )
 _BETWEEN = (
     "Chosen for a KL: the multiplier lies between two settings; rates and KL are those of the nearer one ('Equal damage' has the "

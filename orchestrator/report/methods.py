@@ -38,9 +38,9 @@ _COLUMNS = (
     ReportColumn("layer", left=True),
     ReportColumn("multiplier", "mult."),
 )
-_LAST = (ReportColumn("cosine"), ReportColumn("of", spare=1))
+_LAST = (ReportColumn("cosine"), ReportColumn("of", spare=1, note="Of: how many cells a line is the best of."))
 _NOTE = (
-    "Each line is the best of so many ('of') cells; 'chosen' marks the layer that the method chose itself. "
+    "Each line is the best of its cells; 'chosen' marks the layer that the method chose itself. "
     "Cosine: of this line's direction to that of the model's first line, each at its own layer."
 )
 

@@ -31,15 +31,19 @@ _COLUMNS = (
 )
 _LAST = (
     ReportColumn("cosine", spare=0),
-    ReportColumn("norm", spare=2),
+    ReportColumn("norm", spare=2, note="Norm: the direction's before normalising, here and there."),
     ReportColumn("full norm", spare=3),
-    ReportColumn("p (Holm)", "p", spare=1),
+    ReportColumn(
+        "p (Holm)",
+        "p",
+        spare=1,
+        note="p: Fisher's exact test against the unquantized form, two-sided, Holm-adjusted over this table; for several samples "
+        "`compare` has a test that is clustered by prompt.",
+    ),
 )
 _NOTES = (
     "Each model at one setting, the best of its unquantized form or, where that did not run, of its first. Cosine: of the "
-    "direction found in the quantized model to the one found in the same model unquantized; norm: the direction's before "
-    "normalising, here and there. p: Fisher's exact test against the unquantized form, two-sided, Holm-adjusted over this table; "
-    "for several samples `compare` has a test that is clustered by prompt.",
+    "direction found in the quantized model to the one found in the same model unquantized.",
 )
 
 _FORMS = frozenset({Axis.VARIANT, Axis.QUANTIZATION})

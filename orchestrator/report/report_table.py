@@ -35,12 +35,14 @@ _STYLES: dict[Tone, str] = {
 
 @dataclass(frozen=True)
 class ReportColumn:
-    """A column. ``short``: its head where space is short. ``spare``: 0 is always shown; 1 is the first to go, then 2, ..."""
+    """A column. ``short``: its head where space is short. ``spare``: 0 is always shown; 1 is the first to go, then 2, ...
+    ``note``: what it says, told below the tables that show it."""
 
     head: str
     short: str = ""
     left: bool = False
     spare: int = 0
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,22 @@ class Value:
 
 @dataclass(frozen=True)
 class ReportTable:
-    """A table: every row has a value per column. ``notes`` are said below it."""
+    """A table: every row has a value per column. ``notes`` are said below it, and those of its columns."""
 
     title: str
     columns: tuple[ReportColumn, ...]
     rows: tuple[tuple[Value, ...], ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """All that is said below it where every column is shown."""
+        return self.told_with(self.columns)
+
+    def told_with(self, columns: Sequence[ReportColumn]) -> tuple[str, ...]:
+        """What is said below it where these columns are shown."""
+        of_columns = " ".join(dict.fromkeys(column.note for column in columns if column.note))
+        return (*self.notes, *([of_columns] if of_columns else []))
 
     def without(self, column: ReportColumn) -> ReportTable:
         """The same without ``column``."""
@@ -111,6 +123,10 @@ class _TableFit:
     without: int = 0
     wraps: bool = False
 
+    def drops(self, column: ReportColumn) -> bool:
+        """Whether ``column`` is left out."""
+        return 0 < column.spare <= self.without
+
 
 def _stack(tables: Sequence[ReportTable], layout: _TableFit, console: Console, width: int) -> Table:
     stack = Table.grid()
@@ -118,12 +134,13 @@ def _stack(tables: Sequence[ReportTable], layout: _TableFit, console: Console, w
     for table in tables:
         cut = layout.wraps and console.measure(_table(table, layout, LEAST_NAME)).maximum > width
         stack.add_row(_row_by_row(table) if cut else _table(table, layout))
-        for note in table.notes:
-            stack.add_row(_Note(visible(note)))
-        dropped = [visible(one.head) for one in table.columns if 0 < one.spare <= layout.without]
-        if dropped and not cut:
-            stack.add_row(_Note(f"Not shown, for want of width: {', '.join(dropped)}."))
-        if table.notes or dropped:
+        dropped = [one for one in table.columns if layout.drops(one) and not cut]
+        notes = [visible(note) for note in table.told_with([one for one in table.columns if one not in dropped])]
+        if dropped:
+            notes.append(f"Not shown, for want of width: {', '.join(visible(one.head) for one in dropped)}.")
+        for note in notes:
+            stack.add_row(_Note(note))
+        if notes:
             stack.add_row("")
     return stack
 
@@ -162,7 +179,7 @@ def _table(table: ReportTable, layout: _TableFit, names: int | None = None) -> T
     """``names``: the most columns that wrapped names may take."""
     title = Text(visible(table.title), style="bold")
     drawn = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, collapse_padding=True)
-    shown = [place for place, column in enumerate(table.columns) if not 0 < column.spare <= layout.without]
+    shown = [place for place, column in enumerate(table.columns) if not layout.drops(column)]
     for place in shown:
         column = table.columns[place]
         head = column.short or column.head if layout.short else column.head

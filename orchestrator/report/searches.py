@@ -19,6 +19,10 @@ from orchestrator.statistics import Interval, percent_text
 SHARES = (0.25, 0.5, 0.75, 1.0)
 """Of the budget, after which the best trial so far is told."""
 
+_BEST_AT = (
+    "Best at 25 %: the same among the first quarter of its budget, and so on (in percent; -: none within the bounds, or not run "
+    "yet)."
+)
 _COLUMNS = (
     ReportColumn("search", left=True, spare=3),
     ReportColumn("model", left=True),
@@ -26,12 +30,11 @@ _COLUMNS = (
     ReportColumn("method", left=True),
     ReportColumn("scope", left=True, spare=2),
     *SETTING_COLUMNS,
-    *(ReportColumn(f"best at {share:.0%}", f"{share:.0%}", spare=1) for share in SHARES),
+    *(ReportColumn(f"best at {share:.0%}", f"{share:.0%}", spare=1, note=_BEST_AT) for share in SHARES),
     ReportColumn("trials"),
 )
 _NOTE = (
-    "Best: the highest success rate among an arm's trials within the search's bounds on garbled responses and KL. Best at 25 %: "
-    "the same among the first quarter of its budget, and so on (in percent; -: none within the bounds, or not run yet). "
+    "Best: the highest success rate among an arm's trials within the search's bounds on garbled responses and KL. "
     "The arms of a search have equal budgets."
 )
 _MARK = (

@@ -25,13 +25,17 @@ from orchestrator.results.rows import CellRow
 from orchestrator.statistics import percent_text
 
 _WHERE = (ReportColumn("layer", left=True), ReportColumn("multiplier", "mult."), ReportColumn("x norm", spare=2))
-_STABLE = ReportColumn("stable %", "stable", spare=1)
-_SAMPLED = (
-    "{}. Intervals are clustered by prompt. Stable: the share of a prompt's samples that have its commonest label, mean over "
-    "prompts."
+_STABLE = ReportColumn(
+    "stable %",
+    "stable",
+    spare=1,
+    note="Stable: the share of a prompt's samples that have its commonest label, mean over prompts.",
 )
-_DAMAGE = {"kl": ReportColumn("KL", spare=1), "loss": ReportColumn("loss", spare=2)}
-_DAMAGED = "KL: how far the steering moves the model on neutral prompts, in nats; loss: of the answers under the unsteered model."
+_SAMPLED = "{}. Intervals are clustered by prompt."
+_DAMAGE = {
+    "kl": ReportColumn("KL", spare=1, note="KL: how far the steering moves the model on neutral prompts, in nats."),
+    "loss": ReportColumn("loss", spare=2, note="Loss: of the answers under the unsteered model."),
+}
 _RUN = (ReportColumn("fired"), ReportColumn("seconds", "s", spare=1))
 _BEST = (ReportColumn("series", left=True), ReportColumn("unsteered %", "unst."), ReportColumn("best cell", left=True))
 
@@ -43,7 +47,6 @@ def cells_table(series: Series) -> ReportTable:
     sampled = [row for row in series.rows if row.samples > 1]
     notes = [*planned_note(series.rows), *(_SAMPLED.format(text) for text in dict.fromkeys(map(decoding_text, sampled)))]
     lacking = [column for name, column in _DAMAGE.items() if all(getattr(row, name) is None for row in series.rows)]
-    notes += [_DAMAGED] if len(lacking) < len(_DAMAGE) else []
     table = ReportTable(series.title, columns, tuple(_cell(row, outcomes) for row in series.rows), tuple(notes))
     for column in (*lacking, *([] if sampled else [_STABLE])):
         table = table.without(column)

@@ -41,7 +41,13 @@ _CONDITIONS = (
     ReportColumn("prompts of", left=True),
     ReportColumn("condition", left=True),
     ReportColumn("threshold", "thresh."),
-    ReportColumn("held-out accuracy %", "held-out", spare=1),
+    ReportColumn(
+        "held-out accuracy %",
+        "held-out",
+        spare=1,
+        note="Held-out accuracy: balanced, of a learned threshold, on the contrast prompts that did not choose it; the direction "
+        "was found from all of them.",
+    ),
     ReportColumn("n"),
     ReportColumn("steered"),
     ReportColumn("hits"),
@@ -51,8 +57,7 @@ _CONDITIONS = (
 )
 _CONDITIONS_NOTE = (
     "A hit is a response that was steered and was meant to be, by its prompt's category: of those that the condition's contrast "
-    "prompts of one class have and of the other have not. Other prompts are in n and steered alone. Held-out accuracy: balanced, "
-    "of a learned threshold, on the contrast prompts that did not choose it; the direction was found from all of them."
+    "prompts of one class have and of the other have not. Other prompts are in n and steered alone."
 )
 
 

@@ -24,12 +24,12 @@ _COLUMNS = (
     ReportColumn("garbled %", "garbled", spare=1),
     _NO_ANSWER,
     ReportColumn("TE [95 %, joint]"),
-    ReportColumn("cross-cosine", "cross-cos", spare=3),
+    ReportColumn("cross-cosine", "cross-cos", spare=3, note="Cross-cosine: of the two directions."),
 )
 _NOTE = (
     "TE: rate with the transferred direction over the rate with the target's own at the corresponding layer; undefined where "
     "that is 0. Interval: 95 % percentile bootstrap, joint (the same prompts drawn in both arms); transfer.parquet also has the "
-    "independent one. Cross-cosine: of the two directions."
+    "independent one."
 )
 
 

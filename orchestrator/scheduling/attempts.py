@@ -33,6 +33,8 @@ UPSTREAM = "upstream"
 POISON = "poison"
 """Kind of the failure of an item whose workers died ``MAX_ATTEMPTS`` times, in the end with nothing else to do."""
 
+SCORING = "scoring"
+"""Kind of the failures of scorers."""
 
 _VERDICTS = (ModelLoadError.kind, UnsupportedModelError.kind, JobError.kind, NonFiniteActivationError.kind)
 

@@ -467,7 +467,7 @@ def _check_actions(view: Sections, grid: Grid) -> None:
 
 def _check_scales(view: Sections, grid: Grid, scales: str) -> None:
     """A list of scales has one for each layer that a cell steers."""
-    if scales in ("none", "raw_norm"):
+    if scales in ("none", "raw_norm") or not view.whole("layers", "depths", "scope"):
         return
     given = scales.count(",") + 1
     counts = set[int]()

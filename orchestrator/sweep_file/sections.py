@@ -67,6 +67,11 @@ class Sections:
         """Whether the grid or the top level gives a key at all, valid or not."""
         return self._own.get(key) is not None or self._top.get(key) is not None
 
+    def whole(self, *keys: str) -> bool:
+        """Whether no item of the lists of these keys was left out as wrong by itself."""
+        places = tuple(map(self.at, keys))
+        return not any(item[: len(place)] == place for item in self.document.left_out for place in places)
+
     def raw(self, key: str) -> Mapping[str, object]:
         """A mapping section of the top level as it was written; empty when it is none."""
         found = self._top.get(key)

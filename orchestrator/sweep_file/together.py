@@ -280,7 +280,7 @@ def check_together(view: Sections, parts: int, unfit: Mapping[str, tuple[str, bo
     """Report what does not go with so many directions at once; ``unfit``: keys of the grid, what is wrong with each, whether it
     is, and what is right."""
     own = view.own("multipliers") is not None or (not view.path and view.given("multipliers"))
-    alone = bool(view.valid("orthogonalize")) and parts < 2
+    alone = bool(view.valid("orthogonalize")) and parts < 2 and view.whole("steer")
     more = {
         "multipliers": ("a grid with steer has its multipliers there", parts > 0 and own, "a multiplier in each part"),
         "orthogonalize": ("there are no several directions", alone, "steer: with two parts or more beside it"),

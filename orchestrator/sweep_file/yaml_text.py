@@ -11,7 +11,7 @@ import re
 import stat
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
 
@@ -52,25 +52,54 @@ _Loader.add_implicit_resolver(
 
 @dataclass(frozen=True)
 class Document:
-    """The data of a YAML file (mappings with text keys, lists, scalars), the nodes it came from, and the text itself."""
+    """The data of a YAML file (mappings with text keys, lists, scalars), the nodes it came from, and the text itself.
+
+    ``left_out``: places of list items that the data lacks; the numbers of those after them are then smaller than in the file.
+    """
 
     file: str
     text: str
     data: object
     root: yaml.Node | None
+    left_out: frozenset[tuple[str | int, ...]] = frozenset()
 
     def locate(self, path: Steps) -> tuple[str, int | None]:
         """The dotted name and the line (from 1) of what lies at ``path``; steps that the file does not spell out are skipped."""
         name, line, node = "", self._line(self.root), self.root
+        here: tuple[str | int, ...] = ()
         for step in path:
-            found = _child(node, step)
+            written = step if isinstance(step, str) else self._written(here, step)
+            found = _child(node, written)
             if found is None:
                 name += "" if isinstance(step, int) or not isinstance(node, yaml.MappingNode) else f".{step}"
                 continue
-            name += f"[{step}]" if isinstance(step, int) else f".{step}"
+            name += f"[{written}]" if isinstance(step, int) else f".{step}"
+            here += (written,)
             mark, node = found
             line = self._line(mark)
         return name.lstrip("."), line
+
+    def item_at(self, path: Steps) -> tuple[str | int, ...] | None:
+        """The place of the innermost list item that ``path`` goes through, None where it goes through none; steps as of
+        :meth:`locate`."""
+        here: tuple[str | int, ...] = ()
+        item, node = None, self.root
+        for step in path:
+            found = _child(node, step)
+            if found is not None:
+                here += (step,)
+                item, node = here if isinstance(step, int) else item, found[1]
+        return item
+
+    def without(self, items: Collection[tuple[str | int, ...]]) -> Document:
+        """The same without the list items at these places; :meth:`locate` still says where the others stand in the file."""
+        return replace(self, data=_without(self.data, frozenset(items), ()), left_out=frozenset(items))
+
+    def _written(self, here: tuple[str | int, ...], number: int) -> int:
+        """The number in the file of the ``number``-th item that the data has of the list at ``here``."""
+        for one in sorted(item[-1] for item in self.left_out if item[:-1] == here and isinstance(item[-1], int)):
+            number += one <= number
+        return number
 
     @staticmethod
     def _line(node: yaml.Node | None) -> int | None:
@@ -225,6 +254,15 @@ def _guard(text: str, file: str) -> None:
             raise InputError(
                 Problem("", None, "the file is nested too deeply", f"at most {MAX_NESTING} levels", None, line, file)
             )
+
+
+def _without(data: object, items: frozenset[tuple[str | int, ...]], here: tuple[str | int, ...]) -> object:
+    if isinstance(data, dict):
+        return {key: _without(value, items, (*here, key)) for key, value in data.items()}
+    if isinstance(data, list):
+        places = [(*here, number) for number in range(len(data))]
+        return [_without(value, items, place) for value, place in zip(data, places, strict=True) if place not in items]
+    return data
 
 
 def _child(node: yaml.Node | None, step: str | int) -> tuple[yaml.Node, yaml.Node] | None:

@@ -56,6 +56,7 @@ DEVICE = [
     RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"),
     RuntimeError("Triton Error [CUDA]: an illegal memory access was encountered"),
     RuntimeError("CUDA driver error: unspecified launch failure"),
+    RuntimeError('captures_underway.empty() INTERNAL ASSERT FAILED at "/pytorch/c10/cuda/CUDACachingAllocator.cpp":3089'),
 ]
 OF_A_MACHINE = [
     torch.AcceleratorError(f"CUDA error: no kernel image is available for execution on the device{HINTS}"),

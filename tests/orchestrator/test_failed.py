@@ -77,10 +77,28 @@ def test_a_wrong_filter_is_told_with_the_nearest(root: Path, text: str, told: st
         ids(root, text)
 
 
-def test_without_failures_any_value_is_right(tmp_path: Path) -> None:
+def test_without_failures_there_are_none_of_any_kind(tmp_path: Path) -> None:
     Store(tmp_path).write_plan(PLAN)
-    assert ids(tmp_path, "kind=job") == []
+    for kind in ("job", "OUT_OF_MEMORY", "upstream", "poison", "scoring", "unreadable", "ValueError", "TimeoutExpired"):
+        assert ids(tmp_path, kind=kind) == []
+    assert ids(tmp_path, "layer=12,worker=w1,attempt=2", f"item={FIRST}.refusal@1") == []
     assert list_lines(failures_of(tmp_path)) == ["0 failures"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("kind=jbo", r"--filter: kind: there is no such kind \(got 'jbo'\); allowed: .*; did you mean 'job'\?"),
+        ("kind=TYPO", "there is no such kind"),
+        ("knd=job", "did you mean 'kind'"),
+        ("layer=99", r"--filter: layer: none has it \(got '99'\); allowed: none, 12, 15"),
+        ("method=dmi", "did you mean 'dim'"),
+    ],
+)
+def test_without_failures_a_wrong_filter_is_told_all_the_same(tmp_path: Path, text: str, told: str) -> None:
+    Store(tmp_path).write_plan(PLAN)
+    with pytest.raises(InputError, match=told):
+        ids(tmp_path, text)
 
 
 def test_a_direction_and_the_cells_that_need_it_go_together(root: Path) -> None:

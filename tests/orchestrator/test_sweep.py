@@ -273,6 +273,34 @@ def test_a_fault_is_told(tmp_path: Path, changes: dict[str, object], parts: tupl
     assert "not valid here" not in message
 
 
+TWO_FILES = {"refusal": {"file": "refusal.jsonl", "prompts": ["T1", 5, "T81", "T82"]}}
+PARTS = [{"behavior": "refusal", "multiplier": "8"}, {"behavior": "x", "multiplier": 8}, {"behavior": "y", "multiplier": 8}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "places"),
+    [
+        ({"layers": [10, 30, -1, "x", 31]}, ["layers[1]", "layers[2]", "layers[3]", "layers[4]"]),
+        ({"methods": ["dimm", {"name": "dim", "options": {"lambda": 1}}]}, ["methods[0]", "methods[1].options.lambda"]),
+        ({"multipliers": ["x", 2, 3], "intervention": "ablation"}, ["multipliers[0]", "multipliers[1]", "multipliers[2]"]),
+        ({"behaviors": TWO_FILES}, [f"behaviors.refusal.prompts[{number}]" for number in range(1, 4)]),
+        ({"transfer": [{"source": "small"}, {"source": "a", "target": "b"}]}, ["transfer[0].target", "[1].source", "[1].target"]),
+        ({"grids": [{"models": [1, "a", "b"]}]}, [f"grids[0].models[{number}]" for number in range(3)]),
+        (
+            {"multipliers": None, "layers": [9], "steer": PARTS, "orthogonalize": True},
+            ["[0].multiplier", "[1].behavior", "[2].behavior"],
+        ),
+        ({"analyses": [5, "angels", {"name": "angles", "bootstap": 1}]}, ["[0]", "analyses[1]", "analyses[2].bootstap"]),
+        ({"parity": {"tools": [3, "nnsite", "hoks"]}}, [f"parity.tools[{number}]" for number in range(3)]),
+        ({"scope": "list", "layers": [3, "x"], "scales": [1, 2]}, ["layers[1]"]),
+    ],
+)
+def test_every_wrong_item_of_a_list_is_told_at_once(tmp_path: Path, changes: dict[str, object], places: list[str]) -> None:
+    lines = refused(tmp_path, **changes).splitlines()
+    assert len(lines) == len(places), lines
+    assert all(any(f"{place}: " in line for line in lines) for place in places), lines
+
+
 def test_an_unknown_key_of_a_model_that_is_called_like_a_section_is_told_rightly(tmp_path: Path) -> None:
     assert "did you mean 'embedded'?" in refused(tmp_path, models={"shape": {"embeded": "x"}})
 

@@ -118,6 +118,17 @@ def test_softcap_and_sinks_are_honoured() -> None:
     torch.testing.assert_close(attend(query, key, value, mask, s_aux=sinks), expected, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("heads", [(4, 2), (6, 3)])
+def test_a_row_with_sinks_has_its_bits_among_any_number_of_others(heads: tuple[int, int]) -> None:
+    """A row has as many shares as heads, which fill no register."""
+    query, key, value, mask = decoding(260, heads, 40)
+    sinks = torch.randn(heads[0], generator=torch.Generator().manual_seed(1))
+    together = attend(query, key, value, mask, s_aux=sinks)
+    for row in range(260):
+        one = slice(row, row + 1)
+        assert torch.equal(attend(query[one], key[one], value[one], mask[one], s_aux=sinks), together[one])
+
+
 def test_the_cache_keeps_each_row_at_its_own_position() -> None:
     cache = SlotCache(n_layers=1, slots=5, capacity=8)
     expected = torch.zeros(5, 2, 8, 4)

@@ -20,7 +20,7 @@ FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
-@pytest.fixture(params=[2, 3, 5])
+@pytest.fixture(params=[1, 2, 3, 5])
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     yield from on_threads(request.param)
 
@@ -39,13 +39,30 @@ def test_a_row_has_its_bits_among_any_number_of_others(name: str, dtype: torch.d
         assert torch.equal(function(inputs[-rows:].unsqueeze(1))[:, 0], alone[-rows:]), rows
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", FUNCTIONS)
 @torch.inference_mode()
-def test_what_is_laid_out_otherwise_has_the_same_bits(threads: int) -> None:
+def test_a_row_too_narrow_for_the_registers_has_its_bits_too(name: str, dtype: torch.dtype, threads: int) -> None:
+    """On one thread already: what such a row leaves over is computed otherwise where the row is the last one."""
+    function = Elementwise(FUNCTIONS[name])
+    for width in (2, 16, 100):
+        inputs = (4 * torch.randn(400, width, generator=torch.Generator().manual_seed(0))).to(dtype)
+        alone = torch.stack([function(row) for row in inputs])
+        torch.testing.assert_close(alone, FUNCTIONS[name](inputs))
+        for rows in (1, 2, 3, 7, 16, 33, 130, 400):
+            assert torch.equal(function(inputs[:rows]), alone[:rows]), (width, rows)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@torch.inference_mode()
+def test_what_is_laid_out_otherwise_has_the_same_bits(name: str, threads: int) -> None:
+    """Half of a wider product: a single row of it has no gaps."""
     both = torch.randn(90, 2 * 1408, generator=torch.Generator().manual_seed(1))
     gate = both[:, :1408]
     assert gate.numel() > PART
-    alone = torch.stack([torch.nn.functional.silu(row) for row in gate])
-    assert torch.equal(Elementwise(torch.nn.functional.silu)(gate), alone)
+    function = Elementwise(FUNCTIONS[name])
+    assert torch.equal(function(gate), torch.cat([function(gate[row : row + 1]) for row in range(len(gate))]))
+    assert torch.equal(function(gate), function(gate.contiguous()))
 
 
 @pytest.mark.parametrize("family", ["gpt2", "gemma2", "llama"])

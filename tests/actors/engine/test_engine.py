@@ -391,9 +391,11 @@ def test_experts_by_any_name_make_a_row_depend_on_its_batch(name: str) -> None:
     assert "experts" in str(batch_dependence(tiny_architecture(name)))
 
 
-def test_a_short_prompt_alone_has_its_bits_with_latent_attention(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its blocks make values of what the cache keeps, laid out as no cache lays them out; so few are summed otherwise."""
-    tiny_architecture("youtu").save_pretrained(tmp_path)
+@pytest.mark.parametrize("name", ["youtu", "gemma4_text", "modernbert-decoder"])
+def test_a_row_alone_has_the_bits_that_it_has_among_others(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Latent attention (youtu) makes values of what the cache keeps, laid out as no cache lays them out; so few are summed
+    otherwise. Gemma 4 has an activation of 16 numbers, fewer than fill a register; ModernBERT's reads half of a product."""
+    tiny_architecture(name).save_pretrained(tmp_path)
     tiny_tokenizer().save_pretrained(tmp_path)
     worker = ModelWorker()
     worker.load(ModelSpec("folder", str(tmp_path)), EngineOptions(slots=16))

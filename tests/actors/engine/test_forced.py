@@ -137,16 +137,17 @@ def test_memory_failures_halve_the_rows_and_lose_nothing(tiny_worker: Loader, mo
     steerings = some_steerings(worker)
     rows = [replace(row, continuation=(last, *row.continuation)) for row in some_rows(worker) for last in (20, 21, 22)]
     before = engine_of(worker).likelihoods(rows, steerings)
-    run, sizes = SegmentRunner.run, []
+    run, sizes = SegmentRunner.run_all, []
 
-    def short_of_memory(self: SegmentRunner, segment: Any) -> Any:
-        sizes.append(len(segment.tokens))
-        if len(segment.tokens) > 2:
+    def short_of_memory(self: SegmentRunner, segments: Any) -> Any:
+        rows = max((len(segment.tokens) for segment in segments), default=0)
+        sizes.append(rows)
+        if rows > 2:
             raise torch.OutOfMemoryError("no memory for more than 2 rows")
-        return run(self, segment)
+        return run(self, segments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(SegmentRunner, "run", short_of_memory)
+        patch.setattr(SegmentRunner, "run_all", short_of_memory)
         after = engine_of(worker).likelihoods(rows, steerings)
         patch.setattr(forced_module, "MAX_LOGITS", 1)
         one_by_one = engine_of(worker).likelihoods(rows, steerings)
@@ -155,10 +156,10 @@ def test_memory_failures_halve_the_rows_and_lose_nothing(tiny_worker: Loader, mo
         np.testing.assert_array_equal(one.log_probs, other.log_probs)
         np.testing.assert_array_equal(one.log_probs, alone.log_probs)
 
-    def no_memory(self: SegmentRunner, segment: Any) -> Any:
+    def no_memory(self: SegmentRunner, segments: Any) -> Any:
         raise torch.OutOfMemoryError("none left")
 
-    monkeypatch.setattr(SegmentRunner, "run", no_memory)
+    monkeypatch.setattr(SegmentRunner, "run_all", no_memory)
     with pytest.raises(OutOfMemoryError, match="none left"):
         engine_of(worker).divergences(rows, steerings)
 

@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from actors.engine import engine as engine_module
+from actors.engine import graphs
 from actors.engine.engine import Engine
 from actors.engine.graphs import EAGER, GRAPH, CudaStepGraph, Recorded, recorded, refusal, same_bits
 from actors.types import CellResult, Decoding, GenerationJob, Prompt, Steering
@@ -136,40 +137,80 @@ def test_a_recording_serves_the_next_calls_until_its_memory_is_needed(
     assert len(engine._recorded) == 1, "what was kept has made room for the next"
 
 
+POOL = (0, 7)
+
+
 class FakeCuda:
-    """Streams and captures as ``torch.cuda`` has them, for one thread; a capture that cannot be ended raises, as CUDA does."""
+    """Streams and captures as ``torch.cuda`` has them, for one thread; a capture that cannot be ended raises, as CUDA does, and
+    leaves the allocator and the generator of random numbers in it, as PyTorch does."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        graphs._side_stream.cache_clear()
         self.current: object = self
         self.captures = 0
         self.sync: object = 0
+        self.ends = False
+        self.left: list[object] = []
+        self.used: list[object] = []
+        self.waited: list[object] = []
         for name, stand_in in {
             "CUDAGraph": lambda: self,
             "Stream": lambda: FakeStream(),
+            "current_device": lambda: 0,
             "current_stream": lambda: self.current,
+            "default_generators": [self],
             "set_stream": lambda stream: setattr(self, "current", stream),
             "stream": self._on,
             "graph": self._capturing,
+            "graph_pool_handle": lambda: POOL,
             "get_sync_debug_mode": lambda: self.sync,
             "set_sync_debug_mode": lambda mode: setattr(self, "sync", mode),
         }.items():
             monkeypatch.setattr(torch.cuda, name, stand_in)
+        monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", self._end, raising=False)
+        monkeypatch.setattr(torch._C, "_cuda_releasePool", lambda _device, _pool: self.left.remove("memory"), raising=False)
 
     def wait_stream(self, stream: object) -> None:
         """At once."""
+        self.waited.append(stream)
+
+    def clone_state(self) -> FakeCuda:
+        """Of the generator: a state that is in no capture."""
+        return self
+
+    def graphsafe_set_state(self, _state: FakeCuda) -> None:
+        """Of the generator."""
+        self.left.remove("generator")
+
+    def replay(self) -> None:
+        """Nothing was recorded."""
+
+    def _end(self, device: int, pool: tuple[int, int]) -> None:
+        if "allocator" not in self.left:
+            raise RuntimeError("endAllocatePool: not currently recording to mempool_id")
+        assert (device, pool) == (0, POOL)
+        self.left.remove("allocator")
 
     @contextmanager
     def _on(self, stream: Any) -> Iterator[None]:
+        self.used.append(stream)
         before, self.current = self.current, stream
-        yield
-        self.current = before
+        try:
+            yield
+        finally:
+            self.current = before
 
     @contextmanager
-    def _capturing(self, _graph: object) -> Iterator[None]:
+    def _capturing(self, _graph: object, pool: tuple[int, int], stream: object) -> Iterator[None]:
+        assert pool == POOL
         self.captures += 1
-        self.current = FakeStream()
+        self.used.append(stream)
+        before, self.current = self.current, stream
         yield
-        raise RuntimeError("operation failed due to a previous error during capture")
+        if not self.ends:
+            self.left += ["allocator", "memory", "generator"]
+            raise RuntimeError("operation failed due to a previous error during capture")
+        self.current = before
 
 
 class FakeStream:
@@ -179,13 +220,23 @@ class FakeStream:
         """At once."""
 
 
-def test_a_capture_that_cannot_be_ended_leaves_the_thread_on_its_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_capture_that_cannot_be_ended_leaves_everything_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = FakeCuda(monkeypatch)
     state = torch.zeros(2)
     outcome = recorded(lambda: None, [state], lambda: [state], CudaStepGraph)
     assert outcome.replay is None
     assert "previous error during capture" in outcome.mode
     assert (cuda.captures, cuda.current, cuda.sync) == (1, cuda, 0)
+    assert cuda.left == []
+
+
+def test_steps_are_tried_and_recorded_on_one_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = FakeCuda(monkeypatch)
+    cuda.ends, state = True, torch.zeros(2)
+    for _ in range(3):
+        assert recorded(lambda: None, [state], lambda: [state], CudaStepGraph).mode == GRAPH
+    assert len(cuda.used) == 6
+    assert len(set(cuda.used)) == 1, "cuBLAS keeps a workspace for every stream"
 
 
 def test_a_step_that_waits_for_the_device_is_refused_before_a_capture_starts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,6 +250,7 @@ def test_a_step_that_waits_for_the_device_is_refused_before_a_capture_starts(mon
     outcome = recorded(waits, [state], lambda: [state], CudaStepGraph)
     assert outcome.mode == "eager: a step cannot be recorded (called a synchronizing CUDA operation)"
     assert (cuda.captures, cuda.current, cuda.sync) == (0, cuda, 0)
+    assert cuda.waited == cuda.used, "what has begun on the other stream may still run there"
 
 
 @pytest.mark.parametrize(

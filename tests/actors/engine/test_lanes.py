@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from functools import partial
 import pytest
 import torch
 
-from actors.engine.lanes import LOOK_AGAIN, ROWS_PER_LANE, SHORTEST, Lanes, lanes_for
+from actors.engine.lanes import LOOK_AGAIN, ROWS_PER_LANE, SHORTEST, Lanes, Piece, lanes_for
 from actors.engine.packing import Packing, pack
 from actors.steering import SteeringHooks, SteeringTable, TableInForce
 from tests.threads import on_threads
@@ -33,6 +34,37 @@ def test_parts_are_multiples_of_the_step_and_worth_a_lane(n_rows: int, lanes: in
     spans = Lanes(lanes).parts(n_rows, step)
     assert [span.stop - span.start for span in spans] == sizes
     assert [span.start for span in spans] == [sum(sizes[:number]) for number in range(len(sizes))]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_shares_hold_every_row_once_and_are_about_equal(count: int) -> None:
+    draw = random.Random(count)
+    for _ in range(200):
+        pieces = [Piece(draw.randint(1, 60), draw.choice([8, 14, 24]), draw.randint(1, 30)) for _ in range(draw.randint(1, 12))]
+        shares = Lanes(count).shares(pieces)
+        assert len(shares) <= count
+        assert all(shares)
+        found = [(number, row) for share in shares for number, rows in share for row in range(rows.start, rows.stop)]
+        assert found == [(number, row) for number, piece in enumerate(pieces) for row in range(piece.rows)]
+        for share in shares:
+            for number, rows in share:
+                part, piece = (rows.stop - rows.start) * pieces[number].of_each, pieces[number]
+                assert part > ROWS_PER_LANE - piece.of_each or part == piece.products, (
+                    "a piece is cut where both parts are worth a lane"
+                )
+        done = [sum(pieces[number].work * (rows.stop - rows.start) / pieces[number].rows for number, rows in s) for s in shares]
+        most = max(min(piece.products, 4 * ROWS_PER_LANE) * piece.cost for piece in pieces)
+        assert len(shares) < count or max(done) - min(done) <= 2 * most
+
+
+def test_a_share_ends_within_a_piece() -> None:
+    assert Lanes(2).shares([Piece(10, 24, 30.0)]) == [[(0, slice(0, 5))], [(0, slice(5, 10))]]
+    assert Lanes(2).shares([Piece(3, 24, 30.0)]) == [[(0, slice(0, 3))]], "one row more is not worth a lane"
+    assert Lanes(2).shares([Piece(30, 8, 10.0), Piece(10, 8, 10.0)]) == [
+        [(0, slice(0, 21))],
+        [(0, slice(21, 30)), (1, slice(0, 10))],
+    ]
+    assert Lanes(2).shares([Piece(8, 8, 20.0), Piece(8, 8, 10.0)]) == [[(0, slice(0, 8))], [(1, slice(0, 8))]]
 
 
 @pytest.fixture

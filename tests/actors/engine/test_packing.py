@@ -120,8 +120,10 @@ def test_without_the_private_operators_nothing_is_packed(monkeypatch: pytest.Mon
 
 def test_quantized_and_other_types_are_left_alone(tiny_worker: Loader) -> None:
     quantized = tiny_worker("llama", "float32", "nf4")._held().model
+    halves = pack(tiny_model("llama").to(torch.float16), CPU)
     assert "quantized" in pack(quantized, CPU).description
-    assert "neither" in pack(tiny_model("llama").to(torch.float16), CPU).description
+    assert "neither" in halves.description
+    assert [len(one.functions) for one in (halves, pack(quantized, CPU))] == [5, 5], "activations are, all the same"
     assert "not on the CPU" in pack(tiny_model("llama"), torch.device("cuda")).description
 
 

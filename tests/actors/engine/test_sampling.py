@@ -144,13 +144,13 @@ def test_the_samples_of_a_prompt_are_prefilled_once(tiny_worker: Load, monkeypat
     """Slots for few of them, so that most are admitted later."""
     worker = tiny_worker("llama", slots=16)
     computed: list[int] = []
-    run = SegmentRunner.run
+    run = SegmentRunner.run_all
 
-    def spy(self: SegmentRunner, segment: Segment) -> object:
-        computed.append(len(segment.tokens))
-        return run(self, segment)
+    def spy(self: SegmentRunner, segments: Sequence[Segment]) -> object:
+        computed.extend(len(segment.tokens) for segment in segments)
+        return run(self, segments)
 
-    monkeypatch.setattr(SegmentRunner, "run", spy)
+    monkeypatch.setattr(SegmentRunner, "run_all", spy)
     job = GenerationJob("cell", PROMPTS[:2], Decoding(5, temperature=1.0, samples=40), unit(3, 6.0))
     assert len(tokens_of(worker, [job])) == 80
     assert sum(computed) == 2 + 2 * 2, "template and prompts, each once unsteered and once steered"

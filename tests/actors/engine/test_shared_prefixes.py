@@ -78,7 +78,7 @@ def test_prefill_keeps_no_more_than_it_may_and_computes_the_same() -> None:
 def test_a_forward_of_fixed_shape_is_bounded_in_rows_times_tokens(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = set()
 
-    def look(self: SegmentRunner, segment: Segment, results: object, number: int) -> None:
+    def look(self: SegmentRunner, segment: Segment) -> None:
         shapes.add((len(segment.tokens), segment.start + segment.length))
         raise StopIteration
 

@@ -184,6 +184,21 @@ def test_a_wrong_filter_is_bad_input(cli: Callable[..., Result], tmp_path: Path)
     assert "did you mean 'kind'" in told.stderr
 
 
+def test_a_wrong_value_of_an_option_runs_nothing_even_where_it_would_not_be_used(
+    cli: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = write_sweep(tmp_path)
+    cli("run", sweep)
+    (tmp_path / "out" / "responses" / f"{min(Store(tmp_path / 'out').done_cells())}.parquet").unlink()
+    monkeypatch.setitem(POOLS, "local", no_pool)
+    for words in (["retry", sweep, "--kind", "jbo"], ["retry", sweep, "--filter", "layer=4"], ["run", sweep, "--pool", "locla"]):
+        told = cli(*words)
+        assert told.exit_code == 2, told.output
+        assert told.stderr.startswith("error: --")
+        assert "allowed: " in told.stderr
+    assert "did you mean 'local'?" in told.stderr
+
+
 def test_plan_writes_nothing_and_tells_the_cost(cli: Callable[..., Result], tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path)
     told = cli("plan", sweep)

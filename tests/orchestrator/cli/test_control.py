@@ -154,7 +154,7 @@ def test_detach_tells_why_a_driver_ended_at_once(cli: Callable[..., Result], tmp
     assert "the driver ended at once" in err
     assert "RAY_ADDRESS=local" in err
     found = as_json(cli("status", tmp_path / "out", "--json"))
-    assert (found["state"], "RAY_ADDRESS=local" in found["driver"]["message"]) == ("crashed", True)
+    assert (found["state"], "RAY_ADDRESS=local" in found["driver"]["message"]) == ("refused", True)
     assert cli("run", tmp_path / "nowhere.yaml", "--detach").exit_code == 2
 
 

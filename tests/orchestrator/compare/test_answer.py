@@ -130,6 +130,9 @@ def test_the_audit_needs_no_results(compare: Callable[..., Result]) -> None:
         (("RESULTS", "--by", "layer", "--against", "13"), "no such layer"),
         (("RESULTS", "--paper", "99"), "no such table"),
         (("RESULTS", "baseline", "steered", "--audit"), "--paper --audit"),
+        (("RESULTS", "baseline", "steered", "--against", "13"), "--against: it goes with --by (got '13')"),
+        (("RESULTS", "baseline", "steered", "--pool"), "--pool: it goes with --by"),
+        (("RESULTS", "--paper", "8", "--where", "modle=x"), "--where: the paper's tables are compared as they are"),
     ],
 )
 def test_bad_words_are_told(compare: Callable[..., Result], words: tuple[str, ...], told: str) -> None:

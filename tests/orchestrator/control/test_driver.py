@@ -15,8 +15,9 @@ import pytest
 from actors.types import ModelInfo, Resources
 from orchestrator.control import driver as module
 from orchestrator.control.driver import Driver
-from orchestrator.control.heartbeat import Beat, condition, read_beat
+from orchestrator.control.heartbeat import Beat, condition, read_beat, told
 from orchestrator.control.requests import Requests
+from orchestrator.errors import InputError, Problem
 from orchestrator.logs import EntryReader, Journal
 from orchestrator.news import News, Noted
 from orchestrator.plan import Plan
@@ -154,6 +155,29 @@ def test_a_crash_is_the_last_word_without_secrets(tmp_path: Path, monkeypatch: p
     beat = read_beat(Folder(tmp_path).driver)
     assert beat is not None
     assert (beat.state, beat.message) == ("crashed", "RuntimeError: refused [HF_TOKEN]")
+
+
+NO_GPU = InputError(Problem("models.a.gpus", 1, "no GPU here", "gpus: 0"), Problem("models.b.gpus", 1, "no GPU here", "gpus: 0"))
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "message"),
+    [
+        (NO_GPU, "refused", "models.a.gpus: no GPU here (got 1); allowed: gpus: 0 (and 1 more)"),
+        (InputError.because("no cluster there"), "refused", "no cluster there"),
+        (OSError(28, "No space left on device"), "stopped", "No space left on device"),
+        (MemoryError(), "stopped", "there is not enough memory; give it more, or raise its limit (ulimit -v)"),
+    ],
+)
+def test_what_cannot_be_run_is_no_crash(tmp_path: Path, error: Exception, state: str, message: str) -> None:
+    with pytest.raises(type(error)), driving(tmp_path):
+        raise error
+    beat = read_beat(Folder(tmp_path).driver)
+    assert beat is not None
+    assert (beat.state, beat.message) == (state, message)
+    assert told(beat).startswith(f"{state} ({message})")
+    (ended,) = [entry for entry in EntryReader(Folder(tmp_path).logs).new() if entry.event == "ended"]
+    assert bool(ended.details) != isinstance(error, InputError)
 
 
 def test_a_full_disk_stops_neither_the_thread_nor_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,7 +105,7 @@ def test_of_another_machine_only_the_beats_are_known() -> None:
     assert condition(ELSEWHERE, NOW - 3600) == "running", "a clock that is behind"
 
 
-@pytest.mark.parametrize("state", ["finished", "interrupted", "too many failures", "crashed"])
+@pytest.mark.parametrize("state", ["finished", "interrupted", "too many failures", "refused", "stopped", "crashed"])
 def test_a_driver_that_said_goodbye_has_ended(state: str) -> None:
     beat = replace(HERE, state=state, message="a reason")  # type: ignore[arg-type]
     assert condition(beat, NOW + 10_000) == "ended"

@@ -120,9 +120,12 @@ def test_a_direction_from_a_file_is_diagnosed(
         (("--direction", "d.pt"), "not a kind of file that is read"),
         (("--no-faults", "--direction", "d.npy"), "diagnosed by planted mistakes"),
         (("--rates", "nan"), "no multiplier"),
+        (("--dtype", "float23"), "did you mean 'float32'?"),
+        (("--layer", 99), "--direction FILE beside it"),
+        (("--revision", "v2"), "it is of a model on the hub"),
     ],
 )
-def test_bad_input_is_told(model: Path, words: tuple[str, ...], told: str) -> None:
+def test_bad_input_is_told(model: Path, words: tuple[str | int, ...], told: str) -> None:
     found = parity(model, *words)
     assert found.exit_code == 2
     assert told in found.output

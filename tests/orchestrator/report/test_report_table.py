@@ -46,6 +46,18 @@ def test_the_fullest_layout_that_fits(width: int, present: tuple[str, ...], abse
     assert "…" not in text
 
 
+def test_what_a_column_says_is_told_where_it_is_shown() -> None:
+    told = tuple(replace(column, note=f"{column.head.capitalize()}: so it is.") for column in COLUMNS)
+    grid = replace(GRID, columns=told)
+    for width in (100, 60, 43, 36, 20):
+        text = " ".join(shown(width, grid).split())
+        for head, value in (("Seconds", "1.25"), ("Norm", "0.50")):
+            assert (f"{head}: so it is." in text) == (value in text), (width, head)
+        assert "Name of the model: so it is." in text
+    assert grid.told == (*GRID.notes, " ".join(column.note for column in told))
+    assert grid.without(told[3]).told[-1].endswith("Seconds: so it is.")
+
+
 def test_words_wrap_before_anything_is_cut() -> None:
     lines = shown(20, GRID).splitlines()
     assert max(map(len, lines)) <= 20

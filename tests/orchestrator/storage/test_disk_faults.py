@@ -125,7 +125,7 @@ def test_a_run_stops_when_the_disk_is_full_and_goes_on_later(
     store = Store(tmp_path / "out")
     kept = {path: path.read_bytes() for path in (tmp_path / "out" / "responses").iterdir()}
     assert len(kept) == len(store.done_cells()) == 2
-    assert "crashed" in cli("status", tmp_path / "out").output
+    assert "stopped (" in cli("status", tmp_path / "out").output
     monkeypatch.setattr(atomic, "write_atomic", real)
     again = cli("run", sweep, "--json")
     assert json.loads(again.stdout)["cells"] == {"planned": 4, "done": 4, "failed": 0, "ran": 2}
