@@ -102,8 +102,8 @@ class DamageMeter:
             rendered = self._loaded.renderer.render(prompt)
             whole = held[prompt] >= WORTH_A_FORWARD and held[prompt] > len(tokens)
             rows.append(ForcedRow(rendered.token_ids, len(rendered.token_ids) - 1 if whole else rendered.prefix, tokens))
-        found = self._engine.likelihoods(rows, [])
-        return {answer: _mean_and_worst(-one.log_probs) for answer, one in zip(ordered, found, strict=True)}
+        found = self._engine.losses(rows)
+        return {answer: _mean_and_worst(one) for answer, one in zip(ordered, found, strict=True)}
 
 
 def _mean_and_worst(losses: FloatArray) -> tuple[float, float, float]:

@@ -20,7 +20,7 @@ from actors.engine.conditions import ConditionReader
 from actors.engine.decode import BatchShape, SlotBatch, choose
 from actors.engine.engine_model import EngineModel
 from actors.engine.firing import record_firing
-from actors.engine.forced import Divergences, Forced, ForcedRow, Likelihoods, divergences, likelihoods
+from actors.engine.forced import Divergences, Forced, ForcedRow, Likelihoods, divergences, likelihoods, losses
 from actors.engine.grain import COARSE, rounded_up
 from actors.engine.graphs import EAGER, CudaStepGraph, has_experts, refusal
 from actors.engine.in_place import edits_in_place
@@ -43,7 +43,7 @@ from actors.families import context_limit
 from actors.faults import is_out_of_memory
 from actors.stacks import StackBank
 from actors.steering import SteeringHooks, steered
-from actors.types import Steering
+from actors.types import FloatArray, Steering
 
 logger = logging.getLogger(__name__)
 
@@ -134,6 +134,10 @@ class Engine:
     def likelihoods(self, rows: Sequence[ForcedRow], steerings: Sequence[Steering]) -> list[Likelihoods]:
         """How likely each row's continuation is under its steering, token by token, in order."""
         return self._forced.run(rows, steerings, likelihoods)
+
+    def losses(self, rows: Sequence[ForcedRow]) -> list[FloatArray]:
+        """Minus the log-probability of each token of each row's continuation, unsteered, in nats."""
+        return self._forced.run(rows, [], losses)
 
     def divergences(self, rows: Sequence[ForcedRow], steerings: Sequence[Steering]) -> list[Divergences]:
         """KL(unsteered || steered) of the next token's distribution at each token of each row's continuation, in nats."""

@@ -22,7 +22,7 @@ from torch import Tensor
 from actors.engine.attention import slot_attention_in
 from actors.engine.conditions import ConditionReader
 from actors.engine.engine_model import EngineModel
-from actors.engine.grain import COARSE, rounded_up
+from actors.engine.grain import COARSE, Grain, rounded_up
 from actors.engine.lanes import Lanes
 from actors.engine.memory import SHARED_PREFIX_SHARE, free_bytes
 from actors.engine.prefill import Prefiller
@@ -31,6 +31,7 @@ from actors.engine.rows import Acting, Row
 from actors.engine.segments import Forwards, SegmentRunner
 from actors.engine.site_hooks import at_sites
 from actors.engine.spread import following
+from actors.engine.unsteered import unsteered_tails
 from actors.errors import OutOfMemoryError
 from actors.faults import is_out_of_memory
 from actors.prompts import Rendered
@@ -89,14 +90,23 @@ Reading = Callable[[ForcedRow, Tensor, Tensor], Found]
 
 def likelihoods(row: ForcedRow, logits: Tensor, _unsteered: Tensor) -> Likelihoods:
     """How likely the continuation is under the row's steering."""
-    tokens = torch.tensor(row.continuation, device=logits.device)
-    chosen = torch.log_softmax(logits.float(), dim=-1).gather(1, tokens[:, None])[:, 0]
+    chosen, tokens = _log_probs(row, logits), torch.tensor(row.continuation, device=logits.device)
     return Likelihoods(chosen.cpu().numpy(), (logits.argmax(dim=-1) == tokens).cpu().numpy(), float(chosen.sum()))
+
+
+def losses(row: ForcedRow, logits: Tensor, _unsteered: Tensor) -> FloatArray:
+    """Of each token of the continuation, its negative log-probability under the row's steering: float32 ``[n]``, in nats."""
+    return (-_log_probs(row, logits)).cpu().numpy()
 
 
 def divergences(_row: ForcedRow, logits: Tensor, unsteered: Tensor) -> Divergences:
     """KL(unsteered || steered) at each position ``[n]``, in nats."""
     return divergence(unsteered, logits).cpu().numpy()
+
+
+def _log_probs(row: ForcedRow, logits: Tensor) -> Tensor:
+    tokens = torch.tensor(row.continuation, device=logits.device)
+    return torch.log_softmax(logits.float(), dim=-1).gather(1, tokens[:, None])[:, 0]
 
 
 def divergence(base: Tensor, other: Tensor) -> Tensor:
@@ -140,11 +150,8 @@ class Forced:
                 for number in single:
                     self.rotary.restore()
                     work.run_alone(number, hooks)
-        groups: dict[tuple[Tokens, int], list[int]] = defaultdict(list)
-        for number, row in enumerate(rows):
-            if batched[number]:
-                groups[row.prompt[: row.prefix], len(row.continuation).bit_length()].append(number)
-        if groups:
+        together = [number for number, alike in enumerate(batched) if alike]
+        if together:
             with (
                 slot_attention_in(loaded.model),
                 self.rotary.held(),
@@ -154,8 +161,10 @@ class Forced:
             ):
                 forwards = Forwards(loaded.batch_dependence is not None, self.lanes)
                 runner = SegmentRunner(loaded.model, loaded.decoder, hooks, loaded.device, forwards)
-                for numbers in groups.values():
-                    work.run_together(numbers, runner)
+                if steerings:
+                    work.run_together(together, runner)
+                else:
+                    work.run_unsteered(together, runner)
         return [work.found[number] for number in range(len(rows))]
 
 
@@ -178,20 +187,50 @@ class _ForcedWork(Generic[Found]):
         return self._bank.layers
 
     def run_together(self, numbers: Sequence[int], runner: SegmentRunner) -> None:
-        """Rows that share a prefix, in as few forwards as memory allows; those of one text stand together."""
-        loaded = self._loaded
-        rows = [self.rows[number] for number in numbers]
-        rows.sort(key=lambda row: (len(row.rendered.token_ids), row.rendered.token_ids))
-        keep = rounded_up(max(len(self._rows[number].continuation) for number in numbers), COARSE.head)
-        limit = int(free_bytes(loaded.device) * SHARED_PREFIX_SHARE)
-        grain = replace(loaded.grain, tokens=max(loaded.grain.tokens, PADDED))
-        prefiller = Prefiller(runner, self._bank, rows, grain, limit, keep)
-        at_once = max(1, MAX_LOGITS // (keep * int(loaded.model.config.get_text_config(decoder=True).vocab_size)))
-        while left := [row for row in rows if row.job not in self.found]:
-            try:
-                for prefilled in prefiller.run(left[:at_once]):
+        """Rows under steerings; those that share a prefix in as few forwards as memory allows, those of one text beside each
+        other."""
+        groups: dict[tuple[Tokens, int], list[int]] = defaultdict(list)
+        for number in sorted(numbers, key=lambda number: (len(self._rows[number].text), self._rows[number].text)):
+            row = self._rows[number]
+            groups[row.prompt[: row.prefix], len(row.continuation).bit_length()].append(number)
+        for group in groups.values():
+            limit = int(free_bytes(self._loaded.device) * SHARED_PREFIX_SHARE)
+            keep = self._kept(group)
+            prefiller = Prefiller(runner, self._bank, [self.rows[number] for number in group], self._grain, limit, keep)
+
+            def forwards(left: Sequence[int], at_once: int, prefiller: Prefiller = prefiller) -> None:
+                for prefilled in prefiller.run([self.rows[number] for number in left[:at_once]]):
                     for row, tail, unsteered in zip(prefilled.rows, prefilled.tail, prefilled.unsteered, strict=True):
                         self._take(row.job, tail, unsteered[0])
+
+            self._in_memory(group, keep, forwards)
+
+    def run_unsteered(self, numbers: Sequence[int], runner: SegmentRunner) -> None:
+        """Rows under no steering, in as few forwards as memory allows."""
+        texts = {number: (row.text, row.prefix, len(row.continuation)) for number, row in enumerate(self._rows)}
+
+        def forwards(left: Sequence[int], at_once: int) -> None:
+            for place, tail in unsteered_tails(runner, [texts[number] for number in left], self._grain, at_once):
+                self._take(left[place], tail, tail)
+
+        self._in_memory(numbers, self._kept(numbers), forwards)
+
+    @property
+    def _grain(self) -> Grain:
+        grain = self._loaded.grain
+        return replace(grain, tokens=max(grain.tokens, PADDED))
+
+    def _kept(self, numbers: Sequence[int]) -> int:
+        """Positions whose logits are kept where these rows run together."""
+        return rounded_up(max(len(self._rows[number].continuation) for number in numbers), COARSE.head)
+
+    def _in_memory(self, numbers: Sequence[int], keep: int, forwards: Callable[[Sequence[int], int], None]) -> None:
+        """Call ``forwards`` with the rows that are left and how many may run at once, until all are found."""
+        vocabulary = int(self._loaded.model.config.get_text_config(decoder=True).vocab_size)
+        at_once = max(1, MAX_LOGITS // (keep * vocabulary))
+        while left := [number for number in numbers if number not in self.found]:
+            try:
+                forwards(left, at_once)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise

@@ -1,29 +1,43 @@
-"""The sweeps that the benchmark of damage runs are sweeps, and differ in nothing but the damage."""
+"""The benchmark of damage runs the quickstart, and tells shares of the run beside which they were measured."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import yaml
 
-from benchmarks.damage_cost import NONE, SETTINGS, sweep_with, told
-from orchestrator.sweep import load_sweep
+from actors.types import DamageJob, Prompt
+from benchmarks.damage_cost import COMMAND, DRIVER, QUICKSTART, SETTINGS, TRUE, WITHOUT_ANSWERS, sweep_with, told
+from orchestrator.run import prepare
 
 
-def test_every_setting_is_a_sweep_like_the_quickstart(tmp_path: Path) -> None:
-    plain = sweep_with(SETTINGS[NONE], tmp_path)
-    for name, damage in SETTINGS.items():
-        sweep = sweep_with(damage, tmp_path)
-        assert {key: value for key, value in sweep.items() if key != "damage"} == plain
-        assert ("damage" in sweep) == (name != NONE)
-        file = tmp_path / "sweep.yaml"
-        file.write_text(yaml.safe_dump(sweep), encoding="utf-8")
-        assert (load_sweep(file).damage is None) == (name == NONE)
+@pytest.mark.parametrize("damage", [True, False])
+def test_what_is_run_is_the_quickstart(damage: bool, tmp_path: Path) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text(yaml.safe_dump(sweep_with(damage, tmp_path)), encoding="utf-8")
+    found, own = prepare(file), prepare(QUICKSTART)
+    assert (found.sweep.damage is None) == (not damage)
+    assert found.plan.cells == own.plan.cells
 
 
-def test_what_is_added_is_told_round_by_round() -> None:
-    name = list(SETTINGS)[1]
-    rounds = [{NONE: 40.0, name: 42.0}, {NONE: 50.0, name: 54.0}, {NONE: 40.0, name: 44.0}, {NONE: 99.0}]
-    lines = list(told(rounds))
-    assert len(lines) == 2, "settings that were not run are not told"
-    assert lines[1] == f"{name}: 44.0 s, +8.0 % [+5.0, +10.0] in 3 rounds, mean +7.7 % [+1.4, +13.9]"
+def test_every_setting_measures_what_it_says() -> None:
+    prompts = tuple(Prompt(f"N{number}", "a question") for number in range(8))
+    job = DamageJob("damage-1", None, prompts, 4, ((Prompt("T1", "another"), tuple(range(48))),))
+    asked = {name: setting(job) for name, setting in SETTINGS.items()}
+    assert vars(asked["4 prompts x 4 tokens, no answers"]) == vars(replace(job, neutral=prompts[:4], answers=()))
+    assert vars(asked["8 prompts x 4 tokens, no answers"]) == vars(replace(job, answers=()))
+    assert [len(tokens) for _, tokens in asked["8 prompts x 4 tokens, first 8 of answers"].answers] == [8]
+
+
+def test_shares_are_of_the_command_of_the_same_round() -> None:
+    first = {COMMAND: 40.0, DRIVER: 0.4, TRUE: 7.6, **dict.fromkeys(SETTINGS, 3.6)}
+    second = {COMMAND: 80.0, DRIVER: 0.8, TRUE: 15.2, **dict.fromkeys(SETTINGS, 9.6)}
+    lines = list(told([first, second]))
+    assert lines[0] == f"{COMMAND}: 60.0 s [40.0, 80.0] in 2 rounds"
+    assert lines[1] == f"{DRIVER}: 0.60 s, 1.0 % [1.0, 1.0]"
+    assert lines[2] == f"{TRUE}: 12.00 s, 20.0 % [20.0, 20.0]"
+    assert lines[3] == f"{WITHOUT_ANSWERS}: 7.20 s, 11.5 % [-7.6, 30.6]"
+    assert lines[-1] == "of damage: true, the answers: 4.80 s, 8.5 % [-10.6, 27.6]"
+    assert len(lines) == 4 + len(SETTINGS)

@@ -164,6 +164,35 @@ def test_memory_failures_halve_the_rows_and_lose_nothing(tiny_worker: Loader, mo
         engine_of(worker).divergences(rows, steerings)
 
 
+def test_unsteered_rows_share_forwards_and_have_the_bits_that_they_have_alone(
+    tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no beginning to share, the template's, and the whole prompt but its last token; memory for one row is enough."""
+    worker = tiny_worker()
+    plain = [row for row in some_rows(worker) if not row.steering]
+    rows = [replace(row, prefix=prefix) for row in plain for prefix in (0, row.prefix, len(row.prompt) - 1)]
+    alone = [engine_of(worker).losses([row])[0] for row in rows]
+    run, sizes, most = SegmentRunner.run, [], 1000
+
+    def counted(self: SegmentRunner, segment: Any) -> Any:
+        if len(segment.tokens) > most:
+            raise torch.OutOfMemoryError("no memory for more")
+        sizes.append(len(segment.tokens))
+        return run(self, segment)
+
+    monkeypatch.setattr(SegmentRunner, "run", counted)
+    together = engine_of(worker).losses(rows)
+    assert len(sizes) < len(rows)
+    assert max(sizes) > 1
+    most = 1
+    in_little_memory = engine_of(worker).losses(rows)
+    for row, one, other, third in zip(rows, alone, together, in_little_memory, strict=True):
+        wanted = plain_log_probs(worker, row, []).gather(1, torch.tensor(row.continuation)[:, None])[:, 0]
+        np.testing.assert_allclose(-one, wanted, atol=1e-4)
+        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(one, third)
+
+
 def test_answers_are_as_they_were_after_it_and_greedy_ones_are_found_greedy(tiny_worker: Loader) -> None:
     """Its own greedy answer, which a steered row was generated with, is greedy at each token, and no hook is left behind."""
     worker = tiny_worker()
