@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -11,9 +12,15 @@ from torch import Tensor, nn
 
 from actors.engine.attention import slot_attention, slot_attention_in
 from actors.engine.cache import SlotCache
+from tests.threads import on_threads
 from tests.tiny import tiny_model
 
 MODULE = nn.Identity()
+
+
+@pytest.fixture
+def n_threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    yield from on_threads(request.param)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, **options: Any) -> Tensor:
@@ -39,6 +46,22 @@ def test_decoding_equals_float64_attention(heads: tuple[int, int]) -> None:
     scores = query.double() @ keys.transpose(-1, -2) * 16**-0.5 + mask.double()
     exact = (torch.softmax(scores, dim=-1) @ values).transpose(1, 2)
     assert torch.allclose(attend(query, key, value, mask).double(), exact, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("heads", "width", "capacity"), [((6, 2), 20, 60), ((9, 3), 64, 256), ((24, 2), 128, 100), ((9, 3), 16, 300)]
+)
+@pytest.mark.parametrize("n_threads", [1, 3], indirect=True)
+@pytest.mark.usefixtures("n_threads")
+def test_a_token_has_its_bits_alone_and_however_far_values_are_read(heads: tuple[int, int], width: int, capacity: int) -> None:
+    query, key, value, mask = decoding(33, heads, capacity, width)
+    among = attend(query, key, value, mask)
+    for row in range(0, 33, 8):
+        own = slice(row, row + 1)
+        needed = int((mask[row] == 0).sum())
+        for reach in {min(capacity, -(-needed // 16) * 16), capacity}:
+            alone = attend(query[own], key[own], value[own, :, :reach], mask[own, ..., :reach])
+            assert torch.equal(alone, among[own])
 
 
 @pytest.mark.parametrize("softcap", [None, 50.0])
