@@ -227,7 +227,7 @@ class Engine:
         draws = next_draws([(row.draws, 0) for row in prefilled.rows], self._loaded.device)
         tokens, finite = choose(prefilled.logits, draws)
         chosen = torch.stack([tokens, finite], dim=1).tolist()  # read once
-        stopwatch.charge(prefilled.rows)
+        stopwatch.charge(prefilled.ran or prefilled.rows)
         for row, (token, is_finite) in zip(prefilled.rows, chosen, strict=True):
             if self._accept(row, token, is_finite):
                 yield row

@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -383,6 +384,23 @@ def test_seconds_add_up_to_the_time_of_the_run(tiny_worker: Loader) -> None:
     total = sum(result.seconds for result in results.values())
     assert 0 < total <= wall
     assert all(result.seconds > 0 for result in results.values())
+
+
+def test_cells_share_the_time_of_what_their_prompts_ran_in_side_by_side(
+    tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that goes on while prompts run and at no other time: steered at layers of their own, cells cost the same."""
+    worker, now = tiny_worker("llama"), [0.0]
+    run_all = SegmentRunner.run_all
+
+    def take_a_second(self: SegmentRunner, segments: Any) -> Any:
+        now[0] += 1.0
+        return run_all(self, segments)
+
+    monkeypatch.setattr(SegmentRunner, "run_all", take_a_second)
+    monkeypatch.setattr("actors.engine.stopwatch.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    results = run(worker, jobs_of(worker, n_new=1)[:4])
+    np.testing.assert_allclose([result.seconds for result in results.values()], now[0] / 4)
 
 
 @pytest.mark.parametrize("name", ["aria_text", "dbrx"])
