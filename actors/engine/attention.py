@@ -99,7 +99,8 @@ def _attention(
     if length == 1 and _fuses((query, key, value), attention_mask, options):
         reach = attention_mask.shape[-1]
         mask = attention_mask.expand(-1, -1, heads // groups, -1)
-        mixed = nn.functional.scaled_dot_product_attention(grouped, key[:, :, :reach], value, attn_mask=mask, scale=scaling)
+        with _one_thread():
+            mixed = nn.functional.scaled_dot_product_attention(grouped, key[:, :, :reach], value, attn_mask=mask, scale=scaling)
         return mixed.view(batch, 1, heads, -1)
     scores = _float32_products(grouped, key)[..., : attention_mask.shape[-1]]
     scores = scores * (scaling if scaling is not None else width**-0.5)
@@ -135,6 +136,20 @@ def _fuses(states: tuple[Tensor, Tensor, Tensor], mask: Tensor, options: Mapping
     plain = options.get("softcap") is None and options.get("s_aux") is None and mask.shape[1] == 1
     alike = query.dtype == torch.float32 and query.device.type == "cpu" and value.shape[-1] == key.shape[-1]
     return plain and alike and query.shape[1] > key.shape[1] and key.shape[2] <= MOST_KEYS_FUSED
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """In the ``with`` block PyTorch uses no thread but this one: each thread of the fused kernel has memory of its own, whose
+    alignment decides how some sums are made."""
+    before = torch.get_num_threads()
+    if before > 1:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if before > 1:
+            torch.set_num_threads(before)
 
 
 def _float32_products(query: Tensor, key: Tensor) -> Tensor:

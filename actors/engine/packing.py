@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from actors.engine.elementwise import Elementwise, EvenCalls, elementwise
+from actors.engine.elementwise import elementwise
 from actors.engine.memory import free_bytes
+from actors.engine.norms import fused_norms
 
 MEMORY_SHARE = 0.4
 """Packed weights may take this part of the free memory at most."""
@@ -79,11 +80,11 @@ class PackedGate:
 @dataclass(frozen=True)
 class Packing:
     """The packed products by module, and why the others are as they were. ``gates``: whole feed-forward blocks;
-    ``functions``: activation functions, and what calls them."""
+    ``functions``: norms, activation functions, and what calls them."""
 
     products: dict[nn.Module, PackedLinear] = field(default_factory=dict)
     gates: dict[nn.Module, PackedGate] = field(default_factory=dict)
-    functions: dict[nn.Module, Elementwise | EvenCalls] = field(default_factory=dict)
+    functions: dict[nn.Module, Callable[..., Any]] = field(default_factory=dict)
     megabytes: int = 0
     reason: str = ""
 
@@ -119,7 +120,7 @@ class Packing:
 @torch.inference_mode()
 def pack(model: Any, device: torch.device) -> Packing:
     """Pack every dense layer that a row's bits allow; none, with the reason, where that cannot be."""
-    functions = elementwise(model) if device.type == "cpu" else {}
+    functions = {**fused_norms(model), **elementwise(model)} if device.type == "cpu" else {}
     dense = [module for module in model.modules() if type(module) in (nn.Linear, Conv1D)]
     reason = _unsuitable(model, dense, device)
     if reason:

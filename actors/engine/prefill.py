@@ -105,7 +105,7 @@ class _Suffix:
 
 
 @dataclass(frozen=True)
-class _Group:
+class _PrefillGroup:
     """Rows with one template ``prefix``, after it one padded ``length`` and one entry ``layer``: they fit in one forward."""
 
     prefix: Tokens
@@ -124,7 +124,7 @@ class _Begun:
     """Of a ``group`` the samples of what is ``ready``, and those of each prompt and steering that has to run (``fresh``), the
     first of them for all; ``past``: the keys and values of their prefixes."""
 
-    group: _Group
+    group: _PrefillGroup
     ready: Sequence[tuple[list[Row], _Suffix]]
     fresh: Sequence[list[Row]]
     past: list[KeyValue] | None
@@ -174,7 +174,7 @@ class Prefiller:
             prefix, suffix = split(row)
             by_shape[prefix, self._padded(suffix), row.entry].append(row)
         groups = [
-            _Group(prefix, length, layer, chunk)
+            _PrefillGroup(prefix, length, layer, chunk)
             for (prefix, length, layer), members in by_shape.items()
             for chunk in chunks(members, self._runner.most_rows(len(prefix) + length))
         ]
@@ -192,9 +192,9 @@ class Prefiller:
     def _padded(self, tokens: Tokens) -> int:
         return rounded_up(len(tokens), self._grain.tokens)
 
-    def _waves(self, groups: Sequence[_Group]) -> Iterator[list[_Group]]:
+    def _waves(self, groups: Sequence[_PrefillGroup]) -> Iterator[list[_PrefillGroup]]:
         """Consecutive groups that have together no more tokens than one forward may have; where that is of fixed shape, one."""
-        wave, tokens = list[_Group](), 0
+        wave, tokens = list[_PrefillGroup](), 0
         for group in groups:
             if wave and (self._runner.fixed or tokens + group.tokens > TOKENS_PER_FORWARD):
                 yield wave
@@ -204,7 +204,7 @@ class Prefiller:
         if wave:
             yield wave
 
-    def _prefilled(self, wave: Sequence[_Group]) -> Iterator[Iterator[Prefilled]]:
+    def _prefilled(self, wave: Sequence[_PrefillGroup]) -> Iterator[Iterator[Prefilled]]:
         """Of each group: samples of what was prefilled before, then the others, each prompt and steering once."""
         prefixes = self._prefixes_of(wave)
         every = [self._begin(group, prefixes) for group in wave]
@@ -213,7 +213,7 @@ class Prefiller:
         for one in every:
             yield self._of_group(one, prefixes, next(found) if one.fresh else None)
 
-    def _begin(self, group: _Group, prefixes: _Prefixes) -> _Begun:
+    def _begin(self, group: _PrefillGroup, prefixes: _Prefixes) -> _Begun:
         samples: dict[Sampled, list[Row]] = defaultdict(list)
         for row in group.rows:
             samples[_sampled_of(row)].append(row)
@@ -244,7 +244,7 @@ class Prefiller:
             self._prefix_trunks[prefix] = _Trunk(complete(result.key_values), result.captured, result.tail, result.positions)
         return self._prefix_trunks[prefix]
 
-    def _prefixes_of(self, wave: Sequence[_Group]) -> _Prefixes:
+    def _prefixes_of(self, wave: Sequence[_PrefillGroup]) -> _Prefixes:
         """The template prefixes of a wave under each steering of its rows, and under none."""
         found: _Prefixes = {}
         missing: dict[tuple[Tokens, int | None], dict[Under, None]] = defaultdict(dict)
@@ -394,7 +394,7 @@ class Prefiller:
         """The edits of rows of so many tokens, so many of them a prompt's."""
         return self._bank.of_text([number for number, _ in steerings], [spans for _, spans in steerings], lengths, prompts)
 
-    def _past(self, prefixes: _Prefixes, group: _Group, rows: Sequence[Row]) -> list[KeyValue] | None:
+    def _past(self, prefixes: _Prefixes, group: _PrefillGroup, rows: Sequence[Row]) -> list[KeyValue] | None:
         """Prefix keys and values of each row's steering, per block ``[R, K, P, e]``; None where there is no prefix."""
         return _joined([prefixes[_prefix_of(row)] for row in rows]) if group.prefix else None
 
