@@ -35,6 +35,9 @@ PLAIN_SECONDS = 2.0
 UNDERWAY_SECONDS = 5.0
 """Off a terminal, a line in this time until the first cell is done."""
 
+ENOUGH_TOKENS = 64
+"""So many tokens of rows that are underway (or one for each of fewer rows) say how fast a model is; fewer tell of the prompts."""
+
 DRAW_SECONDS = 0.1
 """On a terminal, the bars move at most once in this time: no faster than they are shown."""
 
@@ -42,8 +45,8 @@ DRAW_SECONDS = 0.1
 @dataclass(frozen=True)
 class ModelProgress:
     """How far one model variant is. ``tokens_per_second``: of finished cells, and until there is one of the ``rows`` that are
-    underway; None while there are none. ``seconds_left``: while no cell is finished, at most. ``others``: what else is left,
-    once no cell is."""
+    underway; None while there are none. ``seconds_left``: while no cell is finished, at most, and None for the first tokens.
+    ``others``: what else is left, once no cell is."""
 
     name: str
     done: int
@@ -63,8 +66,9 @@ def progress_of(board: Board, variant: str, name: str) -> ModelProgress:
     underway = [slot.underway for slot in list(board.slots.values()) if slot.works_on == variant and slot.underway is not None]
     speed = measured.tokens / measured.seconds * workers if measured.seconds else _speed(underway)
     left = backlog.unfinished.rows / rate / workers if rate else None
-    if left is None and speed:
-        left = (backlog.unfinished.budget - sum(one.tokens for one in underway)) / speed
+    rows, tokens = sum(one.rows for one in underway), sum(one.tokens for one in underway)
+    if left is None and speed and tokens >= min(rows, ENOUGH_TOKENS):
+        left = (backlog.unfinished.budget - tokens) / speed
     return ModelProgress(
         name=plain(name),
         done=cells[State.DONE],
@@ -72,7 +76,7 @@ def progress_of(board: Board, variant: str, name: str) -> ModelProgress:
         total=cells.total(),
         tokens_per_second=speed,
         seconds_left=left,
-        rows=sum(one.rows for one in underway),
+        rows=rows,
         others="" if cells[State.PENDING] + cells[State.RUNNING] else _left(backlog.items),
     )
 
@@ -283,7 +287,7 @@ def _rest(now: ModelProgress) -> str:
     if now.done + now.failed == now.total:
         return failed + (now.others or "done") if now.done else failed.rstrip()
     if now.tokens_per_second is None or now.seconds_left is None:
-        return failed + "waiting"
+        return failed + (f"generating {now.rows} rows" if now.rows else "waiting")
     rows = "" if now.done else f"generating {now.rows} rows  "
     most = "" if now.done else "at most "
     return f"{failed}{rows}{now.tokens_per_second:.0f} tokens/s  {most}{duration(now.seconds_left)} left"

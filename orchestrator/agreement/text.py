@@ -26,7 +26,8 @@ BASIS_NOTES = {
 }
 CORRECTED_NOTE = (
     "corrected: not counted but estimated, without the errors of {judge}, {reference} being right (Rogan and Gladen; interval "
-    "of Lang and Reiczigel), as if it erred alike in every cell."
+    "of Lang and Reiczigel), as if it erred alike in every cell. Sensitivity and specificity count each label by its share of "
+    "all responses, not of the labelled ones."
 )
 
 

@@ -78,7 +78,7 @@ class BehaviorCheck:
                 f"{first.negative} of {self.sizes['negative']}, p = {first.p:.2g}): the direction may be one of that word"
             )
         told += _listed("say the same in one role", self.duplicates)
-        return told + _listed("nearly say the same, one of them a test prompt", self.near_duplicates)
+        return told + _listed("nearly say the same, at least one of them a test prompt", self.near_duplicates)
 
     def as_json(self) -> dict[str, object]:
         """All of it."""

@@ -13,9 +13,9 @@ NEAR_DUPLICATE = 0.5
 _FUNCTION_WORDS = frozenset(
     re.findall(
         r"\w+",
-        "a an and are as at be by can could do does for from had has have how i in into is it me my of on or our please "
-        "s should so some t that the their them then there these they this to up was we were what when where which "
-        "who why will with would you your",
+        "a about an and are as at be by can could do does for from had has have how i in into is it me my of on or our please "
+        "s should so some t tell that the their them then there these they this to up was we were what when where "
+        "which who why will with would you your",
     )
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from orchestrator.cli.terminal import AsJson, ResultsFolder, Selection, input_errors_told, show, stdout_kept
+from orchestrator.counting import counted
 from orchestrator.outlets import spare
 
 
@@ -28,7 +29,7 @@ def figures(results: ResultsFolder, selection: Selection = "all", as_json: AsJso
         tables = sum(name.endswith(".tex") for name in written)
         show(
             {"results": str(store.place), "written": written},
-            [f"{panels} panels and {tables} tables in {store.place}/report"],
+            [f"{counted(panels, 'panel')} and {counted(tables, 'table')} in {store.place}/report"],
             as_json,
         )
 

@@ -15,7 +15,7 @@ from tests.orchestrator.samples import Counts, filled, grid
 
 PAGE = Path(__file__).parents[2] / "docs" / "statistics.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-QUICKSTART: Counts = {(9, 8.0): (1, 0), (15, 8.0): (10, 0), (21, 8.0): (2, 0)}
+QUICKSTART: Counts = {(9, 8.0): (2, 0), (15, 8.0): (10, 0), (21, 8.0): (2, 0)}
 COMMANDS = re.findall(r"^```console\n\$ python -m orchestrator (.*?)\n(.*?)^```", TEXT, flags=re.M | re.S)
 
 

@@ -52,6 +52,15 @@ def board_after(finished: int, failed: int = 0) -> Board:
     return board
 
 
+def test_the_first_tokens_tell_no_time_left() -> None:
+    board, where = board_after(0), console()
+    board.slots["w1"] = WorkerSlot("w1", VARIANT, items={CELLS[0].id: board[CELLS[0].id]})
+    board.slots["w1"].underway = Underway(tokens=1, rows=50, seconds=2.0)
+    Lines(PLAN, board, where).hear(WorkerUnderway("w1", Underway(1, 50, 2.0)))
+    assert progress_of(board, VARIANT, "smollm2").seconds_left is None
+    assert shown(where).rstrip().endswith("generating 50 rows")
+
+
 def test_rows_that_are_underway_are_told_before_the_first_cell_is_done() -> None:
     """Two workers of the fastest kind: 300 tokens in 3 s each; five cells of ten rows have 100 tokens a row at most."""
     board, where = board_after(0), console()

@@ -83,6 +83,7 @@ def test_rates_are_corrected_and_marked(place: Path) -> None:
     shown = agreement(place, "sweep", "rater:anna", "--correct").output
     assert "corrected %" in shown
     assert "not counted but estimated" in " ".join(shown.split())
+    assert "count each label by its share of all responses" in " ".join(shown.split())
     assert "smollm2 dim L15 x 8" in shown
 
 

@@ -45,7 +45,7 @@ def test_the_shipped_behavior_is_told_as_it_is() -> None:
     )
     told = check(REFUSAL)
     assert "5 positive, 5 negative, 50 test prompts; 5 pairs" in told.output
-    assert "warning: prompts that nearly say the same, one of them a test prompt: L4 and T7, L5 and T30" in told.output
+    assert "warning: prompts that nearly say the same, at least one of them a test prompt: L4 and T7, L5 and T30" in told.output
 
 
 def test_length_and_first_word_that_tell_the_classes_apart_are_warned_of(tmp_path: Path) -> None:
@@ -105,6 +105,11 @@ def test_a_model_that_is_not_at_hand_is_told(tmp_path: Path) -> None:
     told = check(*rows, "--model", "smollm2-135m-instrct")
     assert told.exit_code == 2
     assert "did you mean 'smollm2-135m-instruct'?" in told.stderr
+
+
+def test_prompts_that_share_how_they_ask_are_not_near() -> None:
+    assert near_pairs(["Tell me about elephants."], ["Tell me about bridges."]) == []
+    assert near_pairs(["Tell me about elephants."], ["What about elephants?"]) == [(0, 0)]
 
 
 def test_near_pairs_are_those_of_all_comparisons_and_quick() -> None:
