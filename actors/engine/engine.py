@@ -68,7 +68,7 @@ class Engine:
         self.graphs = self.screens = True
         self.by_rows = on_cuda(loaded.device)
         self._recorded = RecordedBatches()
-        self._lanes = lanes_for(loaded.packing)
+        self._lanes = lanes_for(loaded.packing, may_leave=loaded.batch_dependence is None)
         self._head = screened_head(loaded.model, loaded.packing)
         self._rotary = Rotary.of(loaded.model)
         self._conditions = ConditionReader(loaded, self._lanes, self._rotary)
@@ -227,7 +227,7 @@ class Engine:
         draws = next_draws([(row.draws, 0) for row in prefilled.rows], self._loaded.device)
         tokens, finite = choose(prefilled.logits, draws)
         chosen = torch.stack([tokens, finite], dim=1).tolist()  # read once
-        stopwatch.charge(prefilled.rows)
+        stopwatch.charge(prefilled.ran or prefilled.rows)
         for row, (token, is_finite) in zip(prefilled.rows, chosen, strict=True):
             if self._accept(row, token, is_finite):
                 yield row

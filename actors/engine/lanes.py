@@ -3,7 +3,7 @@
 A decoding step is some hundred small operations. Split over threads one by one, each of them ends with its slowest thread;
 threads that each take rows of their own through the whole step meet once per step. That is the faster way on cores of their
 own. Where another process takes one of the cores, all lanes wait for the one on it, most of a step. So where a lane was held up
-there is one fewer for a while, and the other process has a core to itself; it changes no bit.
+there is one fewer for a while, and the other process has a core to itself; not where a row's bits depend on how many there are.
 """
 
 from __future__ import annotations
@@ -142,11 +142,12 @@ class Lanes:
             self.left, self._runs_so = self.left - 1, 0
 
 
-def lanes_for(packing: Packing) -> Lanes:
-    """A lane per core where that changes no bit: all products are packed, and give the same on one thread as on all."""
+def lanes_for(packing: Packing, *, may_leave: bool = True) -> Lanes:
+    """A lane per core where that changes no bit: all products are packed, and give the same on one thread as on all.
+    ``may_leave``: not where a row's bits depend on the rows of its forward, as these then follow from what else runs here."""
     cores = torch.get_num_threads()
     alike = cores > 1 and packing.complete and _alike_on_one_thread(packing, cores)
-    return Lanes(cores if alike else 1, may_leave=True)
+    return Lanes(cores if alike else 1, may_leave=may_leave)
 
 
 @torch.inference_mode()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -43,7 +43,8 @@ class Prefilled:
     """Rows that ran their last prompt token together, and what their slots must hold. ``tail`` ``[R, keep, vocabulary]``: logits
     after the last tokens; ``unsteered``: what each row's would be without its steering, ``[1, keep, vocabulary]``.
 
-    ``spans``: (positions ``[R, T]`` with -1 at padding, keys and values per block), prefix first.
+    ``spans``: (positions ``[R, T]`` with -1 at padding, keys and values per block), prefix first. ``ran``: all rows that ran
+    since the last ones were given (none: these alone).
     """
 
     rows: Sequence[Row]
@@ -51,6 +52,7 @@ class Prefilled:
     spans: Sequence[Span]
     witness: Witness
     unsteered: Sequence[Tensor] = ()
+    ran: Sequence[Row] = ()
 
     @property
     def logits(self) -> Tensor:
@@ -177,10 +179,12 @@ class Prefiller:
             for chunk in chunks(members, self._runner.most_rows(len(prefix) + length))
         ]
         for wave in self._waves(groups):
+            ran = [row for group in wave for row in group.rows]
             for group, every in zip(wave, self._prefilled(wave), strict=True):
                 for prefilled in every:
                     self._tell_again(prefilled.rows)
-                    yield prefilled
+                    yield replace(prefilled, ran=ran)
+                    ran = []
                 self._prefixes.used(map(_prefix_of, group.rows))
                 self._trunks.used(row.rendered.token_ids for row in group.rows)
                 self._sampled.used(map(_sampled_of, group.rows))

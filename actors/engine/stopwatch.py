@@ -1,4 +1,4 @@
-"""What each row cost: the time of every forward, shared among the rows that took part in it."""
+"""What each row cost: the time of every forward, or of those side by side, shared among the rows that took part."""
 
 from __future__ import annotations
 

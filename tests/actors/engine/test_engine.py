@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ from actors.types import (
 from actors.worker import ModelWorker
 from tests.architectures import tiny_architecture
 from tests.oracle import TIE, first_difference, generate_alone
+from tests.threads import on_threads
 from tests.tiny import tiny_model, tiny_tokenizer
 
 TEXTS = [
@@ -185,6 +187,27 @@ def test_lanes_change_no_bit(family: str, dtype: DType, tiny_worker: Loader, mon
         spans = spy_on(monkeypatch, SlotBatch, "_forward")
         assert logits_of(worker, jobs, monkeypatch) == together
         assert max(span.start for _, span in spans) > 0, "no part but the first has run"
+
+
+@pytest.fixture
+def two_threads() -> Iterator[int]:
+    yield from on_threads(2)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_where_bits_depend_on_the_shape_lanes_that_are_held_up_stay(tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Experts on two cores that another process has all the while: forwards keep their rows."""
+    worker = tiny_worker("mixtral")
+    monkeypatch.setattr("actors.engine.lanes.SHORTEST", 0.0)
+    monkeypatch.setattr("actors.engine.lanes.thread_time", lambda: 0.0)
+    rows = []
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            forwards = spy_on(patch, SegmentRunner, "_forward")
+            run(worker, jobs_of(worker, n_new=2)[:2])
+        rows.append(sorted(len(segment.tokens) for _, segment in forwards))
+    assert min(rows[0]) < 16, "there are lanes"
+    assert rows[0] == rows[1]
 
 
 @pytest.mark.parametrize(
@@ -383,6 +406,23 @@ def test_seconds_add_up_to_the_time_of_the_run(tiny_worker: Loader) -> None:
     total = sum(result.seconds for result in results.values())
     assert 0 < total <= wall
     assert all(result.seconds > 0 for result in results.values())
+
+
+def test_cells_share_the_time_of_what_their_prompts_ran_in_side_by_side(
+    tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that goes on while prompts run and at no other time: steered at layers of their own, cells cost the same."""
+    worker, now = tiny_worker("llama"), [0.0]
+    run_all = SegmentRunner.run_all
+
+    def take_a_second(self: SegmentRunner, segments: Any) -> Any:
+        now[0] += 1.0
+        return run_all(self, segments)
+
+    monkeypatch.setattr(SegmentRunner, "run_all", take_a_second)
+    monkeypatch.setattr("actors.engine.stopwatch.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    results = run(worker, jobs_of(worker, n_new=1)[:4])
+    np.testing.assert_allclose([result.seconds for result in results.values()], now[0] / 4)
 
 
 @pytest.mark.parametrize("name", ["aria_text", "dbrx"])
