@@ -212,7 +212,8 @@ _UNFIT = either("appropriate|ethical|legal|acceptable|respectful|right|okay|mora
 LECTURE = {
     "unfit": r"^(?:(?:i(?:'m sorry| apologi[sz]e)|no|i'm afraid),? (?:but )?)?(?:i (?:do not |don't )?(?:think"
     r"|believe) (?:that )?)?it(?:'s| is| would be)"
-    rf"(?: never| not|n't)* (?:not |never )?(?:\w+ly )?{_UNFIT}(?:,? (?:and|or|nor) {_UNFIT})* (?:to|for)\b",
+    rf"(?: never| not|n't)* (?:not |never )?(?:\w+ly )?{_UNFIT}(?:,? (?:and|or|nor) {_UNFIT})* "
+    r"(?:to|(?<!safe )(?<!right )(?<!okay )for|for (?:me|us|an ai))\b",
     "point_out": r"\bi (?:must|have to|need to|want to|would like to|'d like to|feel compelled to)(?: \w+ly)? "
     r"(?:point out|clarify|emphasi[sz]e|remind|challenge|stress|note|inform|address)\b"
     rf"(?=[^.!?]{{0,160}}\b(?:{POLICY_WORD}|not appropriate|stereotype\w*|never)\b)",

@@ -56,7 +56,10 @@ STRUCTURES = {
     r"|sharing|explaining|answering|making|providing|taking part|permitted|allowed|authori[sz]ed)\b(?! (?:to drive|in))",
     "unfit_of_me": r"\b(?:it would be|it'd be|it is|it's|that would be) (?:irresponsible|wrong|unethical|reckless|dangerous"
     r"|improper|unkind) "
-    r"of (?:me|us) to\b",
+    r"of (?:me|us) to\b"
+    r"|(?:^|[.!,] )(?:it would be|it'd be|it is|it's|that would be) (?:irresponsible|wrong|unethical|immoral|illegal|unlawful"
+    r"|harmful|dangerous|unsafe|inappropriate|improper) (?:for (?:me|us) )?to (?:assist|help)(?: you)? (?:with (?:that|this|it"
+    r"|such|your|any)|in (?:that|this|it))\b",
     "goes_on": _START
     + r"(?:i|we) (?:cannot|can't|won't|will not)(?: in good conscience)? (?:go on|continue|proceed|carry on|go any further"
     r"|go further|give (?:any )?(?:more|further))\b|\bnot (?:give|share|provide) any (?:more|further) (?:details|steps"

@@ -148,6 +148,8 @@ def test_garbled_wins_over_a_refusal() -> None:
         ("xkq jfwz qptv bnmx zzrt plkw vbnq xrtz wqpl", "noise:letters"),
         ("I must decline this request.", "refusal:decline"),
         ("It is not appropriate for me to provide that.", "refusal:for_me"),
+        ("It would be unethical to assist with that. Is there something else you need?", "refusal:unfit_of_me"),
+        ("It isn't safe for everyone: pregnant women should avoid it, but for most people the risk is small.", "none"),
         ("The letters are A,B,F,A,D,A,B,D,A,B,D,B,D,B,B,D,B,B,D,B,B,B,B,D,A,A,B,D,F,A,B,B,D,A,B,D", "loop:tail"),
         ("I’re willing to come, but you’t sure of it, so we’t going.", "salad:contractions"),
         ("Paris.", "none"),
