@@ -63,22 +63,12 @@ IN_WORDS = {
 """What the patterns of fields allow."""
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 Variable = Annotated[str, StringConstraints(pattern=VARIABLE)]
-Strength = Annotated[float, Field(allow_inf_nan=False), AfterValidator(lambda number: _strength(number))]
-"""A multiplier."""
+Strength = Annotated[float, Field(allow_inf_nan=False), AfterValidator(lambda number: number + 0.0)]
+"""A multiplier; the sum makes minus zero the zero that it is."""
 
 Day = Annotated[str, AfterValidator(_day)]
 """A date as text: ``2024-07-26``."""
 Depth = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-
-
-SMALLEST, LARGEST = 1e-30, 1e30
-"""Sizes of multipliers: of others their products with activations are nothing, or infinite, in float32."""
-
-
-def _strength(number: float) -> float:
-    if number and not SMALLEST <= abs(number) <= LARGEST:
-        raise fault("out of range", f"0, or a size from {SMALLEST:g} to {LARGEST:g}")
-    return number + 0.0  # makes minus zero the zero that it is
 
 
 def _a_path(text: str) -> str:

@@ -180,7 +180,7 @@ def test_the_same_sweep_elsewhere_has_the_same_ids(tmp_path: Path) -> None:
     assert [spec.id for spec in plans[0].directions] == [spec.id for spec in plans[1].directions]
 
 
-MULTIPLIERS = st.floats(-50, 50, allow_nan=False).filter(lambda one: not 0 < abs(one) < 1e-30)
+MULTIPLIERS = st.floats(-50, 50, allow_nan=False)
 
 
 @settings(max_examples=25, deadline=None)
