@@ -46,7 +46,7 @@ def unsteered_tails(runner: SegmentRunner, texts: Sequence[Read], grain: Grain, 
 
 def _key_values(runner: SegmentRunner, beginnings: Sequence[Tokens], grain: Grain) -> dict[Tokens, list[KeyValue]]:
     """Of each of ``beginnings``, per block ``[1, K, P, e]``."""
-    every = complete(runner.run(Segment(beginnings, grain=grain)).key_values)
+    every = complete(runner.run(Segment(beginnings, grain=grain, keep=0)).key_values)
     return {
         one: [(keys[row : row + 1, :, -len(one) :], values[row : row + 1, :, -len(one) :]) for keys, values in every]
         for row, one in enumerate(beginnings)
