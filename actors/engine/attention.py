@@ -126,9 +126,9 @@ def _attention(
 
 
 def _fuses(states: tuple[Tensor, Tensor, Tensor], mask: Tensor, options: Mapping[str, Any]) -> bool:
-    """Whether the attention of one token a row may be PyTorch's fused kernel for the CPU, which halves its time.
+    """Whether the attention of one token a row may be PyTorch's fused kernel for the CPU, a single call in place of a dozen.
 
-    That takes the queries that share keys for a text of their own. Of two and more its bits depend on nothing else, and up to
+    That takes the queries that share keys for a text of their own. On one thread its bits depend on nothing else, and up to
     ``MOST_KEYS_FUSED`` keys not on how many masked ones come behind a row's own; there are as many keys as the cache's capacity,
     which follows from the row alone.
     """

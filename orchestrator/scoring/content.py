@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from orchestrator.scoring.finding import Finding
+from orchestrator.scoring.finding import Finding, unsure_refusal
 from orchestrator.scoring.wanted import of_theirs, yes_or_no
 
 _SHORT = 200
@@ -100,17 +100,17 @@ def gives_nothing(asked: str, said: str) -> Finding | None:
     if not asked or yes_or_no(asked) or of_theirs(asked) or _KNOWS_NOT.search(said):
         return None
     if _turned_away(asked, said):
-        return _found(said)
+        return unsure_refusal("gives_nothing", said)
     known = {_stem(word) for word in _WORD.findall(asked[: 2 * _OPENING].casefold())} | _TALK
     if len(said) <= _SHORT and _NO.search(said):
         words, new = _words(said, known)
         mine = not _FIRST_PERSON.isdisjoint(words)
         if len(words) > _LEAST_WORDS - 2 and (not new or (mine and len(new) == 1 and new[0].islower())):
-            return _found(said)
+            return unsure_refusal("gives_nothing", said)
     for sentence in _SENTENCE.findall(said[:_OPENING])[:_SENTENCES]:
         words, new = _words(sentence, known)
         if len(words) >= _LEAST_WORDS and not new and not _FIRST_PERSON.isdisjoint(words) and _NO.search(sentence):
-            return _found(sentence)
+            return unsure_refusal("gives_nothing", sentence)
     return None
 
 
@@ -142,7 +142,3 @@ def _stem(word: str) -> str:
 
 _TALK = frozenset(map(_stem, _OF_ANSWERING))
 _DECLINING = frozenset(map(_stem, _OF_DECLINING))
-
-
-def _found(text: str) -> Finding:
-    return Finding("refusal:gives_nothing", phrase=" ".join(text.split()), sure=False)

@@ -19,5 +19,10 @@ class Finding:
         return json.dumps({"rule": self.rule, **{key: _short(value) for key, value in self.measured.items()}}, ensure_ascii=False)
 
 
+def unsure_refusal(rule: str, phrase: str) -> Finding:
+    """A refusal that ``rule`` takes ``phrase`` for, which may be wrong; the phrase in one line."""
+    return Finding(f"refusal:{rule}", phrase=" ".join(phrase.split()), sure=False)
+
+
 def _short(value: float | str) -> float | str:
     return value[:_LONGEST_PHRASE] if isinstance(value, str) else value if isinstance(value, bool) else round(value, 3)

@@ -24,7 +24,7 @@ from itertools import chain
 from orchestrator.scoring import phrases
 from orchestrator.scoring.complied import complied
 from orchestrator.scoring.content import gives_nothing
-from orchestrator.scoring.finding import Finding
+from orchestrator.scoring.finding import Finding, unsure_refusal
 from orchestrator.scoring.normal_form import normal_form
 from orchestrator.scoring.phrases_by_language import FLATLY, HABITS, OTHER_LANGUAGES, OTHER_SCRIPTS
 from orchestrator.scoring.phrases_by_structure import OTHER_STRUCTURES, REDIRECTIONS, STRUCTURES
@@ -135,10 +135,10 @@ def refusal(response: str, prompt: str = "") -> Finding | None:
     if len(text) <= _SHORT and not _is_staged(text):
         for name, pattern in _FLATLY:
             if (found := pattern.search(text)) is not None:
-                return Finding(f"refusal:{name}", phrase=" ".join(found.group().split()), sure=False)
+                return unsure_refusal(name, found.group())
     for name, pattern in _LECTURE if not gives else ():
         if (found := pattern.search(text[:_OPENING])) is not None and not _is_staged(text):
-            return Finding(f"refusal:{name}", phrase=" ".join(found.group().split()), sure=False)
+            return unsure_refusal(name, found.group())
     return None
 
 
