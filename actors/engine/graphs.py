@@ -23,6 +23,8 @@ HOPPER = (9, 0)
 """Compute capability from which grouped products need nothing of the host."""
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 """Names by which configs say how many experts a router chooses from."""
+_ABANDONED = list[Any]()
+"""Graphs whose capture failed: PyTorch's allocator of pinned memory may ask them for as long as the process lives."""
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
@@ -59,9 +61,11 @@ class CudaStepGraph:
             try:
                 with torch.cuda.graph(self._graph, pool=pool, stream=side):
                     step()
-            except RuntimeError:
+            except RuntimeError as error:
+                _ABANDONED.append(self._graph)
                 _abandon(pool)
-                raise
+                cause = error.__context__  # what ended the capture; the error is then that it cannot be ended
+                raise (cause if isinstance(cause, RuntimeError) else error) from None
         finally:
             torch.cuda.set_stream(own)
 

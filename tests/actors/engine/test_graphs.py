@@ -206,10 +206,12 @@ class FakeCuda:
         self.captures += 1
         self.used.append(stream)
         before, self.current = self.current, stream
-        yield
-        if not self.ends:
-            self.left += ["allocator", "memory", "generator"]
-            raise RuntimeError("operation failed due to a previous error during capture")
+        try:
+            yield
+        finally:
+            if not self.ends:
+                self.left += ["allocator", "memory", "generator"]
+                raise RuntimeError("operation failed due to a previous error during capture")
         self.current = before
 
 
@@ -228,6 +230,23 @@ def test_a_capture_that_cannot_be_ended_leaves_everything_as_it_was(monkeypatch:
     assert "previous error during capture" in outcome.mode
     assert (cuda.captures, cuda.current, cuda.sync) == (1, cuda, 0)
     assert cuda.left == []
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_what_ended_a_capture_is_told_and_not_what_came_of_it(memory: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to PyTorch 2.12 memory that is asked for in vain breaks the capture, too."""
+    cuda, state = FakeCuda(monkeypatch), torch.zeros(2)
+
+    def step() -> None:
+        if cuda.captures:
+            raise torch.OutOfMemoryError("CUDA out of memory") if memory else RuntimeError("operation not permitted: capturing")
+
+    if memory:
+        with pytest.raises(torch.OutOfMemoryError):
+            recorded(step, [state], lambda: [state], CudaStepGraph)
+    else:
+        assert "not permitted" in recorded(step, [state], lambda: [state], CudaStepGraph).mode
+    assert (cuda.left, cuda.current) == ([], cuda)
 
 
 def test_steps_are_tried_and_recorded_on_one_stream(monkeypatch: pytest.MonkeyPatch) -> None:
