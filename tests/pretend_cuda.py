@@ -220,6 +220,7 @@ def plug_in(monkeypatch: pytest.MonkeyPatch) -> PretendGpu:
         "get_device_capability": lambda *_: (9, 0),
         "mem_get_info": lambda *_: (BYTES, BYTES),
         **dict.fromkeys(("memory_reserved", "memory_allocated", "max_memory_allocated", "max_memory_reserved"), lambda *_: 0),
+        "memory_snapshot": lambda *_, **__: [],
         "get_per_process_memory_fraction": lambda *_: 1.0,
         **dict.fromkeys(("set_per_process_memory_fraction", "empty_cache", "reset_peak_memory_stats"), lambda *_: None),
         "synchronize": lambda *_: gpu.wait("synchronize"),

@@ -67,7 +67,7 @@ class Engine:
         self.decoding = EAGER
         self.graphs = self.screens = True
         self.by_rows = on_cuda(loaded.device)
-        self._recorded = RecordedBatches()
+        self._recorded = RecordedBatches(loaded.device)
         self._lanes = lanes_for(loaded.packing, may_leave=loaded.batch_dependence is None)
         self._head = screened_head(loaded.model, loaded.packing)
         self._rotary = Rotary.of(loaded.model)

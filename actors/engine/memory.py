@@ -38,15 +38,30 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 def free_bytes(device: torch.device) -> int:
     """Memory of the device in bytes that this process may still use.
 
-    On CUDA what PyTorch's allocator has reserved and does not use counts as free: it is given out first. A process that may use a
-    fraction of the card (:func:`take_share`) has no more than that.
+    On CUDA what PyTorch's allocator has reserved and does not use counts as free: it is given out first. Not so what the pool of
+    a recorded graph has: nothing but the graph itself may use it. A process that may use a fraction of the card
+    (:func:`take_share`) has no more than that.
     """
     if device.type == "cuda":
         unused, total = torch.cuda.mem_get_info(device)
         reserved, allocated = torch.cuda.memory_reserved(device), torch.cuda.memory_allocated(device)
         own = int(torch.cuda.get_per_process_memory_fraction(device) * total)
-        return max(0, min(unused + reserved, own) - allocated)
+        return max(0, min(unused + reserved, own) - allocated - _pools(device)[1])
     return int(psutil.virtual_memory().available)
+
+
+def recorded_bytes(device: torch.device) -> int:
+    """Memory of the device in bytes that the pools of recorded graphs have reserved: it is free once the graphs are dropped."""
+    return _pools(device)[0] if device.type == "cuda" else 0
+
+
+def _pools(device: torch.device) -> tuple[int, int]:
+    """Bytes of the device that pools other than the allocator's own have reserved, and those of them that hold no tensor."""
+    number = torch.cuda.current_device() if device.index is None else device.index
+    every: list[dict[str, Any]] = torch.cuda.memory_snapshot()  # type: ignore[no-untyped-call]
+    segments = [one for one in every if one["device"] == number and any(one["segment_pool_id"])]
+    reserved = sum(one["total_size"] for one in segments)
+    return reserved, reserved - sum(one["allocated_size"] for one in segments)
 
 
 def take_share(share: float) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import torch
+
 from actors.engine.decode import SlotBatch
+from actors.engine.memory import recorded_bytes
 from actors.stacks import Layout
 
 Key = tuple[int, int, tuple[Layout, ...], bool]
@@ -12,9 +15,10 @@ Key = tuple[int, int, tuple[Layout, ...], bool]
 
 
 class RecordedBatches:
-    """The batches that are not in use, the longest unused first."""
+    """The batches on a device that are not in use, the longest unused first."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._kept: OrderedDict[Key, SlotBatch] = OrderedDict()
 
     def __len__(self) -> int:
@@ -22,8 +26,8 @@ class RecordedBatches:
 
     @property
     def nbytes(self) -> int:
-        """What dropping all of them would free."""
-        return sum(batch.nbytes for batch in self._kept.values())
+        """What dropping all of them would free: keys and values, and what their recordings work in."""
+        return sum(batch.nbytes for batch in self._kept.values()) + recorded_bytes(self._device) if self._kept else 0
 
     def take(self, key: Key) -> SlotBatch | None:
         """The batch for ``key``, which is then the caller's; None where there is none."""

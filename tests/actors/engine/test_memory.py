@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -44,13 +45,15 @@ def test_a_32b_model_leaves_room_for_256_slots_on_80_gigabytes(monkeypatch: pyte
 
 @dataclass
 class Card:
-    """A stand-in for a CUDA device and PyTorch's allocator on it, in bytes. ``elsewhere``: taken by others and the context."""
+    """A stand-in for a CUDA device and PyTorch's allocator on it, in bytes. ``elsewhere``: taken by others and the context;
+    ``pools``: of recorded graphs, what each has reserved and what of it holds tensors, in the sums too."""
 
     total: int
     elsewhere: int = 0
     allocated: int = 0
     reserved: int = 0
     share: float = 1.0
+    pools: Sequence[tuple[int, int]] = ()
 
     def stands_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What the engine asks of ``torch.cuda`` is answered from here."""
@@ -58,6 +61,10 @@ class Card:
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (unused, self.total))
         monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _device: self.reserved)
         monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _device: self.allocated)
+        own = {"device": 0, "segment_pool_id": (0, 0), "total_size": self.reserved, "allocated_size": self.allocated}
+        of_graphs = [own | {"segment_pool_id": (0, 1), "total_size": one, "allocated_size": held} for one, held in self.pools]
+        monkeypatch.setattr(torch.cuda, "memory_snapshot", lambda: [own, *of_graphs, own | {"device": 1}])
+        monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
         monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda _device: self.share)
         monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda share: setattr(self, "share", share))
 
@@ -70,6 +77,20 @@ def test_what_the_allocator_keeps_in_reserve_is_free(monkeypatch: pytest.MonkeyP
         Card(A100_80GB, 2 * 2**30, weights, weights + cached).stands_in(monkeypatch)
         found.add(memory.slots_that_fit(QWEN_32B, 160, torch.bfloat16, CUDA))
     assert found == {256}
+
+
+def test_the_pool_of_a_recorded_graph_is_not_free_until_the_graph_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slots of a resume are those of the first run, whatever was recorded since."""
+    weights = weight_bytes(QWEN_32B, 2)
+    Card(A100_80GB, 2 * 2**30, weights, weights).stands_in(monkeypatch)
+    before, slots = memory.free_bytes(CUDA), memory.slots_that_fit(QWEN_32B, 160, torch.bfloat16, CUDA)
+    assert memory.recorded_bytes(CUDA) == 0
+    for of_graphs in (2, 5):
+        pools = [(of_graphs * 2**30, 2**28)]
+        Card(A100_80GB, 2 * 2**30, weights + 2**28, weights + 6 * 2**30, pools=pools).stands_in(monkeypatch)
+        assert memory.free_bytes(CUDA) == before - of_graphs * 2**30
+        assert memory.recorded_bytes(CUDA) == of_graphs * 2**30
+        assert memory.slots_that_fit(QWEN_32B, 160, torch.bfloat16, CUDA, kept=memory.recorded_bytes(CUDA)) == slots
 
 
 @pytest.mark.parametrize("share", [0.25, 0.5])
