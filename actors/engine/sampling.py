@@ -19,8 +19,8 @@ from torch import Tensor
 
 from actors.types import Decoding, Prompt
 
-ROWS_AT_ONCE = 16
-"""Rows whose sorted vocabularies are in memory together."""
+ROWS_AT_ONCE = {"cpu": 16, "cuda": 32}
+"""Rows whose sorted vocabularies are in memory together: on CUDA some 45 bytes a word, 220 MB for 32 rows of 152,064."""
 HEAD = 256
 ROUNDING = 1e-12
 """More than sums of float64 in different orders differ by."""
@@ -104,15 +104,21 @@ def _settings(rows: Sequence[DrawsFrom], device: torch.device) -> Tensor:
 def drawn(logits: Tensor, draws: Draws) -> Tensor:
     """Token ids ``[R]`` from ``logits`` ``[R, vocabulary]``: the inverse distribution function of their softmax at a temperature,
     cut to the fewest likeliest tokens whose mass reaches top-p. In float64, likeliest first."""
-    parts = zip(*(torch.split(one, ROWS_AT_ONCE) for one in (logits, *(one[:, None] for one in draws))), strict=True)
+    at_once = ROWS_AT_ONCE.get(logits.device.type, 16)
+    parts = zip(*(torch.split(one, at_once) for one in (logits, *(one[:, None] for one in draws))), strict=True)
     return torch.cat([_drawn(part, Draws(*settings)) for part, *settings in parts])
 
 
 def _drawn(logits: Tensor, draws: Draws) -> Tensor:
     """``draws`` are ``[R, 1]``. On a CPU, where sorting takes long, the likeliest ``HEAD`` tokens decide for the rows for which
-    they can; what a row looks at depends on the row alone."""
+    they can; what a row looks at depends on the row alone. On CUDA, where the host must not look at which rows these are, the
+    logits are sorted and not the chances, which fall in the same order: numbers of 16 bits take a quarter of the passes of a
+    radix sort that those of 64 take."""
     chances = (logits.double() / torch.where(draws.temperature > 0, draws.temperature, 1.0)).softmax(dim=-1)
-    if logits.device.type != "cpu" or logits.shape[-1] <= HEAD:
+    if logits.device.type != "cpu":
+        tokens = logits.sort(dim=-1, descending=True, stable=True).indices
+        return _taken(chances.gather(1, tokens), tokens, draws)
+    if logits.shape[-1] <= HEAD:
         return _taken(*chances.sort(dim=-1, descending=True, stable=True), draws)
     likeliest, tokens = chances.topk(HEAD)
     found = _taken(likeliest, tokens, draws)

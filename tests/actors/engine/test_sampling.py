@@ -23,6 +23,7 @@ from actors.stacks import StackBank
 from actors.steering import steered
 from actors.types import CellResult, Decoding, GenerationJob, Prompt, SampleKey, Steering
 from actors.worker import ModelWorker
+from tests.pretend_cuda import OnGpu, plug_in
 
 PROMPTS = tuple(Prompt(f"P{n}", text) for n, text in enumerate(["How do I bake a cake?", "Hi", "Tell me a joke" * 3]))
 DRAWING = Decoding(9, temperature=0.8, top_p=0.9, samples=3, seed=7)
@@ -178,3 +179,24 @@ def test_greedy_cells_beside_drawn_ones_are_not_screened_but_equal(tiny_worker: 
     assert set(screened) == {None}
     tokens_of(worker, JOBS[:1])
     assert None not in screened[-3:], "greedy rows alone are screened"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_on_cuda_tokens_are_drawn_by_falling_chance_and_of_equals_the_first(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of logits that are often equal, as those of 16 bits are; against a sort of the chances themselves."""
+    source = torch.Generator().manual_seed(0)
+    logits = (torch.randn(40, 700, generator=source) * 2).round(decimals=1).to(dtype)
+    temperature, top_p, uniform = (torch.rand(40, generator=source, dtype=torch.float64) + least for least in (0.5, 0.3, 0.0))
+    top_p[::3] = 1.0
+    with torch.inference_mode(), plug_in(monkeypatch):
+        found = drawn(OnGpu(logits), Draws(*map(OnGpu, (temperature, top_p, uniform)))).tolist()
+    for row in range(40):
+        scaled = logits[row].double().numpy() / temperature[row].item()
+        chances = np.exp(scaled - scaled.max()) / np.exp(scaled - scaled.max()).sum()
+        order = np.argsort(-chances, kind="stable")
+        reached = chances[order].cumsum()
+        kept = int((reached < top_p[row].item()).sum()) if top_p[row] < 1 else len(order) - 1
+        mass = reached[min(kept, len(order) - 1)] if top_p[row] < 1 else 1.0
+        assert found[row] == order[min(int((reached <= uniform[row].item() * mass).sum()), kept)]
