@@ -129,7 +129,7 @@ def measure(bench: Bench, size: tuple[int, int], plan: Plan, beside: plugins.Bes
     assert engine is not None
     running[0].run(0)
     mode = engine.decoding
-    cube = cube_tflops(device, CUBE if device.type == "cuda" else 64)
+    cube = cube_tflops(device, size=CUBE if device.type == "cuda" else 64)
     unsteered = [Engine(bench, runs[plugins.UNSTEERED], plugins.UNSTEERED)] if beside.contenders else []
     done = interleave([*running, *unsteered, *beside.contenders], plan)
     equal = plugins.equal_rows(done, ours)

@@ -6,7 +6,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -31,9 +31,10 @@ class Finding:
 
 @dataclass
 class Findings:
-    """All findings of a run, in order."""
+    """All findings of a run, in order; ``heard`` is told each as it is made."""
 
     all: list[Finding] = field(default_factory=list)
+    heard: Callable[[Finding], None] | None = None
     _started: float = field(default_factory=time.monotonic)
 
     def check(self, name: str, held: bool, text: str = "", **numbers: float | str) -> None:
@@ -44,13 +45,19 @@ class Findings:
         """Note a measurement that nothing is demanded of."""
         self._add("INFO", name, text, numbers)
 
-    def section(self, name: str, body: Callable[[], None]) -> None:
-        """Run ``body``; whatever it raises is a failed check with its traceback, and the next section goes on."""
+    def section(self, name: str, body: Callable[[], None]) -> Exception | None:
+        """Run ``body``; whatever it raises is a failed check with its traceback, and is given back."""
         try:
             body()
         except Exception as error:  # noqa: BLE001 - the run must reach its end on a machine that nobody has seen
             self._add("FAIL", name, f"{type(error).__name__}: {str(error).splitlines()[0][:300] if str(error) else ''}", {})
             traceback.print_exc(limit=-6)
+            return error
+        return None
+
+    def take_over(self, finding: Finding) -> None:
+        """Keep what another process found, which has printed it."""
+        self.all.append(replace(finding, at=self._now()))
 
     @property
     def failed(self) -> int:
@@ -71,6 +78,11 @@ class Findings:
         return "\n".join([*lines, "", ", ".join(f"{count} {verdict}" for verdict, count in counts.items())])
 
     def _add(self, verdict: Verdict, name: str, text: str, numbers: dict[str, float | str]) -> None:
-        finding = Finding(verdict, name, text, numbers, round(time.monotonic() - self._started, 1))
+        finding = Finding(verdict, name, text, numbers, self._now())
         self.all.append(finding)
+        if self.heard is not None:
+            self.heard(finding)
         print(f"{finding.at:7.1f}s {verdict} {name}: {text} {finding.shown}".rstrip(), flush=True)
+
+    def _now(self) -> float:
+        return round(time.monotonic() - self._started, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +16,17 @@ from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 from actors.engine.engine import Engine, batch_dependence
 from actors.engine.engine_model import EngineModel
 from actors.engine.packing import Packing
-from actors.engine.rows import Row
+from actors.engine.rows import Acting, Row
+from actors.engine.sampling import RowDraws
 from actors.families import decoder_of
+from actors.positions import ALL
 from actors.prompts import Rendered
-from actors.types import Prompt, Steering
+from actors.types import Decoding, Prompt, Steering
+from benchmarks.gpu.findings import Findings
 
 DISTINCT_PROMPTS = 32
+STRENGTH = 4.0
+TOP_P = 0.95
 FIRST_WORD = 3
 """Token ids below are special in every model here."""
 
@@ -43,15 +48,20 @@ class Machine:
         """Whether models of real size are run."""
         return self.cuda and not self.quick
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What models of real size compute in; float32 on a CPU, where other products may take a hundred times as long."""
+        return torch.bfloat16 if self.cuda else torch.float32
+
     def wait(self) -> None:
         """For all work given to the device."""
         if self.cuda:
             torch.cuda.synchronize(self.device)
 
     def clear(self) -> None:
-        """Give back what dropped objects held."""
-        gc.collect()
+        """Give back what dropped objects held on the card."""
         if self.cuda:
+            gc.collect()
             torch.cuda.empty_cache()
 
     def model(self, config: Any, dtype: torch.dtype) -> EngineModel:
@@ -73,6 +83,10 @@ class Machine:
         )
 
 
+Body = Callable[[Machine, Findings], None]
+"""What a check does."""
+
+
 @dataclass(frozen=True)
 class Answered:
     """What a run gave: each row's tokens by its number, how steps were done, seconds, and the rows with logits not finite."""
@@ -87,7 +101,7 @@ class Answered:
         return sum(self.tokens[number] != tokens for number, tokens in other.tokens.items())
 
 
-def steerings(count: int, loaded: EngineModel, kinds: Sequence[str] = ("addition",), strength: float = 4.0) -> list[Steering]:
+def steerings(count: int, loaded: EngineModel, kinds: Sequence[str] = ("addition",), positions: str = ALL) -> list[Steering]:
     """``count`` steerings along random directions, from a layer on or at a single one in turn, over ``kinds``."""
     layers = loaded.decoder.n_layers
     made = []
@@ -96,18 +110,22 @@ def steerings(count: int, loaded: EngineModel, kinds: Sequence[str] = ("addition
         vector /= np.linalg.norm(vector)
         kind = kinds[number % len(kinds)]
         at = tuple(range(layers // 3 + number % 3, layers)) if number % 2 else (layers // 2,)
-        made.append(Steering(at, np.repeat(vector, len(at), axis=0), 1.0 if kind == "ablation" else strength, kind))
+        made.append(
+            Steering(at, np.repeat(vector, len(at), axis=0), 1.0 if kind == "ablation" else STRENGTH, kind, positions=positions)
+        )
     return made
 
 
 @dataclass(frozen=True)
 class Work:
-    """Rows to answer: ``count`` of them with ``new_tokens`` each, prompts of about ``length`` tokens behind a shared prefix."""
+    """Rows to answer: ``count`` of them with ``new_tokens`` each, prompts of about ``length`` tokens behind a shared prefix;
+    the tokens ``drawn``, or the likeliest."""
 
     count: int
     new_tokens: int
     length: int = 24
     prefix: int = 8
+    drawn: bool = False
 
     def rows(self, steered: Sequence[Steering], vocabulary: int) -> list[Row]:
         """The rows, steered in turn by none and each of ``steered``."""
@@ -123,7 +141,13 @@ class Work:
             which = number % (len(steered) + 1)
             first = min(steered[which - 1].layers) if which else None
             prompt = Rendered(Prompt(f"p{number}", ""), "", prompts[number % DISTINCT_PROMPTS], self.prefix, 4)
-            rows.append(Row(number, prompt, which, first, self.new_tokens))
+            draws = (
+                RowDraws.of(Decoding(self.new_tokens, temperature=1.0, top_p=TOP_P), prompt.prompt, number)
+                if self.drawn
+                else None
+            )
+            acts = Acting.of(steered[which - 1]) if which else (Acting(),)
+            rows.append(Row(number, prompt, which, first, self.new_tokens, draws=draws, acts=acts))
         return rows
 
 
