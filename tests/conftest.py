@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
@@ -19,3 +20,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if opening and chromium.program() is None:
         for item in opening:
             item.add_marker(pytest.mark.skip(reason="no Chromium on this machine: apt-get install chromium"))
+
+
+def pytest_collection_finish() -> None:
+    """Every load of a model collects garbage: among what tests have made, not among all that was imported before them."""
+    gc.collect()
+    gc.freeze()
