@@ -372,7 +372,7 @@ def _run(sweep: Path, results: Place | None, options: RunOptions, as_json: bool)
 
 
 def _show_results(console: Console, store: Store, failed: int) -> None:
-    from orchestrator.report import SERIES_TOLD, reading, results_tables
+    from orchestrator.report import SERIES_TOLD, reading_lines, results_tables
     from orchestrator.report.findings import SweepFindings
     from orchestrator.report.parity import study_lines
 
@@ -381,6 +381,6 @@ def _show_results(console: Console, store: Store, failed: int) -> None:
     tables = results_tables(store, console.width)
     if tables is not None:
         console.print(tables)
-    print_lines(console, reading(rows, failed, store.planned().cells, SERIES_TOLD, found.deciding).splitlines())
+    print_lines(console, reading_lines(rows, failed, store.planned().cells, SERIES_TOLD, found.deciding))
     if store.planned().parity:
         print_lines(console, [*study_lines(found.parity)])
