@@ -13,12 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from actors.environments import EnvironmentUnavailableError
 from actors.types import Steering
+from benchmarks.outside.ends_with_parent import start
 from benchmarks.peers import some_cells
 from benchmarks.timing import Key, Work
 from benchmarks.workload import Bench, Workload
@@ -33,7 +34,7 @@ CAUSE = re.compile(r"\b\w+(?:Error|Exception|Exit): .+")
 
 @dataclass
 class OutsideProcess:
-    """Runs ``command``; a context manager, so that the process ends with the benchmark.
+    """Runs ``command``, which ends with the benchmark, however that ends; a context manager.
 
     ``runs``: the workloads of each of its contenders, by the contender's name; cells of one name are one cell.
     ``fraction``: see :class:`benchmarks.peers.PerCell`. ``steered``: whether the script steers; vLLM does not.
@@ -47,6 +48,7 @@ class OutsideProcess:
     steered: bool = True
     about: Mapping[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[str] | None = None
+    _life: IO[bytes] | None = None
     _folder: tempfile.TemporaryDirectory[str] | None = None
 
     @property
@@ -61,14 +63,8 @@ class OutsideProcess:
         write_job(folder, self.bench, self.runs, steered=self.steered)
         log = (folder / "stderr").open("w", encoding="utf-8")
         try:
-            self._process = subprocess.Popen(
-                [*self.command, str(folder)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                cwd=folder,
-                start_new_session=True,
+            self._process, self._life = start(
+                [*self.command, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=folder
             )
             self.about = {key: str(value) for key, value in self._answer().items()}
         except BaseException:
@@ -88,6 +84,8 @@ class OutsideProcess:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+        if self._life is not None:
+            self._life.close()
         if self._folder is not None:
             self._folder.cleanup()
 
