@@ -17,6 +17,7 @@ import torch
 PACKAGES = ("torch", "transformers", "numpy")
 SPINNING = "import os, sys\nwhile os.getppid() == int(sys.argv[1]):\n    for _ in range(1_000_000):\n        pass"
 """A process that computes until it, or who started it, is ended."""
+WIDTH = 1024
 _BUSY: set[int] = set()
 """Children that count as other processes."""
 
@@ -71,6 +72,18 @@ class CpuClock:
         """Cores that other processes kept busy since ``before`` (the machine counts in hundredths of a second)."""
         wall = max(self.wall - before.wall, 1e-9)
         return max(0.0, (self.everyone - before.everyone) - (self.ours - before.ours)) / wall
+
+
+def product_rate(seconds: float = 0.3) -> float:
+    """GFLOP/s of float32 products of ``WIDTH`` rows and columns on all threads, for about so many seconds: what the cores give at
+    the moment. A virtual machine's cores slow down with its neighbours, which no clock of its own shows."""
+    left, right = torch.ones(WIDTH, WIDTH), torch.ones(WIDTH, WIDTH)
+    product = left @ right  # the first one starts the threads
+    began, done = time.perf_counter(), 0
+    while (took := time.perf_counter() - began) < seconds or not done:
+        torch.mm(left, right, out=product)
+        done += 1
+    return 2 * WIDTH**3 * done / took / 1e9
 
 
 def _own_cpu_seconds() -> float:

@@ -15,7 +15,7 @@ import typer
 
 from actors.environments import Environment, EnvironmentUnavailableError
 from benchmarks import table
-from benchmarks.machine import one_core_busy
+from benchmarks.machine import one_core_busy, product_rate
 from benchmarks.outside.environments import STEERING_VECTORS, VLLM
 from benchmarks.outside.process import OutsideProcess, ProcessContender
 from benchmarks.peers import PerCell, PerPrompt
@@ -101,7 +101,7 @@ def main(
     with ExitStack() as stack:
         running, missing = contenders(bench, workload, Shares(prompt_share, cell_share), only.split(","), stack)
         with one_core_busy() if busy else nullcontext():
-            done = interleave(running, Plan(rounds, others + busy, spare))
+            done = interleave(running, Plan(rounds, others + busy, spare, product_rate))
         about = {one.name: dict(one.process.about) for one in running if isinstance(one, ProcessContender)}
     same, targets = agreement(done), BUSY_TARGETS if busy else TARGETS
     peers = [name for name in done.kept[0] if name != "engine"]
