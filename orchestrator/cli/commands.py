@@ -200,7 +200,7 @@ def plan(
             print_json({**plan_object(prepared), "preflight": vars(found)})
         else:
             console = console_for(False)
-            console.print(render_plan(prepared.plan, verbose))
+            console.print(render_plan(prepared.plan, verbose), crop=False)
             print_lines(console, [f"{state_line(prepared)}; results in {prepared.store.place}"])
             console.print(render_preflight(found))
     if found.impossible:
@@ -307,7 +307,7 @@ def compare(
             print_json(content)
         else:
             for part in shown:
-                console_for(False).print(part, soft_wrap=isinstance(part, Text))
+                console_for(False).print(part, crop=False, soft_wrap=isinstance(part, Text))
 
 
 @app.command(epilog="Example:  python -m orchestrator refit results/quickstart --out costs.yaml")
@@ -316,11 +316,13 @@ def refit(
     out: Annotated[Path | None, typer.Option("--out", help="Write the costs file there instead of to stdout.")] = None,
 ) -> None:
     """Fit the constants of the cost model to a finished run, for `plan --costs`, and say what the run does not determine."""
-    from orchestrator.planning.costs import encode_costs
+    from orchestrator.planning.costs import check_replaceable, encode_costs
     from orchestrator.refit import refit_results
     from orchestrator.storage.local import write_for_people
 
     with input_errors_told():
+        if out is not None:
+            check_replaceable(out)
         fit = refit_results(results)
         text = encode_costs(fit.found, "\n".join([f"Refitted from {results.name}.", *fit.notes]))
         print_lines(console_for(True), fit.notes)
