@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import psutil
 import torch
@@ -18,6 +19,7 @@ PACKAGES = ("torch", "transformers", "numpy")
 SPINNING = "import os, sys\nwhile os.getppid() == int(sys.argv[1]):\n    for _ in range(1_000_000):\n        pass"
 """A process that computes until it, or who started it, is ended."""
 WIDTH = 1024
+LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 _BUSY: set[int] = set()
 """Children that count as other processes."""
 
@@ -46,6 +48,8 @@ def describe() -> dict[str, str]:
         "memory_gib": f"{memory:.0f}",
         "threads": str(torch.get_num_threads()),
         "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "unset"),
+        "malloc": os.environ.get("GLIBC_TUNABLES", "unset"),
+        "large_pages": LARGE_PAGES.read_text().strip() if LARGE_PAGES.exists() else "unknown",
         "date": time.strftime("%Y-%m-%d"),
         **{package: _version(package) for package in PACKAGES},
     }

@@ -18,6 +18,7 @@ from typing import IO, Any
 import numpy as np
 
 from actors.environments import EnvironmentUnavailableError
+from actors.library_settings import AT_START
 from actors.types import Steering
 from benchmarks.outside.ends_with_parent import start
 from benchmarks.peers import some_cells
@@ -37,7 +38,8 @@ class OutsideProcess:
     """Runs ``command``, which ends with the benchmark, however that ends; a context manager.
 
     ``runs``: the workloads of each of its contenders, by the contender's name; cells of one name are one cell.
-    ``fraction``: see :class:`benchmarks.peers.PerCell`. ``steered``: whether the script steers; vLLM does not.
+    ``fraction``: see :class:`benchmarks.peers.PerCell`. ``steered``: whether the script steers; vLLM does not. ``large_pages``:
+    whether it begins with the setting of the C library with which the engine's workers do; its own users' processes do not.
     """
 
     name: str
@@ -46,6 +48,7 @@ class OutsideProcess:
     runs: Mapping[str, Sequence[Workload]]
     fraction: float = 1.0
     steered: bool = True
+    large_pages: bool = False
     about: Mapping[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[str] | None = None
     _life: IO[bytes] | None = None
@@ -62,9 +65,16 @@ class OutsideProcess:
         folder = Path(self._folder.name)
         write_job(folder, self.bench, self.runs, steered=self.steered)
         log = (folder / "stderr").open("w", encoding="utf-8")
+        environment = {name: value for name, value in os.environ.items() if name not in AT_START}
+        environment |= AT_START if self.large_pages else {}
         try:
             self._process, self._life = start(
-                [*self.command, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=folder
+                [*self.command, str(folder)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=folder,
+                env=environment,
             )
             self.about = {key: str(value) for key, value in self._answer().items()}
         except BaseException:
