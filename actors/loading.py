@@ -21,7 +21,7 @@ from transformers.utils import logging as transformers_logging
 from actors.checkpoints import Checkpoint, open_checkpoint
 from actors.embedded import embedded_folder, package_content
 from actors.errors import ModelLoadError, NotHereError, UnfitDeviceError
-from actors.families import Decoder, decoder_of
+from actors.families import Decoder, context_limit, decoder_of
 from actors.faults import says_nothing_of_the_work
 from actors.fingerprints import spec_fingerprint
 from actors.gpus import is_of, why_no_gpu
@@ -128,7 +128,7 @@ def _loaded(spec: ModelSpec, folder: Path, devices: int) -> LoadedModel:
         folder=source,
     )
     _check_tokens(loaded)
-    loaded.renderer.rows = embedding_rows(model)
+    loaded.renderer.rows, loaded.renderer.limit = embedding_rows(model), context_limit(model.config)
     return loaded
 
 

@@ -164,6 +164,13 @@ def test_copies_that_other_programs_left_are_no_items(root: Path) -> None:
     assert Store(root).done_cells() == {one.id for one in CELLS[:2]}
 
 
+def test_what_no_run_would_make_anew_is_no_damage(root: Path) -> None:
+    for victim in (root / "responses" / f"{CELLS[0].id}.parquet", *(root / "directions").glob("*.safetensors")):
+        victim.with_stem(f"{victim.stem}-copy").write_bytes(victim.read_bytes()[:200])
+    status = read_status(root)
+    assert (status.damages, status_json(status)["cells"]["done"]) == ((), 2)  # type: ignore[index]
+
+
 def test_why_a_file_is_damaged_is_told_whole(root: Path) -> None:
     (victim,) = (root / "directions").glob("*.safetensors")
     victim.write_bytes(victim.read_bytes()[:200])
