@@ -225,7 +225,16 @@ def _checkpoint(folder: Path, spec: ModelSpec, devices: int) -> Checkpoint:
     checkpoint = open_checkpoint(folder, spec.trust_remote_code, **how)
     if placed["device_map"] == "balanced" and not {"cpu", "disk"}.isdisjoint(devices_of(checkpoint.model)):
         raise ModelLoadError(f"the model does not fit into {devices} GPUs: accelerate put a part of it elsewhere")
+    leave_uneven_layers(checkpoint.model)
     return checkpoint
+
+
+def leave_uneven_layers(model: Any) -> None:
+    """On a CPU with AVX512-BF16 bitsandbytes packs 4-bit weights anew at the first forward, by 32 outputs and whole blocks of
+    inputs, and fails at a layer of another size, such as a linear attention's gates: have it run these as other CPUs do."""
+    for module in model.modules():
+        if getattr(module, "support_avx512bf16_for_cpu", False):
+            module.support_avx512bf16_for_cpu = not (module.out_features % 32 or module.in_features % module.weight.blocksize)
 
 
 def _quantized(folder: Path, spec: ModelSpec) -> dict[str, Any]:

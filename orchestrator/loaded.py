@@ -16,7 +16,8 @@ from orchestrator.compare.comparison import Comparison, Outcomes, Question
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.filters import matches, value_text
 from orchestrator.results.frames import Frames, load_frames
-from orchestrator.results.rows import CellRow, RateRow
+from orchestrator.results.rate_rows import RateRow
+from orchestrator.results.rows import CellRow
 from orchestrator.results.schema import CELLS, RATES
 from orchestrator.results.which import results_named
 from orchestrator.scoring import Label

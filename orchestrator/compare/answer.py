@@ -24,7 +24,8 @@ from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.outcome import OUTCOMES
 from orchestrator.paper.audit import audit
 from orchestrator.paper.tables import chosen_tables
-from orchestrator.results.rows import CellRow, RateRow
+from orchestrator.results.rate_rows import RateRow
+from orchestrator.results.rows import CellRow
 from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.results.which import ALLOWED, results_named
 

@@ -21,7 +21,8 @@ from orchestrator.report.samples import Counts, samples_by_label
 from orchestrator.report.sections import SECTIONS, Section
 from orchestrator.report.series import Series
 from orchestrator.report.tables import best_table, cells_table
-from orchestrator.results.rows import CellRow, RateRow
+from orchestrator.results.rate_rows import RateRow
+from orchestrator.results.rows import CellRow
 from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.scoring import Label
 from orchestrator.storage import StoredFile

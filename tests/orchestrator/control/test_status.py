@@ -16,6 +16,8 @@ from orchestrator.cells import variant_id
 from orchestrator.control.heartbeat import Beat, Rate, WorkerNow, encode_beat
 from orchestrator.control.status import read_status, status_json, status_lines
 from orchestrator.errors import InputError
+from orchestrator.report.blocks import Bullets
+from orchestrator.report.page import Page, page_blocks
 from orchestrator.results.folder import Folder
 from orchestrator.results.store import Store
 from tests.orchestrator.samples import MODEL, filled, grid, plan_of
@@ -43,6 +45,18 @@ def root(tmp_path: Path) -> Path:
 
 def files(root: Path) -> dict[str, tuple[int, bytes]]:
     return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in root.rglob("*") if path.is_file()}
+
+
+def test_a_second_name_of_one_model_is_told_by_status_and_page(root: Path) -> None:
+    assert status_json(read_status(root))["twins"] == {}
+    store = Store(root)
+    store.write_plan(replace(plan_of(CELLS), twins={"copy": "smollm2"}))
+    told = "models smollm2 and copy are the same model: it runs once, and its rows say smollm2, none says copy"
+    found = read_status(root)
+    assert status_json(found)["twins"] == {"copy": "smollm2"}
+    assert f"note: {told}" in status_lines(found)
+    page = page_blocks(Page(found.planned, [], {}, [], 0, 0))
+    assert any(isinstance(block, Bullets) and told in block.items for block in page)
 
 
 def test_without_a_driver_the_files_tell(root: Path) -> None:
