@@ -95,7 +95,9 @@ def reader(store: Store, question: Question) -> Reader:
         try:
             return {label.key: question.counts(label) for label in store.read_labels(*row.key)}
         except (FileNotFoundError, UnreadableFileError):
-            raise InputError.because("its labels cannot be read: run `score`", row.cell_id) from None
+            there = row.cell_id in store.done_cells()
+            what = "its labels cannot be read: run `score`" if there else "its responses cannot be read: `run` makes them anew"
+            raise InputError.because(what, row.cell_id) from None
 
     return read
 

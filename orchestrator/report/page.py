@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from orchestrator.outcome import in_words
 from orchestrator.report.blocks import Block, Bullets, Figure, Fold, Heading, Paragraph, Quote
 from orchestrator.report.browser.packing import PackedAnswers
-from orchestrator.report.reading import reading
+from orchestrator.report.reading import reading_lines
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value, shortened
 from orchestrator.report.samples import Sample
 from orchestrator.report.series import Series, decoding_text, setting_text
@@ -73,7 +73,7 @@ class Page:
 
 def page_blocks(page: Page) -> list[Block]:
     """The page. The same results give the same blocks: it carries no date but those of the cells."""
-    told = reading(page.rows, page.failed, page.planned.cells, SERIES_TOLD, page.deciding).splitlines()
+    told = reading_lines(page.rows, page.failed, page.planned.cells, SERIES_TOLD, page.deciding)
     said = mixed_wordings(page.rows) + told
     blocks: list[Block] = [Heading(1, page.planned.name), Bullets(tuple(said)), Paragraph(_ABOUT)]
     parts = [block for part in page.parts for block in _part(part)]

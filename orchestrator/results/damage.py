@@ -83,7 +83,7 @@ def _why_not(read: Callable[[], object]) -> str:
     try:
         read()
     except UnreadableFileError as error:
-        return str(error).rpartition(": ")[2] or "damaged"
+        return error.reason or "damaged"
     except FileNotFoundError:
         return "missing"
     except InputError as error:  # of a newer version, or the disk refuses

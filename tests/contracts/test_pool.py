@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from actors.boundary import Answered, Extract, Generate, Load, Outcome, Task
+from actors.library_settings import AT_START
 from actors.remarks import Remark
 from actors.types import (
     Decoding,
@@ -330,7 +331,7 @@ def test_what_ray_starts_has_none_of_the_driver_s_secrets(
     assert isinstance(loaded, ModelInfo)
     inside = set(loaded.provenance["variables"].split())
     assert inside & {*SECRETS, "ALSO", "WANTED"} == {"HF_TOKEN", "ALSO", "WANTED"}
-    assert {"PATH", "HOME"} <= inside
+    assert {"PATH", "HOME", *AT_START} <= inside
     started = descendants()
     assert int(loaded.provenance["pid"]) in {one.pid for one in started}
     assert any(one.name() == "gcs_server" for one in started)

@@ -154,6 +154,23 @@ def test_it_writes_nothing_even_when_files_are_damaged(root: Path) -> None:
     assert [one["kind"] for one in found["failures"]] == ["unreadable", "job"]  # type: ignore[attr-defined]
 
 
+def test_copies_that_other_programs_left_are_no_items(root: Path) -> None:
+    part = root / "responses" / f"{CELLS[0].id}.parquet"
+    for kind, ending in (("responses", ".parquet"), ("failures", ".json"), ("directions", ".safetensors")):
+        for name in (f"{CELLS[0].id} (1){ending}", f"copy of x{ending}", f"{CELLS[0].id} (Anna's conflicted copy){ending}"):
+            (root / kind / name).write_bytes(part.read_bytes())
+    status = read_status(root)
+    assert (status.damages, status_json(status)["cells"]["done"]) == ((), 2)  # type: ignore[index]
+    assert Store(root).done_cells() == {one.id for one in CELLS[:2]}
+
+
+def test_why_a_file_is_damaged_is_told_whole(root: Path) -> None:
+    (victim,) = (root / "directions").glob("*.safetensors")
+    victim.write_bytes(victim.read_bytes()[:200])
+    (damage,) = read_status(root).damages
+    assert damage.reason.startswith("its header is damaged: ")
+
+
 def test_done_cells_and_cells_that_are_no_longer_planned_have_not_failed(root: Path) -> None:
     store = Store(root)
     store.write_failure(Failure(CELLS[0].id, "job", "earlier", ""))
