@@ -1,8 +1,11 @@
-"""What PyTorch's libraries are told by environment variables, which they read once: when they are loaded, or first used."""
+"""What libraries are told by environment variables, which they read once: PyTorch's when they are loaded or first used, the C
+library when a process starts."""
 
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import suppress
 
 COMPILED_PRODUCTS = 256
 """Products that oneDNN, and PyTorch's layer above it, keep compiled, one for each number of rows: half a MiB each, whatever the
@@ -15,8 +18,21 @@ SETTINGS = {
 }
 """By variable. A thread that waits sleeps, as it may not be alone on its core."""
 
+AT_START = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+"""By variable, for processes that hold a model: large blocks of memory are asked of Linux in pages of 2 MiB, which some systems
+give unasked (``/sys/kernel/mm/transparent_hugepage/enabled``). Every token reads all weights, and of pages of 4 KiB a processor
+knows too few at a time where they lie."""
+
 
 def set_up_libraries() -> None:
     """Before torch is imported. What is set already stays as it is."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
+
+
+def start_again() -> None:
+    """Have this process start its program again, as it was asked to, with what is read only then; once, and on Linux. Where that
+    cannot be it goes on: what would have been told is a matter of speed."""
+    if sys.platform == "linux" and sys.executable and AT_START.keys() - os.environ.keys():
+        with suppress(OSError):
+            os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**AT_START, **os.environ})

@@ -21,7 +21,7 @@ from transformers.utils import logging as transformers_logging
 from actors.checkpoints import Checkpoint, open_checkpoint
 from actors.embedded import embedded_folder, package_content
 from actors.errors import ModelLoadError, NotHereError, UnfitDeviceError
-from actors.families import Decoder, decoder_of
+from actors.families import Decoder, context_limit, decoder_of
 from actors.faults import says_nothing_of_the_work
 from actors.fingerprints import spec_fingerprint
 from actors.gpus import is_of, why_no_gpu
@@ -128,7 +128,7 @@ def _loaded(spec: ModelSpec, folder: Path, devices: int) -> LoadedModel:
         folder=source,
     )
     _check_tokens(loaded)
-    loaded.renderer.rows = embedding_rows(model)
+    loaded.renderer.rows, loaded.renderer.limit = embedding_rows(model), context_limit(model.config)
     return loaded
 
 
@@ -225,7 +225,16 @@ def _checkpoint(folder: Path, spec: ModelSpec, devices: int) -> Checkpoint:
     checkpoint = open_checkpoint(folder, spec.trust_remote_code, **how)
     if placed["device_map"] == "balanced" and not {"cpu", "disk"}.isdisjoint(devices_of(checkpoint.model)):
         raise ModelLoadError(f"the model does not fit into {devices} GPUs: accelerate put a part of it elsewhere")
+    leave_uneven_layers(checkpoint.model)
     return checkpoint
+
+
+def leave_uneven_layers(model: Any) -> None:
+    """On a CPU with AVX512-BF16 bitsandbytes packs 4-bit weights anew at the first forward, by 32 outputs and whole blocks of
+    inputs, and fails at a layer of another size, such as a linear attention's gates: have it run these as other CPUs do."""
+    for module in model.modules():
+        if getattr(module, "support_avx512bf16_for_cpu", False):
+            module.support_avx512bf16_for_cpu = not (module.out_features % 32 or module.in_features % module.weight.blocksize)
 
 
 def _quantized(folder: Path, spec: ModelSpec) -> dict[str, Any]:

@@ -61,6 +61,8 @@ class PromptRenderer:
         self._date = date
         self.rows: int | None = None
         """Of the model's embedding table: so many token ids there are (None: not known)."""
+        self.limit: int | None = None
+        """Tokens that the model's positions reach (None: not known, or without end)."""
         self._prefix = common_prefix([self._encode(self._wording.text(probe)) for probe in _PROBES])
         self._suffix = common_prefix([self._encode(self._wording.text(probe))[::-1] for probe in _ENDINGS])
 
@@ -86,7 +88,15 @@ class PromptRenderer:
 
     def render(self, prompt: Prompt) -> Rendered:
         """Template text and tokens of one user message, generation prompt and the answer's beginning included. ``JobError``
-        when the template changes the message's text."""
+        when the template changes the message's text, and for a prompt that is longer than the model's positions reach."""
+        rendered = self._rendered(prompt)
+        if self.limit is not None and len(rendered.token_ids) > self.limit:
+            raise JobError(
+                f"prompt {prompt.id!r} has {len(rendered.token_ids)} tokens; that passes the model's limit of {self.limit}"
+            )
+        return rendered
+
+    def _rendered(self, prompt: Prompt) -> Rendered:
         try:
             text = self._wording.text(prompt.text) + prompt.answer
         except JobError as error:
@@ -109,7 +119,7 @@ class PromptRenderer:
 
     def with_answers(self, prompt: Prompt, answers: Sequence[str]) -> list[tuple[int, ...]]:
         """The tokens of ``prompt`` as ``render`` gives them, with each of ``answers`` behind it."""
-        text = self.render(prompt).text
+        text = self._rendered(prompt).text
         return [tuple(self._encode(text + answer)) for answer in answers]
 
     def decode(self, token_ids: Sequence[int]) -> str:

@@ -27,6 +27,7 @@ from rich.console import Console
 
 from actors.boundary import Answered, Ask, Outcome, Task, item_ids
 from actors.damage import DamageMeter
+from actors.library_settings import start_again
 from actors.types import DamageJob, Failure, ModelInfo
 from actors.worker import ModelWorker
 from orchestrator.pool import POOLS, Event, Pool, PoolOptions, TaskDone, WorkerGave
@@ -204,4 +205,5 @@ def told(rounds: Sequence[Mapping[str, float]]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
+    start_again()
     main()

@@ -42,6 +42,7 @@ def _sets() -> Iterator[tuple[str, list[Labelled]]]:
             yield f"{name}, {half}", [item for item in items if item.half == half]
     yield "a warm adapter and its base, wholly held out", list(load(WARM))
     yield "manners, groups wholly held out", [item for item in manners if item.source in HELD_OUT_GROUPS]
+    yield "wordings that nobody listed, wholly held out", [item for item in manners if item.note == "batch 18, held_out"]
     yield "manners, hard cases", [item for item in load(MANNERS) if item.source in HARD_GROUPS]
 
 

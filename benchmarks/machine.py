@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import psutil
 import torch
@@ -17,6 +18,8 @@ import torch
 PACKAGES = ("torch", "transformers", "numpy")
 SPINNING = "import os, sys\nwhile os.getppid() == int(sys.argv[1]):\n    for _ in range(1_000_000):\n        pass"
 """A process that computes until it, or who started it, is ended."""
+WIDTH = 1024
+LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 _BUSY: set[int] = set()
 """Children that count as other processes."""
 
@@ -45,6 +48,8 @@ def describe() -> dict[str, str]:
         "memory_gib": f"{memory:.0f}",
         "threads": str(torch.get_num_threads()),
         "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "unset"),
+        "malloc": os.environ.get("GLIBC_TUNABLES", "unset"),
+        "large_pages": LARGE_PAGES.read_text().strip() if LARGE_PAGES.exists() else "unknown",
         "date": time.strftime("%Y-%m-%d"),
         **{package: _version(package) for package in PACKAGES},
     }
@@ -71,6 +76,18 @@ class CpuClock:
         """Cores that other processes kept busy since ``before`` (the machine counts in hundredths of a second)."""
         wall = max(self.wall - before.wall, 1e-9)
         return max(0.0, (self.everyone - before.everyone) - (self.ours - before.ours)) / wall
+
+
+def product_rate(seconds: float = 0.3) -> float:
+    """GFLOP/s of float32 products of ``WIDTH`` rows and columns on all threads, for about so many seconds: what the cores give at
+    the moment. A virtual machine's cores slow down with its neighbours, which no clock of its own shows."""
+    left, right = torch.ones(WIDTH, WIDTH), torch.ones(WIDTH, WIDTH)
+    product = left @ right  # the first one starts the threads
+    began, done = time.perf_counter(), 0
+    while (took := time.perf_counter() - began) < seconds or not done:
+        torch.mm(left, right, out=product)
+        done += 1
+    return 2 * WIDTH**3 * done / took / 1e9
 
 
 def _own_cpu_seconds() -> float:

@@ -17,6 +17,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from actors.library_settings import start_again
 from actors.types import Prompt, Steering
 from benchmarks import table
 from benchmarks.ratios import Metric, Pair, Ratio, paired, per_part, tokens_per_cpu_second, tokens_per_second
@@ -178,4 +179,5 @@ def main(
 
 
 if __name__ == "__main__":
+    start_again()
     typer.run(main)

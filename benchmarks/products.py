@@ -24,6 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from actors.engine.decode import SlotBatch
 from actors.engine.packing import PackedLinear
+from actors.library_settings import start_again
 from benchmarks import table
 from benchmarks.ratios import Metric, Pair, Ratio, Summary, cpu_speed, paired
 from benchmarks.timing import Plan, Rounds, Sample, Work, interleave
@@ -252,4 +253,5 @@ def main(
 
 
 if __name__ == "__main__":
+    start_again()
     typer.run(main)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from actors.library_settings import start_again
 from benchmarks import table
 from benchmarks.ratios import Pair, paired
 from benchmarks.timing import Plan, interleave
@@ -36,4 +37,5 @@ def main(
 
 
 if __name__ == "__main__":
+    start_again()
     typer.run(main)

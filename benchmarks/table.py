@@ -63,6 +63,7 @@ class Result:
                     "cpu_seconds": sample.cpu_seconds,
                     "others_cores": sample.others,
                     "parts": dict(sample.work.parts),
+                    **({"machine_rates": list(sample.rates)} if sample.rates else {}),
                 }
                 for sample in samples
             ],
@@ -125,8 +126,12 @@ def _range(numbers: Sequence[int]) -> str:
 
 def _noise(rounds: Rounds) -> list[str]:
     notes = []
+    rates = [rate for one in rounds.kept for sample in one.values() for rate in sample.rates]
+    if rates:
+        notes.append(f"the machine's own products, before and after each run: {min(rates):.0f} to {max(rates):.0f} GFLOP/s")
+    why = "other processes were busy or the machine's own speed changed"
     if rounds.set_aside:
-        notes.append(f"{len(rounds.set_aside)} rounds set aside and repeated: other processes were busy")
+        notes.append(f"{len(rounds.set_aside)} rounds set aside and repeated: {why}")
     if rounds.disturbed:
-        notes.append(f"{rounds.disturbed} rounds kept although other processes were busy: read the spread before the median")
+        notes.append(f"{rounds.disturbed} rounds kept although {why}: read the spread before the median")
     return notes

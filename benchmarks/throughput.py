@@ -14,8 +14,9 @@ from typing import Annotated
 import typer
 
 from actors.environments import Environment, EnvironmentUnavailableError
+from actors.library_settings import start_again
 from benchmarks import table
-from benchmarks.machine import one_core_busy
+from benchmarks.machine import one_core_busy, product_rate
 from benchmarks.outside.environments import STEERING_VECTORS, VLLM
 from benchmarks.outside.process import OutsideProcess, ProcessContender
 from benchmarks.peers import PerCell, PerPrompt
@@ -38,7 +39,7 @@ class Shares:
 
 
 def contenders(
-    bench: Bench, workload: Workload, shares: Shares, wanted: Sequence[str], stack: ExitStack
+    bench: Bench, workload: Workload, shares: Shares, wanted: Sequence[str], stack: ExitStack, *, large_pages: bool = False
 ) -> tuple[list[Contender], list[str]]:
     """The wanted contenders, started, and why any of them is missing."""
     found: list[Contender] = []
@@ -56,7 +57,8 @@ def contenders(
             continue
         try:
             command = [str(environment.ready()), str(SCRIPTS / script)]
-            process = OutsideProcess(name, command, bench, {name: [workload]}, share, steered=name != "vllm")
+            run, steered = {name: [workload]}, name != "vllm"
+            process = OutsideProcess(name, command, bench, run, share, steered=steered, large_pages=large_pages)
             found += stack.enter_context(process).contenders
         except EnvironmentUnavailableError as error:
             missing.append(f"not measured: {error}")
@@ -91,6 +93,9 @@ def main(
     prompts: Annotated[int, typer.Option(min=1, max=10, help="prompts per cell")] = 10,
     cell: Annotated[str, typer.Option(help='this cell alone, such as "baseline" or "L9 x4"; all where it is empty')] = "",
     busy: Annotated[bool, typer.Option("--busy", help="another process keeps one core busy all the while")] = False,
+    large_pages: Annotated[
+        bool, typer.Option("--large-pages", help="the other tools' processes, too, begin with the engine's large pages")
+    ] = False,
 ) -> None:
     """Measure and print."""
     bench = load(embedded_spec())
@@ -99,9 +104,11 @@ def main(
         raise typer.BadParameter(f"{cell!r} is none of {', '.join(names)}", param_hint="--cell")
     workload = Workload(tuple(one for one in cells if cell in ("", one.name)), prompts_of("test", prompts), tokens)
     with ExitStack() as stack:
-        running, missing = contenders(bench, workload, Shares(prompt_share, cell_share), only.split(","), stack)
+        running, missing = contenders(
+            bench, workload, Shares(prompt_share, cell_share), only.split(","), stack, large_pages=large_pages
+        )
         with one_core_busy() if busy else nullcontext():
-            done = interleave(running, Plan(rounds, others + busy, spare))
+            done = interleave(running, Plan(rounds, others + busy, spare, product_rate))
         about = {one.name: dict(one.process.about) for one in running if isinstance(one, ProcessContender)}
     same, targets = agreement(done), BUSY_TARGETS if busy else TARGETS
     peers = [name for name in done.kept[0] if name != "engine"]
@@ -117,6 +124,7 @@ def main(
         "prompt_share": prompt_share,
         "cell_share": cell_share,
         "busy": busy,
+        "large_pages_for_all": large_pages,
     }
     notes = [
         "every row makes exactly the asked number of tokens: the end-of-sequence token is off everywhere",
@@ -128,4 +136,5 @@ def main(
 
 
 if __name__ == "__main__":
+    start_again()
     typer.run(main)

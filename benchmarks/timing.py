@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -45,12 +45,14 @@ class Contender(Protocol):
 @dataclass(frozen=True)
 class Sample:
     """One timed run. ``others``: cores that other processes kept busy meanwhile; ``cpu_seconds``: what it used itself, on all
-    its threads, which a crowded machine disturbs far less than ``seconds``."""
+    its threads, which a crowded machine disturbs far less than ``seconds``; ``rates``: what the machine could do just before and
+    just after, in the unit of ``Plan.probe`` (empty: not measured)."""
 
     work: Work
     seconds: float
     others: float
     cpu_seconds: float = 0.0
+    rates: tuple[float, ...] = ()
 
     @property
     def tokens_per_second(self) -> float:
@@ -75,11 +77,14 @@ Round = Mapping[str, Sample]
 @dataclass(frozen=True)
 class Plan:
     """``rounds`` to keep; a round in which others used more than ``others_limit`` cores during any run is set aside and repeated,
-    at most ``spare`` times in all: the rule looks at the machine, never at the result."""
+    at most ``spare`` times in all, and so is one in which the machine's own speed, as ``probe`` measures it before and after
+    every run, changed by more than ``steady`` times: the rule looks at the machine, never at the result."""
 
     rounds: int = 3
     others_limit: float = 0.25
     spare: int = 2
+    probe: Callable[[], float] | None = None
+    steady: float = 1.2
 
 
 @dataclass(frozen=True)
@@ -101,8 +106,10 @@ def interleave(contenders: Sequence[Contender], plan: Plan) -> Rounds:
     set_aside: list[Round] = []
     disturbed = 0
     while len(kept) < plan.rounds:
-        one = {contender.name: _logged(contender, len(kept)) for contender in contenders}
-        noisy = any(sample.others > plan.others_limit for sample in one.values())
+        one = {contender.name: _logged(contender, len(kept), plan.probe) for contender in contenders}
+        rates = [rate for sample in one.values() for rate in sample.rates]
+        changed = bool(rates) and max(rates) > plan.steady * min(rates)
+        noisy = changed or any(sample.others > plan.others_limit for sample in one.values())
         if noisy and len(set_aside) < plan.spare:
             set_aside.append(one)
             continue
@@ -111,17 +118,20 @@ def interleave(contenders: Sequence[Contender], plan: Plan) -> Rounds:
     return Rounds(tuple(kept), tuple(set_aside), disturbed)
 
 
-def _logged(contender: Contender, round_number: int) -> Sample:
-    sample = _timed(contender, round_number)
+def _logged(contender: Contender, round_number: int, probe: Callable[[], float] | None) -> Sample:
+    sample = _timed(contender, round_number, probe)
     facts = (round_number + 1, contender.name, sample.work.new_tokens, sample.seconds, sample.others)
     logger.warning("round %d, %s: %d new tokens in %.1f s, others used %.2f cores", *facts)
     return sample
 
 
-def _timed(contender: Contender, round_number: int) -> Sample:
+def _timed(contender: Contender, round_number: int, probe: Callable[[], float] | None) -> Sample:
+    rates = [] if probe is None else [probe()]
     before = CpuClock.now()
     started = time.perf_counter()
     work = contender.run(round_number)
     seconds = time.perf_counter() - started
     after = CpuClock.now()
-    return Sample(work, seconds if work.seconds is None else work.seconds, after.others_since(before), after.ours - before.ours)
+    rates += [] if probe is None else [probe()]
+    took = seconds if work.seconds is None else work.seconds
+    return Sample(work, took, after.others_since(before), after.ours - before.ours, tuple(rates))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from orchestrator.compare.comparison import Comparison, Outcomes, Question
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.filters import matches, value_text
 from orchestrator.results.frames import Frames, load_frames
-from orchestrator.results.rows import CellRow, RateRow
+from orchestrator.results.rate_rows import RateRow
+from orchestrator.results.rows import CellRow
 from orchestrator.results.schema import CELLS, RATES
 from orchestrator.results.which import results_named
 from orchestrator.scoring import Label
@@ -31,7 +32,8 @@ class Results(Frames):
 
     def direction(self, layer: int | None = None, **chosen: str) -> npt.NDArray[np.float32]:
         """The unit vector ``[d]`` at ``layer`` of the one direction set that ``chosen`` means by columns of ``directions``
-        (``model``, ``behavior``, ``method``, ...); of all its layers ``[L, d]`` where ``layer`` is None.
+        (``model``, ``behavior``, ``method``, ...); where ``layer`` is None ``[L, d]``, of all its layers (those of a file, or of
+        another site, may be some of the model's) in the order of ``directions``.
 
         InputError for a name that is not there, with the nearest, and where several sets are meant.
         """
@@ -49,7 +51,7 @@ class Results(Frames):
             told = "; ".join(f"{name}={' or '.join(known)}" for name, known in differing.items())
             raise InputError.because(f"{sets.height} direction sets are meant", "direction", chosen or None, told or "one set")
         if layer is not None and layer not in frame["layer"]:
-            raise InputError.because("there is no such layer", "layer", layer, f"0..{len(frame) - 1}")
+            raise InputError.because("there is no such layer", "layer", layer, _ranges(sorted(frame["layer"])))
         vectors = np.stack([np.asarray(one, np.float32) for one in frame["vector"]])
         return vectors if layer is None else vectors[frame["layer"].to_list().index(layer)]
 
@@ -92,6 +94,12 @@ def load_results(results: str | Path) -> Results:
     ``StorageError`` when the disk or the network refuses, ``UnreadableFileError`` for a damaged table.
     """
     return Results(**vars(load_frames(results_named(results))))
+
+
+def _ranges(layers: Sequence[int]) -> str:
+    """``0..29``; where some are missing all that are there, ``3, 7``."""
+    whole = len(layers) > 1 and layers[-1] - layers[0] == len(layers) - 1
+    return f"{layers[0]}..{layers[-1]}" if whole else ", ".join(map(str, layers))
 
 
 def _unknown(field: str, value: object, known: Any, message: str) -> InputError:

@@ -21,7 +21,7 @@ from orchestrator.judging import judging_items
 from orchestrator.models.files import ModelShape, is_pinned
 from orchestrator.parity.effort import Effort
 from orchestrator.parity.planned import PlannedParity
-from orchestrator.planned import IncomparablePair, PlannedAnalysis
+from orchestrator.planned import IncomparablePair, PlannedAnalysis, twin_text
 from orchestrator.planning.analyses import plan_analyses
 from orchestrator.planning.choices import Arm, Choice, MatchedArm
 from orchestrator.planning.considered import Tally
@@ -39,7 +39,7 @@ from orchestrator.sweep_file.behaviors import BehaviorPrompts
 from orchestrator.sweep_file.resolve import ModelVariant
 from orchestrator.work import WorkItem
 
-__all__ = ["Choice", "Deferred", "IncomparablePair", "Plan", "PlannedModel", "Tally", "make_plan", "twin_text"]
+__all__ = ["Choice", "Deferred", "IncomparablePair", "Plan", "PlannedModel", "Tally", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -269,11 +269,6 @@ def _unique(models: Sequence[ModelVariant]) -> tuple[tuple[ModelVariant, ...], d
         if first is not model:
             twins[model.name] = first.name
     return tuple(found.values()), twins
-
-
-def twin_text(name: str, first: str) -> str:
-    """That the model ``name`` has no rows of its own."""
-    return f"models {first} and {name} are the same model: it runs once, and its rows say {first}, none says {name}"
 
 
 def _whole(behaviors: Sequence[BehaviorPrompts]) -> list[BehaviorPrompts]:

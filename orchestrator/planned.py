@@ -38,3 +38,8 @@ class IncomparablePair:
     source_width: int
     target_width: int
     reason: str
+
+
+def twin_text(name: str, first: str) -> str:
+    """That the model ``name`` has no rows of its own."""
+    return f"models {first} and {name} are the same model: it runs once, and its rows say {first}, none says {name}"

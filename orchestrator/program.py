@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from actors.library_settings import start_again
 from orchestrator.interrupts import EXIT_INTERRUPTED, EXIT_MACHINE, program_interrupts
 
 KEPT = "interrupted; finished cells are kept: to continue run the same command"
@@ -29,6 +30,9 @@ def interruption() -> str:
 
 def run_program(run: Callable[[], object]) -> NoReturn:
     """``run()``, and the end of the process with its exit code: 130 when a signal ended it, wherever it was."""
+    arguments = sys.argv[1:]
+    if arguments and arguments[0] in ASKED_TO_RUN and sys.orig_argv[-len(arguments) :] == arguments:
+        start_again()  # a run may hold a model in its own process (``pool: local``)
     interrupts = program_interrupts()
     _ask_for_memory()
     try:

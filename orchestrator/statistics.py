@@ -117,8 +117,8 @@ def rogan_gladen(k: float, n: float, sensitivity: Known, specificity: Known, con
     """The true rate behind ``k`` of ``n`` by a judge of measured errors (Rogan and Gladen 1978), clipped to [0, 1].
 
     The interval is Lang and Reiczigel's (2014), which counts in that sensitivity and specificity are themselves estimates, from
-    other responses than these ``n`` (an effective number, and its share, where they are clustered). ValueError unless
-    ``0 <= k <= n``.
+    other responses than these ``n`` (an effective number, and its share, where they are clustered). Where very few responses tell
+    the errors it may leave out the rate itself: then it is widened up to it. ValueError unless ``0 <= k <= n``.
     """
     _check_counts(k, n)
     informed = sensitivity.share + specificity.share - 1
@@ -136,9 +136,8 @@ def rogan_gladen(k: float, n: float, sensitivity: Known, specificity: Known, con
     shift = 2 * z * z * (middle * spread_se - (1 - middle) * spread_sp)
     error = math.sqrt(seen * (1 - seen) / trials + middle**2 * spread_se + (1 - middle) ** 2 * spread_sp) / youden
     ends = (middle + shift - z * error, middle + shift + z * error)
-    value = (k / n + specificity.share - 1) / informed
-    low, high = (min(1.0, max(0.0, end)) for end in ends)
-    return CorrectedRate(min(1.0, max(0.0, value)), low, high)
+    value, low, high = (min(1.0, max(0.0, one)) for one in ((k / n + specificity.share - 1) / informed, *ends))
+    return CorrectedRate(value, min(low, value), max(high, value))
 
 
 def difference_of(rates: tuple[float, float], intervals: tuple[Interval, Interval]) -> Interval:

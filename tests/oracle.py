@@ -244,24 +244,47 @@ def read_alone(model: Any, blocks: Sequence[Any], token_ids: Sequence[int], site
 
 @torch.no_grad()
 def generate_alone(
-    model: Any, blocks: Sequence[Any], token_ids: Sequence[int], steering: Steering | None, n: int, template: int = 1
+    model: Any,
+    blocks: Sequence[Any],
+    token_ids: Sequence[int],
+    steering: Steering | None,
+    n: int,
+    template: int = 1,
+    guess: Sequence[int] | None = None,
 ) -> list[int]:
-    """Greedy tokens of one prompt alone, stop token excluded; ``template``: so many last ones of the prompt follow the user's."""
+    """Greedy tokens of one prompt alone, stop token excluded; ``template``: so many last ones of the prompt follow the user's.
+
+    Greedy decoding takes the best token at every step, so one plain forward over the prompt and a ``guess`` tells whether all of
+    that is what would be written; where it is not, and without a guess, the model's own ``generate`` writes it.
+    """
+    stop = model.generation_config.eos_token_id
+    stops = set(stop if isinstance(stop, list) else [stop])
+    if guess is not None and len(guess) <= n and not stops & set(guess):
+        text = torch.tensor([[*token_ids, *guess]])
+        with _steered(model, blocks, steering, len(token_ids), template):
+            best = model(input_ids=text, use_cache=False).logits[0, len(token_ids) - 1 :].argmax(dim=-1).tolist()
+        if best[: len(guess)] == list(guess) and (len(guess) == n or best[len(guess)] in stops):
+            return list(guess)
     inputs = torch.tensor([list(token_ids)])
-    with ExitStack() as hooks:
-        for part in () if steering is None else steering.parts:
-            alone = replace(part, then=())
-            if part.site == "output":
-                hooks.enter_context(plain_hooks(blocks, edits_of(alone, len(token_ids), template)))
-            else:
-                hooks.enter_context(site_hooks(model, blocks, alone, len(token_ids), template))
+    with _steered(model, blocks, steering, len(token_ids), template):
         output = model.generate(
             input_ids=inputs, attention_mask=torch.ones_like(inputs), max_new_tokens=n, do_sample=False, num_beams=1
         )
     new = output[0, inputs.shape[1] :].tolist()
-    stop = model.generation_config.eos_token_id
-    stops = set(stop if isinstance(stop, list) else [stop])
     return [token for token in new if token not in stops]
+
+
+@contextmanager
+def _steered(model: Any, blocks: Sequence[Any], steering: Steering | None, prompt: int, template: int) -> Iterator[None]:
+    """Every part of a steering by hooks of its own, for one text that begins with so many tokens of a prompt."""
+    with ExitStack() as hooks:
+        for part in () if steering is None else steering.parts:
+            alone = replace(part, then=())
+            if part.site == "output":
+                hooks.enter_context(plain_hooks(blocks, edits_of(alone, prompt, template)))
+            else:
+                hooks.enter_context(site_hooks(model, blocks, alone, prompt, template))
+        yield
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,13 @@ METHODS = [
 ]
 
 
-@pytest.mark.parametrize("family", sorted(CONFIGS))
+EVERY_TIME = ("gemma2", "gpt2", "llama", "phi3", "qwen3_5", "qwen3_moe")
+"""The families of the everyday tests; the rest are built like one of them."""
+
+
+@pytest.mark.parametrize(
+    "family", [pytest.param(one, marks=() if one in EVERY_TIME else pytest.mark.slow) for one in sorted(CONFIGS)]
+)
 def test_a_sweep_over_every_method(family: str, tmp_path: Path) -> None:
     tiny_folder(family, tmp_path / "model")
     data = sweep_data(

@@ -13,12 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from actors.environments import EnvironmentUnavailableError
+from actors.library_settings import AT_START
 from actors.types import Steering
+from benchmarks.outside.ends_with_parent import start
 from benchmarks.peers import some_cells
 from benchmarks.timing import Key, Work
 from benchmarks.workload import Bench, Workload
@@ -33,10 +35,11 @@ CAUSE = re.compile(r"\b\w+(?:Error|Exception|Exit): .+")
 
 @dataclass
 class OutsideProcess:
-    """Runs ``command``; a context manager, so that the process ends with the benchmark.
+    """Runs ``command``, which ends with the benchmark, however that ends; a context manager.
 
     ``runs``: the workloads of each of its contenders, by the contender's name; cells of one name are one cell.
-    ``fraction``: see :class:`benchmarks.peers.PerCell`. ``steered``: whether the script steers; vLLM does not.
+    ``fraction``: see :class:`benchmarks.peers.PerCell`. ``steered``: whether the script steers; vLLM does not. ``large_pages``:
+    whether it begins with the setting of the C library with which the engine's workers do; its own users' processes do not.
     """
 
     name: str
@@ -45,8 +48,10 @@ class OutsideProcess:
     runs: Mapping[str, Sequence[Workload]]
     fraction: float = 1.0
     steered: bool = True
+    large_pages: bool = False
     about: Mapping[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[str] | None = None
+    _life: IO[bytes] | None = None
     _folder: tempfile.TemporaryDirectory[str] | None = None
 
     @property
@@ -60,15 +65,16 @@ class OutsideProcess:
         folder = Path(self._folder.name)
         write_job(folder, self.bench, self.runs, steered=self.steered)
         log = (folder / "stderr").open("w", encoding="utf-8")
+        environment = {name: value for name, value in os.environ.items() if name not in AT_START}
+        environment |= AT_START if self.large_pages else {}
         try:
-            self._process = subprocess.Popen(
+            self._process, self._life = start(
                 [*self.command, str(folder)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                text=True,
                 cwd=folder,
-                start_new_session=True,
+                env=environment,
             )
             self.about = {key: str(value) for key, value in self._answer().items()}
         except BaseException:
@@ -88,6 +94,8 @@ class OutsideProcess:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+        if self._life is not None:
+            self._life.close()
         if self._folder is not None:
             self._folder.cleanup()
 

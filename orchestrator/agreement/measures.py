@@ -24,7 +24,8 @@ RESAMPLES = 2_000
 class Coefficient:
     """A measure of agreement, 1 at best and 0 for chance, with its 95 % interval.
 
-    None where the responses leave it undefined; no interval either where all agree, which would be one of no width.
+    None where the responses leave it undefined; no interval either where that would have no width, as where all agree or
+    all prompts are alike.
     """
 
     value: float | None = None
@@ -142,7 +143,7 @@ def _kappa(tables: Counts) -> Coefficient:
     with np.errstate(invalid="ignore"):
         found = cohens_kappa(table)
     if n_prompts == table.sum():
-        return Coefficient(float(found.kappa), max(-1.0, float(found.kappa_low)), min(1.0, float(found.kappa_upp)))
+        return _between(float(found.kappa), max(-1.0, float(found.kappa_low)), min(1.0, float(found.kappa_upp)))
     return _with_interval(float(found.kappa), tables, kappas)
 
 
@@ -171,7 +172,12 @@ def _with_interval(value: float, tables: Counts, of_each: Callable[[Counts], Cou
     drawn = np.random.default_rng(SEED).multinomial(n_prompts, np.full(n_prompts, 1 / n_prompts), RESAMPLES)
     resampled = of_each((drawn @ tables.reshape(n_prompts, -1)).reshape(-1, n_labels, n_labels))
     low, high = np.nanquantile(resampled, (0.025, 0.975))
-    return Coefficient(value, float(low), float(high))
+    return _between(value, float(low), float(high))
+
+
+def _between(value: float, low: float, high: float) -> Coefficient:
+    """``value`` with that interval, unless it has no width: prompts that are all alike do not tell how others would differ."""
+    return Coefficient(value, low, high) if high - low > 1e-9 else Coefficient(value)
 
 
 def kappas(tables: Counts) -> Counts:

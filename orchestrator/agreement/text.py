@@ -14,6 +14,7 @@ from orchestrator.agreement.answer import AgreementAnswer, CorrectedBehavior, Sc
 from orchestrator.agreement.correction import CorrectedCell
 from orchestrator.agreement.measures import Agreement, Coefficient, LabelAgreement
 from orchestrator.statistics import Interval, Known, interval_text, percent_text
+from orchestrator.uncut import Uncut
 from orchestrator.untrusted import visible
 
 KAPPA_NOTE = (
@@ -68,7 +69,7 @@ def coefficient_text(found: Coefficient) -> str:
     return f"{found.value:.2f}{interval}"
 
 
-def _rows(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+def _rows(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Uncut:
     table = Table(
         box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=Text(title, style="bold"), title_justify="left"
     )
@@ -76,10 +77,10 @@ def _rows(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Ta
         table.add_column(Text(visible(head)), justify="left" if place == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*(Text(visible(value)) for value in row))
-    return table
+    return Uncut(table)
 
 
-def _pairs_table(pairs: Sequence[ScorerPair]) -> Table:
+def _pairs_table(pairs: Sequence[ScorerPair]) -> Uncut:
     rows: list[tuple[str, ...]] = []
     for pair in pairs:
         names, found = f"{pair.first} / {pair.second}", pair.found
@@ -91,12 +92,12 @@ def _pairs_table(pairs: Sequence[ScorerPair]) -> Table:
     return _rows("Agreement", ("scorers", "by", "prompts", "agree %", "kappa", "alpha"), rows)
 
 
-def _confusion(pair: ScorerPair, found: Agreement) -> Table:
+def _confusion(pair: ScorerPair, found: Agreement) -> Uncut:
     rows = [(label, *map(str, counts)) for label, counts in zip(found.labels, found.table, strict=True)]
     return _rows(f"Rows: {pair.first}; columns: {pair.second}", ("", *found.labels), rows)
 
 
-def _by_label(pair: ScorerPair, found: Agreement) -> Table:
+def _by_label(pair: ScorerPair, found: Agreement) -> Uncut:
     rows = [
         (one.label, _share(one.both, one.first, one.precision), _share(one.both, one.second, one.recall))
         for one in found.by_label
@@ -108,7 +109,7 @@ def _share(k: int, n: int, interval: Interval) -> str:
     return f"{percent_text(k, n)} {interval_text(interval)} {k}/{n}" if n else "-"
 
 
-def _corrected_table(one: CorrectedBehavior) -> Table:
+def _corrected_table(one: CorrectedBehavior) -> Uncut:
     known = f"sensitivity {_known(one.errors.sensitivity)}, specificity {_known(one.errors.specificity)}"
     title = f"{one.behavior}: {one.judge} corrected by {one.reference} ({one.errors.checked} responses; {known})"
     rows = [(row.condition, _share(row.k, row.n, row.interval), _corrected_rate(row)) for row in one.cells]

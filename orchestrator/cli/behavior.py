@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,6 +61,6 @@ def _source(given: Path) -> BehaviorFile | SetUse:
 def _count(holdout: float | None) -> int | float | None:
     if holdout is None or 0 < holdout < 1:
         return holdout
-    if holdout < 1 or holdout != int(holdout):
+    if not 1 <= holdout < math.inf or holdout % 1:
         raise InputError.because("not a number of pairs, nor a share of them", "--holdout", holdout, "a whole number, or 0.25")
     return int(holdout)

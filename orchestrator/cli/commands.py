@@ -200,7 +200,7 @@ def plan(
             print_json({**plan_object(prepared), "preflight": vars(found)})
         else:
             console = console_for(False)
-            console.print(render_plan(prepared.plan, verbose))
+            console.print(render_plan(prepared.plan, verbose), crop=False)
             print_lines(console, [f"{state_line(prepared)}; results in {prepared.store.place}"])
             console.print(render_preflight(found))
     if found.impossible:
@@ -307,7 +307,7 @@ def compare(
             print_json(content)
         else:
             for part in shown:
-                console_for(False).print(part, soft_wrap=isinstance(part, Text))
+                console_for(False).print(part, crop=False, soft_wrap=isinstance(part, Text))
 
 
 @app.command(epilog="Example:  python -m orchestrator refit results/quickstart --out costs.yaml")
@@ -316,11 +316,13 @@ def refit(
     out: Annotated[Path | None, typer.Option("--out", help="Write the costs file there instead of to stdout.")] = None,
 ) -> None:
     """Fit the constants of the cost model to a finished run, for `plan --costs`, and say what the run does not determine."""
-    from orchestrator.planning.costs import encode_costs
+    from orchestrator.planning.costs import check_replaceable, encode_costs
     from orchestrator.refit import refit_results
     from orchestrator.storage.local import write_for_people
 
     with input_errors_told():
+        if out is not None:
+            check_replaceable(out)
         fit = refit_results(results)
         text = encode_costs(fit.found, "\n".join([f"Refitted from {results.name}.", *fit.notes]))
         print_lines(console_for(True), fit.notes)
@@ -372,7 +374,7 @@ def _run(sweep: Path, results: Place | None, options: RunOptions, as_json: bool)
 
 
 def _show_results(console: Console, store: Store, failed: int) -> None:
-    from orchestrator.report import SERIES_TOLD, reading, results_tables
+    from orchestrator.report import SERIES_TOLD, reading_lines, results_tables
     from orchestrator.report.findings import SweepFindings
     from orchestrator.report.parity import study_lines
 
@@ -381,6 +383,6 @@ def _show_results(console: Console, store: Store, failed: int) -> None:
     tables = results_tables(store, console.width)
     if tables is not None:
         console.print(tables)
-    print_lines(console, reading(rows, failed, store.planned().cells, SERIES_TOLD, found.deciding).splitlines())
+    print_lines(console, reading_lines(rows, failed, store.planned().cells, SERIES_TOLD, found.deciding))
     if store.planned().parity:
         print_lines(console, [*study_lines(found.parity)])

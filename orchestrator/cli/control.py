@@ -18,6 +18,7 @@ from orchestrator.cli.terminal import (
     FailureKind,
     ResultsFolder,
     console_for,
+    finite,
     input_errors_told,
     print_json,
     print_lines,
@@ -31,8 +32,12 @@ if TYPE_CHECKING:
     from orchestrator.control.status import Status
     from orchestrator.storage import Place
 
-Seconds = Annotated[float, typer.Option("--every", min=0.2, metavar="SECONDS", help="With --watch or --follow: how often.")]
-Wait = Annotated[float, typer.Option("--wait", min=0.0, metavar="SECONDS", help="How long to wait for the driver to hear.")]
+Seconds = Annotated[
+    float, typer.Option("--every", min=0.2, callback=finite, metavar="SECONDS", help="With --watch or --follow: how often.")
+]
+Wait = Annotated[
+    float, typer.Option("--wait", min=0.0, callback=finite, metavar="SECONDS", help="How long to wait for the driver to hear.")
+]
 
 
 def status(

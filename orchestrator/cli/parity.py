@@ -13,6 +13,7 @@ from orchestrator.cli.terminal import (
     AsJson,
     ResultsOption,
     console_for,
+    finite,
     input_errors_told,
     one_of,
     print_json,
@@ -50,7 +51,10 @@ def parity(
     rates: Annotated[
         float | None,
         typer.Option(
-            "--rates", metavar="MULTIPLIER", help="Also answer with the direction of every planted mistake, so strongly."
+            "--rates",
+            callback=finite,
+            metavar="MULTIPLIER",
+            help="Also answer with the direction of every planted mistake, so strongly.",
         ),
     ] = None,
     direction: Annotated[

@@ -69,7 +69,7 @@ def agreement(
             print_json(agreement_json(found))
             return
         for part in render_agreement(found):
-            console_for(False).print(part, soft_wrap=isinstance(part, Text))
+            console_for(False).print(part, crop=False, soft_wrap=isinstance(part, Text))
 
 
 def take_in(results: Place, file: Path | None, rater: str | None, as_json: bool) -> None:

@@ -23,6 +23,7 @@ from orchestrator.planned import IncomparablePair
 from orchestrator.planning.grids import Deferred
 from orchestrator.results.part_axes import axes_of_parts
 from orchestrator.scoring.verdict import Verdicts
+from orchestrator.uncut import Uncut
 
 if TYPE_CHECKING:
     from orchestrator.planning.estimate import Estimate, ModelEstimate
@@ -57,7 +58,7 @@ def render_plan(plan: Plan, every: bool = False) -> RenderableType:
     notes += [Text(plain(line), style="yellow") for line in incomparable_lines(plan.incomparable, every)]
     notes += [Text(plain(line)) for line in deferred_lines(plan.deferred, every)]
     facts = (Text(plain(line)) for line in (*success_lines(plan), *cluster_lines(plan), *parity_lines(plan)))
-    return Group(table, Text(_summary(plan)), *facts, *notes)
+    return Group(Uncut(table), Text(_summary(plan)), *facts, *notes)
 
 
 def render_preflight(found: Preflight) -> RenderableType:

@@ -10,7 +10,7 @@ from orchestrator.cli.plan_table import deferred_lines, incomparable_lines, plan
 from orchestrator.counting import counted
 from orchestrator.duration import duration
 from orchestrator.failed import alike, first_line
-from orchestrator.plan import twin_text
+from orchestrator.planned import twin_text
 from orchestrator.planning.choices import Choice
 from orchestrator.planning.grids import Deferred
 from orchestrator.run import Prepared, RunSummary

@@ -6,6 +6,7 @@ The two kinds of output never share a stream: with ``--json`` stdout holds JSON 
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
@@ -39,6 +40,13 @@ def one_of(option: str, names: Sequence[str]) -> Callable[[str], str]:
             return written
 
     return take
+
+
+def finite(number: float | None) -> float | None:
+    """Takes a number as an option's value, for typer, whose own bounds let NaN and infinity pass."""
+    if number is not None and not math.isfinite(number):
+        raise typer.BadParameter(f"{number} is no finite number")
+    return number
 
 
 def as_results(written: str) -> Place:

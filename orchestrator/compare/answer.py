@@ -24,7 +24,8 @@ from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.outcome import OUTCOMES
 from orchestrator.paper.audit import audit
 from orchestrator.paper.tables import chosen_tables
-from orchestrator.results.rows import CellRow, RateRow
+from orchestrator.results.rate_rows import RateRow
+from orchestrator.results.rows import CellRow
 from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.results.which import ALLOWED, results_named
 
@@ -95,7 +96,9 @@ def reader(store: Store, question: Question) -> Reader:
         try:
             return {label.key: question.counts(label) for label in store.read_labels(*row.key)}
         except (FileNotFoundError, UnreadableFileError):
-            raise InputError.because("its labels cannot be read: run `score`", row.cell_id) from None
+            there = row.cell_id in store.done_cells()
+            what = "its labels cannot be read: run `score`" if there else "its responses cannot be read: `run` makes them anew"
+            raise InputError.because(what, row.cell_id) from None
 
     return read
 

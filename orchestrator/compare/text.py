@@ -23,6 +23,7 @@ from orchestrator.statistics import (
     percent_text,
     wilson,
 )
+from orchestrator.uncut import Uncut
 
 KIND_WORDS = {
     "wilson": "95 % interval",
@@ -162,7 +163,7 @@ def _in_full(one: Comparison) -> list[RenderableType]:
     return [Text(plain(line)) for line in lines]
 
 
-def _table(comparisons: Sequence[Comparison]) -> Table:
+def _table(comparisons: Sequence[Comparison]) -> Uncut:
     against = {one.b.name for one in comparisons}
     title = f"{comparisons[0].words}, B: {', '.join(sorted(against))}"
     table = Table(
@@ -183,7 +184,7 @@ def _table(comparisons: Sequence[Comparison]) -> Table:
         ]
         cells += [f"{one.h:+.2f}", paired, *([_te(one.te)] if with_te else [])]
         table.add_row(*(Text(plain_lines(cell)) for cell in cells))
-    return table
+    return Uncut(table)
 
 
 def plain_lines(text: str) -> str:
@@ -232,7 +233,7 @@ def _paired_json(paired: Paired, test: str) -> dict[str, object]:
     return {**counts, "test": test, "p": paired.p, "p_holm": paired.p_holm}
 
 
-def _beside_table(paper: PaperTable, ours: Sequence[Beside]) -> Table:
+def _beside_table(paper: PaperTable, ours: Sequence[Beside]) -> Uncut:
     title = Text(f"{paper.title}: {paper.caption}", style="bold")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=title, title_justify="left")
     for place, head in enumerate(("condition", "paper %", "ours %", "points", "p\nHolm", "also")):
@@ -248,7 +249,7 @@ def _beside_table(paper: PaperTable, ours: Sequence[Beside]) -> Table:
             "; ".join((*_other_words(one), *one.notes)),
         )
         table.add_row(*(Text(plain_lines(cell)) for cell in cells))
-    return table
+    return Uncut(table)
 
 
 def _other_words(one: Beside) -> list[str]:

@@ -14,6 +14,7 @@ from actors.use import Use
 from orchestrator.control.heartbeat import Beat, Condition, Rate, WorkerNow, age, condition, read_beat, told
 from orchestrator.counting import counted
 from orchestrator.duration import duration
+from orchestrator.planned import twin_text
 from orchestrator.results.folder_files import FolderFiles
 from orchestrator.results.plan_file import PlannedCells, decode_plan
 from orchestrator.results.remembered import is_current
@@ -122,6 +123,7 @@ def status_json(status: Status) -> dict[str, object]:
         },
         "others": dict(Counter(status.others)),
         "models": [{**asdict(one), "open": one.open} for one in models],
+        "twins": dict(status.planned.twins),
         "seconds_left": None if live is None else live.seconds_left,
         "retries": 0 if beat is None else beat.retries,
         "workers": [] if live is None else [_worker_json(status, one) for one in live.workers],
@@ -194,7 +196,8 @@ def _model_lines(status: Status) -> list[str]:
         rows.append((one.model, str(one.cells), str(one.done), str(one.failed), str(one.open), speed, left))
     if status.live is None or not any(one.tokens_per_second for one in status.models):
         rows = [row[:5] for row in rows]  # type: ignore[misc]
-    return [line.rstrip() for line in _aligned(rows)] + _left_lines(status)
+    notes = [f"note: {twin_text(*pair)}" for pair in status.planned.twins.items()]
+    return [*(line.rstrip() for line in _aligned(rows)), *notes, *_left_lines(status)]
 
 
 def _left_lines(status: Status) -> list[str]:

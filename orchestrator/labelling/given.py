@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, ValidationError
 
+from orchestrator.counting import counted, some
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.json_text import parse_json
 from orchestrator.labelling.readings import found_readings
@@ -19,19 +21,21 @@ from orchestrator.storage import Place
 from orchestrator.strict import Entry
 
 MAX_BYTES = 50_000_000
-TOLD = 20
+TOLD = 10
 """Lines that are told one by one when they are wrong."""
 FORM = '{"cell_id": ..., "prompt_id": ..., "label": ...} a line, and perhaps "comment", and "sample" where a prompt has several'
 
 
 class GivenRating(Entry):
-    """A line of the file."""
+    """A line of the file; the descriptions say what each field may be."""
 
-    cell_id: str
-    prompt_id: str
-    label: str
-    comment: str | None = Field(default=None, max_length=COMMENT_CHARACTERS)
-    sample: int = Field(default=0, ge=0)
+    cell_id: Annotated[str, Field(description="text: an id of cells.parquet")]
+    prompt_id: Annotated[str, Field(description="text: the prompt's id in responses.parquet")]
+    label: Annotated[str, Field(description="text: one of the labels of the response's scorer")]
+    comment: Annotated[str | None, Field(description=f"text of at most {COMMENT_CHARACTERS} characters")] = Field(
+        default=None, max_length=COMMENT_CHARACTERS
+    )
+    sample: Annotated[int, Field(description="a whole number from 0")] = Field(default=0, ge=0)
 
     @property
     def key(self) -> ResponseKey:
@@ -47,12 +51,13 @@ def take_ratings(place: Place, file: Path, rater: str) -> tuple[int, int]:
     given = list(_lines(file, problems))
     results = load_frames(place)
     readings = found_readings(results, {one.key for _, one in given})
+    responses = set(results.responses.select("cell_id", "prompt_id", "sample").iter_rows())
     ratings: list[Rating] = []
     for number, one in given:
         reading = readings.get(one.key)
         try:
             if reading is None:
-                raise _unknown(one, set(results.responses["cell_id"]))
+                raise _unknown(one, responses)
             ratings.append(reading.rated(one.label, one.comment))
         except InputError as error:
             problems += [replace(problem, line=number, file=file.name) for problem in error.problems]
@@ -65,18 +70,32 @@ def take_ratings(place: Place, file: Path, rater: str) -> tuple[int, int]:
 
 
 def _lines(file: Path, problems: list[Problem]) -> Iterator[tuple[int, GivenRating]]:
-    """Those that are ratings by their form, each with its number; of the others the problems."""
+    """Those that are ratings by their form, each with its number; of each of the others the problem."""
     for number, line in enumerate(_text(file).split("\n"), start=1):
         try:
             if line.strip():
                 yield number, GivenRating.model_validate(parse_json(line, keys_once=True))
         except ValidationError as error:
-            for one in error.errors(include_url=False):
-                name = ".".join(map(str, one["loc"]))
-                nearest = nearest_name(name, GivenRating.model_fields) if one["type"] == "extra_forbidden" else None
-                problems.append(Problem(name, None, one["msg"].lower(), FORM, nearest, number, file.name))
+            problems.append(replace(_problem(error), line=number, file=file.name))
         except ValueError as error:
             problems.append(Problem("", None, f"this line is not valid JSON: {error}", FORM, None, number, file.name))
+
+
+def _problem(error: ValidationError) -> Problem:
+    """A line's first fault: an unknown key before the missing one that it was meant to be; how many more it has is told."""
+    found = sorted(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
+    kind, value, name = found[0]["type"], found[0]["input"], ".".join(map(str, found[0]["loc"]))
+    fields = GivenRating.model_fields
+    known = name in fields and fields[name].description
+    if kind == "extra_forbidden":
+        told = Problem(name, value, "unknown key", ", ".join(fields), nearest_name(name, fields))
+    elif kind == "missing":
+        told = Problem(name, None, f"'{name}' is missing", known or None)
+    else:
+        message = "no value is given" if value is None else "wrong value"
+        told = Problem(name, value, message, known) if known else Problem("", value, "this line is no object", FORM)
+    more = sum(one["type"] != "missing" or one["loc"][-1] != told.nearest for one in found[1:])
+    return replace(told, message=f"{told.message}, and {counted(more, 'more fault')} in this line") if more else told
 
 
 def _text(file: Path) -> str:
@@ -90,11 +109,22 @@ def _text(file: Path) -> str:
         raise InputError.because("the file is not UTF-8 text", "--labels", str(file)) from error
 
 
-def _unknown(one: GivenRating, cells: set[str]) -> InputError:
-    if one.cell_id in cells:
-        return InputError.because("the cell has no such prompt or sample", "prompt_id", one.prompt_id)
-    nearest = nearest_name(one.cell_id, cells)
-    return InputError(Problem("cell_id", one.cell_id, "no finished cell of this folder", "an id of cells.parquet", nearest))
+def _unknown(one: GivenRating, responses: Collection[ResponseKey]) -> InputError:
+    """Which part of its key no labelled one of ``responses`` has."""
+    cells = {cell for cell, *_ in responses}
+    prompts = {prompt for cell, prompt, _ in responses if cell == one.cell_id}
+    samples = {sample for *key, sample in responses if key == [one.cell_id, one.prompt_id]}
+    if one.cell_id not in cells:
+        what = ("cell_id", one.cell_id, "no finished cell of this folder", "an id of cells.parquet")
+        return InputError(Problem(*what, nearest_name(one.cell_id, cells)))
+    if one.prompt_id not in prompts:
+        what = ("prompt_id", one.prompt_id, "the cell has no such prompt", f"such as {some(sorted(prompts))}")
+        return InputError(Problem(*what, nearest_name(one.prompt_id, prompts)))
+    if one.sample not in samples:
+        return InputError.because("the prompt has no such sample", "sample", one.sample, f"0 to {max(samples)}")
+    return InputError.because(
+        "this response has no label yet", "prompt_id", one.prompt_id, "a response that `score` has labelled"
+    )
 
 
 def _raise(problems: list[Problem], file: Path) -> None:

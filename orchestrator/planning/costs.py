@@ -108,6 +108,17 @@ def load_costs(path: Path) -> Costs:
     )
 
 
+def check_replaceable(path: Path) -> None:
+    """InputError where a file is there that is no costs file: somebody's sweep is not written over."""
+    if not path.is_file():
+        return
+    try:
+        load_costs(path)
+    except InputError as error:
+        message = "it is there already, and no costs file"
+        raise InputError.because(message, "--out", str(path), "a new file, or one of costs, which is replaced") from error
+
+
 def encode_costs(found: Mapping[str, object], comment: str) -> str:
     """A costs file of the keys in ``found``, under a comment."""
     head = "".join(f"# {line}\n" for line in comment.splitlines())

@@ -24,7 +24,7 @@ NAMES = frozenset(
 
 PREFIXES = (
     *("LC_", "CUDA_", "NVIDIA_", "NCCL_", "GLOO_", "HIP_", "ROCR_", "TRITON_", "BNB_"),
-    *("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "MALLOC_"),
+    *("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "MALLOC_", "GLIBC_"),
     *("HF_", "HUGGINGFACE_", "TRANSFORMERS_", "TOKENIZERS_", "SAFETENSORS_", "ACCELERATE_", "TORCH", "PYTORCH_"),
     *("PYTHON", "RAY_", "GRPC_"),
 )

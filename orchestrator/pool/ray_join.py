@@ -21,6 +21,7 @@ except ImportError:  # pragma: no cover - a later Ray
     bootstrap_address = None
 
 import actors
+from actors.library_settings import AT_START
 from orchestrator.errors import InputError
 from orchestrator.pool.ray_head import HeadError, RefusedError, TokenError, check, seconds_to_answer
 from orchestrator.pool.ray_local import QUIET, LocalRay, has_token, read_settings_anew
@@ -98,7 +99,7 @@ def _environment(nothing: str) -> dict[str, object]:
     ``nothing``, an empty folder, is their working directory: without one they would look first at the path of the driver's own
     directory, where their machine may keep an older copy of the project.
     """
-    return {"py_modules": [str(Path(actors.__file__).parent)], "working_dir": nothing}
+    return {"py_modules": [str(Path(actors.__file__).parent)], "working_dir": nothing, "env_vars": AT_START}
 
 
 def _address(asked: str) -> str | None:

@@ -22,6 +22,7 @@ import ray
 from ray._private import ray_constants, services
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 
+from actors.library_settings import AT_START
 from orchestrator.pool.environment import allowed
 
 OBJECT_STORE_BYTES = 256 * 2**20
@@ -102,7 +103,7 @@ def _started_by(more: tuple[str, ...]) -> Iterator[None]:
 
     class Popen(services.ConsolePopen):
         def __init__(self, command: Any, *, env: dict[str, str], **options: Any) -> None:
-            super().__init__(command, env={**allowed(env, more), **NO_METRICS}, **options)
+            super().__init__(command, env={**AT_START, **allowed(env, more), **NO_METRICS}, **options)
 
     before = services.ConsolePopen, ray_constants.ENABLE_RAY_CLUSTER
     services.ConsolePopen, ray_constants.ENABLE_RAY_CLUSTER = Popen, False

@@ -15,18 +15,19 @@ from orchestrator.report.browser.packing import packed_answers
 from orchestrator.report.figures.files import PlacedFigure, figures_of
 from orchestrator.report.findings import SweepFindings
 from orchestrator.report.page import Page, SeriesPart, page_blocks
-from orchestrator.report.reading import reading
+from orchestrator.report.reading import reading_lines
 from orchestrator.report.report_table import shortened, stacked
 from orchestrator.report.samples import Counts, samples_by_label
 from orchestrator.report.sections import SECTIONS, Section
 from orchestrator.report.series import Series
 from orchestrator.report.tables import best_table, cells_table
-from orchestrator.results.rows import CellRow, RateRow
+from orchestrator.results.rate_rows import RateRow
+from orchestrator.results.rows import CellRow
 from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.scoring import Label
 from orchestrator.storage import StoredFile
 
-__all__ = ["ROWS_SHOWN", "SERIES_TOLD", "reading", "results_tables", "write_report"]
+__all__ = ["ROWS_SHOWN", "SERIES_TOLD", "reading_lines", "results_tables", "write_report"]
 
 ROWS_SHOWN = 60
 """More cells than this are shown by the best of each series; the page has them all."""

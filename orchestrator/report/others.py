@@ -9,7 +9,7 @@ from orchestrator.cells import CellKey
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.report.series import Series, setting_text
 from orchestrator.report.values import number
-from orchestrator.results.rows import RateRow
+from orchestrator.results.rate_rows import RateRow
 from orchestrator.scoring.planned import BehaviorScoring, ScorerUse
 from orchestrator.statistics import Interval, interval_text
 

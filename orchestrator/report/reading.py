@@ -9,8 +9,9 @@ from collections.abc import Collection, Sequence
 
 from orchestrator.counting import counted
 from orchestrator.outcome import NO_ONE_LABEL
+from orchestrator.report.controls import against_control
 from orchestrator.report.series import Series, mostly, planned_in, series_of, setting_text
-from orchestrator.report.values import best_of, success_rate, target_words
+from orchestrator.report.values import BEST_NOTE, IN_SAMPLE, best_of, success_rate, target_words
 from orchestrator.results.cell_axes import CellAxes
 from orchestrator.results.rows import CellRow
 from orchestrator.statistics import interval_text, percent_text
@@ -29,11 +30,11 @@ def reading(
     ``planned``: the cells of the plan, or only how many they are (None: those of ``rows``). At most ``limit`` series are told
     (None: all), those last of which every steered cell is ``deciding``: one that settings were chosen among. The best cell has
     the highest success rate, then the fewest garbled or without an answer, then the weakest multiplier; it is the best of
-    several on the very prompts that its rate is of.
+    several on the very prompts that its rate is of, and marked so; where rows have a random control, it is compared with that.
     """
     found = sorted(series_of(rows), key=lambda one: bool(one.steered) and all(row.cell_id in deciding for row in one.steered))
     total = planned if isinstance(planned, int) else len({one.cell_id for one in (rows if planned is None else planned)})
-    lines = [_line(series, _progress(series, rows, planned)) for series in found[:limit]]
+    lines = [_line(series, rows, _progress(series, rows, planned)) for series in found[:limit]]
     if len(found) > len(lines):
         lines.append(f"and {len(found) - len(lines)} more series")
     missing = max(0, total - len({row.cell_id for row in rows}) - failed)
@@ -43,6 +44,14 @@ def reading(
     return "\n".join([*lines, *([", ".join(absent)] if absent else [])])
 
 
+def reading_lines(
+    rows: Sequence[CellRow], failed: int, planned: Sequence[CellAxes], limit: int, deciding: Collection[str]
+) -> list[str]:
+    """The lines of ``reading``, and where a rate is marked as in-sample what the mark means."""
+    text = reading(rows, failed, planned, limit, deciding)
+    return [*text.splitlines(), *([BEST_NOTE] if IN_SAMPLE in text else [])]
+
+
 def _progress(series: Series, rows: Sequence[CellRow], planned: Sequence[CellAxes] | int | None) -> tuple[int, int]:
     """Finished and planned cells of a series; where only the plan's size is known, those of the sweep."""
     if isinstance(planned, int):
@@ -50,21 +59,26 @@ def _progress(series: Series, rows: Sequence[CellRow], planned: Sequence[CellAxe
     return len(series.rows), len(series.rows) if planned is None else planned_in(series, planned)
 
 
-def _line(series: Series, progress: tuple[int, int]) -> str:
+def _line(series: Series, rows: Sequence[CellRow], progress: tuple[int, int]) -> str:
     done, total = progress
     if done >= total:
-        return f"{series.title}: {'; '.join(_findings(series, ''))}"
-    return f"{series.title}: so far, {done} of {counted(total, 'cell')}: {'; '.join(_findings(series, ' so far'))}"
+        return f"{series.title}: {'; '.join(_findings(series, rows, ''))}"
+    return f"{series.title}: so far, {done} of {counted(total, 'cell')}: {'; '.join(_findings(series, rows, ' so far'))}"
 
 
-def _findings(series: Series, so_far: str) -> list[str]:
+def _findings(series: Series, rows: Sequence[CellRow], so_far: str) -> list[str]:
     steered = [row for row in series.steered if row.multiplier != 0]
     labelled = [row for row in steered if row.labelled]
     found = [_baseline(series.baseline, so_far)]
     if not steered:
         return [*found, f"no steered cells{so_far}"]
     if labelled:
-        found += [_best(labelled, series.baseline, so_far), _garbled(labelled, so_far), _unanswered(labelled)]
+        found += [
+            _best(labelled, series.baseline, so_far),
+            _control(labelled, rows),
+            _garbled(labelled, so_far),
+            _unanswered(labelled),
+        ]
     if len(labelled) < len(steered):
         found.append(f"{counted(len(steered) - len(labelled), 'cell')} not labelled")
     return [text for text in (*found, _arrived(steered, so_far)) if text]
@@ -98,11 +112,17 @@ def _best(rows: Sequence[CellRow], baseline: CellRow | None, so_far: str) -> str
     if count == 0:
         return f"none of the answers of the {counted(len(rows), 'steered cell')}{so_far} is {labelled}"
     text = f"best cell{so_far} {setting_text(best)}: {count} of {best.n} {labelled}, in percent {percent_text(count, best.n)}"
+    text += IN_SAMPLE if len(rows) > 1 or best.in_sample else ""
     text += f" {interval_text(best.interval('success'))}"
-    text += " (in-sample)" if best.in_sample else ""
     if baseline is not None and baseline.labelled and success_rate(best) <= success_rate(baseline):
         return f"no cell{so_far} has more answers {labelled} than unsteered ({text})"
     return text
+
+
+def _control(labelled: Sequence[CellRow], rows: Sequence[CellRow]) -> str:
+    """How the best cell does beside random directions; empty where none was run."""
+    found = against_control(labelled, rows)
+    return "" if found is None else found.words
 
 
 def _garbled(rows: Sequence[CellRow], so_far: str) -> str:

@@ -10,6 +10,7 @@ from orchestrator.report.beside_article import beside_article_tables
 from orchestrator.report.beside_paper import paper_report_tables
 from orchestrator.report.capability import capability_table
 from orchestrator.report.chosen import chosen_table
+from orchestrator.report.controls import controls_table
 from orchestrator.report.doubts import doubts_table
 from orchestrator.report.equal_damage import equal_damage_table
 from orchestrator.report.findings import SweepFindings
@@ -30,6 +31,8 @@ TRANSFERS_SHOWN = 500
 """Transfer cells in the table; the matrices are of all."""
 INTERFERENCES_SHOWN = 500
 """Lines of the table of what directions do to others' success."""
+CONTROLS_SHOWN = 500
+"""Series in the table of what they do beside random directions."""
 OTHERS_SHOWN = 500
 """Cells and scorers in the table of those that do not decide."""
 
@@ -56,6 +59,11 @@ def _others_table(found: SweepFindings) -> ReportTable | None:
     return table and shortened(table, OTHERS_SHOWN, "rates.parquet")
 
 
+def _controls_table(found: SweepFindings) -> ReportTable | None:
+    table = controls_table(found.series, found.rows)
+    return table and shortened(table, CONTROLS_SHOWN, "cells.parquet")
+
+
 def _interference_table(found: SweepFindings) -> ReportTable | None:
     table = interference_table(found.rows)
     return table and shortened(table, INTERFERENCES_SHOWN, "cells.parquet")
@@ -74,6 +82,7 @@ SECTIONS: dict[str, Section] = {
     "Strength search": Section(lambda found: searches_table(found.store.searches(), found.rows)),
     "Equal damage": Section(lambda found: equal_damage_table(found.equal_damage)),
     "Other scorers": Section(_others_table),
+    "Random control": Section(_controls_table),
     "Methods": Section(lambda found: methods_table(found.rows, found.cosine)),
     "Doubtful directions": Section(lambda found: doubts_table(found.directions)),
     "Judges": Section(lambda found: judges_table(usages(found.store.folder, found.store.planned()))),

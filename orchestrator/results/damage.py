@@ -45,17 +45,19 @@ def damages(folder: Folder, planned: PlannedCells, failed: Collection[str], tabl
     """
     done = {axes.cell_id for axes in planned.cells} & folder.ids("responses")
     return (
-        *_parts(folder),
+        *_parts(folder, planned),
         *_missing(folder, planned, failed, tables),
         *(_tables(folder, planned, done) if tables else ()),
     )
 
 
-def _parts(folder: Folder) -> Iterator[Damage]:
+def _parts(folder: Folder, planned: PlannedCells) -> Iterator[Damage]:
+    """Of what the plan asks for: nothing else would be made anew, such as copies under other names."""
     seen = folder.compacted.state()
+    known = {*planned.axis("cell_id"), *(one.id for one in (*planned.directions, *planned.others))}
     for kind in (*_CHECKED, *map(scores_of, folder.scorers())):
         for item_id, state in sorted(folder.states(kind).items()):
-            if seen is None or max(state.changed, state.touched) > seen.changed:
+            if item_id in known and (seen is None or max(state.changed, state.touched) > seen.changed):
                 reason = _reason(folder.path(kind, item_id), kind, state)
                 if reason:
                     yield Damage(folder.path(kind, item_id).key, reason)
@@ -83,7 +85,7 @@ def _why_not(read: Callable[[], object]) -> str:
     try:
         read()
     except UnreadableFileError as error:
-        return str(error).rpartition(": ")[2] or "damaged"
+        return error.reason or "damaged"
     except FileNotFoundError:
         return "missing"
     except InputError as error:  # of a newer version, or the disk refuses

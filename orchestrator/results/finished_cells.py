@@ -17,20 +17,9 @@ from orchestrator.results.columns import values_of
 from orchestrator.results.folder import Folder
 from orchestrator.results.parts import StoredCell
 from orchestrator.results.plan_file import PlannedCells
+from orchestrator.results.rate_rows import RateRow, rate_rows, scorer_rate_rows
 from orchestrator.results.ratings import RatedCells
-from orchestrator.results.rows import (
-    CellDamage,
-    CellGeometry,
-    CellRow,
-    CellTally,
-    RateRow,
-    ResponseLoss,
-    damage_of,
-    losses_of,
-    rate_rows,
-    scorer_rate_rows,
-    tally_of,
-)
+from orchestrator.results.rows import CellDamage, CellGeometry, CellRow, CellTally, ResponseLoss, damage_of, losses_of, tally_of
 from orchestrator.results.schema import Table
 from orchestrator.results.scored_cells import ScoredCells, given, given_labels
 from orchestrator.storage import Place, UnreadableFileError

@@ -133,5 +133,5 @@ def ending_of(kind: str) -> str:
 
 
 def is_item(name: str, ending: str) -> bool:
-    """Whether a file is an item's, and no temporary one."""
-    return name.endswith(ending) and not name.startswith(".")
+    """Whether a file is an item's, and no temporary one or a copy under a name that no item has."""
+    return name.endswith(ending) and _SAFE_NAME.fullmatch(name.removesuffix(ending)) is not None

@@ -38,6 +38,7 @@ def planned_cells(plan: Plan) -> PlannedCells:
         ),
         analyses=plan.analyses,
         parity=plan.parity,
+        twins=plan.twins,
     )
 
 

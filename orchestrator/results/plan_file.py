@@ -66,7 +66,7 @@ class PlannedVariant:
 @dataclass(frozen=True)
 class PlannedCells:
     """What ``plan.json`` says. ``cells`` stand in the plan's order, which is the order of every results table, each once for
-    every behavior that asks for it. ``scoring``: by the key of the behavior."""
+    every behavior that asks for it. ``scoring``: by the key of the behavior. ``twins``: as in the plan."""
 
     name: str
     cells: Sequence[CellAxes]
@@ -78,6 +78,7 @@ class PlannedCells:
     others: tuple[PlannedOther, ...] = ()
     analyses: tuple[PlannedAnalysis, ...] = ()
     parity: tuple[PlannedParity, ...] = ()
+    twins: Mapping[str, str] = field(default_factory=dict)
 
     def axis(self, name: str) -> list[Any]:
         """Of every cell its value of an axis that all versions have. Of a plan that was read it makes no cell."""
@@ -168,7 +169,7 @@ def encode_plan(planned: PlannedCells) -> bytes:
     that have their default value, which is what a reader takes for one that lacks."""
     version = PLAN_VERSION if any(axes.samples > 1 for axes in planned.cells) else PLAN_VERSION - 1
     content = {"version": version, **asdict(replace(planned, cells=())), "cells": map(_told_axes, planned.cells)}
-    kept = {key: value for key, value in content.items() if value or key not in ("others", "analyses", "parity")}
+    kept = {key: value for key, value in content.items() if value or key not in ("others", "analyses", "parity", "twins")}
     return ("{\n" + ",\n".join(f"{_json(key)}: {_lines(value)}" for key, value in kept.items()) + "\n}\n").encode()
 
 
@@ -233,6 +234,7 @@ def _planned(content: dict[str, Any]) -> PlannedCells:
             for one in content.get("analyses", ())
         ),
         parity=tuple(map(_parity, content.get("parity", ()))),
+        twins=dict(content.get("twins", {})),
     )
 
 

@@ -28,8 +28,9 @@ from orchestrator.errors import InputError, Problem
 from orchestrator.results import versions
 from orchestrator.results.columns import Column, columns_of
 from orchestrator.results.comparison_rows import DirectionRow, TransferRow
+from orchestrator.results.rate_rows import RateRow
 from orchestrator.results.response_row import ResponseRow
-from orchestrator.results.rows import CellRow, RateRow, ResponseLoss, canonical_json, digest_of
+from orchestrator.results.rows import CellRow, ResponseLoss, canonical_json, digest_of
 from orchestrator.results.seal import seal_holds, sealed
 from orchestrator.scoring import Label
 from orchestrator.scoring.score import ResponseScore

@@ -11,7 +11,7 @@ from orchestrator.results.folder import Folder
 from orchestrator.results.folder_files import LABELS_OF_OLD, scores_of
 from orchestrator.results.parts import StoredScores, same_responses
 from orchestrator.results.plan_file import PlannedCells
-from orchestrator.results.rows import Given
+from orchestrator.results.rate_rows import Given
 from orchestrator.results.schema import LABEL_PART, Table
 from orchestrator.scoring import LABELS, LabelSet
 from orchestrator.scoring.planned import Criterion

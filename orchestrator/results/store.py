@@ -67,8 +67,9 @@ from orchestrator.results.kept_plan import planned_cells
 from orchestrator.results.parts import StoredScores, encode_responses, encode_scores, in_order, responses_of
 from orchestrator.results.placing import part_cosines, placed
 from orchestrator.results.plan_file import PlannedCells, check_version, decode_plan, encode_plan
+from orchestrator.results.rate_rows import RateRow
 from orchestrator.results.remembered import CompactSummary
-from orchestrator.results.rows import CellRow, RateRow, axes_of, measures_of, steered_at
+from orchestrator.results.rows import CellRow, axes_of, measures_of, steered_at
 from orchestrator.results.scored_cells import ScoredCells
 from orchestrator.results.unscored import unscored
 from orchestrator.scoring import Label

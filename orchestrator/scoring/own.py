@@ -208,8 +208,11 @@ def _note_line(error: Exception) -> None:
 
 
 def _shown(evidence: object) -> str:
-    """Evidence as a JSON object of at most ``_LONGEST`` characters."""
-    told = encodable(
-        json.dumps(evidence if isinstance(evidence, dict) else {"evidence": evidence}, ensure_ascii=False, default=str)
-    )
+    """Evidence as a JSON object of at most ``_LONGEST`` characters; what JSON cannot say (numbers that are not finite, keys that
+    are no words, a structure that holds itself) as text."""
+    try:
+        said = json.dumps(evidence if isinstance(evidence, dict) else {"evidence": evidence}, default=str)
+    except (TypeError, ValueError, RecursionError):
+        said = json.dumps({"evidence": str(evidence)})
+    told = encodable(json.dumps(json.loads(said, parse_constant=str), ensure_ascii=False))
     return told if len(told) <= _LONGEST else json.dumps({"evidence": told[:_LONGEST]}, ensure_ascii=False)

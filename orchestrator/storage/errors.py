@@ -46,10 +46,12 @@ class StorageError(InputError, OSError):
 
 
 class UnreadableFileError(Exception):
-    """A file is truncated, damaged, or not what its name says. ``key``: its name in its place, where it has one."""
+    """A file is truncated, damaged, or not what its name says. ``reason``: in words; ``key``: its name in its place, where it has
+    one."""
 
     def __init__(self, file: object, reason: str) -> None:
         super().__init__(f"{file}: {reason}")
+        self.reason = reason
         self.key = str(getattr(file, "key", ""))
 
 

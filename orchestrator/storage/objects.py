@@ -254,7 +254,7 @@ class ObjectFiles:
 
     def _ask(self, doing: str, ask: Callable[[], _T], writes: bool = False) -> _T:
         """The answer; while the network or the server is away, a driver asks again until its patience ends."""
-        begun, pause = time.monotonic(), 1.0
+        begun, pause = time.monotonic(), min(1.0, LONGEST_PAUSE)
         while True:
             try:
                 if writes and self._lease is not None:

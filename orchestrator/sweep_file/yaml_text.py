@@ -18,6 +18,7 @@ from pathlib import Path
 import yaml
 
 from orchestrator.errors import InputError, Problem, nearest_name
+from orchestrator.sweep_file.yaml_faults import syntax_problem
 
 MAX_BYTES = 5_000_000
 MAX_NODES = 200_000
@@ -121,7 +122,7 @@ def parse_yaml(text: str, file: str, numbers: Collection[str] = ()) -> Document:
         loader = _Loader(text)
         root = loader.get_single_node()
     except yaml.YAMLError as error:
-        raise InputError(_syntax_problem(error, file)) from error
+        raise InputError(syntax_problem(error, text, file)) from error
     builder = _Builder(loader, file, numbers)
     data = None if root is None else builder.build(root)
     if builder.problems:
@@ -172,7 +173,8 @@ class _Builder:
             elif name is None or _is_half(name):
                 self.report(key, key.value if isinstance(key, yaml.ScalarNode) else None, "a key must be text", "quote the key")
             elif name in first:
-                self.report(key, name, f"duplicate key: '{name}' is already given in line {first[name]}", "each key once", name)
+                right = "a space after the '-' of an item" if name.startswith("-") else "each key once"
+                self.report(key, name, f"duplicate key: '{name}' is already given in line {first[name]}", right, name)
             else:
                 first[name] = line
                 yield name, self.build(value, f"{inside}.{name}".lstrip("."))
@@ -283,16 +285,3 @@ def _child(node: yaml.Node | None, step: str | int) -> tuple[yaml.Node, yaml.Nod
     if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
         return node.value[step], node.value[step]
     return None
-
-
-def _syntax_problem(error: yaml.YAMLError, file: str) -> Problem:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    reasons = [text for text in (getattr(error, "context", None), getattr(error, "problem", None)) if text]
-    message = "not valid YAML: " + (", ".join(reasons) or str(error).splitlines()[0])
-    value = mark.buffer and _line_of(mark) if mark is not None else None
-    return Problem("", value or None, message, "YAML (key: value, with spaces and not tabs)", None, mark and mark.line + 1, file)
-
-
-def _line_of(mark: yaml.Mark) -> str:
-    lines = str(mark.buffer).rstrip("\0").splitlines()
-    return lines[mark.line].strip() if mark.line < len(lines) else ""

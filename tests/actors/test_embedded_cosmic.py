@@ -1,4 +1,7 @@
-"""COSMIC on the embedded model against the plain one, prompt by prompt: the same scores and the same choice."""
+"""COSMIC on the embedded model against the plain one, prompt by prompt: the same scores and the same choice.
+
+Tiny models of every family are held to it on every change (``tests/actors/engine/test_probe.py``).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from actors.worker import ModelWorker
 from orchestrator.behaviors import load_behavior
 from tests.cosmic_oracle import PlainModel, Prompts, plain_cosmic
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 BEHAVIOR = load_behavior("refusal", SWEEPS / "behaviors" / "refusal.jsonl")
 
@@ -71,7 +74,6 @@ def test_scores_of_some_candidates_of_the_last_position(worker: ModelWorker) -> 
     check(worker, [(-1, layer) for layer in (0, 9, 15, 21)], positions=1)  # the selected layer is among them
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["linear", "affine"])
 def test_scores_and_choice_at_all_positions(worker: ModelWorker, mode: str) -> None:
     # <|im_end|>, newline, <|im_start|>, two pieces of "assistant", newline; block inputs 1..23 of 30

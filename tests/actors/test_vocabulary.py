@@ -11,7 +11,17 @@ import torch
 
 from actors.engine.engine_model import EngineModel
 from actors.errors import JobError, ModelLoadError
-from actors.types import CellResult, Decoding, EngineOptions, ExtractionJob, Failure, GenerationJob, ModelSpec, Prompt
+from actors.types import (
+    ActivationsJob,
+    CellResult,
+    Decoding,
+    EngineOptions,
+    ExtractionJob,
+    Failure,
+    GenerationJob,
+    ModelSpec,
+    Prompt,
+)
 from actors.worker import ModelWorker
 from tests.oracle import generate_alone
 from tests.tiny import CHAT_TEMPLATE, VOCABULARY, tiny_folder, tiny_model, tiny_tokenizer
@@ -79,6 +89,20 @@ def test_the_context_is_used_to_its_end_and_not_beyond(family: str, tmp_path: Pa
     assert ended.responses[0].prompt_tokens == 508
     assert isinstance(failed, Failure)
     assert "passes the model's limit of 512" in failed.message
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_nothing_is_read_of_a_prompt_beyond_the_context(family: str, tmp_path: Path) -> None:
+    """Neither by a table of positions, which ends there, nor by rotary ones, which go on to what the model never saw."""
+    worker = loaded_with(tmp_path, family)
+    fits, over, other = Prompt("fits", "x" * 508), Prompt("over", "x" * 509), Prompt("other", "y")
+    for extractor in ("hooks", "nnsight"):
+        assert worker.extract(ExtractionJob("d", (fits,), (other,), "dim", {}, extractor)).directions
+        with pytest.raises(JobError, match="prompt 'over' has 513 tokens; that passes the model's limit of 512"):
+            worker.extract(ExtractionJob("d", (other,), (over,), "dim", {}, extractor))
+    (read,) = worker.activations([ActivationsJob("a", (fits, over), (other,), "hooks")])
+    assert isinstance(read, Failure)
+    assert "model's limit of 512" in read.message
 
 
 @pytest.mark.parametrize("slots", [1, 3, 8])

@@ -64,7 +64,8 @@ def test_mixed_batch_equals_generate_with_hooks(family: str, tmp_path: Path) -> 
     for job in jobs:
         for prompt, response in zip(PROMPTS, results[job.cell_id].responses, strict=True):
             ids = loaded.renderer.render(prompt).token_ids
-            alone = generate_alone(loaded.model, loaded.decoder.blocks, ids, job.steering, NEW_TOKENS)
+            guess = response.token_ids if prompt is not PROMPTS[0] else None
+            alone = generate_alone(loaded.model, loaded.decoder.blocks, ids, job.steering, NEW_TOKENS, guess=guess)
             difference = first_difference(loaded.model, loaded.decoder.blocks, ids, job.steering, response.token_ids, alone)
             if difference is not None:
                 ties += 1

@@ -39,7 +39,12 @@ for name in names:
 """
 
 
-def test_all_of_it_runs_without_a_gpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_of_it_runs_without_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the families one, in two dtypes: every section has the same code for all of them."""
+    monkeypatch.setattr(families, "CONFIGS", {"llama": CONFIGS["llama"]})
+    monkeypatch.setattr(families, "DTYPES", (torch.float32, torch.bfloat16))
     assert gpu_check.main([*QUICK, "--json", str(tmp_path / "found.json")]) == 0
     found = json.loads((tmp_path / "found.json").read_text())
     names = {one["name"] for one in found if one["verdict"] == "PASS"}

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +84,33 @@ def test_what_a_process_started_ends_with_it(tiny: Bench, workload: Workload, tm
         child = psutil.Process(int(process.about["child"]))
         assert child.is_running()
     _, alive = psutil.wait_procs([child], timeout=5)
+    assert all(one.status() == psutil.STATUS_ZOMBIE for one in alive)
+
+
+PARENT = """
+import subprocess, sys, time
+from benchmarks.outside.ends_with_parent import start
+process, life = start([sys.executable, "-c", sys.argv[1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+print(process.pid, process.stdout.readline(), flush=True)
+time.sleep(60)
+"""
+BUSY = """
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print(os.getpid(), child.pid, flush=True)
+time.sleep(60)  # reads nothing, as while it loads a model
+"""
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
+def test_a_process_ends_with_its_parent_however_that_ends(ending: signal.Signals) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, BUSY], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    begun = [psutil.Process(int(pid)) for pid in parent.stdout.readline().split()]
+    parent.send_signal(ending)
+    parent.wait()
+    assert len(begun) == 3
+    _, alive = psutil.wait_procs(begun, timeout=30)
     assert all(one.status() == psutil.STATUS_ZOMBIE for one in alive)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import psutil
 import pytest
 
-from benchmarks.machine import SPINNING, CpuClock, one_core_busy
+from benchmarks.machine import SPINNING, CpuClock, one_core_busy, product_rate
 from benchmarks.timing import Plan, Work, interleave
 
 
@@ -54,6 +54,22 @@ def test_without_spares_disturbed_rounds_are_kept_and_counted(monkeypatch: pytes
     machine_with(monkeypatch, [1.0] * 3)
     done = interleave([Fake("a", [])], Plan(rounds=2, spare=1))
     assert (len(done.kept), len(done.set_aside), done.disturbed) == (2, 1, 2)
+
+
+def test_a_round_in_which_the_machine_changed_its_speed_is_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine_with(monkeypatch, [])
+    rates = iter([200.0, 190.0, 185.0, 90.0, 95.0, 100.0, 104.0, 110.0])
+    done = interleave([Fake("a", []), Fake("b", [])], Plan(rounds=1, probe=lambda: next(rates)))
+    assert [sample.rates for sample in done.set_aside[0].values()] == [(200.0, 190.0), (185.0, 90.0)]
+    assert [sample.rates for sample in done.kept[0].values()] == [(95.0, 100.0), (104.0, 110.0)]
+    assert done.disturbed == 0
+
+
+def test_the_machine_s_products_are_counted() -> None:
+    began = time.perf_counter()
+    rate = product_rate(0.05)
+    took = time.perf_counter() - began
+    assert 2 * 1024**3 / took / 1e9 <= rate < 1e6  # one product at least was made, and no machine makes a petaflop
 
 
 def test_speeds_come_from_the_contenders_own_clock_where_it_has_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from tests.chaos.sweep import Asked, narrow_sweep, wide_sweep
 from tests.chaos.tally import Tally
 
 RUNS = 50
-"""Seeded runs of ``make chaos``, beside the handful."""
+"""Seeded runs of ``make chaos``, beside those that are written down."""
 
 SECONDS_TO_GO = 30.0
 """For so long a worker may outlive its driver."""

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from actors.boundary import Answered, Extract, Generate, Load, Outcome, Task
+from actors.library_settings import AT_START
 from actors.remarks import Remark
 from actors.types import (
     Decoding,
@@ -52,19 +53,43 @@ def local_ray() -> Iterator[None]:
     made.close()
 
 
+@pytest.fixture(scope="module")
+def held() -> Iterator[dict[str, Pool]]:
+    """The pools that are open, by kind: a test that loads a model first need not wait for a new worker."""
+    pools: dict[str, Pool] = {}
+    yield pools
+    close(pools)
+
+
+def close(pools: dict[str, Pool]) -> None:
+    while pools:
+        pools.popitem()[1].close()
+
+
 @pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.ray)])
-def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
-    """Each pool over fake workers."""
+def pool(request: pytest.FixtureRequest, held: dict[str, Pool]) -> Pool:
+    """Each pool over fake workers, which other tests may have used."""
     if request.param == "ray":
         request.getfixturevalue("local_ray")
-    made = POOLS[request.param](OPTIONS)
+    if request.param not in held:
+        held[request.param] = POOLS[request.param](OPTIONS)
+    return held[request.param]
+
+
+@pytest.fixture
+def fresh_pool(pool: Pool, held: dict[str, Pool]) -> Iterator[Pool]:
+    """Each pool, as it is made."""
+    kind = next(kind for kind, one in held.items() if one is pool)
+    close(held)
+    made = POOLS[kind](OPTIONS)
     yield made
     made.close()
 
 
 @pytest.fixture
-def ray_pool(local_ray: None) -> Iterator[Callable[[PoolOptions], Pool]]:
-    """Makes Ray pools with other options."""
+def ray_pool(local_ray: None, held: dict[str, Pool]) -> Iterator[Callable[[PoolOptions], Pool]]:
+    """Makes Ray pools with other options, beside which there is no other."""
+    close(held)
     made: list[Pool] = []
 
     def make(options: PoolOptions) -> Pool:
@@ -126,10 +151,10 @@ def test_load_extract_and_generate(pool: Pool) -> None:
     assert texts[1].startswith("I'm sorry")
 
 
-def test_a_worker_says_what_it_uses_when_it_has_loaded(pool: Pool) -> None:
-    worker = pool.workers()[0]
-    pool.submit(worker, load())
-    loaded, used, done = all_until_done(pool)
+def test_a_worker_says_what_it_uses_when_it_has_loaded(fresh_pool: Pool) -> None:
+    worker = fresh_pool.workers()[0]
+    fresh_pool.submit(worker, load())
+    loaded, used, done = all_until_done(fresh_pool)
     assert isinstance(loaded, ModelInfo)
     assert isinstance(used, Use)
     assert done == TaskDone(worker)
@@ -200,10 +225,10 @@ def test_a_demand_changes_nothing_that_is_there(pool: Pool) -> None:
     assert isinstance(run(pool, Generate((job("a"),)))[0], Answered)
 
 
-def test_nothing_runs_and_nothing_arrives_without_a_task(pool: Pool) -> None:
-    assert pool.next_event(0) is None
-    pool.close()
-    pool.close()
+def test_nothing_runs_and_nothing_arrives_without_a_task(fresh_pool: Pool) -> None:
+    assert fresh_pool.next_event(0) is None
+    fresh_pool.close()
+    fresh_pool.close()
 
 
 def test_a_busy_worker_takes_no_second_task(pool: Pool) -> None:
@@ -330,7 +355,7 @@ def test_what_ray_starts_has_none_of_the_driver_s_secrets(
     assert isinstance(loaded, ModelInfo)
     inside = set(loaded.provenance["variables"].split())
     assert inside & {*SECRETS, "ALSO", "WANTED"} == {"HF_TOKEN", "ALSO", "WANTED"}
-    assert {"PATH", "HOME"} <= inside
+    assert {"PATH", "HOME", *AT_START} <= inside
     started = descendants()
     assert int(loaded.provenance["pid"]) in {one.pid for one in started}
     assert any(one.name() == "gcs_server" for one in started)

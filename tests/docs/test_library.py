@@ -48,6 +48,7 @@ def test_a_walkthrough_is_shorter_than_the_companion_s() -> None:
         assert len([line for line in first.splitlines() if line.strip()]) < most, section
 
 
+@pytest.mark.slow
 @pytest.mark.embedded
 def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(ROOT)

@@ -19,14 +19,14 @@ from tests.orchestrator.cli.test_commands import write_sweep
 from tests.orchestrator.storage.conftest import bucket, server  # noqa: F401
 from tests.orchestrator.storage.s3_server import Fault, Faults, Request, faulty
 
-CELLS = "[" + ", ".join(f"{1 + number / 10:.1f}" for number in range(24)) + "]"
+CELLS = "[" + ", ".join(f"{1 + number / 10:.1f}" for number in range(9)) + "]"
 
 
 @pytest.fixture
 def network(server: str, bucket: S3Url, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:  # noqa: F811
     """What lies between the driver and the storage. A request is tried once, so that the waiting is the driver's own."""
     monkeypatch.setattr(objects, "ATTEMPTS", 1)
-    monkeypatch.setattr(objects, "LONGEST_PAUSE", 1.0)
+    monkeypatch.setattr(objects, "LONGEST_PAUSE", 0.1)
     with faulty(server) as faults:
         monkeypatch.setenv("AWS_ENDPOINT_URL", faults.url)
         yield faults
@@ -56,7 +56,7 @@ class Cut:
             return None
         self.broken += 1
         if self.broken == 10:
-            threading.Timer(1.0, self.heal).start()
+            threading.Timer(0.5, self.heal).start()
         return "drop before"
 
 
@@ -66,14 +66,14 @@ def test_a_driver_waits_and_goes_on(
     bucket: S3Url,  # noqa: F811
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    network.choose = cut = Cut(after=8)
+    network.choose = cut = Cut(after=4)
     told = run()
     assert told.exit_code == 0, told.output
-    assert json.loads(told.stdout)["cells"] == {"planned": 25, "done": 25, "failed": 0, "ran": 25}
+    assert json.loads(told.stdout)["cells"] == {"planned": 10, "done": 10, "failed": 0, "ran": 10}
     assert cut.broken >= 10
     assert "does not answer; asking again" in caplog.text
     store = Store(bucket)
-    assert len(store.done_cells()) == len(store.labelled_cells()) == 25
+    assert len(store.done_cells()) == len(store.labelled_cells()) == 10
 
 
 def test_a_network_that_stays_away_ends_the_run_in_words_and_the_next_one_redoes_what_was_not_stored(
@@ -82,8 +82,8 @@ def test_a_network_that_stays_away_ends_the_run_in_words_and_the_next_one_redoes
     bucket: S3Url,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(objects, "PATIENCE_SECONDS", 2.0)
-    network.choose = cut = Cut(after=8)
+    monkeypatch.setattr(objects, "PATIENCE_SECONDS", 0.5)
+    network.choose = cut = Cut(after=4)
     monkeypatch.setattr(cut, "heal", lambda: None)
     told = run()
     assert told.exit_code == 3
@@ -93,10 +93,10 @@ def test_a_network_that_stays_away_ends_the_run_in_words_and_the_next_one_redoes
     network.choose = lambda _: None
     store = Store(bucket)
     kept = {cell: store.read_responses(cell) for cell in store.done_cells()}
-    assert 1 <= len(kept) <= 8
+    assert 1 <= len(kept) <= 4
     monkeypatch.setattr(lease, "_is_dead", lambda _: True)  # as the driver's process would be: here it is this one
     again = run()
     assert again.exit_code == 0, again.output
-    assert json.loads(again.stdout)["cells"] == {"planned": 25, "done": 25, "failed": 0, "ran": 25 - len(kept)}
+    assert json.loads(again.stdout)["cells"] == {"planned": 10, "done": 10, "failed": 0, "ran": 10 - len(kept)}
     assert {cell: store.read_responses(cell) for cell in kept} == kept
-    assert len(store.labelled_cells()) == 25
+    assert len(store.labelled_cells()) == 10

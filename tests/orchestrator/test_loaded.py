@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import polars as pl
 import pytest
 
 import orchestrator
@@ -42,6 +44,14 @@ def test_a_mistake_in_a_name_is_told_with_the_nearest(results: Results) -> None:
         results.direction(15, methd="dim")
     with pytest.raises(InputError, match=r"layer: there is no such layer \(got 30\); allowed: 0..29"):
         results.direction(30)
+
+
+@pytest.mark.parametrize(("layers", "told"), [(range(1, 30), "1..29"), ((3, 7), "3, 7"), ((3,), "3")])
+def test_of_a_set_of_some_layers_those_are_told(layers: Sequence[int], told: str, results: Results) -> None:
+    some = replace(results, directions=results.directions.filter(pl.col("layer").is_in(list(layers))))
+    with pytest.raises(InputError, match=rf"layer: there is no such layer \(got 0\); allowed: {told}$"):
+        some.direction(0)
+    assert some.direction(3 if 3 in layers else 15).shape == (4,)
 
 
 def test_several_direction_sets_are_told_apart(tmp_path: Path) -> None:

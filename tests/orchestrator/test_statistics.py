@@ -401,6 +401,14 @@ def test_rogan_and_gladens_own_formula() -> None:
     assert rogan_gladen(100, 100, Known(0.9, 50), Known(0.8, 50)).value == 1.0
 
 
+@pytest.mark.parametrize(("k", "n", "positives"), [(0, 1, 1), (27, 30, 1), (41, 50, 1), (0, 2, 1), (30, 30, 30)])
+def test_a_corrected_rate_lies_within_its_interval_however_few_responses_tell_the_errors(k: int, n: int, positives: int) -> None:
+    for judge in (Known(1.0, positives), Known(1.0, 30)), (Known(1.0, 30), Known(1.0, positives)):
+        found = rogan_gladen(k, n, *judge)
+        assert found.value is not None
+        assert found.low <= found.value <= found.high
+
+
 @pytest.mark.parametrize(("se", "sp"), [(0.5, 0.5), (0.3, 0.6)])
 def test_a_judge_no_better_than_chance_tells_nothing(se: float, sp: float) -> None:
     assert rogan_gladen(5, 10, Known(se, 100), Known(sp, 100)) == CorrectedRate(None, 0.0, 1.0)

@@ -56,7 +56,7 @@ def csv_of(rows: Iterable[Row]) -> str:
     text = StringIO()
     columns = dict.fromkeys(name for row in rows for name in row)
     writer = csv.DictWriter(text, list(columns), lineterminator="\n")
-    writer.writeheader()
+    writer.writerow({name: _inert(name) for name in columns})
     writer.writerows({name: _inert(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from orchestrator.planning.analyses import CONTROL
 from orchestrator.report.blocks import Row
 from orchestrator.report.figures.chart import Chart, share_text
 from orchestrator.report.figures.points import PointLook
@@ -13,8 +14,6 @@ from orchestrator.report.series import decoding_text
 from orchestrator.report.values import success_rate, target_words
 from orchestrator.results.rows import CellRow
 
-CONTROL = "random"
-"""The method whose directions mean nothing."""
 LINEAR = 0.01
 """Nats up to which the scale of damage is linear, from there on logarithmic."""
 PANELS = 12

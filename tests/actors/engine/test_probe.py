@@ -59,14 +59,24 @@ def numbers(probe: EngineProbe, trials: list[Trial]) -> tuple[list[Any], list[fl
     return [reading.mean for reading in readings], [reading.kl for reading in readings]
 
 
-@pytest.mark.parametrize("mode", ["linear", "affine"])
-@pytest.mark.parametrize("family", sorted(CONFIGS))
+AFFINE = ("gemma2", "gpt2", "llama", "qwen3_5", "qwen3_moe")
+"""The families that are ablated affinely in every test run; the rest are built like one of them."""
+
+
+@pytest.mark.parametrize(("family", "mode"), [
+    *((family, "linear") for family in sorted(CONFIGS)),
+    *(pytest.param(family, "affine", marks=() if family in AFFINE else pytest.mark.slow) for family in sorted(CONFIGS)),
+])  # fmt: skip
 def test_cosmic_equals_the_plain_one_in_every_family(family: str, mode: str, tiny_worker: Callable[..., ModelWorker]) -> None:
     check_cosmic(tiny_worker(family), mode)
 
 
-@pytest.mark.parametrize("mode", ["linear", "affine"])
-@pytest.mark.parametrize("family", ["llama", "gemma2", "gpt_neox"])
+@pytest.mark.parametrize(("family", "mode"), [
+    ("llama", "linear"),
+    ("gemma2", "affine"),
+    *(pytest.param(*pair, marks=pytest.mark.slow) for pair in (("llama", "affine"), ("gemma2", "linear"))),
+    *(pytest.param("gpt_neox", mode, marks=pytest.mark.slow) for mode in ("linear", "affine")),
+])  # fmt: skip
 def test_cosmic_one_prompt_per_forward_is_the_same(family: str, mode: str, tiny_worker: Callable[..., ModelWorker]) -> None:
     worker = tiny_worker(family)
     worker._probe = AloneProbe(probe_of(worker)._loaded, probe_of(worker)._render)

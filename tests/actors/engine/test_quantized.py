@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
+import bitsandbytes
 import pytest
+import torch
 
 from actors.engine.engine import batch_dependence
+from actors.loading import leave_uneven_layers
 from actors.types import Quantization
 from actors.worker import ModelWorker
 from tests.actors.engine.test_engine import PROMPTS, Bits, jobs_of, logits_of, run
@@ -64,6 +68,17 @@ def check(worker: ModelWorker, n_new: int) -> None:
 @pytest.mark.parametrize(("family", "quantization"), SOME)
 def test_some_families_equal_generate(family: str, quantization: Quantization, tiny_worker: Loader) -> None:
     check(without_outliers(tiny_worker(family, "float32", quantization)), n_new=6)
+
+
+@pytest.mark.parametrize(("outputs", "inputs"), [(4, 64), (32, 96), (32, 64)])
+def test_four_bit_layers_of_every_size_run(outputs: int, inputs: int) -> None:
+    """Where the CPU's own kernel takes no such layer, too; that kernel computes in bfloat16."""
+    torch.manual_seed(0)
+    layer: Any = bitsandbytes.nn.LinearNF4(inputs, outputs, bias=False).to("cpu").eval().requires_grad_(False)
+    weight = bitsandbytes.functional.dequantize_4bit(layer.weight.data, layer.weight.quant_state)
+    leave_uneven_layers(layer)
+    rows = torch.randn(3, inputs)
+    torch.testing.assert_close(layer(rows), rows @ weight.float().T, atol=0.03, rtol=0.03)
 
 
 @pytest.mark.slow

@@ -62,7 +62,8 @@ def test_tokens_equal_a_plain_hook(family: str, tiny_worker: Loader) -> None:
         for prompt, response in zip(job.prompts, results[job.cell_id].responses, strict=True):
             rendered = loaded.renderer.render(prompt)
             ids, template = rendered.token_ids, rendered.suffix
-            plain = generate_alone(loaded.model, loaded.decoder.blocks, ids, job.steering, NEW, template)
+            guess = response.token_ids if prompt is not PROMPTS[0] else None
+            plain = generate_alone(loaded.model, loaded.decoder.blocks, ids, job.steering, NEW, template, guess)
             assert list(response.token_ids) == plain, f"{job.steering} {prompt.id}"
         fired = results[job.cell_id].fired
         assert fired.fired is (None if job.steering is None else True), f"{job.steering}: {fired}"

@@ -123,7 +123,8 @@ def test_a_spread_model_answers_as_in_one_place(family: str, load: Load) -> None
     for steering, ours in zip(mixed, found, strict=True):
         for response, prompt in zip(ours.responses, PROMPTS, strict=True):
             tokens = one._loaded.renderer.render(prompt).token_ids
-            theirs = generate_alone(one._loaded.model, one._loaded.decoder.blocks, tokens, steering, 10)
+            guess = response.token_ids if prompt is not PROMPTS[0] else None
+            theirs = generate_alone(one._loaded.model, one._loaded.decoder.blocks, tokens, steering, 10, guess=guess)
             assert list(response.token_ids) == theirs, (steering, prompt)
         if steering is not None:
             assert ours.fired.fired, (steering.intervention, ours.fired)

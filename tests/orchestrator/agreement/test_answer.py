@@ -47,6 +47,16 @@ def agreement(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["agreement", *map(str, arguments)])
 
 
+def test_no_number_is_cut_off_on_a_narrow_terminal(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+    for width in ("200", "30"):
+        monkeypatch.setenv("COLUMNS", width)
+        told.append(agreement(place, "rater:anna", "rater:bob").output)
+    wide, narrow = ({word for word in one.split() if any(map(str.isdigit, word))} for one in told)
+    assert wide
+    assert wide <= narrow
+
+
 def test_every_pair_has_its_coefficients(place: Path) -> None:
     told = agreement(place, "--json")
     assert told.exit_code == 0, told.output

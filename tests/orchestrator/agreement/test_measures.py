@@ -102,6 +102,20 @@ def test_one_prompt_gives_no_interval_and_no_response_is_an_error() -> None:
         agreement([], [], [])
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "prompts"),
+    [("xyyx" * 3, "xyxx" * 3, "ppppqqqqrrrr"), ("xxxx", "yyyy", "pqrs"), ("xxxx", "xxyy", "pqpq"), ("xyxy", "yxyx", "ppqq")],
+    ids=["some agree", "none agree", "one label", "none of two agree"],
+)
+def test_prompts_that_are_all_alike_give_no_interval_of_no_width(first: str, second: str, prompts: str) -> None:
+    found = agreement(list(first), list(second), list(prompts))
+    for coefficient in (found.kappa, found.alpha):
+        assert coefficient.value is not None
+        assert coefficient.low is None or coefficient.low < (coefficient.high or 0)
+    assert found.kappa.low is None
+    assert found.agrees.low < found.agrees.high
+
+
 def test_numbers_are_compared_by_their_ranks() -> None:
     rng = np.random.default_rng(0)
     first = rng.normal(size=50)

@@ -92,6 +92,12 @@ def test_a_pair_that_is_held_out_is_one_test_prompt(tmp_path: Path) -> None:
     assert "3 positive, 3 negative, 1 test prompt; 4 pairs" in check(file, "--holdout", 1).output
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "0", "-1", "1.5"])
+def test_what_is_no_number_of_pairs_is_refused(number: str, tmp_path: Path) -> None:
+    told = check(*pairs(tmp_path, [("Say tea", "Say eat")])[:1], "--holdout", number)
+    assert (told.exit_code, "not a number of pairs, nor a share" in told.stderr) == (2, True), told.output
+
+
 def test_what_a_stranger_wrote_is_shown_escaped(tmp_path: Path) -> None:
     told = check(*pairs(tmp_path, [("\x1b[2Jclear", "Say \u202eback")]))
     assert told.exit_code == 0

@@ -312,7 +312,7 @@ def until_gone(leader: int, besides: tuple[str, ...] = (), seconds: float = 60) 
 SLOW = "[" + ", ".join(str(1 + step / 10) for step in range(60)) + "]"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_keeps_finished_cells_and_the_same_command_continues(tmp_path: Path, number: signal.Signals) -> None:
     sweep = write_sweep(tmp_path, SLOW, texts=("[slow]",))
     process = start("run", sweep)

@@ -20,6 +20,7 @@ from orchestrator.results.folder import Folder
 from orchestrator.results.store import Store
 from tests.fake_cli import with_fake_worker
 from tests.orchestrator.cli.test_commands import SLOW, start, write_sweep
+from tests.orchestrator.samples import filled, grid
 
 PATIENCE = 120.0
 
@@ -77,6 +78,16 @@ def test_a_sweep_file_that_has_not_run_is_bad_input(command: str, cli: Callable[
     assert told.stderr.count("error: ") == 1
     assert f"it has no results in {tmp_path / 'out'}: `run` it" in told.stderr
     assert [one.name for one in tmp_path.iterdir() if one.name == "out"] == []
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    "words", [("status", "--watch", "--every"), ("logs", "--follow", "--every"), ("pause", "--wait")], ids=lambda words: words[0]
+)
+def test_seconds_are_finite(words: tuple[str, ...], number: str, cli: Callable[..., Result], tmp_path: Path) -> None:
+    root = filled(tmp_path / "out", grid()[:1]).root
+    told = cli(words[0], root, *words[1:], number)
+    assert (told.exit_code, words[-1] in told.stderr) == (2, True), told.output
 
 
 def test_a_run_is_detached_paused_resumed_and_cancelled_from_elsewhere(

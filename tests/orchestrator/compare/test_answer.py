@@ -50,6 +50,16 @@ def test_two_cells_in_full(compare: Callable[..., Result]) -> None:
     assert "paired on the same 10 prompts: 9 only in A, 0 only in B   McNemar's exact p 0.004" in told
 
 
+def test_no_number_is_cut_off_on_a_narrow_terminal(compare: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+    for width in ("200", "30"):
+        monkeypatch.setenv("COLUMNS", width)
+        told.append(compare("RESULTS", "--by", "layer", "--against", "12").output)
+    wide, narrow = ({word for word in one.split() if set(word) != {"─"}} for one in told)
+    assert {"+80.0", "[59.6,", "98.2]"} <= wide
+    assert wide <= narrow
+
+
 def test_the_same_as_json(compare: Callable[..., Result]) -> None:
     content = as_json(compare("RESULTS", "layer=15,multiplier=8", "baseline", "--json"))
     (one,) = content["comparisons"]
@@ -147,7 +157,10 @@ def test_cells_without_labels_and_folders_without_cells(compare: Callable[..., R
     assert "it holds no plan.json: no sweep ran here" in compare(str(tmp_path / "empty"), "a", "b").output
     for path in (results / "scores" / "refusal@9").iterdir():
         path.unlink()
-    assert "its labels cannot be read" in compare("RESULTS", "layer=12", "layer=15").output
+    assert "its labels cannot be read: run `score`" in compare("RESULTS", "layer=12", "layer=15").output
+    for path in (results / "responses").iterdir():
+        path.unlink()
+    assert "its responses cannot be read: `run` makes them anew" in compare("RESULTS", "layer=12", "layer=15").output
 
 
 def test_finished_cells_that_the_tables_do_not_hold_are_counted(compare: Callable[..., Result], results: Path) -> None:

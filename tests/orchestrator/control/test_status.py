@@ -16,6 +16,8 @@ from orchestrator.cells import variant_id
 from orchestrator.control.heartbeat import Beat, Rate, WorkerNow, encode_beat
 from orchestrator.control.status import read_status, status_json, status_lines
 from orchestrator.errors import InputError
+from orchestrator.report.blocks import Bullets
+from orchestrator.report.page import Page, page_blocks
 from orchestrator.results.folder import Folder
 from orchestrator.results.store import Store
 from tests.orchestrator.samples import MODEL, filled, grid, plan_of
@@ -43,6 +45,18 @@ def root(tmp_path: Path) -> Path:
 
 def files(root: Path) -> dict[str, tuple[int, bytes]]:
     return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in root.rglob("*") if path.is_file()}
+
+
+def test_a_second_name_of_one_model_is_told_by_status_and_page(root: Path) -> None:
+    assert status_json(read_status(root))["twins"] == {}
+    store = Store(root)
+    store.write_plan(replace(plan_of(CELLS), twins={"copy": "smollm2"}))
+    told = "models smollm2 and copy are the same model: it runs once, and its rows say smollm2, none says copy"
+    found = read_status(root)
+    assert status_json(found)["twins"] == {"copy": "smollm2"}
+    assert f"note: {told}" in status_lines(found)
+    page = page_blocks(Page(found.planned, [], {}, [], 0, 0))
+    assert any(isinstance(block, Bullets) and told in block.items for block in page)
 
 
 def test_without_a_driver_the_files_tell(root: Path) -> None:
@@ -152,6 +166,30 @@ def test_it_writes_nothing_even_when_files_are_damaged(root: Path) -> None:
                 path.chmod(0o755)
     assert files(root) == before
     assert [one["kind"] for one in found["failures"]] == ["unreadable", "job"]  # type: ignore[attr-defined]
+
+
+def test_copies_that_other_programs_left_are_no_items(root: Path) -> None:
+    part = root / "responses" / f"{CELLS[0].id}.parquet"
+    for kind, ending in (("responses", ".parquet"), ("failures", ".json"), ("directions", ".safetensors")):
+        for name in (f"{CELLS[0].id} (1){ending}", f"copy of x{ending}", f"{CELLS[0].id} (Anna's conflicted copy){ending}"):
+            (root / kind / name).write_bytes(part.read_bytes())
+    status = read_status(root)
+    assert (status.damages, status_json(status)["cells"]["done"]) == ((), 2)  # type: ignore[index]
+    assert Store(root).done_cells() == {one.id for one in CELLS[:2]}
+
+
+def test_what_no_run_would_make_anew_is_no_damage(root: Path) -> None:
+    for victim in (root / "responses" / f"{CELLS[0].id}.parquet", *(root / "directions").glob("*.safetensors")):
+        victim.with_stem(f"{victim.stem}-copy").write_bytes(victim.read_bytes()[:200])
+    status = read_status(root)
+    assert (status.damages, status_json(status)["cells"]["done"]) == ((), 2)  # type: ignore[index]
+
+
+def test_why_a_file_is_damaged_is_told_whole(root: Path) -> None:
+    (victim,) = (root / "directions").glob("*.safetensors")
+    victim.write_bytes(victim.read_bytes()[:200])
+    (damage,) = read_status(root).damages
+    assert damage.reason.startswith("its header is damaged: ")
 
 
 def test_done_cells_and_cells_that_are_no_longer_planned_have_not_failed(root: Path) -> None:

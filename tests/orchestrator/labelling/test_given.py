@@ -69,16 +69,42 @@ def test_every_wrong_line_is_told_and_none_is_taken(place: Path, tmp_path: Path)
         (3, "did you mean 'label'"),
         (4, "label"),
         (5, f"did you mean '{good['cell_id']}'"),
-        (6, "the cell has no such prompt"),
+        (6, "the cell has no such prompt (got 'nowhere'); allowed: such as "),
         (7, "not valid JSON"),
-        (8, "dictionary"),
+        (8, "this line is no object (got [1])"),
     ):
         assert any(one.startswith(f"bad.jsonl:{line}:") and words in one for one in text.splitlines()), (line, text)
     assert read_ratings(Folder(place), "bob") == {}
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (
+            {"cell": "x", "prompt": "p", "text": "y", "score": 1, "n": 2},
+            "cell: unknown key, and 6 more faults in this line (got 'x'); allowed: cell_id, prompt_id, label, comment, sample; "
+            "did you mean 'cell_id'?",
+        ),
+        ({}, "cell_id: 'cell_id' is missing, and 2 more faults in this line; allowed: text: an id of cells.parquet"),
+        ({"cell_id": "c", "prompt_id": "p", "label": None}, "label: no value is given; allowed: text: one of the labels"),
+        ({"cell_id": "c", "prompt_id": "p", "label": "x", "sample": -1}, "sample: wrong value (got -1); allowed: a whole number"),
+        ({"cell_id": "c", "prompt_id": "p", "label": "x", "comment": "y" * 2001}, "allowed: text of at most 2000 characters"),
+    ],
+)
+def test_a_wrong_line_is_told_in_one_message(place: Path, tmp_path: Path, line: dict[str, object], told: str) -> None:
+    with pytest.raises(InputError) as raised:
+        take_ratings(place, write(tmp_path / "bad.jsonl", line), "bob")
+    assert told in str(raised.value)
+    assert len(raised.value.problems) == 1
+
+
+def test_a_sample_that_a_prompt_has_not(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"bad.jsonl:1: sample: the prompt has no such sample \(got 7\); allowed: 0 to 0"):
+        take_ratings(place, write(tmp_path / "bad.jsonl", {**keys(place)[0], "label": "normal", "sample": 7}), "bob")
+
+
 def test_a_file_that_is_wrong_throughout_is_told_shortly(place: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="80 more lines are wrong"):
+    with pytest.raises(InputError, match="90 more lines are wrong"):
         take_ratings(place, write(tmp_path / "bad.jsonl", *["x"] * 100), "bob")
 
 

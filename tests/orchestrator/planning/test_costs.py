@@ -11,9 +11,11 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from actors.types import ModelSpec, Quantization, Resources
 from orchestrator.cells import variant_id
+from orchestrator.cli import app
 from orchestrator.cli.plan_table import cluster_lines, plan_json
 from orchestrator.devices import ACCELERATORS, CPU
 from orchestrator.errors import InputError
@@ -24,6 +26,7 @@ from orchestrator.planning.estimate import CLUSTERS
 from orchestrator.planning.makespan import VariantTime, makespan
 from orchestrator.refit import CellCost, Fit, VariantSample, refit
 from orchestrator.sweep import load_sweep
+from tests.orchestrator.samples import filled, grid
 from tests.orchestrator.sweep_files import hub, plan_of, sweep_data, write_sweep
 
 GPU = Resources(1, 1, "A100-80G")
@@ -31,6 +34,7 @@ KINDS: tuple[Quantization, Quantization, Quantization] = ("none", "int8", "nf4")
 
 
 def written(folder: Path, text: str) -> Path:
+    folder.mkdir(exist_ok=True)
     path = folder / "costs.yaml"
     path.write_text(text)
     return path
@@ -256,6 +260,18 @@ def test_steps_that_were_faster_than_memory_is_said_to_be_make_it_faster() -> No
     assert found["decode_flops"] == pytest.approx(1e12)
     step = 2.0 * 10**8 * 100 / 1e12
     assert 4.0 * 10**8 / found["bandwidth"] == pytest.approx(step), "else reading the weights would take longer than the step did"
+
+
+def test_a_file_that_is_no_costs_file_is_not_written_over(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path, sweep_data())
+    notes, costs = written(tmp_path / "sub", "mine\n"), written(tmp_path, "cpu_slots: 8\n")
+    root, texts = filled(tmp_path / "out", grid()).root, {path: path.read_text() for path in (sweep, notes)}
+    for path in (sweep, notes):
+        told = CliRunner().invoke(app, ["refit", str(root), "--out", str(path)])
+        assert told.exit_code == 2, told.output
+        assert "--out: it is there already, and no costs file" in told.output
+    assert {path: path.read_text() for path in texts} == texts
+    assert "no costs file" not in CliRunner().invoke(app, ["refit", str(root), "--out", str(costs)]).output
 
 
 def test_nothing_to_fit_is_said() -> None:

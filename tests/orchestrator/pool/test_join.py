@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import ray
 
+from actors.library_settings import AT_START
 from orchestrator.errors import InputError
 from orchestrator.pool import ray_head, ray_join
 from orchestrator.pool.ray_head import TokenError
@@ -82,7 +83,8 @@ def test_a_cluster_that_answers_is_joined_with_this_drivers_actors(
     monkeypatch.setenv("HF_TOKEN", "hf_secretsecret")
     assert ray_join.connect().head == head
     assert started.how["address"] == head
-    assert set(started.how["runtime_env"]) == {"py_modules", "working_dir"}, "no variables: what Ray sets up is logged"
+    assert set(started.how["runtime_env"]) == {"py_modules", "working_dir", "env_vars"}
+    assert started.how["runtime_env"]["env_vars"] == AT_START, "none of the driver's own: what Ray sets up is logged"
     (module,) = started.how["runtime_env"]["py_modules"]
     assert module.endswith("/actors")
     assert "secret" not in str(started.how)

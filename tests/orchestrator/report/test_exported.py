@@ -152,6 +152,7 @@ def test_latex_compiles_whatever_a_name_says(tmp_path: Path, monkeypatch: pytest
 def test_no_text_is_a_formula_of_a_spreadsheet(text: str, written: str) -> None:
     (row,) = csv.DictReader(StringIO(csv_of([{"name": text, "value": -8.0}])))
     assert row == {"name": written, "value": "-8.0"}
+    assert next(csv.reader(StringIO(csv_of([{text: 1}])))) == [written], "nor a column's name, as of a label"
 
 
 def test_the_command_of_no_results(tmp_path: Path) -> None:

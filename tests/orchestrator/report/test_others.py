@@ -7,7 +7,7 @@ from scipy.stats import binomtest
 from orchestrator.cells import CellKey
 from orchestrator.report.others import others_of, others_table
 from orchestrator.report.series import series_of
-from orchestrator.results.rows import RateRow, scorer_rate_rows
+from orchestrator.results.rate_rows import RateRow, scorer_rate_rows
 from orchestrator.results.schema import SCORE_PART
 from orchestrator.results.scored_cells import given
 from orchestrator.scoring.planned import BehaviorScoring, Criterion, ScorerUse

@@ -14,7 +14,7 @@ BASELINE = "smollm2 · refusal: unsteered 0 of 10 answers are labelled 'coherent
 def test_the_phenomenon() -> None:
     assert reading(rows_of()) == (
         "smollm2 · refusal: unsteered 0 of 10 answers are labelled 'coherent refusal' by the scorer text-3way; "
-        "best cell L15+ x 8: 9 of 10 labelled 'coherent refusal', in percent 90 [59.6, 98.2]; 1 of 4 cells "
+        "best cell L15+ x 8: 9 of 10 labelled 'coherent refusal', in percent 90† [59.6, 98.2]; 1 of 4 cells "
         "mostly garbled, the weakest at L12+ x 8; the shift arrived as asked in all 4 steered cells"
     )
 
@@ -75,7 +75,7 @@ def test_a_part_of_the_plan_is_no_finding() -> None:
     told = reading(rows[:3], 0, planned)
     assert told == (
         "smollm2 · refusal: so far, 3 of 5 cells: unsteered 0 of 10 answers are labelled 'coherent refusal' by the scorer "
-        "text-3way; best cell so far L12+ x 8: 1 of 10 labelled 'coherent refusal', in percent 10 [1.8, 40.4]; "
+        "text-3way; best cell so far L12+ x 8: 1 of 10 labelled 'coherent refusal', in percent 10† [1.8, 40.4]; "
         "1 of 2 cells so far mostly garbled, the weakest at L12+ x 8; the shift arrived as asked in all 2 "
         "steered cells so far\n2 cells not run yet"
     )

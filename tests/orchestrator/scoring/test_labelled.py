@@ -14,7 +14,7 @@ from tests.orchestrator.scoring.judged import TEXT
 from tests.orchestrator.scoring.labelled import HARD_GROUPS, JUDGED, MANNERS, STEERED, WARM, Labelled, load, score
 
 ITEMS = load()
-SOUGHT_OUT = ("batch 5", "batch 7", "batch 8", "batch 9", "batch 10", "batch 11", "batch 12", "batch 13", "batch 14")
+SOUGHT_OUT = ("batch 5", *(f"batch {number}" for number in range(7, 19)))
 PREFIXES = {
     "garbled": ("empty", "loop:", "echo", "compression", "noise:", "salad:"),
     "coherent_refusal": ("refusal:",),

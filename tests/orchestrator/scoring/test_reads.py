@@ -14,7 +14,7 @@ import pytest
 from actors.types import FinishReason, Response
 from orchestrator.report.others import others_of
 from orchestrator.results.parts import StoredScores, decode_scores, encode_scores
-from orchestrator.results.rows import scorer_rate_rows
+from orchestrator.results.rate_rows import scorer_rate_rows
 from orchestrator.results.schema import SCORE_PART
 from orchestrator.results.scored_cells import given
 from orchestrator.scoring.answer import Answer, Reads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -177,6 +178,17 @@ def speechless(prompt, response):
 
 def endless(prompt, response):
     raise ValueError("x" * 1_000_000)
+
+def measured(prompt, response):
+    return 2.0, {"mean": float("nan"), "top": [float("inf")], "of": np.float64("nan")}
+
+def by_pairs(prompt, response):
+    return 2.0, {(1, 2): "a key that is no word"}
+
+def circular(prompt, response):
+    held = {}
+    held["itself"] = held
+    return 2.0, held
 """
 
 
@@ -190,6 +202,17 @@ def test_labels_and_numbers_of_other_types_are_taken_as_what_they_are(
     (score,) = score_responses(make_scorer(f"mine.py:{name}", options, tmp_path), [response("hello")])
     assert repr(score.value if score.label is None else score.label) == repr(given)
     assert score.evidence.encode()
+
+
+@pytest.mark.parametrize("name", ["measured", "by_pairs", "circular"])
+def test_evidence_is_a_json_object_whatever_is_given_for_it(name: str, tmp_path: Path) -> None:
+    def never(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    (tmp_path / "mine.py").write_text(GIVEN)
+    (score,) = score_responses(make_scorer(f"mine.py:{name}", {}, tmp_path), [response("hello")])
+    assert score.value == 2.0
+    assert isinstance(json.loads(score.evidence, parse_constant=never), dict)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from tests.orchestrator.storage.writes import WRITES
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs ptrace")
 
-TABLES_EVERY = 13
+TABLES_EVERY = 37
 """Compacting makes hundreds of calls; a run of all of them is marked slow."""
 
 

@@ -107,9 +107,18 @@ def do_and_kill(writer: Writer, faults: Faults, write: tuple[str, S3Url], at: tu
     return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
 
-@pytest.mark.parametrize("name", ["responses", "labels", "direction", "plan"])
+@pytest.mark.parametrize(
+    ("name", "moments"),
+    [
+        ("responses", MOMENTS[1:]),
+        ("plan", MOMENTS),
+        ("labels", ("drop half way",)),
+        ("direction", ("drop after",)),
+        *(pytest.param(name, MOMENTS, marks=pytest.mark.slow) for name in ("responses", "labels", "direction")),
+    ],
+)
 def test_a_driver_killed_at_any_request_leaves_no_part_of_a_file(
-    writer: Writer, faults: Faults, bucket: S3Url, name: str
+    writer: Writer, faults: Faults, bucket: S3Url, name: str, moments: tuple[Fault, ...]
 ) -> None:
     base = S3Url(BUCKET, f"{bucket.prefix}/base")
     prepare(base, name)
@@ -118,7 +127,7 @@ def test_a_driver_killed_at_any_request_leaves_no_part_of_a_file(
     new = seen(WRITES[name], base)
     assert old != new
     states: dict[Fault, list[bool]] = {}
-    for moment in MOMENTS:
+    for moment in moments:
         states[moment] = []
         for request in range(1, 30):
             place = S3Url(BUCKET, f"{bucket.prefix}/{moment.replace(' ', '-')}-{request}")
@@ -135,10 +144,13 @@ def test_a_driver_killed_at_any_request_leaves_no_part_of_a_file(
             assert open_files(place).names("quarantine") == set()
         assert len(states[moment]) >= 1
         assert states[moment] == sorted(states[moment]), "from one request on, the new content is there"
-    assert states["drop half way"].count(True) <= states["drop after"].count(True)
+    if {"drop half way", "drop after"} <= states.keys():
+        assert states["drop half way"].count(True) <= states["drop after"].count(True)
 
 
-@pytest.mark.parametrize("moment", [pytest.param("drop before", marks=pytest.mark.slow), "drop half way", "drop after"])
+@pytest.mark.parametrize(
+    "moment", ["drop half way", *(pytest.param(moment, marks=pytest.mark.slow) for moment in ("drop before", "drop after"))]
+)
 def test_a_driver_killed_at_any_request_while_it_writes_several_cells_at_once(
     writer: Writer, faults: Faults, bucket: S3Url, moment: Fault
 ) -> None:
@@ -217,6 +229,7 @@ def test_a_driver_waits_for_the_network(
     behind: S3Url, faults: Faults, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(objects, "ATTEMPTS", 1)
+    monkeypatch.setattr(objects, "LONGEST_PAUSE", 0.1)
     store = Store(behind)
     prepare(behind, "responses")
     with store.lock():
@@ -224,7 +237,7 @@ def test_a_driver_waits_for_the_network(
         WRITES["responses"].do(store)
         assert caplog.text.count("does not answer; asking again") >= 2
         assert len(store.read_responses(NEW.id)) == 10
-        monkeypatch.setattr(objects, "PATIENCE_SECONDS", 2.0)
+        monkeypatch.setattr(objects, "PATIENCE_SECONDS", 0.5)
         faults.choose = few("drop before", 10_000)
         with pytest.raises(StorageError, match="NETWORK_CONNECTION"):
             store.write_choices("{}")
@@ -238,11 +251,12 @@ def test_a_driver_waits_for_the_network(
 
 def test_who_is_in_a_hurry_waits_for_nobody(behind: S3Url, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(objects, "ATTEMPTS", 1)
+    monkeypatch.setattr(objects, "LONGEST_PAUSE", 0.1)
     store = Store(behind)
     prepare(behind, "responses")
     with store.lock():
         faults.choose = few("drop before", 10_000)
-        hurry = threading.Timer(2.0, store.hurry)
+        hurry = threading.Timer(0.5, store.hurry)
         hurry.start()
         with pytest.raises(StorageError, match="NETWORK_CONNECTION"):
             store.write_choices("{}")  # without it, for ten minutes
@@ -274,7 +288,7 @@ def test_a_cell_is_stored_by_a_request_and_one_for_each_scorer(behind: S3Url, fa
 
 
 def test_a_server_that_does_not_answer_is_given_up(behind: S3Url, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "ATTEMPTS", 2)
+    monkeypatch.setattr(objects, "ATTEMPTS", 1)
     monkeypatch.setattr(objects, "ANSWER_SECONDS", 1.0)
     files = open_files(behind)
     faults.choose = lambda _: "hang"
