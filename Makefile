@@ -48,7 +48,7 @@ chromium:
 
 test: setup-dev chromium ## Run the tests, two files at a time
 	@echo "==> running the tests"
-	@GLIBC_TUNABLES=glibc.malloc.hugetlb=1 OMP_NUM_THREADS=1 $(PY) -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup-dev ## ruff: lint and format
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .

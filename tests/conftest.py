@@ -7,8 +7,10 @@ import os
 
 import pytest
 
+from actors.library_settings import AT_START
 from tests import chromium
 
+os.environ.update({**AT_START, **os.environ})  # for the processes that tests run in and start, as for workers
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = os.environ.get("WANDB_MODE", "offline")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")

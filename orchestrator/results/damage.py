@@ -54,7 +54,7 @@ def damages(folder: Folder, planned: PlannedCells, failed: Collection[str], tabl
 def _parts(folder: Folder, planned: PlannedCells) -> Iterator[Damage]:
     """Of what the plan asks for: nothing else would be made anew, such as copies under other names."""
     seen = folder.compacted.state()
-    known = {*planned.axis("cell_id"), *(one.id for one in (*planned.directions, *planned.others))}
+    known = {*planned.axis("cell_id"), *(one.id for one in planned.directions), *(one.id for one in planned.others)}
     for kind in (*_CHECKED, *map(scores_of, folder.scorers())):
         for item_id, state in sorted(folder.states(kind).items()):
             if item_id in known and (seen is None or max(state.changed, state.touched) > seen.changed):
