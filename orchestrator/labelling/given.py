@@ -23,6 +23,9 @@ TOLD = 20
 """Lines that are told one by one when they are wrong."""
 FORM = '{"cell_id": ..., "prompt_id": ..., "label": ...} a line, and perhaps "comment", and "sample" where a prompt has several'
 
+_WORDS = {"model_type": "this line is no JSON object", "extra_forbidden": "unknown field", "missing": "none given"}
+"""What is wrong with a line, by pydantic's name for it, where its own words are no user's."""
+
 
 class GivenRating(Entry):
     """A line of the file."""
@@ -74,7 +77,8 @@ def _lines(file: Path, problems: list[Problem]) -> Iterator[tuple[int, GivenRati
             for one in error.errors(include_url=False):
                 name = ".".join(map(str, one["loc"]))
                 nearest = nearest_name(name, GivenRating.model_fields) if one["type"] == "extra_forbidden" else None
-                problems.append(Problem(name, None, one["msg"].lower(), FORM, nearest, number, file.name))
+                message = _WORDS.get(one["type"], one["msg"].lower())
+                problems.append(Problem(name, None, message, FORM, nearest, number, file.name))
         except ValueError as error:
             problems.append(Problem("", None, f"this line is not valid JSON: {error}", FORM, None, number, file.name))
 
