@@ -128,7 +128,9 @@ def prepare(path: Path, results: Place | None = None, costs: Costs = DEFAULT_COS
     """Load and plan the sweep at ``path``; InputError when it cannot be run. Writes nothing."""
     sweep = load_sweep(path)
     store = Store(results or sweep.results)
-    return Prepared(path, sweep, plan_with_results(sweep, store, costs), store)
+    plan = plan_with_results(sweep, store, costs)
+    store.folder.check_free()
+    return Prepared(path, sweep, plan, store)
 
 
 def _gpu_problems(sweep: Sweep) -> list[Problem]:

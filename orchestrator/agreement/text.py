@@ -13,6 +13,7 @@ from rich.text import Text
 from orchestrator.agreement.answer import AgreementAnswer, CorrectedBehavior, ScorerPair
 from orchestrator.agreement.correction import CorrectedCell
 from orchestrator.agreement.measures import Agreement, Coefficient, LabelAgreement
+from orchestrator.counting import counted
 from orchestrator.statistics import Interval, Known, interval_text, percent_text
 from orchestrator.uncut import Uncut
 from orchestrator.untrusted import visible
@@ -111,7 +112,7 @@ def _share(k: int, n: int, interval: Interval) -> str:
 
 def _corrected_table(one: CorrectedBehavior) -> Uncut:
     known = f"sensitivity {_known(one.errors.sensitivity)}, specificity {_known(one.errors.specificity)}"
-    title = f"{one.behavior}: {one.judge} corrected by {one.reference} ({one.errors.checked} responses; {known})"
+    title = f"{one.behavior}: {one.judge} corrected by {one.reference} ({counted(one.errors.checked, 'response')}; {known})"
     rows = [(row.condition, _share(row.k, row.n, row.interval), _corrected_rate(row)) for row in one.cells]
     return _rows(title, ("cell", "success %", "corrected %"), rows)
 

@@ -252,8 +252,9 @@ def score(
 ) -> None:
     """Score all stored responses anew, without a model, and rebuild the tables."""
     from orchestrator.cli.people import take_in
-    from orchestrator.cli.summaries import score_lines
+    from orchestrator.cli.summaries import figure_lines, score_lines
     from orchestrator.rescoring import score_results
+    from orchestrator.results.store import Store
 
     spare()
     with input_errors_told():
@@ -261,6 +262,7 @@ def score(
         with stdout_kept(as_json):
             found = score_results(results, scorer)
         show(found, score_lines(results, found), as_json)
+        print_lines(console_for(as_json), figure_lines(Store(results)))
         if found["damaged"] or found["lacking"] or found["failed"]:
             raise typer.Exit(1)
 
@@ -355,7 +357,7 @@ def _detach(sweep: Path, results: Place | None, options: RunOptions, as_json: bo
 
 
 def _run(sweep: Path, results: Place | None, options: RunOptions, as_json: bool) -> None:
-    from orchestrator.cli.summaries import banner_lines, ending_lines
+    from orchestrator.cli.summaries import banner_lines, ending_lines, figure_lines
     from orchestrator.run import prepare, run_sweep
 
     hurry()
@@ -368,6 +370,8 @@ def _run(sweep: Path, results: Place | None, options: RunOptions, as_json: bool)
     if not options.quiet:
         _show_results(console, prepared.store, summary.failed)
     print_lines(console, ending_lines(summary))
+    if summary.done and summary.page == "current":
+        print_lines(console, figure_lines(prepared.store))
     if as_json:
         print_json(summary.as_json())
     raise typer.Exit(summary.exit_code)

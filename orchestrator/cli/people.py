@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from orchestrator.cli.terminal import AsJson, RaterName, ResultsFolder, console_for, input_errors_told, print_json, print_lines
+from orchestrator.counting import counted
 from orchestrator.errors import InputError
 from orchestrator.outlets import spare
 
@@ -84,7 +85,7 @@ def take_in(results: Place, file: Path | None, rater: str | None, as_json: bool)
         return
     name = rater or file.stem
     new, known = take_ratings(results, file, name)
-    print_lines(console_for(as_json), [f"{new} ratings of {name} taken in, {known} were there already"])
+    print_lines(console_for(as_json), [f"{counted(new, 'rating')} of {name} taken in, {known} there already"])
 
 
 COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (

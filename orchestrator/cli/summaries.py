@@ -13,6 +13,7 @@ from orchestrator.failed import alike, first_line
 from orchestrator.planned import twin_text
 from orchestrator.planning.choices import Choice
 from orchestrator.planning.grids import Deferred
+from orchestrator.results.store import Store
 from orchestrator.run import Prepared, RunSummary
 from orchestrator.scheduling.board import State
 from orchestrator.scheduling.kinds import left_text
@@ -48,6 +49,14 @@ def ending_lines(summary: RunSummary) -> list[str]:
     elif summary.failures:
         lines.append(f"to try again what failed: python -m orchestrator retry {summary.results}")
     return [*lines, _files(summary)]
+
+
+def figure_lines(store: Store) -> list[str]:
+    """That what ``figures`` wrote for a paper is of earlier results; nothing where it is not, or it wrote nothing."""
+    from orchestrator.report.exported import outdated
+
+    again = f"to make them anew: python -m orchestrator figures {store.place}"
+    return [f"report/ holds figures and tables of earlier results, as `figures` wrote them; {again}"] if outdated(store) else []
 
 
 def analysis_lines(summary: RunSummary) -> list[str]:

@@ -20,6 +20,7 @@ from orchestrator.compare.text import (
     render_comparisons,
     render_note,
 )
+from orchestrator.counting import counted
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.outcome import OUTCOMES
 from orchestrator.paper.audit import audit
@@ -80,9 +81,9 @@ def finished_rows(store: Store) -> list[CellRow]:
         raise InputError.because("there is no such folder", "RESULTS", str(store.place), "the results folder of a sweep")
     rows = store.cell_rows()
     if not rows:
-        unseen = len(store.done_cells())
+        unseen = len(store.done_cells() & set(store.planned().axis("cell_id")))
         if unseen:
-            what, how = f"its tables do not hold its {unseen} finished cells yet", "`score` brings them up to date"
+            what, how = f"its tables do not hold its {counted(unseen, 'finished cell')} yet", "`score` brings them up to date"
         else:
             what, how = "it holds no finished cells yet", "`run` the sweep"
         raise InputError.because(what, "RESULTS", str(store.place), how)
@@ -188,6 +189,6 @@ def _levels(request: Request, rows: Sequence[CellRow]) -> list[_Pair]:
 
 def _unseen(store: Store, rows: Sequence[CellRow]) -> list[str]:
     """A run that goes on has finished cells that its tables do not hold yet."""
-    planned = {axes.cell_id for axes in store.planned().cells}
-    more = len((store.done_cells() & planned) - {row.cell_id for row in rows})
-    return [f"{more} finished cells are not in the tables yet: `score` brings them up to date"] if more else []
+    more = len((store.done_cells() & set(store.planned().axis("cell_id"))) - {row.cell_id for row in rows})
+    told = f"{counted(more, 'finished cell')} {'is' if more == 1 else 'are'} not in the tables yet"
+    return [f"{told}: `score` brings them up to date"] if more else []

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from orchestrator.compare.beside import Beside
 from orchestrator.compare.comparison import Comparison, Paired, Side
+from orchestrator.counting import counted
 from orchestrator.errors import plain
 from orchestrator.paper.audit import Check
 from orchestrator.paper.tables import Measurement, PaperTable
@@ -155,7 +156,7 @@ def _in_full(one: Comparison) -> list[RenderableType]:
     if one.paired is not None:
         only = "more often" if one.several else "only"
         of = f"{one.paired.only_a} {only} in A, {one.paired.only_b} {only} in B"
-        lines.append(f"paired on the same {one.paired.n} prompts: {of}   {paired} p {p_text(one.paired.p)}")
+        lines.append(f"paired on the same {counted(one.paired.n, 'prompt')}: {of}   {paired} p {p_text(one.paired.p)}")
     if one.te is not None:
         how = f"{one.te.kind} bootstrap over prompts" + (", exact" if one.te.exact else "")
         lines.append(f"transfer effectiveness {effectiveness_text(one.te)}   95 %, {how}")

@@ -39,6 +39,15 @@ def write_exports(store: Store, selection: str = "all") -> list[Path]:
     return [store.write_report_file(f"{_slug(selection)}.{name}", content) for name, content in files]
 
 
+def outdated(store: Store) -> bool:
+    """Whether ``report/`` holds tables that ``write_exports`` wrote of other results than the compacted tables have."""
+    there = store.folder.ids("report")
+    if not any(name.startswith("table-") and name.endswith(".tex") for name in there):
+        return False
+    tables = {name: content for name, content in _tables(SweepFindings(store)) if name.endswith(".csv")}
+    return any(name not in there or store.folder.path("report", name).read_bytes() != content for name, content in tables.items())
+
+
 def heat_maps(store: Store) -> dict[str, bytes]:
     """The heat maps of the compacted tables as PNG by their titles, at most ``MAPS`` of them."""
     charts = named_charts("heat-map", SweepFindings(store))[:MAPS]

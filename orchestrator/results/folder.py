@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from actors.types import DirectionSet
 from orchestrator.damage import DamageItem, MeasuredDamage
+from orchestrator.errors import InputError
 from orchestrator.results.direction_file import DirectionSource, decode_direction, decode_source
 from orchestrator.results.earlier_tables import renamed
 from orchestrator.results.folder_files import ENDINGS, LABELS_OF_OLD, LOGS, QUARANTINE, FolderFiles, ending_of, is_item, scores_of
@@ -45,6 +46,19 @@ class Folder(FolderFiles):
         """What an item of that kind measured."""
         with self.quarantining():
             return decode_damage(self.analysis(DamageItem.kind, item_id))
+
+    def check_free(self) -> None:
+        """InputError where a sweep would write over what is there, or move it away, and nothing says that one ran here: it is a
+        folder of somebody's own work."""
+        if self.plan.exists() or self.driver.exists() or self.ids("responses") or self.ids("directions"):
+            return
+        files, folders, kinds = self.files.names(""), self.files.folders(""), {*ENDINGS, QUARANTINE}
+        held = {kind: self.files.names(kind) | self.files.folders(kind) for kind in folders & kinds}
+        full = {kind for kind, names in held.items() if any(not one.startswith(".") for one in names)}
+        taken = sorted((files | folders) & self._own_names() | files & kinds | full)
+        if taken:
+            message = f"it holds what is not of a sweep, under names that a sweep's results have: {', '.join(taken)}"
+            raise InputError.because(message, "results", str(self.place), "another folder: a new one, or one of results")
 
     def clean(self) -> None:
         """Remove the unfinished files that a killed driver left, and whatever is in the way of a file or a folder."""

@@ -230,6 +230,21 @@ def test_bad_input_is_told_in_its_own_words(cli: Callable[..., Result], tmp_path
     assert "Traceback" not in told.output
 
 
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_a_folder_of_other_work_is_left_as_it_is(command: str, cli: Callable[..., Result], tmp_path: Path) -> None:
+    """As with ``results: .`` beside a report and notebooks of one's own."""
+    sweep = write_sweep(tmp_path)
+    (tmp_path / "analyses").mkdir()
+    own = [tmp_path / "report.md", tmp_path / "analyses" / "tour.ipynb"]
+    for path in own:
+        path.write_text("years of work")
+    told = cli(command, sweep, "--results", tmp_path)
+    assert told.exit_code == 2, told.output
+    assert "under names that a sweep's results have: analyses, report.md" in told.output
+    assert [path.read_text() for path in own] == ["years of work"] * 2
+    assert {path.name for path in tmp_path.iterdir()} == {"analyses", "report.md", sweep.name, "refusal.jsonl"}
+
+
 def test_every_problem_of_a_sweep_is_told_and_nothing_is_started(cli: Callable[..., Result], tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path)
     sweep.write_text(sweep.read_text().replace("layers: [3]", "layers: [99]\nmultiplyers: [1]"))

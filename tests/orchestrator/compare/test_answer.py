@@ -163,6 +163,16 @@ def test_cells_without_labels_and_folders_without_cells(compare: Callable[..., R
     assert "its responses cannot be read: `run` makes them anew" in compare("RESULTS", "layer=12", "layer=15").output
 
 
+def test_cells_that_no_plan_asks_for_any_more_are_not_promised(compare: Callable[..., Result], results: Path) -> None:
+    for path in (results / "responses").iterdir():
+        path.rename(path.with_stem(f"{path.stem}-copy"))
+    for table in results.glob("*.parquet"):
+        table.unlink()
+    told = compare("RESULTS", "layer=12", "layer=15").output
+    assert "it holds no finished cells yet" in told
+    assert "`score`" not in told, "which would make no table of them"
+
+
 def test_finished_cells_that_the_tables_do_not_hold_are_counted(compare: Callable[..., Result], results: Path) -> None:
     filled(results.parent / "more", grid(layers=(12, 15, 18)))
     for kind in ("responses", "scores/refusal@9", "scores/coherence@6"):

@@ -16,13 +16,13 @@ from typer.testing import CliRunner
 from orchestrator.cli import app
 from orchestrator.report import write_report
 from orchestrator.report.as_latex import latex, latex_table
-from orchestrator.report.exported import write_exports
+from orchestrator.report.exported import outdated, write_exports
 from orchestrator.report.figures.chart import csv_of
 from orchestrator.report.figures.registry import FIGURES
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
 from orchestrator.results.store import Store
 from tests.orchestrator.report.figures.found import SWEPT
-from tests.orchestrator.samples import filled, grid
+from tests.orchestrator.samples import filled, grid, labels_of, write_labels
 
 EVIL = r"\input{/etc/passwd} $x^2$ 50% of_a & b #1 ~ {} [1] -- \write18{rm} " + "\x1b[31m\n\\end{document}"
 
@@ -153,6 +153,24 @@ def test_no_text_is_a_formula_of_a_spreadsheet(text: str, written: str) -> None:
     (row,) = csv.DictReader(StringIO(csv_of([{"name": text, "value": -8.0}])))
     assert row == {"name": written, "value": "-8.0"}
     assert next(csv.reader(StringIO(csv_of([{text: 1}])))) == [written], "nor a column's name, as of a label"
+
+
+def test_a_score_tells_that_the_tables_of_a_paper_are_of_earlier_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(FIGURES):  # tables alone tell it
+        monkeypatch.delitem(FIGURES, name)
+    told, store = "report/ holds figures and tables of earlier results", sample(tmp_path)
+    write_report(store)
+    assert not outdated(store)
+    write_exports(store)
+    assert not outdated(store)
+    victim = grid((12,), (2.0,), EVIL)[1]
+    write_labels(store, victim.id, labels_of(victim, refusals=7))
+    store.compact()
+    assert outdated(store)
+    scored = CliRunner().invoke(app, ["score", str(tmp_path)])
+    assert told in scored.output, scored.output
+    assert CliRunner().invoke(app, ["figures", str(tmp_path)]).exit_code == 0
+    assert not outdated(Store(tmp_path))
 
 
 def test_the_command_of_no_results(tmp_path: Path) -> None:

@@ -274,6 +274,27 @@ def test_leftovers_of_a_killed_driver_are_ignored_and_then_removed(tmp_path: Pat
             pytest.fail("two drivers in one folder")
 
 
+@pytest.mark.parametrize(
+    "name", ["sweep.yaml", "report.md", "analyses/tour.ipynb", "scores/piano.pdf", "report/thesis.pdf", "scores"]
+)
+def test_a_folder_of_other_work_is_not_free(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("years of work")
+    with pytest.raises(InputError, match=f"under names that a sweep's results have: {name.partition('/')[0]} "):
+        Store(tmp_path).folder.check_free()
+
+
+def test_a_new_folder_one_of_other_names_and_one_of_results_are_free(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "scores").mkdir()
+    Store(tmp_path / "new").folder.check_free()
+    Store(tmp_path).folder.check_free()
+    folder = filled(tmp_path, grid()[:1]).folder
+    folder.check_free()
+    folder.plan.delete()
+    folder.check_free()
+
+
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot make the results folder"), Store(tmp_path / "file" / "r").lock():
