@@ -123,7 +123,7 @@ def test_score_takes_a_file_in_as_a_rater(place: Path, tmp_path: Path) -> None:
     file = write(tmp_path / "carl.jsonl", {**keys(place)[0], "label": "garbled"})
     told = CliRunner().invoke(app, ["score", str(place), "--labels", str(file)])
     assert told.exit_code == 0, told.output
-    assert "1 rating of carl taken in, 0 were there already" in told.output
+    assert "1 rating of carl taken in, 0 there already" in told.output
     assert [one.label for one in read_ratings(Folder(place), "carl").values()] == ["garbled"]
     assert CliRunner().invoke(app, ["score", str(place), "--labels", str(file), "--rater", "Carl"]).exit_code == 2
     assert CliRunner().invoke(app, ["score", str(place), "--rater", "carl"]).exit_code == 2
