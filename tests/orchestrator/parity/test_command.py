@@ -119,7 +119,7 @@ def test_a_direction_from_a_file_is_diagnosed(
         (("--own", "hooks=python x.py"), "the name of a tool"),
         (("--direction", "d.pt"), "not a kind of file that is read"),
         (("--no-faults", "--direction", "d.npy"), "diagnosed by planted mistakes"),
-        (("--rates", "nan"), "no multiplier"),
+        (("--rates", "nan"), "nan is no finite number"),
         (("--dtype", "float23"), "did you mean 'float32'?"),
         (("--layer", 99), "--direction FILE beside it"),
         (("--revision", "v2"), "it is of a model on the hub"),
