@@ -14,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from time import perf_counter, thread_time
+from pathlib import Path
+from time import perf_counter
 
 import torch
 
@@ -28,6 +29,8 @@ NEWEST = 0.2
 """Weight of the newest run in that average: one run alone is not enough."""
 SHORTEST = 0.02
 """A run of fewer seconds says nothing: the system gives out its cores by slices of a few thousandths of one."""
+WAITED = Path("/proc/thread-self/schedstat")
+"""Nanoseconds that the thread which reads it ran, and waited for a core."""
 LOOK_AGAIN = 128
 """After so many runs with fewer lanes one more is tried, once: a run that is held up takes about twice as long."""
 
@@ -182,8 +185,17 @@ def _on_share(threads: int, piece: Callable[[], None]) -> float:
 
 
 def _clocked(piece: Callable[[], None]) -> float:
-    """Do ``piece``; the share of its time in which this thread did not run (0 where that was too short to tell)."""
-    wall, cpu = perf_counter(), thread_time()
+    """Do ``piece``; the share of its time in which this thread waited for a core (0 where that was too short to tell)."""
+    began, waited = perf_counter(), _waited()
     piece()
-    took = perf_counter() - wall
-    return 0.0 if took < SHORTEST else 1 - (thread_time() - cpu) / took
+    took = perf_counter() - began
+    return 0.0 if took < SHORTEST else (_waited() - waited) / took
+
+
+def _waited() -> float:
+    """Seconds that this thread was ready to run and had no core, as Linux counts them: not those in which it waited for Python's
+    lock or another thread. Where that is not told, 0."""
+    try:
+        return int(WAITED.read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0

@@ -199,7 +199,7 @@ def test_where_bits_depend_on_the_shape_lanes_that_are_held_up_stay(tiny_worker:
     """Experts on two cores that another process has all the while: forwards keep their rows."""
     worker = tiny_worker("mixtral")
     monkeypatch.setattr("actors.engine.lanes.SHORTEST", 0.0)
-    monkeypatch.setattr("actors.engine.lanes.thread_time", lambda: 0.0)
+    monkeypatch.setattr("actors.engine.lanes.WAITED", SimpleNamespace(read_text=lambda: f"0 {time.perf_counter_ns()} 0"))
     rows = []
     for _ in range(2):
         with monkeypatch.context() as patch:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -123,8 +124,20 @@ def _runs_until_one_part(lanes: Lanes, piece: Callable[[], None], most: int = 20
     return most
 
 
+class Told:
+    """What Linux tells of a thread: that it ``had_none`` of the cores nearly all the while, or always had one."""
+
+    def __init__(self, had_none: bool) -> None:
+        self._had_none = had_none
+
+    def read_text(self) -> str:
+        """Nanoseconds run and waited, and how many times."""
+        return f"0 {time.perf_counter_ns() * 9 // 10 if self._had_none else 0} 0\n"
+
+
 @pytest.mark.usefixtures("two_threads")
 def test_lanes_that_are_held_up_are_left_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.engine.lanes.WAITED", Told(had_none=True))
     lanes = Lanes(2, may_leave=True)
     held_up = partial(time.sleep, SHORTEST)
     assert 1 < _runs_until_one_part(lanes, held_up) < 20  # one run alone may be an accident
@@ -134,12 +147,25 @@ def test_lanes_that_are_held_up_are_left_and_tried_again(monkeypatch: pytest.Mon
     assert _runs_until_one_part(lanes, held_up) == 1, "one look is enough where nothing has changed"
     for _ in range(LOOK_AGAIN):
         lanes.run([lambda: None])
-    monkeypatch.setattr("actors.engine.lanes.thread_time", time.perf_counter)  # every thread has a core all the while
+    monkeypatch.setattr("actors.engine.lanes.WAITED", Told(had_none=False))
     assert _runs_until_one_part(lanes, held_up) == 20
 
 
+@pytest.mark.usefixtures("two_threads")
+def test_a_lane_that_waits_for_a_lock_is_not_held_up() -> None:
+    """Which is no process's that took a core: fewer lanes would only be slower."""
+    assert _runs_until_one_part(Lanes(2, may_leave=True), partial(time.sleep, SHORTEST)) == 20
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_where_the_system_does_not_tell_lanes_stay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("actors.engine.lanes.WAITED", tmp_path / "none")
+    assert _runs_until_one_part(Lanes(2, may_leave=True), partial(time.sleep, SHORTEST)) == 20
+
+
 @pytest.mark.usefixtures("four_threads")
-def test_one_lane_after_the_other_is_left_and_its_core_with_it() -> None:
+def test_one_lane_after_the_other_is_left_and_its_core_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.engine.lanes.WAITED", Told(had_none=True))
     lanes = Lanes(4, may_leave=True)
     seen = []
     for _ in range(60):
@@ -155,12 +181,14 @@ def test_one_lane_after_the_other_is_left_and_its_core_with_it() -> None:
 
 
 @pytest.mark.usefixtures("four_threads")
-def test_a_lane_of_several_threads_may_wait_for_its_own() -> None:
+def test_a_lane_of_several_threads_may_wait_for_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.engine.lanes.WAITED", Told(had_none=True))
     assert _runs_until_one_part(Lanes(2, may_leave=True), partial(time.sleep, SHORTEST), most=10) == 10
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_lanes_that_may_not_be_left_stay() -> None:
+def test_lanes_that_may_not_be_left_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.engine.lanes.WAITED", Told(had_none=True))
     assert _runs_until_one_part(Lanes(2), partial(time.sleep, SHORTEST), most=10) == 10
 
 
