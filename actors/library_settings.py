@@ -18,20 +18,11 @@ SETTINGS = {
 }
 """By variable. A thread that waits sleeps, as it may not be alone on its core."""
 
-AT_START = {
-    "GLIBC_TUNABLES": ":".join(
-        (
-            "glibc.malloc.hugetlb=1",
-            "glibc.malloc.arena_max=1",
-            f"glibc.malloc.mmap_threshold={64 * 2**20}",
-            f"glibc.malloc.trim_threshold={2**30}",
-        )
-    )
-}
+AT_START = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1"}
 """By variable, for processes that hold a model. Memory is asked of Linux in pages of 2 MiB, which some systems give unasked
 (``/sys/kernel/mm/transparent_hugepage/enabled``): every token reads all weights, and of pages of 4 KiB a processor knows too few
-at a time where they lie. And what an operation gives back, up to 64 MiB at a time, is kept for the next one, whichever thread
-runs it, up to 1 GiB: else Linux gives and clears the same pages again and again."""
+at a time where they lie. And all threads share one arena, of which :func:`actors.engine.memory.keep_freed_memory` keeps what is
+freed: threads' own would go back to Linux, which gives and clears the same pages again and again."""
 
 
 def set_up_libraries() -> None:
