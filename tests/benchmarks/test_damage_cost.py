@@ -15,8 +15,8 @@ from orchestrator.run import prepare
 
 @pytest.mark.parametrize("damage", [True, False])
 def test_what_is_run_is_the_quickstart(damage: bool, tmp_path: Path) -> None:
-    file = tmp_path / "sweep.yaml"
-    file.write_text(yaml.safe_dump(sweep_with(damage, tmp_path)), encoding="utf-8")
+    file = tmp_path / "damage.yaml"
+    file.write_text(yaml.safe_dump(sweep_with(damage, tmp_path / "results")), encoding="utf-8")
     found, own = prepare(file), prepare(QUICKSTART)
     assert (found.sweep.damage is None) == (not damage)
     assert found.plan.cells == own.plan.cells
