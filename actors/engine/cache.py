@@ -78,10 +78,13 @@ class SlotCache:
     @property
     def token_bytes(self) -> int:
         """Bytes that a token of a slot takes in all blocks."""
-        return sum(one.nbytes for kept in self._kept() for one in kept) // (self.slots * (self.capacity + 1))
+        return sum(one.nbytes for one in self.kept()) // (self.slots * (self.capacity + 1))
+
+    def kept(self) -> Iterator[Tensor]:
+        """Keys, then values, of each block that keeps any: ``[slots, K, capacity + 1, e]``."""
+        return (one for pair in self._kept() for one in pair)
 
     def _kept(self) -> Iterator[KeyValue]:
-        """Of the blocks that keep any."""
         return (kept for kept in self._store if kept is not None and kept[0].shape[1])
 
     def move(self, source: Tensor, target: Tensor) -> None:
