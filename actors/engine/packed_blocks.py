@@ -8,6 +8,7 @@ with their own weights when a model is loaded, and are left as they are where a 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -31,6 +32,24 @@ PROBE_ROWS, APART = 3, 7
 """Rows of that comparison, and by how many positions each is ahead of the one before."""
 
 
+class _Turn(threading.local):
+    """The angles of the forward at hand, which are the same in every block."""
+
+    told_of: Tensor | None = None
+    cos = sin = torch.empty(0)
+
+    def told(self, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+        """``[B, 1, e]`` -> ``[B, 1, 1, e]``, the sine with the sign that the first half of a head is turned by."""
+        if self.told_of is not sin:
+            half = sin.shape[-1] // 2
+            signed = torch.cat([-sin[..., :half], sin[..., half:]], dim=-1)
+            self.told_of, self.cos, self.sin = sin, cos.unsqueeze(1), signed.unsqueeze(1)
+        return self.cos, self.sin
+
+
+_TURN = _Turn()
+
+
 class PackedBlock:
     """The forward of ``block``: one token a row of a batch of slots through the packed products, anything else as it was.
     ``states``: the product that gives queries, keys and values."""
@@ -52,20 +71,21 @@ class PackedBlock:
         plain = not args and isinstance(cache, StepCache) and isinstance(mask, Tensor) and isinstance(turn, tuple)
         if not plain or any(module._forward_hooks or module._forward_pre_hooks for module in self._inner):
             return self._forward(hidden_states, *args, **options)
-        return self._step(hidden_states, cache, mask, *turn)  # type: ignore[arg-type, misc] # seen above
+        return self._step(hidden_states, cache, mask, *turn)  # type: ignore[arg-type, misc] # looked at above
 
     def _step(self, hidden: Tensor, cache: StepCache, mask: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """``hidden`` ``[B, 1, d]``, ``cos`` and ``sin`` ``[B, 1, e]`` -> ``[B, 1, d]``."""
-        rows, heads, turned_heads = len(hidden), self._heads, self._heads + self._groups
-        states = self._states(self._first(hidden)).view(rows, -1, self._width)
-        turned = states[:, :turned_heads]
+        rows, heads, groups = len(hidden), self._heads, self._groups
+        states = self._states(self._first(hidden)).view(rows, heads + 2 * groups, 1, self._width)
+        turned, values = torch.split(states, [heads + groups, groups], dim=1)
         if self._head_norms:
-            of_queries, of_keys = self._head_norms
-            turned = torch.cat([of_queries(turned[:, :heads]), of_keys(turned[:, heads:])], dim=1)
-        half = self._width // 2
-        turned = turned * cos + torch.cat([-turned[..., half:], turned[..., :half]], dim=-1) * sin
-        keys, values = cache.update(turned[:, heads:, None], states[:, turned_heads:, None], self._layer)
-        mixed, _ = slot_attention(self._attention, turned[:, :heads, None], keys, values, mask, self._attention.scaling)
+            parts = zip(self._head_norms, torch.split(turned, [heads, groups], dim=1), strict=True)
+            turned = torch.cat([norm(part) for norm, part in parts], dim=1)
+        cos, sin = _TURN.told(cos, sin)
+        turned = turned * cos + turned.roll(self._width // 2, dims=-1) * sin
+        queries, keys = torch.split(turned, [heads, groups], dim=1)
+        kept = cache.update(keys, values, self._layer)
+        mixed, _ = slot_attention(self._attention, queries, *kept, mask, self._attention.scaling)
         after = self._out.product(mixed.view(rows, 1, -1), plus=hidden)
         return self._gate(self._second(after), plus=after)
 
