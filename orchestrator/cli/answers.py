@@ -17,7 +17,11 @@ def show(
         str | None, typer.Option("--vs", metavar="SELECTION", help="Beside the answers of these cells: baseline, or others.")
     ] = None,
     label: Annotated[
-        str | None, typer.Option("--label", help="Only answers with this label, or that count as: success, garbled, ...")
+        str | None,
+        typer.Option(
+            "--label",
+            help="Only these: success, garbled, no_answer, other, or a label; label:NAME where it is both.",
+        ),
     ] = None,
     grep: Annotated[
         str | None, typer.Option("--grep", metavar="RE", help="Only answers in which this is found (RE2, any case).")

@@ -83,9 +83,10 @@ def test_only_what_changed(show: Show) -> None:
 
 
 def test_by_label_or_outcome(show: Show) -> None:
-    by_outcome, by_label = (answers(show("--label", name, "--json", "-n", "99")) for name in ("success", "coherent_refusal"))
-    assert by_outcome == by_label
-    assert len(by_label) == 1 + 4 + 9
+    names = ("success", "outcome:success", "coherent_refusal", "label:coherent_refusal")
+    found = [answers(show("--label", name, "--json", "-n", "99")) for name in names]
+    assert found == [found[0]] * 4
+    assert len(found[0]) == 1 + 4 + 9
 
 
 def test_an_expression_in_the_text(show: Show) -> None:
@@ -125,6 +126,8 @@ def test_hostile_and_long_answers_are_text(tmp_path: Path) -> None:
     [
         (("layer=13",), "allowed: none, 12, 15"),
         (("--label", "garbeld"), "did you mean 'garbled'"),
+        (("--label", "label:garbeld"), "did you mean 'garbled'"),
+        (("--label", "label:success"), "outcome:NAME and label:NAME, too"),
         (("--prompt", "p11"), "did you mean 'p1'"),
         (("--grep", "("), "no regular expression of RE2"),
         (("--changed",), "--vs baseline"),
