@@ -19,6 +19,7 @@ from orchestrator.compare.selection import select
 from orchestrator.counting import counted
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.outcome import in_words
+from orchestrator.planned import twin_texts, twins_told
 from orchestrator.report.series import cell_text, decoding_text
 from orchestrator.results.cell_axes import parts_after
 from orchestrator.results.conditions import NAMED
@@ -93,24 +94,30 @@ def answers_of(place: Place, asked: AnswersAsked) -> list[ShownAnswer]:
     is none, and where more than one cell could be put beside another."""
     store = Store(place)
     rows = finished_rows(store)
-    chosen = select(rows, asked.selection)
-    beside = None if asked.versus is None else select(rows, asked.versus, "--vs")
+    with twins_told(store.planned().twins):
+        chosen = select(rows, asked.selection)
+        beside = None if asked.versus is None else select(rows, asked.versus, "--vs")
     if asked.changed and beside is None:
         raise InputError.because("changed against what?", "--changed", allowed="--vs SELECTION, such as --vs baseline")
     found = list(_found(_Answers(store), chosen, beside))
-    counted = None if asked.label is None else Question(asked.label)
-    if counted is not None:
-        counted.check({(one.answer.label.label, one.answer.label.outcome) for one in found if one.answer.label is not None})
+    question = None if asked.label is None else Question(asked.label)
+    if question is not None:
+        question.check({(one.answer.label.label, one.answer.label.outcome) for one in found if one.answer.label is not None})
     _require_prompts(asked.prompts, found)
     pattern = None if asked.pattern is None else _compiled(asked.pattern)
     return [
         one
         for one in found
-        if (counted is None or (one.answer.label is not None and counted.counts(one.answer.label)))
+        if (question is None or (one.answer.label is not None and question.counts(one.answer.label)))
         and (not asked.prompts or one.answer.response.prompt_id in asked.prompts)
         and (pattern is None or pattern.search(one.answer.response.text))
         and (one.changed or not asked.changed)
     ]
+
+
+def notes_of(place: Place) -> list[str]:
+    """What a person should know of the results beside any answer, a sentence each."""
+    return twin_texts(Store(place).planned().twins)
 
 
 class _Answers:

@@ -35,14 +35,16 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Print answers: what the model wrote, its label and why, and beside it what another cell wrote to the same prompt."""
-    from orchestrator.answers import AnswersAsked, answers_json, answers_lines, answers_of
+    from orchestrator.answers import AnswersAsked, answers_json, answers_lines, answers_of, notes_of
 
     with input_errors_told():
         found = answers_of(results, AnswersAsked(selection, versus, label, grep, tuple(prompt or ()), changed))
         if as_json:
-            print_json(answers_json(found, limit))
+            print_json({**answers_json(found, limit), "notes": notes_of(results)})
         else:
-            print_lines(console_for(False), answers_lines(found, limit, whole))
+            print_lines(
+                console_for(False), [*answers_lines(found, limit, whole), *(f"note: {note}" for note in notes_of(results))]
+            )
 
 
 COMMANDS: tuple[tuple[Callable[..., None], str], ...] = ((show, "show results/quickstart layer=15,multiplier=8 --vs baseline"),)

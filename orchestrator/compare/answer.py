@@ -24,6 +24,7 @@ from orchestrator.counting import counted
 from orchestrator.errors import InputError, Problem
 from orchestrator.paper.audit import audit
 from orchestrator.paper.tables import chosen_tables
+from orchestrator.planned import twin_texts, twins_told
 from orchestrator.results.rate_rows import RateRow
 from orchestrator.results.rows import CellRow
 from orchestrator.results.store import Store, UnreadableFileError
@@ -58,8 +59,10 @@ def answer(request: Request) -> Answer:
         raise InputError.because("which results folder?", "RESULTS", allowed=f"{ALLOWED}; or --paper --audit alone")
     store = Store(results_named(request.words[0]))
     rows = finished_rows(store)
-    note = _unseen(store, rows)
-    content, shown = _beside(request, store, rows) if request.paper else _compared(request, store, rows)
+    twins = store.planned().twins
+    note = [*twin_texts(twins), *_unseen(store, rows)]
+    with twins_told(twins):
+        content, shown = _beside(request, store, rows) if request.paper else _compared(request, store, rows)
     return {"version": JSON_VERSION, "results": str(store.place), **content, "notes": note}, [*shown, *map(render_note, note)]
 
 

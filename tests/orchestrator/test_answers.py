@@ -89,6 +89,20 @@ def test_by_label_or_outcome(show: Show) -> None:
     assert len(found[0]) == 1 + 4 + 9
 
 
+def test_the_second_name_of_a_model_is_told_here_and_where_cells_are_compared(tmp_path: Path) -> None:
+    store = filled(tmp_path, grid(), COUNTS)
+    store.write_plan(replace(plan_of(grid()), twins={"copy": "smollm2"}))
+    store.compact()
+    told = "models smollm2 and copy are the same model: it runs once, and its rows say smollm2, none says copy"
+    for words in (["show", str(tmp_path), "layer=15"], ["compare", str(tmp_path), "layer=15", "layer=12"]):
+        found = CliRunner().invoke(app, words)
+        assert f"note: {told}" in " ".join(found.output.split())
+        assert told in json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)["notes"]
+        unknown = CliRunner().invoke(app, [*words[:2], "model=copy", *words[3:]])
+        assert unknown.exit_code == 2
+        assert f"none has it: {told} (got 'copy')" in " ".join(unknown.output.split())
+
+
 def test_an_expression_in_the_text(show: Show) -> None:
     assert [one["response"] for one in answers(show("baseline", "--grep", "TO p[12]", "--json"))] == [
         "Answer to p1.",
