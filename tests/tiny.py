@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +103,9 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def tiny_model(family: str, seed: int = 0) -> Any:
-    """A random float32 model in evaluation mode."""
+    """A random float32 model in evaluation mode, with a config of its own, which tests may change."""
     torch.manual_seed(seed)
-    return AutoModelForCausalLM.from_config(CONFIGS[family]).eval()
+    return AutoModelForCausalLM.from_config(deepcopy(CONFIGS[family])).eval()
 
 
 def tiny_folder(family: str, folder: Path, seed: int = 0) -> Path:
