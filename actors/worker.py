@@ -25,6 +25,7 @@ from actors.engine.engine import Engine, batch_dependence
 from actors.engine.engine_model import EngineModel
 from actors.engine.firing import check_of
 from actors.engine.memory import peak_bytes, return_freed_memory, take_share
+from actors.engine.packed_blocks import with_blocks
 from actors.engine.packing import Packing, pack
 from actors.engine.probes import probe_of
 from actors.engine.rows import CAPACITY_STEP, Acting, Row
@@ -114,6 +115,7 @@ class ModelWorker:
         started = time.perf_counter()
         spread = loaded.decoder.spread
         packing = Packing(reason="spread over several devices") if spread else pack(loaded.model, loaded.device)
+        packing = with_blocks(loaded.model, loaded.decoder, packing)
         engine_model = _for_engine(loaded, packing)
         verdict = checked(engine_model, loaded)
         loaded = verdict.loaded

@@ -14,10 +14,12 @@ import re2
 
 from actors.types import Response
 from orchestrator.compare.answer import finished_rows
+from orchestrator.compare.comparison import Question
 from orchestrator.compare.selection import select
 from orchestrator.counting import counted
 from orchestrator.errors import InputError, Problem, nearest_name
-from orchestrator.outcome import OUTCOMES, in_words
+from orchestrator.outcome import in_words
+from orchestrator.planned import twin_texts, twins_told
 from orchestrator.report.series import cell_text, decoding_text
 from orchestrator.results.cell_axes import parts_after
 from orchestrator.results.conditions import NAMED
@@ -41,8 +43,8 @@ _ASIDE = ("variant", "behavior", "prompts_sha256", "max_new_tokens", "samples")
 class AnswersAsked:
     """Which answers: of the cells in ``selection`` (``compare.selection``), beside those of the cells in ``versus``.
 
-    ``label``: an outcome, or a label by its own name. ``pattern``: RE2, found anywhere in what the model wrote.
-    ``prompts``: ids of prompts. ``changed``: only those whose label is another than beside it.
+    ``label``: an outcome, or a label by its own name, as a ``Question`` of ``compare`` reads it. ``pattern``: RE2, found anywhere
+    in what the model wrote. ``prompts``: ids of prompts. ``changed``: only those whose label is another than beside it.
     """
 
     selection: str = "all"
@@ -92,21 +94,30 @@ def answers_of(place: Place, asked: AnswersAsked) -> list[ShownAnswer]:
     is none, and where more than one cell could be put beside another."""
     store = Store(place)
     rows = finished_rows(store)
-    chosen = select(rows, asked.selection)
-    beside = None if asked.versus is None else select(rows, asked.versus, "--vs")
+    with twins_told(store.planned().twins):
+        chosen = select(rows, asked.selection)
+        beside = None if asked.versus is None else select(rows, asked.versus, "--vs")
     if asked.changed and beside is None:
         raise InputError.because("changed against what?", "--changed", allowed="--vs SELECTION, such as --vs baseline")
     found = list(_found(_Answers(store), chosen, beside))
-    _check(asked, found)
+    question = None if asked.label is None else Question(asked.label)
+    if question is not None:
+        question.check({(one.answer.label.label, one.answer.label.outcome) for one in found if one.answer.label is not None})
+    _require_prompts(asked.prompts, found)
     pattern = None if asked.pattern is None else _compiled(asked.pattern)
     return [
         one
         for one in found
-        if (asked.label is None or _has(one.answer, asked.label))
+        if (question is None or (one.answer.label is not None and question.counts(one.answer.label)))
         and (not asked.prompts or one.answer.response.prompt_id in asked.prompts)
         and (pattern is None or pattern.search(one.answer.response.text))
         and (one.changed or not asked.changed)
     ]
+
+
+def notes_of(place: Place) -> list[str]:
+    """What a person should know of the results beside any answer, a sentence each."""
+    return twin_texts(Store(place).planned().twins)
 
 
 class _Answers:
@@ -151,19 +162,12 @@ def _partner(row: CellRow, beside: Sequence[CellRow]) -> CellRow | None:
     return nearest[0] if nearest and nearest[0].key != row.key else None
 
 
-def _has(answer: StoredAnswer, wanted: str) -> bool:
-    return answer.label is not None and wanted in (answer.label.label, answer.label.outcome)
-
-
-def _check(asked: AnswersAsked, found: Sequence[ShownAnswer]) -> None:
-    """InputError for a label or a prompt that none of the chosen cells has."""
-    labels = [one.answer.label for one in found if one.answer.label is not None]
-    names = list(dict.fromkeys([*OUTCOMES, *(label.label for label in labels)]))
-    prompts = list(dict.fromkeys(one.answer.response.prompt_id for one in found))
+def _require_prompts(asked: Sequence[str], found: Sequence[ShownAnswer]) -> None:
+    """InputError for a prompt that none of the chosen cells has."""
+    known = list(dict.fromkeys(one.answer.response.prompt_id for one in found))
     problems = [
-        Problem(field, value, "none of these answers has it", ", ".join(known[:20]), nearest_name(value, known))
-        for field, values, known in (("--label", filter(None, [asked.label]), names), ("--prompt", asked.prompts, prompts))
-        for value in values
+        Problem("--prompt", value, "none of these answers has it", ", ".join(known[:20]), nearest_name(value, known))
+        for value in asked
         if value not in known
     ]
     if problems:

@@ -21,7 +21,7 @@ from orchestrator.judging import judging_items
 from orchestrator.models.files import ModelShape, is_pinned
 from orchestrator.parity.effort import Effort
 from orchestrator.parity.planned import PlannedParity
-from orchestrator.planned import IncomparablePair, PlannedAnalysis, twin_text
+from orchestrator.planned import IncomparablePair, PlannedAnalysis, twin_texts
 from orchestrator.planning.analyses import plan_analyses
 from orchestrator.planning.choices import Arm, Choice, MatchedArm
 from orchestrator.planning.considered import Tally
@@ -142,7 +142,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
     if not cells:
         raise InputError.because("the sweep plans no cells: there is no baseline and nothing to steer")
     warnings = [
-        *(twin_text(name, first) for name, first in twins.items()),
+        *twin_texts(twins),
         *_unused(sweep),
         *_unpinned(variants),
         *_remarks(variants),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from orchestrator.errors import InputError, Problem
 
 
 @dataclass(frozen=True)
@@ -43,3 +46,24 @@ class IncomparablePair:
 def twin_text(name: str, first: str) -> str:
     """That the model ``name`` has no rows of its own."""
     return f"models {first} and {name} are the same model: it runs once, and its rows say {first}, none says {name}"
+
+
+def twin_texts(twins: Mapping[str, str]) -> list[str]:
+    """The same of every name that stands for the model of an earlier one."""
+    return [twin_text(*pair) for pair in twins.items()]
+
+
+@contextmanager
+def twins_told(twins: Mapping[str, str]) -> Iterator[None]:
+    """An InputError for a value that is such a name says so."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(*(_with_twin(one, twins) for one in error.problems)) from error
+
+
+def _with_twin(problem: Problem, twins: Mapping[str, str]) -> Problem:
+    first = twins.get(str(problem.value))
+    if first is None:
+        return problem
+    return replace(problem, message=f"{problem.message}: {twin_text(str(problem.value), first)}", nearest=first)

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from actors.gpus import why_no_gpu
-from orchestrator.counting import some
+from actors.types import Prompt
+from orchestrator.counting import counted, some
 from orchestrator.duration import duration
 from orchestrator.machine import Machine
 from orchestrator.models.hub_facts import HubFacts, facts_here, has_token
 from orchestrator.models.known_models import nearest_repository
+from orchestrator.models.prompt_lengths import overlong
 from orchestrator.paths import on_this_machine
 from orchestrator.plan import Plan, PlannedModel
 from orchestrator.planning.costs import DEFAULT_COSTS, Costs
@@ -51,9 +53,27 @@ def preflight(
             found[kind].append(text)
     else:
         found["unknown"].append(f"memory and GPUs of the cluster at RAY_ADDRESS={os.environ.get('RAY_ADDRESS')}: it is not asked")
+    found["warnings"] += _overlong(plan)
     for kind, text in _of_hub(plan, ask, machine if here else None, costs):
         found[kind].append(text)
     return Preflight(**{name: tuple(texts) for name, texts in found.items()})
+
+
+# --- the prompts
+
+
+def _overlong(plan: Plan) -> Iterator[str]:
+    """Prompts that a model refuses when it is asked: their cells and directions fail."""
+    asked: dict[str, dict[int, tuple[Prompt, ...]]] = {model.variant: {} for model in plan.models}
+    for cell in plan.cells:
+        asked[cell.variant][id(cell.prompts)] = cell.prompts  # many cells share a tuple, and to hash it is slow
+    for one in plan.directions:
+        asked[one.variant] |= {id(side): side for side in (one.positive, one.negative)}
+    for model in plan.models:
+        told = overlong(model.spec, dict.fromkeys(prompt for prompts in asked[model.variant].values() for prompt in prompts))
+        if told:
+            more = f"; and {counted(len(told) - MOST, 'more prompt')}" if len(told) > MOST else ""
+            yield f"{model.name}: {'; '.join(told[:MOST])}{more}: what needs them will fail"
 
 
 # --- the machine

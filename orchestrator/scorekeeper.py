@@ -25,7 +25,7 @@ from orchestrator.results.judgements import Judgements
 from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.scheduling.attempts import SCORING
 from orchestrator.scoring.judges.pool_judge import NotJudgedError, PoolJudge
-from orchestrator.scoring.own import OwnScorer
+from orchestrator.scoring.own_process import ApartScorer
 from orchestrator.scoring.planned import scoring_item
 from orchestrator.scoring.rules import LossCoherenceScorer
 from orchestrator.scoring.score import CellScorer, ResponseScore, Scorer, ScoringError, score_responses
@@ -168,7 +168,7 @@ class Scorekeeper:
         if scorer_id not in self._queues:
             scorer, queue = self._scoring.made[scorer_id], SimpleQueue[_ScoringTurn | None]()
             self._queues[scorer_id] = queue
-            for number in range(1 if isinstance(scorer, OwnScorer | CellScorer) else self._threads):
+            for number in range(1 if isinstance(scorer, ApartScorer | CellScorer) else self._threads):
                 name = f"score-{scorer_id}-{number}"
                 threading.Thread(target=self._work, args=(scorer, queue), name=name, daemon=True).start()
         return self._queues[scorer_id]

@@ -47,6 +47,7 @@ class SlotCache:
     def __init__(self, n_layers: int, slots: int, capacity: int) -> None:
         self.slots, self.capacity = slots, capacity
         self._store: list[KeyValue | None] = [None] * n_layers
+        self._views: dict[tuple[int, int, int, int], tuple[KeyValue, KeyValue]] = {}
 
     def write(self, slots: Tensor, positions: Tensor, key_values: Sequence[KeyValue], layers: slice) -> None:
         """Store a segment, ``[R, K, T, e]`` a layer, into ``slots`` ``[R]`` at ``positions`` ``[R, T]`` (``capacity``: none), of
@@ -59,7 +60,7 @@ class SlotCache:
             if heads not in places:
                 of_head = self.first_places(slots, heads)[:, :, None]
                 places[heads] = (of_head + positions[:, None, :]).flatten()
-            _put(kept, places[heads], new)
+            _put(_flat(kept), places[heads], new)
 
     def at(self, span: slice, positions: Tensor, reach: int | None = None) -> StepCache:
         """For a forward of the slots ``span``, which write at ``positions`` ``[B]``; values end at ``reach``."""
@@ -78,10 +79,23 @@ class SlotCache:
     @property
     def token_bytes(self) -> int:
         """Bytes that a token of a slot takes in all blocks."""
-        return sum(one.nbytes for kept in self._kept() for one in kept) // (self.slots * (self.capacity + 1))
+        return sum(one.nbytes for one in self.kept()) // (self.slots * (self.capacity + 1))
+
+    def kept(self) -> Iterator[Tensor]:
+        """Keys, then values, of each block that keeps any: ``[slots, K, capacity + 1, e]``."""
+        return (one for pair in self._kept() for one in pair)
+
+    def views(self, layer: int, like: KeyValue, span: slice, reach: int) -> tuple[KeyValue, KeyValue]:
+        """The keys and values of ``layer``, flattened ``[slots * K * (capacity + 1), e]``, and those of the slots
+        ``span`` alone, ``[B, K, capacity, e]`` and ``[B, K, reach, e]``: the same tensors each time, as making them takes a
+        while."""
+        asked = layer, span.start, span.stop, reach
+        if asked not in self._views:
+            keys, values = self.of(layer, like)
+            self._views[asked] = _flat((keys, values)), (keys[span, :, : self.capacity], values[span, :, :reach])
+        return self._views[asked]
 
     def _kept(self) -> Iterator[KeyValue]:
-        """Of the blocks that keep any."""
         return (kept for kept in self._store if kept is not None and kept[0].shape[1])
 
     def move(self, source: Tensor, target: Tensor) -> None:
@@ -126,9 +140,9 @@ class StepCache(Cache):
 
         Keys are not cut: MKL multiplies the whole, nearly contiguous view faster than a part of it.
         """
-        kept = self._slots.of(layer_idx, (key_states, value_states))
-        _put(kept, self._places_of(key_states.shape[1]), (key_states, value_states))
-        return kept[0][self._span, :, : self._slots.capacity], kept[1][self._span, :, : self._reach]
+        flat, kept = self._slots.views(layer_idx, (key_states, value_states), self._span, self._reach)
+        _put(flat, self._places_of(key_states.shape[1]), (key_states, value_states))
+        return kept
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Positions are explicit; models ask only when they are not given."""
@@ -159,10 +173,15 @@ def stack(parts: Iterable[KeyValue]) -> KeyValue:
     return torch.cat(keys), torch.cat(values)
 
 
-def _put(kept: KeyValue, places: Tensor, new: KeyValue) -> None:
+def _flat(kept: KeyValue) -> KeyValue:
+    keys, values = kept
+    return keys.view(-1, keys.shape[-1]), values.view(-1, values.shape[-1])
+
+
+def _put(flat: KeyValue, places: Tensor, new: KeyValue) -> None:
     """``new`` ``[R, K, T, e]`` into the rows ``places`` ``[R * K * T]`` of the flattened store."""
-    for old, fresh in zip(kept, new, strict=True):
-        old.view(-1, old.shape[-1]).index_copy_(0, places, fresh.reshape(-1, fresh.shape[-1]))
+    for old, fresh in zip(flat, new, strict=True):
+        old.index_copy_(0, places, fresh.reshape(-1, fresh.shape[-1]))
 
 
 def _zeros(like: Tensor, slots: int, capacity: int) -> Tensor:

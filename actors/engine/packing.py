@@ -46,20 +46,24 @@ class PackedLinear:
         """``inputs`` ``[..., in]`` -> ``[..., out]``; a row's bits do not depend on the other rows, nor on their number."""
         return self.product(inputs)
 
-    def product(self, inputs: Tensor, activation: str = "none", times: Tensor | None = None) -> Tensor:
-        """The product, through ``activation`` ("none", "swish") or times ``times`` ``[..., out]``, without another pass."""
+    def product(
+        self, inputs: Tensor, activation: str = "none", *, times: Tensor | None = None, plus: Tensor | None = None
+    ) -> Tensor:
+        """The product, through ``activation`` ("none", "swish"), times ``times`` or plus ``plus`` ``[..., out]``, one of these,
+        without another pass."""
+        other, how = (times, "mul") if plus is None else (plus, "add")
         if self.pairs and inputs.numel() == self.width:
-            two = None if times is None else times.reshape(1, -1).expand(2, -1).contiguous()
-            both = self._run(inputs.reshape(1, -1).expand(2, -1).contiguous(), activation, two)
+            two = None if other is None else other.reshape(1, -1).expand(2, -1).contiguous()
+            both = self._run(inputs.reshape(1, -1).expand(2, -1).contiguous(), activation, two, how)
             return both[:1].view(*inputs.shape[:-1], self.out)
-        return self._run(inputs, activation, times)
+        return self._run(inputs, activation, other, how)
 
-    def _run(self, inputs: Tensor, activation: str, times: Tensor | None) -> Tensor:
+    def _run(self, inputs: Tensor, activation: str, other: Tensor | None, how: str) -> Tensor:
         product: Tensor
         if not inputs.numel():
             return inputs.new_empty(*inputs.shape[:-1], self.out)
-        if times is not None:
-            product = OPERATORS._linear_pointwise.binary(inputs, times, self._weight, self._bias, "mul")
+        if other is not None:
+            product = OPERATORS._linear_pointwise.binary(inputs, other, self._weight, self._bias, how)
         else:
             product = OPERATORS._linear_pointwise(inputs, self._weight, self._bias, activation, [], "")
         return product
@@ -72,21 +76,22 @@ class PackedGate:
         self._gate, self._up, self._down = gate, up, down
         self.width, self.out, self.dtype = gate.width, down.out, gate.dtype
 
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """``inputs`` ``[..., in]`` -> ``[..., out]``."""
-        return self._down(self._up.product(inputs, times=self._gate.product(inputs, "swish")))
+    def __call__(self, inputs: Tensor, plus: Tensor | None = None) -> Tensor:
+        """``inputs`` ``[..., in]`` -> ``[..., out]``, on top of ``plus`` where that is given."""
+        return self._down.product(self._up.product(inputs, times=self._gate.product(inputs, "swish")), plus=plus)
 
 
 @dataclass(frozen=True)
 class Packing:
     """The packed products by module, and why the others are as they were. ``gates``: whole feed-forward blocks;
-    ``functions``: norms, activation functions, and what calls them."""
+    ``functions``: norms, activation functions, and what calls them; ``blocks``: whole decoder blocks."""
 
     products: dict[nn.Module, PackedLinear] = field(default_factory=dict)
     gates: dict[nn.Module, PackedGate] = field(default_factory=dict)
     functions: dict[nn.Module, Callable[..., Any]] = field(default_factory=dict)
     megabytes: int = 0
     reason: str = ""
+    blocks: dict[nn.Module, Callable[..., Any]] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -106,7 +111,7 @@ class Packing:
         """The layers compute through their packed weights in the ``with`` block, and are restored after it."""
         replaced: list[nn.Module] = []
         try:
-            forwards: dict[nn.Module, Callable[..., Any]] = {**self.functions, **self.products, **self.gates}
+            forwards: dict[nn.Module, Callable[..., Any]] = {**self.functions, **self.products, **self.gates, **self.blocks}
             for module, forward in forwards.items():
                 if "forward" not in module.__dict__:
                     module.forward = forward
@@ -137,7 +142,7 @@ def pack(model: Any, device: torch.device) -> Packing:
         shape = (product.width, product.out)
         if shape not in invariant:
             invariant[shape] = keeps_bits(product)
-            alone[shape] = _single_row_keeps_bits(product)
+            alone[shape] = single_row_keeps_bits(product)
         product.pairs = not alone[shape]
         if invariant[shape]:
             products[module] = product
@@ -171,17 +176,18 @@ def _computes(block: PackedGate, module: nn.Module) -> bool:
     return bool((block(inputs) - expected).abs().max() <= 1e-5 * expected.abs().max())
 
 
-def _single_row_keeps_bits(product: PackedLinear) -> bool:
+def single_row_keeps_bits(product: PackedLinear) -> bool:
     """Whether a row alone has its usual bits without running as two (with all that may ride on the product)."""
     inputs = torch.randn(33, product.width, generator=torch.Generator().manual_seed(2)).to(product.dtype)
     others = torch.randn(33, product.out, generator=torch.Generator().manual_seed(3)).to(product.dtype)
     product.pairs = False
-    forms: list[tuple[str, Tensor | None]] = [("none", None), ("swish", None), ("none", others)]
-    for activation, times in forms:
-        whole = product.product(inputs, activation, times)
+    forms: list[tuple[str, dict[str, Tensor]]] = [("none", {}), ("swish", {})]
+    for activation, more in [*forms, ("none", {"times": others}), ("none", {"plus": others})]:
+        whole = product.product(inputs, activation, **more)
         for row in range(0, 33, 4):
             one = slice(row, row + 1)
-            if not torch.equal(product.product(inputs[one], activation, None if times is None else times[one]), whole[one]):
+            alone = product.product(inputs[one], activation, **{name: other[one] for name, other in more.items()})
+            if not torch.equal(alone, whole[one]):
                 return False
     return True
 

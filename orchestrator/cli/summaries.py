@@ -10,7 +10,7 @@ from orchestrator.cli.plan_table import deferred_lines, incomparable_lines, plan
 from orchestrator.counting import counted
 from orchestrator.duration import duration
 from orchestrator.failed import alike, first_line
-from orchestrator.planned import twin_text
+from orchestrator.planned import twin_texts
 from orchestrator.planning.choices import Choice
 from orchestrator.planning.grids import Deferred
 from orchestrator.results.store import Store
@@ -40,7 +40,7 @@ def ending_lines(summary: RunSummary) -> list[str]:
     counts = f"{summary.done} of {counted(summary.planned, 'cell')} done{failed}"
     lines = [f"{counts}; {_ran(summary)}", *failure_lines(summary.failures), *choice_lines(summary.choices, summary.deferred)]
     lines += analysis_lines(summary)
-    lines += [f"note: {twin_text(*pair)}" for pair in summary.twins.items()]
+    lines += [f"note: {text}" for text in twin_texts(summary.twins)]
     if summary.message:
         lines.append(summary.message)
     if summary.ended == "interrupted":

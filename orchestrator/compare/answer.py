@@ -21,10 +21,10 @@ from orchestrator.compare.text import (
     render_note,
 )
 from orchestrator.counting import counted
-from orchestrator.errors import InputError, Problem, nearest_name
-from orchestrator.outcome import OUTCOMES
+from orchestrator.errors import InputError, Problem
 from orchestrator.paper.audit import audit
 from orchestrator.paper.tables import chosen_tables
+from orchestrator.planned import twin_texts, twins_told
 from orchestrator.results.rate_rows import RateRow
 from orchestrator.results.rows import CellRow
 from orchestrator.results.store import Store, UnreadableFileError
@@ -59,8 +59,10 @@ def answer(request: Request) -> Answer:
         raise InputError.because("which results folder?", "RESULTS", allowed=f"{ALLOWED}; or --paper --audit alone")
     store = Store(results_named(request.words[0]))
     rows = finished_rows(store)
-    note = _unseen(store, rows)
-    content, shown = _beside(request, store, rows) if request.paper else _compared(request, store, rows)
+    twins = store.planned().twins
+    note = [*twin_texts(twins), *_unseen(store, rows)]
+    with twins_told(twins):
+        content, shown = _beside(request, store, rows) if request.paper else _compared(request, store, rows)
     return {"version": JSON_VERSION, "results": str(store.place), **content, "notes": note}, [*shown, *map(render_note, note)]
 
 
@@ -134,28 +136,13 @@ def _compared(request: Request, store: Store, rows: Sequence[CellRow]) -> Answer
 def comparisons(request: Request, rows: Sequence[CellRow], rates: Iterable[RateRow], read: Reader) -> list[Comparison]:
     """What ``request`` asks to compare among ``rows``, whose labels' rates are ``rates``; adjusted where there are several."""
     question = request.question
-    _check_counted(rates, question)
+    if question != Question(te_kind=question.te_kind):
+        question.check([(row.decided, row.outcome or "other") for row in rates if row.decided])
     found = [
         compare(side_of(a, ours, question, read), side_of(b, theirs, question, read), question)
         for a, ours, b, theirs in (_levels(request, rows) if request.by is not None else _two(request, rows))
     ]
     return adjusted(found)
-
-
-def _check_counted(rates: Iterable[RateRow], question: Question) -> None:
-    """InputError for what is neither an outcome nor a label of these results, and for a name of both that are not the same."""
-    counted = question.counted
-    if question == Question(te_kind=question.te_kind):
-        return
-    rows = [row for row in rates if row.decided]
-    labels = dict.fromkeys(row.decided for row in rows)
-    known = dict.fromkeys(filter(None, [*OUTCOMES, *labels]))
-    if question.outcome is None and question.label not in labels:
-        nearest = nearest_name(question.label, list(known))
-        raise InputError(Problem("--label", counted, "nothing here is called so", ", ".join(known), nearest))
-    if counted in OUTCOMES and any(row.decided == counted and row.outcome != counted for row in rows):
-        message = "an outcome and a label that does not count as it are both called so"
-        raise InputError.because(message, "--label", counted, f"outcome:{counted}, label:{counted}")
 
 
 def _two(request: Request, rows: Sequence[CellRow]) -> list[_Pair]:

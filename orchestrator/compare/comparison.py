@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from actors.types import SampleKey
 from orchestrator.clusters import rate_interval
-from orchestrator.errors import InputError
+from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.outcome import OUTCOMES, Outcome, in_words, success_in_words
 from orchestrator.results.conditions import NAMED
 from orchestrator.results.rows import CellRow
@@ -174,6 +174,20 @@ class Question:
     def counts(self, label: Label) -> bool:
         """Whether a response with ``label`` counts."""
         return label.label == self.label if self.outcome is None else label.outcome == self.outcome
+
+    def check(self, there: Collection[tuple[str, str]]) -> None:
+        """InputError, of ``--label``, for what is neither an outcome nor one of the labels that are ``there``, each with what it
+        counts as, and for a name of both that are not the same."""
+        labels = dict.fromkeys(label for label, _ in there)
+        if self.outcome is None and self.label not in labels:
+            known = list(dict.fromkeys([*OUTCOMES, *labels]))
+            allowed = f"{', '.join(known[:20])}; outcome:NAME and label:NAME, too"
+            raise InputError(
+                Problem("--label", self.counted, "nothing here is called so", allowed, nearest_name(self.label, known))
+            )
+        if self.counted in OUTCOMES and any(label == self.counted != outcome for label, outcome in there):
+            message = "an outcome and a label that does not count as it are both called so"
+            raise InputError.because(message, "--label", self.counted, f"outcome:{self.counted}, label:{self.counted}")
 
 
 def side_of(name: str, rows: Sequence[CellRow], question: Question, read: Reader) -> Side:

@@ -14,7 +14,7 @@ from actors.use import Use
 from orchestrator.control.heartbeat import Beat, Condition, Rate, WorkerNow, age, condition, read_beat, told
 from orchestrator.counting import counted
 from orchestrator.duration import duration
-from orchestrator.planned import twin_text
+from orchestrator.planned import twin_texts
 from orchestrator.results.folder_files import FolderFiles
 from orchestrator.results.plan_file import PlannedCells, decode_plan
 from orchestrator.results.remembered import is_current
@@ -196,7 +196,7 @@ def _model_lines(status: Status) -> list[str]:
         rows.append((one.model, str(one.cells), str(one.done), str(one.failed), str(one.open), speed, left))
     if status.live is None or not any(one.tokens_per_second for one in status.models):
         rows = [row[:5] for row in rows]  # type: ignore[misc]
-    notes = [f"note: {twin_text(*pair)}" for pair in status.planned.twins.items()]
+    notes = [f"note: {text}" for text in twin_texts(status.planned.twins)]
     return [*(line.rstrip() for line in _aligned(rows)), *notes, *_left_lines(status)]
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from orchestrator.errors import InputError
+from orchestrator.errors import InputError, Problem
 from orchestrator.loaded import Results
 from orchestrator.outcome import Outcome
 from orchestrator.results.rows import CellRow
@@ -17,7 +17,8 @@ SAMPLES = 3
 
 
 def write_final_results(results: Results, chosen: Sequence[CellRow] | None, folder: Path) -> list[Path]:
-    """The file; InputError where no cell is steered and labelled. ``quality`` of a sample is its label by its own name."""
+    """The file; InputError where no cell is steered and labelled, and where there is such a file with other results: its name
+    says nothing of what it is of. ``quality`` of a sample is its label by its own name."""
     steered = [
         row for row in (results.rows if chosen is None else chosen) if row.steered and row.labelled and not row.is_transfer
     ]
@@ -37,8 +38,11 @@ def write_final_results(results: Results, chosen: Sequence[CellRow] | None, fold
         _key(name): _by([row for row in steered if row.model.partition("/")[0] == name], "quantization", results)
         for name in sorted(quantized)
     }
-    path = folder / "FINAL_RESULTS.json"
-    write_for_people(path, f"{json.dumps(content, indent=2, ensure_ascii=False)}\n".encode())
+    path, text = folder / "FINAL_RESULTS.json", f"{json.dumps(content, indent=2, ensure_ascii=False)}\n".encode()
+    if path.is_file() and path.read_bytes() != text:
+        message = "it holds another FINAL_RESULTS.json, of another sweep or of earlier results"
+        raise InputError(Problem("--out", str(folder), message, "another folder, or remove that file first"))
+    write_for_people(path, text)
     return [path]
 
 

@@ -130,7 +130,9 @@ def _of_cell(row: CellRow, sets: Mapping[str | None, LayerVectors]) -> Iterator[
     """Of each direction that steers the cell, where there are several with which of them it is."""
     more, multiplier = parts_after(row), row.multiplier or 0.0
     several = 1 + len(more)
-    places = [(row.direction_id, row.source_layer, row.layers or (), f"{row.scope}-layer{row.direction_layer}", multiplier)]
+    listed = row.layers or ()
+    first = "-".join(map(str, listed)) if row.scope == "list" else row.direction_layer
+    places = [(row.direction_id, row.source_layer, listed, f"{row.scope}-layer{first}", multiplier)]
     for part, strength in zip(more, row.then_multipliers or (), strict=True):
         layers = tuple(part["layers"])
         places.append((part["direction_id"], part["source_layer"], layers, f"layer{layers[0]}", strength))

@@ -32,9 +32,9 @@ def remarks_on(spec: ModelSpec) -> tuple[str, ...]:
 
     Raises :class:`InputError` for a chat template that cannot be used and for template options that it does not read.
     """
-    folder = _folder(spec)
+    folder = small_files(spec)
     remarks = [] if (template := _template(spec, folder)) is None else [*_wording(spec, template).remarks]
-    left_aside = "" if folder is None else sentence(_object(folder / "generation_config.json"))
+    left_aside = "" if folder is None else sentence(json_object(folder / "generation_config.json"))
     return (*remarks, *([left_aside] if left_aside else []))
 
 
@@ -46,8 +46,12 @@ def renderer_of(model: str) -> Callable[[Prompt], str] | None:
     if source == "hub" and not REPOSITORY.fullmatch(model):
         told = "an embedded model, a folder that is there, or organisation/name on the hub"
         raise InputError(Problem("model", model, "there is no such model", told, nearest_name(model, EMBEDDED)))
-    spec = ModelSpec(source, model, "main" if source == "hub" else None)
-    template = _template(spec, _folder(spec))
+    return renderer_for(ModelSpec(source, model, "main" if source == "hub" else None))
+
+
+def renderer_for(spec: ModelSpec) -> Callable[[Prompt], str] | None:
+    """The same of a model of a sweep, with its system prompt and template options."""
+    template = _template(spec, small_files(spec))
     if template is None:
         return None
     wording = _wording(spec, template)
@@ -72,7 +76,7 @@ def _wording(spec: ModelSpec, template: TemplateText) -> Wording:
         raise InputError.because(str(error)[:MESSAGE_CHARACTERS]) from error
 
 
-def _folder(spec: ModelSpec) -> Path | None:
+def small_files(spec: ModelSpec) -> Path | None:
     """The folder with the model's small files, if it is on this machine."""
     if spec.source == "folder":
         return Path(spec.location)
@@ -89,7 +93,7 @@ def _template(spec: ModelSpec, folder: Path | None) -> TemplateText | None:
         return TemplateText(EMBEDDED[spec.location].chat_template)
     if folder is None:
         return None
-    settings = _object(folder / TOKENIZER)
+    settings = json_object(folder / TOKENIZER)
     source = _source(folder, settings)
     if settings and "chat_template" not in settings and not any((folder / name).exists() for name in (ALONE, NAMED)):
         raise InputError.because(NO_TEMPLATE)
@@ -117,8 +121,8 @@ def _tokens(settings: Mapping[str, object]) -> dict[str, str]:
     return {name: text for name, text in contents.items() if name.endswith("_token") and isinstance(text, str)}
 
 
-def _object(path: Path) -> Mapping[str, object]:
-    """A JSON object; empty when there is none (whoever loads the model says what is wrong with it)."""
+def json_object(path: Path) -> Mapping[str, object]:
+    """A JSON object of a file; empty when there is none (whoever loads the model says what is wrong with it)."""
     try:
         content = parse_json(_text(path) or "{}")
     except ValueError:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.outcome import in_words
-from orchestrator.planned import twin_text
+from orchestrator.planned import twin_texts
 from orchestrator.report.blocks import Block, Bullets, Figure, Fold, Heading, Paragraph, Quote
 from orchestrator.report.browser.packing import PackedAnswers
 from orchestrator.report.reading import reading_lines
@@ -75,7 +75,7 @@ class Page:
 def page_blocks(page: Page) -> list[Block]:
     """The page. The same results give the same blocks: it carries no date but those of the cells."""
     told = reading_lines(page.rows, page.failed, page.planned.cells, SERIES_TOLD, page.deciding)
-    said = [*(twin_text(*pair) for pair in page.planned.twins.items()), *mixed_wordings(page.rows), *told]
+    said = [*twin_texts(page.planned.twins), *mixed_wordings(page.rows), *told]
     blocks: list[Block] = [Heading(1, page.planned.name), Bullets(tuple(said)), Paragraph(_ABOUT)]
     parts = [block for part in page.parts for block in _part(part)]
     if page.series == 1:  # its table is the result itself; of several the overview is

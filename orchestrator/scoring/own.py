@@ -8,7 +8,7 @@ import json
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.abc import SourceLoader
@@ -35,19 +35,23 @@ _LONGEST = 1000
 
 
 class OwnOptions(ScorerOptions):
-    """``labels`` that it may give; without them it gives numbers, of which ``unit`` says what they are."""
+    """``labels`` that it may give; without them it gives numbers, of which ``unit`` says what they are. ``limit_seconds`` that it
+    may take over an answer: no part of its id."""
 
     labels: Annotated[tuple[LabelText, ...] | None, FromList] = Field(default=None, min_length=1, max_length=100)
     unit: LabelText = "score"
+    limit_seconds: float = Field(default=60.0, gt=0, le=86_400, exclude=True)
 
 
 @dataclass(frozen=True)
 class OwnCode:
-    """What a name stands for: the ``code``, a function or a class, under its ``kind`` in ids, with the ``digest`` of its file."""
+    """What a name stands for: the ``code``, a function or a class, under its ``kind`` in ids, with the ``digest`` of its file.
+    ``place``: what ``code_at`` finds it by in another process."""
 
     code: Callable[..., Any]
     kind: str
     digest: str
+    place: Mapping[str, str]
 
     @property
     def options(self) -> type[OwnOptions]:
@@ -130,7 +134,16 @@ def _of_file(reference: str, file: Path, name: str) -> OwnCode:
         names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         message = f"the file has no function or class '{name}'"
         raise InputError(Problem("name", reference, message, ", ".join(names), nearest_name(name, names)))
-    return OwnCode(code, f"{file.stem}.{name}", _digest(content, name))
+    place = {"file": str(file.resolve()), "content": content.decode("latin-1"), "name": name}
+    return OwnCode(code, f"{file.stem}.{name}", _digest(content, name), place)
+
+
+def code_at(place: Mapping[str, str]) -> Callable[..., Any]:
+    """The code that was found at a place, of the same bytes of its file; raises whatever those raise."""
+    if "file" not in place:
+        return EntryPoint(place["name"], place["value"], GROUP).load()
+    module = _module(Path(place["file"]), place["content"].encode("latin-1"))
+    return getattr(module, place["name"])
 
 
 class _SourceBytes(SourceLoader):
@@ -167,7 +180,8 @@ def _of_package(point: EntryPoint) -> OwnCode:
             raise
         raise InputError(Problem("name", point.name, f"it cannot be loaded: {raised(error)}")) from error
     release = "" if point.dist is None else f"{point.dist.name} {point.dist.version} "
-    return OwnCode(code, point.name, _digest(content, f"{release}{point.value}"))
+    digest = _digest(content, f"{release}{point.value}")
+    return OwnCode(code, point.name, digest, {"name": point.name, "value": point.value})
 
 
 def _digest(content: bytes, name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from orchestrator.scoring.language import LanguageOptions, LanguageScorer
 from orchestrator.scoring.length import LengthOptions, LengthScorer
 from orchestrator.scoring.options import ScorerOptions
 from orchestrator.scoring.own import installed, own_code
+from orchestrator.scoring.own_process import ApartScorer
 from orchestrator.scoring.pattern import PatternOptions, PatternScorer
 from orchestrator.scoring.rules import CoherenceScorer, RefusalScorer
 from orchestrator.scoring.score import Scorer
@@ -74,4 +76,4 @@ def _entry(name: str, folder: Path) -> ScorerEntry:
         raise InputError(
             Problem("name", name, "unknown scorer", ", ".join([*known, "or file.py:name"]), nearest_name(name, known))
         )
-    return ScorerEntry(_of(code.scorer), code.options, "of the user's own")
+    return ScorerEntry(_of(partial(ApartScorer, code)), code.options, "of the user's own")

@@ -83,9 +83,24 @@ def test_only_what_changed(show: Show) -> None:
 
 
 def test_by_label_or_outcome(show: Show) -> None:
-    by_outcome, by_label = (answers(show("--label", name, "--json", "-n", "99")) for name in ("success", "coherent_refusal"))
-    assert by_outcome == by_label
-    assert len(by_label) == 1 + 4 + 9
+    names = ("success", "outcome:success", "coherent_refusal", "label:coherent_refusal")
+    found = [answers(show("--label", name, "--json", "-n", "99")) for name in names]
+    assert found == [found[0]] * 4
+    assert len(found[0]) == 1 + 4 + 9
+
+
+def test_the_second_name_of_a_model_is_told_here_and_where_cells_are_compared(tmp_path: Path) -> None:
+    store = filled(tmp_path, grid(), COUNTS)
+    store.write_plan(replace(plan_of(grid()), twins={"copy": "smollm2"}))
+    store.compact()
+    told = "models smollm2 and copy are the same model: it runs once, and its rows say smollm2, none says copy"
+    for words in (["show", str(tmp_path), "layer=15"], ["compare", str(tmp_path), "layer=15", "layer=12"]):
+        found = CliRunner().invoke(app, words)
+        assert f"note: {told}" in " ".join(found.output.split())
+        assert told in json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)["notes"]
+        unknown = CliRunner().invoke(app, [*words[:2], "model=copy", *words[3:]])
+        assert unknown.exit_code == 2
+        assert f"none has it: {told} (got 'copy')" in " ".join(unknown.output.split())
 
 
 def test_an_expression_in_the_text(show: Show) -> None:
@@ -125,6 +140,8 @@ def test_hostile_and_long_answers_are_text(tmp_path: Path) -> None:
     [
         (("layer=13",), "allowed: none, 12, 15"),
         (("--label", "garbeld"), "did you mean 'garbled'"),
+        (("--label", "label:garbeld"), "did you mean 'garbled'"),
+        (("--label", "label:success"), "outcome:NAME and label:NAME, too"),
         (("--prompt", "p11"), "did you mean 'p1'"),
         (("--grep", "("), "no regular expression of RE2"),
         (("--changed",), "--vs baseline"),

@@ -12,6 +12,9 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from actors.errors import JobError
+from actors.prompts import PromptRenderer
+from actors.types import Prompt
 from orchestrator.cli import app
 from orchestrator.cli.plan_table import render_preflight
 from orchestrator.errors import InputError
@@ -20,7 +23,9 @@ from orchestrator.models.hub_facts import HubFacts
 from orchestrator.preflight import Preflight, preflight
 from orchestrator.sweep import load_sweep
 from orchestrator.sweep_file.schema import PoolEntry
+from tests.faults.tiny_sweep import TinySweep
 from tests.orchestrator.sweep_files import PINNED, hub, plan_of, sweep_data, write_sweep
+from tests.tiny import tiny_tokenizer
 
 GIB = 2**30
 SMALL = Machine(24 * GIB, 2, 100 * GIB)
@@ -149,3 +154,16 @@ def test_a_slip_in_a_repository_s_name_is_told_where_its_shape_is_not_known(tmp_
     with pytest.raises(InputError) as caught:
         load_sweep(write_sweep(tmp_path, data))
     assert "did you mean" not in str(caught.value)
+
+
+def test_prompts_that_pass_a_model_s_positions_are_told_with_both_numbers(tmp_path: Path) -> None:
+    sweep = TinySweep(tmp_path).write(("Why?", "a" * 505, "é" * 255, "a" * 509))
+    sweep.model()
+    seen = json.loads(sweep.do("plan", str(tmp_path / "sweep.yaml"), "--json").stdout)["preflight"]["warnings"]
+    told = [f"prompt 'p{n}' has {tokens} tokens; that passes the model's limit of 512" for n, tokens in ((6, 514), (7, 513))]
+    assert [one for one in seen if "passes" in one] == [f"tiny: {'; '.join(told)}: what needs them will fail"]
+    renderer = PromptRenderer(tiny_tokenizer())
+    renderer.limit = 512
+    with pytest.raises(JobError) as raised:
+        renderer.render(Prompt("p6", "é" * 255))
+    assert str(raised.value) == told[0], "as the worker refuses it"

@@ -89,7 +89,7 @@ def test_a_scorer_that_raises_fails_its_own_items_until_it_is_mended(
     assert {(row.success_n, row.labelled, row.n) for row in cells.values()} == {(None, False, 2)}
     assert scored(tmp_path) == {"length": 3, "coherence": 3}
     assert {row.mean for row in Store(out).rate_rows() if row.scorer.startswith("length")} != {None}
-    assert (tmp_path / "loaded").read_text() == "x", "its file is run once"
+    assert (tmp_path / "loaded").read_text() == "xx", "its file is run once, and once in the process that scores"
     assert str(tmp_path) not in (out / "plan.json").read_text()
     status = json.loads(cli("status", out, "--json").stdout)
     assert (len(status["failures"]), status["cells"]["failed"]) == (3, 0)

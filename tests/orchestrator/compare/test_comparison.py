@@ -163,3 +163,11 @@ def test_several_are_adjusted_together_and_one_alone_is_not() -> None:
     assert one.paired is not None
     assert first.paired.p_holm == one.paired.p
     assert second.paired is None
+
+
+def test_a_label_that_is_called_as_an_outcome_that_it_is_not_is_told_apart() -> None:
+    there = [("other", "success"), ("normal", "other")]
+    with pytest.raises(InputError, match="outcome:other, label:other"):
+        Question("other").check(there)
+    for name in ("outcome:other", "label:other", "garbled", "label:normal"):
+        Question(name).check(there)

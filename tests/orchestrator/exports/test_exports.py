@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,28 @@ def test_final_results_have_the_companion_s_shape(results: Results, tmp_path: Pa
     assert (best["layer"], best["layer_pct"], best["multiplier"]) == (15, 50.0, 8.0)
     assert {"prompt", "response", "quality"} == set(best["samples"][0])
     assert content["phase3_quantization"] == {}
+
+
+def test_final_results_are_not_written_over_those_of_another_sweep(folder: Path, tmp_path: Path) -> None:
+    filled(tmp_path / "other", grid(), {(15, 8.0): (2, 8)}).compact()
+
+    def ran(results: Path) -> Any:
+        return CliRunner().invoke(app, ["export", str(results), "--to", "final-results", "--out", str(tmp_path / "out")])
+
+    assert ran(folder).exit_code == 0
+    before = (tmp_path / "out" / "FINAL_RESULTS.json").read_bytes()
+    assert ran(folder).exit_code == 0, "the same again"
+    refused = ran(tmp_path / "other")
+    assert refused.exit_code == 2
+    assert "it holds another FINAL_RESULTS.json" in " ".join(refused.output.split())
+    assert (tmp_path / "out" / "FINAL_RESULTS.json").read_bytes() == before
+
+
+def test_steerings_of_several_lists_of_layers_leave_in_files_of_their_own(results: Results, tmp_path: Path) -> None:
+    (row,) = steered(results)
+    both = [replace(row, scope="list", layers=layers, source_layer=None) for layers in ((15, 17), (15, 19))]
+    paths = EXPORTS["npz"].write(results, both, tmp_path)
+    assert [np.load(path)["layers"].tolist() for path in paths] == [[15, 17], [15, 19]]
 
 
 def test_the_command(folder: Path, tmp_path: Path) -> None:

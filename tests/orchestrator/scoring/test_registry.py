@@ -227,6 +227,29 @@ def test_whatever_a_scorer_of_ones_own_raises_fails_its_item_in_few_words(name: 
     assert len(raised.value.trace) <= 20_000
 
 
+HARD = """
+import os, re
+
+def mine(prompt, response):
+    print("not an answer", flush=True)
+    if response == "leave":
+        os._exit(7)
+    return len(re.findall("(a+)+$", response))
+"""
+
+
+def test_a_pattern_that_never_ends_fails_the_answer_and_holds_up_nothing(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(HARD)
+    scorer = make_scorer("mine.py:mine", {"limit_seconds": 0.5}, tmp_path)
+    assert scorer.id == make_scorer("mine.py:mine", {}, tmp_path).id, "the limit is no part of the id"
+    told = r"prompt p: TimeoutError: took longer than 0\.5 s over this answer \(limit_seconds\) \(mine\.py, line 8\)"
+    with pytest.raises(ScoringError, match=told):
+        score_responses(scorer, [response("a" * 60 + "!")])
+    with pytest.raises(ScoringError, match="prompt p: ChildProcessError: its process ended with exit code 7"):
+        score_responses(scorer, [response("leave")])
+    assert [score.value for score in score_responses(scorer, [response("baa")])] == [1.0], "a new process scores the next"
+
+
 def test_the_file_that_the_id_names_is_the_one_that_runs(tmp_path: Path) -> None:
     file, times = tmp_path / "mine.py", (1_000_000_000, 1_000_000_000)
     for number in (1.0, 2.0):  # of one size and one time, as edits within a second are
@@ -253,10 +276,12 @@ def test_a_class_is_made_with_its_options(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(CLASSES)
     options = {"labels": ["many", "few"], "words": ["arr"], "at_least": 2}
-    assert [said("mine.py:Counted", options, text, tmp_path) for text in ("arr arr", "arr")] == ["many", "few"]
-    first, second = (make_scorer("mine.py:Counted", {**options, "at_least": n}, tmp_path).id for n in (1, 2))
-    assert first != second
+    first, second = (make_scorer("mine.py:Counted", {**options, "at_least": n}, tmp_path) for n in (1, 2))
+    assert first.id != second.id
     assert (tmp_path / "loaded").read_text() == "x", "its file is run once"
+    scores = score_responses(second, [response("arr arr"), response("arr")])
+    assert [score.label for score in scores] == ["many", "few"]
+    assert (tmp_path / "loaded").read_text() == "xx", "and once in the process that scores"
     with pytest.raises(ValidationError, match="Extra inputs"):
         make_scorer("mine.py:Counted", {**options, "word": ["a"]}, tmp_path)
     with pytest.raises(ValidationError, match="words\\n  Field required"):
