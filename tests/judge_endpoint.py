@@ -7,6 +7,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -18,7 +19,8 @@ KEY = "sk-secret-of-the-judge-0123456789"
 
 @dataclass(frozen=True)
 class Answered:
-    """What the endpoint sends back: a completion of ``text``, or whatever ``body`` says. ``hang``: nothing until it closes."""
+    """What the endpoint sends back: a completion of ``text``, or whatever ``body`` says. ``hang``: nothing until it closes.
+    ``drip``: so many blanks before it, one each tenth of a second."""
 
     text: str = ""
     status: int = 200
@@ -26,6 +28,7 @@ class Answered:
     headers: Mapping[str, str] = field(default_factory=dict)
     finish_reason: str = "stop"
     hang: bool = False
+    drip: int = 0
 
 
 def verdict(request: Mapping[str, Any], **more: object) -> str:
@@ -80,10 +83,18 @@ class JudgeEndpoint:
                     return
                 self.send_response(answered.status)
                 body = _completion(request, answered) if answered.body is None else answered.body
-                for name, value in {"Content-Type": "application/json", **answered.headers, "Content-Length": len(body)}.items():
+                for name, value in {
+                    "Content-Type": "application/json",
+                    **answered.headers,
+                    "Content-Length": len(body) + answered.drip,
+                }.items():
                     self.send_header(name, str(value))
                 self.end_headers()
-                self.wfile.write(body)
+                with suppress(ConnectionError):  # who asked has left
+                    for _ in range(answered.drip):
+                        self.wfile.write(b" ")
+                        endpoint._over.wait(0.1)
+                    self.wfile.write(body)
                 endpoint.finished()
 
             def log_message(self, *_: object) -> None:

@@ -24,6 +24,8 @@ ROWS_AT_ONCE = {"cpu": 16, "cuda": 32}
 HEAD = 256
 ROUNDING = 1e-12
 """More than sums of float64 in different orders differ by."""
+COLDEST = 1e-30
+"""Logits over a lower temperature leave the range of float64; at this one the likeliest token already has all the mass."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,7 @@ class RowDraws:
         key = int.from_bytes(hashlib.sha256(named.encode()).digest()[:16], "big")
         raw = np.random.Philox(key=key).random_raw(decoding.most_tokens)
         uniforms = (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
-        return cls(decoding.temperature, decoding.top_p, uniforms)
+        return cls(max(decoding.temperature, COLDEST), decoding.top_p, uniforms)
 
 
 DrawsFrom = tuple[RowDraws | None, int]

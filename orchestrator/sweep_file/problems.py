@@ -28,10 +28,10 @@ _TYPES = {
     "model": "a mapping (key: value)",
 }
 _RANGES = {
-    "greater_than": "a number above {gt:g}",
-    "greater_than_equal": "a number from {ge:g}",
-    "less_than": "a number below {lt:g}",
-    "less_than_equal": "a number up to {le:g}",
+    "greater_than": "a number above {gt:.15g}",
+    "greater_than_equal": "a number from {ge:.15g}",
+    "less_than": "a number below {lt:.15g}",
+    "less_than_equal": "a number up to {le:.15g}",
     "finite_number": "a finite number",
 }
 _LISTED = 25

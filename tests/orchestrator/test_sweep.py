@@ -260,6 +260,7 @@ def test_near_duplicates_of_the_selected_prompts_are_warnings(tmp_path: Path) ->
         ({"decoding": {"temperature": 0.7, "samples": 0}}, ("decoding.samples", "out of range", "1")),
         ({"decoding": {"samples": 5}}, ("decoding", "'samples' needs a temperature", "temperature: 0.7")),
         ({"decoding": {"seed": 5}}, ("decoding", "'seed' needs a temperature", "temperature: 0.7")),
+        ({"decoding": {"temperature": 0.7, "seed": 2**31}}, ("decoding.seed", "a number up to 2147483647")),
         ({"classifier": "judge"}, ("classifier", "got 'judge'", "text")),
         ({"[key]": 1}, ("[key]", "unknown key")),
         ({"name": "../up"}, ("name", "not a valid name")),

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _KEY = "_API_KEY"
 _SHOWN = 300
+_MOST_TOKENS = 10**9
+_PATIENCE = 2
+"""Timeouts that a whole reply may take: the client's own, after which it tries again, begins anew with every byte."""
 TINY = 16
 """Tokens of the reply that shows that an endpoint answers; some refuse fewer."""
 _UNKNOWN = {"max_tokens": ("max_completion_tokens",), "response_format": ("response_format", "schema")}
@@ -84,7 +87,8 @@ class Endpoint:
             raise UnreachableError(f"the environment has neither {url_env} nor {self.api_key_env}")
         retries = self.retries if patient else 0
         try:  # a server of one's own asks for no key, the client for some
-            return AsyncOpenAI(api_key=key or "none", base_url=url, timeout=self.timeout, max_retries=retries)
+            http = _within(_PATIENCE * self.timeout)
+            return AsyncOpenAI(api_key=key or "none", base_url=url, timeout=self.timeout, max_retries=retries, http_client=http)
         except (OpenAIError, ValueError) as error:
             raise UnreachableError(f"{url_env} is no URL: {_told(error)}") from None
 
@@ -99,7 +103,9 @@ class Endpoint:
             raise kind(f"it refused with status {error.status_code}: {_told(error)}") from None
         except APIConnectionError as error:
             raise UnreachableError(f"it cannot be reached: {_told(error.__cause__ or error)}") from None
-        except (OpenAIError, ValueError) as error:  # no JSON, or none of the form
+        except TimeoutError:
+            raise EndpointError(f"its reply was not whole after {_PATIENCE * self.timeout:g} s") from None
+        except (OpenAIError, ValueError, RecursionError) as error:  # no JSON, none of the form, or nested too deeply
             raise EndpointError(f"it sent no reply that can be read: {_told(error)}") from None
         return self._reply(given)
 
@@ -136,11 +142,29 @@ class Endpoint:
         try:
             choice, usage = given.choices[0], given.usage
             text, reason = str(choice.message.content or ""), str(choice.finish_reason or "stop")
-            tokens = (0, 0) if usage is None else (int(usage.prompt_tokens), int(usage.completion_tokens))
+            tokens = (0, 0) if usage is None else (_count(usage.prompt_tokens), _count(usage.completion_tokens))
             model = str(given.model or "")
-        except (AttributeError, IndexError, TypeError, ValueError) as error:
+        except (AttributeError, IndexError, TypeError, ValueError, OverflowError) as error:
             raise EndpointError(f"it sent something that is no chat completion: {_told(error)}") from None
         return Reply(text, *tokens, visible(model, 100), visible(reason, 40))
+
+
+def _within(seconds: float) -> Any:
+    """An HTTP client for ``AsyncOpenAI`` whose replies have to be whole within so many seconds; else ``TimeoutError``."""
+    from openai import DefaultAsyncHttpxClient
+
+    class Bounded(DefaultAsyncHttpxClient):
+        async def send(self, *request: Any, **options: Any) -> Any:
+            async with asyncio.timeout(seconds):
+                return await super().send(*request, **options)
+
+    return Bounded()
+
+
+def _count(tokens: Any) -> int:
+    if not 0 <= (count := int(tokens)) <= _MOST_TOKENS:
+        raise ValueError("its number of tokens is none")
+    return count
 
 
 def _told(error: BaseException) -> str:

@@ -92,6 +92,17 @@ def test_equals_are_taken_by_their_number_and_the_ends_are_tokens() -> None:
     assert drawn(logits, Draws(settings, settings * 0.25, ends)).tolist() == [0, 1, 1]
 
 
+@pytest.mark.parametrize("temperature", [1e-38, 1e-320])
+def test_hardly_any_temperature_takes_the_likeliest(temperature: float) -> None:
+    """Also one by which no logit can be divided in float64."""
+    draws = RowDraws.of(Decoding(4, temperature=temperature), Prompt("p", "Hello"), 0)
+    assert draws is not None
+    logits = 10 * torch.randn(4, 500, generator=torch.Generator().manual_seed(1))
+    rows = torch.full((4,), draws.temperature).double()
+    found = drawn(logits, Draws(rows, torch.ones(4).double(), torch.from_numpy(draws.uniforms)))
+    assert torch.equal(found, logits.argmax(dim=-1))
+
+
 @pytest.mark.parametrize("spread", [0.1, 3.0])
 def test_the_likeliest_decide_as_all_do(spread: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a flat distribution, whose mass is not within the likeliest, and of a steep one."""

@@ -113,6 +113,12 @@ def test_rate_limits_and_errors_of_the_server_are_waited_out(endpoint: JudgeEndp
     assert times[1] - times[0] >= 0.3
 
 
+COMPLETION = {
+    "choices": [{"message": {"content": "{}"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 7, "completion_tokens": 1},
+}
+
+
 def broken(name: str, request: Mapping[str, Any]) -> Answered:
     whole = verdict(request)
     return {
@@ -131,6 +137,10 @@ def broken(name: str, request: Mapping[str, Any]) -> Answered:
         "500": Answered(status=500, body=b"oops"),
         "401": Answered(status=401, body=json.dumps({"error": {"message": f"wrong key {KEY}"}}).encode()),
         "hangs": Answered(hang=True),
+        "nested too deeply": Answered(body=b"[" * 100_000),
+        "tokens without end": Answered(body=json.dumps(COMPLETION).replace("7", "Infinity").encode()),
+        "more tokens than there are": Answered(body=json.dumps(COMPLETION).replace("7", "9" * 400).encode()),
+        "drips": Answered(whole, drip=40),
     }[name]
 
 
@@ -153,6 +163,25 @@ def test_what_is_no_verdict_is_never_a_label(endpoint: JudgeEndpoint, tmp_path: 
     scores = score_responses(judged, whole, Judgements(folder, judged.id))
     assert [one.label for one in scores] == ["refuse", "refuse"]
     assert [n for question, n in endpoint.asked.items() if fenced_in(question)[1] == "good"] == [1]
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("nested too deeply", "EndpointError"),
+        ("tokens without end", "EndpointError"),
+        ("more tokens than there are", "EndpointError"),
+        ("drips", "EndpointError"),
+    ],
+)
+def test_what_nothing_can_be_made_of_costs_its_own_answer_alone(endpoint: JudgeEndpoint, name: str, error: str) -> None:
+    """The replies to the others, which were on their way, are kept."""
+    good, kept = endpoint.answer, dict[str, Mapping[str, Any]]()
+    endpoint.answer = lambda request, number: (
+        broken(name, request) if "bad" in request["messages"][0]["content"] else good(request, number)
+    )
+    assert labels(judge(timeout=1.0, retries=0), answers("good", "bad", "fine"), kept) == ["refuse", error, "refuse"]
+    assert len(kept) == 2
 
 
 def test_one_that_is_away_is_not_asked_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
