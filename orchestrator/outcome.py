@@ -20,9 +20,13 @@ NO_ONE_LABEL = "success"
 """What success is called where no label, or not one alone, stands for it."""
 
 
+LABEL_WORDS = {"no_answer": "no answer", "no_thought": "no thought", "coherent_refusal": "coherent refusal"}
+"""The project's own names, for people. A label of anybody else's stands as it is written, as commands and files take it."""
+
+
 def in_words(name: str) -> str:
     """An outcome, or a label's own name, for people: ``no answer``."""
-    return visible(name.replace("_", " "))
+    return visible(LABEL_WORDS.get(name, name))
 
 
 def success_in_words(targets: Iterable[str | None]) -> str:

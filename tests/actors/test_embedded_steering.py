@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -26,6 +27,8 @@ SWEEPS = Path(__file__).parents[2] / "sweeps"
 BEHAVIOR = load_behavior("refusal", SWEEPS / "behaviors" / "refusal.jsonl")
 TEST_PROMPTS = tuple(Prompt(prompt.id, prompt.text) for prompt in BEHAVIOR.test[:10])
 NEW_TOKENS = 48
+CHECKED = 16
+"""So many tokens of a row are compared with what ``generate`` writes."""
 GRID = [(layer, multiplier) for layer in (9, 15, 21) for multiplier in (4.0, 8.0, 12.0, 20.0)]
 SOME = [(9, 20.0), (15, 4.0), (15, 12.0), (21, 8.0)]
 
@@ -39,12 +42,10 @@ def worker() -> Iterator[ModelWorker]:
     held.unload()
 
 
-@pytest.mark.parametrize("extractor", ["nnsight", "hooks"])
-def test_dim_equals_hidden_states_also_in_the_last_layer(worker: ModelWorker, extractor: str) -> None:
-    loaded = worker._loaded
-    assert loaded is not None
-    job = ExtractionJob("x", BEHAVIOR.positive, BEHAVIOR.negative, "dim", {}, extractor)  # type: ignore[arg-type]
-    found = worker.extract(job)
+@pytest.fixture(scope="module")
+def expected(worker: ModelWorker) -> npt.NDArray[np.float64]:
+    """Differences in means of plain hidden states ``[L, d]``, of the last layer before the final norm."""
+    loaded = worker._held()
     norm = loaded.decoder.final_norm
     assert norm is not None
     before_norm: list[torch.Tensor] = []
@@ -65,7 +66,15 @@ def test_dim_equals_hidden_states_also_in_the_last_layer(worker: ModelWorker, ex
         means = [torch.stack([last_token(p) for p in prompts]).mean(0) for prompts in (BEHAVIOR.positive, BEHAVIOR.negative)]
     finally:
         handle.remove()
-    expected = (means[0] - means[1]).numpy()
+    return (means[0] - means[1]).numpy()
+
+
+@pytest.mark.parametrize("extractor", ["nnsight", "hooks"])
+def test_dim_equals_hidden_states_also_in_the_last_layer(
+    worker: ModelWorker, expected: npt.NDArray[np.float64], extractor: str
+) -> None:
+    job = ExtractionJob("x", BEHAVIOR.positive, BEHAVIOR.negative, "dim", {}, extractor)  # type: ignore[arg-type]
+    found = worker.extract(job)
     assert len(found.directions) == len(expected) == 30
     for direction, vector in zip(found.directions, expected, strict=True):
         ours = direction.vector.astype(np.float64) * direction.raw_norm
@@ -76,7 +85,7 @@ def test_dim_equals_hidden_states_also_in_the_last_layer(worker: ModelWorker, ex
 @pytest.fixture(scope="module", params=["some", pytest.param("all", marks=pytest.mark.slow)])
 def cells(worker: ModelWorker, request: pytest.FixtureRequest) -> list[tuple[GenerationJob, CellResult]]:
     """The quickstart's grid, or some of its cells, and its baseline, in one batch."""
-    grid, new_tokens = (GRID, NEW_TOKENS) if request.param == "all" else (SOME, 24)
+    grid, new_tokens = (GRID, NEW_TOKENS) if request.param == "all" else (SOME, CHECKED)
     found = worker.extract(ExtractionJob("x", BEHAVIOR.positive, BEHAVIOR.negative, "dim"))
     steerings: list[Steering | None] = [None]
     steerings += [
@@ -121,8 +130,9 @@ def test_rows_of_the_mixed_batch_equal_generate(
     job, result = cells[cell]
     for index in (2 * cell % 10, (2 * cell + 5) % 10):
         ids = loaded.renderer.render(TEST_PROMPTS[index]).token_ids
-        alone = generate_alone(loaded.model, loaded.decoder.blocks, ids, job.steering, 24)
-        ours = result.responses[index].token_ids[:24]
+        ours = result.responses[index].token_ids[:CHECKED]
+        guess = ours if index != 2 * cell % 10 else None
+        alone = generate_alone(loaded.model, loaded.decoder.blocks, ids, job.steering, CHECKED, guess=guess)
         difference = first_difference(loaded.model, loaded.decoder.blocks, ids, job.steering, ours, alone)
         assert difference is None or difference.gap < TIE, f"{job.cell_id} {TEST_PROMPTS[index].id}: {difference}"
 
@@ -144,8 +154,10 @@ def test_at_some_tokens_and_fading_they_equal_generate(worker: ModelWorker) -> N
     for number, job in enumerate(jobs):
         result, rendered = results[job.cell_id], loaded.renderer.render(TEST_PROMPTS[number % 3])
         ids, template = rendered.token_ids, rendered.suffix
-        plain = generate_alone(loaded.model, loaded.decoder.blocks, ids, job.steering, 16, template)
-        assert list(result.responses[number % 3].token_ids) == plain, job.cell_id
+        ours = result.responses[number % 3].token_ids
+        guess = ours if number % 3 else None
+        plain = generate_alone(loaded.model, loaded.decoder.blocks, ids, job.steering, 16, template, guess)
+        assert list(ours) == plain, job.cell_id
         assert result.fired.fired is True, (job.cell_id, result.fired)
         answers.add(tuple(one.token_ids for one in result.responses))
     assert len(answers) == len(jobs), "no two ways give the same answers"
@@ -177,8 +189,10 @@ def test_several_directions_and_a_condition_equal_generate(worker: ModelWorker) 
     for name, prompt, place in (("both", prompts[0], 0), *(("some", prompt, place) for place, prompt in enumerate(prompts))):
         acting = None if name == "some" and not condition.holds(cosines[place]) else steerings[name]
         rendered = loaded.renderer.render(prompt)
-        plain = generate_alone(loaded.model, loaded.decoder.blocks, rendered.token_ids, acting, 12, rendered.suffix)
-        assert list(results[name].responses[place].token_ids) == plain, (name, prompt.id)
+        ours = results[name].responses[place].token_ids
+        guess = ours if place else None
+        plain = generate_alone(loaded.model, loaded.decoder.blocks, rendered.token_ids, acting, 12, rendered.suffix, guess)
+        assert list(ours) == plain, (name, prompt.id)
     assert [results[name].fired.fired for name in steerings] == [True, True, True]
 
 

@@ -76,10 +76,10 @@ def test_the_page_its_text_and_its_pictures_speak_of_this_behavior_alone(store: 
     write_report(store)
     figures = [path.read_text() for path in sorted((store.root / "report").iterdir())]
     page, html = (store.root / "report.md").read_text(), (store.root / "report.html").read_text()
-    assert "speaks french %" in page
-    assert "best cell L12+ x 8: 7 of 10 labelled 'speaks french'" in page
-    assert "Labelled speaks german" in page
-    assert any("speaks french (%)" in text for text in figures)
+    assert "speaks\\_french %" in page
+    assert "best cell L12+ x 8: 7 of 10 labelled 'speaks\\_french'" in page
+    assert "Labelled speaks\\_german" in page
+    assert any("speaks_french (%)" in text for text in figures)
     assert any("garbled" in text for text in figures)
     for text in (page, html, *figures):
         assert "refus" not in text.lower()
@@ -99,7 +99,7 @@ def test_so_do_the_tables_and_what_the_commands_say(store: Store) -> None:
     texts.append(str(shares(labels_of((7, 1, 2, 0)))))
     for text in texts:
         assert "refus" not in text.replace(str(store.place), "").lower()
-    assert "speaks french 70 % [39.7, 89.2] 7/10" in texts[-6]
+    assert "speaks_french 70 % [39.7, 89.2] 7/10" in texts[-6]
     by_scorer = frames["rates.parquet"].group_by("cell_id", "scorer").agg(pl.col("k").sum())["k"].to_list()
     assert by_scorer == [10] * 5 * 3, "what decides, and two scorers"
     responses = frames["responses.parquet"]
@@ -110,7 +110,7 @@ def test_so_do_the_tables_and_what_the_commands_say(store: Store) -> None:
 
 def test_a_label_is_compared_by_its_own_name(store: Store) -> None:
     words = ["compare", str(store.place), "layer=12,multiplier=2", "baseline", "--label"]
-    assert "speaks german 20 % [5.7, 51] 2/10" in CliRunner().invoke(app, [*words, "speaks_german"]).output
+    assert "speaks_german 20 % [5.7, 51] 2/10" in CliRunner().invoke(app, [*words, "speaks_german"]).output
     wrong = CliRunner().invoke(app, [*words, "speaks_germn"])
     assert wrong.exit_code == 2
     assert "did you mean 'speaks_german'?" in " ".join(wrong.output.split())

@@ -19,7 +19,7 @@ from orchestrator.loaded import load_results
 from tests.faults.tiny_sweep import TinySweep
 
 REPO = Path(__file__).resolve().parents[2]
-HALF = 7
+HALF = 5
 """Cells after which the driver is killed."""
 KILLED = f"""
 import os, signal, sys
@@ -47,7 +47,7 @@ PARTS = [
         "schedule": {"linear": 6},
         "when": {"behavior": "long", "layer": 2, "threshold": "auto"},
     },
-    {"behavior": "long", "multiplier": [0, 5, 9], "layer": 2, "scope": "single", "site": "mlp", "positions": {"first": 3}},
+    {"behavior": "long", "multiplier": [0, 5], "layer": 2, "scope": "single", "site": "mlp", "positions": {"first": 3}},
     {
         "behavior": "long",
         "multiplier": [0, 4],

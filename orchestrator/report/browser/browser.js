@@ -39,7 +39,7 @@
   const label = (cell, row) => at(group.labels_of, cell, row);
   const nameOf = (code) => (code === NONE ? "unlabelled" : group.labels[code].name);
   const outcomeOf = (code) => (code === NONE ? "none" : group.labels[code].outcome);
-  const words = (name) => name.replaceAll("_", " ");
+  const words = (name) => (Object.hasOwn(group.label_words, name) ? group.label_words[name] : name);
   const cutOff = (cell, row) => (at(group.flags_of, cell, row) & CUT) !== 0;
   /* Cells may have different samples of a prompt. */
   const there = (cell, row) => label(cell, row) !== ABSENT;

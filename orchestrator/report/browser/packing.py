@@ -22,7 +22,7 @@ import numpy.typing as npt
 from actors.positions import ALL
 from actors.schedules import CONSTANT
 from actors.sites import OUTPUT
-from orchestrator.outcome import OUTCOMES
+from orchestrator.outcome import LABEL_WORDS, OUTCOMES
 from orchestrator.report.series import cell_text, decoding_text
 from orchestrator.results.columns import Axis
 from orchestrator.results.conditions import STEERED, condition
@@ -284,9 +284,11 @@ def _group_json(group: _SamePrompts) -> dict[str, object]:
     bases = {condition(row, STEERED): number for number, row in enumerate(cells) if not row.steered}
     decoded = DECODING if len({decoding_text(row) for row in cells}) > 1 else ()
     reels: dict[object, int] = {}
+    names = {*group.labels, *(name for one in group.said.values() for name in one.labels)}
     return {
         "title": cells[0].behavior,
         "labels": [{"name": name, "outcome": outcome} for name, outcome in group.labels.items()],
+        "label_words": {name: words for name, words in LABEL_WORDS.items() if name in names},
         "rows": [{"id": prompt, "text": group.prompts[prompt, sample], "sample": sample} for prompt, sample in keys],
         "axes": axes,
         "axis_words": {name: AXIS_WORDS.get(name, name.replace("_", " ")) for name in varied},
