@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from actors.engine.cache import borrows
 from actors.engine.grain import Grain
 from actors.engine.prefill import Prefilled, complete, of_text
 from actors.engine.rows import Row
 from actors.engine.segments import Segment, SegmentRunner
 from actors.stacks import StackBank
-from actors.steering import ForwardStart, Witness
 
 SHORT = 256
 """Tokens of a prompt up to which it runs in one piece: of a longer one the products take much longer than reading the weights."""
@@ -30,26 +28,9 @@ def shares_nothing(rows: Sequence[Row], bank: StackBank, *, fixed: bool) -> bool
 
 
 def prefilled_alone(runner: SegmentRunner, bank: StackBank, row: Row, grain: Grain) -> Prefilled:
-    """The whole prompt unsteered, then, for a steered row, once more from its first edited block on."""
-    text, layer = row.rendered.token_ids, row.entry
-    capture = frozenset(point for point in (layer,) if point is not None and point >= 0)
-    segment = Segment([text], cut=row.rendered.prefix, capture=capture, grain=grain)
-    trunk = runner.run(segment)
-    unsteered = (trunk.tail,)
-    shared = complete(trunk.key_values)
-    if layer is None:
-        return Prefilled([row], trunk.tail, [(trunk.positions, shared)], Witness(), unsteered)
-    whole = layer < 0 or borrows(shared)
+    """The whole prompt under the row's steering: what it would share with an unsteered one, nobody else asks for."""
+    text = row.rendered.token_ids
     number, spans = of_text(row)
-    steered = runner.run(
-        Segment(
-            [text],
-            table=bank.of_text([number], [spans], [len(text)]),
-            entry=None if whole else ForwardStart(layer, trunk.captured[layer]),
-            grain=grain,
-            cut=row.rendered.prefix,
-        )
-    )
-    below = 0 if whole else layer + 1
-    key_values = complete([*shared[:below], *steered.key_values[below:]])
-    return Prefilled([row], steered.tail, [(steered.positions, key_values)], steered.witness, unsteered)
+    table = bank.of_text([number], [spans], [len(text)])
+    found = runner.run(Segment([text], table=table, grain=grain, cut=row.rendered.prefix))
+    return Prefilled([row], found.tail, [(found.positions, complete(found.key_values))], found.witness)
