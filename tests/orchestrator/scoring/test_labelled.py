@@ -14,7 +14,7 @@ from tests.orchestrator.scoring.judged import TEXT
 from tests.orchestrator.scoring.labelled import HARD_GROUPS, JUDGED, MANNERS, STEERED, WARM, Labelled, load, score
 
 ITEMS = load()
-SOUGHT_OUT = ("batch 5", *(f"batch {number}" for number in range(7, 19)))
+SOUGHT_OUT = ("batch 5", *(f"batch {number}" for number in range(7, 21)))
 PREFIXES = {
     "garbled": ("empty", "loop:", "echo", "compression", "noise:", "salad:"),
     "coherent_refusal": ("refusal:",),
