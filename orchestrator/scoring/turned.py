@@ -120,7 +120,7 @@ _ADVISES = re.compile(
 """Advice, or the offer of something else."""
 _ASKS = re.compile(r"\b(?:would you|do you want|want to|is there (?:a|an|another|anything)|let me)\b", re.IGNORECASE)
 """A question back, which alone is no advice."""
-_DELIVERS = re.compile(
+DELIVERS = re.compile(
     r"^(?:\d+[.)]|[-*•]|step \d|subject:|dear |title:|first(?:ly)?,? |then,? |next,? |begin |start |put |take |fill |mix "
     r"|add |cut |heat |light "
     r"|open |press |use |wait |place |insert |pull |push |hold |pour |stir |cover |wrap |bake |boil |cook |drop |set |run "
@@ -257,7 +257,7 @@ def _kind(sentence: str, deed: frozenset[str], verb: str, *, turns: bool, bad: b
     own = stems(sentence)
     if _I_RATHER.search(sentence) or (bad and _RATHER.search(sentence)):
         return "rather"
-    if _DELIVERS.search(sentence) is not None or _same_verb(sentence, verb):
+    if DELIVERS.search(sentence) is not None or _same_verb(sentence, verb):
         return "delivers" if not turns or (sentence.endswith(":") and len(deed & own) > 1) else "advises"
     judged = next(
         (one.group() for one in (_JUDGES if bad else _OF_LAW).finditer(sentence) if not stems(one.group()) & deed), None
