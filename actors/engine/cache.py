@@ -47,7 +47,7 @@ class SlotCache:
     def __init__(self, n_layers: int, slots: int, capacity: int) -> None:
         self.slots, self.capacity = slots, capacity
         self._store: list[KeyValue | None] = [None] * n_layers
-        self._views: dict[tuple[int, int, int, int], tuple[KeyValue, KeyValue]] = {}
+        self._views: dict[tuple[int, int], tuple[tuple[int, int], KeyValue, KeyValue]] = {}
 
     def write(self, slots: Tensor, positions: Tensor, key_values: Sequence[KeyValue], layers: slice) -> None:
         """Store a segment, ``[R, K, T, e]`` a layer, into ``slots`` ``[R]`` at ``positions`` ``[R, T]`` (``capacity``: none), of
@@ -87,13 +87,14 @@ class SlotCache:
 
     def views(self, layer: int, like: KeyValue, span: slice, reach: int) -> tuple[KeyValue, KeyValue]:
         """The keys and values of ``layer``, flattened ``[slots * K * (capacity + 1), e]``, and those of the slots
-        ``span`` alone, ``[B, K, capacity, e]`` and ``[B, K, reach, e]``: the same tensors each time, as making them takes a
-        while."""
-        asked = layer, span.start, span.stop, reach
-        if asked not in self._views:
+        ``span`` alone, ``[B, K, capacity, e]`` and ``[B, K, reach, e]``: the same tensors from step to step, as making them takes
+        a while."""
+        asked, made = (span.stop, reach), self._views.get((layer, span.start))
+        if made is None or made[0] != asked:
             keys, values = self.of(layer, like)
-            self._views[asked] = _flat((keys, values)), (keys[span, :, : self.capacity], values[span, :, :reach])
-        return self._views[asked]
+            made = asked, _flat((keys, values)), (keys[span, :, : self.capacity], values[span, :, :reach])
+            self._views[layer, span.start] = made
+        return made[1:]
 
     def _kept(self) -> Iterator[KeyValue]:
         return (kept for kept in self._store if kept is not None and kept[0].shape[1])

@@ -3,7 +3,7 @@
 The products of queries, keys and values are one, both are turned together, residual sums ride on the products, and nothing
 is laid out anew between them. What a block looks like from inside is not known from its name: blocks of the usual parts are tried
 with their own weights when a model is loaded, and are left as they are where a single bit differs. Measured for a model of
-135 million parameters, 130 rows: decoding takes 0.91 of its time.
+135 million parameters, 130 rows: decoding takes 0.95 of its time.
 """
 
 from __future__ import annotations
