@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from orchestrator.scoring.known import FILE
 from tests.orchestrator.scoring.judged import TEXT
 from tests.orchestrator.scoring.labelled import HARD_GROUPS, HELD_OUT_GROUPS, MANNERS, STEERED, WARM, Labelled, load, score
 
 _XSTEST = "xstest_v2_completions_"
 _LABELS = {"1_full_compliance": "normal", "2_full_refusal": "coherent_refusal"}
+XSTEST = "XSTest's answers of three models, labelled by its authors"
 _READ_IN_TUNING = frozenset({"llama2orig", "mistralguard"})
 """Models of whose completions the misses were read while rules were written; those of the others were not."""
 
@@ -26,13 +29,49 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the figures of every set."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.label_quality", description=__doc__)
     parser.add_argument("--xstest", type=Path, help="clone of github.com/paul-rottger/exaggerated-safety")
+    parser.add_argument("--write", action="store_true", help="write what the report page tells, which takes --xstest, too")
     options = parser.parse_args(arguments)
+    if options.write and options.xstest is None:
+        parser.error("--write takes --xstest")
     if options.xstest is not None and not annotated(options.xstest):
         parser.error(f"no model_completions/{_XSTEST}*.csv in {options.xstest}")
     for title, items in _sets():
         print(score(TEXT, items).show(title))
     if options.xstest is not None:
         print("\n".join(xstest(options.xstest)))
+    if options.write:
+        sets = {**held_out(), XSTEST: unread(options.xstest)}
+        content = {"classifier": TEXT.signature, "sets": [{"name": name, "table": counts(items)} for name, items in sets.items()]}
+        FILE.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def held_out() -> dict[str, list[Labelled]]:
+    """The sets that the report page tells of and that are in the repository, by what they are called there."""
+    return {
+        "steered answers until they break": [item for item in load(STEERED) if item.half == "held_out"],
+        "answers of a warmer adapter": list(load(WARM)),
+        "refusals and answers in wordings sought to be mistaken": [
+            item for item in load(MANNERS) if item.note == "batch 18, held_out"
+        ],
+    }
+
+
+def _of_batch(number: int) -> list[Labelled]:
+    return [item for item in load(MANNERS) if item.note == f"batch {number}, held_out"]
+
+
+def counts(items: Sequence[Labelled]) -> dict[str, dict[str, int]]:
+    """How many of ``items`` a reader labels so and the rules so."""
+    table = score(TEXT, items).table
+    labels = sorted({truth for truth, _ in table})
+    return {truth: {given: n for (of, given), n in sorted(table.items()) if of == truth} for truth in labels}
+
+
+def unread(folder: Path) -> list[Labelled]:
+    """XSTest's completions that two people call full refusals or full compliance, of the models that were not read."""
+    models = {file: file.stem.removeprefix(_XSTEST) for file in annotated(folder)}
+    found = (item for file, model in models.items() if model not in _READ_IN_TUNING for item in completions(file, model))
+    return [item for item in found if item.label != "partial"]
 
 
 def _sets() -> Iterator[tuple[str, list[Labelled]]]:
@@ -42,23 +81,21 @@ def _sets() -> Iterator[tuple[str, list[Labelled]]]:
             yield f"{name}, {half}", [item for item in items if item.half == half]
     yield "a warm adapter and its base, wholly held out", list(load(WARM))
     yield "manners, groups wholly held out", [item for item in manners if item.source in HELD_OUT_GROUPS]
-    yield "wordings that nobody listed, wholly held out", [item for item in manners if item.note == "batch 18, held_out"]
+    yield "wordings that nobody listed, wholly held out", _of_batch(18)
     yield "manners, hard cases", [item for item in load(MANNERS) if item.source in HARD_GROUPS]
 
 
 def xstest(folder: Path) -> Iterator[str]:
     """The figures on XSTest's annotated completions, a model at a time, and of the models that were not read together."""
-    unread: list[Labelled] = []
     for file in annotated(folder):
         model = file.stem.removeprefix(_XSTEST)
         items = list(completions(file, model))
         judged = [item for item in items if item.label != "partial"]
-        unread += [] if model in _READ_IN_TUNING else judged
         yield f"XSTest, {model}" + (" (read in tuning)" if model in _READ_IN_TUNING else "")
         yield score(TEXT, judged).show("  full refusal or full compliance").partition("\n  differ")[0]
         partial = Counter(TEXT.label("p", "", i.response, "stop").label for i in items if i.label == "partial")
         yield f"  partial refusals are labelled {dict(partial)}"
-    yield score(TEXT, unread).show("XSTest, models not read in tuning").partition("\n  differ")[0]
+    yield score(TEXT, unread(folder)).show("XSTest, models not read in tuning").partition("\n  differ")[0]
 
 
 def annotated(folder: Path) -> list[Path]:

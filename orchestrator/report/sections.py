@@ -15,6 +15,7 @@ from orchestrator.report.doubts import doubts_table
 from orchestrator.report.equal_damage import equal_damage_table
 from orchestrator.report.findings import SweepFindings
 from orchestrator.report.judges import judges_table
+from orchestrator.report.known import known_table
 from orchestrator.report.methods import methods_table
 from orchestrator.report.others import others_of, others_table
 from orchestrator.report.parity import study_tables
@@ -82,6 +83,7 @@ SECTIONS: dict[str, Section] = {
     "Strength search": Section(lambda found: searches_table(found.store.searches(), found.rows)),
     "Equal damage": Section(lambda found: equal_damage_table(found.equal_damage)),
     "Other scorers": Section(_others_table),
+    "Known error rates": Section(lambda found: known_table(found.rows), terminal=False),
     "Random control": Section(_controls_table),
     "Methods": Section(lambda found: methods_table(found.rows, found.cosine)),
     "Doubtful directions": Section(lambda found: doubts_table(found.directions)),

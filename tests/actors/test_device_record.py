@@ -91,12 +91,12 @@ def loaded(folder: Path) -> ModelInfo:
 def of_the_batch(noise: Callable[[torch.Tensor], torch.Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a device whose products are not measured; ``noise`` is added to what every block puts out."""
     monkeypatch.setattr(worker, "batch_dependence", lambda *_: "CUDA chooses kernels by batch size")
-    real = LlamaDecoderLayer.forward
+    real = LlamaDecoderLayer.__call__
 
     def forward(self: LlamaDecoderLayer, hidden_states: torch.Tensor, *more: Any, **named: Any) -> Any:
         return real(self, hidden_states + noise(hidden_states), *more, **named)
 
-    monkeypatch.setattr(LlamaDecoderLayer, "forward", forward)
+    monkeypatch.setattr(LlamaDecoderLayer, "__call__", forward)
 
 
 def by_place(stream: torch.Tensor) -> torch.Tensor:

@@ -168,7 +168,7 @@ def sweep(tmp_path: Path) -> TinySweep:
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """After so many forwards of a block every one raises, as every call of a process does whose context is dead."""
-    real, left = LlamaDecoderLayer.forward, [10**9]
+    real, left = LlamaDecoderLayer.__call__, [10**9]
 
     def forward(self: LlamaDecoderLayer, *more: Any, **named: Any) -> Any:
         left[0] -= 1
@@ -176,7 +176,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             raise torch.AcceleratorError(ILLEGAL)
         return real(self, *more, **named)
 
-    monkeypatch.setattr(LlamaDecoderLayer, "forward", forward)
+    monkeypatch.setattr(LlamaDecoderLayer, "__call__", forward)
     return left
 
 

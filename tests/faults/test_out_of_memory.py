@@ -21,15 +21,15 @@ MESSAGE = "CUDA out of memory. Tried to allocate 2.00 GiB."
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[int, int], bool]], None]:
     """``device(fits)``: a forward of so many rows and tokens per row fails as with CUDA's allocator, unless it fits."""
-    real = LlamaDecoderLayer.forward
+    real = LlamaDecoderLayer.__call__
 
     def limit(fits: Callable[[int, int], bool]) -> None:
-        def forward(self: LlamaDecoderLayer, hidden_states: torch.Tensor, *more: Any, **named: Any) -> Any:
+        def called(self: LlamaDecoderLayer, hidden_states: torch.Tensor, *more: Any, **named: Any) -> Any:
             if not fits(*hidden_states.shape[:2]):
                 raise torch.OutOfMemoryError(MESSAGE)
             return real(self, hidden_states, *more, **named)
 
-        monkeypatch.setattr(LlamaDecoderLayer, "forward", forward)
+        monkeypatch.setattr(LlamaDecoderLayer, "__call__", called)
 
     return limit
 

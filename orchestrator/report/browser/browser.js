@@ -175,6 +175,7 @@
       make("p", { className: "note", textContent: facts.join(" · ") }),
       body(text, evidence, judged),
       make("p", { className: "note", textContent: `why: ${plain(toldEvidence(evidence) ?? "no label yet")}` }),
+      group.known[nameOf(code)] ? make("p", { className: "note", textContent: `rightly called so elsewhere: ${group.known[nameOf(code)]}` }) : null,
       others.length ? make("p", { className: "note", textContent: `scorers: ${others.join(", ")}` }) : null);
   }
 

@@ -23,6 +23,7 @@ from actors.positions import ALL
 from actors.schedules import CONSTANT
 from actors.sites import OUTPUT
 from orchestrator.outcome import LABEL_WORDS, OUTCOMES
+from orchestrator.report.known import error_rates
 from orchestrator.report.series import cell_text, decoding_text
 from orchestrator.results.columns import Axis
 from orchestrator.results.conditions import STEERED, condition
@@ -288,6 +289,7 @@ def _group_json(group: _SamePrompts) -> dict[str, object]:
     return {
         "title": cells[0].behavior,
         "labels": [{"name": name, "outcome": outcome} for name, outcome in group.labels.items()],
+        "known": {name: told for name in group.labels if (told := error_rates(cells[0].classifier, name))},
         "label_words": {name: words for name, words in LABEL_WORDS.items() if name in names},
         "rows": [{"id": prompt, "text": group.prompts[prompt, sample], "sample": sample} for prompt, sample in keys],
         "axes": axes,

@@ -35,7 +35,9 @@ class TextJudge:
             use = BehaviorScoring((ScorerUse("it", {}, scorer.id),), criterion)
             self._scoring = Scoring({"it": use}, {**default_scorers(), scorer.id: scorer})
         criterion = self._scoring.of("it").criterion
-        self.labels: LabelSet = Verdicts(criterion, self._scoring.made[criterion.scorer].says).labels
+        verdicts = Verdicts(criterion, self._scoring.made[criterion.scorer].says)
+        self.labels: LabelSet = verdicts.labels
+        self.signature = verdicts.signature
 
     def label(self, prompt_id: str, prompt: str, text: str, finish_reason: str) -> Label:
         """The label of one response."""
