@@ -80,7 +80,7 @@ def test_every_figure_and_table_in_its_formats_the_same_again(tmp_path: Path, mo
     assert {f"table-cells-01.{ending}" for ending in ("csv", "tex", "md")} <= names
     sample(tmp_path / "again")
     told = CliRunner().invoke(app, ["figures", str(tmp_path / "again")])
-    assert (told.exit_code, f"{len(stems)} panels and 1 table in" in told.output) == (0, True), told.output
+    assert (told.exit_code, f"{len(stems)} panels and 2 tables in" in told.output) == (0, True), told.output
     assert {path.name: path.read_bytes() for path in (tmp_path / "again" / "report").iterdir()} == files
     rows = list(csv.DictReader(StringIO(files["table-cells-01.csv"].decode())))
     assert [row["coherent refusal %"] for row in rows if row["multiplier"] == "8"][-1] == "90 [59.6, 98.2] 9/10"
@@ -129,7 +129,7 @@ def test_latex_compiles_whatever_a_name_says(tmp_path: Path, monkeypatch: pytest
     for name in list(FIGURES):
         monkeypatch.delitem(FIGURES, name)
     tables = [(store.root / name).read_bytes() for name in write_exports(store) if name.suffix == ".tex"]
-    assert len(tables) == 1
+    assert len(tables) == 2, "the cells and how often labels are wrong"
     assert "(./1.tex" in compiled([*tables, latex_table(table).encode()], tmp_path / "paper")
     with pytest.raises(AssertionError, match="Undefined control sequence"):
         compiled([b"\\nosuchcommand"], tmp_path / "wrong")
