@@ -136,6 +136,7 @@ class ModelWorker:
         }
         for remark in _remarks(loaded):
             _LOG.warning("%s: %s", Path(loaded.spec.location).name, remark)
+        gc.freeze()  # a full collection looks at every object of every library, and all lanes wait for it
         return ModelInfo(
             n_layers=loaded.decoder.n_layers,
             d_model=loaded.d_model,
@@ -151,6 +152,7 @@ class ModelWorker:
     def unload(self) -> None:
         """Drop the model and give its memory back."""
         self._loaded = self._engine = self._captures = self._probe = self._damage = self._thresholds = None
+        gc.unfreeze()
         gc.collect()
         return_freed_memory()
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call] # its allocator refuses to reset anything before that
