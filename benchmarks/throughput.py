@@ -108,7 +108,7 @@ def main(
             bench, workload, Shares(prompt_share, cell_share), only.split(","), stack, large_pages=large_pages
         )
         with one_core_busy() if busy else nullcontext():
-            done = interleave(running, Plan(rounds, others + busy, spare, product_rate))
+            done = interleave(running, Plan(rounds, others + busy, spare, product_rate, warm=True))
         about = {one.name: dict(one.process.about) for one in running if isinstance(one, ProcessContender)}
     same, targets = agreement(done), BUSY_TARGETS if busy else TARGETS
     peers = [name for name in done.kept[0] if name != "engine"]
@@ -128,6 +128,7 @@ def main(
     }
     notes = [
         "every row makes exactly the asked number of tokens: the end-of-sequence token is off everywhere",
+        "every contender ran once before, uncounted",
         f"rows with exactly the engine's tokens: {', '.join(f'{name} {count}' for name, count in same.items())}",
         *(["another process kept one core busy; `others` counts it"] if busy else []),
         *missing,

@@ -78,13 +78,15 @@ Round = Mapping[str, Sample]
 class Plan:
     """``rounds`` to keep; a round in which others used more than ``others_limit`` cores during any run is set aside and repeated,
     at most ``spare`` times in all, and so is one in which the machine's own speed, as ``probe`` measures it before and after
-    every run, changed by more than ``steady`` times: the rule looks at the machine, never at the result."""
+    every run, changed by more than ``steady`` times: the rule looks at the machine, never at the result. ``warm``: every
+    contender runs once before, uncounted, as some take their memory when they start and others in their first run."""
 
     rounds: int = 3
     others_limit: float = 0.25
     spare: int = 2
     probe: Callable[[], float] | None = None
     steady: float = 1.2
+    warm: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,8 @@ def interleave(contenders: Sequence[Contender], plan: Plan) -> Rounds:
     kept: list[Round] = []
     set_aside: list[Round] = []
     disturbed = 0
+    for contender in contenders if plan.warm else ():
+        contender.run(0)
     while len(kept) < plan.rounds:
         one = {contender.name: _logged(contender, len(kept), plan.probe) for contender in contenders}
         rates = [rate for sample in one.values() for rate in sample.rates]

@@ -41,6 +41,14 @@ def test_rounds_are_interleaved(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (done.set_aside, done.disturbed) == ((), 0)
 
 
+def test_a_round_to_begin_with_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine_with(monkeypatch, [])
+    calls: list[tuple[str, int]] = []
+    done = interleave([Fake("a", calls), Fake("b", calls)], Plan(rounds=1, warm=True))
+    assert calls == [("a", 0), ("b", 0), ("a", 0), ("b", 0)]
+    assert len(done.kept) == 1
+
+
 def test_a_disturbed_round_is_set_aside_whole_and_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
     machine_with(monkeypatch, [0.0, 1.0])
     calls: list[tuple[str, int]] = []
