@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from actors.engine.attention import MOST_KEYS_FUSED, masks_for, slot_attention, slot_attention_in
 from actors.engine.cache import SlotCache, StepCache
 from actors.engine.memory import free_bytes
-from actors.engine.packing import MEMORY_SHARE, PackedLinear, Packing, keeps_bits, single_row_keeps_bits
+from actors.engine.packing import MEMORY_SHARE, MeasuredShapes, PackedLinear, Packing
 from actors.engine.rotary import Rotary
 from actors.families import Decoder
 
@@ -106,17 +106,13 @@ def with_blocks(model: Any, decoder: Decoder, packing: Packing) -> Packing:
     if not usual or more > free_bytes(torch.device("cpu")) * MEMORY_SHARE:
         return packing
     blocks: dict[nn.Module, Callable[..., Any]] = {}
-    trusted: dict[tuple[int, int], bool] = {}
-    alone: dict[tuple[int, int], bool] = {}
+    shapes = MeasuredShapes()
     for block in usual:
         states = _joined([getattr(block.self_attn, name) for name in PROJECTIONS])
-        shape = states.width, states.out
-        if shape not in trusted:
-            trusted[shape], alone[shape] = keeps_bits(states), single_row_keeps_bits(states)
-        states.pairs = not alone[shape]
+        shapes.settle(states)
         blocks[block] = PackedBlock(block, states, packing)
     whole = replace(packing, blocks=blocks, megabytes=packing.megabytes + more // 2**20)
-    return whole if all(trusted.values()) and _same(model, decoder, packing, whole) else packing
+    return whole if all(shapes.kept.values()) and _same(model, decoder, packing, whole) else packing
 
 
 def _is_usual(block: Any, packing: Packing) -> bool:

@@ -134,19 +134,10 @@ def pack(model: Any, device: torch.device) -> Packing:
     if needed > free_bytes(device) * MEMORY_SHARE:
         too_large = f"packing takes {needed // 2**20} MiB, more than {MEMORY_SHARE:.0%} of the free memory"
         return Packing(functions=functions, reason=too_large)
-    invariant: dict[tuple[int, int], bool] = {}
-    alone: dict[tuple[int, int], bool] = {}
-    products: dict[nn.Module, PackedLinear] = {}
-    for module in dense:
-        product = PackedLinear(*_weight_and_bias(module))
-        shape = (product.width, product.out)
-        if shape not in invariant:
-            invariant[shape] = keeps_bits(product)
-            alone[shape] = single_row_keeps_bits(product)
-        product.pairs = not alone[shape]
-        if invariant[shape]:
-            products[module] = product
-    left_out = [shape for shape, kept in invariant.items() if not kept]
+    shapes = MeasuredShapes()
+    packed = {module: PackedLinear(*_weight_and_bias(module)) for module in dense}
+    products: dict[nn.Module, PackedLinear] = {module: one for module, one in packed.items() if shapes.settle(one)}
+    left_out = [shape for shape, kept in shapes.kept.items() if not kept]
     reason = f"left as they were, as a row's bits depend on the batch: {left_out}" if left_out else ""
     return Packing(products, _gates(model, products), functions, needed // 2**20, reason)
 
@@ -174,6 +165,22 @@ def _computes(block: PackedGate, module: nn.Module) -> bool:
     inputs = torch.randn(5, block.width, generator=torch.Generator().manual_seed(1))
     expected = module(inputs)
     return bool((block(inputs) - expected).abs().max() <= 1e-5 * expected.abs().max())
+
+
+class MeasuredShapes:
+    """What is found out about packed products, once for each shape ``(in, out)``; ``kept``: whether a row's bits are its own."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[int, int], bool] = {}
+        self._pairs: dict[tuple[int, int], bool] = {}
+
+    def settle(self, product: PackedLinear) -> bool:
+        """Let a single row run as two where it must; whether a row's bits are its own."""
+        shape = product.width, product.out
+        if shape not in self.kept:
+            self.kept[shape], self._pairs[shape] = keeps_bits(product), not single_row_keeps_bits(product)
+        product.pairs = self._pairs[shape]
+        return self.kept[shape]
 
 
 def single_row_keeps_bits(product: PackedLinear) -> bool:

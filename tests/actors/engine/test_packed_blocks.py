@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers.models.llama import modeling_llama
 
-from actors.engine import packed_blocks
+from actors.engine import packed_blocks, packing
 from actors.engine.attention import masks_for, slot_attention_in
 from actors.engine.cache import SlotCache
 from actors.engine.packed_blocks import PackedBlock, with_blocks
@@ -26,8 +26,8 @@ USUAL = ("llama", "llama_rope", "qwen2", "qwen3", "mistral")
 
 def packings(model: Any) -> tuple[Packing, Packing]:
     """Without and with blocks in one piece."""
-    packing = pack(model, CPU)
-    return packing, with_blocks(model, decoder_of(model), packing)
+    without = pack(model, CPU)
+    return without, with_blocks(model, decoder_of(model), without)
 
 
 @torch.inference_mode()
@@ -80,9 +80,10 @@ def test_parts_of_the_usual_names_that_compute_something_else_are_seen(monkeypat
 
 
 def test_where_a_rows_bits_would_depend_on_their_number_nothing_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed_blocks, "keeps_bits", lambda _product: False)
-    without, whole = packings(tiny_model("llama"))
-    assert whole is without
+    model = tiny_model("llama")
+    packed = pack(model, CPU)
+    monkeypatch.setattr(packing, "keeps_bits", lambda _product: False)
+    assert with_blocks(model, decoder_of(model), packed) is packed
 
 
 def test_memory_decides(monkeypatch: pytest.MonkeyPatch) -> None:
