@@ -15,6 +15,8 @@ ALWAYS = "always"
 """When a steering without a condition acts."""
 DEFAULT_OPTIONS = "default options"
 """Of a method that was given none."""
+NO_RULE = "no rule found anything"
+"""Why a response has the label of those in which rules find nothing."""
 
 
 def told_value(row: CellRow, column: str) -> str:
@@ -31,6 +33,8 @@ def told_evidence(evidence: str) -> str:
         return evidence
     if not isinstance(found, dict):
         return evidence
+    if found == {"rule": "none"}:
+        return NO_RULE
     values = {name: one if isinstance(one, str) else json.dumps(one, ensure_ascii=False) for name, one in found.items()}
     return ", ".join(f"{name}: {one}" for name, one in values.items())
 

@@ -200,6 +200,7 @@
   const toldEvidence = (evidence) => {
     const found = objectOf(evidence);
     return found === null ? evidence
+      : found.rule === "none" && Object.keys(found).length === 1 ? "no rule found anything"
       : Object.entries(found).map(([name, one]) => `${name}: ${typeof one === "string" ? one : JSON.stringify(one)}`).join(", ");
   };
 
