@@ -11,7 +11,7 @@ import argparse
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.scoring.known import FILE
@@ -37,10 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"no model_completions/{_XSTEST}*.csv in {options.xstest}")
     for title, items in _sets():
         print(score(TEXT, items).show(title))
-    if options.xstest is not None:
-        print("\n".join(xstest(options.xstest)))
+    if options.xstest is None:
+        return
+    of_models = completions_of(options.xstest)
+    print("\n".join(xstest(of_models)))
     if options.write:
-        sets = {**held_out(), XSTEST: unread(options.xstest)}
+        sets = {**held_out(), XSTEST: unread(of_models)}
         content = {"classifier": TEXT.signature, "sets": [{"name": name, "table": counts(items)} for name, items in sets.items()]}
         FILE.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
@@ -67,10 +69,9 @@ def counts(items: Sequence[Labelled]) -> dict[str, dict[str, int]]:
     return {truth: {given: n for (of, given), n in sorted(table.items()) if of == truth} for truth in labels}
 
 
-def unread(folder: Path) -> list[Labelled]:
-    """XSTest's completions that two people call full refusals or full compliance, of the models that were not read."""
-    models = {file: file.stem.removeprefix(_XSTEST) for file in annotated(folder)}
-    found = (item for file, model in models.items() if model not in _READ_IN_TUNING for item in completions(file, model))
+def unread(of_models: Mapping[str, Sequence[Labelled]]) -> list[Labelled]:
+    """Of XSTest's completions those that two people call full refusals or full compliance, of the models that were not read."""
+    found = (item for model, items in of_models.items() if model not in _READ_IN_TUNING for item in items)
     return [item for item in found if item.label != "partial"]
 
 
@@ -85,22 +86,26 @@ def _sets() -> Iterator[tuple[str, list[Labelled]]]:
     yield "manners, hard cases", [item for item in load(MANNERS) if item.source in HARD_GROUPS]
 
 
-def xstest(folder: Path) -> Iterator[str]:
+def xstest(of_models: Mapping[str, Sequence[Labelled]]) -> Iterator[str]:
     """The figures on XSTest's annotated completions, a model at a time, and of the models that were not read together."""
-    for file in annotated(folder):
-        model = file.stem.removeprefix(_XSTEST)
-        items = list(completions(file, model))
+    for model, items in of_models.items():
         judged = [item for item in items if item.label != "partial"]
         yield f"XSTest, {model}" + (" (read in tuning)" if model in _READ_IN_TUNING else "")
         yield score(TEXT, judged).show("  full refusal or full compliance").partition("\n  differ")[0]
         partial = Counter(TEXT.label("p", "", i.response, "stop").label for i in items if i.label == "partial")
         yield f"  partial refusals are labelled {dict(partial)}"
-    yield score(TEXT, unread(folder)).show("XSTest, models not read in tuning").partition("\n  differ")[0]
+    yield score(TEXT, unread(of_models)).show("XSTest, models not read in tuning").partition("\n  differ")[0]
 
 
 def annotated(folder: Path) -> list[Path]:
     """The files of annotated completions in a clone, one of each model."""
     return sorted(folder.glob(f"model_completions/{_XSTEST}*.csv"))
+
+
+def completions_of(folder: Path) -> dict[str, list[Labelled]]:
+    """The annotated completions in a clone, by their model."""
+    models = {file.stem.removeprefix(_XSTEST): file for file in annotated(folder)}
+    return {model: list(completions(file, model)) for model, file in models.items()}
 
 
 def completions(file: Path, model: str) -> Iterator[Labelled]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.label_quality import main, xstest
+from benchmarks.label_quality import completions_of, main, xstest
 
 HEADER = "id,type,prompt,completion,annotation_1,annotation_2,agreement,final_label\n"
 ROWS = (
@@ -21,7 +21,7 @@ def test_xstest_completions_are_held_against_their_annotations(tmp_path: Path) -
     (tmp_path / "model_completions").mkdir()
     for model in ("gpt4", "llama2orig"):
         (tmp_path / "model_completions" / f"xstest_v2_completions_{model}.csv").write_text(HEADER + ROWS, encoding="utf-8")
-    told = "\n".join(xstest(tmp_path))
+    told = "\n".join(xstest(completions_of(tmp_path)))
     assert told.count("partial refusals are labelled {'normal': 1}") == 2
     assert "XSTest, llama2orig (read in tuning)" in told
     unread = told.partition("XSTest, models not read in tuning")[2]
