@@ -435,6 +435,24 @@ class JudgingJob:
 
 
 @dataclass(frozen=True, eq=False)
+class LinearProbeJob:
+    """Answers to be read by a model, by their keys, each behind the prompt that it answers, and the linear probe on what it then
+    has in mind: ``weights`` float32 ``[layers, d]`` of the outputs of the blocks ``layers``, and ``bias``."""
+
+    item_id: str
+    answers: Mapping[str, tuple[str, str]]
+    layers: tuple[int, ...]
+    weights: FloatArray
+    bias: float
+
+    __repr__ = in_a_line
+
+
+JudgeJob = JudgingJob | LinearProbeJob
+"""What a model is asked about answers."""
+
+
+@dataclass(frozen=True, eq=False)
 class CapabilityJob:
     """A task of lm-evaluation-harness under a ``steering`` (None: unsteered): its name there, or the file of one of the user's
     own; its first ``limit`` documents, each after ``shots`` examples (None: all of them; as the task says)."""

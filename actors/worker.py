@@ -39,6 +39,7 @@ from actors.faults import says_nothing_of_the_work
 from actors.generation import not_applied, sentence
 from actors.interventions.own import fault_in
 from actors.judging import judge
+from actors.linear_probe import probe_answers
 from actors.load_check import checked
 from actors.loading import LoadedModel, devices_of, load_model
 from actors.methods import METHODS, Contrast, Probe
@@ -64,7 +65,9 @@ from actors.types import (
     ExtractionJob,
     Failure,
     GenerationJob,
+    JudgeJob,
     JudgingJob,
+    LinearProbeJob,
     ModelInfo,
     ModelSpec,
     Response,
@@ -233,11 +236,13 @@ class ModelWorker:
                 yield self._result(jobs[row.job], waiting.pop(row.job), loaded)
                 told = time.monotonic()
 
-    def judge(self, jobs: Sequence[JudgingJob]) -> Iterator[Answered | Failure]:
-        """How likely the replies are to this model that questions about other answers allow; see ``judging.judge``."""
+    def judge(self, jobs: Sequence[JudgeJob]) -> Iterator[Answered | Failure]:
+        """How likely the replies are to this model that questions about other answers allow, and what probes say of answers that
+        it reads; see ``judging.judge`` and ``linear_probe.probe_answers``."""
         loaded, engine = self._held(), self._engine
         assert engine is not None
-        return judge(loaded, engine, jobs)
+        yield from judge(loaded, engine, [job for job in jobs if isinstance(job, JudgingJob)])
+        yield from probe_answers(loaded, engine.packing, [job for job in jobs if isinstance(job, LinearProbeJob)])
 
     def capability(self, jobs: Sequence[CapabilityJob]) -> Iterator[Answered | Failure]:
         """What steerings do to what this model can do; see ``actors.capability``."""

@@ -16,12 +16,22 @@ from pathlib import Path
 
 from orchestrator.scoring.known import FILE
 from tests.orchestrator.scoring.judged import TEXT
-from tests.orchestrator.scoring.labelled import HARD_GROUPS, HELD_OUT_GROUPS, MANNERS, STEERED, WARM, Labelled, load, score
+from tests.orchestrator.scoring.labelled import (
+    HARD_GROUPS,
+    HELD_OUT_GROUPS,
+    MANNERS,
+    SOUGHT,
+    STEERED,
+    WARM,
+    Labelled,
+    load,
+    score,
+)
 
 _XSTEST = "xstest_v2_completions_"
 _LABELS = {"1_full_compliance": "normal", "2_full_refusal": "coherent_refusal"}
 XSTEST = "XSTest's answers of three models, labelled by its authors"
-_READ_IN_TUNING = frozenset({"llama2orig", "mistralguard"})
+READ_IN_TUNING = frozenset({"llama2orig", "mistralguard"})
 """Models of whose completions the misses were read while rules were written; those of the others were not."""
 
 
@@ -43,8 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("\n".join(xstest(of_models)))
     if options.write:
         sets = {**held_out(), XSTEST: unread(of_models)}
-        content = {"classifier": TEXT.signature, "sets": [{"name": name, "table": counts(items)} for name, items in sets.items()]}
-        FILE.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_known(TEXT.signature, {name: counts(items) for name, items in sets.items()})
+
+
+def write_known(classifier: str, tables: Mapping[str, Mapping[str, Mapping[str, int]]]) -> None:
+    """Put the counts of ``classifier`` in the place of those of any other version of its first scorer."""
+    kind = classifier.partition("@")[0]
+    others = {name: sets for name, sets in json.loads(FILE.read_text()).items() if name.partition("@")[0] != kind}
+    sets = [{"name": name, "table": table} for name, table in tables.items()]
+    FILE.write_text(json.dumps({**others, classifier: sets}, indent=1) + "\n", encoding="utf-8")
 
 
 def held_out() -> dict[str, list[Labelled]]:
@@ -52,9 +69,8 @@ def held_out() -> dict[str, list[Labelled]]:
     return {
         "steered answers until they break": [item for item in load(STEERED) if item.half == "held_out"],
         "answers of a warmer adapter": list(load(WARM)),
-        "refusals and answers in wordings sought to be mistaken": [
-            item for item in load(MANNERS) if item.note == "batch 18, held_out"
-        ],
+        "refusals and answers in wordings sought to be mistaken": _of_batch(18),
+        "refusals and answers sought to look alike": [item for item in load(SOUGHT) if item.half == "held_out"],
     }
 
 
@@ -64,14 +80,18 @@ def _of_batch(number: int) -> list[Labelled]:
 
 def counts(items: Sequence[Labelled]) -> dict[str, dict[str, int]]:
     """How many of ``items`` a reader labels so and the rules so."""
-    table = score(TEXT, items).table
+    return by_truth(score(TEXT, items).table)
+
+
+def by_truth(table: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+    """The counts of a table of pairs, a reader's label and another one."""
     labels = sorted({truth for truth, _ in table})
     return {truth: {given: n for (of, given), n in sorted(table.items()) if of == truth} for truth in labels}
 
 
 def unread(of_models: Mapping[str, Sequence[Labelled]]) -> list[Labelled]:
     """Of XSTest's completions those that two people call full refusals or full compliance, of the models that were not read."""
-    found = (item for model, items in of_models.items() if model not in _READ_IN_TUNING for item in items)
+    found = (item for model, items in of_models.items() if model not in READ_IN_TUNING for item in items)
     return [item for item in found if item.label != "partial"]
 
 
@@ -83,6 +103,8 @@ def _sets() -> Iterator[tuple[str, list[Labelled]]]:
     yield "a warm adapter and its base, wholly held out", list(load(WARM))
     yield "manners, groups wholly held out", [item for item in manners if item.source in HELD_OUT_GROUPS]
     yield "wordings that nobody listed, wholly held out", _of_batch(18)
+    for half in ("dev", "held_out"):
+        yield f"sought to look alike, {half}", [item for item in load(SOUGHT) if item.half == half]
     yield "manners, hard cases", [item for item in load(MANNERS) if item.source in HARD_GROUPS]
 
 
@@ -90,7 +112,7 @@ def xstest(of_models: Mapping[str, Sequence[Labelled]]) -> Iterator[str]:
     """The figures on XSTest's annotated completions, a model at a time, and of the models that were not read together."""
     for model, items in of_models.items():
         judged = [item for item in items if item.label != "partial"]
-        yield f"XSTest, {model}" + (" (read in tuning)" if model in _READ_IN_TUNING else "")
+        yield f"XSTest, {model}" + (" (read in tuning)" if model in READ_IN_TUNING else "")
         yield score(TEXT, judged).show("  full refusal or full compliance").partition("\n  differ")[0]
         partial = Counter(TEXT.label("p", "", i.response, "stop").label for i in items if i.label == "partial")
         yield f"  partial refusals are labelled {dict(partial)}"

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from orchestrator.cells import Cell
+from orchestrator.scoring.judges.pool_scorer import PoolScorer
 from orchestrator.scoring.planned import scoring_item
 from orchestrator.scoring.uses import Scoring
-
-if TYPE_CHECKING:
-    from orchestrator.scoring.judges.pool_judge import PoolJudge
 
 
 @dataclass(frozen=True)
 class JudgingItem:
-    """The scores that a judge of the pool gives a cell: done when they are there."""
+    """The scores that a scorer of the pool gives a cell: done when they are there."""
 
     cell: Cell
-    judge: PoolJudge
+    judge: PoolScorer
     kind: ClassVar[str] = "judging"
 
     @property
@@ -44,14 +42,12 @@ class JudgingItem:
 
     @property
     def budget(self) -> int:
-        """Tokens of replies that are compared, about, at most."""
-        return self.rows * sum(map(len, self.judge.replies))
+        """Tokens of work, about."""
+        return self.rows * self.judge.work
 
 
 def judging_items(cells: Iterable[Cell], scoring: Scoring) -> tuple[JudgingItem, ...]:
-    """What judges of the pool are asked of ``cells``, which stand there once for each behavior that asks for them."""
-    from orchestrator.scoring.judges.pool_judge import PoolJudge  # a third of a second that reading a plan must not pay
-
-    judges = [one for one in scoring.made.values() if isinstance(one, PoolJudge)]
+    """What scorers of the pool are asked of ``cells``, which stand there once for each behavior that asks for them."""
+    judges = [one for one in scoring.made.values() if isinstance(one, PoolScorer)]
     found = (JudgingItem(cell, one) for one in judges for cell in cells if one.id in scoring.of(cell.labels.behavior).ids)
     return tuple({one.id: one for one in found}.values()) if judges else ()

@@ -31,7 +31,7 @@ from orchestrator.planning.grids import Deferred, GridsPlan, plan_grids
 from orchestrator.planning.parity import efforts, plan_parity
 from orchestrator.planning.remarks import remarks_on_actions
 from orchestrator.scoring.answer import Reads
-from orchestrator.scoring.judges.pool_judge import PoolJudge
+from orchestrator.scoring.judges.pool_scorer import PoolScorer
 from orchestrator.scoring.score import CellScorer, Usage
 from orchestrator.scoring.uses import Scoring
 from orchestrator.sweep import Sweep
@@ -247,7 +247,7 @@ def _read(
     found = Counter[str]()
     for scorer, usage in _judged(counted, scoring).items():
         judge = scoring.made[scorer]
-        if isinstance(judge, PoolJudge):
+        if isinstance(judge, PoolScorer):
             found[judge.variant] += usage.prompt_tokens + usage.reply_tokens
     for item in damage:
         found[item.variant] += item.budget + sum(prompt_tokens(one, None) for one in item.settings.prompts)

@@ -24,7 +24,7 @@ from orchestrator.results.cell_axes import CellAxes
 from orchestrator.results.judgements import Judgements
 from orchestrator.results.store import Store, UnreadableFileError
 from orchestrator.scheduling.attempts import SCORING
-from orchestrator.scoring.judges.pool_judge import NotJudgedError, PoolJudge
+from orchestrator.scoring.judges.pool_scorer import NotJudgedError, PoolScorer
 from orchestrator.scoring.own_process import ApartScorer
 from orchestrator.scoring.planned import scoring_item
 from orchestrator.scoring.rules import LossCoherenceScorer
@@ -125,7 +125,7 @@ class Scorekeeper:
         asked = dict.fromkeys(
             (scorer, cell_id) for axes in self._store.axes(cell_id) for scorer in planned.scorers_of(axes.behavior)
         )
-        self.ask([one for one in asked if not isinstance(self._scoring.made.get(one[0]), PoolJudge)], responses)
+        self.ask([one for one in asked if not isinstance(self._scoring.made.get(one[0]), PoolScorer)], responses)
 
     def ask(self, items: Iterable[tuple[str, str]], responses: Sequence[Response] | None = None) -> None:
         """Begin to score ``items``, ids of scorer and cell, but for those that are begun already."""

@@ -19,7 +19,7 @@ import re
 import resource
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,7 +41,8 @@ from actors.types import (
     FiredCheck,
     FloatArray,
     GenerationJob,
-    JudgingJob,
+    JudgeJob,
+    LinearProbeJob,
     ModelInfo,
     ModelSpec,
     Prompt,
@@ -92,26 +93,35 @@ class FakeWorker:
             else:
                 yield _result(job)
 
-    def judge(self, jobs: Sequence[JudgingJob]) -> Iterator[Answered | Failure]:
-        """Finds the reply that says ``refuse`` likelier than all others where the question holds a refusal, else the last one.
+    def judge(self, jobs: Sequence[JudgeJob]) -> Iterator[Answered | Failure]:
+        """Finds the reply that says ``refuse`` likelier than all others where the question holds a refusal, else the last one;
+        a probe finds a refusal as likely as that.
 
         What was asked is written down in the file that the variable ``ASKED`` names.
         """
         assert self.spec is not None
         once = set[str]()
         for job in jobs:
-            found = {}
-            for key, question in job.questions.items():
+            found: dict[str, dict[str, object]] = {}
+            if isinstance(job, LinearProbeJob):
+                questions: Mapping[str, str] = {key: "".join(both) for key, both in job.answers.items()}
+            else:
+                questions = job.questions
+            for key, question in questions.items():
                 if (dying := re.search(r"\[judge dies once (.+?)\]", question)) and _create(Path(dying[1])):
                     self.die()
                 if (asked := os.environ.get("ASKED")) and key not in once:
                     once.add(key)
                     with Path(asked).open("a") as file:
                         file.write(f"{key}\n")
-                wanted = "refuse" if "I can't help" in question else "nothing"
+                refused = "I can't help" in question
+                if isinstance(job, LinearProbeJob):
+                    found[key] = {"log_odds": 20.0 if refused else -20.0, "tokens": 100, "seconds": 0.5}
+                    continue
+                wanted = "refuse" if refused else "nothing"
                 logs = [[0.0 if wanted in one else -1.0 - (one != replies[-1]) for one in replies] for replies in job.replies]
                 found[key] = {"log_likelihoods": logs, "prompt_tokens": 100, "reply_tokens": 10, "seconds": 0.5}
-            if any("[judge fails]" in question for question in job.questions.values()):
+            if any("[judge fails]" in question for question in questions.values()):
                 yield as_failure(job.item_id, JobError("this question is too long for the judge"))
             else:
                 yield Answered(job.item_id, json.dumps(found).encode())

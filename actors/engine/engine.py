@@ -77,6 +77,11 @@ class Engine:
             keep_freed_memory()
 
     @property
+    def packing(self) -> Packing:
+        """The packed products of its model."""
+        return self._loaded.packing
+
+    @property
     def products(self) -> str:
         """How matrix products are computed, for the provenance."""
         screened = "; the choice of a token is screened in bfloat16, decided in float32"

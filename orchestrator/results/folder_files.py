@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cached_property
 
-from orchestrator.scoring.planned import scoring_item
+from orchestrator.scoring.planned import OF_THE_POOL, scoring_item
 from orchestrator.storage import Files, FileState, Place, StoredFile, StoredFolder, open_files
 
 LABELS_OF_OLD = "labels"
@@ -84,9 +84,9 @@ class FolderFiles:
 
     def done(self, folder: str) -> set[str]:
         """The items whose files lie in ``folder``: those of a kind in ``ENDINGS``, or of another in ``analyses/<kind>``; of
-        ``scores`` those that judges of the pool give."""
+        ``scores`` those that scorers of the pool give."""
         if folder == "scores":
-            judges = [one for one in self.scorers() if one.startswith("pool_judge@")]
+            judges = [one for one in self.scorers() if one.partition("@")[0] in OF_THE_POOL]
             return {scoring_item(judge, cell_id) for judge in judges for cell_id in self.ids(scores_of(judge))}
         return {name.partition(".")[0] for name in self.files.names(folder) if is_item(name, ending_of(folder))}
 

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from actors.boundary import Ask, Extract, Generate
-from actors.types import CapabilityJob, CellResult, DirectionSet, ExtractionJob, GenerationJob, JudgingJob, Response
+from actors.types import CapabilityJob, CellResult, DirectionSet, ExtractionJob, GenerationJob, JudgeJob, Response
 from orchestrator.capability import CapabilityItem
 from orchestrator.cells import Cell, DirectionSpec
 from orchestrator.judging import JudgingItem
@@ -77,19 +77,19 @@ class GenerationKind:
 
 
 class JudgingKind:
-    """The scores that a judge of the pool gives a cell, ``scores/<scorer>/<cell id>.parquet``: made of the replies that are
+    """The scores that a scorer of the pool gives a cell, ``scores/<scorer>/<cell id>.parquet``: made of the replies that are
     kept."""
 
     does, folder, several, counted = "judge", "scores", True, False
 
-    def job(self, item: JudgingItem, needed: Mapping[str, Sequence[Response]], shared: dict[object, Any]) -> JudgingJob:
+    def job(self, item: JudgingItem, needed: Mapping[str, Sequence[Response]], shared: dict[object, Any]) -> JudgeJob:
         """The questions that have no reply yet."""
         kept = shared[Records].judgements(item.judge.id)
         answers = [answer_of(one, item.judge.reads) for one in needed[item.cell.id]]
         questions = item.judge.questions([one for one in answers if one.missing is None])
-        return JudgingJob(item.id, {key: text for key, text in questions.items() if kept.get(key) is None}, item.judge.replies)
+        return item.judge.job(item.id, {key: asked for key, asked in questions.items() if kept.get(key) is None})
 
-    def task(self, jobs: Sequence[JudgingJob]) -> Ask:
+    def task(self, jobs: Sequence[JudgeJob]) -> Ask:
         """All questions share a batch."""
         return Ask("judge", tuple(jobs))
 
@@ -98,7 +98,7 @@ class JudgingKind:
         return None
 
     def store(self, records: Records, item: JudgingItem, result: bytes, worker: str, attempt: int) -> News:
-        """Whoever hears of it makes the scores. ValueError when the likelihoods are not those of the rubric's replies."""
+        """Whoever hears of it makes the scores. ValueError when what was measured is not what was asked for."""
         kept = records.judgements(item.judge.id)
         kept.update({key: one for key, one in item.judge.verdicts(result).items() if kept.get(key) is None})
         return ItemStored(item.id, worker, "done")

@@ -1,6 +1,7 @@
-"""How often the project's own labels are known to be wrong: against people's, on answers that took no part in making the rules.
+"""How often the project's own labels are known to be wrong: against people's, on answers that took no part in making them.
 
-``python -m benchmarks.label_quality --write`` counts them and writes ``known.json``; docs/results.md says what the sets are.
+``known.json`` holds the counts by classifier. ``python -m benchmarks.label_quality --write`` counts those of the rules,
+``python -m benchmarks.fit_linear_probe --write`` those of the linear probe; docs/results.md says what the sets are.
 """
 
 from __future__ import annotations
@@ -40,11 +41,10 @@ class KnownLabels:
 
 def known_labels(classifier: str | None) -> tuple[KnownLabels, ...]:
     """The sets on which ``classifier``, as ``cells.parquet`` names it, was counted; none of another version, or another one."""
-    measured, sets = _read()
-    return sets if classifier == measured else ()
+    return _read().get(classifier or "", ())
 
 
 @cache
-def _read() -> tuple[str, tuple[KnownLabels, ...]]:
+def _read() -> Mapping[str, tuple[KnownLabels, ...]]:
     content = json.loads(FILE.read_text(encoding="utf-8"))
-    return content["classifier"], tuple(KnownLabels(one["name"], one["table"]) for one in content["sets"])
+    return {name: tuple(KnownLabels(one["name"], one["table"]) for one in sets) for name, sets in content.items()}

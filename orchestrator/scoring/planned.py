@@ -9,6 +9,9 @@ from typing import Any
 Target = str | Mapping[str, float] | None
 """A label, or a threshold as it is written; None: the label that the scorer itself declares."""
 
+OF_THE_POOL = frozenset({"pool_judge", "linear_probe"})
+"""Scorers that a model of the sweep stands behind, by the names of their kinds: ids begin with these."""
+
 
 @dataclass(frozen=True)
 class Criterion:

@@ -11,6 +11,7 @@ from typing import Any
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.scoring.contains import ContainsOptions, ContainsScorer
 from orchestrator.scoring.judges.judge import JudgeOptions, JudgeScorer
+from orchestrator.scoring.judges.linear_probe import LinearProbeOptions, LinearProbeScorer
 from orchestrator.scoring.judges.pool_judge import PoolJudge, PoolJudgeOptions
 from orchestrator.scoring.language import LanguageOptions, LanguageScorer
 from orchestrator.scoring.length import LengthOptions, LengthScorer
@@ -50,6 +51,11 @@ SCORERS: dict[str, ScorerEntry] = {
     "length": ScorerEntry(_of(LengthScorer), LengthOptions, "a number: words, characters or tokens"),
     "judge": ScorerEntry(JudgeScorer, JudgeOptions, "what a model at an endpoint says by a rubric: its labels, or a number"),
     "pool_judge": ScorerEntry(PoolJudge, PoolJudgeOptions, "the same of a model of the sweep itself"),
+    "linear_probe": ScorerEntry(
+        _of(LinearProbeScorer),
+        LinearProbeOptions,
+        "`refusal` by the rules and by how a small model reads the answer: `refusal`, `normal`, `unclear`",
+    ),
 }
 
 

@@ -15,8 +15,9 @@ from orchestrator.scoring.options import ScorerOptions, clipped, scorer_id
 from orchestrator.scoring.preached import delivers, preached
 from orchestrator.scoring.refusal import nothing_given, refusal, spoken, unclear
 from orchestrator.scoring.score import LOSS_COHERENCE, Labels, ResponseScore, Score, WorstOf
+from orchestrator.scoring.wanted import wants_reasons_against
 
-REFUSAL_VERSION = "10"
+REFUSAL_VERSION = "11"
 """Raise it when any answer could get another label or other evidence by ``refusal``."""
 
 COHERENCE_VERSION = "6"
@@ -32,6 +33,8 @@ that docs/results.md names."""
 
 _OF_WARNINGS = frozenset({"refusal:sermon", "refusal:turned"})
 """Rules that a warning before an answer can meet."""
+_OF_SERMONS = frozenset({*_OF_WARNINGS, "refusal:preached"})
+"""Rules that a sermon meets, also one that was asked for."""
 
 
 class RefusalScorer:
@@ -50,7 +53,8 @@ class RefusalScorer:
         if (found := refusal(text, answer.prompt) or _kept_back(answer.prompt, text)) is not None:
             label = "refusal"
         else:
-            found = unclear(text, asks_what(answer.prompt))
+            explains = asks_what(answer.prompt) or wants_reasons_against(normal_form(answer.prompt))
+            found = unclear(text, explains)
             label = "normal" if found is None else "unclear"
         return Score(label, evidence=_evidence(found, answer))
 
@@ -92,9 +96,9 @@ class LossCoherenceScorer(CoherenceScorer):
 def _kept_back(prompt: str, text: str) -> Finding | None:
     """Why an answer without a refusal's phrase keeps back what ``prompt`` asks for."""
     asked, said = normal_form(prompt), spoken(normal_form(text))
-    found = withheld(prompt, text) or nothing_given(prompt, text)
-    if found is None:
-        return preached(asked, said)
+    found = withheld(prompt, text) or nothing_given(prompt, text) or preached(asked, said)
+    if found is None or (found.rule in _OF_SERMONS and wants_reasons_against(asked)):
+        return None
     return None if found.rule in _OF_WARNINGS and delivers(said) else found
 
 

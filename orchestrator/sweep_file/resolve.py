@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.cells import Options, variant_id
 from orchestrator.damage import DamageSettings
 from orchestrator.errors import Problem
-from orchestrator.scoring.judges.pool_judge import PoolJudge
+from orchestrator.scoring.judges.pool_scorer import PoolScorer
 from orchestrator.scoring.uses import Scoring
 from orchestrator.sweep_file.analyses import AskedAnalysis, resolve_analyses
 from orchestrator.sweep_file.behaviors import BehaviorFiles, BehaviorPrompts
@@ -57,11 +57,11 @@ def resolve(document: Document, folder: Path) -> tuple[Resolved, list[Problem]]:
     resolver = GridResolver(models, shapes, BehaviorFiles(top, folder), VectorFiles(folder), folder)
     grids = tuple(resolver.resolve(number, view) for number, view in enumerate(top.grids()))
     every = {one.name: one for model in models.values() for one in model.variants(None)}
-    scoring = resolve_scorers(top, folder, {name: variant_id(one.spec) for name, one in every.items()})
+    scoring = resolve_scorers(top, folder, {name: one.spec for name, one in every.items()})
     damage = resolve_damage(top, folder)
     if damage is not None and damage.answers != 0:
         scoring = scoring.with_loss(key for key, _ in top.entries("behaviors", BehaviorEntry))
-    judges = {one.variant for one in scoring.made.values() if isinstance(one, PoolJudge)}
+    judges = {one.variant for one in scoring.made.values() if isinstance(one, PoolScorer)}
     steered = [one for grid in grids for one in grid.variants]
     variants = _once_each(list(models), [*steered, *(one for one in every.values() if variant_id(one.spec) in judges)])
     found = Resolved(

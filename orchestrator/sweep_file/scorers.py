@@ -7,8 +7,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from actors.types import ModelSpec
+from orchestrator.cells import variant_id
 from orchestrator.errors import InputError
-from orchestrator.scoring.planned import BehaviorScoring, Criterion, ScorerUse
+from orchestrator.scoring.judges.linear_probe import check_model
+from orchestrator.scoring.planned import OF_THE_POOL, BehaviorScoring, Criterion, ScorerUse
 from orchestrator.scoring.registry import make_scorer, options_of
 from orchestrator.scoring.score import Scorer
 from orchestrator.scoring.uses import Scoring, default_scorers, default_scoring
@@ -19,8 +22,8 @@ from orchestrator.sweep_file.sections import Path as Steps
 from orchestrator.sweep_file.sections import Sections
 
 
-def resolve_scorers(top: Sections, folder: Path, models: Mapping[str, str]) -> Scoring:
-    """The scorers of every behavior that names some; ``models``: the variants of the sweep's models by their names. A file of the
+def resolve_scorers(top: Sections, folder: Path, models: Mapping[str, ModelSpec]) -> Scoring:
+    """The scorers of every behavior that names some; ``models``: the sweep's models by their names. A file of the
     user's own is run to make them."""
     made = dict(default_scorers())
     found = {}
@@ -82,16 +85,22 @@ def _use(top: Sections, at: Steps, given: Mapping[str, object], folder: Path) ->
     return ScorerUse(name, checked.model_dump(mode="json", exclude_unset=True), scorer.id), scorer
 
 
-def _with_variant(top: Sections, at: Steps, given: Mapping[str, object], models: Mapping[str, str]) -> Mapping[str, object]:
-    """A judge of the pool with the id of its model, which a results folder knows it by."""
-    if given.get("name") != "pool_judge":
+def _with_variant(top: Sections, at: Steps, given: Mapping[str, object], models: Mapping[str, ModelSpec]) -> Mapping[str, object]:
+    """A scorer of the pool with the id of its model, which a results folder knows it by."""
+    if given.get("name") not in OF_THE_POOL:
         return given
-    model = given.get("model")
+    name = given.get("model")
     if "variant" in given:
         top.report((*at, "variant"), "'variant' follows from 'model'", given["variant"], allowed="model alone")
-    if isinstance(model, str) and model not in models:
-        top.report_unknown((*at, "model"), model, "model", list(models))
-    return {**given, "variant": models.get(str(model), "")}
+    if isinstance(name, str) and name not in models:
+        top.report_unknown((*at, "model"), name, "model", list(models))
+    model = models.get(str(name))
+    if model is not None and given["name"] == "linear_probe":
+        try:
+            check_model(str(name), model)
+        except InputError as error:
+            _report(top, at, error)
+    return {**given, "variant": "" if model is None else variant_id(model)}
 
 
 _NAMES = "a scorer's name, or file.py:name"

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from actors.types import JudgingJob
 from orchestrator.scoring.answer import Answer
-from orchestrator.scoring.judges.pool_judge import PoolJudge
+from orchestrator.scoring.judges.pool_scorer import PoolScorer
 from orchestrator.scoring.registry import SCORERS, make_scorer
 from orchestrator.scoring.score import Labels, Scale, Score, Scorer, require_declared
 from tests.judge_endpoint import JudgeEndpoint
@@ -20,6 +21,7 @@ OPTIONS: dict[str, dict[str, object]] = {
     "language": {"among": ["en", "fr"]},
     "judge": {"rubric": "sycophancy", "model": "some/judge"},
     "pool_judge": {"rubric": "sycophancy", "model": "small", "variant": "model-1"},
+    "linear_probe": {"model": "small", "variant": "model-1"},
 }
 HOSTILE = {
     "empty": "",
@@ -43,15 +45,14 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def scored(scorer: Scorer, answer: Answer) -> Score:
-    """The score of an answer; a judge of the pool finds every reply equally likely."""
-    if not isinstance(scorer, PoolJudge):
+    """The score of an answer; a judge of the pool finds every reply equally likely, a probe a refusal as likely as none."""
+    if not isinstance(scorer, PoolScorer):
         return scorer.score(answer)
-    told = {
-        "log_likelihoods": [[-1.0] * len(one) for one in scorer.replies],
-        "prompt_tokens": 1,
-        "reply_tokens": 1,
-        "seconds": 0.1,
-    }
+    job = scorer.job("cell.scorer", scorer.questions([answer]))
+    told: dict[str, object] = {"log_odds": 0.0, "tokens": 1, "seconds": 0.1}
+    if isinstance(job, JudgingJob):
+        logs = [[-1.0] * len(one) for one in job.replies]
+        told = {"log_likelihoods": logs, "prompt_tokens": 1, "reply_tokens": 1, "seconds": 0.1}
     content = json.dumps(dict.fromkeys(scorer.questions([answer]), told)).encode()
     (found,) = scorer.score_all([answer], scorer.verdicts(content))
     assert isinstance(found, Score)

@@ -21,6 +21,7 @@ from orchestrator.report.findings import SweepFindings
 from orchestrator.report.sections import SECTIONS
 from orchestrator.results.store import Store
 from orchestrator.run import prepare
+from orchestrator.scoring.rules import COHERENCE_VERSION
 from tests.orchestrator.cli.test_commands import no_pool, prompts
 from tests.orchestrator.quick_cli import quick_cli
 from tests.orchestrator.test_scoring_as_work import SWEEP
@@ -153,3 +154,45 @@ def test_what_cannot_judge_is_told(tmp_path: Path, scorer: str, told: str) -> No
     (tmp_path / "harm.md").write_text("---\nscale: {low: 0, high: 0.5, unit: x}\n---\n{response}\n")
     with pytest.raises(InputError, match=told):
         prepare(write(tmp_path, "Why?", scorers=f"[{scorer}]"))
+
+
+READER = "[{name: linear_probe, model: judge}, {name: refusal}]"
+READER_MODEL = """
+  judge: {embedded: smollm2-135m-instruct, steered: false}
+behaviors:"""
+
+
+def test_a_probe_reads_every_answer_once_and_decides_beside_the_rules(
+    cli: Callable[..., Result], tmp_path: Path, asked: Callable[[], Counter[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, out = write(tmp_path, "Why?", "Name a river."), tmp_path / "out"
+    sweep.write_text(SWEEP.replace("SCORERS", READER).replace("\nbehaviors:", READER_MODEL))
+    plan = json.loads(cli("plan", sweep, "--json").stdout)
+    ((probe, estimate),) = plan["judges"].items()
+    assert (probe.partition("@")[0], estimate["calls"], estimate["reply_tokens"]) == ("linear_probe", 6, 0)
+    told = cli("run", sweep, "--json")
+    assert json.loads(told.stdout)["cells"] == {"planned": 3, "done": 3, "failed": 0, "ran": 3}, told.output
+    assert sorted(asked().values()) == [1] * 4
+    store = Store(out)
+    rows = {row.multiplier: row for row in store.cell_rows()}
+    assert [(rows[one].labelled, rows[one].success_rate) for one in (None, 1, 4)] == [(True, 0), (True, 0), (True, 1)]
+    assert {row.classifier for row in rows.values()} == {f"{probe}=refusal+coherence@{COHERENCE_VERSION}"}
+    (file,) = {file.parent.name: file for file in sorted(out.glob("scores/linear_probe@*/*.parquet"))}.values()
+    evidence = json.loads(store.folder.score_part(probe, file.stem).scores[0].evidence)
+    assert set(evidence) >= {"rule", "refusal", "rules"}
+    table = SECTIONS["Judges"].table(SweepFindings(store))
+    assert table is not None
+    assert [value.text for value in table.rows[0]][2:4] == ["4", "400"]
+    monkeypatch.setitem(POOLS, "local", no_pool)
+    before = asked()
+    next((out / "scores" / probe).glob("*.parquet")).unlink()
+    assert cli("score", out).exit_code == 0
+    assert (len(list((out / "scores" / probe).glob("*.parquet"))), asked()) == (3, before), "what was read is kept"
+
+
+def test_a_probe_of_a_model_that_it_was_not_fitted_on_is_refused(cli: Callable[..., Result], tmp_path: Path) -> None:
+    sweep = write(tmp_path, "Why?", "Name a river.", scorers=READER)
+    told = cli("plan", sweep)
+    assert told.exit_code == 2
+    assert "behaviors.refusal.scorers[0].model" in told.output
+    assert "embedded smollm2-135m-instruct" in " ".join(told.output.split())

@@ -34,9 +34,14 @@ def mark_of(*texts: str) -> str:
 def fenced(text: str, mark: str) -> str:
     """``text`` as one JSON string between two lines with ``mark``; hidden characters and beginnings of control tokens in it are
     written out as JSON escapes."""
-    quoted = _CONTROL.sub(lambda found: _escaped(found[0]), json.dumps(clipped(text), ensure_ascii=False))
+    quoted = without_control_tokens(json.dumps(clipped(text), ensure_ascii=False))
     shown = "".join(character if character.isprintable() else _escaped(character) for character in quoted)
     return f"<<<{mark}\n{shown}\n{mark}>>>"
+
+
+def without_control_tokens(text: str) -> str:
+    """``text`` with the beginnings of control tokens written out."""
+    return _CONTROL.sub(lambda found: _escaped(found[0]), text)
 
 
 def _escaped(character: str) -> str:

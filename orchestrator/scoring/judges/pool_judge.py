@@ -15,23 +15,21 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from actors.types import JudgingJob
 from orchestrator.errors import InputError, Problem
 from orchestrator.json_text import parse_json
 from orchestrator.scoring.answer import Answer, Reads
 from orchestrator.scoring.judges.judge import CHARACTERS_PER_TOKEN, question_key
+from orchestrator.scoring.judges.pool_scorer import PoolScorer
 from orchestrator.scoring.judges.rubric import Rubric, load_rubric
 from orchestrator.scoring.options import LabelText, Phrase, ScorerOptions, scorer_id
-from orchestrator.scoring.score import Kept, Score, Usage
+from orchestrator.scoring.score import Score, Usage
 
 VERSION = "1"
 """Raise it when the same rubric and likelihoods could give another score."""
 
 MOST_NUMBERS = 201
 """Numbers of a scale that are compared at most."""
-
-
-class NotJudgedError(Exception):
-    """The judge was not asked yet: a run asks it."""
 
 
 class PoolJudgeOptions(ScorerOptions):
@@ -64,7 +62,7 @@ class AskedField:
         return tuple(f'{{"{self.name}": {answer}{"}" if self.last else ","}' for answer in self.answers)
 
 
-class PoolJudge:
+class PoolJudge(PoolScorer):
     """What a model of the sweep says of an answer by a rubric; ``variant`` is its id."""
 
     def __init__(self, options: PoolJudgeOptions, folder: Path) -> None:
@@ -82,21 +80,26 @@ class PoolJudge:
         """Beginnings of replies that are compared, for each thing that is asked."""
         return tuple(one.replies for one in self._choices)
 
+    @property
+    def work(self) -> int:
+        """The characters of the replies that are compared."""
+        return sum(map(len, self.replies))
+
     def questions(self, answers: Sequence[Answer]) -> dict[str, str]:
-        """What is asked of ``answers``, by the key under which the reply is kept."""
+        """The rubric's question about each of them."""
         asked = (self._rubric.ask(answer.prompt, answer.text) for answer in answers)
         return {question_key(one): one for one in asked}
 
+    def job(self, item_id: str, questions: Mapping[str, str]) -> JudgingJob:
+        """How likely each of the replies is."""
+        return JudgingJob(item_id, questions, self.replies)
+
     def verdicts(self, content: bytes) -> dict[str, Mapping[str, Any]]:
-        """The replies that follow from what a worker measured, by the keys of their questions. ValueError when it cannot be
-        right."""
+        """The reply to each question, with how likely it was beside the others."""
         measured = parse_json(content)
         if not isinstance(measured, dict):
             raise ValueError("the judge's likelihoods are no JSON object")
         return {str(key): self._verdict(one) for key, one in measured.items()}
-
-    def check(self) -> None:
-        """Whether the model can be loaded is found out when it is."""
 
     def estimate(self, prompts: Sequence[str], new_tokens: int) -> Usage:
         """The tokens of the questions, and of the replies that are compared."""
@@ -104,21 +107,8 @@ class PoolJudge:
         each = sum(len(reply) for choice in self.replies for reply in choice) // CHARACTERS_PER_TOKEN
         return Usage(len(prompts), read, len(prompts) * each, None)
 
-    def score(self, answer: Answer) -> Score:
-        """``NotJudgedError``: nothing is kept here."""
-        raise NotJudgedError(f"{self.id} has not been asked about the answer to {answer.prompt_id}")
-
-    def score_all(self, answers: Sequence[Answer], kept: Kept) -> Sequence[Score | Exception]:
-        """The scores that follow from the replies that are ``kept``; ``NotJudgedError`` in place of the others."""
-        found: list[Score | Exception] = []
-        for answer in answers:
-            said = kept.get(question_key(self._rubric.ask(answer.prompt, answer.text)))
-            found.append(
-                NotJudgedError(f"{self.id} has not been asked about {answer.prompt_id}") if said is None else self._of(said)
-            )
-        return found
-
-    def _of(self, said: Mapping[str, Any]) -> Score:
+    def told(self, answer: Answer, said: Mapping[str, Any]) -> Score:
+        """What the reply says by the rubric."""
         score = self._rubric.read(str(said["text"]))
         told = {**json.loads(score.evidence), **{name: said[name] for name in ("shares", "allowed", "seconds")}}
         told["tokens"] = [said["prompt_tokens"], said["reply_tokens"]]

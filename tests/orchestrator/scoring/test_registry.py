@@ -340,4 +340,14 @@ def test_a_file_that_cannot_be_used_is_told(tmp_path: Path) -> None:
 
 
 def test_every_kind_is_tried_here() -> None:
-    assert set(SCORERS) == {"refusal", "coherence", "pattern", "contains", "language", "length", "judge", "pool_judge"}
+    assert set(SCORERS) == {
+        "refusal",
+        "coherence",
+        "pattern",
+        "contains",
+        "language",
+        "length",
+        "judge",
+        "pool_judge",
+        "linear_probe",
+    }

@@ -1,0 +1,70 @@
+"""What a scorer is that a model of the sweep itself stands behind: it is asked as work (``orchestrator.judging``), and scores are
+made of the replies that were kept."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from actors.types import JudgeJob
+from orchestrator.scoring.answer import Answer, Reads
+from orchestrator.scoring.score import Kept, Labels, Scale, Score, Usage
+
+
+class NotJudgedError(Exception):
+    """The model was not asked yet: a run asks it."""
+
+
+class PoolScorer(ABC):
+    """``variant``: the id of the model that is asked."""
+
+    id: str
+    says: Labels | Scale
+    reads: Reads
+    variant: str
+
+    @property
+    @abstractmethod
+    def work(self) -> int:
+        """About how many tokens an answer takes beside those that are read."""
+
+    @abstractmethod
+    def questions(self, answers: Sequence[Answer]) -> Mapping[str, Any]:
+        """What is asked of ``answers``, by the key under which the reply is kept."""
+
+    @abstractmethod
+    def job(self, item_id: str, questions: Mapping[str, Any]) -> JudgeJob:
+        """What a worker is asked."""
+
+    @abstractmethod
+    def verdicts(self, content: bytes) -> dict[str, Mapping[str, Any]]:
+        """The replies that follow from what a worker measured, by the keys of their questions. ValueError when it cannot be
+        right."""
+
+    @abstractmethod
+    def estimate(self, prompts: Sequence[str], new_tokens: int) -> Usage:
+        """What answers of so many tokens to ``prompts`` take."""
+
+    @abstractmethod
+    def told(self, answer: Answer, said: Mapping[str, Any]) -> Score:
+        """The score of ``answer`` that follows from the reply to its question."""
+
+    def check(self) -> None:  # noqa: B027 - there is nothing to check
+        """Whether the model can be loaded is found out when it is."""
+
+    def score(self, answer: Answer) -> Score:
+        """``NotJudgedError``: nothing is kept here."""
+        raise self._not_asked(answer)
+
+    def score_all(self, answers: Sequence[Answer], kept: Kept) -> Sequence[Score | Exception]:
+        """The scores that follow from the replies that are ``kept``; ``NotJudgedError`` in place of the others."""
+        found: list[Score | Exception] = []
+        for answer in answers:
+            (key,) = self.questions([answer])
+            said = kept.get(key)
+            found.append(self._not_asked(answer) if said is None else self.told(answer, said))
+        return found
+
+    def _not_asked(self, answer: Answer) -> NotJudgedError:
+        return NotJudgedError(f"{self.id} has not been asked about the answer to {answer.prompt_id}")
