@@ -107,7 +107,8 @@ def judge_lines(plan: Plan) -> list[str]:
     names = {use.id: use for one in plan.scoring.behaviors.values() for use in one.scorers}
     lines = []
     for scorer, one in plan.judged().items():
-        who = f"{names[scorer].options['model']}, {names[scorer].options['rubric']}"
+        use = names[scorer]
+        who = f"{use.options['model']}, {use.options.get('rubric', use.name)}"
         cost = "" if one.cost is None else f", cost {one.cost:,.2f}"
         tokens = f"about {one.prompt_tokens:,} tokens to read and {one.reply_tokens:,} to write{cost}"
         lines.append(f"Judge {who} ({scorer}): at most {one.calls:,} calls, {tokens}.")

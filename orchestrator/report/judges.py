@@ -26,7 +26,7 @@ def judges_table(used: Mapping[str, tuple[ScorerUse, Usage]]) -> ReportTable | N
     values = tuple(
         (
             Value(str(use.options.get("model", use.name))),
-            Value(str(use.options.get("rubric", ""))),
+            Value(str(use.options.get("rubric", use.name))),
             Value(f"{one.calls:,}", number=True),
             Value(f"{one.prompt_tokens:,}", number=True),
             Value(f"{one.reply_tokens:,}", number=True),

@@ -170,6 +170,7 @@ def test_a_probe_reads_every_answer_once_and_decides_beside_the_rules(
     plan = json.loads(cli("plan", sweep, "--json").stdout)
     ((probe, estimate),) = plan["judges"].items()
     assert (probe.partition("@")[0], estimate["calls"], estimate["reply_tokens"]) == ("linear_probe", 6, 0)
+    assert "Judge judge, linear_probe" in " ".join(cli("plan", sweep).output.split())
     told = cli("run", sweep, "--json")
     assert json.loads(told.stdout)["cells"] == {"planned": 3, "done": 3, "failed": 0, "ran": 3}, told.output
     assert sorted(asked().values()) == [1] * 4
@@ -182,7 +183,7 @@ def test_a_probe_reads_every_answer_once_and_decides_beside_the_rules(
     assert set(evidence) >= {"rule", "refusal", "rules"}
     table = SECTIONS["Judges"].table(SweepFindings(store))
     assert table is not None
-    assert [value.text for value in table.rows[0]][2:4] == ["4", "400"]
+    assert [value.text for value in table.rows[0]][1:4] == ["linear_probe", "4", "400"]
     monkeypatch.setitem(POOLS, "local", no_pool)
     before = asked()
     next((out / "scores" / probe).glob("*.parquet")).unlink()
