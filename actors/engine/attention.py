@@ -159,10 +159,8 @@ def _float32_products(query: Tensor, key: Tensor) -> Tensor:
     float16 overflows. Products of 16-bit numbers are exact in float32, so nothing but the sum is rounded, as in PyTorch's own
     attention.
     """
-    if query.dtype == torch.float32:
-        return torch.matmul(query, key.transpose(-1, -2))
-    if not query.is_cuda:
-        return torch.matmul(query.float(), key.float().transpose(-1, -2))
+    if query.dtype == torch.float32 or not query.is_cuda:
+        return torch.matmul(query.float(), _by_head(key.float()).transpose(-1, -2))
     flat_query, flat_key = query.flatten(0, 1), key.flatten(0, 1)
     return torch.bmm(flat_query, flat_key.transpose(-1, -2), out_dtype=torch.float32).view(*query.shape[:3], -1)
 
@@ -174,11 +172,20 @@ def _weighted_values(weights: Tensor, value: Tensor) -> Tensor:
     between, of_token, last = value.stride()[1:]
     strided = (of_token, last) != (width, 1) or between % width or value.stride(0) != groups * between
     if strided or not sums_by_table(value, queries):
-        return torch.matmul(weights, value)
+        return torch.matmul(weights, _by_head(value))
     spacing = between // width
     table = value.as_strided(((batch * groups - 1) * spacing + length, width), (width, 1))
     rows = _table_rows(batch * groups, queries, length, spacing)
     return torch.nn.functional.embedding_bag(rows, table, per_sample_weights=weights.reshape(-1, length), mode="sum")
+
+
+def _by_head(states: Tensor) -> Tensor:
+    """``states`` ``[B, K, S, e]`` with the tokens of a head side by side in memory, for any number of rows.
+
+    On some CPUs that decides how a product is summed, and a batched product takes a view of one row as it is where it copies one
+    of several rows.
+    """
+    return states if states.stride()[2:] == (states.shape[-1], 1) else states.contiguous()
 
 
 def sums_by_table(value: Tensor, queries: int) -> bool:

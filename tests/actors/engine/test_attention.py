@@ -120,6 +120,25 @@ def test_a_rows_bits_depend_on_the_row_alone(heads: tuple[int, int], dtype: torc
     assert torch.equal(attend(query[order], key[order], value[order], mask[order]), whole[order])
 
 
+@pytest.mark.parametrize("tokens", [2, 6, 8, 16, 40])
+@pytest.mark.parametrize(("heads", "width"), [((4, 4), 16), ((4, 2), 16), ((9, 3), 64), ((24, 2), 16)])
+def test_a_prompts_bits_depend_on_the_row_alone(heads: tuple[int, int], width: int, tokens: int) -> None:
+    """A block gives states token by token, so that a head's are spread over memory."""
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (
+        torch.randn(7, tokens, number, width, generator=generator).transpose(1, 2) for number in (heads[0], heads[1], heads[1])
+    )
+    mask = torch.full((tokens, tokens), -torch.inf).triu(1).expand(7, 1, tokens, tokens)
+    whole = attend(query, key, value, mask)
+    for rows in (1, 2, 5):
+        for part in (slice(0, rows), slice(1, 1 + rows)):
+            assert torch.equal(attend(query[part], key[part], value[part], mask[part]), whole[part]), (rows, part)
+    reference = nn.functional.scaled_dot_product_attention(
+        query.double(), key.double(), value.double(), mask.double(), enable_gqa=True
+    )
+    torch.testing.assert_close(whole.double(), reference.transpose(1, 2), atol=1e-5, rtol=1e-5)
+
+
 def test_hidden_keys_change_no_bit() -> None:
     query, key, value, mask = decoding(9, (9, 3), 64)
     before = attend(query, key, value, mask)
