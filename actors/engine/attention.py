@@ -29,6 +29,8 @@ MOST_KEYS_FUSED = 256
 number."""
 MOST_QUERIES_BY_TABLE = 8
 """Queries per key-value head up to which values are summed as table rows."""
+PROBE_ROWS, PROBE_TOKENS = 7, (2, 6, 8, 24, 40)
+"""Rows among which, and lengths at which, a row's attention is looked at."""
 _SIGMOID = Elementwise(torch.sigmoid)
 
 
@@ -177,6 +179,24 @@ def _weighted_values(weights: Tensor, value: Tensor) -> Tensor:
     table = value.as_strided(((batch * groups - 1) * spacing + length, width), (width, 1))
     rows = _table_rows(batch * groups, queries, length, spacing)
     return torch.nn.functional.embedding_bag(rows, table, per_sample_weights=weights.reshape(-1, length), mode="sum")
+
+
+@torch.inference_mode()
+def attention_keeps_bits(heads: int, groups: int, width: int) -> bool:
+    """Whether a prompt's attention has the same bits alone and among others on this CPU, for ``heads`` queries of ``width`` over
+    ``groups`` of keys and values: measured at some lengths, in float32, with states laid out as blocks give them."""
+    generator = torch.Generator().manual_seed(0)
+    for tokens in PROBE_TOKENS:
+        query, key, value = (
+            torch.randn(PROBE_ROWS, tokens, number, width, generator=generator).transpose(1, 2)
+            for number in (heads, groups, groups)
+        )
+        mask = torch.full((tokens, tokens), -torch.inf).triu(1).expand(PROBE_ROWS, 1, tokens, tokens)
+        whole = _attention(query, key, value, mask)
+        parts = (slice(0, 1), slice(1, 3), slice(0, PROBE_ROWS - 1))
+        if not all(torch.equal(_attention(query[part], key[part], value[part], mask[part]), whole[part]) for part in parts):
+            return False
+    return True
 
 
 def _by_head(states: Tensor) -> Tensor:

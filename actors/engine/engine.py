@@ -15,7 +15,7 @@ import torch
 from transformers.pytorch_utils import Conv1D
 
 from actors.engine.alone import AloneRunner
-from actors.engine.attention import slot_attention_in
+from actors.engine.attention import attention_keeps_bits, slot_attention_in
 from actors.engine.conditions import ConditionReader
 from actors.engine.decode import BatchShape, SlotBatch, choose
 from actors.engine.engine_model import EngineModel
@@ -271,9 +271,10 @@ def batch_dependence(model: Any, packing: Packing | None = None, probe_rows: int
     """Every reason why a row's bits may depend on its batch on this machine, or None when they do not.
 
     Dense layers on the CPU are measured: the widest and the narrowest one must give a row the same bits at every batch
-    size that the engine uses (a complete ``packing`` has been measured already). What cannot be measured once for all is
-    named, what the model brings with it before what the device adds: experts see as many rows as the router sends them,
-    bitsandbytes INT8 chooses its outlier columns over the whole batch, CUDA chooses kernels by batch size.
+    size that the engine uses (a complete ``packing`` has been measured already), and so must attention. What cannot be
+    measured once for all is named, what the model brings with it before what the device adds: experts see as many rows as
+    the router sends them, bitsandbytes INT8 chooses its outlier columns over the whole batch, CUDA chooses kernels by batch
+    size.
     """
     reasons = list[str]()
     if has_experts(model):
@@ -284,6 +285,8 @@ def batch_dependence(model: Any, packing: Packing | None = None, probe_rows: int
         reasons.append("CUDA chooses kernels by batch size")
     if reasons:
         return "; ".join(reasons)
+    if not _attention_keeps_bits(model):
+        return "this machine's attention depends on the number of rows"
     if packing is not None and packing.complete:
         return None
     linears: list[Any] = [module for module in model.modules() if isinstance(module, torch.nn.Linear | Conv1D)]
@@ -297,6 +300,18 @@ def batch_dependence(model: Any, packing: Packing | None = None, probe_rows: int
         if not all(torch.equal(linear(inputs[:rows]), whole[:rows]) for rows in sizes):
             return f"this machine's matrix products depend on the batch size ({type(linear).__name__}, {model.dtype})"
     return None
+
+
+def _attention_keeps_bits(model: Any) -> bool:
+    """As far as the model's configuration tells the shape of its heads."""
+    config = model.config.get_text_config(decoder=True)
+    heads = getattr(config, "num_attention_heads", None)
+    if not isinstance(heads, int) or not heads:
+        return True
+    groups = getattr(config, "num_key_value_heads", None) or heads
+    width = getattr(config, "head_dim", None) or getattr(config, "hidden_size", 0) // heads
+    shaped = isinstance(groups, int) and isinstance(width, int) and width > 0 and heads % groups == 0
+    return not shaped or attention_keeps_bits(heads, groups, width)
 
 
 def _size(linear: Any) -> int:

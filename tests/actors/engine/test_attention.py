@@ -10,8 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from actors.engine.attention import slot_attention, slot_attention_in
+from actors.engine import attention
+from actors.engine.attention import attention_keeps_bits, slot_attention, slot_attention_in
 from actors.engine.cache import SlotCache
+from actors.engine.engine import batch_dependence
+from actors.engine.packing import Packing
 from tests.threads import on_threads
 from tests.tiny import tiny_model
 
@@ -137,6 +140,21 @@ def test_a_prompts_bits_depend_on_the_row_alone(heads: tuple[int, int], width: i
         query.double(), key.double(), value.double(), mask.double(), enable_gqa=True
     )
     torch.testing.assert_close(whole.double(), reference.transpose(1, 2), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("heads", "groups", "width"), [(4, 2, 16), (9, 3, 64), (14, 2, 64), (12, 12, 64), (8, 1, 256)])
+def test_a_prompts_bits_are_measured_on_this_machine(
+    monkeypatch: pytest.MonkeyPatch, heads: int, groups: int, width: int
+) -> None:
+    assert attention_keeps_bits(heads, groups, width)
+    own = attention._weighted_values
+
+    def of_their_number(weights: Tensor, value: Tensor) -> Tensor:
+        return own(weights, value) * (1 + 1e-6 * len(value))
+
+    monkeypatch.setattr(attention, "_weighted_values", of_their_number)
+    assert not attention_keeps_bits(heads, groups, width)
+    assert "attention depends on the number of rows" in str(batch_dependence(tiny_model("llama"), Packing(reason="none")))
 
 
 def test_hidden_keys_change_no_bit() -> None:
