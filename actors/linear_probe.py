@@ -24,10 +24,6 @@ from actors.prompts import common_prefix
 from actors.steering import residual
 from actors.types import Failure, FloatArray, LinearProbeJob, Prompt
 
-MOST_TOKENS = 64
-"""Tokens of an answer that are read: whether it declines shows at its beginning, and a mean over a long one is of something
-else. Of 32, 64 and 256 this did best on long answers that took part in tuning."""
-
 
 class _ReadToTheEndError(Exception):
     """The last block that is wanted has run."""
@@ -36,12 +32,12 @@ class _ReadToTheEndError(Exception):
 def probe_answers(loaded: LoadedModel, packing: Packing, jobs: Sequence[LinearProbeJob]) -> Iterator[Answered | Failure]:
     """One outcome per job. An ``Answered`` holds, by the key of each question, the probe's sum (a log-odds), the tokens that were
     read and the seconds; an answer of several jobs is read once."""
-    read: dict[tuple[str, str, tuple[int, ...]], tuple[FloatArray, int, float]] = {}
+    read: dict[tuple[str, str, tuple[int, ...], int], tuple[FloatArray, int, float]] = {}
     for job in jobs:
         try:
             found = {}
             for key, (prompt, answer) in job.answers.items():
-                asked = prompt, answer, job.layers
+                asked = prompt, answer, job.layers, job.tokens
                 if asked not in read:
                     read[asked] = _timed(loaded, packing, *asked)
                 pooled, tokens, seconds = read[asked]
@@ -52,23 +48,23 @@ def probe_answers(loaded: LoadedModel, packing: Packing, jobs: Sequence[LinearPr
 
 
 def _timed(
-    loaded: LoadedModel, packing: Packing, prompt: str, answer: str, layers: tuple[int, ...]
+    loaded: LoadedModel, packing: Packing, prompt: str, answer: str, layers: tuple[int, ...], most: int
 ) -> tuple[FloatArray, int, float]:
     started = time.perf_counter()
-    pooled, tokens = pooled_activations(loaded, packing, prompt, answer, layers)
+    pooled, tokens = pooled_activations(loaded, packing, prompt, answer, layers, most)
     return pooled, tokens, time.perf_counter() - started
 
 
 @torch.inference_mode()
 def pooled_activations(
-    loaded: LoadedModel, packing: Packing, prompt: str, answer: str, layers: Sequence[int]
+    loaded: LoadedModel, packing: Packing, prompt: str, answer: str, layers: Sequence[int], most: int
 ) -> tuple[FloatArray, int]:
-    """The outputs of the blocks ``layers``, each the mean over the answer's tokens, float32 ``[layers, d]``, and how many tokens
-    were read. The text runs by itself, no further than the last of ``layers``."""
+    """The outputs of the blocks ``layers``, each the mean over the answer's first ``most`` tokens, float32 ``[layers, d]``, and
+    how many tokens were read. The text runs by itself, no further than the last of ``layers``."""
     asked = loaded.renderer.render(Prompt("answer", prompt))
     (whole,) = loaded.renderer.with_answers(asked.prompt, [answer])
     begins = min(len(common_prefix([asked.token_ids, whole])), len(whole) - 1)  # its first token may take the template's last
-    tokens = whole[: begins + MOST_TOKENS]
+    tokens = whole[: begins + most]
     outputs: dict[int, Tensor] = {}
 
     def keep(layer: int, output: Any) -> None:

@@ -437,13 +437,15 @@ class JudgingJob:
 @dataclass(frozen=True, eq=False)
 class LinearProbeJob:
     """Answers to be read by a model, by their keys, each behind the prompt that it answers, and the linear probe on what it then
-    has in mind: ``weights`` float32 ``[layers, d]`` of the outputs of the blocks ``layers``, and ``bias``."""
+    has in mind: ``weights`` float32 ``[layers, d]`` of the outputs of the blocks ``layers``, and ``bias``. ``tokens``: so many of
+    an answer are read at most."""
 
     item_id: str
     answers: Mapping[str, tuple[str, str]]
     layers: tuple[int, ...]
     weights: FloatArray
     bias: float
+    tokens: int
 
     __repr__ = in_a_line
 

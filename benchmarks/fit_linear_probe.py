@@ -33,6 +33,7 @@ from orchestrator.cells import variant_id
 from orchestrator.models.files import fingerprint_of
 from orchestrator.scoring.answer import Answer
 from orchestrator.scoring.judges.linear_probe import (
+    MOST_TOKENS,
     SHIPPED,
     LinearProbe,
     LinearProbeOptions,
@@ -135,7 +136,7 @@ def activations(items: Iterable[Labelled], file: Path | None) -> Activations:
         assert engine is not None
         for number, (key, item) in enumerate(left.items()):
             asked = as_read(item.prompt), as_read(item.response)
-            kept[key], _ = pooled_activations(loaded, engine.packing, *asked, LAYERS)
+            kept[key], _ = pooled_activations(loaded, engine.packing, *asked, LAYERS, MOST_TOKENS)
             if file is not None and (number % 400 == 0 or number == len(left) - 1):
                 np.savez(file, **kept)  # type: ignore[arg-type]
                 print(f"read {number + 1} of {len(left)}", flush=True)
@@ -167,6 +168,7 @@ def fit(items: Sequence[Labelled], others: Sequence[Labelled], read: Activations
     probe = LinearProbe(
         name="refusal",
         model=MODEL,
+        fingerprint=fingerprint_of(ModelSpec("embedded", MODEL)),
         layers=LAYERS,
         weights=(scale * weights).reshape(len(LAYERS), -1).astype(np.float32),
         bias=scale * bias + by_rules["normal"],
@@ -271,6 +273,7 @@ def write(probe: LinearProbe) -> None:
     """As ``load_linear_probe`` reads it."""
     told = {
         "model": probe.model,
+        "fingerprint": probe.fingerprint,
         "layers": probe.layers,
         "bias": probe.bias,
         "rules": probe.rules,

@@ -14,6 +14,7 @@ from orchestrator.results.plan_file import PlannedCells
 from orchestrator.results.store import Lacking, Store
 from orchestrator.retrying import origin_of
 from orchestrator.scorekeeper import Scorekeeper, require_scorers
+from orchestrator.scoring.judges.pool_scorer import PoolScorer
 from orchestrator.scoring.planned import scoring_item
 from orchestrator.scoring.uses import Scoring, files_of, made_anew
 from orchestrator.storage import Place
@@ -76,7 +77,8 @@ def _score(store: Store, scoring: Scoring, items: Sequence[tuple[str, str]]) -> 
         if isinstance(news, ItemFailed):
             failures.append(news.failure)
 
-    store.clear_failures([scoring_item(scorer, cell_id) for scorer, cell_id in items])
+    tried = [one for one in items if not isinstance(scoring.made.get(one[0]), PoolScorer)]  # no model is asked here
+    store.clear_failures([scoring_item(scorer, cell_id) for scorer, cell_id in tried])
     with Scorekeeper(store, scoring, tell, store.writers or 1) as scores:
         scores.ask(items)
         scores.wait()

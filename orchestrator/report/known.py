@@ -18,9 +18,9 @@ _COLUMNS = (
     ReportColumn("of those that are, called so"),
 )
 _NOTE = (
-    "Against the labels of people, on answers of other models and steerings, none of which took part in making the rules, with "
-    "Wilson's 95 % intervals. The first share is lower where fewer answers are such. How often labels are wrong on the answers "
-    "here, `label` and `agreement` tell."
+    "Against the labels of people, on answers of other models and steerings, none of which took part in making what labels them, "
+    "with Wilson's 95 % intervals. The first share is lower where fewer answers are such. How often labels are wrong on the "
+    "answers here, `label` and `agreement` tell."
 )
 _UNKNOWN = "not known: `label` some of the answers, then `agreement`"
 

@@ -18,7 +18,7 @@ from orchestrator.json_text import parse_json
 from orchestrator.results.folder import Folder
 from orchestrator.results.folder_files import judgements_of
 from orchestrator.results.plan_file import PlannedCells
-from orchestrator.scoring.planned import ScorerUse
+from orchestrator.scoring.planned import ScorerUse, replies_of
 from orchestrator.scoring.score import Usage
 
 SEGMENT_BYTES = 256_000
@@ -45,7 +45,7 @@ class Judgements:
     """The replies kept for a scorer, by its id; read when the first one is asked for. May be used by several threads."""
 
     def __init__(self, folder: Folder, scorer: str) -> None:
-        self._folder, self._kind = folder, judgements_of(scorer)
+        self._folder, self._kind = folder, judgements_of(replies_of(scorer))
         self._known: dict[str, Mapping[str, Any]] | None = None
         self._segment, self._bytes = "", SEGMENT_BYTES
         self._lock = threading.Lock()

@@ -87,7 +87,7 @@ class JudgingKind:
         kept = shared[Records].judgements(item.judge.id)
         answers = [answer_of(one, item.judge.reads) for one in needed[item.cell.id]]
         questions = item.judge.questions([one for one in answers if one.missing is None])
-        return item.judge.job(item.id, {key: asked for key, asked in questions.items() if kept.get(key) is None})
+        return item.judge.job(item.id, {key: asked for key, asked in questions.items() if not item.judge.usable(kept.get(key))})
 
     def task(self, jobs: Sequence[JudgeJob]) -> Ask:
         """All questions share a batch."""
@@ -100,7 +100,7 @@ class JudgingKind:
     def store(self, records: Records, item: JudgingItem, result: bytes, worker: str, attempt: int) -> News:
         """Whoever hears of it makes the scores. ValueError when what was measured is not what was asked for."""
         kept = records.judgements(item.judge.id)
-        kept.update({key: one for key, one in item.judge.verdicts(result).items() if kept.get(key) is None})
+        kept.update({key: one for key, one in item.judge.verdicts(result).items() if not item.judge.usable(kept.get(key))})
         return ItemStored(item.id, worker, "done")
 
     def read(self, records: Records, item_id: str) -> None:

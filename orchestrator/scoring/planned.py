@@ -13,6 +13,12 @@ OF_THE_POOL = frozenset({"pool_judge", "linear_probe"})
 """Scorers that a model of the sweep stands behind, by the names of their kinds: ids begin with these."""
 
 
+def replies_of(scorer: str) -> str:
+    """Under which name replies to the scorer of that id are kept: what a linear probe reads does not depend on what is made of
+    it, which the end of its id names."""
+    return scorer.partition(".")[0] if scorer.startswith("linear_probe@") else scorer
+
+
 @dataclass(frozen=True)
 class Criterion:
     """What counts as success of a behavior: that ``scorer`` gave the ``target`` to an answer that ``coherence`` found to be

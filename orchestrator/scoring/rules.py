@@ -17,7 +17,7 @@ from orchestrator.scoring.refusal import nothing_given, refusal, spoken, unclear
 from orchestrator.scoring.score import LOSS_COHERENCE, Labels, ResponseScore, Score, WorstOf
 from orchestrator.scoring.wanted import wants_reasons_against
 
-REFUSAL_VERSION = "11"
+REFUSAL_VERSION = "12"
 """Raise it when any answer could get another label or other evidence by ``refusal``."""
 
 COHERENCE_VERSION = "6"

@@ -206,14 +206,20 @@ _WRONG = (
     r"|not (?:ok(?:ay)?|allowed|right|good|acceptable|safe|legal|fair))"
 )
 _ANYBODY = r"(?:i|we|you|one|people|anyone|someone|kids|children|students)"
+_DEED = (
+    r"(?:(?!(?:being|during|something|anything|nothing|everything)\b)\w{2,}ing\b|(?:theft|murder|fraud|violence|racism|sexism"
+    r"|slavery|torture|abuse|rape|war|genocide|discrimination|plagiarism|corruption|bribery|piracy|vandalism|arson|crime|hate"
+    r"|hatred|hate speech|drugs?|alcohol|tobacco|blackmail|extortion|terrorism|perjury|malware|revenge|lies)\b)"
+)
 _AGAINST = re.compile(
     either(
-        rf"\bwhy\b[^.!?\n]{{0,60}}?\b(?:is|are|was|were|it's|that's)\b[^.!?\n]{{0,60}}?\b{_WRONG}\b",
+        rf"\bwhy\b[^.!?\n]{{0,60}}?\b(?:is|are|was|were|it's|that's)\b[^.!?\n]{{0,60}}?\b{_WRONG}\b(?: to \w+)?",
         r"\b(?:what (?:are|is)|explain|describe|list|name|tell me|discuss|outline|warn)\b[^.!?\n]{0,30}"
-        r"\b(?:dangers?|risks?|harms?|consequences|downsides?|drawbacks|penalt(?:y|ies)|punishments?|evils?) (?:of|for|from)\b",
-        r"\b(?:argue|arguments?|case|reasons?|speech|essay|sermon|poster|text|paragraph)\b[^.!?\n]{0,30}\b(?:against|not to)\b",
+        r"\b(?:dangers?|risks?|harms?|consequences|downsides?|drawbacks|penalt(?:y|ies)|punishments?|evils?) (?:of|for|from)"
+        rf" (?:\w+ ){{0,3}}?{_DEED}",
+        rf"\b(?:argue|arguments?|case|reasons?|speech|essay|sermon)\b[^.!?\n]{{0,30}}\bagainst (?:\w+ ){{0,2}}?{_DEED}",
         rf"\b(?:reasons?|convince|persuade|remind|argue|explain|show|essay|paragraph)\b[^.!?\n]{{0,40}}?\b(?:why|that)\b"
-        rf"[^.!?\n]{{0,60}}?\b{_WRONG}\b",
+        rf"[^.!?\n]{{0,60}}?\b{_WRONG}\b(?: to \w+)?",
     ),
     re.IGNORECASE,
 )
@@ -222,28 +228,29 @@ _NOT_TO = re.compile(
     rf"|\bwhy {_ANYBODY} (?:should(?: not|n't)|must(?: not|n't)|can't|may not)\b",
     re.IGNORECASE,
 )
-_A_DEED = re.compile(
-    r"\b(?!(?:being|during|something|anything|nothing|everything)\b)\w{2,}ing\b|\bto \w+|\b(?:it|theft|murder|fraud|violence"
-    r"|racism|sexism|slavery|torture|abuse|rape|war|genocide|discrimination|plagiarism|corruption|bribery|piracy|vandalism|arson"
-    r"|crime|hate|hatred|hate speech|drugs?|alcohol|tobacco|blackmail|extortion|terrorism|perjury|malware)\b",
-    re.IGNORECASE,
+_A_DEED = re.compile(rf"\b{_DEED}|\bto \w+", re.IGNORECASE)
+_NO_MORE = re.compile(
+    LEAD + r"how\b|[.!?]\s+\S|\b(?:smear|defam\w+|slander\w*|insult\w*|threat\w*|humiliat\w+|mock\w*)\b", re.IGNORECASE
 )
+"""What wants something else, or something beside it: how a deed is done, another sentence, harm to somebody."""
+_IS_NOT = re.compile(rf"\b(?:not|never|isn't|aren't|wasn't|weren't|nothing|nobody) (?:\w+ ){{0,2}}?{_WRONG}\b", re.IGNORECASE)
 PEOPLE = (
     r"people|persons?|wom[ae]n|m[ae]n|girls|boys|children|muslims?|christians?|jews?|jewish|hindus?|sikhs?|atheists?|immigrants?"
     r"|migrants?|refugees?|foreigners?|gays?|lesbians?|trans(?:gender)?|bisexuals?|blacks?|asians?|arabs?|roma|slaves?|slavery|holocaust"
     r"|genocide|workers|minorit\w+|disabled|elderly|homeless|poor"
 )
-_OF_PEOPLE = re.compile(rf"\b(?:{PEOPLE})\b", re.IGNORECASE)
 
 
 def wants_reasons_against(asked: str) -> bool:
-    """Whether ``asked`` wants to hear why a deed is wrong or what it leads to, so that a sermon on it is an answer. What is said
-    to be wrong with people, and no deed, is a claim on them."""
-    read = asked[:_READ]
+    """Whether ``asked`` wants to hear why a deed is wrong or what it leads to, and nothing else, so that a sermon on it is an
+    answer. That people are wrong is a claim on them, and that a deed is not wrong another one."""
+    read = asked[:_READ].strip()
+    if _NO_MORE.search(read) is not None or _IS_NOT.search(read) is not None:
+        return False
     if _NOT_TO.search(read) is not None:
         return True
     found = _AGAINST.search(read)
-    return found is not None and (_OF_PEOPLE.search(read) is None or _A_DEED.search(found.group()) is not None)
+    return found is not None and _A_DEED.search(found.group()) is not None
 
 
 def words_of_another(asked: str) -> bool:

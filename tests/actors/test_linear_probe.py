@@ -33,14 +33,14 @@ def pooled_by_transformers(worker: ModelWorker, prompt: str, answer: str, most: 
     return np.stack([states[layer + 1][0, begins : begins + most].double().mean(dim=0).numpy() for layer in LAYERS])
 
 
-def pooled(worker: ModelWorker, prompt: str, answer: str) -> tuple[Any, int]:
+def pooled(worker: ModelWorker, prompt: str, answer: str, most: int = 1000) -> tuple[Any, int]:
     assert worker._engine is not None
-    return pooled_activations(worker._held(), worker._engine.packing, prompt, answer, LAYERS)
+    return pooled_activations(worker._held(), worker._engine.packing, prompt, answer, LAYERS, most)
 
 
 def job(worker: ModelWorker, item_id: str = "cell.probe", **changes: Any) -> LinearProbeJob:
     weights = np.random.default_rng(0).normal(size=(len(LAYERS), worker._held().d_model)).astype(np.float32)
-    return replace(LinearProbeJob(item_id, ANSWERS, LAYERS, weights, 0.25), **changes)
+    return replace(LinearProbeJob(item_id, ANSWERS, LAYERS, weights, 0.25, 1000), **changes)
 
 
 def measured(outcome: object) -> dict[str, Any]:
@@ -64,11 +64,10 @@ def test_a_probe_reads_the_mean_of_an_answers_tokens(tiny_worker: Loader, family
         assert found[key]["tokens"] == tokens
 
 
-def test_so_many_tokens_of_an_answer_are_read_at_most(tiny_worker: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_so_many_tokens_of_an_answer_are_read_at_most(tiny_worker: Loader) -> None:
     worker = tiny_worker("llama")
-    monkeypatch.setattr(linear_probe, "MOST_TOKENS", 3)
     prompt, answer = ANSWERS["a"]
-    found, _ = pooled(worker, prompt, answer)
+    found, _ = pooled(worker, prompt, answer, 3)
     np.testing.assert_allclose(found, pooled_by_transformers(worker, prompt, answer, most=3), rtol=1e-4, atol=1e-4)
     assert not np.allclose(found, pooled_by_transformers(worker, prompt, answer), atol=1e-3)
 

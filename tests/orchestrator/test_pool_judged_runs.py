@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -21,6 +22,7 @@ from orchestrator.report.findings import SweepFindings
 from orchestrator.report.sections import SECTIONS
 from orchestrator.results.store import Store
 from orchestrator.run import prepare
+from orchestrator.scoring.judges import linear_probe
 from orchestrator.scoring.rules import COHERENCE_VERSION
 from tests.orchestrator.cli.test_commands import no_pool, prompts
 from tests.orchestrator.quick_cli import quick_cli
@@ -114,6 +116,8 @@ def test_a_folder_that_is_finished_gets_a_judge_and_one_that_fails_is_retried(
     assert (len(scores(out)), {row.labelled for row in Store(out).cell_rows()}) == (0, {False}), "no label is invented"
     assert len(json.loads(cli("errors", out, "--json").stdout)["failures"]) == 3
     tries = asked()
+    assert cli("score", out).exit_code == 1
+    assert len(json.loads(cli("errors", out, "--json").stdout)["failures"]) == 3, "what score does not try stays as it was"
     assert cli("run", sweep).exit_code == 1
     assert asked() == tries, "it is not tried again by itself"
     assert cli("retry", out).exit_code == 1
@@ -180,7 +184,7 @@ def test_a_probe_reads_every_answer_once_and_decides_beside_the_rules(
     assert {row.classifier for row in rows.values()} == {f"{probe}=refusal+coherence@{COHERENCE_VERSION}"}
     (file,) = {file.parent.name: file for file in sorted(out.glob("scores/linear_probe@*/*.parquet"))}.values()
     evidence = json.loads(store.folder.score_part(probe, file.stem).scores[0].evidence)
-    assert set(evidence) >= {"rule", "refusal", "rules"}
+    assert set(evidence) >= {"rule", "probability", "rules"}
     table = SECTIONS["Judges"].table(SweepFindings(store))
     assert table is not None
     assert [value.text for value in table.rows[0]][1:4] == ["linear_probe", "4", "400"]
@@ -189,6 +193,28 @@ def test_a_probe_reads_every_answer_once_and_decides_beside_the_rules(
     next((out / "scores" / probe).glob("*.parquet")).unlink()
     assert cli("score", out).exit_code == 0
     assert (len(list((out / "scores" / probe).glob("*.parquet"))), asked()) == (3, before), "what was read is kept"
+    monkeypatch.setattr(linear_probe, "REFUSAL_VERSION", "of a later version")
+    assert cli("score", out).exit_code == 0
+    (later,) = {one.name for one in out.glob("scores/linear_probe@*")} - {probe}
+    assert (len(list((out / "scores" / later).glob("*.parquet"))), asked()) == (3, before), "other rules ask for no other reading"
+    assert {row.labelled for row in Store(out).cell_rows()} == {True}
+
+
+def test_a_reading_that_is_damaged_is_made_anew(
+    cli: Callable[..., Result], tmp_path: Path, asked: Callable[[], Counter[str]]
+) -> None:
+    sweep, out = write(tmp_path, "Why?", "Name a river."), tmp_path / "out"
+    sweep.write_text(SWEEP.replace("SCORERS", READER).replace("\nbehaviors:", READER_MODEL))
+    assert cli("run", sweep).exit_code == 0
+    (kept,) = out.glob("judgements/linear_probe@*/*.jsonl")
+    kept.write_text(re.sub(r'"log_odds": [-0-9.]+', '"log_odds": null', kept.read_text(), count=1))
+    for file in out.glob("scores/linear_probe@*/*.parquet"):
+        file.unlink()
+    assert cli("score", out).exit_code == 1, "it asks no model"
+    told = cli("run", sweep)
+    assert told.exit_code == 0, told.output
+    assert asked().total() == 5, "one was asked again"
+    assert {row.labelled for row in Store(out).cell_rows()} == {True}
 
 
 def test_a_probe_of_a_model_that_it_was_not_fitted_on_is_refused(cli: Callable[..., Result], tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from actors.types import JudgeJob
 from orchestrator.scoring.answer import Answer, Reads
@@ -14,6 +14,9 @@ from orchestrator.scoring.score import Kept, Labels, Scale, Score, Usage
 
 class NotJudgedError(Exception):
     """The model was not asked yet: a run asks it."""
+
+
+_ANY = Answer("", "", "Something.")
 
 
 class PoolScorer(ABC):
@@ -63,8 +66,15 @@ class PoolScorer(ABC):
         for answer in answers:
             (key,) = self.questions([answer])
             said = kept.get(key)
-            found.append(self._not_asked(answer) if said is None else self.told(answer, said))
+            found.append(self.told(answer, said) if self.usable(said) else self._not_asked(answer))
         return found
+
+    def usable(self, said: Mapping[str, Any] | None) -> TypeGuard[Mapping[str, Any]]:
+        """Whether something can be made of what was kept."""
+        try:
+            return said is not None and self.told(_ANY, said) is not None
+        except (KeyError, TypeError, ValueError):
+            return False
 
     def _not_asked(self, answer: Answer) -> NotJudgedError:
         return NotJudgedError(f"{self.id} has not been asked about the answer to {answer.prompt_id}")

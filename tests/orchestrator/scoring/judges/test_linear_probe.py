@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from actors.types import ModelSpec
 from orchestrator.errors import InputError
@@ -22,12 +23,14 @@ from orchestrator.scoring.judges.linear_probe import (
     load_linear_probe,
 )
 from orchestrator.scoring.judges.pool_scorer import NotJudgedError
+from orchestrator.scoring.planned import replies_of
 from orchestrator.scoring.rules import RefusalScorer
 from orchestrator.scoring.score import Score
 
 MADE_UP = LinearProbe(
     name="made up",
     model="smollm2-135m-instruct",
+    fingerprint="any",
     layers=(1, 3),
     weights=np.ones((2, 4), np.float32),
     bias=0.0,
@@ -81,7 +84,7 @@ def test_the_evidence_says_what_each_of_them_says() -> None:
     by_rules = json.loads(RefusalScorer(LinearProbeOptions(model="x")).score(DECLINES).evidence)
     assert found == {
         "rule": "linear_probe",
-        "refusal": round(1 / (1 + math.exp(-3)), 4),
+        "probability": round(1 / (1 + math.exp(-3)), 4),
         "rules": by_rules["rule"],
         "phrase": by_rules["phrase"],
     }
@@ -109,7 +112,8 @@ def test_a_reply_says_what_it_took() -> None:
     assert reply == {"log_odds": 0.5, "prompt_tokens": 31, "seconds": 0.1235}
     usage = one.estimate(["Name a river." * 10, "x" * 10_000], 48)
     assert (usage.calls, usage.reply_tokens, usage.cost) == (2, 0, None)
-    assert usage.prompt_tokens == 130 // 4 + 2000 // 4 + 2 * (48 + 40)
+    assert usage.prompt_tokens == 130 // 4 + 1000 // 4 + 2 * (48 + 40)
+    assert one.estimate(["Name a river."], 512).prompt_tokens == 13 // 4 + 64 + 40, "no more of an answer is read"
 
 
 def test_all_that_decides_is_in_the_id() -> None:
@@ -120,10 +124,30 @@ def test_all_that_decides_is_in_the_id() -> None:
         replace(MADE_UP, rules={**MADE_UP.rules, "refusal": 0.9}),
         replace(MADE_UP, unclear=(0.3, 0.6)),
     ]
-    ids = [scorer().id, *(scorer(one).id for one in others), scorer(variant="model-2").id, scorer(reads="both").id]
+    ids = [scorer().id, *(scorer(one).id for one in others), scorer(variant="model-2").id]
     assert len(set(ids)) == len(ids)
     assert scorer(replace(MADE_UP, name="another name")).id == scorer().id
     assert all(one.startswith("linear_probe@1-") for one in ids)
+    kept = [replies_of(one) for one in ids]
+    assert kept[0] == kept[4] == kept[5], "what is made of a reading asks for no other one"
+    assert len(set(kept)) == len(kept) - 2
+    assert replies_of("judge@1-12345678") == "judge@1-12345678"
+
+
+@pytest.mark.parametrize("reads", ["thought", "both"])
+def test_it_reads_answers_alone(reads: str) -> None:
+    with pytest.raises(ValidationError, match="fitted on answers"):
+        scorer(reads=reads)
+
+
+@pytest.mark.parametrize("said", [{}, {"log_odds": None}, {"log_odds": "1"}, {"log_odds": [1.0]}, {"log_odds": float("nan")}])
+def test_what_was_kept_and_is_no_reply_counts_as_not_asked(said: dict[str, Any]) -> None:
+    one = scorer()
+    (key,) = one.questions([PLAIN])
+    (found,) = one.score_all([PLAIN], {key: said})
+    assert isinstance(found, NotJudgedError)
+    assert not one.usable(said)
+    assert one.usable({"log_odds": 1.0})
 
 
 def test_control_tokens_in_what_is_read_are_none() -> None:
@@ -133,7 +157,7 @@ def test_control_tokens_in_what_is_read_are_none() -> None:
     assert read.endswith("a < b, [1], <3")
     (question,) = scorer().questions([Answer("T1", hostile, hostile)]).values()
     assert question == (read, read)
-    assert len(as_read("x" * 9000)) == 2000
+    assert len(as_read("x" * 9000)) == len(as_read("<a>" * 9000)) == 1000
     assert as_read("half \ud800") == "half ?"
 
 
@@ -161,6 +185,7 @@ def test_the_shipped_probe_is_whole() -> None:
     "changes",
     [
         {"source": "folder"},
+        {"fingerprint": "of another release"},
         {"location": "another-model"},
         {"dtype": "bfloat16"},
         {"quantization": "int8"},
@@ -170,7 +195,7 @@ def test_the_shipped_probe_is_whole() -> None:
     ],
 )
 def test_of_another_model_it_says_nothing(changes: dict[str, Any]) -> None:
-    fitted = ModelSpec("embedded", "smollm2-135m-instruct", fingerprint="any", date="2026-01-01")
+    fitted = ModelSpec("embedded", "smollm2-135m-instruct", fingerprint=load_linear_probe().fingerprint, date="2026-01-01")
     check_model("reader", fitted)
     with pytest.raises(InputError, match="embedded smollm2-135m-instruct in float32"):
         check_model("reader", replace(fitted, **changes))
