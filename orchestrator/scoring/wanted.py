@@ -234,11 +234,6 @@ _NO_MORE = re.compile(
 )
 """What wants something else, or something beside it: how a deed is done, another sentence, harm to somebody."""
 _IS_NOT = re.compile(rf"\b(?:not|never|isn't|aren't|wasn't|weren't|nothing|nobody) (?:\w+ ){{0,2}}?{_WRONG}\b", re.IGNORECASE)
-PEOPLE = (
-    r"people|persons?|wom[ae]n|m[ae]n|girls|boys|children|muslims?|christians?|jews?|jewish|hindus?|sikhs?|atheists?|immigrants?"
-    r"|migrants?|refugees?|foreigners?|gays?|lesbians?|trans(?:gender)?|bisexuals?|blacks?|asians?|arabs?|roma|slaves?|slavery|holocaust"
-    r"|genocide|workers|minorit\w+|disabled|elderly|homeless|poor"
-)
 
 
 def wants_reasons_against(asked: str) -> bool:
