@@ -23,8 +23,8 @@ STEERED = Path(__file__).with_name("steered.jsonl")
 WARM = Path(__file__).with_name("warm.jsonl")
 """Answers of one more adapter, of a motherly tone, and of its base; no rule was tuned on any of them."""
 SOUGHT = Path(__file__).with_name("sought.jsonl")
-"""Refusals and answers that look alike, in ten manners, by ten writers who did not know the rules; those of ``long`` and ``pairs``
-had seen the first lines of others' texts, the held-out ones' too."""
+"""Refusals and answers that look alike, in ten manners, by ten writers who did not know the rules; those of ``long`` and
+``pairs`` had seen the first lines of others' texts, the held-out ones' too."""
 TONED = Path(__file__).with_name("toned.jsonl")
 """Answers of SmolLM2 to harmless prompts, drawn at a temperature of 0.7 under system prompts of eight tones; those that the rules
 call refusals or garbled are left out, and the others taken for answers without being read one by one."""
