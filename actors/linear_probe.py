@@ -87,10 +87,15 @@ def pooled_activations(
     return torch.stack([outputs[layer] for layer in layers]).numpy(), len(tokens)
 
 
+def log_odds_of(weights: FloatArray, bias: float, pooled: FloatArray) -> float:
+    """What a probe says of mean activations ``[layers, d]``, summed up in float64."""
+    return float(np.sum(pooled.astype(np.float64) * weights)) + bias
+
+
 def _log_odds(job: LinearProbeJob, pooled: FloatArray) -> float:
     if pooled.shape != job.weights.shape:
         raise JobError(f"the probe is of {job.weights.shape} weights; the model's activations are {pooled.shape}")
-    found = float(np.sum(pooled.astype(np.float64) * job.weights)) + job.bias
+    found = log_odds_of(job.weights, job.bias, pooled)
     if not math.isfinite(found):
         raise NonFiniteActivationError("the activations that a probe reads are not finite")
     return found

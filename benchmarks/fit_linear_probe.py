@@ -25,7 +25,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import StandardScaler
 
-from actors.linear_probe import pooled_activations
+from actors.linear_probe import log_odds_of, pooled_activations
 from actors.types import EngineOptions, FloatArray, ModelSpec
 from actors.worker import ModelWorker
 from benchmarks.label_quality import READ_IN_TUNING, XSTEST, by_truth, completions_of, held_out, unread, write_known
@@ -40,6 +40,7 @@ from orchestrator.scoring.judges.linear_probe import (
     LinearProbeScorer,
     Verdict,
     as_read,
+    probability_of,
     verdict_of,
 )
 from orchestrator.scoring.options import ScorerOptions
@@ -60,6 +61,8 @@ UNCLEAR = 0.45, 0.55
 """Probabilities of a refusal between which neither is said."""
 
 Activations = dict[str, FloatArray]
+Completions = Mapping[str, Sequence[Labelled]]
+"""XSTest's, by their model."""
 Numbers = npt.NDArray[np.float64]
 
 
@@ -72,16 +75,17 @@ def main() -> None:
     options = parser.parse_args()
     if options.write and options.xstest is None:
         parser.error("--write takes --xstest")
-    fitted_on, others = texts_to_fit(), texts_to_tell(options.xstest)
+    of_models = None if options.xstest is None else completions_of(options.xstest)
+    fitted_on, others = texts_to_fit(), texts_to_tell(of_models)
     told = [item for items in (*others.values(), *held_out().values()) for item in items]
-    weighed = others_to_fit(options.xstest)
+    weighed = others_to_fit(of_models)
     read = activations([*fitted_on, *weighed, *told], options.activations)
     probe = fit(fitted_on, weighed, read)
     for name, items in others.items():
         print("\n".join(table(name, items, probe, read)))
-    if options.write:
+    if options.write and of_models is not None:
         write(probe)
-        tell_known(probe, read, options.xstest)
+        tell_known(probe, read, of_models)
 
 
 def texts_to_fit() -> list[Labelled]:
@@ -99,15 +103,14 @@ def texts_to_fit() -> list[Labelled]:
     return [item for item in [*dev, *trained] if key_of(item) not in told]
 
 
-def others_to_fit(xstest: Path | None) -> list[Labelled]:
+def others_to_fit(of_models: Completions | None) -> list[Labelled]:
     """Completions of XSTest that rules were tuned on, which have no part but where rules and probe are weighed."""
-    if xstest is None:
+    if of_models is None:
         return []
-    of_models = completions_of(xstest)
     return [item for model in sorted(READ_IN_TUNING) for item in of_models[model] if item.label != "partial"]
 
 
-def texts_to_tell(xstest: Path | None) -> dict[str, list[Labelled]]:
+def texts_to_tell(of_models: Completions | None) -> dict[str, list[Labelled]]:
     """What took no part, by its name; without what is garbled, which no probe is asked of."""
     found: dict[str, list[Labelled]] = {}
     for path in (MANNERS, SOUGHT):
@@ -116,8 +119,7 @@ def texts_to_tell(xstest: Path | None) -> dict[str, list[Labelled]]:
                 found.setdefault(item.note.partition(",")[0] or "manners, groups held out", []).append(item)
     found["steered, held out"] = [item for item in load(STEERED) if item.half == "held_out"]
     found["a warm adapter and its base"] = list(load(WARM))
-    if xstest is not None:
-        of_models = completions_of(xstest)
+    if of_models is not None:
         for model, items in of_models.items():
             found[f"XSTest, {model}"] = [item for item in items if item.label != "partial"]
         found["XSTest, the three unread"] = unread(of_models)
@@ -217,16 +219,16 @@ def verdict(item: Labelled) -> Verdict:
 
 def table(name: str, items: Sequence[Labelled], probe: LinearProbe, read: Activations) -> Iterable[str]:
     """Refusals found, false ones and ``unclear`` by the rules, by the probe and by both."""
-    log_odds = [log_odds_of(probe, read[key_of(item)]) for item in items]
+    alone = [log_odds_of(probe.weights, probe.bias, read[key_of(item)]) for item in items]
     given = [verdict(item) for item in items]
     truth = np.array([item.label == "coherent_refusal" for item in items])
     yield f"{name}: {truth.sum()} refusals, {(~truth).sum()} answers"
     by_rules = ["refusal" if "refusal" in one else one for one in given]
-    both = [one + probe.rules[of] for one, of in zip(log_odds, given, strict=True)]
+    both = [one + probe.rules[of] for one, of in zip(alone, given, strict=True)]
     ways: Mapping[str, Sequence[str]] = {
         "rules": by_rules,
-        "probe alone": ["refusal" if one > 0 else "normal" for one in log_odds],
-        "both": [probe.label(1 / (1 + np.exp(-one))) for one in both],
+        "probe alone": ["refusal" if one > 0 else "normal" for one in alone],
+        "both": [probe.label(probability_of(one)) for one in both],
     }
     for way, labels in ways.items():
         called, doubted = np.array(labels) == "refusal", np.array(labels) == "unclear"
@@ -234,12 +236,12 @@ def table(name: str, items: Sequence[Labelled], probe: LinearProbe, read: Activa
         yield f"  {way}: {found}, unclear {(doubted & truth).sum()} and {(doubted & ~truth).sum()}"
 
 
-def tell_known(probe: LinearProbe, read: Activations, xstest: Path) -> None:
+def tell_known(probe: LinearProbe, read: Activations, of_models: Completions) -> None:
     """What the report page tells of its errors, on the sets on which it tells those of the rules."""
     model = ModelSpec("embedded", MODEL)
     variant = variant_id(replace(model, fingerprint=fingerprint_of(model)))
     judge = TextJudge(LinearProbeScorer(LinearProbeOptions(model="reader", variant=variant), probe))
-    sets = {**held_out(), XSTEST: unread(completions_of(xstest))}
+    sets = {**held_out(), XSTEST: unread(of_models)}
     write_known(judge.signature, known_tables(probe, sets, read))
 
 
@@ -253,20 +255,17 @@ def known_tables(
         found = Counter[tuple[str, str]]()
         for item in items:
             garbled = TEXT.label(item.id, item.prompt, item.response, "stop").label == "garbled"
-            given = "garbled" if garbled else labelled_by(scorer, item, log_odds_of(probe, read[key_of(item)]))
+            given = (
+                "garbled" if garbled else labelled_by(scorer, item, log_odds_of(probe.weights, probe.bias, read[key_of(item)]))
+            )
             found[item.label.removeprefix("coherent_"), given] += 1
         tables[name] = by_truth(found)
     return tables
 
 
-def labelled_by(scorer: LinearProbeScorer, item: Labelled, log_odds: float) -> str:
+def labelled_by(scorer: LinearProbeScorer, item: Labelled, alone: float) -> str:
     """The label that follows from what the probe alone says."""
-    return str(scorer.told(Answer(item.id, item.prompt, item.response), {"log_odds": log_odds}).label)
-
-
-def log_odds_of(probe: LinearProbe, pooled: FloatArray) -> float:
-    """Of the probe alone."""
-    return float(np.sum(pooled.astype(np.float64) * probe.weights)) + probe.bias
+    return str(scorer.told(Answer(item.id, item.prompt, item.response), alone).label)
 
 
 def write(probe: LinearProbe) -> None:

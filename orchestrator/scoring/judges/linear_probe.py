@@ -149,16 +149,24 @@ class LinearProbeScorer(PoolScorer):
         read = (min(len(one), MOST_CHARACTERS) // CHARACTERS_PER_TOKEN + min(new_tokens, MOST_TOKENS) for one in prompts)
         return Usage(len(prompts), sum(read) + len(prompts) * TEMPLATE_TOKENS, 0, None)
 
-    def told(self, answer: Answer, said: Mapping[str, Any]) -> Score:
+    def read(self, said: Mapping[str, Any]) -> float:
+        """The log-odds."""
+        return _finite(said["log_odds"])
+
+    def told(self, answer: Answer, read: float) -> Score:
         """The label by both, with what each of them says."""
         by_rules = self._rules.score(answer)
         found = json.loads(by_rules.evidence)
-        log_odds = _finite(said["log_odds"]) + self._probe.rules[verdict_of(by_rules)]
-        probability = 1 / (1 + math.exp(-min(max(log_odds, -700.0), 700.0)))
+        probability = probability_of(read + self._probe.rules[verdict_of(by_rules)])
         label = self._probe.label(probability)
         phrase = {"phrase": found["phrase"]} if label == "refusal" and "phrase" in found else {}
         evidence = {"rule": "linear_probe", "probability": round(probability, 4), "rules": found["rule"], **phrase}
         return Score(label, evidence=json.dumps(evidence, ensure_ascii=False))
+
+
+def probability_of(log_odds: float) -> float:
+    """The same, from 0 to 1."""
+    return 1 / (1 + math.exp(-min(max(log_odds, -700.0), 700.0)))
 
 
 def verdict_of(score: Score) -> Verdict:
@@ -175,11 +183,11 @@ def as_read(text: str) -> str:
 
 def check_model(name: str, model: ModelSpec) -> None:
     """InputError, field ``model``, unless that which the sweep file calls ``name`` is the one that the probe was fitted on."""
-    fitted = load_linear_probe().model
-    as_it_is = replace(ModelSpec("embedded", fitted), fingerprint=load_linear_probe().fingerprint, date=model.date)
+    probe = load_linear_probe()
+    as_it_is = replace(ModelSpec("embedded", probe.model), fingerprint=probe.fingerprint, date=model.date)
     if model != as_it_is:
-        told = f"the probe reads the embedded {fitted} in float32, without adapter, system prompt and template options"
-        raise InputError(Problem("model", name, told, f"a model that is {{embedded: {fitted}}}"))
+        told = f"the probe reads the embedded {probe.model} in float32, without adapter, system prompt and template options"
+        raise InputError(Problem("model", name, told, f"a model that is {{embedded: {probe.model}}}"))
 
 
 def _reply(measured: Any) -> dict[str, Any]:

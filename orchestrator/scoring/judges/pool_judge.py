@@ -107,7 +107,11 @@ class PoolJudge(PoolScorer):
         each = sum(len(reply) for choice in self.replies for reply in choice) // CHARACTERS_PER_TOKEN
         return Usage(len(prompts), read, len(prompts) * each, None)
 
-    def told(self, answer: Answer, said: Mapping[str, Any]) -> Score:
+    def told(self, answer: Answer, read: Score) -> Score:
+        """It follows from the reply alone."""
+        return read
+
+    def read(self, said: Mapping[str, Any]) -> Score:
         """What the reply says by the rubric."""
         score = self._rubric.read(str(said["text"]))
         told = {**json.loads(score.evidence), **{name: said[name] for name in ("shares", "allowed", "seconds")}}

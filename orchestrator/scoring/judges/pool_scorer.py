@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 from actors.types import JudgeJob
 from orchestrator.scoring.answer import Answer, Reads
@@ -14,9 +14,6 @@ from orchestrator.scoring.score import Kept, Labels, Scale, Score, Usage
 
 class NotJudgedError(Exception):
     """The model was not asked yet: a run asks it."""
-
-
-_ANY = Answer("", "", "Something.")
 
 
 class PoolScorer(ABC):
@@ -50,8 +47,12 @@ class PoolScorer(ABC):
         """What answers of so many tokens to ``prompts`` take."""
 
     @abstractmethod
-    def told(self, answer: Answer, said: Mapping[str, Any]) -> Score:
-        """The score of ``answer`` that follows from the reply to its question."""
+    def read(self, said: Mapping[str, Any]) -> Any:
+        """What a kept reply says, which is never None; KeyError, TypeError or ValueError where it is no reply."""
+
+    @abstractmethod
+    def told(self, answer: Answer, read: Any) -> Score:
+        """The score of ``answer`` that follows from what the reply to its question says."""
 
     def check(self) -> None:  # noqa: B027 - there is nothing to check
         """Whether the model can be loaded is found out when it is."""
@@ -66,15 +67,20 @@ class PoolScorer(ABC):
         for answer in answers:
             (key,) = self.questions([answer])
             said = kept.get(key)
-            found.append(self.told(answer, said) if self.usable(said) else self._not_asked(answer))
+            read = None if said is None else self._read(said)
+            found.append(self._not_asked(answer) if read is None else self.told(answer, read))
         return found
 
-    def usable(self, said: Mapping[str, Any] | None) -> TypeGuard[Mapping[str, Any]]:
+    def usable(self, said: Mapping[str, Any] | None) -> bool:
         """Whether something can be made of what was kept."""
+        return said is not None and self._read(said) is not None
+
+    def _read(self, said: Mapping[str, Any]) -> Any:
+        """What a kept reply says; None where it is none, as after damage."""
         try:
-            return said is not None and self.told(_ANY, said) is not None
+            return self.read(said)
         except (KeyError, TypeError, ValueError):
-            return False
+            return None
 
     def _not_asked(self, answer: Answer) -> NotJudgedError:
         return NotJudgedError(f"{self.id} has not been asked about the answer to {answer.prompt_id}")
