@@ -42,13 +42,13 @@ SETTINGS: dict[str, Callable[[DamageJob], DamageJob]] = {
     "4 prompts x 4 tokens, no answers": lambda job: replace(job, neutral=job.neutral[:4], answers=()),
     "8 prompts x 4 tokens, first 8 of answers": lambda job: replace(job, answers=tuple((p, t[:8]) for p, t in job.answers)),
 }
-"""Beside ``damage: true``, which is 8 prompts x 4 tokens and all of the answers."""
+"""Beside ``damage: true``, which is 8 prompts x 4 tokens and all of the answers. The second is what the quickstart asks for."""
 WITHOUT_ANSWERS = next(iter(SETTINGS))
 
 
 def sweep_with(damage: bool, results: Path) -> dict[str, object]:
-    """The quickstart in this process's own pool, with or without ``damage``, its results in ``results``; it may lie in any
-    folder."""
+    """The quickstart in this process's own pool, with ``damage: true`` or without any, its results in ``results``; it may lie in
+    any folder."""
     sweep = yaml.safe_load(QUICKSTART.read_text(encoding="utf-8"))
     for one in sweep["models"].values():
         one["adapter"] = str(QUICKSTART.parent / one["adapter"])

@@ -32,6 +32,7 @@ from actors.types import (
     ActivationsJob,
     CapabilityJob,
     CellResult,
+    DamageJob,
     Direction,
     DirectionSet,
     DivergencesJob,
@@ -92,6 +93,20 @@ class FakeWorker:
                 yield as_failure(job.cell_id, JobError("this cell fails on cue"))
             else:
                 yield _result(job)
+
+    def damage(self, jobs: Sequence[DamageJob]) -> Iterator[Answered | Failure]:
+        """One nat at the first neutral prompt, two at the second; a tenth of a nat for each token that is shown of an answer, and
+        ten times that at its worst. ``[job error once PATH]`` in the first prompt fails the job that can create PATH."""
+        for job in jobs:
+            once = re.search(r"\[job error once (.+?)\]", job.neutral[0].text)
+            if "[job error]" in job.neutral[0].text or (once and _create(Path(once[1]))):
+                yield as_failure(job.item_id, JobError("cannot be measured"))
+                continue
+            kl = [0.0 if job.steering is None else float(number) for number, _ in enumerate(job.neutral, start=1)]
+            losses = [len(tokens) / 10 if tokens else None for _, tokens in job.answers]
+            windows = [None if one is None else 10 * one for one in losses]
+            found = {"kl": kl, "losses": losses, "windows": windows, "spans": windows}
+            yield Answered(job.item_id, json.dumps(found).encode())
 
     def judge(self, jobs: Sequence[JudgeJob]) -> Iterator[Answered | Failure]:
         """Finds the reply that says ``refuse`` likelier than all others where the question holds a refusal, else the last one;

@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 from actors.types import DATE, EngineOptions, ExtractorName, Quantization, Resources
+from orchestrator.behaviors import NEUTRAL, load_prompts
+from orchestrator.damage import DamageSettings
 from orchestrator.errors import InputError
 from orchestrator.plan import make_plan
 from orchestrator.sweep import Sweep, load_sweep
@@ -110,6 +112,7 @@ def test_the_quickstart_is_valid_but_for_the_adapter_it_may_still_lack(tmp_path:
     assert [prompt.id for prompt in sweep.behaviors[0].prompts] == [f"T{number}" for number in range(1, 11)]
     assert sweep.results == Path("results/quickstart")
     assert (sweep.pool.kind, sweep.tracking.tool, sweep.settings.classifier) == ("ray", "none", "text")
+    assert sweep.damage == DamageSettings(load_prompts(NEUTRAL)[:4], 4, 0)
     assert sweep.text == text
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
 import re
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from actors.boundary import Answered, as_failure
-from actors.errors import JobError
-from actors.types import DamageJob, Failure, Prompt
+from actors.types import Prompt
 from orchestrator.behaviors import NEUTRAL, load_prompts
 from orchestrator.cli.summaries import state_line
 from orchestrator.control.status import read_status, status_json, status_lines
@@ -38,33 +34,13 @@ from orchestrator.scheduler import Scheduler, Settings
 from orchestrator.scheduling.board import Board
 from orchestrator.scheduling.kinds import item_folders
 from orchestrator.sweep import load_sweep
-from tests.fakes import FakeWorker
 from tests.orchestrator.recording import Recording
 from tests.orchestrator.test_scheduler import cells_of, model, plan_of
 
 CELLS = cells_of(model("a"), [0, 1, 2])
 SETTINGS = DamageSettings((Prompt("N1", "one"), Prompt("N2", "two")), 4, 5)
-SWEEP = Path("sweeps/quickstart.yaml").read_text().replace("file: ", "file: SWEEPS/").replace("adapter: ", "adapter: SWEEPS/")
-
-
-class DamagingWorker(FakeWorker):
-    """One nat at the first prompt and two at the second; a tenth of a nat for each token that it is shown of an answer,
-    and ten times that at its worst."""
-
-    def damage(self, jobs: Sequence[DamageJob]) -> Iterator[Answered | Failure]:
-        """One result per job."""
-        for job in jobs:
-            once = re.search(r"\[job error once (.+?)\]", job.neutral[0].text)
-            if "[job error]" in job.neutral[0].text or (once and not Path(once[1]).exists()):
-                if once:
-                    Path(once[1]).touch()
-                yield as_failure(job.item_id, JobError("cannot be measured"))
-                continue
-            kl = [0.0 if job.steering is None else float(number) for number, _ in enumerate(job.neutral, start=1)]
-            losses = [len(tokens) / 10 if tokens else None for _, tokens in job.answers]
-            windows = [None if one is None else 10 * one for one in losses]
-            found = {"kl": kl, "losses": losses, "windows": windows, "spans": windows}
-            yield Answered(job.item_id, json.dumps(found).encode())
+SWEEP = re.sub(r"(?m)^damage: .*\n", "", Path("sweeps/quickstart.yaml").read_text())
+SWEEP = SWEEP.replace("file: ", "file: SWEEPS/").replace("adapter: ", "adapter: SWEEPS/")
 
 
 def run(
@@ -75,7 +51,7 @@ def run(
     with store.lock(), Journal(Folder(root).logs) as journal, records(store) as recorder:
         store.write_plan(plan)
         board = Board(plan, store.done(item_folders()), store.failures())
-        pool = LocalPool(PoolOptions(worker="tests.orchestrator.scheduling.test_damage:DamagingWorker"))
+        pool = LocalPool(PoolOptions(worker="tests.fakes:FakeWorker"))
         Scheduler(plan, board, pool, recorder, Settings(tell=journal.hear)).run()
         store.compact()
     return plan, board
