@@ -29,8 +29,9 @@ def score_results(results: Place, name: str | None = None) -> dict[str, object]:
     behavior that names none, in place of its own) and rebuild the tables and the page. Returns what was done, for programs.
 
     ``damaged``: the items whose files were moved away, so that a `run` has to make them anew; ``failed``: the scores that
-    could not be made (those that the scorer gave before are kept), ``lacking``: what the tables lack of all others, in
-    words, empty when they are whole. InputError where the plan names a Python file that lies in ``results`` itself, which
+    could not be made (those that the scorer gave before are kept), ``to_ask``: the scorers whose models only a `run` asks, and
+    that have not been asked of every answer, ``lacking``: what the tables lack of all others, in words, empty when they are
+    whole. InputError where the plan names a Python file that lies in ``results`` itself, which
     may come from anybody: it is not run.
     """
     store = Store(results)
@@ -65,6 +66,7 @@ def score_results(results: Place, name: str | None = None) -> dict[str, object]:
         "damaged": lost,
         "failed": [one.item_id for one in failed],
         "failures": [one.message for one in failed],
+        "to_ask": sorted({scorer for scorer, _ in short.unscored if isinstance(scoring.made.get(scorer), PoolScorer)}),
         "lacking": str(short),
     }
 

@@ -9,9 +9,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 class Entry(BaseModel):
     """Base of a sweep file's sections and of scorers' options: frozen, no unknown keys, no conversion between types. ``INSTEAD``:
-    keys that may stand alone, in place of all others."""
+    keys that may stand alone, in place of all others. ``FILLED_IN``: those that nobody writes, as they follow from others."""
 
     INSTEAD: ClassVar[tuple[str, ...]] = ()
+    FILLED_IN: ClassVar[tuple[str, ...]] = ()
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 

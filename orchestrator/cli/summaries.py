@@ -103,8 +103,10 @@ def score_lines(results: Place, found: dict[str, object]) -> list[str]:
     failures = one if isinstance(one := found.get("failures"), list) else []
     wrong = [f"failed: {message}" for message in failures[:FAILURES_SHOWN]]
     wrong += [*([told] if damaged else []), *([f"not whole: {found['lacking']}"] if found.get("lacking") else [])]
+    to_ask = one if isinstance(one := found.get("to_ask"), list) else []
+    wrong += [f"{one}: not asked of every answer yet; `score` asks no model of the sweep, `run` does" for one in to_ask]
     if not isinstance(labels, dict) or not found["responses"]:
-        return [f"no finished cells to label in {results}", *wrong]
+        return [f"no {'labels' if found['cells'] else 'finished cells to label'} in {results}", *wrong]
     counts = ", ".join(f"{count} {name}" for name, count in labels.items())
     told_cells = counted(int(str(found["cells"])), "cell")
     of = "" if found["cells"] == found.get("planned") else f" (of {found['planned']} planned)"

@@ -190,7 +190,7 @@ def _models(
 
 def _model_lines(status: Status) -> list[str]:
     rows = [("model", "cells", "done", "failed", "open", "tokens/s", "left")]
-    for one in status.models:
+    for one in [model for model in status.models if model.cells] or status.models:
         speed = "" if one.tokens_per_second is None or not one.open else f"{one.tokens_per_second:.0f}"
         left = "" if one.seconds_left is None or not one.open else duration(one.seconds_left)
         rows.append((one.model, str(one.cells), str(one.done), str(one.failed), str(one.open), speed, left))

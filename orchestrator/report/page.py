@@ -16,7 +16,7 @@ from orchestrator.report.report_table import ReportColumn, ReportTable, Value, s
 from orchestrator.report.samples import Sample
 from orchestrator.report.series import Series, decoding_text, setting_text
 from orchestrator.report.tables import cells_table
-from orchestrator.results.plan_file import PlannedCells
+from orchestrator.results.plan_file import PlannedCells, PlannedVariant
 from orchestrator.results.rows import CellRow
 from orchestrator.told_values import told_evidence
 from orchestrator.wordings import mixed_wordings
@@ -88,7 +88,7 @@ def page_blocks(page: Page) -> list[Block]:
         blocks.append(Paragraph(_MANY.format(len(page.parts), page.series)))
     if page.series != 1:
         blocks += parts
-    return [*blocks, *_provenance(page.rows)]
+    return [*blocks, *_provenance(page.rows, page.planned)]
 
 
 def _part(part: SeriesPart) -> list[Block]:
@@ -125,11 +125,14 @@ def _answer(sample: Sample) -> list[Block]:
     return [*said, Fold(4, title, (Quote(thought.strip(), RESPONSE_SHOWN),))]
 
 
-def _provenance(rows: Sequence[CellRow]) -> list[Block]:
+def _provenance(rows: Sequence[CellRow], planned: PlannedCells) -> list[Block]:
     if not rows:
         return []
-    variants = {row.variant: row for row in rows}.values()
-    table = ReportTable("", tuple(ReportColumn(name, left=True) for name in _PROVENANCE), tuple(_about(row) for row in variants))
+    variants = {row.variant: row for row in rows}
+    asked = {use.options.get("variant") for one in planned.scoring.values() for use in one.scorers}
+    readers = [model for model in planned.models if model.variant in asked - variants.keys() and model.source]
+    about = (*map(_about, variants.values()), *map(_about_reader, readers))
+    table = ReportTable("", tuple(ReportColumn(name, left=True) for name in _PROVENANCE), about)
     first, last = min(row.finished_at for row in rows), max(row.finished_at for row in rows)
     facts = [f"cells finished between {first:%Y-%m-%d %H:%M} and {last:%Y-%m-%d %H:%M} UTC"]
     facts.append(f"classifier: {', '.join(sorted({row.classifier for row in rows if row.classifier})) or 'none'}")
@@ -141,6 +144,13 @@ def _provenance(rows: Sequence[CellRow]) -> list[Block]:
 def _about(row: CellRow) -> tuple[Value, ...]:
     about = [row.model, f"{row.source}: {row.location}", row.revision or "-", "yes" if row.adapter else "no"]
     about += [row.dtype, row.quantization, fingerprint_text(row.model_fingerprint) or "-", (row.template_sha256 or "-")[:12]]
+    return tuple(map(Value, about))
+
+
+def _about_reader(model: PlannedVariant) -> tuple[Value, ...]:
+    """A model that only reads answers, as a judge does."""
+    about = [f"{model.name} (reads answers)", f"{model.source}: {model.location}", model.revision or "-"]
+    about += ["yes" if model.adapter else "no", model.dtype, model.quantization, fingerprint_text(model.fingerprint) or "-", "-"]
     return tuple(map(Value, about))
 
 

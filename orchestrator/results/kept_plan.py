@@ -10,7 +10,7 @@ from orchestrator.results.plan_file import PlannedCells, PlannedDirection, Plann
 from orchestrator.results.rows import axes_of, digest_of
 
 if TYPE_CHECKING:
-    from orchestrator.plan import Plan
+    from orchestrator.plan import Plan, PlannedModel
 
 
 def planned_cells(plan: Plan) -> PlannedCells:
@@ -24,10 +24,7 @@ def planned_cells(plan: Plan) -> PlannedCells:
             PlannedDirection(spec.id, variant_id(spec.model), spec.method, spec.extractor, contrast_digest(spec))
             for spec in plan.directions
         ),
-        models=tuple(
-            PlannedVariant(model.name, model.variant, model.shape.family, model.shape.n_layers, model.shape.d_model)
-            for model in plan.models
-        ),
+        models=tuple(map(_planned_variant, plan.models)),
         warnings=tuple(plan.warnings),
         incomparable=plan.incomparable,
         scoring=plan.scoring.used(cell.labels.behavior for cell in plan.counted),
@@ -39,6 +36,24 @@ def planned_cells(plan: Plan) -> PlannedCells:
         analyses=plan.analyses,
         parity=plan.parity,
         twins=plan.twins,
+    )
+
+
+def _planned_variant(model: PlannedModel) -> PlannedVariant:
+    spec, shape = model.spec, model.shape
+    return PlannedVariant(
+        name=model.name,
+        variant=model.variant,
+        family=shape.family,
+        n_layers=shape.n_layers,
+        d_model=shape.d_model,
+        source=spec.source,
+        location=spec.location,
+        revision=spec.revision,
+        adapter=spec.adapter is not None,
+        dtype=spec.dtype,
+        quantization=spec.quantization,
+        fingerprint=spec.fingerprint,
     )
 
 

@@ -54,13 +54,20 @@ class PlannedOther:
 
 @dataclass(frozen=True)
 class PlannedVariant:
-    """A model variant of the plan."""
+    """A model variant of the plan; where its weights come from, and in which form (empty in plans of earlier versions)."""
 
     name: str
     variant: str
     family: str
     n_layers: int
     d_model: int
+    source: str = ""
+    location: str = ""
+    revision: str | None = None
+    adapter: bool = False
+    dtype: str = ""
+    quantization: str = ""
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,8 @@ def _fields_at(section: type[BaseModel], location: Location) -> tuple[str, ...]:
     found = _section_at(section, location)
     if found is None:
         return ()
-    return (*(field.alias or name for name, field in found.model_fields.items()), *getattr(found, "INSTEAD", ()))
+    written = (field.alias or name for name, field in found.model_fields.items() if name not in getattr(found, "FILLED_IN", ()))
+    return (*written, *getattr(found, "INSTEAD", ()))
 
 
 def _section_at(section: type[BaseModel], location: Location) -> type[BaseModel] | None:

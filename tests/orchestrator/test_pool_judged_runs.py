@@ -18,6 +18,7 @@ from typer.testing import Result
 from orchestrator import rescoring
 from orchestrator.errors import InputError
 from orchestrator.pool import POOLS
+from orchestrator.report import write_report
 from orchestrator.report.findings import SweepFindings
 from orchestrator.report.sections import SECTIONS
 from orchestrator.results.store import Store
@@ -91,6 +92,11 @@ def test_a_model_that_is_not_steered_judges_every_answer_once(
     table = SECTIONS["Judges"].table(SweepFindings(Store(out)))
     assert table is not None
     assert [[value.text for value in one] for one in table.rows] == [["judge", "refusal", "4", "400", "40", "", "2.0", judge]]
+    (about,) = [line for line in write_report(Store(out)).read_text().splitlines() if "reads answers" in line]
+    assert about.startswith(
+        f"| judge (reads answers) | hub: some/judge | {'0123456789abcdef' * 2}01234567 | no | float32 | none |"
+    )
+    assert [line.split()[0] for line in cli("status", out).output.splitlines()[2:]] == ["model", "small"], "it has no cells"
     before = asked()
     monkeypatch.setitem(POOLS, "local", no_pool)
     assert cli("run", sweep).exit_code == 0
@@ -151,6 +157,7 @@ def test_a_driver_killed_while_the_judge_is_asked_asks_nothing_twice_and_loses_n
     [
         ("{name: pool_judge, rubric: refusal, model: judg}", "model: .*judg.*did you mean 'judge'"),
         ("{name: pool_judge, rubric: refusal, model: judge, variant: x}", "'variant' follows from 'model'"),
+        ("{name: pool_judge, rubric: refusal, modle: judge}", "allowed: reads, model, rubric, slots; did you mean 'model'"),
         ("{name: pool_judge, rubric: harm.md, model: judge, target: {at_least: 1}}", "chooses among whole numbers.*0 to 0.5"),
     ],
 )
@@ -210,7 +217,9 @@ def test_a_reading_that_is_damaged_is_made_anew(
     kept.write_text(re.sub(r'"log_odds": [-0-9.]+', '"log_odds": null', kept.read_text(), count=1))
     for file in out.glob("scores/linear_probe@*/*.parquet"):
         file.unlink()
-    assert cli("score", out).exit_code == 1, "it asks no model"
+    short = cli("score", out)
+    assert short.exit_code == 1, "it asks no model"
+    assert ": not asked of every answer yet" in " ".join(short.output.split())
     told = cli("run", sweep)
     assert told.exit_code == 0, told.output
     assert asked().total() == 5, "one was asked again"

@@ -25,8 +25,8 @@ from orchestrator.json_text import parse_json
 from orchestrator.scoring.answer import Answer, Reads
 from orchestrator.scoring.judges.fence import without_control_tokens
 from orchestrator.scoring.judges.judge import CHARACTERS_PER_TOKEN, question_key
-from orchestrator.scoring.judges.pool_scorer import PoolScorer
-from orchestrator.scoring.options import LabelText, ScorerOptions, encodable, scorer_id
+from orchestrator.scoring.judges.pool_scorer import PoolScorer, PoolScorerOptions
+from orchestrator.scoring.options import ScorerOptions, encodable, scorer_id
 from orchestrator.scoring.rules import REFUSAL_VERSION, RefusalScorer
 from orchestrator.scoring.score import Score, Usage
 
@@ -91,12 +91,8 @@ def load_linear_probe(name: str = "refusal") -> LinearProbe:
     )
 
 
-class LinearProbeOptions(ScorerOptions):
-    """``model``: as the sweep file calls it; it is the embedded one that the probe was fitted on. ``variant``: the id of that
-    model, which the sweep file's reader fills in."""
-
-    model: LabelText
-    variant: str = ""
+class LinearProbeOptions(PoolScorerOptions):
+    """``model`` is the embedded one that the probe was fitted on."""
 
     @field_validator("reads")
     @classmethod

@@ -20,9 +20,9 @@ from orchestrator.errors import InputError, Problem
 from orchestrator.json_text import parse_json
 from orchestrator.scoring.answer import Answer, Reads
 from orchestrator.scoring.judges.judge import CHARACTERS_PER_TOKEN, question_key
-from orchestrator.scoring.judges.pool_scorer import PoolScorer
+from orchestrator.scoring.judges.pool_scorer import PoolScorer, PoolScorerOptions
 from orchestrator.scoring.judges.rubric import Rubric, load_rubric
-from orchestrator.scoring.options import LabelText, Phrase, ScorerOptions, scorer_id
+from orchestrator.scoring.options import LabelText, Phrase, scorer_id
 from orchestrator.scoring.score import Score, Usage
 
 VERSION = "1"
@@ -32,14 +32,11 @@ MOST_NUMBERS = 201
 """Numbers of a scale that are compared at most."""
 
 
-class PoolJudgeOptions(ScorerOptions):
-    """``rubric`` and ``slots`` as of a judge at an endpoint; ``model``: as the sweep file calls it. ``variant``: the id of that
-    model, which the sweep file's reader fills in."""
+class PoolJudgeOptions(PoolScorerOptions):
+    """``rubric`` and ``slots`` as of a judge at an endpoint."""
 
     rubric: Phrase
-    model: LabelText
     slots: dict[LabelText, Phrase] = Field(default_factory=dict)
-    variant: str = ""
 
 
 class _PoolIdentity(BaseModel):

@@ -5,15 +5,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from actors.types import JudgeJob
 from orchestrator.scoring.answer import Answer, Reads
+from orchestrator.scoring.options import LabelText, ScorerOptions
 from orchestrator.scoring.score import Kept, Labels, Scale, Score, Usage
 
 
 class NotJudgedError(Exception):
     """The model was not asked yet: a run asks it."""
+
+
+class PoolScorerOptions(ScorerOptions):
+    """``model``: as the sweep file calls it. ``variant``: the id of that model."""
+
+    FILLED_IN: ClassVar[tuple[str, ...]] = ("variant",)
+    model: LabelText
+    variant: str = ""
 
 
 class PoolScorer(ABC):
