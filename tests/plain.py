@@ -6,6 +6,7 @@ would have been written: every token must be the best one after those before it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -142,7 +143,7 @@ def _given(edit: Any, head: int = -1, n_heads: int = 1) -> Any:
 @torch.no_grad()
 def _parts(model: Any, block: nn.Module) -> BlockParts:
     """Of all pairs of modules whose outputs, each perhaps scaled, sum up with the block's input to the block's output, the first
-    one, from outside, of which exactly one is called attention."""
+    one, from outside, of which exactly one is called attention, by its name or its class, or is the norm right behind it."""
     outputs: dict[str, Tensor] = {}
     stream: dict[str, Tensor] = {}
 
@@ -164,12 +165,22 @@ def _parts(model: Any, block: nn.Module) -> BlockParts:
         model(input_ids=torch.arange(5, 17)[None], use_cache=False)
     given, output = stream["given"].double().flatten(), outputs.pop("").double().flatten()
     same = {name: value.double().flatten() for name, value in outputs.items() if value.numel() == output.numel()}
-    attention = [name for name in same if "att" in name and "mlp" not in name and "feedforward" not in name]
+    called = _called_attention(block)
+    behind = [after for name, after in itertools.pairwise(outputs) if name in called and after not in called and "norm" in after]
+    attention = [name for name in same if name in called or name in behind]
     for one in attention:
         for other in same:
             if other not in attention and _adds_up(output, (given, same[one], same[other])):
                 return BlockParts(block.get_submodule(one), block.get_submodule(other), _projection(block, outputs))
     return BlockParts(None, None, _projection(block, outputs))
+
+
+def _called_attention(block: nn.Module) -> set[str]:
+    """The modules of ``block`` that are called attention, and all within those whose class is."""
+    classes = [name for name, module in block.named_modules() if name and "attention" in type(module).__name__.lower()]
+    every = [name for name, _ in block.named_modules()]
+    within = {name for name in every for one in classes if name == one or name.startswith(f"{one}.")}
+    return within | {name for name in every if "att" in name and "mlp" not in name and "feedforward" not in name}
 
 
 def _adds_up(output: Tensor, parts: Sequence[Tensor]) -> bool:
@@ -180,9 +191,13 @@ def _adds_up(output: Tensor, parts: Sequence[Tensor]) -> bool:
 
 
 def _projection(block: nn.Module, outputs: dict[str, Tensor]) -> nn.Module | None:
+    called = _called_attention(block)
     linear = [
         name
         for name, module in block.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and "att" in name and name.rpartition(".")[2] in PROJECTIONS and name in outputs
+        if isinstance(module, nn.Linear | Conv1D)
+        and name in called
+        and name.rpartition(".")[2] in PROJECTIONS
+        and name in outputs
     ]
     return block.get_submodule(linear[-1]) if linear else None

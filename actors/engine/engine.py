@@ -26,7 +26,7 @@ from actors.engine.graphs import EAGER, CudaStepGraph, has_experts, refusal
 from actors.engine.in_place import edits_in_place
 from actors.engine.lanes import lanes_for
 from actors.engine.lone_prefill import prefilled_alone, shares_nothing
-from actors.engine.memory import SHARED_PREFIX_SHARE, SLOT_STEP, free_bytes, keep_freed_memory, rung_up, slots_that_fit
+from actors.engine.memory import SHARED_PREFIX_SHARE, SLOT_STEP, free_bytes, heads_of, keep_freed_memory, rung_up, slots_that_fit
 from actors.engine.outliers import outlier_threshold
 from actors.engine.packing import Packing
 from actors.engine.prefill import Prefilled, Prefiller
@@ -304,14 +304,11 @@ def batch_dependence(model: Any, packing: Packing | None = None, probe_rows: int
 
 def _attention_keeps_bits(model: Any) -> bool:
     """As far as the model's configuration tells the shape of its heads."""
-    config = model.config.get_text_config(decoder=True)
-    heads = getattr(config, "num_attention_heads", None)
-    if not isinstance(heads, int) or not heads:
+    text = model.config.get_text_config(decoder=True)
+    if not isinstance(getattr(text, "num_hidden_layers", None), int):
         return True
-    groups = getattr(config, "num_key_value_heads", None) or heads
-    width = getattr(config, "head_dim", None) or getattr(config, "hidden_size", 0) // heads
-    shaped = isinstance(groups, int) and isinstance(width, int) and width > 0 and heads % groups == 0
-    return not shaped or attention_keeps_bits(heads, groups, width)
+    shapes = {one for one in heads_of(text) if all(isinstance(part, int) and part > 0 for part in one)}
+    return all(attention_keeps_bits(*one) for one in sorted(shapes) if one[0] % one[1] == 0)
 
 
 def _size(linear: Any) -> int:

@@ -118,16 +118,33 @@ def prefill_bytes(config: Any, capacity: int, itemsize: int, token_bytes: int | 
     gate: Any = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
     gate = max(gate) if isinstance(gate, list) else gate  # one per block
     widths = (text.num_hidden_layers + ACTIVATIONS) * text.hidden_size + GATES * gate
-    scores = SCORES * 4 * text.num_attention_heads * capacity
+    scores = SCORES * 4 * max(heads for heads, _, _ in heads_of(text)) * capacity
     per_token = (token_bytes or _token_bytes(text, itemsize)) + widths * itemsize + scores
     return int(rows * (capacity * per_token + 2 * text.vocab_size * 4))
 
 
+def heads_of(text: Any) -> list[tuple[int, int, int]]:
+    """Of each block: heads of queries, those of keys and values, and the width of a head, as the configuration lets expect; 0
+    where it does not say a number."""
+    found = []
+    for block in range(text.num_hidden_layers):
+        heads, groups, width, hidden = (
+            value if isinstance(value := getattr(_config_of(text, block), name, None), int) else 0
+            for name in ("num_attention_heads", "num_key_value_heads", "head_dim", "hidden_size")
+        )
+        found.append((heads, groups or heads, width or (hidden // heads if heads else 0)))
+    return found
+
+
+def _config_of(text: Any, block: int) -> Any:
+    """The configuration of one block: where blocks differ transformers has one for each, and refuses to read what differs from
+    that of the whole."""
+    return text.per_layer_config[block] if getattr(text, "per_layer_config", None) else text
+
+
 def _token_bytes(text: Any, itemsize: int) -> int:
-    """Bytes of a token's keys and values in all blocks, as the config lets expect."""
-    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return int(2 * text.num_hidden_layers * heads * width * itemsize)
+    """Bytes of a token's keys and values in all blocks."""
+    return sum(2 * groups * width * itemsize for _, groups, width in heads_of(text))
 
 
 def prefill_rows(tokens: int, *, fixed: bool) -> int:

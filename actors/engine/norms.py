@@ -40,7 +40,14 @@ def _epsilon(module: nn.Module) -> float | None:
 def _functions(module: Any) -> Iterator[Callable[[Tensor], Tensor]]:
     """Times its weight, or, as Gemma's, times 1 and its weight."""
     for weight in (module.weight.detach(), 1.0 + module.weight.detach()):
-        yield partial(nn.functional.rms_norm, normalized_shape=weight.shape, weight=weight, eps=_epsilon(module))
+        yield partial(_fused, module.forward, weight, _epsilon(module))
+
+
+def _fused(own: Callable[[Tensor], Tensor], weight: Tensor, epsilon: float | None, states: Tensor) -> Tensor:
+    """States of another width than the weight's, as norms have whose weight is none, are the module's ``own``."""
+    if states.shape[-1:] != weight.shape:
+        return own(states)
+    return nn.functional.rms_norm(states, weight.shape, weight, epsilon)
 
 
 def _same(module: Any, function: Callable[[Tensor], Tensor]) -> bool:

@@ -195,7 +195,7 @@ class SegmentRunner:
         hooks = self._hooks
         hooks.table, hooks.witness, hooks.capture, hooks.captured = segment.table.at(positions), Witness(), segment.capture, {}
         hooks.start = segment.entry
-        kept_positions = max(segment.grain.head, segment.keep) if segment.keep else 0
+        kept_positions = max(segment.grain.head, segment.keep) if segment.keep else 1  # some heads fail on no position
         try:
             with in_two_pieces(segment.first, segment.first - segment.cut, cache.new):
                 output = self._model(

@@ -16,6 +16,9 @@ SAMPLE = {
     "falcon": "blocks that return tuples, attention of their own",
     "minimax": "linear attention in block 0",
     "mamba": "no attention at all",
+    "bert": "a head that fails where it is asked for no position",
+    "falcon_mamba": "norms whose weights are none of theirs",
+    "gemma4_two_widths": "heads of two widths",
     "camembert": "positions counted from the padding token: its own cache disagrees with a forward without one",
 }
 

@@ -13,6 +13,7 @@ from transformers import Qwen2Config
 
 from actors.engine import memory
 from actors.engine.cache import SlotCache
+from tests.architectures import tiny_architecture
 from tests.tiny import CONFIGS, tiny_model
 
 QWEN_32B = Qwen2Config(
@@ -34,6 +35,15 @@ def weight_bytes(config: Qwen2Config, itemsize: int) -> int:
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
     return sum(parameter.numel() for parameter in model.parameters()) * itemsize
+
+
+def test_heads_are_read_block_by_block_where_blocks_differ() -> None:
+    text = tiny_architecture("gemma4_two_widths").config.get_text_config(decoder=True)
+    found = memory.heads_of(text)
+    assert len(found) == text.num_hidden_layers
+    assert found == [(one.num_attention_heads, one.num_key_value_heads, one.head_dim) for one in text.per_layer_config]
+    assert len(set(found)) == 2
+    assert memory.heads_of(QWEN_32B) == [(40, 8, 128)] * 64
 
 
 def test_a_32b_model_leaves_room_for_256_slots_on_80_gigabytes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers.models.falcon_mamba.modeling_falcon_mamba import FalconMambaWeightlessRMSNorm
 from transformers.models.gemma2.modeling_gemma2 import Gemma2RMSNorm
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
@@ -32,6 +33,15 @@ def test_a_norm_in_one_call_has_the_bits_of_the_familys_own(norm: nn.Module, dty
     for states in (one.to(dtype) for one in STATES):
         for function in found.values():
             assert torch.equal(function(states), norm(states))
+
+
+@torch.inference_mode()
+def test_a_norm_whose_weight_is_none_takes_states_of_any_width() -> None:
+    norm = FalconMambaWeightlessRMSNorm(48, 1e-6)
+    (function,) = fused_norms(norm).values()
+    for width in (48, 4, 1):
+        states = torch.randn(3, 5, width)
+        assert torch.equal(function(states), norm(states))
 
 
 @torch.inference_mode()
