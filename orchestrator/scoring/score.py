@@ -44,6 +44,13 @@ class Scale:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def words(self) -> str:
+        """From where to where it goes."""
+        if self.low is None:
+            return "without an end" if self.high is None else f"up to {self.high:g}"
+        return f"from {self.low:g} on" if self.high is None else f"from {self.low:g} to {self.high:g}"
+
 
 class Scorer(Protocol):
     """Scores an answer from its text; deterministic. It says nothing of what counts as success, and is not asked about a response

@@ -39,6 +39,18 @@ class Threshold(Entry):
             return f"at least {self.at_least:g}", f"below {self.at_least:g}"
         return f"at most {self.at_most:g}", f"above {self.at_most:g}"
 
+    def check(self, scale: Scale) -> None:
+        """InputError, field ``target.at_least`` or ``target.at_most``, where every number of the scale meets it, or none does."""
+        low, high = (float("-inf") if scale.low is None else scale.low), (float("inf") if scale.high is None else scale.high)
+        if self.at_least is not None:
+            side, given, every, none = "at_least", self.at_least, self.at_least <= low, self.at_least > high
+        else:
+            side, given = "at_most", float(self.at_most or 0.0)
+            every, none = given >= high, given < low
+        if every or none:
+            told = f"{'every' if every else 'no'} answer would count as success: the scale ({scale.unit}) goes {scale.words}"
+            raise InputError(Problem(f"target.{side}", given, told, _within(side, scale)))
+
 
 class Verdicts:
     """The labels of a behavior's responses under ``criterion``, whose scorer ``says`` what it does.
@@ -118,6 +130,13 @@ def _names(says: Labels | Scale, target: str | Threshold | None) -> tuple[tuple[
     if chosen not in says.names:
         raise InputError(Problem("target", chosen, "the scorer has no such label", allowed, nearest_name(chosen, says.names)))
     return says.names, chosen
+
+
+def _within(side: str, scale: Scale) -> str:
+    """The thresholds on a scale that some of its numbers meet and others do not."""
+    low, high = ("above", "up to") if side == "at_least" else ("from", "below")
+    ends = [f"{word} {end:g}" for word, end in ((low, scale.low), (high, scale.high)) if end is not None]
+    return f"a number {', '.join(ends)}"
 
 
 def _free(name: str, taken: tuple[str, ...]) -> str:

@@ -13,7 +13,7 @@ from orchestrator.errors import InputError
 from orchestrator.scoring.judges.linear_probe import check_model
 from orchestrator.scoring.planned import OF_THE_POOL, BehaviorScoring, Criterion, ScorerUse
 from orchestrator.scoring.registry import make_scorer, options_of
-from orchestrator.scoring.score import Scorer
+from orchestrator.scoring.score import Scale, Scorer
 from orchestrator.scoring.uses import Scoring, default_scorers, default_scoring
 from orchestrator.scoring.verdict import Threshold, Verdicts
 from orchestrator.sweep_file.problems import problems_of
@@ -43,15 +43,18 @@ def resolve_scorers(top: Sections, folder: Path, models: Mapping[str, ModelSpec]
 
 
 def _check_together(top: Sections, at: Steps, scoring: BehaviorScoring, first: Scorer) -> None:
+    target = scoring.criterion.target
     try:
         labels = Verdicts(scoring.criterion, first.says).labels
+        if isinstance(target, Mapping) and isinstance(first.says, Scale):
+            Threshold.model_validate(dict(target)).check(first.says)
     except InputError as error:
         _report(top, (*at, 0), error)
     else:
         if labels.target is None:
             told = "an answer of this label is no language, or none: it never counts as success"
             allowed = ", ".join(kind.name for kind in labels.kinds if kind.outcome == "other")
-            top.report((*at, 0, "target"), told, scoring.criterion.target, allowed=allowed)
+            top.report((*at, 0, "target"), told, target, allowed=allowed)
     ids = [use.id for use in scoring.scorers]
     for number, use in enumerate(scoring.scorers):
         if use.id in ids[:number]:
@@ -121,4 +124,4 @@ def _check_target(top: Sections, at: Steps, given: Mapping[str, object], first: 
 
 def _report(top: Sections, at: Steps, error: InputError) -> None:
     for one in error.problems:
-        top.report((*at, one.field), one.message, one.value, allowed=one.allowed, nearest=one.nearest)
+        top.report((*at, *one.field.split(".", 1)), one.message, one.value, allowed=one.allowed, nearest=one.nearest)

@@ -21,6 +21,8 @@ from tests.orchestrator.scoring.judged import TextJudge
 from tests.orchestrator.sweep_files import sweep_data, write_sweep
 
 PIRATE = {"name": "pattern", "labels": {"plain": "the", "pirate": "arr"}, "target": "pirate"}
+TRAIT = {"name": "judge", "model": "some/judge", "rubric": "trait", "slots": {"trait": "wit"}}
+HARM = {"name": "judge", "model": "some/judge", "rubric": "harm"}
 LOOP = "arr the sea " * 60
 
 
@@ -91,6 +93,17 @@ def test_coherence_may_be_what_is_asked_for() -> None:
             "allowed: words, characters, tokens; did you mean 'words'?",
         ),
         ({"name": "nowhere.py:mine"}, "there is no such file"),
+        (
+            {**TRAIT, "target": {"at_least": 500}},
+            "scorers[0].target.at_least: no answer would count as success: the scale (points) goes from 0 to 100 (got 500.0); "
+            "allowed: a number above 0, up to 100",
+        ),
+        ({**TRAIT, "target": {"at_least": 0}}, "every answer would count as success: the scale (points) goes from 0 to 100"),
+        ({**TRAIT, "target": {"at_most": 100}}, "every answer would count as success"),
+        ({**TRAIT, "target": {"at_most": -1}}, "target.at_most: no answer would count as success"),
+        ({**HARM, "target": {"at_least": 50}}, "scale (harm) goes from 0 to 1 (got 50.0); allowed: a number above 0, up to 1"),
+        ({"name": "length", "target": {"at_least": -1}}, "scale (words) goes from 0 on (got -1.0); allowed: a number above 0"),
+        ({"name": "length", "target": {"at_most": -1}}, "no answer would count as success: the scale (words) goes from 0 on"),
     ],
 )
 def test_what_is_wrong_with_a_scorer_is_told(tmp_path: Path, scorer: object, told: str) -> None:
@@ -99,6 +112,14 @@ def test_what_is_wrong_with_a_scorer_is_told(tmp_path: Path, scorer: object, tol
         load_sweep(path)
     assert told in str(raised.value)
     assert f"{path.name}:" in str(raised.value)
+
+
+def test_a_threshold_that_tells_some_numbers_of_a_scale_from_others_is_taken(tmp_path: Path) -> None:
+    for scorer in (
+        *({**TRAIT, "target": target} for target in ({"at_least": 100}, {"at_least": 0.5}, {"at_most": 0}, {"at_most": 99})),
+        *({"name": "length", "target": target} for target in ({"at_least": 1e9}, {"at_most": 1e9}, {"at_most": 0})),
+    ):
+        load_sweep(write_sweep(tmp_path, sweep_data(behaviors=behaviors(scorer))))
 
 
 def test_the_first_scorer_decides_and_each_is_listed_once(tmp_path: Path) -> None:
