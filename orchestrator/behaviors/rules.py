@@ -60,9 +60,9 @@ def check_roles(lines: Sequence[Line], faults: Faults, needed: Sequence[str]) ->
     """At least one prompt of each role that is ``needed``."""
     for role in needed:
         if not any(line.role == role for line in lines):
-            beside = OTHER_TESTS if role == "test" and len(needed) > 1 else ""
             told = f"the file has no {faults.called[role]} prompts"
-            faults.add(None, "role", None, told, f"at least one prompt of each role{beside}")
+            each = f"each role{OTHER_TESTS if role == 'test' else ''}" if len(needed) > 1 else f"role {faults.called[role]}"
+            faults.add(None, "role", None, told, f"at least one prompt of {each}")
 
 
 def _said(line: Line) -> tuple[str, str]:

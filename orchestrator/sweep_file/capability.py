@@ -45,7 +45,6 @@ def resolve_capability(top: Sections, folder: Path) -> Capability:
     release = harness_release()
     if release is None:
         top.report(("capability",), "lm-evaluation-harness is not installed", allowed="pip install 'lm-eval'")
-        return Capability()
     if entry.which == "chosen" and not any(view.own("choose") for view in top.grids()):
         top.report(("capability",), "no grid of this sweep chooses anything", allowed="for: all, or a grid with choose")
     found = [_task(top, number, name, folder, release) for number, name in enumerate(entry.tasks)]
@@ -60,7 +59,7 @@ def harness_release() -> str | None:
         return None
 
 
-def _task(top: Sections, number: int, name: str, folder: Path, release: str) -> CapabilityTask | None:
+def _task(top: Sections, number: int, name: str, folder: Path, release: str | None) -> CapabilityTask | None:
     if not name.endswith(".yaml"):
         return CapabilityTask(name, "", f"lm-eval {release}")
     file, at = folder / name, ("capability", "tasks", number)

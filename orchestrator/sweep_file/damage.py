@@ -30,7 +30,9 @@ def _of_file(top: Sections, folder: Path, written: str) -> tuple[Prompt, ...]:
         try:
             return load_prompts(BehaviorFile(path, os.path.normpath(Path(top.document.file).parent / written)))
         except InputError as error:
-            top.problems += error.problems
+            top.problems += [one for one in error.problems if one.line is not None]
+            for whole in (one for one in error.problems if one.line is None):
+                top.report(("damage", "prompts"), whole.message, written, allowed=whole.allowed, nearest=whole.nearest)
             return ()
     near = nearest_entry(path)
     nearest = near and os.path.join(os.path.dirname(written), near)

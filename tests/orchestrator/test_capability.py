@@ -122,6 +122,8 @@ def test_what_is_wrong_with_it_is_told(tmp_path: Path, asked: dict[str, object],
 def test_without_the_harness_the_sweep_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capability, "harness_release", lambda: None)
     assert "lm-evaluation-harness is not installed" in refused(tmp_path, capability={"tasks": ["mmlu"], "for": "all"})
+    told = refused(tmp_path, capability={"tasks": ["none.yaml"]})
+    assert all(one in told for one in ("is not installed", "no grid of this sweep chooses anything", "got 'none.yaml'")), told
 
 
 def test_a_result_that_is_none_is_refused(tmp_path: Path) -> None:
