@@ -11,6 +11,7 @@ from actors.types import ModelSpec
 from orchestrator.cells import variant_id
 from orchestrator.errors import InputError
 from orchestrator.scoring.judges.linear_probe import check_model
+from orchestrator.scoring.own import OwnOptions
 from orchestrator.scoring.planned import OF_THE_POOL, BehaviorScoring, Criterion, ScorerUse
 from orchestrator.scoring.registry import make_scorer, options_of
 from orchestrator.scoring.score import Scale, Scorer
@@ -72,6 +73,9 @@ def _use(top: Sections, at: Steps, given: Mapping[str, object], folder: Path) ->
     _check_target(top, (*at, "target"), given, first=at[-1] == 0)
     try:
         section = options_of(name, folder)
+        if issubclass(section, OwnOptions) and None not in (given.get("labels"), given.get("unit")):
+            told = "a scorer gives one of its labels, or numbers of which the unit says what they are"
+            top.report((*at, "unit"), told, given["unit"], allowed="labels without unit, or unit without labels")
         try:
             checked = section.model_validate(options)
             scorer = make_scorer(name, options, folder)

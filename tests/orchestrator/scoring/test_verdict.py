@@ -94,6 +94,11 @@ def test_coherence_may_be_what_is_asked_for() -> None:
         ),
         ({"name": "nowhere.py:mine"}, "there is no such file"),
         (
+            {"name": "mine.py:mine", "labels": ["a", "b"], "unit": "points", "target": "a"},
+            "scorers[0].unit: a scorer gives one of its labels, or numbers of which the unit says what they are (got 'points'); "
+            "allowed: labels without unit, or unit without labels",
+        ),
+        (
             {**TRAIT, "target": {"at_least": 500}},
             "scorers[0].target.at_least: no answer would count as success: the scale (points) goes from 0 to 100 (got 500.0); "
             "allowed: a number above 0, up to 100",
@@ -107,6 +112,7 @@ def test_coherence_may_be_what_is_asked_for() -> None:
     ],
 )
 def test_what_is_wrong_with_a_scorer_is_told(tmp_path: Path, scorer: object, told: str) -> None:
+    (tmp_path / "mine.py").write_text("def mine(prompt, response):\n    return 'a'\n")
     path = write_sweep(tmp_path, sweep_data(behaviors=behaviors(scorer)))
     with pytest.raises(InputError) as raised:
         load_sweep(path)
