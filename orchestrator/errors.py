@@ -65,11 +65,13 @@ class InputError(Exception):
         return "\n".join(str(problem) for problem in self.problems)
 
 
-def fault(message: str, allowed: str = "", nearest: str = "") -> PydanticCustomError:
-    """A validation error of a pydantic model in our own words; ``sweep_file.problems`` makes a problem of it."""
+def fault(message: str, allowed: str = "", nearest: str = "", field: str = "") -> PydanticCustomError:
+    """A validation error of a pydantic model in our own words; ``sweep_file.problems`` makes a problem of it. ``field``: the key
+    of the mapping that is wrong, where not all of it is."""
     from pydantic_core import PydanticCustomError  # most commands read no sweep file
 
-    return PydanticCustomError("sweep", "{message}", {"message": message, "allowed": allowed, "nearest": nearest})
+    told = {"message": message, "allowed": allowed, "nearest": nearest, "field": field}
+    return PydanticCustomError("sweep", "{message}", told)
 
 
 class MachineError(InputError):

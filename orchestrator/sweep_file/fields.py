@@ -162,16 +162,22 @@ def schedule_of(value: object) -> str:
         raise fault(str(error), schedules.ALLOWED, _nearest_word(value, ("constant", "linear", "exponential"))) from error
 
 
-def _in_words(value: object, allowed: str) -> object:
+def _in_words(value: object, allowed: str, kind: str = "whole number of tokens") -> object:
     """``{first: 8}`` as ``first:8``."""
     if not isinstance(value, dict):
         return value
+    word, number = one_of(value, allowed, kind)
+    return f"{word}:{number}"
+
+
+def one_of(value: Mapping[str, object], allowed: str, kind: str = "whole number of tokens") -> tuple[str, int]:
+    """The one key of a mapping, and its number."""
     if len(value) != 1:
         raise fault(f"one of them, not {len(value)}: {', '.join(map(str, value)) or 'nothing'}", allowed)
-    ((word, count),) = value.items()
-    if type(count) is not int:
-        raise fault(f"{word!r} takes a whole number of tokens, not {shown(count)}", allowed)
-    return f"{word}:{count}"
+    ((word, number),) = value.items()
+    if type(number) is not int:
+        raise fault(f"{word!r} takes a {kind}, not {shown(number)}", allowed)
+    return word, number
 
 
 def _nearest_word(value: str, words: Sequence[str]) -> str:
@@ -214,9 +220,7 @@ PositionsAxis = Annotated[Row[SteeredPositions], one_or_some]
 
 def site_text(value: object) -> str:
     """``attention``, or ``{head: 3}`` for ``head:3``."""
-    if isinstance(value, dict) and len(value) == 1:
-        ((word, number),) = value.items()
-        value = f"{word}:{number}" if type(number) is int else value
+    value = _in_words(value, sites.ALLOWED, "whole number")
     if not isinstance(value, str):
         raise fault("it says where in a block the steering acts", sites.ALLOWED)
     try:

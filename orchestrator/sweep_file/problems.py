@@ -93,6 +93,8 @@ def _problem(details: ErrorDetails, document: Document, section: type[BaseModel]
         allowed = re.findall(r"'([^']*)'", str(context["expected"]))
         return unknown_name(document, path, value, "name", allowed)
     if kind == "sweep":
+        if context.get("field") and isinstance(value, dict):
+            path, value = (*path, context["field"]), value.get(context["field"])
         known = str(context["allowed"]).split(", ")
         nearest = context["nearest"] or (nearest_name(value, known) if isinstance(value, str) else None)
         told = None if isinstance(value, dict | BaseModel) else value

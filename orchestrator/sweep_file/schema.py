@@ -15,7 +15,7 @@ from actors.types import DATE, DType, ExtractorName, Quantization
 from actors.types import Strength as StrengthUnit
 from orchestrator.cells import Scope
 from orchestrator.devices import ACCELERATORS
-from orchestrator.errors import fault
+from orchestrator.errors import fault, nearest_name
 from orchestrator.models.shapes import MAX_LAYERS, MAX_SIZE
 from orchestrator.strict import Entry
 from orchestrator.sweep_file.fields import (
@@ -40,6 +40,7 @@ from orchestrator.sweep_file.fields import (
     Text,
     Variable,
     named,
+    one_of,
     one_or_some,
     schedule_of,
     site_text,
@@ -152,13 +153,14 @@ class ModelEntry(Entry):
         if len(given) != 1:
             raise fault(f"a model comes from one place, here {' and '.join(given) or 'none'}", "one of embedded, folder, hub")
         if given != ["hub"] and self.revision is not None:
-            raise fault("'revision' goes with 'hub'", "revision only beside hub")
+            raise fault("'revision' goes with 'hub'", "revision only beside hub", field="revision")
         if given == ["embedded"] and (self.trust_remote_code or self.shape is not None):
-            raise fault("'shape' and 'trust_remote_code' do not go with 'embedded'", "them only beside hub or folder")
+            beside = "shape" if self.shape is not None else "trust_remote_code"
+            raise fault(f"'{beside}' does not go with 'embedded'", f"{beside} only beside hub or folder", field=beside)
         if self.accelerator is not None and self.gpus == 0:
-            raise fault("'accelerator' is given but 'gpus' is 0", "gpus: 1, or no accelerator")
+            raise fault("'accelerator' is given but 'gpus' is 0", "gpus: 1, or no accelerator", field="accelerator")
         if self.gpu_memory and self.gpus == 0:
-            raise fault("'gpu_memory' is given but 'gpus' is 0", "gpus: 1, or no gpu_memory")
+            raise fault("'gpu_memory' is given but 'gpus' is 0", "gpus: 1, or no gpu_memory", field="gpu_memory")
         return self
 
 
@@ -269,7 +271,8 @@ class DecodingEntry(Entry):
     def _drawn(self) -> DecodingEntry:
         idle = [name for name in ("top_p", "samples", "seed") if getattr(self, name) != type(self).model_fields[name].default]
         if idle and not self.temperature:
-            raise fault(f"'{idle[0]}' needs a temperature: greedy decoding draws nothing", "temperature: 0.7, or none of it")
+            allowed = "temperature: 0.7, or none of it"
+            raise fault(f"'{idle[0]}' needs a temperature: greedy decoding draws nothing", allowed, field=idle[0])
         return self
 
 
@@ -317,9 +320,17 @@ class Choose(Entry):
         if self.layer is None and self.multiplier is None:
             raise fault("nothing is chosen", "layer: best, multiplier: calibrated, or both")
         if self.around is not None and self.multiplier is None:
-            raise fault("'around' goes with a chosen multiplier", "multiplier: calibrated beside around")
-        if self.kl is not None and (self.layer is None or self.multiplier is None or self.max_kl is not None or self.around):
-            raise fault("'kl' decides the multiplier and the layer", "layer: best, multiplier: calibrated beside kl")
+            raise fault("'around' goes with a chosen multiplier", "multiplier: calibrated beside around", field="around")
+        if self.kl is not None:
+            missing = [key for key in ("layer", "multiplier") if getattr(self, key) is None]
+            if missing:
+                allowed = "layer: best, multiplier: calibrated beside kl"
+                raise fault(f"'kl' decides the multiplier and the layer, and '{missing[0]}' is missing", allowed)
+            beside = [key for key in ("max_kl", "around") if getattr(self, key) is not None]
+            if beside:
+                does = "bounds" if beside[0] == "max_kl" else "varies"
+                message = f"'kl' says how much damage there is, so nothing {does} it"
+                raise fault(message, f"no {' and no '.join(beside)} beside kl", field=beside[0])
         return self
 
 
@@ -533,12 +544,20 @@ class GridEntry(Entry):
     orthogonalize: bool | None = None
 
 
+ANSWERS = "all, none, {first: 8}"
+
+
 def _answers(value: object) -> object:
     """``{first: 8}`` as 8."""
-    if isinstance(value, dict) and value.keys() == {"first"} and type(value["first"]) is int and value["first"] > 0:
-        return value["first"]
+    if isinstance(value, dict):
+        word, number = one_of(value, ANSWERS)
+        if word != "first":
+            raise fault(f"unknown key '{word}'", ANSWERS, nearest_name(word, ("first",)) or "", word)
+        if number < 1:
+            raise fault("out of range", "{first: 8}, a whole number of tokens from 1", field=word)
+        return number
     if not isinstance(value, str) or value not in ("all", "none"):
-        raise fault("it says of which answer tokens the loss is measured", "all, none, {first: 8}")
+        raise fault("it says of which answer tokens the loss is measured", ANSWERS)
     return value
 
 

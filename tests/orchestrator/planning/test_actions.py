@@ -192,6 +192,8 @@ def test_an_ablation_everywhere_may_steer_every_layer_with_one_direction(tmp_pat
     ("changes", "parts"),
     [
         ({"site": "atention"}, ("site", "did you mean 'attention'?", "{head: 3}")),
+        ({"site": {"haed": 3}}, ("site: ", "'haed:3' is unknown", "did you mean 'head'?")),
+        ({"site": {"head": "x"}}, ("site: ", "'head' takes a whole number, not 'x'", "{head: 3}")),
         ({"site": "everywhere"}, ("site", "addition would act at every part", "beside ablation")),
         ({"site": "mlp", "methods": ["cosmic"]}, ("site", "cosmic tries its directions at block outputs")),
         ({"site": {"head": 1}, "models": MODELS, "transfer": "all"}, ("site", "do not correspond")),

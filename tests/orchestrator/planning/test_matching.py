@@ -155,8 +155,9 @@ def test_without_a_wanted_damage_a_choice_is_as_it_was(tmp_path: Path) -> None:
     ("pilot", "final", "damage", "parts"),
     [
         ({}, {"kl": 0.1}, False, ("choose.kl", "no 'damage'")),
-        ({}, {"kl": 0.1, "max_kl": 0.2}, True, ("choose", "'kl' decides the multiplier and the layer")),
-        ({}, {"kl": 0.1, "layer": None}, True, ("choose", "'kl' decides the multiplier and the layer")),
+        ({}, {"kl": 0.1, "max_kl": 0.2}, True, ("choose.max_kl", "nothing bounds it (got 0.2)", "no max_kl beside kl")),
+        ({}, {"kl": 0.1, "around": [1.0]}, True, ("choose.around", "nothing varies it (got [1.0])", "no around beside kl")),
+        ({}, {"kl": 0.1, "layer": None}, True, ("choose", "'kl' decides the multiplier and the layer, and 'layer' is missing")),
         ({}, {"kl": 0}, True, ("choose.kl", "out of range")),
         ({"multipliers": [-4, 4]}, {"kl": 0.1}, True, ("choose.from", "steers both ways")),
         ({"scope": "single"}, {"kl": 0.1}, True, ("choose.from", "another scope does other damage: single and from_layer")),

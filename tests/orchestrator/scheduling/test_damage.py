@@ -190,6 +190,7 @@ def test_its_failure_leaves_the_cells_alone(tmp_path: Path) -> None:
 
 def sweep_with(folder: Path, damage: str) -> Path:
     (folder / "neutral.jsonl").write_text('{"id": "N1", "role": "test", "text": "What is rain?"}\n')
+    (folder / "contrast.jsonl").write_text('{"id": "P1", "role": "positive", "text": "What is rain?"}\n')
     path = folder / "sweep.yaml"
     path.write_text(SWEEP.replace("SWEEPS", str(Path("sweeps").absolute())) + f"\ndamage: {damage}\n")
     return path
@@ -213,11 +214,18 @@ def test_a_sweep_file_asks_for_it(tmp_path: Path) -> None:
     [
         ("yes please", "true, false"),
         ("{answers: al}", "did you mean 'all'"),
-        ("{answers: {first: 0}}", "all, none, {first: 8}"),
+        ("{answers: {first: 0}}", "answers.first: out of range (got 0); allowed: {first: 8}, a whole number of tokens from 1"),
+        ("{answers: {frist: 8}}", "answers.frist: unknown key 'frist' (got 8); allowed: all, none, {first: 8}; did you mean"),
+        ("{answers: {first: 1.5}}", "'first' takes a whole number of tokens, not 1.5; allowed: all, none, {first: 8}"),
+        ("{answers: {first: 8, last: 8}}", "one of them, not 2: first, last"),
         ("{prompt: 3}", "did you mean 'prompts'"),
         ("{tokens: 0}", "from 1"),
         ("{prompts: 33}", "damage.prompts"),
         ("{prompts: neutrl.jsonl}", "neutral.jsonl"),
+        (
+            "{prompts: contrast.jsonl}",
+            "damage.prompts: the file has no test prompts (got 'contrast.jsonl'); allowed: at least one prompt of role test",
+        ),
     ],
 )
 def test_what_is_wrong_in_it_is_told(tmp_path: Path, written: str, told: str) -> None:
