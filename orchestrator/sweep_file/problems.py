@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-import typing
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.errors import Problem, nearest_name
 from orchestrator.sweep_file.fields import IN_WORDS
+from orchestrator.sweep_file.keys import Location, fields_at, places_of, section_at
+from orchestrator.sweep_file.schema import SweepSettings
 from orchestrator.sweep_file.yaml_text import Document
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
-
-Location = tuple[int | str, ...]
 
 _TYPES = {
     "int": "a whole number",
@@ -35,8 +36,8 @@ _RANGES = {
     "finite_number": "a finite number",
 }
 _LISTED = 25
-OF_A_GRID = ("search", "choose", "quantizations")
-"""Keys of a grid that the top level does not have."""
+_MISSPELLED = 0.8
+"""How like each other two keys are of which the one is the other with a slip, and not a key of another place."""
 _WRITTEN_NUMBER = re.compile(r"[-+]?\.?\d[\d_.]*([eE][-+]?\d+)?")
 
 
@@ -46,19 +47,22 @@ def problems_of(
     """Every fault in ``error`` as a problem. ``section`` is the class that was validated, ``at`` the path where its data lies. A
     key that is missing because it is misspelled is told once."""
     found = error.errors(include_url=False)
-    meant = {(*one["loc"][:-1], _nearest_key(section, one["loc"])) for one in found if one["type"] == "extra_forbidden"}
+    unknown = [one["loc"] for one in found if one["type"] == "extra_forbidden"]
+    meant = {(*one[:-1], nearest_name(one[-1], fields_at(section, one[:-1]))) for one in unknown if not _places(section, one, at)}
     told = [one for one in found if one["type"] != "missing" or not meant & _filled_by(section, one["loc"])]
     return [_problem(one, document, section, at) for one in told]
 
 
-def _nearest_key(section: type[BaseModel], location: Location) -> str | None:
-    """The key that an unknown one was meant to be."""
-    return nearest_name(location[-1], _fields_at(section, location[:-1]))
+def _places(section: type[BaseModel], location: Location, at: Sequence[str | int]) -> list[str]:
+    """Where the unknown key at ``location`` belongs, if it is one of another place and none of this one with a slip."""
+    nearest = nearest_name(location[-1], fields_at(section, location[:-1]))
+    slip = nearest is not None and SequenceMatcher(None, str(location[-1]), nearest).ratio() >= _MISSPELLED
+    return [] if slip else places_of(str(location[-1]), SweepSettings if at else section, (*at, *location[:-1]))
 
 
 def _filled_by(section: type[BaseModel], missing: Location) -> set[Location]:
     """A missing key, and those that may stand in place of it."""
-    return {missing, *((*missing[:-1], key) for key in getattr(_section_at(section, missing[:-1]), "INSTEAD", ()))}
+    return {missing, *((*missing[:-1], key) for key in getattr(section_at(section, missing[:-1]), "INSTEAD", ()))}
 
 
 def problem_at(document: Document, path: Sequence[str | int], message: str, value: object = None, **more: str | None) -> Problem:
@@ -70,7 +74,8 @@ def problem_at(document: Document, path: Sequence[str | int], message: str, valu
 def unknown_name(document: Document, path: Sequence[str | int], name: object, kind: str, names: Iterable[str]) -> Problem:
     """The problem of a name that is none of ``names``."""
     known = tuple(dict.fromkeys(names))
-    allowed = ", ".join(known) if len(known) <= _LISTED else f"{', '.join(known[:_LISTED])}, ... ({len(known)} in all)"
+    listed = known if kind == "key" else known[:_LISTED]
+    allowed = ", ".join(listed) + (f", ... ({len(known)} in all)" if len(listed) < len(known) else "")
     allowed = allowed or f"nothing here: there is no {kind}"
     return problem_at(document, path, f"unknown {kind}", name, allowed=allowed, nearest=nearest_name(name, known))
 
@@ -82,12 +87,12 @@ def _problem(details: ErrorDetails, document: Document, section: type[BaseModel]
         location = location[:-1]  # a key that is wrong itself stands one step up
     path = (*at, *location)
     if kind == "extra_forbidden":
-        names = [name for name in _fields_at(section, location[:-1]) if name != location[-1]]
-        if not at and len(location) == 1 and location[0] in OF_A_GRID:
-            return problem_at(document, path, "it is of a grid", allowed=f"grids: [{{{location[0]}: ...}}]")
-        return unknown_name(document, path, str(location[-1]), "key", names)
+        key, names = str(location[-1]), [name for name in fields_at(section, location[:-1]) if name != location[-1]]
+        found = unknown_name(document, path, key, "key", names)
+        places = _places(section, location, at)
+        return replace(found, message=f"unknown key here: it is {' or '.join(places)}", nearest=None) if places else found
     if kind == "missing":
-        fields = ", ".join(_fields_at(section, location[:-1]))
+        fields = ", ".join(fields_at(section, location[:-1]))
         return problem_at(document, path, f"'{location[-1]}' is missing", allowed=f"keys here: {fields}")
     if kind == "literal_error":
         allowed = re.findall(r"'([^']*)'", str(context["expected"]))
@@ -118,34 +123,3 @@ def _explain(kind: str, context: Mapping[str, Any], value: object) -> tuple[str,
         quoted = base in ("int", "float") and isinstance(value, str) and _WRITTEN_NUMBER.fullmatch(value)
         return "no value is given" if value is None else "wrong type", _TYPES[base] + (", without quotes" if quoted else "")
     return "not valid here", None
-
-
-def _fields_at(section: type[BaseModel], location: Location) -> tuple[str, ...]:
-    """The keys that the section at ``location`` inside ``section`` knows."""
-    found = _section_at(section, location)
-    if found is None:
-        return ()
-    written = (field.alias or name for name, field in found.model_fields.items() if name not in getattr(found, "FILLED_IN", ()))
-    return (*written, *getattr(found, "INSTEAD", ()))
-
-
-def _section_at(section: type[BaseModel], location: Location) -> type[BaseModel] | None:
-    current, steps = section, list(location)
-    while steps:
-        field = current.model_fields.get(str(steps.pop(0)))
-        inner, containers = _section_in(None if field is None else field.annotation)
-        if inner is None:
-            return None
-        current, steps = inner, steps[containers:]
-    return current
-
-
-def _section_in(annotation: object) -> tuple[type[BaseModel] | None, int]:
-    """The section class that an annotation mentions (each mentions at most one), and how many containers hold it."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation, 0
-    for argument in typing.get_args(annotation):
-        inner, containers = _section_in(argument)
-        if inner is not None:
-            return inner, containers + (typing.get_origin(annotation) in (dict, tuple))
-    return None, 0

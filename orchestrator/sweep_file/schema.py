@@ -170,6 +170,8 @@ Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 class Splits(Entry):
     """How test prompts are dealt into splits: by ``shares`` of them, drawn by ``seed``, or by ``prompts``' ids."""
 
+    FILLED_IN: ClassVar[tuple[str, ...]] = ("shares", "prompts")
+
     shares: dict[Name, Share] = Field(default_factory=dict)
     prompts: dict[Name, Row[Text]] = Field(default_factory=dict)
     seed: int = Field(default=0, ge=0)
@@ -285,6 +287,8 @@ class Pair(Entry):
 
 class Transfer(Entry):
     """The transfer pairs; ``everything``: each variant into each other one."""
+
+    FILLED_IN: ClassVar[tuple[str, ...]] = ("pairs", "everything")
 
     pairs: Row[Pair] | None = None
     everything: bool = False
