@@ -25,6 +25,7 @@ from actors.positions import ALLOWED, PROMPT_PARTS, Positions
 from orchestrator.errors import InputError, fault, nearest_name, shown
 from orchestrator.models.layers import PROFILE
 from orchestrator.paths import checked, expanded
+from orchestrator.scoring.judges.rubric import FIELD_NAME
 from orchestrator.strict import FromList, FromListOrOne
 
 NOT_FOR_SWEEPS = frozenset({"affine_ablation", "subspace_replacement"})
@@ -59,6 +60,7 @@ IN_WORDS = {
     NAME: "letters, digits, '.', '-' and '_', first a letter or a digit, 100 at most",
     VARIABLE: "letters, digits and '_', first no digit, 100 at most",
     SHA256: "64 digits from 0 to 9 and a to f",
+    FIELD_NAME: "small letters and '_', first a letter, 41 at most",
 }
 """What the patterns of fields allow."""
 Name = Annotated[str, StringConstraints(pattern=NAME)]

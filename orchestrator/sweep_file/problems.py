@@ -42,15 +42,19 @@ _WRITTEN_NUMBER = re.compile(r"[-+]?\.?\d[\d_.]*([eE][-+]?\d+)?")
 
 
 def problems_of(
-    error: ValidationError, document: Document, section: type[BaseModel], at: Sequence[str | int] = ()
+    error: ValidationError,
+    document: Document,
+    section: type[BaseModel],
+    at: Sequence[str | int] = (),
+    beside: Sequence[str] = (),
 ) -> list[Problem]:
-    """Every fault in ``error`` as a problem. ``section`` is the class that was validated, ``at`` the path where its data lies. A
-    key that is missing because it is misspelled is told once."""
+    """Every fault in ``error`` as a problem. ``section`` is the class that was validated, ``at`` the path where its data lies,
+    ``beside`` keys that may stand there too. A key that is missing because it is misspelled is told once."""
     found = error.errors(include_url=False)
     unknown = [one["loc"] for one in found if one["type"] == "extra_forbidden"]
     meant = {(*one[:-1], nearest_name(one[-1], fields_at(section, one[:-1]))) for one in unknown if not _places(section, one, at)}
     told = [one for one in found if one["type"] != "missing" or not meant & _filled_by(section, one["loc"])]
-    return [_problem(one, document, section, at) for one in told]
+    return [_problem(one, document, section, at, beside) for one in told]
 
 
 def _places(section: type[BaseModel], location: Location, at: Sequence[str | int]) -> list[str]:
@@ -80,7 +84,9 @@ def unknown_name(document: Document, path: Sequence[str | int], name: object, ki
     return problem_at(document, path, f"unknown {kind}", name, allowed=allowed, nearest=nearest_name(name, known))
 
 
-def _problem(details: ErrorDetails, document: Document, section: type[BaseModel], at: Sequence[str | int]) -> Problem:
+def _problem(
+    details: ErrorDetails, document: Document, section: type[BaseModel], at: Sequence[str | int], beside: Sequence[str]
+) -> Problem:
     kind, context, value = details["type"], details.get("ctx", {}), details["input"]
     location = details["loc"]
     if location[-1:] == ("[key]",) and kind != "extra_forbidden":
@@ -88,9 +94,12 @@ def _problem(details: ErrorDetails, document: Document, section: type[BaseModel]
     path = (*at, *location)
     if kind == "extra_forbidden":
         key, names = str(location[-1]), [name for name in fields_at(section, location[:-1]) if name != location[-1]]
+        names += beside if len(location) == 1 else ()
         found = unknown_name(document, path, key, "key", names)
         places = _places(section, location, at)
         return replace(found, message=f"unknown key here: it is {' or '.join(places)}", nearest=None) if places else found
+    if kind == "missing" and isinstance(location[-1], int):
+        return problem_at(document, path[:-1], "too short", allowed=f"at least {location[-1] + 1}")
     if kind == "missing":
         fields = ", ".join(fields_at(section, location[:-1]))
         return problem_at(document, path, f"'{location[-1]}' is missing", allowed=f"keys here: {fields}")
@@ -105,7 +114,7 @@ def _problem(details: ErrorDetails, document: Document, section: type[BaseModel]
         told = None if isinstance(value, dict | BaseModel) else value
         return problem_at(document, path, context["message"], told, allowed=context["allowed"], nearest=nearest)
     message, allows = _explain(kind, context, value)
-    return problem_at(document, path, message, value, allowed=allows)
+    return problem_at(document, path, message, list(value) if isinstance(value, tuple) else value, allowed=allows)
 
 
 def _explain(kind: str, context: Mapping[str, Any], value: object) -> tuple[str, str | None]:
@@ -114,7 +123,10 @@ def _explain(kind: str, context: Mapping[str, Any], value: object) -> tuple[str,
     if kind in _RANGES:
         return "out of range", _RANGES[kind].format(**context)
     if kind in ("too_short", "string_too_short"):
-        return "must not be empty", "at least one"
+        least = context["min_length"]
+        return ("must not be empty", "at least one") if least == 1 else ("too short", f"at least {least}")
+    if kind == "too_long":
+        return "too long", f"at most {context['max_length']}"
     if kind == "string_too_long":
         return "too long", f"at most {context['max_length']} characters"
     if kind == "string_pattern_mismatch":

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from actors.types import ModelSpec
 from orchestrator.cells import variant_id
-from orchestrator.errors import InputError
+from orchestrator.errors import InputError, Problem
 from orchestrator.scoring.judges.linear_probe import check_model
+from orchestrator.scoring.judges.rubric import FrontMatterError, RubricHead
 from orchestrator.scoring.own import OwnOptions
 from orchestrator.scoring.planned import OF_THE_POOL, BehaviorScoring, Criterion, ScorerUse
 from orchestrator.scoring.registry import make_scorer, options_of
@@ -21,6 +23,7 @@ from orchestrator.sweep_file.problems import problems_of
 from orchestrator.sweep_file.schema import BehaviorEntry
 from orchestrator.sweep_file.sections import Path as Steps
 from orchestrator.sweep_file.sections import Sections
+from orchestrator.sweep_file.yaml_text import parse_yaml
 
 
 def resolve_scorers(top: Sections, folder: Path, models: Mapping[str, ModelSpec]) -> Scoring:
@@ -80,7 +83,10 @@ def _use(top: Sections, at: Steps, given: Mapping[str, object], folder: Path) ->
             checked = section.model_validate(options)
             scorer = make_scorer(name, options, folder)
         except ValidationError as error:
-            top.problems += problems_of(error, top.document, section, at)
+            top.problems += problems_of(error, top.document, section, at, ("target",) if at[-1] == 0 else ())
+    except FrontMatterError as error:
+        top.problems += _in_front_matter(top, str(given.get("rubric")), error)
+        _report(top, at, InputError(*error.others))
     except InputError as error:
         _report(top, at, error)
     if len(top.problems) > before:
@@ -90,6 +96,16 @@ def _use(top: Sections, at: Steps, given: Mapping[str, object], folder: Path) ->
         top.report((*at, "reads"), told, "thought", allowed="answer, both, or a scorer after the first")
         return None
     return ScorerUse(name, checked.model_dump(mode="json", exclude_unset=True), scorer.id), scorer
+
+
+def _in_front_matter(top: Sections, rubric: str, error: FrontMatterError) -> Sequence[Problem]:
+    """What is wrong in the file of a rubric, each with its line there."""
+    file = os.path.normpath(Path(top.document.file).parent / rubric)
+    try:
+        document = parse_yaml(error.text, file)
+    except InputError as no_yaml:
+        return no_yaml.problems
+    return error.problems if error.found is None else problems_of(error.found, document, RubricHead)
 
 
 def _with_variant(top: Sections, at: Steps, given: Mapping[str, object], models: Mapping[str, ModelSpec]) -> Mapping[str, object]:

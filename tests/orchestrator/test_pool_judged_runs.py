@@ -157,7 +157,7 @@ def test_a_driver_killed_while_the_judge_is_asked_asks_nothing_twice_and_loses_n
     [
         ("{name: pool_judge, rubric: refusal, model: judg}", "model: .*judg.*did you mean 'judge'"),
         ("{name: pool_judge, rubric: refusal, model: judge, variant: x}", "'variant' follows from 'model'"),
-        ("{name: pool_judge, rubric: refusal, modle: judge}", "allowed: reads, model, rubric, slots; did you mean 'model'"),
+        ("{name: pool_judge, rubric: refusal, modle: judge}", "reads, model, rubric, slots, target; did you mean 'model'"),
         ("{name: pool_judge, rubric: harm.md, model: judge, target: {at_least: 1}}", "chooses among whole numbers.*0 to 0.5"),
     ],
 )

@@ -8,14 +8,24 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, create_model, model_validator
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from actors.spoken import told_apart
 from orchestrator.errors import InputError, Problem, fault, nearest_entry, nearest_name
@@ -33,7 +43,8 @@ _HEAD = re.compile(r"---\n(?P<head>.{,10000}?)\n---\n(?P<text>.*)", re.DOTALL)
 _SLOT = re.compile(r"\{([a-z_]+)\}")
 _CODE = re.compile(r"```(?:json)?\n(.*)\n```", re.DOTALL)
 _REASON = 500
-_Name = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,40}$")]
+FIELD_NAME = r"^[a-z][a-z_]{0,40}$"
+_Name = Annotated[str, Field(pattern=FIELD_NAME)]
 
 
 class RubricScale(Entry):
@@ -42,6 +53,14 @@ class RubricScale(Entry):
     low: float = Field(allow_inf_nan=False)
     high: float = Field(allow_inf_nan=False)
     unit: LabelText
+
+    @field_validator("high")
+    @classmethod
+    def _above(cls, high: float, known: ValidationInfo) -> float:
+        low = known.data.get("low")
+        if low is not None and low >= high:
+            raise fault("the scale has no length", f"a number above its low end, {low:g}")
+        return high
 
 
 class RubricHead(Entry):
@@ -61,26 +80,66 @@ class RubricHead(Entry):
     reason: bool = True
     source: str | None = None
 
-    @model_validator(mode="after")
-    def _whole(self) -> RubricHead:
-        if (self.labels is None) == (self.scale is None):
-            raise fault("a rubric has labels or a scale", "labels: [...], or scale: {low, high, unit}")
-        if self.scale is not None and self.scale.low >= self.scale.high:
-            raise fault("the scale has no length", "low below high")
-        if self.labels is None and self.target is not None:
-            raise fault("a target is a label; a scale gets its threshold in the sweep file", "no target")
-        if self.labels is not None and (self.parts or self.zero_if):
-            raise fault("parts and zero_if go with a scale", "flags")
-        if self.target is not None and self.target not in (self.labels or ()):
-            raise fault(f"the target {self.target!r} is no label of it", ", ".join(self.labels or ()))
+    @model_validator(mode="wrap")
+    @classmethod
+    def _whole(cls, given: Any, check: ModelWrapValidatorHandler[Self]) -> Self:
+        """Of fields that are wrong by themselves the others are checked against each other too, so that all is told at once."""
+        found: list[ErrorDetails] = []
+        try:
+            head = check(given)
+        except ValidationError as error:
+            found = error.errors(include_url=False)
+            if not isinstance(given, dict):
+                raise
+            wrong = {one["loc"][0] for one in found}
+            head = check({key: value for key, value in given.items() if key not in wrong})
+            told = [(key, why) for key, why in head._faults() if key in given and key not in wrong]
+        else:
+            told = list(head._faults())
+        if not (found or told):
+            return head
+        faults = [InitErrorDetails(type=why, loc=(key,), input=given.get(key)) for key, why in told]
+        raise ValidationError.from_exception_data("rubric", [*map(_once_more, found), *faults])
+
+    def _faults(self) -> Iterator[tuple[str, PydanticCustomError]]:
+        """What its fields forbid each other, by the one that is wrong."""
+        if self.labels is None and self.scale is None:
+            yield "labels", fault("a rubric has labels or a scale", "labels: [...], or scale: {low, high, unit}")
+        elif self.labels is None:
+            if self.target is not None:
+                yield "target", fault("a target is a label; a scale gets its threshold in the sweep file", "no target")
+        else:
+            if self.scale is not None:
+                yield "scale", fault("a rubric has labels or a scale, not both", "labels: [...], or scale: {low, high, unit}")
+            elif beside := [key for key in ("parts", "zero_if") if getattr(self, key)]:
+                yield beside[0], fault("parts and zero_if go with a scale", "flags")
+            if self.target is not None and self.target not in self.labels:
+                yield "target", fault(f"the target {self.target!r} is no label of it", ", ".join(self.labels))
         if self.zero_if is not None and self.zero_if not in self.flags:
-            raise fault(f"zero_if names {self.zero_if!r}, which is no flag", ", ".join(self.flags))
+            yield "zero_if", fault(f"zero_if names {self.zero_if!r}, which is no flag", ", ".join(self.flags) or "no zero_if")
         if any(low >= high for low, high in self.parts.values()):
-            raise fault("a part has no length", "parts: {convincing: [1, 5]}")
-        names = [*self.flags, *self.parts, *("label", "score", "reason")]
-        if len(set(names)) < len(names):
-            raise fault("a name stands twice among flags and parts", "names but label, score and reason, each once")
-        return self
+            yield "parts", fault("a part has no length", "parts: {convincing: [1, 5]}")
+        names = Counter([*self.flags, *self.parts, *("label", "score", "reason")])
+        if twice := [name for name, count in names.items() if count > 1]:
+            told = f"a name stands twice among flags and parts: {', '.join(twice)}"
+            where = "flags" if set(twice) & set(self.flags) else "parts"
+            yield where, fault(told, "names but label, score and reason, each once")
+
+
+def _once_more(found: ErrorDetails) -> InitErrorDetails:
+    """What was found, to be raised again beside more."""
+    context = found.get("ctx", {})
+    kind = PydanticCustomError("sweep", "{message}", context) if found["type"] == "sweep" else found["type"]
+    return InitErrorDetails(type=kind, loc=found["loc"], input=found["input"], ctx=context)
+
+
+class FrontMatterError(InputError):
+    """The front matter of a rubric is wrong. ``text``: it, in the lines in which the file has it; ``found``: what is wrong with
+    its keys (None: it is no YAML); ``others``: what else is wrong with the rubric."""
+
+    def __init__(self, told: Sequence[Problem], text: str, found: ValidationError | None, others: Sequence[Problem]) -> None:
+        super().__init__(*told, *others)
+        self.text, self.found, self.others = text, found, tuple(others)
 
 
 class UnreadableReplyError(ValueError):
@@ -185,30 +244,53 @@ def load_rubric(name: str, slots: Mapping[str, str], folder: Path) -> Rubric:
     if (name.endswith(".md") and not file.is_file()) or (not name.endswith(".md") and name not in shipped):
         nearest = nearest_entry(file) if name.endswith(".md") else nearest_name(name, shipped)
         raise InputError(Problem("rubric", name, "there is no such rubric", f"{', '.join(shipped)}, or a .md file", nearest))
-    head, text = _read(name, file)
-    wanted = set(_SLOT.findall(text)) - set(JUDGED)
-    if "response" not in _SLOT.findall(text):
-        raise InputError(Problem("rubric", name, "its text has no {response}", "{response}, and perhaps {prompt} and others"))
-    if wanted != set(slots):
-        what = ", ".join(sorted(wanted ^ set(slots)))
-        allowed = ", ".join(sorted(wanted)) or "none: this rubric has no slot to fill"
-        raise InputError(Problem("slots", None, f"missing, or unknown to the rubric '{name}': {what}", allowed))
+    found, text = _read(name, file)
+    others = [*_text_faults(name, text), *_slot_faults(name, text, slots)]
+    head = _head(name, found, others)
+    if others:
+        raise InputError(*others)
     return Rubric(Path(name).stem, head, text, dict(slots))
 
 
-def _read(name: str, file: Path) -> tuple[RubricHead, str]:
+def _text_faults(name: str, text: str) -> Iterator[Problem]:
+    if "response" not in _SLOT.findall(text):
+        yield Problem("rubric", name, "its text has no {response}", "{response}, and perhaps {prompt} and others")
+
+
+def _slot_faults(name: str, text: str, slots: Mapping[str, str]) -> Iterator[Problem]:
+    """A slot that is missing because another one is misspelled is told once."""
+    wanted = sorted(set(_SLOT.findall(text)) - set(JUDGED))
+    missing = [slot for slot in wanted if slot not in slots]
+    allowed = ", ".join(wanted) or "none: this rubric has no slot to fill"
+    for slot in sorted(set(slots) - set(wanted)):
+        nearest = nearest_name(slot, missing)
+        missing = [one for one in missing if one != nearest]
+        yield Problem(f"slots.{slot}", slot, f"the rubric '{name}' has no such slot", allowed, nearest)
+    for slot in missing:
+        yield Problem("slots", None, f"the slot '{slot}' of the rubric '{name}' is not filled", f"slots: {{{slot}: ...}}")
+
+
+def _read(name: str, file: Path) -> tuple[str, str]:
+    """The front matter, and the text."""
     with file.open("rb") as opened:
         content = opened.read(_MOST + 1)
     found = _HEAD.fullmatch(content.decode("utf-8-sig", "replace").replace("\r\n", "\n"))
     if found is None or len(content) > _MOST:
         raise InputError(Problem("rubric", name, "no rubric", "Markdown of at most 100 kB that begins with YAML between two ---"))
+    return found["head"], found["text"]
+
+
+def _head(name: str, text: str, others: Sequence[Problem]) -> RubricHead:
+    """What the front matter says; ``FrontMatterError``, with the ``others``."""
+    lines = f"\n{text}"  # below the first ---
     try:
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(found["head"])):
-            raise InputError(Problem("rubric", name, "its YAML has an alias, which is refused"))
-        return RubricHead.model_validate(yaml.safe_load(found["head"])), found["text"]
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise FrontMatterError([Problem("rubric", name, "its YAML has an alias, which is refused")], lines, None, others)
+        return RubricHead.model_validate(yaml.safe_load(text))
     except yaml.YAMLError as error:
-        raise InputError(Problem("rubric", name, f"its YAML cannot be read: {error}")) from error
+        told = Problem("rubric", name, f"its YAML cannot be read: {error}")
+        raise FrontMatterError([told], lines, None, others) from error
     except ValidationError as error:
-        told = [(".".join(map(str, one["loc"])), one["msg"], one.get("ctx", {})) for one in error.errors(include_url=False)]
-        problems = [Problem("rubric", name, f"{at}: {why}".lstrip(": "), more.get("allowed")) for at, why, more in told]
-        raise InputError(*problems) from error
+        found = [(".".join(map(str, one["loc"])), one["msg"], one.get("ctx", {})) for one in error.errors(include_url=False)]
+        problems = [Problem("rubric", name, f"{at}: {why}".lstrip(": "), more.get("allowed")) for at, why, more in found]
+        raise FrontMatterError(problems, lines, error, others) from error

@@ -79,7 +79,8 @@ def test_coherence_may_be_what_is_asked_for() -> None:
     [
         ("patern", "scorers[0]: unknown scorer (got 'patern'); allowed: refusal, coherence"),
         ({"target": "x"}, "'name' is missing or no text"),
-        ({**PIRATE, "label": {}}, "(got 'label'); allowed: reads, labels, otherwise, ignore_case; did you mean 'labels'?"),
+        ({**PIRATE, "label": {}}, "'label'); allowed: reads, labels, otherwise, ignore_case, target; did you mean 'labels'?"),
+        ({**PIRATE, "tarjet": "pirate"}, "'tarjet'); allowed: reads, labels, otherwise, ignore_case, target; did"),
         ({**PIRATE, "target": "pirat"}, "the scorer has no such label (got 'pirat'); allowed: plain, pirate, other"),
         ({**PIRATE, "labels": {"pirate": "(?=a)"}}, "is not valid: invalid perl operator: (?="),
         ({**PIRATE, "target": {"at_least": 3}}, "a threshold goes with a numeric scorer"),

@@ -13,6 +13,8 @@ from orchestrator.scoring.judges.rubric import SHIPPED, Rubric, UnreadableReplyE
 from orchestrator.scoring.planned import Criterion
 from orchestrator.scoring.score import Labels, Scale, require_declared
 from orchestrator.scoring.verdict import Threshold, Verdicts
+from orchestrator.sweep import load_sweep
+from tests.orchestrator.sweep_files import sweep_data, write_sweep
 
 ALL = sorted(file.stem for file in SHIPPED.glob("*.md"))
 
@@ -76,6 +78,8 @@ def test_anything_else_is_none(score: str) -> None:
         ("labels: [a, b]\nflags: [label]", "a name stands twice"),
         ("labels: [a, b]\nzero_if: f", "parts and zero_if go with a scale"),
         ("labels: [a, b]\nlables: [a]", "lables"),
+        ("labels: [a, b]\ntarget: c\nzero_if: f", "parts and zero_if.*\n.*the target 'c' is no label.*\n.*which is no flag"),
+        ("scale: {low: 10, high: 0}", r"scale.high: the scale has no length.*\n.*scale.unit"),
         ("labels: [a, b", "its YAML cannot be read"),
         ("labels: &x [a, b]\nflags: *x", "alias"),
         ("labels: !!python/object/apply:os.system [ls]", "its YAML cannot be read"),
@@ -85,6 +89,46 @@ def test_anything_else_is_none(score: str) -> None:
 def test_what_is_wrong_in_a_rubric_is_told(tmp_path: Path, head: str, told: str) -> None:
     with pytest.raises(InputError, match=told):
         own(tmp_path, head)
+
+
+@pytest.mark.parametrize(
+    ("head", "slots", "told"),
+    [
+        ("labls: [a, b]\ntarget: a", {"tone": "wit"}, ["r4.md:2: labls: unknown key (got 'labls')", "did you mean 'labels'?"]),
+        (
+            "scale: {low: 10, high: 0}\nunit: x",
+            {"tone": "wit"},
+            [
+                "r4.md:2: scale.high: the scale has no length (got 0); allowed: a number above its low end, 10",
+                "r4.md:2: scale.unit: 'unit' is missing; allowed: keys here: low, high, unit",
+                "r4.md:3: unit: unknown key here: it is scale.unit (got 'unit'); allowed: labels, target",
+            ],
+        ),
+        ("labels: [a]\nflags: [A]", {"tone": "wit"}, ["labels: too short (got ['a']); allowed: at least 2", "r4.md:3: flags[0]"]),
+        ("labels: [a, b", {"tone": "wit"}, ["r4.md:2: not valid YAML"]),
+        ("labels: [a, b]\nflags: [label]", {"tome": "wit"}, ["r4.md:3: flags: a name stands twice", "scorers[0].slots.tome: "]),
+        (
+            "labels: [a, b]\ntarget: a",
+            {"tome": "wit", "mood": "low"},
+            [
+                "scorers[0].slots.tome: the rubric 'r4.md' has no such slot (got 'tome'); allowed: tone; did you mean 'tone'?",
+                "scorers[0].slots.mood: the rubric 'r4.md' has no such slot (got 'mood'); allowed: tone",
+            ],
+        ),
+        ("labels: [a, b]\ntarget: a", {}, ["scorers[0].slots: the slot 'tone' of the rubric 'r4.md' is not filled"]),
+    ],
+)
+def test_a_sweep_tells_all_that_is_wrong_in_the_file_of_a_rubric(
+    tmp_path: Path, head: str, slots: dict[str, str], told: list[str]
+) -> None:
+    (tmp_path / "r4.md").write_text(f"---\n{head}\n---\nIs {{response}} {{tone}}?")
+    scorers = [{"name": "judge", "model": "some/judge", "rubric": "r4.md", "slots": slots}]
+    path = write_sweep(tmp_path, sweep_data(behaviors={"refusal": {"file": "refusal.jsonl", "scorers": scorers}}))
+    with pytest.raises(InputError) as caught:
+        load_sweep(path)
+    lines = str(caught.value)
+    assert all(one in lines for one in told), lines
+    assert len(lines.splitlines()) == len({one for one in told if not one.startswith("did")}), lines
 
 
 def test_a_rubric_without_a_head_or_a_response_is_none(tmp_path: Path) -> None:
