@@ -107,6 +107,7 @@ def test_a_judge_that_is_away_stops_a_run_before_it_starts(
     told = cli("run", write(tmp_path))
     assert (told.exit_code, "judge: it cannot be reached" in told.output) == (2, True), told.output
     assert "Traceback" not in told.output
+    assert f"{url.removeprefix('http://').removesuffix('/v1')} (OPENAI_BASE_URL)" in " ".join(told.output.split())
     assert not (tmp_path / "out" / "responses").exists()
     (tmp_path / "sweep.yaml").write_text(SWEEP.replace("SCORERS", "[{name: length, target: {at_least: 1}}]"))
     assert cli("run", tmp_path / "sweep.yaml").exit_code == 0

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from orchestrator.errors import InputError, Problem
 from orchestrator.redaction import redacted
@@ -26,6 +28,8 @@ _PATIENCE = 2
 """Timeouts that a whole reply may take: the client's own, after which it tries again, begins anew with every byte."""
 TINY = 16
 """Tokens of the reply that shows that an endpoint answers; some refuse fewer."""
+_BARE = re.compile(r"[A-Za-z0-9.-]+:\d{1,5}(/[^@]*)?")
+"""Host and port without what comes before them in a URL."""
 _UNKNOWN = {"max_tokens": ("max_completion_tokens",), "response_format": ("response_format", "schema")}
 """Fields that not every endpoint knows, and the words in which it says so."""
 
@@ -81,16 +85,34 @@ class Endpoint:
             raise UnreachableError("the package openai is not installed: pip install 'activation-steering-sweeps[judges]'")
         from openai import AsyncOpenAI, OpenAIError  # takes a second to import
 
-        url_env = f"{self.api_key_env.removesuffix(_KEY)}_BASE_URL"
-        url, key = os.environ.get(url_env), os.environ.get(self.api_key_env)
+        url, key = os.environ.get(self.url_env), os.environ.get(self.api_key_env)
         if not (url or key):
-            raise UnreachableError(f"the environment has neither {url_env} nor {self.api_key_env}")
+            raise UnreachableError(f"the environment has neither {self.url_env} nor {self.api_key_env}")
+        if url and not _is_url(url):
+            bare = "" if _BARE.fullmatch(url) is None else f" before {redacted(url.partition('/')[0])}"
+            raise UnreachableError(
+                f"{self.url_env} is no URL; allowed: http:// or https://{bare}, as in http://127.0.0.1:8000/v1"
+            )
         retries = self.retries if patient else 0
         try:  # a server of one's own asks for no key, the client for some
             http = _within(_PATIENCE * self.timeout)
             return AsyncOpenAI(api_key=key or "none", base_url=url, timeout=self.timeout, max_retries=retries, http_client=http)
         except (OpenAIError, ValueError) as error:
-            raise UnreachableError(f"{url_env} is no URL: {_told(error)}") from None
+            raise UnreachableError(f"{self.url_env} is no URL: {_told(error)}") from None
+
+    @property
+    def url_env(self) -> str:
+        """The variable that has the URL."""
+        return f"{self.api_key_env.removesuffix(_KEY)}_BASE_URL"
+
+    def _place(self, client: AsyncOpenAI) -> str:
+        """Where it is asked: host and port, which are no secret as the rest of a URL may be, and where they come from."""
+        url = client.base_url
+        given = self.url_env if os.environ.get(self.url_env) else f"the environment has no {self.url_env}"
+        if "@" in url.path:  # what seems to be the host is a part of a password
+            return f"the URL in {given}"
+        host = redacted(f"[{url.host}]" if ":" in url.host else url.host)
+        return f"{host}:{url.port or (443 if url.scheme == 'https' else 80)} ({given})"
 
     async def ask(self, client: AsyncOpenAI, question: str, tiny: bool = False) -> Reply:
         """One question; ``EndpointError`` where it gets no reply."""
@@ -100,9 +122,12 @@ class Endpoint:
             given = await self._create(client, question, tiny)
         except APIStatusError as error:
             kind = UnreachableError if error.status_code in (401, 403, 404) else EndpointError
-            raise kind(f"it refused with status {error.status_code}: {_told(error)}") from None
+            key = f" with the key of {self.api_key_env}" if error.status_code in (401, 403) else ""
+            at = f"{self._place(client)}{key}" if kind is UnreachableError else ""
+            raise kind(f"it refused with status {error.status_code}{at and f' at {at}'}: {_told(error)}") from None
         except APIConnectionError as error:
-            raise UnreachableError(f"it cannot be reached: {_told(error.__cause__ or error)}") from None
+            told = _told(error.__cause__ or error)
+            raise UnreachableError(f"it cannot be reached at {self._place(client)}: {told}") from None
         except TimeoutError:
             raise EndpointError(f"its reply was not whole after {_PATIENCE * self.timeout:g} s") from None
         except (OpenAIError, ValueError, RecursionError) as error:  # no JSON, none of the form, or nested too deeply
@@ -147,6 +172,15 @@ class Endpoint:
         except (AttributeError, IndexError, TypeError, ValueError, OverflowError) as error:
             raise EndpointError(f"it sent something that is no chat completion: {_told(error)}") from None
         return Reply(text, *tokens, visible(model, 100), visible(reason, 40))
+
+
+def _is_url(text: str) -> bool:
+    """Whether it says over HTTP where a server is."""
+    try:
+        found = urlsplit(text)
+        return found.scheme in ("http", "https") and bool(found.hostname) and found.port != 0
+    except ValueError:  # a port that is none, half of an IPv6 address
+        return False
 
 
 def _within(seconds: float) -> Any:

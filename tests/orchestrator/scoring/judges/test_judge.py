@@ -198,6 +198,36 @@ def test_one_that_is_away_is_not_asked_for_the_rest(monkeypatch: pytest.MonkeyPa
     assert labels(judge(), answers("a")) == ["UnreachableError"]
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://me:hidden@127.0.0.1:1/hidden/v1?key=hidden", "it cannot be reached at 127.0.0.1:1 (OTHER_BASE_URL): All"),
+        ("http://[::1]:1/v1", "cannot be reached at [::1]:1 (OTHER_BASE_URL): "),
+        ("http://me:1/hidden@127.0.0.1:1/v1", "cannot be reached at the URL in OTHER_BASE_URL: "),
+        ("127.0.0.1:1/v1", "OTHER_BASE_URL is no URL; allowed: http:// or https:// before 127.0.0.1:1, as in http://"),
+        ("hidden.example/v1", "OTHER_BASE_URL is no URL; allowed: http:// or https://, as in http://127.0.0.1:8000/v1"),
+        ("me:1/hidden@127.0.0.1:1", "OTHER_BASE_URL is no URL; allowed: http:// or https://, as in"),
+        ("ftp://hidden/v1", "OTHER_BASE_URL is no URL; allowed: http:// or https://, as in"),
+        ("http://127.0.0.1:hidden", "OTHER_BASE_URL is no URL"),
+        ("http://[::hidden", "OTHER_BASE_URL is no URL"),
+    ],
+)
+def test_where_it_was_sought_is_told_without_what_may_be_secret(monkeypatch: pytest.MonkeyPatch, url: str, told: str) -> None:
+    monkeypatch.setenv("OTHER_BASE_URL", url)
+    monkeypatch.setenv("OTHER_API_KEY", KEY)
+    with pytest.raises(InputError) as raised:
+        judge(retries=0, api_key_env="OTHER_API_KEY").check()
+    assert told in str(raised.value)
+    assert not any(secret in str(raised.value) for secret in ("hidden", KEY))
+
+
+def test_one_that_refuses_the_key_says_which_and_where(endpoint: JudgeEndpoint) -> None:
+    endpoint.answer = lambda request, number: broken("401", request)
+    place = endpoint.url.removeprefix("http://").removesuffix("/v1")
+    (found,) = judge(retries=0).score_all(answers("a"), {})
+    assert f"refused with status 401 at {place} (OPENAI_BASE_URL) with the key of OPENAI_API_KEY: " in str(found)
+
+
 def test_one_that_refuses_the_key_is_asked_once(endpoint: JudgeEndpoint) -> None:
     endpoint.answer = lambda request, number: broken("401", request)
     assert set(labels(judge(concurrency=1), answers(*"abc"))) == {"UnreachableError"}
