@@ -7,7 +7,7 @@ says how many cells may follow.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -29,7 +29,7 @@ from orchestrator.planning.costs import DEFAULT_COSTS, Costs
 from orchestrator.planning.estimate import Estimate, VariantCost, estimate_plan, memory_limit, prompt_tokens, weight_bytes
 from orchestrator.planning.grids import Deferred, GridsPlan, plan_grids
 from orchestrator.planning.parity import efforts, plan_parity
-from orchestrator.planning.remarks import remarks_on_actions
+from orchestrator.planning.remarks import remarks_on_actions, remarks_on_thoughts
 from orchestrator.scoring.answer import Reads
 from orchestrator.scoring.judges.pool_scorer import PoolScorer
 from orchestrator.scoring.score import CellScorer, Usage
@@ -150,6 +150,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
         *(text for used in _whole(sweep.behaviors) for text in used.warnings),
         *(text for grid in sweep.grids for used in grid.files for text in used.remarks),
         *(text for grid in sweep.grids for text in remarks_on_actions(grid)),
+        *(text for grid in sweep.grids for text in remarks_on_thoughts(grid, sweep.scoring)),
     ]
     return Plan(
         name=sweep.name,
@@ -162,6 +163,7 @@ def make_plan(sweep: Sweep, tallies: Mapping[CellKey, Tally] | None = None, cost
         estimate=estimate_plan(
             _costs(
                 models,
+                {variant_id(one.spec) for one in variants if not one.thinks},
                 expected,
                 _rounds(sweep, found),
                 _read(counted, sweep.scoring, damage_items(expected, sweep.damage), analysed.items),
@@ -358,6 +360,7 @@ def _remarks(variants: Sequence[ModelVariant]) -> list[str]:
 
 def _costs(
     models: Sequence[PlannedModel],
+    thoughtless: Collection[str],
     cells: Sequence[Cell],
     rounds: Mapping[str, int],
     reads: Mapping[str, int],
@@ -365,7 +368,7 @@ def _costs(
 ) -> list[VariantCost]:
     """Each variant loads once; once more on one worker when it waits for a direction of a model that comes after it, and for each
     of its ``rounds`` where other models run between them. ``reads``: tokens that a variant reads for other work;
-    ``compared``: what comparing tools takes of it."""
+    ``compared``: what comparing tools takes of it; ``thoughtless``: variants that mark no thoughts."""
     order = {model.variant: number for number, model in enumerate(models)}
     late = {
         variant_id(cell.target)
@@ -385,6 +388,7 @@ def _costs(
             reads=reads.get(one.variant, 0) + effort.read,
             writes=effort.written,
             starts=effort.starts,
+            thinks=one.variant not in thoughtless,
         )
         for number, one in enumerate(models)
         for effort in [compared.get(one.variant, Effort())]

@@ -31,7 +31,7 @@ LINEAR_BYTES = {
 class VariantCost:
     """What the cost of one variant follows from: the model and its share of the plan. ``downloads``: its files come from the hub,
     and for no variant before it. ``reads``: tokens of other work, such as judging; ``writes``: those that it writes; ``starts``:
-    processes of other tools that load the model anew."""
+    processes of other tools that load the model anew; ``thinks``: whether it may use up a budget for thoughts."""
 
     name: str
     spec: ModelSpec
@@ -42,6 +42,7 @@ class VariantCost:
     reads: int = 0
     writes: int = 0
     starts: int = 0
+    thinks: bool = True
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,7 @@ def _work(
         total, most = measured[id(cell.prompts)]
         rows += cell.rows
         prompt += total
-        new += cell.budget
+        new += cell.budget if variant.thinks else cell.rows * cell.decoding.max_new_tokens
         longest = max(longest, most + cell.decoding.most_tokens)
     read, trials = variant.reads, 0.0
     for spec in directions:

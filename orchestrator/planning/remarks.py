@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from actors.positions import Positions
 from actors.schedules import CONSTANT, Schedule
 from actors.types import Action
+from orchestrator.counting import some
+from orchestrator.scoring.uses import Scoring
 from orchestrator.sweep_file.grid import Grid
 
 STRONG = 2.0
@@ -26,6 +28,18 @@ def remarks_on_actions(grid: Grid) -> Iterator[str]:
         if strong:
             listed = ", ".join(f"{value:g}" for value in strong)
             yield f"strength relative: {listed} times the norm of the residual stream drowns it; 0.05 to 1 are usual"
+
+
+def remarks_on_thoughts(grid: Grid, scoring: Scoring) -> Iterator[str]:
+    """A sentence where ``grid`` has a budget for thoughts, or scores them, and models of it are known to mark none."""
+    models = list(dict.fromkeys(one.key for one in grid.variants if not one.thinks))
+    uses = [use for one in grid.behaviors for use in scoring.of(one.behavior.name).scorers]
+    asked = [] if grid.decoding.max_thought_tokens is None else ["max_thought_tokens bounds nothing"]
+    if any(scoring.made[use.id].reads == "thought" for use in uses):
+        asked.append("reads: thought finds none")
+    if models and asked:
+        told = f"model{'s' if len(models) > 1 else ''} {some(models)} mark{'' if len(models) > 1 else 's'} no thoughts"
+        yield f"{grid.name}: {told}, by chat template, template options and system prompt: {' and '.join(asked)}"
 
 
 def _reach(action: Action, tokens: int) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from actors.types import DATE, ModelSpec, Quantization, Resources
 from orchestrator.errors import InputError
 from orchestrator.models.files import ModelShape, check_adapter, fingerprint_of, shape_of
-from orchestrator.models.templates import remarks_on
+from orchestrator.models.templates import may_think, remarks_on
 from orchestrator.paths import check_readable, expanded
 from orchestrator.sweep_file.schema import ModelEntry
 from orchestrator.sweep_file.sections import Sections
@@ -22,7 +22,7 @@ class ModelVariant:
     """One model in one quantization, as the sweep names it.
 
     ``key`` is the model's key in the file, ``name`` the key and, when quantized, ``/quantization``. ``remarks``: what its files
-    say that a person should know.
+    say that a person should know; ``thinks``: False where it is known that it marks no thoughts.
     """
 
     key: str
@@ -31,6 +31,7 @@ class ModelVariant:
     shape: ModelShape
     resources: Resources
     remarks: tuple[str, ...] = ()
+    thinks: bool = True
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,14 @@ class SweepModel:
     quantizations: tuple[Quantization, ...]
     remarks: tuple[str, ...] = ()
     steered: bool = True
+    thinks: bool = True
 
     def variants(self, quantizations: Sequence[Quantization] | None) -> Iterator[ModelVariant]:
         """One variant per quantization (None: the model's own list)."""
         for quantization in dict.fromkeys(quantizations or self.quantizations):
             spec = replace(self.spec, quantization=quantization)
-            yield ModelVariant(self.key, variant_name(self.key, quantization), spec, self.shape, self.resources, self.remarks)
+            name = variant_name(self.key, quantization)
+            yield ModelVariant(self.key, name, spec, self.shape, self.resources, self.remarks, self.thinks)
 
 
 def resolve_models(top: Sections, folder: Path) -> tuple[dict[str, SweepModel], dict[str, ModelShape]]:
@@ -65,12 +68,12 @@ def resolve_models(top: Sections, folder: Path) -> tuple[dict[str, SweepModel], 
             spec = replace(spec, fingerprint=fingerprint_of(spec))
             if spec.adapter is not None:
                 check_adapter(Path(spec.adapter), shapes[key])
-            remarks = remarks_on(spec)
+            remarks, thinks = remarks_on(spec), may_think(spec)
         except InputError as error:
             top.report_within(error, "models", key, spec.source)
             continue
         resources = Resources(entry.gpus, entry.cpus, entry.accelerator, entry.gpu_memory)
-        models[key] = SweepModel(key, spec, shapes[key], resources, entry.quantizations, remarks, entry.steered)
+        models[key] = SweepModel(key, spec, shapes[key], resources, entry.quantizations, remarks, entry.steered, thinks)
     return models, shapes
 
 

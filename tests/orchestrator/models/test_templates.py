@@ -13,7 +13,7 @@ import pytest
 from actors.types import ModelSpec
 from orchestrator.errors import InputError
 from orchestrator.models.files import EMBEDDED
-from orchestrator.models.templates import remarks_on
+from orchestrator.models.templates import may_think, remarks_on
 from orchestrator.sweep import load_sweep
 from tests.orchestrator.sweep_files import EMBEDDED as EMBEDDED_ENTRY
 from tests.orchestrator.sweep_files import hub, plan_of, sweep_data, write_adapter, write_model, write_sweep
@@ -53,6 +53,41 @@ def test_an_option_that_the_template_does_not_read_is_refused_with_its_line(tmp_
     assert "allowed: enable_thinking; did you mean 'enable_thinking'?" in told
     assert "it reads no options" in refused(model(tmp_path / "n", PLAIN), template_options={"enable_thinking": False})
     assert warnings(model(tmp_path / "o", THINKING), template_options={"enable_thinking": False}) == []
+
+
+def thinks(folder: Path, **more: Any) -> bool:
+    return may_think(ModelSpec("folder", str(folder), **more))
+
+
+def test_what_marks_no_thoughts_is_known_before_it_is_loaded(tmp_path: Path) -> None:
+    thinking, plain = model(tmp_path / "t", THINKING), model(tmp_path / "p", PLAIN)
+    assert (thinks(thinking), thinks(plain)) == (True, False)
+    assert not thinks(thinking, template_options=(("enable_thinking", False),)), "its prompts close the thought"
+    assert thinks(plain, system_prompt="Think in <think> and </think> first.")
+    assert thinks(model(tmp_path / "w", PLAIN + "{# Here is my thought process: #}"))
+    assert thinks(model(tmp_path / "c", PLAIN + "{# <|channel|> #}"))
+    assert thinks(plain, adapter=str(write_adapter(tmp_path / "adapter")))
+    (plain / "tokenizer_config.json").write_text(json.dumps({"chat_template": PLAIN, "added_tokens_decoder": {"9": "<think>"}}))
+    assert thinks(plain), "a token of its own"
+    assert may_think(ModelSpec("hub", "example/gone", "a" * 40))
+    assert not may_think(ModelSpec("embedded", EMBEDDED_ENTRY["embedded"]))
+
+
+def test_a_plan_says_which_models_mark_no_thoughts_and_counts_no_tokens_of_them(tmp_path: Path) -> None:
+    folders = {"thinking": model(tmp_path / "t", THINKING), "plain": model(tmp_path / "p", PLAIN)}
+    scorers = ["refusal", {"name": "length", "reads": "thought"}]
+
+    def planned(*names: str, **more: Any) -> tuple[list[str], list[int]]:
+        plan = plan_of(tmp_path, models={name: {"folder": str(folders[name])} for name in names}, layers=[1], **more)
+        return [one for one in plan.warnings if "thoughts" in one], [one.new_tokens // one.rows for one in plan.estimate.models]
+
+    budget = {"max_new_tokens": 50, "max_thought_tokens": 400}
+    told = "grid-1: model plain marks no thoughts, by chat template, template options and system prompt: "
+    assert planned("thinking", "plain", decoding=budget) == ([f"{told}max_thought_tokens bounds nothing"], [450, 50])
+    assert planned("thinking", decoding=budget) == ([], [450])
+    assert planned("plain", decoding={"max_new_tokens": 50}) == ([], [50])
+    behaviors = {"refusal": {"file": "refusal.jsonl", "scorers": scorers}}
+    assert planned("plain", behaviors=behaviors)[0] == [f"{told}reads: thought finds none"]
 
 
 def test_the_embedded_model_reads_no_options(tmp_path: Path) -> None:
