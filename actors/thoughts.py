@@ -39,11 +39,19 @@ AROUND_ANSWERS = ("<|START_RESPONSE|>", "<|END_RESPONSE|>", "<|begin_of_solution
 CHANNEL, MESSAGE, START, END = "<|channel|>", "<|message|>", "<|start|>", "<|end|>"
 """The marks of the harmony format: ``<|channel|>analysis<|message|>...<|end|>``, and so ``commentary`` and ``final``."""
 
+IN_WORDS = "thought process"
+"""Of the words with which a model marks its thoughts that has no other marks (Granite 3.2)."""
+
 _HEADS = frozenset({"<|channel>", "<unused94>"})
 _MARKS = frozenset({mark for pair in PAIRS for mark in pair} | {*_HEADS, *AROUND_ANSWERS, CHANNEL})
 _HARMONY = frozenset({MESSAGE, START, END})
 """Marks only where there are channels: other models end their turns with them."""
 _OPEN_CHANNEL = re.compile(r"<\|channel\|>(?:analysis|commentary)[^<]*<\|message\|>")
+
+
+def marks_thoughts(text: str) -> bool:
+    """Whether a chat template, a prompt or a tokenizer's settings hold a mark of thoughts."""
+    return any(mark in text for pair in PAIRS for mark in pair) or CHANNEL in text or IN_WORDS in text.casefold()
 
 
 def opened_by(rendered: str, prompt: str) -> str:
@@ -68,6 +76,8 @@ class Marks:
 
     def __init__(self, tokenizer: Any) -> None:
         special = {int(number): str(token) for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+        self.there = any(str(token) in _MARKS for token in tokenizer.added_tokens_decoder.values())
+        """Whether a token of its own is a mark, special or not."""
         marks = _MARKS | _HARMONY if CHANNEL in special.values() else _MARKS
         self._tokenizer = tokenizer
         self._left_out = frozenset(number for number, token in special.items() if token not in marks)

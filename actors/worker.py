@@ -50,7 +50,7 @@ from actors.sites import OUTPUT
 from actors.steering import check_steering
 from actors.tensor_files import misfit
 from actors.thought_budget import ThoughtBudget
-from actors.thoughts import Marks, opened_by
+from actors.thoughts import Marks, marks_thoughts, opened_by
 from actors.types import (
     ActivationsJob,
     CapabilityJob,
@@ -95,6 +95,7 @@ class ModelWorker:
         self._damage: DamageMeter | None = None
         self._thresholds: Thresholds | None = None
         self._marks: Marks | None = None
+        self._thoughts_told = False
         self._provenance: dict[str, str] = {}
 
     def load(self, spec: ModelSpec, engine: EngineOptions) -> ModelInfo:
@@ -130,7 +131,7 @@ class ModelWorker:
         self._captures = Captures(loaded)
         self._thresholds = Thresholds(self._captures)
         self._damage = DamageMeter(loaded, self._engine)
-        self._loaded, self._marks = loaded, Marks(loaded.tokenizer)
+        self._loaded, self._marks, self._thoughts_told = loaded, Marks(loaded.tokenizer), False
         slots = self._engine.slots(NOMINAL_CAPACITY)
         self._provenance = {
             **_provenance(loaded, verdict.dependence, verdict.placing),
@@ -313,6 +314,8 @@ class ModelWorker:
         if not job.prompts:
             raise JobError(f"cell {job.cell_id} has no prompts")
         rendered = [loaded.renderer.render(prompt) for prompt in job.prompts]
+        if job.decoding.max_thought_tokens is not None:
+            self._remark_on_thoughts(loaded, rendered)
         limit = context_limit(loaded.model.config)
         for prompt in rendered:
             if limit is not None and len(prompt.token_ids) + job.decoding.most_tokens > limit:
@@ -367,6 +370,15 @@ class ModelWorker:
         if self._thresholds is None or not any(one is not None for one in conditions):
             return ()
         return tuple(None if one is None else self._thresholds.of(one) for one in conditions)
+
+    def _remark_on_thoughts(self, loaded: LoadedModel, prompts: Sequence[Rendered]) -> None:
+        """Say once of a model that nothing shows it to mark thoughts, which have a budget here."""
+        texts = [str(loaded.tokenizer.get_chat_template()), *(one.text for one in prompts)]
+        if self._thoughts_told or (self._marks is not None and self._marks.there) or any(map(marks_thoughts, texts)):
+            return
+        self._thoughts_told = True
+        told = "neither chat template nor tokenizer has marks of thoughts: max_thought_tokens may bound nothing"
+        _LOG.warning("%s: %s", Path(loaded.spec.location).name, told)
 
     def _budget(self, decoding: Decoding, prompt: Rendered) -> ThoughtBudget | None:
         """What a row counts its thoughts' tokens with, where these have a budget of their own."""

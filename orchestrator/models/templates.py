@@ -12,7 +12,7 @@ from pathlib import Path
 from actors.chat_templates import NO_TEMPLATE, TemplateText
 from actors.errors import JobError, UnsupportedModelError
 from actors.generation import sentence
-from actors.thoughts import CHANNEL, PAIRS
+from actors.thoughts import PAIRS, marks_thoughts
 from actors.types import ModelSpec, Prompt, Source
 from actors.wording import USER, Form, UnreadOptionError, Wording
 from orchestrator.errors import InputError, Problem, nearest_name
@@ -26,8 +26,6 @@ ALONE, NAMED, TOKENIZER = "chat_template.jinja", "additional_chat_templates", "t
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 MAX_BYTES = 20_000_000
 MESSAGE_CHARACTERS = 300
-IN_WORDS = "thought process"
-"""What a model writes that marks its thoughts in words (Granite 3.2)."""
 
 
 def remarks_on(spec: ModelSpec) -> tuple[str, ...]:
@@ -49,14 +47,10 @@ def may_think(spec: ModelSpec) -> bool:
     if template is None:
         return True
     settings = "" if folder is None else _text(folder / TOKENIZER) or ""
-    if not any(_marks_thoughts(text) for text in (template.source, spec.system_prompt or "", settings)):
+    if not any(marks_thoughts(text) for text in (template.source, spec.system_prompt or "", settings)):
         return False
     end = _wording(spec, template).text(USER).rpartition(USER)[2].rstrip()
     return not any(end.endswith(closing) for _, closing in PAIRS)
-
-
-def _marks_thoughts(text: str) -> bool:
-    return any(mark in text for mark in (*(mark for pair in PAIRS for mark in pair), CHANNEL)) or IN_WORDS in text.casefold()
 
 
 def renderer_of(model: str) -> Callable[[Prompt], str] | None:

@@ -387,6 +387,17 @@ def test_multiplier_zero_is_the_baseline(tiny_worker: Loader) -> None:
     assert results["zero"].fired.fired is None
 
 
+def test_a_budget_for_thoughts_of_a_model_that_shows_no_marks_of_them_is_remarked_on_once(
+    tiny_worker: Loader, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker, asked = tiny_worker("llama"), (Prompt("t", "Think in <think> and </think>."),)
+    told = "neither chat template nor tokenizer has marks of thoughts"
+    run(worker, [GenerationJob("plain", PROMPTS, Decoding(3)), GenerationJob("asked", asked, Decoding(3, 9))])
+    assert told not in caplog.text
+    run(worker, [GenerationJob(name, PROMPTS, Decoding(3, 9)) for name in ("one", "two")])
+    assert caplog.text.count(told) == 1
+
+
 def test_batch_dependence_names_its_reason() -> None:
     assert "experts" in str(batch_dependence(tiny_model("mixtral")))
     assert batch_dependence(tiny_model("llama")) is None, "this machine's matrix products depend on the batch size"
