@@ -28,7 +28,8 @@ class Export:
 EXPORTS: dict[str, Export] = {
     "gguf": Export(each_vectors(write_control_vector, ".gguf", outputs_only=True), "control vectors of llama.cpp and repeng"),
     "steering-vectors": Export(
-        each_vectors(write_steering_vector, ".pt", outputs_only=True), "the fields of a SteeringVector of steering-vectors"
+        each_vectors(write_steering_vector, ".steering-vector.pt", outputs_only=True),
+        "the fields of a SteeringVector of steering-vectors",
     ),
     "npz": Export(each_vectors(write_npz, ".npz"), "NumPy arrays, with where they come from"),
     "pt": Export(each_vectors(write_pt_file, ".pt"), "a PyTorch file: layer -> tensor"),

@@ -22,7 +22,7 @@ from tests.orchestrator.sweep_files import plan_of, sweep_data, write_sweep
 from tests.tiny import tiny_folder
 
 WIDTH = 576
-FORMATS = {"gguf": "*.gguf", "npz": "*.npz", "pt": "*.pt", "steering-vectors": "*.pt"}
+FORMATS = {"gguf": "*.gguf", "npz": "*.npz", "pt": "*.pt", "steering-vectors": "*.steering-vector.pt"}
 
 
 def vectors(layers: range = range(1, 30), width: int = WIDTH, length: float = 1.0) -> dict[int, FloatArray]:
@@ -149,7 +149,7 @@ def test_what_sweeps_export_steers_to_the_same_tokens(tmp_path: Path) -> None:
     for form, pattern in FORMATS.items():
         ran("export", out, "layer=2,multiplier=3", "--to", form, "--out", tmp_path / form)
         (path,) = (tmp_path / form).glob(pattern)
-        path.rename(tmp_path / f"{form}{path.suffix}")
+        path.rename(tmp_path / f"{form}{pattern[1:]}")
     brought = [{"file": {"path": f"{form}{pattern[1:]}", "name": form}} for form, pattern in FORMATS.items()]
     back = swept("back", methods=["dim", *brought])
     before, after = load_results(out), load_results(back)

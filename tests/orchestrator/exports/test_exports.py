@@ -84,6 +84,13 @@ def test_arrays_and_tensors(results: Results, tmp_path: Path) -> None:
     assert list(vector["layer_activations"]) == list(range(15, 30))
 
 
+def test_every_form_has_a_file_name_of_its_own(results: Results, tmp_path: Path) -> None:
+    forms = ("gguf", "steering-vectors", "npz", "pt", "inspect", "final-results")
+    assert set(forms) == set(EXPORTS)
+    written = [path for form in forms[:4] for path in EXPORTS[form].write(results, steered(results), tmp_path)]
+    assert len({path.name for path in written}) == 4
+
+
 def test_what_a_file_of_vectors_cannot_say_is_refused(results: Results, tmp_path: Path) -> None:
     from dataclasses import replace
 
