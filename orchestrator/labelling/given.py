@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -35,12 +36,12 @@ class GivenRating(Entry):
     comment: Annotated[str | None, Field(description=f"text of at most {COMMENT_CHARACTERS} characters")] = Field(
         default=None, max_length=COMMENT_CHARACTERS
     )
-    sample: Annotated[int, Field(description="a whole number from 0")] = Field(default=0, ge=0)
+    sample: Annotated[int | None, Field(description="a whole number from 0")] = Field(default=None, ge=0)
 
     @property
     def key(self) -> ResponseKey:
-        """Of which response."""
-        return self.cell_id, self.prompt_id, self.sample
+        """Of which response; a line that names no sample is of the first, which is to be the only one."""
+        return self.cell_id, self.prompt_id, self.sample or 0
 
 
 def take_ratings(place: Place, file: Path, rater: str) -> tuple[int, int]:
@@ -52,12 +53,16 @@ def take_ratings(place: Place, file: Path, rater: str) -> tuple[int, int]:
     results = load_frames(place)
     readings = found_readings(results, {one.key for _, one in given})
     responses = set(results.responses.select("cell_id", "prompt_id", "sample").iter_rows())
+    samples = Counter((cell_id, prompt_id) for cell_id, prompt_id, _ in responses)
     ratings: list[Rating] = []
     for number, one in given:
         reading = readings.get(one.key)
         try:
             if reading is None:
                 raise _unknown(one, responses)
+            if one.sample is None and (several := samples[one.cell_id, one.prompt_id]) > 1:
+                told = f"the prompt has {several} samples, and the line does not say which"
+                raise InputError.because(told, "sample", allowed="a whole number, as in responses.parquet")
             ratings.append(reading.rated(one.label, one.comment))
         except InputError as error:
             problems += [replace(problem, line=number, file=file.name) for problem in error.problems]
@@ -120,7 +125,7 @@ def _unknown(one: GivenRating, responses: Collection[ResponseKey]) -> InputError
     if one.prompt_id not in prompts:
         what = ("prompt_id", one.prompt_id, "the cell has no such prompt", f"such as {some(sorted(prompts))}")
         return InputError(Problem(*what, nearest_name(one.prompt_id, prompts)))
-    if one.sample not in samples:
+    if one.key[2] not in samples:
         return InputError.because("the prompt has no such sample", "sample", one.sample, f"0 to {max(samples)}")
     return InputError.because(
         "this response has no label yet", "prompt_id", one.prompt_id, "a response that `score` has labelled"

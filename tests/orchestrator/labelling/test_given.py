@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from actors.types import Decoding
 from orchestrator.cli import app
 from orchestrator.errors import InputError
 from orchestrator.labelling.given import take_ratings
@@ -15,6 +17,7 @@ from orchestrator.results.folder import Folder
 from orchestrator.results.frames import load_frames
 from orchestrator.results.ratings import read_ratings
 from tests.orchestrator.labelling.made_up import to_label
+from tests.orchestrator.samples import cell, filled
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +104,18 @@ def test_a_wrong_line_is_told_in_one_message(place: Path, tmp_path: Path, line: 
 def test_a_sample_that_a_prompt_has_not(place: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"bad.jsonl:1: sample: the prompt has no such sample \(got 7\); allowed: 0 to 0"):
         take_ratings(place, write(tmp_path / "bad.jsonl", {**keys(place)[0], "label": "normal", "sample": 7}), "bob")
+
+
+def test_of_several_samples_a_line_says_which(tmp_path: Path) -> None:
+    drawn = [replace(one, decoding=Decoding(100, temperature=0.7, samples=3)) for one in (cell(None), cell(15))]
+    filled(tmp_path / "out", drawn, {(15, 8.0): (9, 1)}).compact()
+    first = keys(tmp_path / "out")[0]
+    file = write(tmp_path / "mine.jsonl", {**first, "sample": 2, "label": "normal"}, {**first, "label": "normal"})
+    with pytest.raises(InputError, match=r"mine.jsonl:2: sample: the prompt has 3 samples, and the line does not say which"):
+        take_ratings(tmp_path / "out", file, "anna")
+    told = [{**first, "sample": number, "label": "normal"} for number in (0, 2)]
+    assert take_ratings(tmp_path / "out", write(file, *told), "anna") == (2, 0)
+    assert [one.sample for one in read_ratings(Folder(tmp_path / "out"), "anna").values()] == [0, 2]
 
 
 def test_a_file_that_is_wrong_throughout_is_told_shortly(place: Path, tmp_path: Path) -> None:
