@@ -24,7 +24,6 @@ from orchestrator.cli.terminal import (
     FailureFilters,
     FailureKind,
     NamedResults,
-    RaterName,
     ResultsFolder,
     ResultsOption,
     console_for,
@@ -247,7 +246,9 @@ def score(
     labels: Annotated[
         Path | None, typer.Option("--labels", metavar="FILE", help="Take in ratings made elsewhere: JSONL, as --rater's.")
     ] = None,
-    rater: RaterName = None,
+    rater: Annotated[
+        str | None, typer.Option("--rater", metavar="NAME", help="Whose ratings --labels has; default: the file's name.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score all stored responses anew, without a model, and rebuild the tables."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from orchestrator.cli.terminal import AsJson, RaterName, ResultsFolder, console_for, input_errors_told, print_json, print_lines
+from orchestrator.cli.terminal import AsJson, ResultsFolder, console_for, input_errors_told, print_json, print_lines
 from orchestrator.counting import counted
 from orchestrator.errors import InputError
 from orchestrator.outlets import spare
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def label(
     results: ResultsFolder,
     n: Annotated[int, typer.Option("--n", min=1, help="How many responses.")] = 100,
-    rater: RaterName = None,
+    rater: Annotated[str | None, typer.Option("--rater", metavar="NAME", help="Who labels; default: your login name.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the draw and the order; raters with the same read the same.")] = 0,
     scorer: Annotated[
         str | None, typer.Option("--scorer", help="Draw evenly over this scorer's labels; default: the sweep's own.")

@@ -81,9 +81,6 @@ FailureFilters = Annotated[
         help=f"Only these failures: {WHICH_CELLS}; also by kind, item, worker. Repeated: all must hold.",
     ),
 ]
-RaterName = Annotated[
-    str | None, typer.Option("--rater", metavar="NAME", help="Who labels; default: your login name, or the file's with --labels.")
-]
 FailureKind = Annotated[str | None, typer.Option("--kind", help="Only failures of this kind, as `errors` lists them.")]
 
 

@@ -30,9 +30,9 @@ def rater_here() -> str:
 def desk(place: Place, rater: str, draw: Draw) -> Iterator[LabelServer]:
     """The server of ``rater``'s page, not yet serving; closed at the end. InputError for a name that is none, where nothing is
     labelled, and where the rater is at work already."""
-    folder = Folder(place)
+    folder, name = Folder(place), checked_rater(rater)
     readings = readings_of(folder, load_frames(place), draw)
-    lock = folder.local / "ratings" / f".{checked_rater(rater)}.lock"
+    lock = folder.local / "ratings" / f".{name}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
         with exclusive(lock), LabelServer(RaterSession(folder, rater, readings)) as server:

@@ -33,7 +33,8 @@ _COLUMNS = (
 
 def readings_of(folder: Folder, results: Frames, draw: Draw) -> list[AskedResponse]:
     """What a rater reads, in order. Responses of the sample that are no longer there are left out. InputError when none is."""
-    sample = kept_sample(folder, draw, _labelled(results, draw.scorer))
+    labelled = _labelled(results, draw.scorer)
+    sample = kept_sample(folder, draw, labelled) if labelled else ()
     found = found_readings(results, set(sample))
     if not found:
         raise InputError.because(f"{folder.place} holds no labelled response yet", "RESULTS", None, "a sweep with finished cells")

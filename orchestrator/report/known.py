@@ -20,9 +20,9 @@ _COLUMNS = (
 _NOTE = (
     "Against the labels of people, on answers of other models and steerings, none of which took part in making what labels them, "
     "with Wilson's 95 % intervals. The first share is lower where fewer answers are such. How often labels are wrong on the "
-    "answers here, `label` and `agreement` tell."
+    "answers here, the commands label and agreement tell."
 )
-_UNKNOWN = "not known: `label` some of the answers, then `agreement`"
+_UNKNOWN = "not known: the commands label and agreement tell"
 
 
 def known_table(rows: Iterable[CellRow]) -> ReportTable | None:

@@ -38,7 +38,7 @@ _LAST = (
         "p",
         spare=1,
         note="p: Fisher's exact test against the unquantized form, two-sided, Holm-adjusted over this table; for several samples "
-        "`compare` has a test that is clustered by prompt.",
+        "the command compare has a test that is clustered by prompt.",
     ),
 )
 _NOTES = (

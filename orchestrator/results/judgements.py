@@ -75,12 +75,14 @@ class Judgements:
         found: list[dict[str, Any]] = []
         for segment in sorted(self._folder.ids(self._kind)):
             file = self._folder.path(self._kind, segment)
-            for line in filter(None, file.read_bytes().splitlines()):
+            for number, line in enumerate(file.read_bytes().splitlines(), start=1):
+                if not line:
+                    continue
                 try:
                     one = parse_json(line)
                     if not (isinstance(one, dict) and isinstance(one["key"], str) and isinstance(one["reply"], dict)):
                         raise ValueError("neither key nor reply")
                     found.append(one)
                 except (ValueError, KeyError) as error:
-                    _LOG.warning("%s: a line is no reply of a judge, and is left out: %s", file, error)
+                    _LOG.warning("%s: line %d is no reply of a judge, and is left out: %s", file, number, error)
         return found

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from actors.types import SampleKey
+from orchestrator.counting import some
 from orchestrator.errors import InputError, Problem
 from orchestrator.json_text import parse_json
 from orchestrator.results.folder import Folder
@@ -79,8 +80,10 @@ def read_ratings(folder: Folder, rater: str) -> dict[ResponseKey, Rating]:
     except FileNotFoundError:
         return {}
     found: dict[ResponseKey, Rating] = {}
-    odd = 0
-    for line in filter(None, lines):
+    odd: list[int] = []
+    for number, line in enumerate(lines, start=1):
+        if not line:
+            continue
         try:
             rating = Rating(**cast("dict[str, Any]", parse_json(line)))
             datetime.fromisoformat(rating.rated_at)
@@ -88,9 +91,10 @@ def read_ratings(folder: Folder, rater: str) -> dict[ResponseKey, Rating]:
             if rating.label is not None:
                 found[rating.key] = rating
         except (ValueError, TypeError):
-            odd += 1
+            odd.append(number)
     if odd:
-        _LOG.warning("%s: %d lines are no ratings, and are left out", file, odd)
+        told = "it is no rating: line" if len(odd) == 1 else "they are no ratings: lines"
+        _LOG.warning("%s: left out, for %s %s", file, told, some(list(map(str, odd))))
     return found
 
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,8 @@ from orchestrator.labelling.session import RaterSession
 from orchestrator.results.folder import Folder
 from orchestrator.results.ratings import read_ratings
 from orchestrator.storage import StorageError
-from tests.orchestrator.labelling.made_up import Client, serving, to_label
+from tests.orchestrator.labelling.made_up import COUNTS, Client, serving, to_label
+from tests.orchestrator.samples import filled, grid
 
 ROOT = Path(__file__).parents[3]
 _NUMBER = count()
@@ -202,8 +204,18 @@ def test_one_rater_has_one_page(place: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "A", ".x", "-x", "x" * 33, "a b", "ä", "a\n"])
 def test_a_rater_whose_name_is_no_file_name_is_refused(place: Path, name: str) -> None:
-    with pytest.raises(InputError, match="not a name for a rater"), desk(place, name, Draw()):
+    with pytest.raises(InputError, match="not a name for a rater"), desk(place, name, Draw(seed=7)):
         pytest.fail("it was let in")
+    assert not list(place.glob("ratings/sample-100-7*"))
+
+
+def test_what_has_no_labels_yet_is_no_sample(tmp_path: Path) -> None:
+    store = filled(tmp_path / "out", grid(), COUNTS)
+    shutil.rmtree(tmp_path / "out" / "scores")
+    store.compact()
+    with pytest.raises(InputError, match="holds no labelled response yet"), desk(tmp_path / "out", "anna", Draw(5)):
+        pytest.fail("there is nothing to read")
+    assert not list((tmp_path / "out").glob("ratings/*.json"))
 
 
 def test_what_cannot_be_saved_is_told_and_not_counted(place: Path, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +279,7 @@ def test_half_a_line_costs_that_line_only(place: Path, caplog: pytest.LogCapture
         assert server.session.state()["item"] == 1
         server.session.rate(1, "no_answer")
     assert rated(place, "frida") == ["normal", "no_answer"]
-    assert "1 lines are no ratings" in caplog.text
+    assert "frida.jsonl: left out, for it is no rating: line 2" in caplog.text
 
 
 def test_texts_that_would_deceive_the_eye_are_written_out(place: Path) -> None:

@@ -51,7 +51,7 @@ def test_the_page_tells_them_of_the_sweeps_own_labels() -> None:
 def test_of_other_labels_it_says_that_nothing_is_known(classifier: str) -> None:
     table = known_table(replace(row, classifier=classifier) for row in rows_of())
     assert table is not None
-    assert [line[2].text for line in table.rows] == ["not known: `label` some of the answers, then `agreement`"]
+    assert [line[2].text for line in table.rows] == ["not known: the commands label and agreement tell"]
     assert error_rates(classifier, "normal") == ""
 
 
