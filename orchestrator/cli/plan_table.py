@@ -22,6 +22,7 @@ from orchestrator.plan import Plan
 from orchestrator.planned import IncomparablePair
 from orchestrator.planning.grids import Deferred
 from orchestrator.results.part_axes import axes_of_parts
+from orchestrator.scoring.planned import OF_THE_POOL
 from orchestrator.scoring.verdict import Verdicts
 from orchestrator.uncut import Uncut
 
@@ -110,7 +111,8 @@ def judge_lines(plan: Plan) -> list[str]:
         use = names[scorer]
         who = f"{use.options['model']}, {use.options.get('rubric', use.name)}"
         cost = "" if one.cost is None else f", cost {one.cost:,.2f}"
-        tokens = f"about {one.prompt_tokens:,} tokens to read and {one.reply_tokens:,} to write{cost}"
+        replies = f" and {one.reply_tokens:,} {'of replies to compare' if use.name in OF_THE_POOL else 'to write'}"
+        tokens = f"about {one.prompt_tokens:,} tokens to read{replies if one.reply_tokens else ''}{cost}"
         lines.append(f"Judge {who} ({scorer}): at most {one.calls:,} calls, {tokens}.")
     return lines
 

@@ -96,6 +96,7 @@ def test_a_run_asks_once_fails_what_has_no_verdict_and_retry_asks_for_that_alone
     cost = f"{calls * (100 + 2 * 10) / 1e6:.4f}"
     row = ["some/judge", "refusal", str(calls), f"{calls * 100:,}", str(calls * 10), cost, "", judge]
     assert [[value.text for value in one] for one in table.rows] == [row]
+    assert table.columns[4].head == "written"
 
 
 def test_a_judge_that_is_away_stops_a_run_before_it_starts(

@@ -74,7 +74,9 @@ def test_a_model_that_is_not_steered_judges_every_answer_once(
     plan = json.loads(cli("plan", sweep, "--json").stdout)
     ((judge, estimate),) = plan["judges"].items()
     assert (estimate["calls"], estimate["cost"]) == (6, None)
-    assert "at most 6 calls" in cli("plan", sweep).output
+    planned = " ".join(cli("plan", sweep).output.split())
+    assert "at most 6 calls" in planned
+    assert f"tokens to read and {estimate['reply_tokens']:,} of replies to compare." in planned
     judging = next(one for one in prepare(sweep).plan.estimate.models if one.name == "judge")
     assert (judging.rows, judging.loads, judging.new_tokens) == (0, 1, 0)
     assert judging.prompt_tokens == estimate["prompt_tokens"] + estimate["reply_tokens"]
@@ -92,6 +94,7 @@ def test_a_model_that_is_not_steered_judges_every_answer_once(
     table = SECTIONS["Judges"].table(SweepFindings(Store(out)))
     assert table is not None
     assert [[value.text for value in one] for one in table.rows] == [["judge", "refusal", "4", "400", "40", "", "2.0", judge]]
+    assert [column.head for column in table.columns][4:6] == ["compared", "cost"], "it writes nothing"
     (about,) = [line for line in write_report(Store(out)).read_text().splitlines() if "reads answers" in line]
     assert about.startswith(
         f"| judge (reads answers) | hub: some/judge | {'0123456789abcdef' * 2}01234567 | no | float32 | none |"
