@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BootstrapKind = Literal["joint", "independent"]
 Alternative = Literal["two-sided", "greater", "less"]
+Bounds = tuple[float | None, float | None]
 
 EXACT_UP_TO = 200
 """Prompts of an arm up to which a bootstrap is worked out exactly: every resample there is, with its probability."""
@@ -52,10 +53,14 @@ class Mean:
     high: float | None
 
 
-def mean_of(values: Sequence[float], prompts: Sequence[str], confidence: float = 0.95) -> Mean:
+def mean_of(values: Sequence[float], prompts: Sequence[str], within: Bounds = (None, None), confidence: float = 0.95) -> Mean:
     """The mean and its t interval: Student's t, with one degree of freedom less than there are prompts, times the standard error,
     which is clustered by prompt where one has several values; value i is of prompt i. Numbers that are all equal have one of no
-    width; those of fewer than two prompts have none."""
+    width; those of fewer than two prompts have none.
+
+    ``within``: the least and the largest that a value can be (None: no bound). So can the true mean, and what of the interval
+    lies outside is left out: it holds the true mean as often.
+    """
     n = len(values)
     mean = math.fsum(values) / n if n else None
     of_prompt = dict.fromkeys(prompts, 0.0)
@@ -66,7 +71,9 @@ def mean_of(values: Sequence[float], prompts: Sequence[str], confidence: float =
     count = len(of_prompt)
     variance = math.fsum(one**2 for one in of_prompt.values()) * count / (count - 1)
     half = t_quantile(count - 1, confidence) * math.sqrt(variance) / n
-    return Mean(mean, mean - half, mean + half)
+    least, largest = within
+    low = mean - half if least is None else max(mean - half, least)
+    return Mean(mean, low, mean + half if largest is None else min(mean + half, largest))
 
 
 @lru_cache(maxsize=1024)

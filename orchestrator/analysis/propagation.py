@@ -50,6 +50,8 @@ class PropagationRow(InjectionRow):
 
 
 _COLUMNS = {"alignment": "chance", "kept": "kept_chance", "norm_ratio": "norm_chance"}
+_WITHIN = {"alignment": (-1.0, 1.0), "kept": (-1.0, 1.0), "norm_ratio": (0.0, None)}
+"""The least and the largest that each can be."""
 
 
 def propagation_rows(material: Material, options: PropagationOptions) -> Iterator[dict[str, object]]:
@@ -66,9 +68,11 @@ def propagation_rows(material: Material, options: PropagationOptions) -> Iterato
         }
         columns: dict[str, Array] = {}
         for name, values in told.items():
-            columns |= dict(zip((name, f"{name}_low", f"{name}_high"), _over_prompts(values[0]), strict=True))
+            mean, *ends = _over_prompts(values[0])
+            columns |= {name: mean} | dict(zip((f"{name}_low", f"{name}_high"), np.clip(ends, *_WITHIN[name]), strict=True))
             chance = _COLUMNS[name]
-            columns |= dict(zip((f"{chance}_low", f"{chance}_high"), _one_more(values[1:].mean(axis=1)), strict=True))
+            by_chance = np.clip(_one_more(values[1:].mean(axis=1)), *_WITHIN[name])
+            columns |= dict(zip((f"{chance}_low", f"{chance}_high"), by_chance, strict=True))
         for layer in range(at, length.shape[-1]):
             yield {
                 "source": at,

@@ -48,7 +48,7 @@ def read_costs(found: Mapping[str, npt.NDArray[Any]], succeeds: Succeeds) -> lis
                 successes,
                 len(responses),
                 wilson(successes, len(responses)),
-                mean_of(kl, [str(number) for number in range(len(kl))]),
+                mean_of(kl, [str(number) for number in range(len(kl))], within=(0.0, None)),
             )
         )
     return told

@@ -110,7 +110,7 @@ def _with(arm: ArmFound, against: Comparison | None) -> ArmFound:
         return replace(arm, against=against)
     ours, theirs = against.a.answers(), against.b.answers()
     differences = [100 * (sum(found) - sum(theirs[key])) / len(found) for key, found in ours.items()]
-    return replace(arm, against=against, points=mean_of(differences, [" ".join(key) for key in ours]))
+    return replace(arm, against=against, points=mean_of(differences, [" ".join(key) for key in ours], within=(-100.0, 100.0)))
 
 
 def equal_damage_table(groups: Sequence[EqualDamage]) -> ReportTable | None:

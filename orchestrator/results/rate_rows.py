@@ -18,8 +18,8 @@ INTERVAL = "95 % interval ([statistics.md](statistics.md#several-samples)): Wils
 """What every interval of a rate is, for the columns' texts."""
 _RATE = f"k / n and the ends of its {INTERVAL}"
 _MEAN = (
-    "of the numbers, and the ends of its 95 % t interval, with several samples clustered by prompt; null for labels, the ends "
-    "also for fewer than two prompts"
+    "of the numbers, and the ends of its 95 % t interval, which has no part beyond the scale, with several samples clustered by "
+    "prompt; null for labels, the ends also for fewer than two prompts"
 )
 
 
@@ -102,7 +102,7 @@ def scorer_rate_rows(cell: CellKey, given: Given, says: Labels | Scale) -> list[
     if isinstance(says, Labels):
         return _rate_rows(cell, given, tuple(dict.fromkeys((*says.names, *given.labels))), {})
     scored = [(value, prompt) for value, prompt in zip(given.values, given.prompts, strict=True) if value is not None]
-    mean = mean_of([value for value, _ in scored], [prompt for _, prompt in scored])
+    mean = mean_of([value for value, _ in scored], [prompt for _, prompt in scored], within=(says.low, says.high))
     cell_id, behavior = cell
     row = RateRow(
         cell_id=cell_id,

@@ -48,7 +48,7 @@ _GARBLED = f"garbled: {_COUNTED}"
 _NO_ANSWER = f"the answer had not begun: {_COUNTED}, and in tables of earlier versions"
 _KL = (
     "KL(unsteered ‖ steered) of the next token at the first answer tokens of neutral prompts, in nats: the mean, and the ends "
-    "of its 95 % t interval over the prompts"
+    "of its 95 % t interval over the prompts, which has no part below 0"
 )
 _MEANT = (
     "responses to prompts on which that direction is meant to act, as their category is one of the condition's contrast prompts "
@@ -136,10 +136,8 @@ def losses_of(found: MeasuredDamage) -> tuple[ResponseLoss, ...]:
 
 def damage_of(found: MeasuredDamage) -> CellDamage:
     """The means of what was measured, and the interval over the neutral prompts."""
-    kl, loss = (
-        mean_of(found.kl, [str(number) for number in range(len(found.kl))]),
-        [one for one in found.losses if one is not None],
-    )
+    kl = mean_of(found.kl, [str(number) for number in range(len(found.kl))], within=(0.0, None))
+    loss = [one for one in found.losses if one is not None]
     return CellDamage(kl=kl.value, kl_low=kl.low, kl_high=kl.high, loss=fmean(loss) if loss else None)
 
 

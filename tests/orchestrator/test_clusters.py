@@ -45,6 +45,22 @@ def test_the_mean_of_numbers_has_the_cluster_robust_t_interval() -> None:
     assert mean_of([1.0, 2.0], ["a", "a"]).low is None
 
 
+@given(st.lists(st.floats(0, 100), min_size=2, max_size=8))
+def test_a_mean_on_a_scale_has_an_interval_on_it(values: list[float]) -> None:
+    """It holds of every mean that there can be those that the unbounded one holds, so that it covers as often."""
+    prompts = list(map(str, range(len(values))))
+    free, bounded = mean_of(values, prompts), mean_of(values, prompts, within=(0, 100))
+    assert free.low is not None
+    assert free.high is not None
+    assert bounded.low is not None
+    assert bounded.high is not None
+    assert bounded.value == free.value
+    assert 0 <= bounded.low <= bounded.high <= 100
+    for mean in (0.0, 1.0, 12.5, 50.0, 99.0, 100.0):
+        assert (free.low <= mean <= free.high) == (bounded.low <= mean <= bounded.high)
+    assert mean_of(values, prompts, within=(0, None)).high == free.high
+
+
 @given(st.lists(st.booleans(), min_size=1, max_size=60))
 def test_one_response_per_prompt_is_wilson(outcomes: list[bool]) -> None:
     assert rate_interval(counts_by(range(len(outcomes)), outcomes)) == wilson(sum(outcomes), len(outcomes))
