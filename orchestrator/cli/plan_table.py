@@ -23,6 +23,7 @@ from orchestrator.planned import IncomparablePair
 from orchestrator.planning.grids import Deferred
 from orchestrator.results.part_axes import axes_of_parts
 from orchestrator.scoring.planned import OF_THE_POOL
+from orchestrator.scoring.score import GARBLED_BY_LOSS, reads_losses
 from orchestrator.scoring.verdict import Verdicts
 from orchestrator.uncut import Uncut
 
@@ -76,14 +77,17 @@ def render_preflight(found: Preflight) -> RenderableType:
 
 
 def success_lines(plan: Plan) -> list[str]:
-    """What counts as success: the label and the scorer that gives it, with the behaviors of which that holds."""
+    """What counts as success: the label and the scorer that gives it, with the behaviors of which that holds; and whether the
+    loss of the answers has a say in it."""
     behaviors: dict[str, list[str]] = {}
     for name, scoring in plan.scoring.used(cell.labels.behavior for cell in plan.counted).items():
         criterion = scoring.criterion
         kinds = Verdicts(criterion, plan.scoring.made[criterion.scorer].says).labels.kinds
         label = next(kind.name for kind in kinds if kind.outcome == "success")
         behaviors.setdefault(f"Success is '{label}', by the scorer {scoring.scorers[0].name}", []).append(name)
-    return [f"{success}: {', '.join(names)}" for success, names in behaviors.items()]
+    used = plan.scoring.used(cell.labels.behavior for cell in plan.counted).values()
+    told = [GARBLED_BY_LOSS] if any(reads_losses(one.criterion.coherence) for one in used) else []
+    return [*(f"{success}: {', '.join(names)}" for success, names in behaviors.items()), *told]
 
 
 def cluster_lines(plan: Plan) -> list[str]:

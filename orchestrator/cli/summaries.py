@@ -17,6 +17,7 @@ from orchestrator.results.store import Store
 from orchestrator.run import Prepared, RunSummary
 from orchestrator.scheduling.board import State
 from orchestrator.scheduling.kinds import left_text
+from orchestrator.scoring.score import GARBLED_BY_LOSS, reads_losses
 from orchestrator.storage import Place
 
 FAILURES_SHOWN = 5
@@ -110,8 +111,10 @@ def score_lines(results: Place, found: dict[str, object]) -> list[str]:
     counts = ", ".join(f"{count} {name}" for name, count in labels.items())
     told_cells = counted(int(str(found["cells"])), "cell")
     of = "" if found["cells"] == found.get("planned") else f" (of {found['planned']} planned)"
+    by_loss = any(reads_losses(one.rpartition("+")[2]) for one in str(found["classifier"]).split(", "))
     return [
         f"{found['responses']} responses of {told_cells}{of} labelled by {found['classifier']}: {counts}",
+        *([GARBLED_BY_LOSS] if by_loss else []),
         *wrong,
         f"results in {results}: report.html, cells.parquet, responses.parquet",
     ]

@@ -47,7 +47,10 @@ def results_tables(store: Store, width: int) -> Group | None:
     if not found.rows:
         return None
     few = len(found.rows) <= ROWS_SHOWN
-    tables = [cells_table(one) for one in found.series] if few else [shortened(best_table(found.series), LINES_SHOWN, PAGE)]
+    if few:
+        tables = [cells_table(one, store.planned().damage) for one in found.series]
+    else:
+        tables = [shortened(best_table(found.series), LINES_SHOWN, PAGE)]
     compared = [table for section in SECTIONS.values() if section.terminal and (table := section.table(found)) is not None]
     return Group(stacked(tables, width), *(stacked([shortened(table, LINES_SHOWN, PAGE)], width) for table in compared))
 

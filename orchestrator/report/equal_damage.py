@@ -12,7 +12,7 @@ from orchestrator.compare.comparison import Comparison, Question, Reader, adjust
 from orchestrator.errors import InputError
 from orchestrator.method_text import method_text
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
-from orchestrator.report.values import main_outcomes, number, planned_note, rate_columns, rate_values, where_text
+from orchestrator.report.values import kl_value, main_outcomes, number, planned_note, rate_columns, rate_values, where_text
 from orchestrator.results.rows import CellRow
 from orchestrator.statistics import Mean, mean_of, p_text
 
@@ -133,8 +133,7 @@ def _about(group: EqualDamage, arm: ArmFound) -> Iterator[Value]:
     row = arm.row
     yield from (Value(group.model), Value(group.behavior), number(f"{group.kl:g}"), Value(arm.name))
     yield from (Value(method_text(row.method, row.method_options)), Value(where_text(row)), number(f"{row.multiplier:g}"))
-    span = "" if row.kl_low is None or row.kl_high is None else f" [{row.kl_low:.3f}, {row.kl_high:.3f}]"
-    yield number("-" if row.kl is None else f"{row.kl:.3f}{'' if arm.reached else STRONGEST}{span}")
+    yield kl_value(row, "" if arm.reached else STRONGEST)
 
 
 def _compared(arm: ArmFound) -> Iterator[Value]:

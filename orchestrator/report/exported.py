@@ -78,7 +78,7 @@ def _files(tables: Iterable[tuple[str, ReportTable]]) -> Iterator[tuple[str, byt
 
 def _cell_tables(found: SweepFindings) -> Iterator[tuple[str, ReportTable]]:
     for number, series in enumerate(found.shown, start=1):
-        yield f"cells-{number:02d}", cells_table(series)
+        yield f"cells-{number:02d}", cells_table(series, found.store.planned().damage)
 
 
 def _compared_tables(found: SweepFindings) -> Iterator[tuple[str, ReportTable]]:

@@ -16,8 +16,10 @@ from orchestrator.report.report_table import ReportColumn, ReportTable, Value, s
 from orchestrator.report.samples import Sample
 from orchestrator.report.series import Series, decoding_text, setting_text
 from orchestrator.report.tables import cells_table
-from orchestrator.results.plan_file import PlannedCells, PlannedVariant
+from orchestrator.report.values import by_loss
+from orchestrator.results.plan_file import PlannedCells, PlannedDamage, PlannedVariant
 from orchestrator.results.rows import CellRow
+from orchestrator.scoring.score import GARBLED_BY_RULES
 from orchestrator.told_values import told_evidence
 from orchestrator.wordings import mixed_wordings
 
@@ -76,8 +78,8 @@ def page_blocks(page: Page) -> list[Block]:
     """The page. The same results give the same blocks: it carries no date but those of the cells."""
     told = reading_lines(page.rows, page.failed, page.planned.cells, SERIES_TOLD, page.deciding)
     said = [*twin_texts(page.planned.twins), *mixed_wordings(page.rows), *told]
-    blocks: list[Block] = [Heading(1, page.planned.name), Bullets(tuple(said)), Paragraph(_ABOUT)]
-    parts = [block for part in page.parts for block in _part(part)]
+    blocks: list[Block] = [Heading(1, page.planned.name), Bullets(tuple(said)), Paragraph(_about_rates(page.rows))]
+    parts = [block for part in page.parts for block in _part(part, page.planned.damage)]
     if page.series == 1:  # its table is the result itself; of several the overview is
         blocks += parts
     for heading, shown in page.sections.items():
@@ -91,8 +93,12 @@ def page_blocks(page: Page) -> list[Block]:
     return [*blocks, *_provenance(page.rows, page.planned)]
 
 
-def _part(part: SeriesPart) -> list[Block]:
-    cells = shortened(cells_table(part.series), CELLS_SHOWN, "cells.parquet")
+def _about_rates(rows: Sequence[CellRow]) -> str:
+    return _ABOUT if all(by_loss(rows)) else f"{_ABOUT} {GARBLED_BY_RULES}"
+
+
+def _part(part: SeriesPart, damage: PlannedDamage | None) -> list[Block]:
+    cells = shortened(cells_table(part.series, damage), CELLS_SHOWN, "cells.parquet")
     blocks: list[Block] = [Heading(2, part.series.title), cells, *part.figures]
     for label, samples in part.samples.items():
         shown = tuple(block for sample in samples for block in _sample(sample))
@@ -137,6 +143,8 @@ def _provenance(rows: Sequence[CellRow], planned: PlannedCells) -> list[Block]:
     facts = [f"cells finished between {first:%Y-%m-%d %H:%M} and {last:%Y-%m-%d %H:%M} UTC"]
     facts.append(f"classifier: {', '.join(sorted({row.classifier for row in rows if row.classifier})) or 'none'}")
     facts.append(f"decoding: {'; '.join(dict.fromkeys(map(decoding_text, rows)))}")
+    if planned.damage is not None and any(row.kl is not None for row in rows):
+        facts.append(f"damage: {planned.damage.words}")
     facts += [f"{_NAMES.get(name, name)}: {', '.join(values)}" for name, values in _environment(rows).items()]
     return [Heading(2, "Where the numbers come from"), table, Bullets(tuple(facts))]
 

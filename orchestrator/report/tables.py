@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from orchestrator.outcome import Outcome
 from orchestrator.report.report_table import ReportColumn, ReportTable, Value
@@ -12,6 +13,8 @@ from orchestrator.report.values import (
     best_of,
     decimals,
     fired_value,
+    kl_value,
+    loss_notes,
     main_outcomes,
     multipliers_text,
     number,
@@ -21,6 +24,7 @@ from orchestrator.report.values import (
     shown_outcomes,
     where_text,
 )
+from orchestrator.results.plan_file import PlannedDamage
 from orchestrator.results.rows import CellRow
 from orchestrator.statistics import percent_text
 
@@ -28,27 +32,31 @@ _WHERE = (ReportColumn("layer", left=True), ReportColumn("multiplier", "mult."),
 _STABLE = ReportColumn(
     "stable %",
     "stable",
-    spare=1,
+    spare=3,
     note="Stable: the share of a prompt's samples that have its commonest label, mean over prompts.",
 )
 _SAMPLED = "{}. Intervals are clustered by prompt."
-_DAMAGE = {
-    "kl": ReportColumn("KL", spare=1, note="KL: how far the steering moves the model on neutral prompts, in nats."),
-    "loss": ReportColumn("loss", spare=2, note="Loss: of the answers under the unsteered model."),
-}
-_RUN = (ReportColumn("fired"), ReportColumn("seconds", "s", spare=1))
+_KL = ReportColumn("KL", spare=5)
+_KL_NOTE = "KL: the damage, KL(unsteered ‖ steered) of the next token in nats, on {}, with its 95 % t interval over the prompts."
+_LOSS = ReportColumn("loss", spare=4, note="Loss: of the answers under the unsteered model, in nats per token.")
+_FIRED = ReportColumn("fired", spare=6)
+_SECONDS = ReportColumn("seconds", "s", spare=1)
 _BEST = (ReportColumn("series", left=True), ReportColumn("unsteered %", "unst."), ReportColumn("best cell", left=True))
 
 
-def cells_table(series: Series) -> ReportTable:
-    """A series, baseline first. ``x norm``: multiplier / residual norm; ``-`` where the multiplier is no length."""
-    outcomes = shown_outcomes(series.rows)
-    columns = (*_WHERE, *rate_columns(series.rows, outcomes), _STABLE, *_DAMAGE.values(), *_RUN)
-    sampled = [row for row in series.rows if row.samples > 1]
-    notes = [*planned_note(series.rows), *(_SAMPLED.format(text) for text in dict.fromkeys(map(decoding_text, sampled)))]
-    lacking = [column for name, column in _DAMAGE.items() if all(getattr(row, name) is None for row in series.rows)]
-    table = ReportTable(series.title, columns, tuple(_cell(row, outcomes) for row in series.rows), tuple(notes))
-    for column in (*lacking, *([] if sampled else [_STABLE])):
+def cells_table(series: Series, damage: PlannedDamage | None = None) -> ReportTable:
+    """A series, baseline first. ``x norm``: multiplier / residual norm; ``-`` where the multiplier is no length. ``damage``: how
+    it was measured, where that is known. A steering that did not fire is told however narrow the table is."""
+    rows, outcomes = series.rows, shown_outcomes(series.rows)
+    kl = replace(_KL, note=_KL_NOTE.format("neutral prompts" if damage is None else damage.size))
+    fired = replace(_FIRED, spare=0) if any(row.fired is False for row in rows) else _FIRED
+    columns = (*_WHERE, *rate_columns(rows, outcomes), _STABLE, kl, _LOSS, fired, _SECONDS)
+    sampled = [row for row in rows if row.samples > 1]
+    notes = [*planned_note(rows), *(_SAMPLED.format(text) for text in dict.fromkeys(map(decoding_text, sampled)))]
+    lacking = [] if sampled else [_STABLE]
+    lacking += [column for name, column in (("kl", kl), ("loss", _LOSS)) if all(getattr(row, name) is None for row in rows)]
+    table = ReportTable(series.title, columns, tuple(_cell(row, outcomes) for row in rows), (*notes, *loss_notes(rows)))
+    for column in lacking:
         table = table.without(column)
     return table
 
@@ -61,7 +69,7 @@ def best_table(series: Sequence[Series]) -> ReportTable:
     rows = tuple(_best(one, labelled, outcomes) for one, labelled in found)
     marked = any(len(labelled) > 1 or labelled[0].in_sample for _, labelled in found)
     columns = (*_BEST, *rate_columns(best, outcomes), ReportColumn("of"))
-    return ReportTable("The best cell of each series", columns, rows, (BEST_NOTE,) if marked else ())
+    return ReportTable("The best cell of each series", columns, rows, (*((BEST_NOTE,) if marked else ()), *loss_notes(best)))
 
 
 def _best(series: Series, labelled: Sequence[CellRow], outcomes: Sequence[Outcome]) -> tuple[Value, ...]:
@@ -82,7 +90,8 @@ def _cell(row: CellRow, outcomes: Sequence[Outcome]) -> tuple[Value, ...]:
         ratio,
         *rates,
         number("-" if row.stability is None else f"{100 * row.stability:.0f}"),
-        *(decimals(getattr(row, name)) for name in _DAMAGE),
+        kl_value(row),
+        decimals(row.loss),
         fired_value(row),
         number(f"{row.seconds:.1f}"),
     )

@@ -8,6 +8,7 @@ from orchestrator.outcome import COUNTED, OUTCOMES, Outcome, in_words, success_i
 from orchestrator.report.report_table import ReportColumn, Tone, Value
 from orchestrator.report.series import Series, depth_text, layer_text, mostly, multiplier_text, then_text
 from orchestrator.results.rows import CellRow
+from orchestrator.scoring.score import GARBLED_BY_LOSS, reads_losses
 from orchestrator.statistics import interval_text, percent_text
 
 IN_SAMPLE = "†"
@@ -95,6 +96,26 @@ def fired_value(row: CellRow) -> Value:
 def decimals(value: float | None, places: int = 3) -> Value:
     """``0.974``; ``-`` for none."""
     return number("-" if value is None else f"{value:.{places}f}")
+
+
+def kl_value(row: CellRow, mark: str = "") -> Value:
+    """``0.376 [0.162, 0.590]``, the interval where there is room for it; of an unsteered cell, which differs from nothing, the
+    number alone. ``mark`` stands behind the number."""
+    if row.kl is None:
+        return number("-")
+    ends = "" if not row.steered or row.kl_low is None or row.kl_high is None else f" [{row.kl_low:.3f}, {row.kl_high:.3f}]"
+    told = f"{row.kl:.3f}{mark}"
+    return Value(told + ends, short=told if ends else None, number=True)
+
+
+def by_loss(rows: Iterable[CellRow]) -> list[bool]:
+    """Whether the loss of the answers has a say in what is garbled, of each labelled cell."""
+    return [reads_losses((row.classifier or "").rpartition("+")[2]) for row in rows if row.labelled]
+
+
+def loss_notes(rows: Iterable[CellRow]) -> tuple[str, ...]:
+    """What is to be said below a table of ``rows`` whose garbled rates are not those by rules alone."""
+    return (GARBLED_BY_LOSS,) if any(by_loss(rows)) else ()
 
 
 def planned_note(rows: Iterable[CellRow]) -> tuple[str, ...]:

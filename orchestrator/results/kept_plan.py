@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.cells import DirectionSpec, contrast_content, variant_id
+from orchestrator.damage import DamageItem
 from orchestrator.judging import JudgingItem
-from orchestrator.results.plan_file import PlannedCells, PlannedDirection, PlannedOther, PlannedVariant
+from orchestrator.results.plan_file import PlannedCells, PlannedDamage, PlannedDirection, PlannedOther, PlannedVariant
 from orchestrator.results.rows import axes_of, digest_of
 
 if TYPE_CHECKING:
@@ -36,7 +37,14 @@ def planned_cells(plan: Plan) -> PlannedCells:
         analyses=plan.analyses,
         parity=plan.parity,
         twins=plan.twins,
+        damage=_planned_damage(plan),
     )
+
+
+def _planned_damage(plan: Plan) -> PlannedDamage | None:
+    """All cells of a plan have the same settings."""
+    settings = next((one.settings for one in plan.others if isinstance(one, DamageItem)), None)
+    return None if settings is None else PlannedDamage(len(settings.prompts), settings.tokens, settings.answers)
 
 
 def _planned_variant(model: PlannedModel) -> PlannedVariant:

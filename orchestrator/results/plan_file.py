@@ -12,6 +12,7 @@ from typing import Any, cast, overload
 
 from pydantic_core import from_json
 
+from orchestrator.counting import counted
 from orchestrator.errors import InputError
 from orchestrator.parity.planned import PlannedParity
 from orchestrator.planned import IncomparablePair, PlannedAnalysis
@@ -71,9 +72,31 @@ class PlannedVariant:
 
 
 @dataclass(frozen=True)
+class PlannedDamage:
+    """How damage is measured: on so many neutral ``prompts``, at the first ``tokens`` answer tokens of each, with the loss of so
+    many first tokens of each answer (``answers``; None: of all, 0: of no answer)."""
+
+    prompts: int
+    tokens: int
+    answers: int | None
+
+    @property
+    def size(self) -> str:
+        """``4 neutral prompts x 4 tokens``."""
+        return f"{counted(self.prompts, 'neutral prompt')} x {counted(self.tokens, 'token')}"
+
+    @property
+    def words(self) -> str:
+        """All of it."""
+        tokens = "all tokens" if self.answers is None else f"the first {counted(self.answers, 'token')}"
+        return f"KL on {self.size}, {'no loss of answers' if self.answers == 0 else f'loss of {tokens} of every answer'}"
+
+
+@dataclass(frozen=True)
 class PlannedCells:
     """What ``plan.json`` says. ``cells`` stand in the plan's order, which is the order of every results table, each once for
-    every behavior that asks for it. ``scoring``: by the key of the behavior. ``twins``: as in the plan."""
+    every behavior that asks for it. ``scoring``: by the key of the behavior. ``twins``: as in the plan. ``damage``: None where it
+    is not measured, and in plans of earlier versions."""
 
     name: str
     cells: Sequence[CellAxes]
@@ -86,6 +109,7 @@ class PlannedCells:
     analyses: tuple[PlannedAnalysis, ...] = ()
     parity: tuple[PlannedParity, ...] = ()
     twins: Mapping[str, str] = field(default_factory=dict)
+    damage: PlannedDamage | None = None
 
     def axis(self, name: str) -> list[Any]:
         """Of every cell its value of an axis that all versions have. Of a plan that was read it makes no cell."""
@@ -176,7 +200,9 @@ def encode_plan(planned: PlannedCells) -> bytes:
     that have their default value, which is what a reader takes for one that lacks."""
     version = PLAN_VERSION if any(axes.samples > 1 for axes in planned.cells) else PLAN_VERSION - 1
     content = {"version": version, **asdict(replace(planned, cells=())), "cells": map(_told_axes, planned.cells)}
-    kept = {key: value for key, value in content.items() if value or key not in ("others", "analyses", "parity", "twins")}
+    kept = {
+        key: value for key, value in content.items() if value or key not in ("others", "analyses", "parity", "twins", "damage")
+    }
     return ("{\n" + ",\n".join(f"{_json(key)}: {_lines(value)}" for key, value in kept.items()) + "\n}\n").encode()
 
 
@@ -242,6 +268,7 @@ def _planned(content: dict[str, Any]) -> PlannedCells:
         ),
         parity=tuple(map(_parity, content.get("parity", ()))),
         twins=dict(content.get("twins", {})),
+        damage=row_of(PlannedDamage, content["damage"]) if "damage" in content else None,
     )
 
 

@@ -157,6 +157,12 @@ UNREAD = (NO_ANSWER, NO_THOUGHT, None)
 LOSS_COHERENCE = "coherence_loss"
 """The kind of the scorer that reads the losses of answers, which are measured as damage."""
 
+GARBLED_BY_LOSS = (
+    "Garbled is decided by the answers' loss under the unsteered model, too, which damage measures: rates of garbled and of "
+    "success differ from those by rules alone."
+)
+GARBLED_BY_RULES = "Garbled is decided by rules of form alone: its rate is a lower bound."
+
 
 WorstOf = Literal["span", "window"]
 """Which of an answer's tokens are its worst: ``SPAN`` of them in a row (``actors.damage``), or ``WINDOW``, as before."""

@@ -20,6 +20,7 @@ from orchestrator.cli.plan_table import plan_json, render_plan, success_lines
 from orchestrator.errors import InputError
 from orchestrator.models.layers import layer_at, places
 from orchestrator.plan import Plan, make_plan
+from orchestrator.scoring.score import GARBLED_BY_LOSS
 from orchestrator.sweep import load_sweep
 from orchestrator.sweep_file.grid import LayerAxis
 from tests.orchestrator.sweep_files import EMBEDDED, QWEN_7B, hub, plan_of, sweep_data, write_model, write_sweep
@@ -482,6 +483,8 @@ def test_the_plan_says_what_counts_as_success(tmp_path: Path) -> None:
         "Success is 'list', by the scorer pattern: b, same-prompts-as-c",
         "Success is 'at most 5', by the scorer length: c",
     ]
+    assert success_lines(plan_of(tmp_path, damage={"answers": "none"})) == success_lines(plan_of(tmp_path))
+    assert success_lines(plan_of(tmp_path, damage=True))[1:] == [GARBLED_BY_LOSS]
 
 
 def test_a_warning_is_shown_as_text_and_not_as_markup(tmp_path: Path) -> None:

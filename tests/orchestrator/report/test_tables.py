@@ -12,7 +12,9 @@ from orchestrator.report.as_markdown import markdown_table
 from orchestrator.report.report_table import stacked
 from orchestrator.report.series import series_of
 from orchestrator.report.tables import cells_table
+from orchestrator.results.plan_file import PlannedDamage
 from orchestrator.results.rows import CellRow
+from orchestrator.scoring.score import GARBLED_BY_LOSS
 from orchestrator.statistics import wilson
 from tests.orchestrator.report.made_up import rows_of
 from tests.orchestrator.samples import grid
@@ -57,6 +59,20 @@ def test_more_columns_show_more() -> None:
     assert "0.25" not in shown(rows, 66)
 
 
+def test_the_least_telling_columns_go_first() -> None:
+    measured = {"kl": 0.376, "kl_low": 0.162, "kl_high": 0.59, "loss": 1.5, "norm_ratio": 0.25, "seconds": 7.7}
+    rows = [replace(row, **measured, fired=row.steered or None) for row in rows_of()]  # type: ignore[arg-type]
+    dropped: list[list[str]] = []
+    for width in range(170, 45, -1):
+        told = " ".join(shown(rows, width).split()).partition("Not shown, for want of width: ")[2].rstrip(".")
+        if told and (not dropped or told.split(", ") != dropped[-1]):
+            dropped.append(told.split(", "))
+    order = ["seconds", "x norm", "loss", "KL", "fired"]
+    assert [set(one) for one in dropped] == [set(order[: number + 1]) for number in range(len(dropped))]
+    assert len(dropped) == len(order)
+    assert "NO" in shown([*rows[:-1], replace(rows[-1], fired=False)], 48)
+
+
 def test_order_and_content() -> None:
     lines = [line.split() for line in shown(rows_of(), 80).splitlines() if line.strip()]
     assert [line[0] for line in lines[3:]] == ["unsteered", "L12+", "L12+", "L15+", "L15+"]
@@ -92,6 +108,12 @@ def test_markdown_has_every_interval() -> None:
     assert len(lines) == 7
 
 
+def test_what_decides_on_garbled_is_told_where_it_is_not_rules_alone() -> None:
+    by_loss = [replace(row, classifier="refusal@12=refusal+coherence_loss@1") for row in rows_of()]
+    assert GARBLED_BY_LOSS in cells_table(series_of(by_loss)[0]).told
+    assert GARBLED_BY_LOSS not in cells_table(series_of(rows_of())[0]).told
+
+
 def test_damage_has_columns_where_it_was_measured() -> None:
     measured = [replace(row, kl=0.3 * number, loss=1.5 + number) for number, row in enumerate(rows_of())]
 
@@ -99,6 +121,11 @@ def test_damage_has_columns_where_it_was_measured() -> None:
         return [column.head for column in cells_table(series_of(rows)[0]).columns]
 
     assert not {"KL", "loss"} & set(heads(rows_of()))
+    ends = cells_table(series_of([replace(row, kl_low=0.0, kl_high=2.0) for row in measured])[0], PlannedDamage(4, 1, 0))
+    place = [column.head for column in ends.columns].index("KL")
+    assert [row[place].text for row in ends.rows][:2] == ["0.000", "0.300 [0.000, 2.000]"]
+    assert "KL: the damage, KL(unsteered ‖ steered) of the next token in nats, on 4 neutral prompts x 1 token" in ends.told[-1]
+    assert "in nats per token" in ends.told[-1]
     assert {"KL", "loss"} <= set(heads(measured))
     assert "loss" not in heads([replace(row, loss=None) for row in measured])
     partly = cells_table(series_of([*measured[:-1], replace(measured[-1], kl=None)])[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from orchestrator.planning.estimate import prompt_tokens
 from orchestrator.pool import PoolOptions
 from orchestrator.pool.local import LocalPool
 from orchestrator.progress import Lines, progress_of
+from orchestrator.report import write_report
 from orchestrator.results.damage import damages
 from orchestrator.results.folder import Folder
 from orchestrator.results.rows import CellRow
@@ -33,6 +35,7 @@ from orchestrator.run import prepare
 from orchestrator.scheduler import Scheduler, Settings
 from orchestrator.scheduling.board import Board
 from orchestrator.scheduling.kinds import item_folders
+from orchestrator.scoring.score import GARBLED_BY_RULES
 from orchestrator.sweep import load_sweep
 from tests.orchestrator.recording import Recording
 from tests.orchestrator.test_scheduler import cells_of, model, plan_of
@@ -89,6 +92,22 @@ def test_a_finished_folder_gets_it_without_generating_anything(tmp_path: Path) -
         else:
             assert (row.kl, row.kl_low, row.kl_high) == (0.0, 0.0, 0.0)
     assert {one.id for one in partly.cells} == {one.id for one in plan.cells}
+
+
+def test_the_page_says_how_much_was_read_and_what_decides_on_garbled(tmp_path: Path) -> None:
+    run(tmp_path, SETTINGS)
+    store = Store(tmp_path)
+    size = f"{len(SETTINGS.prompts)} neutral prompts x {SETTINGS.tokens} tokens"
+    page = write_report(store).read_text()
+    assert f"- damage: KL on {size}, loss of the first {SETTINGS.answers} tokens of every answer" in page
+    assert f"of the next token in nats, on {size}, with its 95 % t interval over the prompts." in page
+    assert GARBLED_BY_RULES in page
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    assert plan.pop("damage") == {"prompts": len(SETTINGS.prompts), "tokens": SETTINGS.tokens, "answers": SETTINGS.answers}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    page = write_report(Store(tmp_path)).read_text()
+    assert "in nats, on neutral prompts, with" in page, "a folder of an earlier version does not know"
+    assert "- damage:" not in page
 
 
 def test_other_settings_are_other_items(tmp_path: Path) -> None:
