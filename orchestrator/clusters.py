@@ -12,9 +12,12 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from orchestrator.statistics import Interval, t_quantile, wilson
+from orchestrator.statistics import Interval, difference_of, t_quantile, wilson
 
 Count = tuple[int, int]
+
+LEAST_P = 1e-12
+"""Smaller p-values are not told apart."""
 
 PRIOR = 1.0
 """Prompts that agree wholly with themselves, added to those that tell how much the others do."""
@@ -57,6 +60,30 @@ def _interval(counts: tuple[Count, ...], confidence: float) -> Interval:
         max(0.0, min(low, _least(rate, worth, confidence)) if shown <= FEW else low),
         min(1.0, max(high, 1 - _least(1 - rate, worth, confidence)) if missed <= FEW else high),
     )
+
+
+def difference_p(first: Iterable[Count], second: Iterable[Count]) -> float:
+    """The two-sided p-value of the difference of two rates whose prompts are not the same: one less the confidence at which the
+    interval of the difference, made of those of both rates, begins to contain 0. At least ``LEAST_P``; 1 where a side has no
+    response, or its responses are all to one prompt."""
+    sides = tuple(sorted(first)), tuple(sorted(second))
+    if not all(sides):
+        return 1.0
+    rates = [sum(k for k, _ in counts) / sum(n for _, n in counts) for counts in sides]
+
+    def apart(p: float) -> bool:
+        found = difference_of((rates[0], rates[1]), (_interval(sides[0], 1 - p), _interval(sides[1], 1 - p)))
+        return not found.low <= 0 <= found.high
+
+    low, high = LEAST_P, 1.0 - LEAST_P
+    if not apart(high):
+        return 1.0
+    if apart(low):
+        return low
+    while high > low * (1 + 1e-6):
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if apart(middle) else (middle, high)
+    return high
 
 
 def effective_n(counts: Sequence[Count]) -> float:

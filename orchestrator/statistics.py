@@ -250,7 +250,8 @@ def clustered(outcomes: Sequence[bool], first: Sequence[bool], prompts: Sequence
     ``first`` says of each outcome whether it is of the first side. The difference of the rates over its cluster-robust standard
     error (statsmodels, with its correction for few clusters), against t with one degree of freedom less than there are prompts.
     Where all prompts of a side agree there is no such error: then Fisher's exact test with each prompt counted once. 1 for one
-    prompt, and where a side has none.
+    prompt, and where a side has none. It calls as many differences as it should where both sides have the same prompts, equally
+    often; else too many (docs/statistics.md), and ``clusters.difference_p`` is the one to take.
     """
     import numpy as np
     from statsmodels.regression.linear_model import OLS
@@ -263,7 +264,9 @@ def clustered(outcomes: Sequence[bool], first: Sequence[bool], prompts: Sequence
     fit = OLS(values, np.column_stack([np.ones(len(side)), side])).fit(
         cov_type="cluster", cov_kwds={"groups": groups}, use_t=True
     )
-    if fit.bse[1] > 1e-9:
+    with np.errstate(invalid="ignore"):  # of a variance that is 0 but for rounding
+        error = fit.bse[1]
+    if error > 1e-9:
         return float(fit.pvalues[1])
     counts = [(values[side == one].mean(), len(set(groups[side == one]))) for one in (1.0, 0.0)]
     return fisher(*(number for rate, n in counts for number in (round(rate * n), n)))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from actors.types import SampleKey
-from orchestrator.clusters import rate_interval
+from orchestrator.clusters import Count, difference_p, rate_interval
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.outcome import OUTCOMES, Outcome, in_words, success_in_words
 from orchestrator.results.conditions import NAMED
@@ -34,8 +34,15 @@ Outcomes = dict[SampleKey, bool]
 _Answers = dict[tuple[str, str], list[bool]]
 """Prompt -> whether each of its responses counts, of all cells and samples."""
 
+LEVEL = 0.05
+"""Below it a p-value is told as significant."""
+
 Reader = Callable[[CellRow], Outcomes]
 
+TAKE_PAIRED = (
+    "where p and paired p lie on either side of 0.05, take the paired one: it is exact given how far each prompt's answers "
+    "differ, and p is too small where few prompts do"
+)
 CLUSTERED = "a prompt has several answers, which are not independent: tests and intervals are clustered by prompt"
 
 
@@ -110,9 +117,10 @@ class Comparison:
     """A against B. ``points``: A's rate minus B's in percentage points. ``paired`` is None where the
     answers do not pair (a note says why).
 
-    ``p`` is Fisher's, or where a prompt has ``several`` answers that of the test clustered by prompt. ``te``: the transferred
-    side over the target's own, when one side is the transfer of the other. ``p_holm`` is ``p`` adjusted for all comparisons of
-    the table (None: only one). ``differs``: the columns in which the sides differ.
+    ``p`` is Fisher's, or where a prompt has ``several`` answers one that is clustered by prompt: of the cluster-robust t where
+    the answers pair, else of the interval of the difference. ``te``: the transferred side over the target's own, when one side
+    is the transfer of the other. ``p_holm`` is ``p`` adjusted for all comparisons of the table (None: only one). ``differs``: the
+    columns in which the sides differ.
     """
 
     counted: str
@@ -216,17 +224,25 @@ def compare(a: Side, b: Side, question: Question) -> Comparison:
     answers = a.answers(digested), b.answers(digested)
     paired = _paired(*answers)
     several = a.several or b.several
+    about = [CLUSTERED] if several else []
+    if not several:
+        p = fisher(a.k, a.n, b.k, b.n)
+    elif isinstance(paired, str):
+        p = difference_p(*map(_counts, answers))
+    else:
+        p = _clustered(*answers)
+        about += [TAKE_PAIRED] if (p < LEVEL) != (paired.p < LEVEL) else []
     return Comparison(
         counted=question.name,
         a=a,
         b=b,
         points=100 * (a.rate - b.rate),
-        p=_clustered(*answers) if several else fisher(a.k, a.n, b.k, b.n),
+        p=p,
         h=cohens_h(a.k, a.n, b.k, b.n),
         paired=None if isinstance(paired, str) else paired,
         te=_transfer(a, b, question.te_kind, answers) if question.outcome == "success" else None,
         differs=differs,
-        notes=tuple(_notes(a, b, [CLUSTERED] if several else [], unpaired=paired if isinstance(paired, str) else "")),
+        notes=tuple(_notes(a, b, about, unpaired=paired if isinstance(paired, str) else "")),
     )
 
 
@@ -250,6 +266,10 @@ def _clustered(first: _Answers, second: _Answers) -> float:
     answers = [(counts, side is first, key) for side in (first, second) for key, found in side.items() for counts in found]
     outcomes, sides, prompts = zip(*answers, strict=True)
     return clustered(outcomes, sides, prompts)
+
+
+def _counts(answers: _Answers) -> list[Count]:
+    return [(sum(found), len(found)) for found in answers.values()]
 
 
 def _paired(first: _Answers, second: _Answers) -> Paired | str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 
 from rich import box
 from rich.console import RenderableType
@@ -35,11 +36,8 @@ KIND_WORDS = {
     "te_interval": "95 % interval of TE",
     "contradiction": "one condition, two rates",
 }
-_TESTS = {
-    False: ("Fisher's exact", "McNemar's exact"),
-    True: ("clustered by prompt (cluster-robust t)", "sign-flip by prompt"),
-}
-"""Whether a prompt has several answers -> the names of the unpaired and of the paired test."""
+_PAIRED_TESTS = {False: "McNemar's exact", True: "sign-flip by prompt"}
+"""Whether a prompt has several answers -> the name of the paired test."""
 
 FOOTNOTE = (
     "points: A - B, percentage points. p: {unpaired}, two-sided. h: Cohen's. paired p: {paired}, on the same prompts. "
@@ -61,9 +59,24 @@ def render_comparisons(comparisons: Sequence[Comparison]) -> list[RenderableType
 
 
 def _footnote(comparisons: Sequence[Comparison]) -> str:
-    unpaired, paired = zip(*(_TESTS[several] for several in sorted({one.several for one in comparisons})), strict=True)
     grouped = ", or with several answers to a prompt "
-    return FOOTNOTE.format(unpaired=grouped.join(unpaired), paired=grouped.join(paired))
+    by_kind = sorted(comparisons, key=lambda one: (one.several, one.paired is None))
+    unpaired = grouped.join(" or ".join(names) for names in _by_several(by_kind, _test))
+    paired = grouped.join(_PAIRED_TESTS[several] for several in sorted({one.several for one in comparisons}))
+    return FOOTNOTE.format(unpaired=unpaired, paired=paired)
+
+
+def _by_several(comparisons: Iterable[Comparison], name: Callable[[Comparison], str]) -> list[list[str]]:
+    """The names of those with one answer to each prompt, and of the others, each once."""
+    groups = groupby(comparisons, key=lambda one: one.several)
+    return [list(dict.fromkeys(map(name, group))) for _, group in groups]
+
+
+def _test(one: Comparison) -> str:
+    """The name of the unpaired test."""
+    if not one.several:
+        return "Fisher's exact"
+    return f"clustered by prompt ({'interval of the difference' if one.paired is None else 'cluster-robust t'})"
 
 
 def render_note(note: str) -> RenderableType:
@@ -79,11 +92,11 @@ def comparison_json(one: Comparison) -> dict[str, object]:
         "a": _side_json(one.a),
         "b": _side_json(one.b),
         "points": one.points,
-        "test": _TESTS[one.several][0],
+        "test": _test(one),
         "p": one.p,
         "p_holm": one.p_holm,
         "cohens_h": one.h,
-        "paired": None if one.paired is None else _paired_json(one.paired, _TESTS[one.several][1]),
+        "paired": None if one.paired is None else _paired_json(one.paired, _PAIRED_TESTS[one.several]),
         "transfer_effectiveness": te_json(one.te),
         "differs": list(one.differs),
         "notes": list(one.notes),
@@ -151,8 +164,8 @@ def _in_full(one: Comparison) -> list[RenderableType]:
     lines = [f"{name}  {side.name}" for name, side in (("A", one.a), ("B", one.b))]
     rates = [f"   {one.words} {_rate(side)}" + _steerable(one, side) for side in (one.a, one.b)]
     lines = [line for pair in zip(lines, rates, strict=True) for line in pair]
-    unpaired, paired = _TESTS[one.several]
-    lines.append(f"A - B  {one.points:+.1f} points   {unpaired} p {p_text(one.p)}   Cohen's h {one.h:+.2f}")
+    paired = _PAIRED_TESTS[one.several]
+    lines.append(f"A - B  {one.points:+.1f} points   {_test(one)} p {p_text(one.p)}   Cohen's h {one.h:+.2f}")
     if one.paired is not None:
         only = "more often" if one.several else "only"
         of = f"{one.paired.only_a} {only} in A, {one.paired.only_b} {only} in B"

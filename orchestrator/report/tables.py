@@ -37,7 +37,9 @@ _STABLE = ReportColumn(
 )
 _SAMPLED = "{}. Intervals are clustered by prompt."
 _KL = ReportColumn("KL", spare=5)
-_KL_NOTE = "KL: the damage, KL(unsteered ‖ steered) of the next token in nats, on {}, with its 95 % t interval over the prompts."
+_KL_NOTE = (
+    "KL: the damage, KL(unsteered ‖ steered) of the next token in nats, on {}; in brackets its 95 % t interval over prompts."
+)
 _LOSS = ReportColumn("loss", spare=4, note="Loss: of the answers under the unsteered model, in nats per token.")
 _FIRED = ReportColumn("fired", spare=6)
 _SECONDS = ReportColumn("seconds", "s", spare=1)

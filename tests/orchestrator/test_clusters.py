@@ -12,8 +12,9 @@ from scipy.stats import t as student
 from statsmodels.regression.linear_model import OLS
 
 from benchmarks.coverage import covered
-from orchestrator.clusters import PRIOR, counts_by, effective_n, rate_interval, spread_of, stability
-from orchestrator.statistics import Interval, mean_of, wilson
+from benchmarks.false_alarms import Design, rates_of
+from orchestrator.clusters import LEAST_P, PRIOR, counts_by, difference_p, effective_n, rate_interval, spread_of, stability
+from orchestrator.statistics import Interval, difference_of, mean_of, wilson
 
 COUNTS = [(5, 5), (0, 5), (3, 5), (4, 5), (1, 5), (5, 5), (2, 4), (0, 6), (5, 5), (1, 3)]
 one_count = st.integers(1, 6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
@@ -59,6 +60,31 @@ def test_a_mean_on_a_scale_has_an_interval_on_it(values: list[float]) -> None:
     for mean in (0.0, 1.0, 12.5, 50.0, 99.0, 100.0):
         assert (free.low <= mean <= free.high) == (bounded.low <= mean <= bounded.high)
     assert mean_of(values, prompts, within=(0, None)).high == free.high
+
+
+COUNT = st.integers(1, 5).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+
+
+@given(st.lists(COUNT, min_size=1, max_size=8), st.lists(COUNT, min_size=1, max_size=8), st.sampled_from([0.01, 0.05, 0.2]))
+def test_a_difference_has_a_p_below_the_level_at_which_its_interval_leaves_0_out(
+    first: list[tuple[int, int]], second: list[tuple[int, int]], level: float
+) -> None:
+    p = difference_p(first, second)
+    assert p == pytest.approx(difference_p(second, first))
+    rates = [sum(k for k, _ in side) / sum(n for _, n in side) for side in (first, second)]
+    found = difference_of((rates[0], rates[1]), (rate_interval(first, 1 - level), rate_interval(second, 1 - level)))
+    assert (p < level * (1 + 1e-5)) == (not found.low <= 0 <= found.high)
+
+
+def test_a_difference_of_one_prompt_or_of_nothing_is_none() -> None:
+    assert difference_p([(5, 5)], [(0, 5)] * 20) == difference_p([], [(1, 2)]) == difference_p([(1, 2)] * 9, [(2, 4)] * 9) == 1
+    assert difference_p([(500, 500)] * 500, [(0, 500)] * 500) == LEAST_P
+
+
+def test_unequal_sides_raise_no_more_alarms_than_they_should() -> None:
+    """No difference, four prompts against thirty: the cluster-robust t of before called one in every fourth case."""
+    by_t, by_interval, _ = rates_of(Design((4, 30), (5, 5), 0), 200, seed=1).max(axis=0)
+    assert by_interval < 0.05 < 0.2 < by_t
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=60))

@@ -10,7 +10,8 @@ import pytest
 from scipy.stats import fisher_exact, permutation_test, ttest_rel
 from scipy.stats import t as student
 
-from orchestrator.compare.comparison import Comparison, Outcomes, Question, adjusted, compare, side_of
+from orchestrator.clusters import difference_p
+from orchestrator.compare.comparison import TAKE_PAIRED, Comparison, Outcomes, Question, adjusted, compare, side_of
 from orchestrator.errors import InputError
 from orchestrator.results.rows import CellRow
 from orchestrator.statistics import transfer_effectiveness
@@ -87,6 +88,24 @@ def test_groups_are_counted_together_and_tested_by_prompt() -> None:
     uneven = against(whole, quantized[:1])
     assert uneven.paired is None
     assert "more answers on one side" in uneven.notes[-1]
+    both = [(sum(number < k for k in (3, 5)), 2) for number in range(10)]
+    assert uneven.p == difference_p(both, [(int(number < 5), 1) for number in range(10)])
+
+
+def test_where_the_two_tests_disagree_the_paired_one_is_to_be_taken() -> None:
+    """Five of eight prompts differ, all of them one way: that happens by chance in 2 of 32 cases, and the t gives 0.012."""
+    ours = [made("aaaa", 5, 8, multiplier=4.0), made("bbbb", 0, 8, multiplier=8.0)]
+    theirs = [made(name, 0, 8, multiplier=times, method="random") for name, times in (("cccc", 4.0), ("dddd", 8.0))]
+    found = against(ours, theirs)
+    assert (found.a.k, found.a.n, found.b.k, found.b.n) == (5, 16, 0, 16)
+    assert found.paired is not None
+    assert found.paired.p == 2 / 32
+    assert found.p == pytest.approx(0.012, abs=0.001)
+    assert TAKE_PAIRED in found.notes
+    agreeing = against([made("aaaa", 8, 8, multiplier=4.0), made("bbbb", 7, 8, multiplier=8.0)], theirs)
+    assert agreeing.paired is not None
+    assert max(agreeing.p, agreeing.paired.p) < 0.05
+    assert TAKE_PAIRED not in agreeing.notes
 
 
 def test_a_prompt_in_several_cells_is_no_new_evidence() -> None:

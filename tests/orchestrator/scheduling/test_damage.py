@@ -100,13 +100,13 @@ def test_the_page_says_how_much_was_read_and_what_decides_on_garbled(tmp_path: P
     size = f"{len(SETTINGS.prompts)} neutral prompts x {SETTINGS.tokens} tokens"
     page = write_report(store).read_text()
     assert f"- damage: KL on {size}, loss of the first {SETTINGS.answers} tokens of every answer" in page
-    assert f"of the next token in nats, on {size}, with its 95 % t interval over the prompts." in page
+    assert f"of the next token in nats, on {size}; in brackets its 95 % t interval over prompts." in page
     assert GARBLED_BY_RULES in page
     plan = json.loads((tmp_path / "plan.json").read_text())
     assert plan.pop("damage") == {"prompts": len(SETTINGS.prompts), "tokens": SETTINGS.tokens, "answers": SETTINGS.answers}
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     page = write_report(Store(tmp_path)).read_text()
-    assert "in nats, on neutral prompts, with" in page, "a folder of an earlier version does not know"
+    assert "in nats, on neutral prompts; in brackets" in page, "a folder of an earlier version does not know"
     assert "- damage:" not in page
 
 
