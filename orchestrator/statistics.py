@@ -56,24 +56,31 @@ class Mean:
 def mean_of(values: Sequence[float], prompts: Sequence[str], within: Bounds = (None, None), confidence: float = 0.95) -> Mean:
     """The mean and its t interval: Student's t, with one degree of freedom less than there are prompts, times the standard error,
     which is clustered by prompt where one has several values; value i is of prompt i. Numbers that are all equal have one of no
-    width; those of fewer than two prompts have none.
+    width; those of fewer than two prompts have none, and none has an end beyond the largest float.
 
     ``within``: the least and the largest that a value can be (None: no bound). So can the true mean, and what of the interval
     lies outside is left out: it holds the true mean as often.
     """
     n = len(values)
-    mean = math.fsum(values) / n if n else None
-    of_prompt = dict.fromkeys(prompts, 0.0)
-    if mean is None or len(of_prompt) < 2:
+    if not n:
+        return Mean(None, None, None)
+    scale = max((math.frexp(value)[1] for value in values if value), default=0)  # a power of two changes no digit: squares fit
+    scaled = [math.ldexp(value, -scale) for value in values]
+    middle, of_prompt = math.fsum(scaled) / n, dict.fromkeys(prompts, 0.0)
+    mean = math.ldexp(middle, scale)
+    if len(of_prompt) < 2:
         return Mean(mean, None, None)
-    for value, prompt in zip(values, prompts, strict=True):
-        of_prompt[prompt] += value - mean
+    for value, prompt in zip(scaled, prompts, strict=True):
+        of_prompt[prompt] += value - middle
     count = len(of_prompt)
     variance = math.fsum(one**2 for one in of_prompt.values()) * count / (count - 1)
     half = t_quantile(count - 1, confidence) * math.sqrt(variance) / n
+    try:
+        low, high = math.ldexp(middle - half, scale), math.ldexp(middle + half, scale)
+    except OverflowError:
+        return Mean(mean, None, None)
     least, largest = within
-    low = mean - half if least is None else max(mean - half, least)
-    return Mean(mean, low, mean + half if largest is None else min(mean + half, largest))
+    return Mean(mean, low if least is None else max(low, least), high if largest is None else min(high, largest))
 
 
 @lru_cache(maxsize=1024)

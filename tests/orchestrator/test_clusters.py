@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from statsmodels.regression.linear_model import OLS
 from benchmarks.coverage import covered
 from benchmarks.false_alarms import Design, rates_of
 from orchestrator.clusters import LEAST_P, PRIOR, counts_by, difference_p, effective_n, rate_interval, spread_of, stability
-from orchestrator.statistics import Interval, difference_of, mean_of, wilson
+from orchestrator.statistics import Interval, Mean, difference_of, mean_of, wilson
 
 COUNTS = [(5, 5), (0, 5), (3, 5), (4, 5), (1, 5), (5, 5), (2, 4), (0, 6), (5, 5), (1, 3)]
 one_count = st.integers(1, 6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
@@ -85,6 +86,27 @@ def test_unequal_sides_raise_no_more_alarms_than_they_should() -> None:
     """No difference, four prompts against thirty: the cluster-robust t of before called one in every fourth case."""
     by_t, by_interval, _ = rates_of(Design((4, 30), (5, 5), 0), 200, seed=1).max(axis=0)
     assert by_interval < 0.05 < 0.2 < by_t
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=8))
+def test_any_finite_numbers_have_a_mean(values: list[float]) -> None:
+    found = mean_of(values, [str(number // 2) for number in range(len(values))])
+    exact = sum(map(Fraction, values)) / len(values)
+    assert found.value == pytest.approx(float(exact), rel=1e-12, abs=max(map(abs, values)) * 1e-12)
+    if found.value is not None and found.low is not None and found.high is not None:
+        assert -math.inf < found.low <= found.value <= found.high < math.inf
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e160, 1e300])
+def test_the_interval_of_numbers_is_as_long_in_any_unit(unit: float) -> None:
+    values, prompts = [0.0, 2.0, 2.5, 7.0, 6.0, 9.0, 4.0], list("aaabbcd")
+    small, large = mean_of(values, prompts), mean_of([value * unit for value in values], prompts)
+    assert small.low == pytest.approx((large.low or 0) / unit)
+    assert small.high == pytest.approx((large.high or 0) / unit)
+
+
+def test_an_interval_that_no_float_holds_is_none() -> None:
+    assert mean_of([1.7e308, -1.7e308], ["a", "b"]) == Mean(0.0, None, None)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=60))

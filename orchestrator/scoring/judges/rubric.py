@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -219,7 +220,11 @@ class Rubric:
         if self.head.zero_if is not None and given[self.head.zero_if]:
             return scale.low
         shares = [(given[name] - low) / (high - low) for name, (low, high) in self.head.parts.items()]
-        return scale.low + (scale.high - scale.low) * sum(shares) / len(shares)
+        width = scale.high - scale.low
+        if math.isinf(width):
+            share = sum(shares) / len(shares)
+            return (1 - share) * scale.low + share * scale.high
+        return min(scale.low + width * sum(shares) / len(shares), scale.high)  # rounding can lead past the end
 
     def _asked_for(self) -> str:
         """How the reply has to look, said behind the data."""

@@ -143,3 +143,10 @@ def test_a_mean_of_parts_is_brought_to_the_scale(tmp_path: Path) -> None:
     found = own(tmp_path, "scale: {low: -10, high: 10, unit: x}\nparts: {a: [0, 4], b: [1, 2]}\nreason: false")
     assert found.read('{"a": 4, "b": 1}').value == 0.0
     assert found.read('{"a": 4, "b": 2}').value == 10.0
+
+
+def test_a_mean_of_parts_is_on_any_scale_of_finite_ends(tmp_path: Path) -> None:
+    wide = own(tmp_path, "scale: {low: -1.7e+308, high: 1.7e+308, unit: x}\nparts: {a: [0, 2]}\nreason: false")
+    assert [wide.read(f'{{"a": {part}}}').value for part in range(3)] == [-1.7e308, 0.0, 1.7e308]
+    narrow = own(tmp_path, "scale: {low: -2.0, high: -0.9, unit: x}\nparts: {a: [0, 1]}\nreason: false")
+    assert narrow.read('{"a": 1}').value == -0.9
