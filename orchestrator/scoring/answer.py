@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from actors.spoken import Spoken, told_apart
 
 if TYPE_CHECKING:
-    from actors.types import FinishReason, Response
+    from actors.types import Response
 
 Reads = Literal["answer", "thought", "both"]
 """What a scorer reads of a response: what the model said, what it thought before, or one after the other."""
@@ -48,15 +48,22 @@ def answer_of(response: Response, reads: Reads = "answer") -> Answer:
         text=text,
         new_tokens=len(response.token_ids),
         thought=spoken.thought,
-        missing=None if text else NO_THOUGHT if reads == "thought" else _unanswered(spoken, response.finish_reason),
+        missing=_missing(reads, text, spoken, response),
         whole=text == completion,
         sample=response.sample,
     )
 
 
-def _unanswered(spoken: Spoken, finish: FinishReason) -> str | None:
-    """How it shows that there is no answer but only a thought: cut off, or never closed. None: what was said is nothing."""
-    if spoken.thought is None or (finish == "stop" and not spoken.open):
+def _missing(reads: Reads, text: str, spoken: Spoken, response: Response) -> str | None:
+    """Why there is nothing to score: no thought; or no answer, as it had not begun, or ``max_thought_tokens`` ended the response
+    inside a thought, whatever it said before. None: what was said, if it is nothing."""
+    if reads == "thought":
+        return None if text else NO_THOUGHT
+    finish = response.finish_reason
+    if text and (reads == "both" or finish != "thought"):
         return None
-    where = "in_thought" if spoken.open else "after_thought"
+    inside = spoken.open or finish == "thought"
+    if not inside and (finish == "stop" or not response.completion):
+        return None
+    where = "in_thought" if inside else "before_answer" if spoken.thought is None else "after_thought"
     return f"{NO_ANSWER}:{'stopped' if finish == 'stop' else 'cut_off'}_{where}"

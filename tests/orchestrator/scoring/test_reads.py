@@ -182,3 +182,25 @@ def test_a_budget_for_thoughts_is_planned_and_changes_ids(tmp_path: Path) -> Non
     assert apart.cells[0].decoding.content == {"max_new_tokens": 50, "max_thought_tokens": 400}
     told = refused(tmp_path, decoding={"max_thought_tokens": 0})
     assert "decoding.max_thought_tokens" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "finish", "rule"),
+    [
+        (f"{REFUSED}\n<think>Hm", "thought", "no_answer:cut_off_in_thought"),
+        (f"<think>a</think>\n{REFUSED}\n<think>Hm", "thought", "no_answer:cut_off_in_thought"),
+        (f"<|channel|>final<|message|>{REFUSED}<|start|>assistant<|channel|>analysis<|message|>Hm", "thought", "_in_thought"),
+        ("<|start|>assistant<|channel|>final<|message|>", "length", "no_answer:cut_off_before_answer"),
+        ("<|START_RESPONSE|>", "length", "no_answer:cut_off_before_answer"),
+    ],
+)
+def test_what_a_budget_ends_inside_a_thought_or_before_a_word_is_no_answer(text: str, finish: FinishReason, rule: str) -> None:
+    (label,) = Scoring().labels("", [response("p", text, finish)])
+    assert (label.label, label.outcome, label.answer) == ("no_answer", "no_answer", "")
+    assert rule in label.evidence
+
+
+@pytest.mark.parametrize("text", [f"{REFUSED}\n<think>Hm</think>", f"{REFUSED}\n<think>Hm"])
+def test_an_answer_that_had_begun_is_read_where_no_budget_of_thoughts_ended_it(text: str) -> None:
+    (label,) = Scoring().labels("", [response("p", text, "length")])
+    assert (label.label, label.answer) == ("coherent_refusal", REFUSED)
