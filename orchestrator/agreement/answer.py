@@ -16,8 +16,8 @@ from orchestrator.results.ratings import ResponseKey
 from orchestrator.storage import Place
 
 Basis = Literal["label", "outcome", "rank"]
-"""What of two scorers is compared: their labels where those are the same ones, else what the labels count as; of two that give
-numbers, their order."""
+"""What of two scorers is compared: their labels where those that one may give are among those that the other may, used or not;
+else what the labels count as; of two that give numbers, their order."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,11 @@ def _basis(one: Opinions, other: Opinions, keys: Sequence[ResponseKey]) -> Basis
         return "rank"
     if one.values or other.values:
         return None
-    used, theirs = ([side.said[key] for key in keys] for side in (one, other))
-    if {said.label for said in used} <= {*other.order} or {said.label for said in theirs} <= {*one.order}:
+    none = frozenset[str]()
+    declared = {tuple(side.declared.get(cell_id, none) for side in (one, other)) for cell_id, *_ in keys}
+    if all(own and theirs and (own <= theirs or theirs <= own) for own, theirs in declared):
         return "label"
-    return "outcome" if all(said.outcome for said in (*used, *theirs)) else None
+    return "outcome" if all(side.said[key].outcome for side in (one, other) for key in keys) else None
 
 
 def _corrected(judge: Opinions, reference: Opinions, conditions: Conditions) -> list[CorrectedBehavior]:

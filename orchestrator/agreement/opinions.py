@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.errors import InputError, Problem, nearest_name
 from orchestrator.outcome import Outcome
 from orchestrator.results.frames import Frames, asked_once
 from orchestrator.results.ratings import ResponseKey, is_rater
+from orchestrator.scoring.score import UNREAD
 
 SWEEP = "sweep"
 """The name here of what labels the responses in all tables: what decides on each behavior."""
@@ -24,12 +25,14 @@ class Opinion:
 
 @dataclass(frozen=True)
 class Opinions:
-    """All that ``scorer`` says: labels, or of one that gives numbers ``values``. ``order``: labels, as they are shown."""
+    """All that ``scorer`` says: labels, or of one that gives numbers ``values``. ``order``: labels, as they are shown.
+    ``declared``: the labels that it may give the responses of a cell, used or not, by the cell's id."""
 
     scorer: str
     said: Mapping[ResponseKey, Opinion] = field(default_factory=dict)
     values: Mapping[ResponseKey, float] = field(default_factory=dict)
     order: tuple[str, ...] = ()
+    declared: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def keys(self) -> Sequence[ResponseKey]:
@@ -53,7 +56,11 @@ def named_scorer(results: Frames, name: str) -> Opinions:
 
 def opinions_of(results: Frames, scorer: str) -> Opinions:
     """All that the scorer of this very name says. A rater's labels count as what decides on the behavior says of them."""
-    order = tuple(results.rates.filter(results.rates["outcome"].is_not_null())["label"].unique(maintain_order=True))
+    if scorer == SWEEP or is_rater(scorer):  # people are asked for the labels of what decides
+        rates = asked_once(results.rates).drop_nulls("outcome")
+    else:
+        rates = results.rates.filter(scorer=scorer).drop_nulls("label")
+    order, declared = tuple(rates["label"].unique(maintain_order=True)), _declared(rates.select("cell_id", "label").iter_rows())
     if scorer == SWEEP:
         columns = ("cell_id", "prompt_id", "sample", "label", "outcome")
         rows = asked_once(results.responses).select(columns).drop_nulls("label").iter_rows()
@@ -61,18 +68,23 @@ def opinions_of(results: Frames, scorer: str) -> Opinions:
             SWEEP,
             {(cell, prompt, sample): Opinion(label, outcome) for cell, prompt, sample, label, outcome in rows},
             order=order,
+            declared=declared,
         )
     scores = results.scores.filter(results.scores["scorer"] == scorer).select("cell_id", "prompt_id", "sample", "label", "value")
     values = {(cell, prompt, sample): value for cell, prompt, sample, _, value in scores.drop_nulls("value").iter_rows()}
     outcomes = _outcomes(results) if is_rater(scorer) else {}
     labels = scores.drop_nulls("label").iter_rows()
     said = {(cell, prompt, sample): Opinion(label, outcomes.get((cell, label))) for cell, prompt, sample, label, _ in labels}
-    own = (
-        order
-        if is_rater(scorer)
-        else tuple(results.rates.filter(scorer=scorer)["label"].drop_nulls().unique(maintain_order=True))
-    )
-    return Opinions(scorer, said, values, own)
+    return Opinions(scorer, said, values, order, declared)
+
+
+def _declared(rates: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
+    """The labels that may be given, by cell: ``rates`` has a cell and a label for each. Those that stand for nothing to score are
+    left out: they have a row only where a response has them."""
+    found: dict[str, set[str]] = {}
+    for cell_id, label in rates:
+        found.setdefault(cell_id, set()).add(label)
+    return {cell_id: frozenset(labels.difference(UNREAD)) for cell_id, labels in found.items()}
 
 
 def _outcomes(results: Frames) -> dict[tuple[str, str], Outcome]:

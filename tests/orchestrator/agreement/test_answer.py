@@ -161,3 +161,15 @@ def test_a_rating_of_another_text_does_not_count(place: Path, tmp_path: Path) ->
     changed = [json.dumps({**json.loads(line), "response_sha256": "0" * 20}) for line in lines[:20]]
     (other / "ratings" / "anna.jsonl").write_text("\n".join([*changed, *lines[20:]]) + "\n")
     assert json.loads(agreement(other, "--json").stdout)["pairs"][0]["n"] == 30
+
+
+@pytest.mark.parametrize("used", [("normal",), ("normal", "garbled")])
+def test_which_labels_a_rater_happens_to_use_decides_nothing(tmp_path: Path, used: tuple[str, ...]) -> None:
+    place = to_label(tmp_path / "out")
+    with desk(place, "one", Draw(20)) as server:
+        for number in range(20):
+            server.session.rate(number, used[number % len(used)])
+    told = json.loads(agreement(place, "--json").stdout)
+    assert [(one["first"], one["second"], one["by"]) for one in told["pairs"]] == [("sweep", "rater:one", "label")]
+    apart = {(one["first"].partition("@")[0], one["second"]) for one in told["not_compared"]}
+    assert {("coherence", "rater:one"), ("refusal", "rater:one")} <= apart
