@@ -51,7 +51,7 @@ def _kept(folder: Folder, draw: Draw) -> tuple[ResponseKey, ...] | None:
     except FileNotFoundError:
         return None
     for line in lines:
-        with suppress(ValueError, TypeError):  # half of one, which a power cut left
+        with suppress(ValueError, TypeError, OverflowError):  # half of one, which a power cut left
             keys = cast("list[list[Any]]", parse_json(line))  # of earlier versions without a sample
             return tuple((str(cell_id), str(prompt_id), int(*sample or [0])) for cell_id, prompt_id, *sample in keys)
     return None

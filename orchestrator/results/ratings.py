@@ -9,7 +9,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, cast
+
+from pydantic import Field
 
 from actors.types import SampleKey
 from orchestrator.counting import some
@@ -22,6 +23,7 @@ from orchestrator.results.schema import Table
 from orchestrator.scoring import LabelSet
 from orchestrator.scoring.score import Labels, ResponseScore
 from orchestrator.storage import StorageError, UnreadableFileError
+from orchestrator.strict import Entry
 
 ResponseKey = tuple[str, str, int]
 """The cell's id, the prompt's, and which of its samples: which response."""
@@ -85,17 +87,42 @@ def read_ratings(folder: Folder, rater: str) -> dict[ResponseKey, Rating]:
         if not line:
             continue
         try:
-            rating = Rating(**cast("dict[str, Any]", parse_json(line)))
-            datetime.fromisoformat(rating.rated_at)
+            rating = _rating(line)
             found.pop(rating.key, None)
             if rating.label is not None:
                 found[rating.key] = rating
-        except (ValueError, TypeError):
+        except ValueError:
             odd.append(number)
     if odd:
         told = "it is no rating: line" if len(odd) == 1 else "they are no ratings: lines"
         _LOG.warning("%s: left out, for %s %s", file, told, some(list(map(str, odd))))
     return found
+
+
+class _RatingLine(Entry):
+    """A line of the file: the fields of a rating, of just these types."""
+
+    cell_id: str
+    prompt_id: str
+    label: str | None
+    response_sha256: str
+    rated_at: str
+    comment: str | None = None
+    sample: int = Field(default=0, ge=0, lt=2**31)
+
+
+def _rating(line: bytes) -> Rating:
+    """ValueError where the line is none: text that no table can hold and a time without its zone are wrong, too."""
+    rating = Rating(**_RatingLine.model_validate(parse_json(line)).model_dump())
+    for text in filter(None, (*rating.key[:2], rating.label, rating.response_sha256, rating.comment)):
+        text.encode()
+    if _time(rating).tzinfo is None:
+        raise ValueError(f"{rating.rated_at} has no time zone")
+    return rating
+
+
+def _time(rating: Rating) -> datetime:
+    return datetime.fromisoformat(rating.rated_at)
 
 
 def add_ratings(folder: Folder, rater: str, ratings: Sequence[Rating]) -> None:
@@ -151,7 +178,7 @@ def _as_scores(scorer: str, ratings: Sequence[Rating], declared: LabelSet) -> St
     given = [str(one.label) for one in ratings]
     scores = [ResponseScore(one.prompt_id, one.label, None, _evidence(one), None, one.sample) for one in ratings]
     says = Labels(tuple(dict.fromkeys((*declared.names, *given))))
-    at = max(datetime.fromisoformat(one.rated_at) for one in ratings)
+    at = max(map(_time, ratings))
     return StoredScores.of(scorer, says, scores, at)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -57,3 +58,5 @@ def test_half_a_sample_that_a_power_cut_left_is_drawn_anew(tmp_path: Path) -> No
     file.write_bytes(file.read_bytes()[:-30])
     assert kept_sample(Folder(tmp_path), Draw(10), LABELLED) == whole
     assert kept_sample(Folder(tmp_path), Draw(10), LABELLED[:20]) == whole
+    file.write_text('[["a", "b", 1e999]]\n' + json.dumps(whole))
+    assert kept_sample(Folder(tmp_path), Draw(10), LABELLED) == whole

@@ -87,6 +87,30 @@ def test_lines_that_are_no_ratings_cost_only_themselves(tmp_path: Path, line: st
     assert load_results(place).scores.filter(scorer="rater:anna").height == 1
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"rated_at": "2026-01-01T00:00:00"},
+        {"rated_at": "2026-01-01"},
+        *({"label": label} for label in (5, True, ["normal"], "\ud800")),
+        *({"sample": sample} for sample in (False, "0", 0.0, -1, 10**400)),
+        {"comment": {"a": 1}},
+        {"prompt_id": 7},
+        {"mood": "good"},
+    ],
+    ids=str,
+)
+def test_a_line_with_a_field_of_another_kind_is_no_rating(tmp_path: Path, fields: dict[str, object]) -> None:
+    place = to_label(tmp_path / "out")
+    rated(place, "anna", "normal")
+    file = place / "ratings" / "anna.jsonl"
+    good = json.loads(file.read_text())
+    with file.open("a") as opened:
+        opened.write(json.dumps({**good, **fields}) + "\n")
+    (score,) = load_results(place).scores.filter(scorer="rater:anna").to_dicts()
+    assert (score["prompt_id"], score["label"]) == (good["prompt_id"], "normal")
+
+
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "Input/output error")])
 def test_a_file_that_cannot_be_read_ends_no_sweep_and_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: OSError
