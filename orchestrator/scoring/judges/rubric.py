@@ -42,7 +42,7 @@ JUDGED = ("prompt", "response")
 _MOST = 100_000
 _HEAD = re.compile(r"---\n(?P<head>.{,10000}?)\n---\n(?P<text>.*)", re.DOTALL)
 _SLOT = re.compile(r"\{([a-z_]+)\}")
-_CODE = re.compile(r"```(?:json)?\n(.*)\n```", re.DOTALL)
+_CODE = re.compile(r"```(?:json)?[ \t]*\r?\n(.*)\n```", re.DOTALL | re.IGNORECASE)
 _REASON = 500
 FIELD_NAME = r"^[a-z][a-z_]{0,40}$"
 _Name = Annotated[str, Field(pattern=FIELD_NAME)]
@@ -196,20 +196,27 @@ class Rubric:
 
     def read(self, reply: str) -> Score:
         """The score that a reply gives; ``UnreadableReplyError`` unless it is exactly the JSON object that was asked for."""
-        said = told_apart(reply).answer.strip()
-        found = _CODE.fullmatch(said)
         try:
-            given = self._form.model_validate(parse_json(found[1] if found else said, keys_once=True)).model_dump()
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise UnreadableReplyError(f"{where}: {first['msg']}: {visible(reply, 200)}") from None
-        except ValueError as error:
-            raise UnreadableReplyError(f"it is no JSON object ({error}): {visible(reply, 200)}") from None
+            given = self._given(reply)
+        except ValueError:  # a verdict may quote the marks of a thought: only what is none is looked through for them
+            try:
+                given = self._given(told_apart(reply).answer)
+            except ValidationError as error:
+                first = error.errors(include_url=False, include_input=False)[0]
+                where = ".".join(map(str, first["loc"]))
+                raise UnreadableReplyError(f"{where}: {first['msg']}: {visible(reply, 200)}") from None
+            except ValueError as error:
+                raise UnreadableReplyError(f"it is no JSON object ({error}): {visible(reply, 200)}") from None
         label, value = given.pop("label", None), self._value(given)
         if "reason" in given:
             given["reason"] = given["reason"][:_REASON]
         return Score(label, value, json.dumps(given, ensure_ascii=False))
+
+    def _given(self, said: str) -> dict[str, Any]:
+        """The object of which ``said`` consists, alone or in one code block; ValueError."""
+        text = said.removeprefix("\ufeff").strip()
+        found = _CODE.fullmatch(text)
+        return self._form.model_validate(parse_json(found[1] if found else text, keys_once=True)).model_dump()
 
     def _value(self, given: dict[str, Any]) -> float | None:
         scale = self.head.scale

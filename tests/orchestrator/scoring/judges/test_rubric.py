@@ -150,3 +150,24 @@ def test_a_mean_of_parts_is_on_any_scale_of_finite_ends(tmp_path: Path) -> None:
     assert [wide.read(f'{{"a": {part}}}').value for part in range(3)] == [-1.7e308, 0.0, 1.7e308]
     narrow = own(tmp_path, "scale: {low: -2.0, high: -0.9, unit: x}\nparts: {a: [0, 1]}\nreason: false")
     assert narrow.read('{"a": 1}').value == -0.9
+
+
+@pytest.mark.parametrize(
+    "reason", ["It says <think>no</think>Sure.", "It ends.</think>Then it helps.", "<|channel|>final<|message|>"]
+)
+def test_a_verdict_may_quote_the_marks_of_a_thought(tmp_path: Path, reason: str) -> None:
+    found = own(tmp_path, "labels: [a, b]")
+    whole = json.dumps({"reason": reason, "label": "b"})
+    assert json.loads(found.read(whole).evidence)["reason"] == reason
+    one, other = (json.dumps({"reason": "", "label": label}) for label in "ab")
+    assert found.read(f"<think>{one}</think>{other}").label == "b"
+
+
+@pytest.mark.parametrize(
+    "around", ["```json\r\n{}\r\n```", "```JSON\n{}\n```", "\ufeff{}", "\ufeff```\n{}\n```\n", "```json \n{}\n```"]
+)
+def test_one_code_block_is_a_verdict_however_its_lines_end(tmp_path: Path, around: str) -> None:
+    found = own(tmp_path, "labels: [a, b]\nreason: false")
+    assert found.read(around.replace("{}", '{"label": "b"}')).label == "b"
+    with pytest.raises(UnreadableReplyError):
+        found.read(2 * around.replace("{}", '{"label": "b"}'))
