@@ -14,6 +14,7 @@ from orchestrator.results.answer_losses import MeasuredLosses
 from orchestrator.results.folder import Folder
 from orchestrator.results.plan_file import decode_plan
 from orchestrator.results.store import Store
+from orchestrator.scoring.judges.judge import JudgeScorer
 from orchestrator.storage import Place, UnreadableFileError
 from orchestrator.sweep import load_sweep
 
@@ -67,7 +68,7 @@ def clear_failures(sweep: Path, results: Place, filters: Sequence[str] = (), kin
     """Forget the recorded failures that meet the filters; what they were. InputError for filters that none could meet.
 
     With a direction's failure those of the cells that needed it go too: they would not be recorded again; with scores by the
-    loss of answers the failure to measure it.
+    loss of answers the failure to measure it; with scores by a judge those of its replies that are no verdicts.
     """
     loaded = load_sweep(sweep)
     store = Store(results)
@@ -77,6 +78,10 @@ def clear_failures(sweep: Path, results: Place, filters: Sequence[str] = (), kin
         store.write_plan(plan_with_results(loaded, store))
         found = failures_of(store.place, filters, kind)
         everything = not _all_filters(filters, kind)
+        for judge in {one.id.partition(".")[2] for one in found.items}:
+            if isinstance(scorer := loaded.scoring.made.get(judge), JudgeScorer):
+                kept = store.judgements(judge)
+                kept.forget(scorer.unreadable(kept.known()))
         store.clear_failures(None if everything else {one.id for one in found.items})
     return found
 

@@ -77,6 +77,9 @@ def test_a_run_asks_once_fails_what_has_no_verdict_and_retry_asks_for_that_alone
     monkeypatch.setitem(POOLS, "local", no_pool)
     assert cli("run", sweep, "--quiet").exit_code == 1
     assert (endpoint.asked, endpoint.checks) == (before, 1), "it is not tried again by itself"
+    assert set(before.values()) == {1}, "no verdict is a reply, too, for every cell with the same answer"
+    assert cli("score", out).exit_code == 1
+    assert (endpoint.asked, endpoint.checks) == (before, 2), "nor by `score`"
     endpoint.answer = good
     assert cli("retry", out).exit_code == 0
     again = {question for question, number in endpoint.asked.items() if number > before[question]}
@@ -85,10 +88,10 @@ def test_a_run_asks_once_fails_what_has_no_verdict_and_retry_asks_for_that_alone
     assert {row.labelled for row in Store(out).cell_rows()} == {True}
     asked = dict(endpoint.asked)
     assert cli("run", sweep).exit_code == cli("score", out).exit_code == 0
-    assert (endpoint.asked, endpoint.checks) == (asked, 2), "everything is scored: nobody is asked"
+    assert (endpoint.asked, endpoint.checks) == (asked, 3), "everything is scored: nobody is asked"
     next((out / "scores" / judge).glob("*.parquet")).unlink()
     assert cli("run", sweep).exit_code == 0
-    assert (endpoint.asked, endpoint.checks) == (asked, 3), "its replies are kept"
+    assert (endpoint.asked, endpoint.checks) == (asked, 4), "its replies are kept"
     assert not [path for path in out.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
     table = SECTIONS["Judges"].table(SweepFindings(Store(out)))
     assert table is not None

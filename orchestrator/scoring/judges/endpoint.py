@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from orchestrator.errors import InputError, Problem
 from orchestrator.redaction import redacted
@@ -30,6 +31,8 @@ TINY = 16
 """Tokens of the reply that shows that an endpoint answers; some refuse fewer."""
 _BARE = re.compile(r"[A-Za-z0-9.-]+:\d{1,5}(/[^@]*)?")
 """Host and port without what comes before them in a URL."""
+DECLINED = "refusal"
+"""Why a reply ended that says no more than that the model will not judge."""
 _UNKNOWN = {"max_tokens": ("max_completion_tokens",), "response_format": ("response_format", "schema")}
 """Fields that not every endpoint knows, and the words in which it says so."""
 
@@ -44,13 +47,22 @@ class UnreachableError(EndpointError):
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model replied to one question, how many tokens that took, which model it said that it is, and why it ended."""
+    """What a model replied to one question, how many tokens that took (0 where that is not told), which model it said that it is,
+    and why it ended."""
 
     text: str
     prompt_tokens: int
     reply_tokens: int
     model: str
     finish_reason: str
+
+    @classmethod
+    def kept(cls, said: Mapping[str, Any] | None) -> Reply | None:
+        """A reply that was kept; None where there is none, or what is left of it after damage."""
+        kinds = {"text": str, "prompt_tokens": int, "reply_tokens": int, "model": str, "finish_reason": str}
+        if said is None or {name: type(one) for name, one in said.items()} != kinds:
+            return None
+        return cls(**said)
 
 
 @dataclass(frozen=True)
@@ -121,6 +133,8 @@ class Endpoint:
         try:
             given = await self._create(client, question, tiny)
         except APIStatusError as error:
+            if 300 <= error.status_code < 400:
+                raise UnreachableError(f"it points elsewhere, {_pointed(error.response)}, which is not followed") from None
             kind = UnreachableError if error.status_code in (401, 403, 404) else EndpointError
             key = f" with the key of {self.api_key_env}" if error.status_code in (401, 403) else ""
             at = f"{self._place(client)}{key}" if kind is UnreachableError else ""
@@ -165,13 +179,15 @@ class Endpoint:
     def _reply(self, given: Any) -> Reply:
         """The client checks nothing of what an endpoint sends."""
         try:
-            choice, usage = given.choices[0], given.usage
+            choice = next((one for one in given.choices if getattr(one, "index", None) == 0), None) or given.choices[0]
             text, reason = str(choice.message.content or ""), str(choice.finish_reason or "stop")
-            tokens = (0, 0) if usage is None else (_count(usage.prompt_tokens), _count(usage.completion_tokens))
-            model = str(given.model or "")
-        except (AttributeError, IndexError, TypeError, ValueError, OverflowError) as error:
+            declined = getattr(choice.message, "refusal", None)
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
             raise EndpointError(f"it sent something that is no chat completion: {_told(error)}") from None
-        return Reply(text, *tokens, visible(model, 100), visible(reason, 40))
+        if not text and isinstance(declined, str) and declined:
+            text, reason = declined, DECLINED
+        read, written = (_count(getattr(given, "usage", None), name) for name in ("prompt_tokens", "completion_tokens"))
+        return Reply(text, read, written, visible(str(getattr(given, "model", None) or ""), 100), visible(reason, 40))
 
 
 def _is_url(text: str) -> bool:
@@ -184,7 +200,8 @@ def _is_url(text: str) -> bool:
 
 
 def _within(seconds: float) -> Any:
-    """An HTTP client for ``AsyncOpenAI`` whose replies have to be whole within so many seconds; else ``TimeoutError``."""
+    """An HTTP client for ``AsyncOpenAI`` whose replies have to be whole within so many seconds; else ``TimeoutError``. It goes
+    nowhere else: where the endpoint is, the environment says."""
     from openai import DefaultAsyncHttpxClient
 
     class Bounded(DefaultAsyncHttpxClient):
@@ -192,13 +209,24 @@ def _within(seconds: float) -> Any:
             async with asyncio.timeout(seconds):
                 return await super().send(*request, **options)
 
-    return Bounded()
+    return Bounded(follow_redirects=False)
 
 
-def _count(tokens: Any) -> int:
-    if not 0 <= (count := int(tokens)) <= _MOST_TOKENS:
-        raise ValueError("its number of tokens is none")
-    return count
+def _pointed(response: Any) -> str:
+    """Where a redirection leads, without what may be secret in it."""
+    try:
+        place = urlsplit(urljoin(str(response.request.url), response.headers.get("location", "")))
+        port = "" if place.port is None else f":{place.port}"
+        where = f"{place.scheme}://{place.hostname or ''}{port}{place.path}"
+    except ValueError:
+        where = "nowhere"
+    return f"to {visible(redacted(where), _SHOWN)} (status {response.status_code})"
+
+
+def _count(usage: Any, name: str) -> int:
+    """0 where it is not told, or no number of tokens: the reply counts all the same."""
+    tokens = getattr(usage, name, None)
+    return tokens if type(tokens) is int and 0 <= tokens <= _MOST_TOKENS else 0
 
 
 def _told(error: BaseException) -> str:

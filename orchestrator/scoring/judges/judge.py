@@ -7,19 +7,20 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, Field, field_validator
 
 from orchestrator.errors import fault
 from orchestrator.scoring.answer import Answer, Reads
-from orchestrator.scoring.judges.endpoint import Endpoint, EndpointError, Reply, UnreachableError
+from orchestrator.scoring.judges.endpoint import DECLINED, Endpoint, EndpointError, Reply, UnreachableError
 from orchestrator.scoring.judges.rubric import UnreadableReplyError, load_rubric
 from orchestrator.scoring.options import LabelText, Phrase, ScorerOptions, scorer_id
 from orchestrator.scoring.score import Kept, Score, Usage
 from orchestrator.strict import Entry
+from orchestrator.untrusted import visible
 
 VERSION = "1"
 """Raise it when the same rubric and reply could give another score."""
@@ -115,17 +116,22 @@ class JudgeScorer:
         return found
 
     def score_all(self, answers: Sequence[Answer], kept: Kept) -> Sequence[Score | Exception]:
-        """The scores of a cell's answers; of those that could not be scored, why."""
+        """The scores of a cell's answers; of those that could not be scored, why. A reply that was kept and is no verdict counts
+        as it is: to ask again, ``retry`` forgets it."""
         questions = [self._rubric.ask(answer.prompt, answer.text) for answer in answers]
         found: dict[str, Score | Exception] = {}
         for question in dict.fromkeys(questions):
-            with suppress(UnreadableReplyError, TypeError):  # what was kept and is no verdict is asked for again
-                if (said := kept.get(question_key(question))) is not None:
-                    found[question] = self._score(Reply(**said))
+            if (reply := Reply.kept(kept.get(question_key(question)))) is not None:
+                found[question] = self._verdict(reply)
         missing = [question for question in dict.fromkeys(questions) if question not in found]
         if missing:
             found |= asyncio.run(self._ask_all(missing, kept))
         return [found[question] for question in questions]
+
+    def unreadable(self, kept: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        """The keys of the replies that are no verdict."""
+        replies = {key: Reply.kept(said) for key, said in kept.items()}
+        return [key for key, reply in replies.items() if reply is not None and isinstance(self._verdict(reply), Exception)]
 
     async def _ask_all(self, questions: Sequence[str], kept: Kept) -> Mapping[str, Score | Exception]:
         """What comes of ``questions``. Replies are kept before anything is made of them; once the endpoint is away, no more are
@@ -171,8 +177,11 @@ class JudgeScorer:
             return error
 
     def _score(self, reply: Reply) -> Score:
+        if reply.finish_reason == DECLINED:
+            raise UnreadableReplyError(f"it declined to judge: {visible(reply.text, 200)}")
         if reply.finish_reason != "stop":
-            raise UnreadableReplyError(f"it ended by {reply.finish_reason} after {reply.reply_tokens} tokens; see max_tokens")
+            hint = "; see max_tokens" if reply.finish_reason == "length" else ""
+            raise UnreadableReplyError(f"it ended by {reply.finish_reason} after {reply.reply_tokens} tokens{hint}")
         score = self._rubric.read(reply.text)
         told = {**json.loads(score.evidence), "model": reply.model, "tokens": [reply.prompt_tokens, reply.reply_tokens]}
         return replace(score, evidence=json.dumps(told, ensure_ascii=False))

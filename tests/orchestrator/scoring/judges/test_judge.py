@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from orchestrator.errors import InputError
 from orchestrator.results.folder import Folder
 from orchestrator.results.judgements import Judgements
 from orchestrator.scoring.answer import Answer
+from orchestrator.scoring.judges.judge import JudgeScorer
 from orchestrator.scoring.registry import make_scorer
 from orchestrator.scoring.score import CellScorer, Kept, Score, ScoringError, score_responses
 from tests.judge_endpoint import KEY, Answered, JudgeEndpoint, fenced_in, verdict
@@ -37,9 +39,9 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.01)
 
 
-def judge(**options: object) -> CellScorer:
+def judge(**options: object) -> JudgeScorer:
     made = make_scorer("judge", {**OPTIONS, **options}, Path())
-    assert isinstance(made, CellScorer)
+    assert isinstance(made, JudgeScorer)
     return made
 
 
@@ -113,10 +115,10 @@ def test_rate_limits_and_errors_of_the_server_are_waited_out(endpoint: JudgeEndp
     assert times[1] - times[0] >= 0.3
 
 
-COMPLETION = {
-    "choices": [{"message": {"content": "{}"}, "finish_reason": "stop"}],
-    "usage": {"prompt_tokens": 7, "completion_tokens": 1},
-}
+def completion(request: Mapping[str, Any], message: Mapping[str, object] | None = None, **more: object) -> Answered:
+    """A completion with that ``message``, or a verdict; ``more`` overrides."""
+    choice = {"index": 0, "message": {"content": verdict(request)} if message is None else message, "finish_reason": "stop"}
+    return Answered(body=json.dumps({"model": "m", "choices": [choice], **more}).encode())
 
 
 def broken(name: str, request: Mapping[str, Any]) -> Answered:
@@ -138,8 +140,7 @@ def broken(name: str, request: Mapping[str, Any]) -> Answered:
         "401": Answered(status=401, body=json.dumps({"error": {"message": f"wrong key {KEY}"}}).encode()),
         "hangs": Answered(hang=True),
         "nested too deeply": Answered(body=b"[" * 100_000),
-        "tokens without end": Answered(body=json.dumps(COMPLETION).replace("7", "Infinity").encode()),
-        "more tokens than there are": Answered(body=json.dumps(COMPLETION).replace("7", "9" * 400).encode()),
+        "an endless usage": Answered(body=b'{"choices": [], "usage": {"prompt_tokens": Infinity}}'),
         "drips": Answered(whole, drip=40),
     }[name]
 
@@ -160,7 +161,9 @@ def test_what_is_no_verdict_is_never_a_label(endpoint: JudgeEndpoint, tmp_path: 
     assert KEY not in f"{raised.value}{raised.value.trace}"
     assert len(str(raised.value)) < 700
     endpoint.answer = good
-    scores = score_responses(judged, whole, Judgements(folder, judged.id))
+    kept = Judgements(folder, judged.id)
+    kept.forget(judged.unreadable(kept.known()))
+    scores = score_responses(judged, whole, kept)
     assert [one.label for one in scores] == ["refuse", "refuse"]
     assert [n for question, n in endpoint.asked.items() if fenced_in(question)[1] == "good"] == [1]
 
@@ -169,8 +172,7 @@ def test_what_is_no_verdict_is_never_a_label(endpoint: JudgeEndpoint, tmp_path: 
     ("name", "error"),
     [
         ("nested too deeply", "EndpointError"),
-        ("tokens without end", "EndpointError"),
-        ("more tokens than there are", "EndpointError"),
+        ("an endless usage", "EndpointError"),
         ("drips", "EndpointError"),
     ],
 )
@@ -182,6 +184,89 @@ def test_what_nothing_can_be_made_of_costs_its_own_answer_alone(endpoint: JudgeE
     )
     assert labels(judge(timeout=1.0, retries=0), answers("good", "bad", "fine"), kept) == ["refuse", error, "refuse"]
     assert len(kept) == 2
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        {},
+        [1, 2],
+        {"prompt_tokens": 7},
+        *({"prompt_tokens": 7, "completion_tokens": one} for one in ("x", -1, 1.5, 10**400, None)),
+    ],
+    ids=lambda usage: str(usage)[:40],
+)
+def test_a_verdict_counts_whatever_is_said_of_its_tokens(endpoint: JudgeEndpoint, usage: object) -> None:
+    endpoint.answer = lambda request, number: completion(request, usage=usage)
+    (score,) = judge().score_all(answers("a"), {})
+    assert isinstance(score, Score)
+    assert json.loads(score.evidence)["tokens"] == [7 if isinstance(usage, dict) and usage else 0, 0]
+
+
+def test_the_first_choice_is_read_wherever_it_stands(endpoint: JudgeEndpoint) -> None:
+    def several(request: Mapping[str, Any], number: int) -> Answered:
+        said = [(1, verdict(request, label="comply")), (0, verdict(request, label="hedge"))]
+        choices = [{"index": index, "message": {"content": text}, "finish_reason": "stop"} for index, text in said]
+        return completion(request, choices=choices)
+
+    endpoint.answer = several
+    assert labels(judge(), answers("a")) == ["hedge"]
+
+
+def test_why_there_is_no_verdict_is_told(endpoint: JudgeEndpoint) -> None:
+    def error(answered: Answered | None, **more: Any) -> str:
+        endpoint.answer = lambda request, number: answered or completion(request, **more)
+        (found,) = judge(retries=0).score_all(answers("a"), {})
+        return str(found)
+
+    assert error(Answered("x", finish_reason="length")).endswith("; see max_tokens")
+    assert error(Answered("x", finish_reason="content_filter")) == "it ended by content_filter after 10 tokens"
+    assert error(None, message={"content": None, "refusal": "I will not."}) == "it declined to judge: I will not."
+
+
+def test_a_redirection_is_told_and_not_followed(endpoint: JudgeEndpoint) -> None:
+    elsewhere = {"Location": "https://user:hush@other.example:8443/v1/chat?token=hush"}
+    endpoint.answer = lambda request, number: Answered(status=307, body=b"", headers=elsewhere)
+    (found, _) = judge(concurrency=1).score_all(answers("a", "b"), {})
+    assert str(found) == "it points elsewhere, to https://other.example:8443/v1/chat (status 307), which is not followed"
+    assert endpoint.asked.total() == 1
+
+
+def test_a_reply_that_is_no_verdict_is_asked_for_again_only_when_it_was_forgotten(
+    endpoint: JudgeEndpoint, tmp_path: Path
+) -> None:
+    endpoint.answer = lambda request, number: Answered("no verdict" if number == 1 else verdict(request))
+    texts, folder = answers("a"), Folder(tmp_path)
+    for _ in range(2):
+        kept = Judgements(folder, judge().id)
+        assert labels(judge(), texts, kept) == labels(judge(), texts, kept) == ["UnreadableReplyError"]
+    assert endpoint.asked.total() == 1
+    kept.forget(judge().unreadable(kept.known()))
+    assert labels(judge(), texts, Judgements(folder, judge().id)) == labels(judge(), texts, kept) == ["refuse"]
+    assert endpoint.asked.total() <= 3
+    assert judge().unreadable(Judgements(folder, judge().id).known()) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"text": 5},
+        {"model": None},
+        {"finish_reason": []},
+        *({"prompt_tokens": one} for one in ("many", None, -1, math.nan, math.inf)),
+    ],
+    ids=str,
+)
+def test_what_is_left_of_a_reply_after_damage_is_asked_for_again(
+    endpoint: JudgeEndpoint, tmp_path: Path, damage: Mapping[str, object]
+) -> None:
+    labels(judge(), answers("a"), Judgements(Folder(tmp_path), judge().id))
+    (segment,) = tmp_path.rglob("*.jsonl")
+    line = json.loads(segment.read_text())
+    segment.write_text(json.dumps({**line, "reply": {**line["reply"], **damage}}) + "\n")
+    assert labels(judge(), answers("a"), Judgements(Folder(tmp_path), judge().id)) == ["refuse"]
+    assert endpoint.asked.total() == 2
 
 
 def test_one_that_is_away_is_not_asked_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
