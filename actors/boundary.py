@@ -6,11 +6,12 @@ Both pools run a task through ``perform``, in the process that holds the model, 
 from __future__ import annotations
 
 import importlib
+import json
 import math
 import os
 import socket
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from actors.errors import DeviceLostError, JobError, ModelLoadError, NotHereErro
 from actors.faults import Fault, fault_of
 from actors.remarks import Remark, Remarks
 from actors.types import (
+    FAILED,
     CellResult,
     DirectionSet,
     EngineOptions,
@@ -184,6 +186,16 @@ def as_failure(item_id: str, error: Exception, shared: bool = False) -> Failure:
         traceback="".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:],
         retryable=shared or retryable,
     )
+
+
+def outcome_of(item_id: str, found: Mapping[str, dict[str, object] | WorkerError]) -> Answered | Failure:
+    """A job's outcome, of what was ``found`` to each of its questions, by their keys. A question that failed costs no other: the
+    ``Answered`` holds its message, ``{"failed": ...}``; the job fails where all did."""
+    errors = [one for one in found.values() if isinstance(one, WorkerError)]
+    if errors and len(errors) == len(found):
+        return as_failure(item_id, errors[0])
+    told = {key: {FAILED: str(one)} if isinstance(one, WorkerError) else one for key, one in found.items()}
+    return Answered(item_id, json.dumps(told, allow_nan=False).encode())
 
 
 def _nature(error: Exception) -> tuple[str, bool]:

@@ -6,7 +6,6 @@ stream is read after some of its blocks; the probe is a weighted sum of its mean
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from actors.boundary import Answered, as_failure
+from actors.boundary import Answered, outcome_of
 from actors.engine.packing import Packing
 from actors.errors import JobError, NonFiniteActivationError, WorkerError
 from actors.loading import LoadedModel
@@ -31,20 +30,20 @@ class _ReadToTheEndError(Exception):
 
 def probe_answers(loaded: LoadedModel, packing: Packing, jobs: Sequence[LinearProbeJob]) -> Iterator[Answered | Failure]:
     """One outcome per job. An ``Answered`` holds, by the key of each question, the probe's sum (a log-odds), the tokens that were
-    read and the seconds; an answer of several jobs is read once."""
+    read and the seconds; an answer of several jobs is read once. See ``boundary.outcome_of``."""
     read: dict[tuple[str, str, tuple[int, ...], int], tuple[FloatArray, int, float]] = {}
     for job in jobs:
-        try:
-            found = {}
-            for key, (prompt, answer) in job.answers.items():
-                asked = prompt, answer, job.layers, job.tokens
+        found: dict[str, dict[str, object] | WorkerError] = {}
+        for key, (prompt, answer) in job.answers.items():
+            asked = prompt, answer, job.layers, job.tokens
+            try:
                 if asked not in read:
                     read[asked] = _timed(loaded, packing, *asked)
                 pooled, tokens, seconds = read[asked]
                 found[key] = {"log_odds": _log_odds(job, pooled), "tokens": tokens, "seconds": seconds}
-            yield Answered(job.item_id, json.dumps(found, allow_nan=False).encode())
-        except WorkerError as error:
-            yield as_failure(job.item_id, error)
+            except WorkerError as error:
+                found[key] = error
+        yield outcome_of(job.item_id, found)
 
 
 def _timed(

@@ -434,6 +434,10 @@ class JudgingJob:
     __repr__ = in_a_line
 
 
+FAILED = "failed"
+"""In place of what was measured to a question: why it was not."""
+
+
 @dataclass(frozen=True, eq=False)
 class LinearProbeJob:
     """Answers to be read by a model, by their keys, each behind the prompt that it answers, and the linear probe on what it then

@@ -26,8 +26,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
-from actors.boundary import Answered, as_failure
-from actors.errors import JobError, ModelLoadError, OutOfMemoryError
+from actors.boundary import Answered, as_failure, outcome_of
+from actors.errors import JobError, ModelLoadError, OutOfMemoryError, WorkerError
 from actors.types import (
     ActivationsJob,
     CapabilityJob,
@@ -117,7 +117,7 @@ class FakeWorker:
         assert self.spec is not None
         once = set[str]()
         for job in jobs:
-            found: dict[str, dict[str, object]] = {}
+            found: dict[str, dict[str, object] | WorkerError] = {}
             if isinstance(job, LinearProbeJob):
                 questions: Mapping[str, str] = {key: "".join(both) for key, both in job.answers.items()}
             else:
@@ -129,6 +129,9 @@ class FakeWorker:
                     once.add(key)
                     with Path(asked).open("a") as file:
                         file.write(f"{key}\n")
+                if "[judge fails]" in question:
+                    found[key] = JobError("this question is too long for the judge")
+                    continue
                 refused = "I can't help" in question
                 if isinstance(job, LinearProbeJob):
                     found[key] = {"log_odds": 20.0 if refused else -20.0, "tokens": 100, "seconds": 0.5}
@@ -136,10 +139,7 @@ class FakeWorker:
                 wanted = "refuse" if refused else "nothing"
                 logs = [[0.0 if wanted in one else -1.0 - (one != replies[-1]) for one in replies] for replies in job.replies]
                 found[key] = {"log_likelihoods": logs, "prompt_tokens": 100, "reply_tokens": 10, "seconds": 0.5}
-            if any("[judge fails]" in question for question in questions.values()):
-                yield as_failure(job.item_id, JobError("this question is too long for the judge"))
-            else:
-                yield Answered(job.item_id, json.dumps(found).encode())
+            yield outcome_of(job.item_id, found)
 
     def capability(self, jobs: Sequence[CapabilityJob]) -> Iterator[Answered | Failure]:
         """Of a task a metric that falls with the multiplier."""

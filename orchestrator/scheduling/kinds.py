@@ -8,9 +8,11 @@ from concurrent.futures import Future
 from typing import Any
 
 from actors.boundary import Ask, Extract, Generate
+from actors.errors import JobError
 from actors.types import CapabilityJob, CellResult, DirectionSet, ExtractionJob, GenerationJob, JudgeJob, Response
 from orchestrator.capability import CapabilityItem
 from orchestrator.cells import Cell, DirectionSpec
+from orchestrator.counting import counted
 from orchestrator.judging import JudgingItem
 from orchestrator.news import CellStored, ItemStored, News
 from orchestrator.results.capability import CAPABILITIES, encode_capability
@@ -98,14 +100,27 @@ class JudgingKind:
         return None
 
     def store(self, records: Records, item: JudgingItem, result: bytes, worker: str, attempt: int) -> News:
-        """Whoever hears of it makes the scores. ValueError when what was measured is not what was asked for."""
+        """Whoever hears of it makes the scores. ValueError when what was measured is not what was asked for; JobError when some
+        questions failed, after the replies to the others are kept."""
         kept = records.judgements(item.judge.id)
-        kept.update({key: one for key, one in item.judge.verdicts(result).items() if not item.judge.usable(kept.get(key))})
+        replies, failed = item.judge.verdicts(result), item.judge.failed(result)
+        kept.update({key: one for key, one in replies.items() if not item.judge.usable(kept.get(key))})
+        if failed:
+            raise JobError(_failed_questions(item, records.read_cell(item.cell.id) or (), failed, len(failed) + len(replies)))
         return ItemStored(item.id, worker, "done")
 
     def read(self, records: Records, item_id: str) -> None:
         """Nobody needs them."""
         return
+
+
+def _failed_questions(item: JudgingItem, responses: Sequence[Response], failed: Mapping[str, str], of: int) -> str:
+    """How many of the questions ``failed``, one prompt's id, and why."""
+    answers = (answer_of(one, item.judge.reads) for one in responses)
+    asked = ((one.prompt_id, item.judge.questions([one])) for one in answers if one.missing is None)
+    name = next((prompt_id for prompt_id, keys in asked if not failed.keys().isdisjoint(keys)), None)
+    such = "" if name is None else f", such as that on the answer to {name}"
+    return f"{len(failed)} of {counted(of, 'question')} failed{such}: {next(iter(failed.values()))}"
 
 
 class CapabilityKind:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from actors.boundary import Answered, as_failure
-from actors.errors import MachineLostError, UnfitDeviceError, WorkerDiedError
+from actors.errors import JobError, MachineLostError, UnfitDeviceError, WorkerDiedError
 from actors.types import Failure, ModelInfo
 from orchestrator.branches import Commits
 from orchestrator.news import AttemptFailed, ItemFailed, ModelLoaded, Noted, Tell, WorkerDied
@@ -109,7 +109,7 @@ class Outcomes:
             return  # another worker was first
         try:
             news = KINDS[item.spec.kind].store(self._records, item.spec, result, slot.name, item.attempt + 1)
-        except ValueError as error:
+        except (ValueError, JobError) as error:
             self.item_failed(replace(as_failure(item.id, error), worker=slot.name))
             return
         if item.counted:

@@ -81,7 +81,8 @@ class WorkKind(Protocol):
         ...
 
     def store(self, records: Records, item: Any, result: Any, worker: str, attempt: int) -> News:
-        """Store a result, or wait until what was begun is stored; what there is to tell. ValueError when it cannot be right."""
+        """Store a result, or wait until what was begun is stored; what there is to tell. ValueError when it cannot be right,
+        JobError when it is not whole."""
         ...
 
     def read(self, records: Records, item_id: str) -> Any | None:

@@ -51,6 +51,7 @@ def test_replies_are_as_likely_as_to_the_plain_model(tiny_worker: Loader, family
     for key, question in QUESTIONS.items():
         for logs, replies in zip(measured[key]["log_likelihoods"], (LABELS, NUMBERS), strict=True):
             np.testing.assert_allclose(shares(logs), shares(plain(worker, question, replies)), atol=1e-4)
+            np.testing.assert_allclose(logs, plain(worker, question, replies), atol=1e-3)
     assert measured["a"]["log_likelihoods"] != measured["b"]["log_likelihoods"]
 
 
@@ -73,7 +74,7 @@ def test_a_question_of_several_cells_is_read_once_and_one_that_is_too_long_fails
         JudgingJob("none", {}, (LABELS,)),
     ]
     found = {one.item_id: one for one in worker.judge(jobs)}
-    assert len(rows) == 2 * len(LABELS)
+    assert len(rows) == 2 * (1 + len(LABELS)), "what the replies share is read once"
     long, one, two, none = (found[name] for name in ("long", "one", "two", "none"))
     assert isinstance(long, Failure)
     assert "the model's limit is" in long.message
@@ -82,6 +83,20 @@ def test_a_question_of_several_cells_is_read_once_and_one_that_is_too_long_fails
     assert isinstance(none, Answered)
     assert json.loads(one.content)["a"]["log_likelihoods"] == json.loads(two.content)["a"]["log_likelihoods"]
     assert json.loads(none.content) == {}
+
+
+def test_a_question_that_is_too_long_costs_no_other_its_reply(tiny_worker: Loader) -> None:
+    worker = tiny_worker("llama")
+    (whole, part) = worker.judge([
+        JudgingJob("whole", QUESTIONS, (LABELS,)), JudgingJob("part", {**QUESTIONS, "x": "word " * 20_000}, (LABELS,)),
+    ])  # fmt: skip
+    assert isinstance(whole, Answered)
+    assert isinstance(part, Answered)
+    found, told = json.loads(whole.content), json.loads(part.content)
+    assert "the model's limit is" in told.pop("x")["failed"]
+    assert {key: one["log_likelihoods"] for key, one in told.items()} == {
+        key: one["log_likelihoods"] for key, one in found.items()
+    }
 
 
 def test_likelihoods_that_are_not_finite_fail_the_cell(tiny_worker: Loader) -> None:

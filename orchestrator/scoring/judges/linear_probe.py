@@ -21,7 +21,6 @@ from safetensors import safe_open
 
 from actors.types import FloatArray, LinearProbeJob, ModelSpec
 from orchestrator.errors import InputError, Problem, fault
-from orchestrator.json_text import parse_json
 from orchestrator.scoring.answer import Answer, Reads
 from orchestrator.scoring.judges.fence import without_control_tokens
 from orchestrator.scoring.judges.judge import CHARACTERS_PER_TOKEN, question_key
@@ -133,12 +132,10 @@ class LinearProbeScorer(PoolScorer):
         """What the probe says of each."""
         return LinearProbeJob(item_id, questions, self._probe.layers, self._probe.weights, self._probe.bias, MOST_TOKENS)
 
-    def verdicts(self, content: bytes) -> dict[str, Mapping[str, Any]]:
+    def reply(self, measured: Mapping[str, Any]) -> dict[str, Any]:
         """The log-odds of a refusal, and what it took to read them."""
-        measured = parse_json(content)
-        if not isinstance(measured, dict):
-            raise ValueError("what the probe says is no JSON object")
-        return {str(key): _reply(one) for key, one in measured.items()}
+        log_odds = _finite(measured["log_odds"])
+        return {"log_odds": log_odds, "prompt_tokens": int(measured["tokens"]), "seconds": round(float(measured["seconds"]), 4)}
 
     def estimate(self, prompts: Sequence[str], new_tokens: int) -> Usage:
         """The tokens of prompts and answers."""
@@ -184,11 +181,6 @@ def check_model(name: str, model: ModelSpec) -> None:
     if model != as_it_is:
         told = f"the probe reads the embedded {probe.model} in float32, without adapter, system prompt and template options"
         raise InputError(Problem("model", name, told, f"a model that is {{embedded: {probe.model}}}"))
-
-
-def _reply(measured: Any) -> dict[str, Any]:
-    log_odds = _finite(measured["log_odds"])
-    return {"log_odds": log_odds, "prompt_tokens": int(measured["tokens"]), "seconds": round(float(measured["seconds"]), 4)}
 
 
 def _finite(log_odds: object) -> float:

@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from actors.types import JudgingJob
 from orchestrator.errors import InputError, Problem
-from orchestrator.json_text import parse_json
 from orchestrator.scoring.answer import Answer, Reads
 from orchestrator.scoring.judges.judge import CHARACTERS_PER_TOKEN, question_key
 from orchestrator.scoring.judges.pool_scorer import PoolScorer, PoolScorerOptions
@@ -59,6 +58,19 @@ class AskedField:
         return tuple(f'{{"{self.name}": {answer}{"}" if self.last else ","}' for answer in self.answers)
 
 
+class _KeptVerdict(BaseModel):
+    """A reply as it is kept."""
+
+    model_config = ConfigDict(strict=True)
+
+    text: str
+    shares: dict[str, dict[str, FiniteFloat]]
+    allowed: FiniteFloat
+    seconds: FiniteFloat
+    prompt_tokens: int
+    reply_tokens: int
+
+
 class PoolJudge(PoolScorer):
     """What a model of the sweep says of an answer by a rubric; ``variant`` is its id."""
 
@@ -91,13 +103,6 @@ class PoolJudge(PoolScorer):
         """How likely each of the replies is."""
         return JudgingJob(item_id, questions, self.replies)
 
-    def verdicts(self, content: bytes) -> dict[str, Mapping[str, Any]]:
-        """The reply to each question, with how likely it was beside the others."""
-        measured = parse_json(content)
-        if not isinstance(measured, dict):
-            raise ValueError("the judge's likelihoods are no JSON object")
-        return {str(key): self._verdict(one) for key, one in measured.items()}
-
     def estimate(self, prompts: Sequence[str], new_tokens: int) -> Usage:
         """The tokens of the questions, and of the replies that are compared."""
         read = sum(len(self._rubric.ask(prompt, "")) // CHARACTERS_PER_TOKEN + new_tokens for prompt in prompts)
@@ -110,12 +115,14 @@ class PoolJudge(PoolScorer):
 
     def read(self, said: Mapping[str, Any]) -> Score:
         """What the reply says by the rubric."""
-        score = self._rubric.read(str(said["text"]))
-        told = {**json.loads(score.evidence), **{name: said[name] for name in ("shares", "allowed", "seconds")}}
-        told["tokens"] = [said["prompt_tokens"], said["reply_tokens"]]
+        reply = _KeptVerdict.model_validate(said)
+        score = self._rubric.read(reply.text)
+        told = {**json.loads(score.evidence), "shares": reply.shares, "allowed": reply.allowed, "seconds": reply.seconds}
+        told["tokens"] = [reply.prompt_tokens, reply.reply_tokens]
         return replace(score, evidence=json.dumps(told, ensure_ascii=False))
 
-    def _verdict(self, measured: Any) -> dict[str, Any]:
+    def reply(self, measured: Mapping[str, Any]) -> dict[str, Any]:
+        """The likeliest reply, with how likely it was beside the others."""
         found: dict[str, Any] = {}
         shares: dict[str, Any] = {}
         allowed = 1.0

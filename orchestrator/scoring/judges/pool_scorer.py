@@ -7,7 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from actors.types import JudgeJob
+from actors.types import FAILED, JudgeJob
+from orchestrator.json_text import parse_json
 from orchestrator.scoring.answer import Answer, Reads
 from orchestrator.scoring.options import LabelText, ScorerOptions
 from orchestrator.scoring.score import Kept, Labels, Scale, Score, Usage
@@ -46,10 +47,18 @@ class PoolScorer(ABC):
     def job(self, item_id: str, questions: Mapping[str, Any]) -> JudgeJob:
         """What a worker is asked."""
 
-    @abstractmethod
     def verdicts(self, content: bytes) -> dict[str, Mapping[str, Any]]:
         """The replies that follow from what a worker measured, by the keys of their questions. ValueError when it cannot be
         right."""
+        return {key: self.reply(one) for key, one in _measured(content).items() if FAILED not in one}
+
+    def failed(self, content: bytes) -> dict[str, str]:
+        """Why there is none to the others. ValueError as above."""
+        return {key: str(one[FAILED]) for key, one in _measured(content).items() if FAILED in one}
+
+    @abstractmethod
+    def reply(self, measured: Mapping[str, Any]) -> dict[str, Any]:
+        """The reply that follows from what was measured to a question. ValueError when it cannot be right."""
 
     @abstractmethod
     def estimate(self, prompts: Sequence[str], new_tokens: int) -> Usage:
@@ -93,3 +102,10 @@ class PoolScorer(ABC):
 
     def _not_asked(self, answer: Answer) -> NotJudgedError:
         return NotJudgedError(f"{self.id} has not been asked about the answer to {answer.prompt_id}")
+
+
+def _measured(content: bytes) -> dict[str, dict[str, Any]]:
+    measured = parse_json(content)
+    if not isinstance(measured, dict) or not all(isinstance(one, dict) for one in measured.values()):
+        raise ValueError("what the model measured is no JSON object of such")
+    return measured
