@@ -132,14 +132,17 @@ def rogan_gladen(k: float, n: float, sensitivity: Known, specificity: Known, con
 
     The interval is Lang and Reiczigel's (2014), which counts in that sensitivity and specificity are themselves estimates, from
     other responses than these ``n`` (an effective number, and its share, where they are clustered). Where very few responses tell
-    the errors it may leave out the rate itself: then it is widened up to it. ValueError unless ``0 <= k <= n``.
+    the errors it may leave out the rate itself: then it is widened up to it. Where ``k`` is less than the false alarms alone
+    would be, or more than what the judge finds at all, the rate is 0 or 1 and the interval that of the nearest ``k`` that can be:
+    its own would be the narrower the less the errors fit, down to no width. ValueError unless ``0 <= k <= n``.
     """
     _check_counts(k, n)
     informed = sensitivity.share + specificity.share - 1
     if n == 0 or min(sensitivity.n, specificity.n) <= 0 or informed <= 0:
         return CorrectedRate(None, 0.0, 1.0)
     z = _normal_quantile(confidence)
-    seen, trials = (k + z * z / 2) / (n + z * z), n + z * z
+    possible = min(max(k, n * (1 - specificity.share)), n * sensitivity.share)
+    seen, trials = (possible + z * z / 2) / (n + z * z), n + z * z
     se, of_se = (sensitivity.share * sensitivity.n + 1) / (sensitivity.n + 2), sensitivity.n + 2
     sp, of_sp = (specificity.share * specificity.n + 1) / (specificity.n + 2), specificity.n + 2
     youden = se + sp - 1

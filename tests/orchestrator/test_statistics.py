@@ -409,6 +409,30 @@ def test_a_corrected_rate_lies_within_its_interval_however_few_responses_tell_th
         assert found.low <= found.value <= found.high
 
 
+@pytest.mark.parametrize(("k", "sp"), [(0, 0.8), (5, 0.8), (0, 0.9), (0, 0.99)])
+def test_counts_that_the_judges_errors_cannot_give_have_the_interval_of_the_nearest_that_they_can(k: int, sp: float) -> None:
+    found = rogan_gladen(k, 100, Known(0.9, 40), Known(sp, 40))
+    nearest = rogan_gladen(max(k, 100 * (1 - sp)), 100, Known(0.9, 40), Known(sp, 40))
+    assert (found.value, found.low) == (0.0, nearest.low)
+    assert found.high == pytest.approx(nearest.high)
+    assert found.high > 0.02
+    mirrored = rogan_gladen(100 - k, 100, Known(sp, 40), Known(0.9, 40))
+    assert (mirrored.value, mirrored.high) == (1.0, 1.0)
+    assert mirrored.low == pytest.approx(1 - found.high)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.02, 0.05])
+def test_a_corrected_rate_near_0_covers_the_truth_with_some_width(p: float) -> None:
+    rng = np.random.default_rng(2)
+    hits = 0
+    for _ in range(400):
+        judge = Known(rng.binomial(40, 0.9) / 40, 40), Known(rng.binomial(40, 0.8) / 40, 40)
+        found = rogan_gladen(int(rng.binomial(100, 0.9 * p + 0.2 * (1 - p))), 100, *judge)
+        hits += found.low <= p <= found.high
+        assert found.high - found.low > 0.02
+    assert hits >= 0.93 * 400
+
+
 @pytest.mark.parametrize(("se", "sp"), [(0.5, 0.5), (0.3, 0.6)])
 def test_a_judge_no_better_than_chance_tells_nothing(se: float, sp: float) -> None:
     assert rogan_gladen(5, 10, Known(se, 100), Known(sp, 100)) == CorrectedRate(None, 0.0, 1.0)
