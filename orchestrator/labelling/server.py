@@ -6,8 +6,10 @@ import base64
 import hashlib
 import hmac
 import json
+import logging
 import re
 import secrets
+import sys
 from collections.abc import Mapping
 from functools import cache
 from http import HTTPStatus
@@ -19,7 +21,9 @@ from orchestrator.errors import InputError
 from orchestrator.json_text import parse_json
 from orchestrator.labelling.session import RaterSession
 from orchestrator.storage import StorageError
+from orchestrator.untrusted import visible
 
+_LOG = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 BODY_BYTES = 65_536
 IDLE_SECONDS = 60.0
@@ -35,6 +39,14 @@ class LabelServer(ThreadingHTTPServer):
         self.session = session
         self.token = secrets.token_urlsafe(24)
         super().__init__((HOST, 0), _Handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A browser that goes away says nothing to the rater; whatever else ends a request is logged in a line."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, ConnectionError | TimeoutError):
+            _LOG.warning(
+                "a request to the page failed: %s", visible(f"{type(error).__name__}: {error}").replace(self.token, "***")
+            )
 
     @property
     def url(self) -> str:
@@ -107,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too much, or of no known length")
         else:
             try:
-                body = parse_json(self.rfile.read(int(length)))
+                body = parse_json(self.rfile.read(int(length)), keys_once=True)
                 if isinstance(body, dict):
                     return body
             except ValueError:

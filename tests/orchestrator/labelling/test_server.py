@@ -9,12 +9,17 @@ import os
 import re
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from http.client import HTTPException
 from itertools import count
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -113,6 +118,7 @@ def test_another_site_that_knows_the_address_is_refused(client: Client, headers:
     [
         (b"{", 400),
         (b"[1]", 400),
+        (b'{"item": 0, "label": "normal", "label": "garbled"}', 400),
         (b"[" * 50_000, 400),
         (b"x" * 70_000, 413),
         ({"item": 99, "label": "normal"}, 400),
@@ -131,6 +137,36 @@ def test_what_is_no_rating_is_refused_in_words_and_not_saved(place: Path, client
     _, state = client.ask("state")
     assert state["done"] == 0
     assert rated(place, state["rater"]) == []
+
+
+@pytest.mark.parametrize("begun", ["GET {path}state HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n", "GET /x"])
+def test_a_browser_that_resets_its_connection_tells_the_rater_nothing(
+    client: Client, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, begun: str
+) -> None:
+    for _ in range(3):
+        opened = socket.create_connection(("127.0.0.1", client.port))
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        opened.sendall(begun.format(path=urlsplit(client.url).path, port=client.port).encode())
+        time.sleep(0.1)
+        opened.close()
+    assert client.ask("state")[0] == 200
+    time.sleep(0.2)
+    assert (capfd.readouterr().err, caplog.text) == ("", "")
+
+
+def test_what_else_ends_a_request_is_logged_in_a_line_without_the_token(
+    client: Client, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(session: RaterSession) -> dict[str, object]:
+        raise TypeError(f"of {client.url}")
+
+    monkeypatch.setattr(RaterSession, "state", fails)
+    with pytest.raises(HTTPException):
+        client.ask("state")
+    (record,) = caplog.records
+    assert record.getMessage().startswith("a request to the page failed: TypeError: of http://127.0.0.1")
+    assert urlsplit(client.url).path.strip("/") not in caplog.text
+    assert capfd.readouterr().err == ""
 
 
 def test_other_methods_types_and_pages_are_refused(client: Client) -> None:
