@@ -141,7 +141,7 @@ class PoolJudge(PoolScorer):
                 told = (value if isinstance(value, str) else json.dumps(value) for value in values)
                 shares[choice.name] = {name: round(weight, 4) for name, weight in zip(told, weights, strict=True)}
         counts = {name: int(measured[name]) for name in ("prompt_tokens", "reply_tokens")}
-        beside = {"shares": shares, "allowed": round(allowed, 4), "seconds": round(float(measured["seconds"]), 4)}
+        beside = {"shares": shares, "allowed": float(f"{allowed:.4g}"), "seconds": round(float(measured["seconds"]), 4)}
         return {"text": json.dumps(found, ensure_ascii=False), **counts, **beside}
 
 

@@ -128,3 +128,8 @@ def test_what_is_left_of_a_reply_after_damage_is_none(damage: dict[str, object])
     assert not one.usable({**reply, **damage})
     (found,) = one.score_all([ANSWER], {key: {**reply, **damage}})
     assert isinstance(found, NotJudgedError)
+
+
+def test_how_much_lay_on_allowed_replies_has_four_digits_however_little_it_is() -> None:
+    found = scored(judge("trait", trait="cheerful"), [math.log(1.23456e-7)] + [-800.0] * 100)
+    assert json.loads(found.evidence)["allowed"] == 1.235e-07
