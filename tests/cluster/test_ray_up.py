@@ -81,6 +81,6 @@ def test_a_sweep_runs_through_ray_up_and_nothing_is_left(loopback: Loopback, ray
     stop = next(line for line in yaml.safe_load(cluster.read_text())["head_start_ray_commands"] if "pkill" in line)
     ray(loopback, "exec", "--no-config-cache", str(cluster), stop)
     ray(loopback, "down", "-y", str(cluster))
-    _, alive = psutil.wait_procs(running, timeout=30)
+    _, alive = psutil.wait_procs(running, timeout=120)
     assert not alive
     assert not processes_with(f"{ray_folder}/session_")

@@ -27,6 +27,8 @@ _SHOWN = 300
 _MOST_TOKENS = 10**9
 _PATIENCE = 2
 """Timeouts that a whole reply may take: the client's own, after which it tries again, begins anew with every byte."""
+OPENAI_URL = "https://api.openai.com/v1"
+"""Where it is asked without a URL: the client itself would take the URL of another judge, and send this one's key there."""
 TINY = 16
 """Tokens of the reply that shows that an endpoint answers; some refuse fewer."""
 _BARE = re.compile(r"[A-Za-z0-9.-]+:\d{1,5}(/[^@]*)?")
@@ -108,7 +110,9 @@ class Endpoint:
         retries = self.retries if patient else 0
         try:  # a server of one's own asks for no key, the client for some
             http = _within(_PATIENCE * self.timeout)
-            return AsyncOpenAI(api_key=key or "none", base_url=url, timeout=self.timeout, max_retries=retries, http_client=http)
+            return AsyncOpenAI(
+                api_key=key or "none", base_url=url or OPENAI_URL, timeout=self.timeout, max_retries=retries, http_client=http
+            )
         except (OpenAIError, ValueError) as error:
             raise UnreachableError(f"{self.url_env} is no URL: {_told(error)}") from None
 

@@ -306,6 +306,16 @@ def test_where_it_was_sought_is_told_without_what_may_be_secret(monkeypatch: pyt
     assert not any(secret in str(raised.value) for secret in ("hidden", KEY))
 
 
+def test_a_key_of_its_own_is_not_sent_to_the_url_of_another_judge(
+    endpoint: JudgeEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.scoring.judges.endpoint.OPENAI_URL", "http://127.0.0.1:1/v1")
+    monkeypatch.setenv("OTHER_API_KEY", KEY)
+    with pytest.raises(InputError, match=r"at 127\.0\.0\.1:1 \(the environment has no OTHER_BASE_URL\)"):
+        judge(retries=0, api_key_env="OTHER_API_KEY").check()
+    assert not endpoint.asked
+
+
 def test_one_that_refuses_the_key_says_which_and_where(endpoint: JudgeEndpoint) -> None:
     endpoint.answer = lambda request, number: broken("401", request)
     place = endpoint.url.removeprefix("http://").removesuffix("/v1")
