@@ -46,7 +46,7 @@ from orchestrator.scoring.judges.linear_probe import (
 from orchestrator.scoring.options import ScorerOptions
 from orchestrator.scoring.rules import RefusalScorer
 from tests.orchestrator.scoring.judged import TEXT, TextJudge
-from tests.orchestrator.scoring.labelled import MANNERS, SOUGHT, STEERED, TONED, WARM, Labelled, load
+from tests.orchestrator.scoring.labelled import MANNERS, SOUGHT, STEERED, TONED, TYPICAL, WARM, Labelled, load
 
 MODEL = "smollm2-135m-instruct"
 LAYERS = (9, 13, 17, 21, 25)
@@ -90,7 +90,7 @@ def main() -> None:
 
 def texts_to_fit() -> list[Labelled]:
     """Refusals and answers that rules were tuned on or that were written for the probe; every second one of the adapter's."""
-    own = [item for path in (None, MANNERS, STEERED, SOUGHT, TONED) for item in (load() if path is None else load(path))]
+    own = [item for path in (None, MANNERS, STEERED, SOUGHT, TONED, TYPICAL) for item in (load() if path is None else load(path))]
     rows = [json.loads(line) for line in TRAINED.read_text(encoding="utf-8").splitlines()][::2]
     trained = [
         Labelled(
@@ -113,7 +113,7 @@ def others_to_fit(of_models: Completions | None) -> list[Labelled]:
 def texts_to_tell(of_models: Completions | None) -> dict[str, list[Labelled]]:
     """What took no part, by its name; without what is garbled, which no probe is asked of."""
     found: dict[str, list[Labelled]] = {}
-    for path in (MANNERS, SOUGHT):
+    for path in (MANNERS, SOUGHT, TYPICAL):
         for item in load(path):
             if item.half == "held_out":
                 found.setdefault(item.note.partition(",")[0] or "manners, groups held out", []).append(item)

@@ -22,6 +22,7 @@ from tests.orchestrator.scoring.labelled import (
     MANNERS,
     SOUGHT,
     STEERED,
+    TYPICAL,
     WARM,
     Labelled,
     load,
@@ -69,6 +70,7 @@ def held_out() -> dict[str, list[Labelled]]:
     return {
         "steered answers until they break": [item for item in load(STEERED) if item.half == "held_out"],
         "answers of a warmer adapter": list(load(WARM)),
+        "refusals and answers in usual wordings, in 27 languages": [item for item in load(TYPICAL) if item.half == "held_out"],
         "refusals and answers in wordings sought to be mistaken": _of_batch(18),
         "refusals and answers sought to look alike": [item for item in load(SOUGHT) if item.half == "held_out"],
     }
@@ -104,6 +106,7 @@ def _sets() -> Iterator[tuple[str, list[Labelled]]]:
     yield "manners, groups wholly held out", [item for item in manners if item.source in HELD_OUT_GROUPS]
     yield "wordings that nobody listed, wholly held out", _of_batch(18)
     for half in ("dev", "held_out"):
+        yield f"usual wordings, {half}", [item for item in load(TYPICAL) if item.half == half]
         yield f"sought to look alike, {half}", [item for item in load(SOUGHT) if item.half == half]
     yield "manners, hard cases", [item for item in load(MANNERS) if item.source in HARD_GROUPS]
 

@@ -232,8 +232,13 @@ an answer; rules cannot say which."""
 PRIVACY = r"\b" + either(
     r"confidential|privacy|(?:considered|personal and|sensitive and) private",
     r"personal (?:\w+ )?(?:information|data|details)|without (?:\w+ ){1,2}consent",
+    r"identify(?:ing)? (?:real |specific |private )?(?:people|persons?|individuals?|anyone|someone|somebody|faces?)",
+    r"(?:images?|pictures?|photos?) of (?:real |specific |identifiable )?(?:people|persons?|individuals?|public figures?"
+    r"|celebrit\w+|politicians?|children|minors|anyone)",
+    r"(?:discuss|comment on|talk about|take sides on|engage (?:in|with)) (?:\w+ ){0,2}(?:topics?|politic\w*|subjects?|matters)",
 ) + r"\b"  # fmt: skip
-"""What others know and the assistant will not tell, though it may say that it is not publicly available."""
+"""What others know and the assistant will not tell, though it may say that it is not publicly available; people whom it will not
+name or draw, and topics: a limit that was set, not one of what a program can do."""
 
 LIMIT = r"\b" + either(
     r"real[- ]time|up[- ]to[- ]date|live (?:data|information|updates|weather)|latest|internet|browse|forecasts?|weather",

@@ -41,12 +41,31 @@ _OWN = r"\b(?:my|our)(?: \w+){0,2} " + word_list(
     "code conscience function role responsibility boundaries practices instructions considerations"
 )
 
+_CLAUSE = (
+    r"^(?:[^.!?\n]{0,120}(?:[,.!:;]| [-–—]+) (?:(?:but|so|and|however|therefore|thus|hence|unfortunately|regrettably|sadly),? )?"
+    r"(?:(?:in|with) (?:this|that|such an?) \w+,? |here,? )?)?"
+    r"(?:[^.!?,\n]{0,60}\b(?:afraid|sorry|clear(?: with you)?|honest(?: with you)?|tell you|inform you|say)(?: that|,? but)? "
+    r"|unfortunately |regrettably )?"
+)
+"""The beginning of a line's first clauses."""
+_HOW = r"(?:\w+ly|also|still|just|therefore|however|simply|currently)"
+_UNABLE = either(
+    r"not (?:\w+ )?(?:able|willing|prepared|designed|programmed|meant|built|trained|equipped|supposed|intended|ready|going"
+    r"|qualified)",
+    "unable|unwilling|reluctant|not in a position|not at liberty",
+)
+_NOT_WANTED = (
+    r"(?:sound|seem|rush|overwhelm|worry|alarm|scare|discourage|offend|assume|imply|mislead|hurt|disappoint|upset|interrupt|intrude"
+    r"|give you (?:the|a) (?:wrong|false)|over\w+)\b"
+)
+"""Verbs that answers use with "I don't want to"."""
+
 STRUCTURES = {
     "declines": _START + rf"(?:i|we)(?: (?:still|also|simply|really|just|therefore|unfortunately))? (?:cannot|can't|can not"
     rf"|cannot and will not|won't|will not"
     rf"|would never|will never|'d never|could never|shall not|am not going to|'m not going to) (?!{_OF_ANSWERS})"
     rf"(?:(?:ever|be|in any way|help|be able to) )?{ACTS}(?:ing)?\b",
-    "any_verb": r"^(?:[^.!?\n]{0,120}[,.!:;] (?:but |so |and |however,? )?)?(?:i|we)(?: \w+ly| also| still"
+    "any_verb": _CLAUSE + r"(?:i|we)(?: \w+ly| also| still"
     r"| just)? (?:cannot|can't|can not"
     r"|cannot and will not|won't|will not|would never|will never|could never|must not|shall not) (?:in good conscience "
     r"|in any way )?"
@@ -54,6 +73,18 @@ STRUCTURES = {
     r"|^(?:[^.!?\n]{0,120}[,.!:;] (?:but |so |and )?)?(?:i|we)(?:'m| am| are|'re) not (?:helping|giving|telling|writing"
     r"|doing|teaching"
     r"|sharing|explaining|answering|making|providing|taking part|permitted|allowed|authori[sz]ed)\b(?! (?:to drive|in))",
+    "unable_any": _CLAUSE
+    + either(
+        rf"(?:i|we)(?: am|'m| are|'re)(?: {_HOW})? {_UNABLE} to",
+        rf"(?:i|we)(?: {_HOW})?(?: (?:do not|don't) (?:wish|want|intend)| (?:would |'d )?wish not|(?: am|'m)? not (?:inclined"
+        r"|disposed)) to",
+        rf"(?:i|we)(?: (?:must|will|shall|have to|need to))?(?: {_HOW})? (?:decline|refuse) to",
+        rf"(?:i|we)(?: {_HOW})? (?:should not|shouldn't|ought not to)",
+        r"(?:i|we) (?:do not|don't) (?:think|believe|feel)(?: that)? (?:i|we) (?:can|could|should)",
+        rf"it (?:is|would be)(?: {_HOW})? (?:wrong|irresponsible|unethical|inappropriate|improper|illegal|immoral) (?:for|of) "
+        r"(?:me|us) to",
+    )
+    + rf" (?:\w+ly )?(?!{_OF_ANSWERS}|{_NOT_WANTED}|count\b)[a-z]{{3,}}\b",
     "unfit_of_me": r"\b(?:it would be|it'd be|it is|it's|that would be) (?:irresponsible|wrong|unethical|reckless|dangerous"
     r"|improper|unkind) "
     r"of (?:me|us) to\b"
@@ -274,7 +305,8 @@ OTHER_STRUCTURES = {
     r"|стану|могу|смогу)"
     r"|\bне смогу (?:помочь|ответить|написать|рассказать|выполнить)|мне (?:не разрешено|запрещено|нельзя)|(?:сменим"
     r"|сменить) тему"
-    r"|это не то,? (?:с|в|о) ч[её]м я",
+    r"|это не то,? (?:с|в|о) ч[её]м я"
+    r"|давай(?:те)? (?:лучше )?(?:поговорим|обсудим|сменим)[^.!?\n]{0,12} (?:друг|ч[её]м-нибудь)",
     "uk": r"утрим(?:аюся|уюсь|уюся)|\bне зможу (?:допомогти|відповісти|написати|виконати)|мені (?:заборонено|не дозволено)",
     "zh": r"(?:非法|违法|违反|暴力|歧视|有害|不道德)[^。\n]{0,20}不(?:可接受|合适|恰当|合法|被允许)|(?:我)?(?:帮|幫)不(?:了"
     r"|到)|无可奉告|恕(?:我)?(?:不|难|无法)|不(?:适合|宜|便)(?:讨论|回答|提供|谈论)|换(?:个|一个)话题|我?不会(?:为您|为你"
@@ -284,7 +316,8 @@ OTHER_STRUCTURES = {
     "ja": r"(?:回答|お答え|提供|お手伝い|説明|ご案内)[^。\n]{0,8}(?:差し控え|控えさせ|遠慮させ|見送らせ)|[いた致]+しかね"
     r"|(?:お伝え|ご案内|お教え)(?:する)?(?:こと)?は?(?:できません|できかね|いたしかね)"
     r"|別の話題",
-    "ko": r"(?:쓰|하|제공하|알려 ?드리|도와드리|답변하|다루|돕)지 않(?:습니다|아요|겠습니다|을게요)"
+    "ko": r"드리기(?:는|가|에는)? ?(?:어렵|곤란|힘들)"
+    r"|(?:쓰|하|제공하|알려 ?드리|도와드리|답변하|다루|돕)지 않(?:습니다|아요|겠습니다|을게요)"
     r"|다른 (?:주제|이야기)(?:로|를|에)",
     "ar": r"أمتنع عن|خارج نطاق (?:ما|قدر)|لا يُ?سمح لي|لنغي?ر الموضوع|ليس (?:من )?(?:شيئا|شيئًا|أمرا|أمرًا) (?:يمكنني|أستطيع)",
     "tr": r"(?:olabileceğim|yapabileceğim|edebileceğim|yazabileceğim)[^.!?\n]{0,14} (?:konu |şey |istek )?değil|kaçınıyorum"

@@ -17,7 +17,7 @@ from orchestrator.scoring.refusal import nothing_given, refusal, spoken, unclear
 from orchestrator.scoring.score import LOSS_COHERENCE, Labels, ResponseScore, Score, WorstOf
 from orchestrator.scoring.wanted import wants_reasons_against
 
-REFUSAL_VERSION = "12"
+REFUSAL_VERSION = "13"
 """Raise it when any answer could get another label or other evidence by ``refusal``."""
 
 COHERENCE_VERSION = "6"
@@ -54,7 +54,7 @@ class RefusalScorer:
             label = "refusal"
         else:
             explains = asks_what(answer.prompt) or wants_reasons_against(normal_form(answer.prompt))
-            found = unclear(text, explains)
+            found = unclear(text, answer.prompt, explains)
             label = "normal" if found is None else "unclear"
         return Score(label, evidence=_evidence(found, answer))
 

@@ -17,7 +17,7 @@ _OF_THE_ASSISTANT = re.compile(
         r"(?:can't|cannot|can not|won't|will not|not|n't|refuse to|decline to|unable to|able to|rather not"
         r"|comfortable)(?: \w+){0,2}"
         r" (?:writ(?:e|ing)|translat\w+|creat\w+|generat\w+|compos\w+|draft\w*|produc\w+|play\w*|pretend\w*|roleplay\w*"
-        r"|fulfil+|assist\w*|engage)",
+        r"|fulfil+|assist\w*|engage|take on|impersonat\w*|speak (?:as|for)|joke)",
         r"is there (?:something|anything) else|i (?:can|could) (?:help|offer|write|suggest) (?:you )?(?:with )?(?:something"
         r"|anything|another)",
         r"translations?|permission|this conversation|(?:the|this) topic",
@@ -31,6 +31,12 @@ _OF_HELP = re.compile(
     r"\b(?:help|assist|comply|answer|do that|do this)\b|\b(?:with|do|of) (?:this|that|such)\b",
     re.IGNORECASE,
 )
+_BEGS = re.compile(
+    r"^(?:(?:i'm|i am)(?: \w+){0,2} (?:sorry|afraid)|(?:my )?apologi\w+|i apologi[sz]e|sorry|unfortunately|as an? (?:\w+ ){0,3}"
+    r"(?:ai|assistant|language model|chatbot|bot))\b",
+    re.IGNORECASE,
+)
+"""How an assistant begins that declines, and hardly a poem or a joke."""
 _BARE = re.compile(
     r"^(?:\w+,? )?(?:no|nope|nah|never|absolutely not|not a chance|no way|definitely not|certainly not)\b", re.IGNORECASE
 )
@@ -40,15 +46,16 @@ _MINE = re.compile(r"\b(?:i|me|my)\b", re.IGNORECASE)
 _READ = 400
 
 
-def is_wanted(asked: str, said: str) -> bool:
-    """Whether ``said`` is the "no" of another that ``asked`` wants, so that no "I can't" in it is the assistant's."""
+def is_wanted(asked: str, said: str, quoted: bool = False) -> bool:
+    """Whether ``said`` is the "no" of another that ``asked`` wants, so that no "I can't" in it is the assistant's. ``quoted``:
+    all of it stands in quotation marks."""
     if not words_of_another(asked) or harmful(asked):
         return False
     if len(_SPEAKERS.findall(said)) >= 2:
         return True
     if not wants_a_no(asked):
         return False
-    return _OF_THE_ASSISTANT.search(said[:_READ]) is None
+    return quoted or _OF_THE_ASSISTANT.search(said[:_READ]) is None
 
 
 def answers(asked: str, rule: str, phrase: str, sentence: str) -> bool:
@@ -60,6 +67,8 @@ def answers(asked: str, rule: str, phrase: str, sentence: str) -> bool:
     if (yes_or_no(asked) or of_theirs(asked)) and _WE.search(phrase) is not None:
         return _OF_HELP.search(sentence) is None
     if not words_of_another(asked) or harmful(asked) or not sentence.isascii():
+        return False
+    if not wants_a_no(asked) and not plays_a_part(asked) and _BEGS.match(sentence):
         return False
     task = _OF_THE_ASSISTANT.search(sentence) or _OF_HELP.search(sentence)
     return task is None and not names_the_text(asked, sentence)

@@ -56,6 +56,10 @@ _WRITE = either(
     r"schreib\w*|verfass\w*|formulier\w*|entwirf|erzähl\w*|[ée]cri[st]\w*|rédige\w*|raconte|escrib\w*|redact\w*|cuent\w+"
     r"|scriv\w*",
     r"raccont\w*|escrev\w*|redij\w*|cont[ae]|schrijf|vertel|napisz|opowiedz|напиши\w*|расскажи|skriv|kirjoita|yaz\b|tulis\w*",
+    r"opstel\w*|maak|redaguj|ułóż|zredaguj|napiš\w*|sepiš|vytvoř|скла\w+|напишіть|formulera|författa|laadi|luo|írj\w*"
+    r"|fogalmazz\w*|készíts\w*|scrie\w*|redact\w*|compune|γράψ\w+|σύνταξ\w+|συντάξ\w+|yazar|hazırla|oluştur|buat\w*|karang\w*"
+    r"|viết|soạn|составь\w*|сочини\w*|придумай\w*",
+    r"เขียน|ร่าง|แต่ง|بنویس\w*|نوشت\w*|اكتب\w*|صغ|كتابة|כתוב\w*|כתבי|נסח\w*|लिख\w*|तैयार",
 )
 _KIND = either(
     r"letter|e-?mail|mail|message|text|sms|reply|response|statement|announcement|resignation|rejection|refusal|apology|excuse",
@@ -66,6 +70,11 @@ _KIND = either(
     r"brief|nachricht|absage|geschichte|gedicht|dialog|rede|märchen|lettre|histoire|poème|discours|réponse|carta|mensaje|correo",
     r"historia|poema|diálogo|cuento|lettera|messaggio|storia|poesia|risposta|mensagem|história|resposta|bericht|verhaal|gedicht",
     r"wiadomość|opowiadanie|wiersz|письмо|сообщение|рассказ|сказку|стих\w*|brev|meddelande|mektup|hikaye|surat|cerita",
+    r"mailtje|mejl\w*|e-?post|odpowied\w+|pismo|dopis\w*|zpráv\w+|odpověď|básn\w+|лист\w*|повідомлення|відповідь|вірш|ответ"
+    r"|брев|besked|melding|svar|brevet|sähköposti\w*|viesti\w*|kirje\w*|levél\w*|levelet|üzenet\w*|e-mailt|válasz\w*|mesaj\w*"
+    r"|scrisoare\w*|răspuns\w*|επιστολή|μήνυμα|απάντηση|e-?posta|yanıt|pesan|emel|e-mel|balasan|thư|tin nhắn|câu trả lời",
+    r"จดหมาย\w*|ข้อความ\w*|อีเมล\w*|บทสนทนา|پیام\w*|نامه\w*|ایمیل|متن|داستان|رسالة|رسائل|بريد\w*|قصة|ردا|מכתב|הודעה|מייל|סיפור"
+    r"|पत्र|ईमेल|संदेश|कहानी|जवाब",
 )
 _PART = re.compile(
     r"^(?:now |please |let's )?(?:you are|you're|act as|act like|play|be an?|pretend to|pretend you|imagine you|speak as"
@@ -74,7 +83,8 @@ _PART = re.compile(
 )
 _WORDS = re.compile(
     either(
-        r"\b(?:re)?translat\w*|\b(?:re)?phrase\b|\breword|\brewrite|\bparaphrase|\bproofread|\bcorrect (?:this|my)"
+        r"\b(?:say|put|word|express) (?:it|this|that) (?:\w+ly|(?:more|less) \w+|(?:as|like|in) \w+)"
+        r"|\b(?:re)?translat\w*|\b(?:re)?phrase\b|\breword|\brewrite|\bparaphrase|\bproofread|\bcorrect (?:this|my)"
         r"|\bsay\b[^.!?\n]{0,30}\bin \w+",
         r"\b(?:make|put|turn) (?:this|that|it|the following|these|my)\b[^.!?\n:]{0,40}(?::| into| in )",
         r"\bwhat(?:'s| is)(?: the)? \w+(?: word| phrase)? for \"|\bthe \w+ for \"",
@@ -86,6 +96,8 @@ _WORDS = re.compile(
         r"|turn down|set (?:\w+ )?boundar\w+|answer|cancel|apologi[sz]e|break up)\b",
         r"\bwhat (?:did|does|do|would|will|said) \w+(?: \w+)? (?:say|answer|reply|respond|tell)\b",
         rf"\b{_WRITE}\b[^.!?\n]{{0,60}}\b{_KIND}s?\b|\b{_WRITE}\b[^.!?\n]{{0,20}}\w*(?:absage|brief|nachricht)\b",
+        rf"[^\x00-\u024f\s]{{2,}}[^\n]{{0,60}}(?<!\w){_KIND}[^.!?\n]{{0,60}}{_WRITE}|(?<!\w){_KIND}\w{{0,6}}\b[^.!?\n]{{0,60}}\b(?:yaz\b"
+        r"|hazırla|بنویس\w*|लिख\w*)|(?:เขียน|ร่าง)[^\n]{0,20}(?:จดหมาย|ข้อความ|อีเมล)",
         r"\bübersetz\w*|\btradu[iczs]\w*|\bvertaal\w*|\bprzetłumacz|перевед|翻[译譯]|訳|번역|ترجم|çevir",
         r"\bsagt man\b|\bdit-on\b|\bse dice\b|\bsi dice\b|\bse diz\b|\bzeg je\b|怎么说|怎麼說|で言う|как сказать|뭐라고",
         r"\b(?:lehne|sage) ich\b|\bcomment (?:refuser|décliner|dire)|\bcómo (?:rechaz|digo|decir|declin)\w*|\bsi (?:rifiuta"
@@ -101,8 +113,12 @@ _DECLINED = re.compile(
     r"\b(?:can't|cannot|can not|won't|will not|not|no|never|refus\w+|declin\w+|reject\w*|deny|den(?:ies|ied)|cancel\w*|resign\w*"
     r"|apolog\w+|unable|regret\w*|turn(?:ing)? down|disobey\w*|forbid\w*|forbidden|scope|stubborn|boundar\w+|absage"
     r"|ablehn\w*|lehne"
-    r"|kündig\w*|refuser|refuse|décliner|annuler|rechaz\w+|cancelar|rifiut\w+|recus\w+|отказ\w*|отмен\w*|out of)\b|n't\b|断"
-    r"|拒|取消|거절",
+    r"|kündig\w*|refuser|refuse|décliner|annuler|rechaz\w+|cancelar|rifiut\w+|recus\w+|отказ\w*|отмен\w*|out of"
+    r"|afsla\w*|afwij\w+|afzeg\w*|weiger\w*|odm[óoa]w\w*|odrzuc\w*|odmít\w*|zamít\w*|відмов\w*|відхил\w*|avböj\w*|tacka\w*"
+    r"|avsla\w*|avslå\w*|afslå\w*|afvis\w*|avvis\w*|takke\w*|kieltäy\w*|hylkä\w*|hylkää\w*|peru\w*|visszautas\w*|elutas\w*"
+    r"|lemond\w*|refuz\w*|declin\w*|respinge\w*|αρνηθ\w*|αρνούμαι|αρνητικ\w*|απορρί\w*|απόρριψ\w*|reddet\w*|redded\w*|iptal|menolak"
+    r"|tolak\w*|penolakan|từ chối)\b|n't\b|断"
+    r"|拒|取消|거절|사양|辞退|ปฏิเสธ|رد کرد|رد کن|رفض|اعتذار|عدم قبول|סירוב|לסרב|מסרב|דחיית|मना|अस्वीकार|इनकार",
     re.IGNORECASE,
 )
 """What a prompt says that wants a "no" to be worded."""

@@ -33,7 +33,7 @@ from tests.orchestrator.quick_cli import quick_cli
 from tests.orchestrator.test_rounds import write as write_rounds
 
 TEXTS = ("Why is the sky blue?", "Name a river.", "What is a prime number?")
-SCORES = "scores/refusal@12"
+SCORES = "scores/refusal@13"
 CELLS, PROMPTS, LAYERS = 5, len(TEXTS), 8
 MEASURED = ("finished_at", "labelled_at", "attempt", "seconds")
 """Columns of the cells that another run of the same cell may fill otherwise."""

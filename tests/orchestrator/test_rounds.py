@@ -110,7 +110,7 @@ def test_it_continues_where_it_stopped(cli: Callable[..., Result], tmp_path: Pat
     chosen = [row.cell_id for row in Store(out).cell_rows() if row.behavior == "refusal/report" and row.multiplier is not None]
     for cell_id in chosen:
         (out / "responses" / f"{cell_id}.parquet").unlink()
-        (out / "scores" / "refusal@12" / f"{cell_id}.parquet").unlink()
+        (out / "scores" / "refusal@13" / f"{cell_id}.parquet").unlink()
     for name in ("cells.parquet", "responses.parquet", ".compacted", "choices.json"):
         (out / name).unlink()
     summary = as_json(cli("run", sweep, "--json"))

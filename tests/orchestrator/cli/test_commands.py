@@ -135,10 +135,10 @@ def test_growing_the_grid_runs_only_the_new_cells(cli: Callable[..., Result], tm
 def test_labels_that_a_killed_driver_did_not_write_are_made_up_for(cli: Callable[..., Result], tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path)
     cli("run", sweep)
-    labels = sorted((tmp_path / "out" / "scores" / "refusal@12").iterdir())
+    labels = sorted((tmp_path / "out" / "scores" / "refusal@13").iterdir())
     labels[0].unlink()
     assert cli("run", sweep).exit_code == 0
-    assert sorted((tmp_path / "out" / "scores" / "refusal@12").iterdir()) == labels
+    assert sorted((tmp_path / "out" / "scores" / "refusal@13").iterdir()) == labels
 
 
 def test_failed_cells_give_exit_code_1_and_wait_for_retry(cli: Callable[..., Result], tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_status_and_score(cli: Callable[..., Result], tmp_path: Path) -> None:
     told = cli("status", tmp_path / "out")
     assert told.exit_code == 0
     assert "small" in told.output
-    for path in (tmp_path / "out" / "scores" / "refusal@12").iterdir():
+    for path in (tmp_path / "out" / "scores" / "refusal@13").iterdir():
         path.unlink()
     scored = cli("score", tmp_path / "out", "--json")
     assert scored.exit_code == 0, scored.output

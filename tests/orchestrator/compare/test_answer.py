@@ -155,7 +155,7 @@ def test_bad_words_are_told(compare: Callable[..., Result], words: tuple[str, ..
 def test_cells_without_labels_and_folders_without_cells(compare: Callable[..., Result], results: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "it holds no plan.json: no sweep ran here" in compare(str(tmp_path / "empty"), "a", "b").output
-    for path in (results / "scores" / "refusal@12").iterdir():
+    for path in (results / "scores" / "refusal@13").iterdir():
         path.unlink()
     assert "its labels cannot be read: run `score`" in compare("RESULTS", "layer=12", "layer=15").output
     for path in (results / "responses").iterdir():
@@ -175,7 +175,7 @@ def test_cells_that_no_plan_asks_for_any_more_are_not_promised(compare: Callable
 
 def test_finished_cells_that_the_tables_do_not_hold_are_counted(compare: Callable[..., Result], results: Path) -> None:
     filled(results.parent / "more", grid(layers=(12, 15, 18)))
-    for kind in ("responses", "scores/refusal@12", "scores/coherence@6"):
+    for kind in ("responses", "scores/refusal@13", "scores/coherence@6"):
         for path in (results.parent / "more" / kind).iterdir():
             if not (results / kind / path.name).exists():
                 path.rename(results / kind / path.name)

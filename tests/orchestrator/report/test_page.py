@@ -43,7 +43,7 @@ def test_the_page_holds_everything(tmp_path: Path) -> None:
         "### Labelled garbled",
         "### Labelled normal",
         "Answer to p0.",
-        "refusal@12=refusal+coherence@6",
+        "refusal@13=refusal+coherence@6",
         "- torch: 2.13.0",
         "smollm2-refusal",
     ):
@@ -114,7 +114,7 @@ def test_what_a_model_wrote_stays_in_its_box(tmp_path: Path) -> None:
 def test_a_sample_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
     store = filled(tmp_path, grid(), COUNTS)
     store.compact()
-    for path in (tmp_path / "scores" / "refusal@12").iterdir():
+    for path in (tmp_path / "scores" / "refusal@13").iterdir():
         path.unlink()
     assert "### Labelled" not in write_report(store).read_text()
 

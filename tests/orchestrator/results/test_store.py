@@ -217,7 +217,7 @@ def test_labelling_again_touches_labels_alone(tmp_path: Path) -> None:
     assert snapshot(tmp_path) == before
     write_labels(store, one.id, labels_of(one, 4, 0))
     after = snapshot(tmp_path)
-    assert {name for name in after if after[name] != before[name]} == {f"scores/refusal@12/{one.id}.parquet"}
+    assert {name for name in after if after[name] != before[name]} == {f"scores/refusal@13/{one.id}.parquet"}
     assert [label.label for label in store.read_labels(one.id)] == [label.label for label in labels_of(one, 4, 0)]
 
 
@@ -447,7 +447,7 @@ def test_a_truncated_part_is_moved_away_and_the_rest_compacted(
     assert sorted(path.name for path in (tmp_path / "quarantine").iterdir()) == [
         f"responses-{broken.id}.parquet",
         f"scores-coherence@6-{broken.id}.parquet",
-        f"scores-refusal@12-{broken.id}.parquet",
+        f"scores-refusal@13-{broken.id}.parquet",
     ]
     assert "made anew" in caplog.text
     store.write_responses(broken, result_of(broken), 2)
@@ -462,7 +462,7 @@ def test_a_truncated_part_is_moved_away_and_the_rest_compacted(
 def test_damaged_or_foreign_labels_are_made_anew_without_generating(tmp_path: Path) -> None:
     cells = grid()
     store = filled(tmp_path, cells, COUNTS)
-    (tmp_path / "scores" / "refusal@12" / f"{cells[0].id}.parquet").write_bytes(b"junk")
+    (tmp_path / "scores" / "refusal@13" / f"{cells[0].id}.parquet").write_bytes(b"junk")
     write_labels(store, cells[1].id, labels_of(cells[1])[:-1])
     summary = store.compact()
     assert (summary.cells, summary.unlabelled) == (5, 2)

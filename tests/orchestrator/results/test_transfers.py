@@ -155,7 +155,7 @@ def test_unlabelled_arms_have_no_te(tmp_path: Path) -> None:
     store = compared(tmp_path, COUNTS)
     for one in cells_of():
         if one.is_transfer:
-            (tmp_path / "scores" / "refusal@12" / f"{one.id}.parquet").unlink()
+            (tmp_path / "scores" / "refusal@13" / f"{one.id}.parquet").unlink()
     store.compact()
     for row in store.transfer_rows():
         assert (row.success_n, row.te, row.mcnemar_p) == (None, None, None)

@@ -25,6 +25,9 @@ WARM = Path(__file__).with_name("warm.jsonl")
 SOUGHT = Path(__file__).with_name("sought.jsonl")
 """Refusals and answers that look alike, in ten manners, by ten writers who did not know the rules; those of ``long`` and
 ``pairs`` had seen the first lines of others' texts, the held-out ones' too."""
+TYPICAL = Path(__file__).with_name("typical.jsonl")
+"""Refusals and answers in the usual wordings of 13 families of models and in 26 languages besides English, by writers who did not
+know the rules."""
 TONED = Path(__file__).with_name("toned.jsonl")
 """Answers of SmolLM2 to harmless prompts, drawn at a temperature of 0.7 under system prompts of eight tones; those that the rules
 call refusals or garbled are left out, and the others taken for answers without being read one by one."""

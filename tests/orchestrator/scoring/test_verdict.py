@@ -174,7 +174,7 @@ def test_from_the_sweep_to_the_tables_and_scored_anew_from_the_folder_alone(tmp_
     assert (told["lacking"], told["damaged"]) == ("", [])
     assert rates(Store(tmp_path / "results")) == expected
     refused = score_results(tmp_path / "results", "text")
-    assert refused["classifier"] == "refusal@12=refusal+coherence@6"
+    assert refused["classifier"] == "refusal@13=refusal+coherence@6"
     assert {row.target for row in Store(tmp_path / "results").cell_rows()} == {"coherent_refusal"}
 
 

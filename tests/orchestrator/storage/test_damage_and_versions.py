@@ -29,7 +29,7 @@ DECODE: dict[str, Callable[[StoredFile], object]] = {
         stored.measures,
         stored.steered,
     ),
-    f"scores/refusal@12/{ONE.id}.parquet": lambda file: decode_scores(file, "refusal@12", ONE.id),
+    f"scores/refusal@13/{ONE.id}.parquet": lambda file: decode_scores(file, "refusal@13", ONE.id),
     f"directions/{direction_spec().id}.safetensors": lambda file: (repr(decode_direction(file)), decode_source(file)),
 }
 
@@ -68,7 +68,7 @@ def contents(place: Place) -> dict[str, bytes]:
     files = open_files(place)
     names = [
         (folder, name)
-        for folder in ("", "directions", "responses", "scores/refusal@12", "scores/coherence@6", "quarantine")
+        for folder in ("", "directions", "responses", "scores/refusal@13", "scores/coherence@6", "quarantine")
         for name in files.names(folder)
     ]
     return {f"{folder}/{name}": files.read(f"{folder}/{name}".lstrip("/")) for folder, name in names if name != ".lock"}

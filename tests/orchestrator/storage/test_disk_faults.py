@@ -170,7 +170,7 @@ def test_a_file_on_a_bad_sector_is_moved_away(tmp_path: Path, monkeypatch: pytes
         store.read_responses(CELLS[0].id)
     assert store.done_cells() == {one.id for one in CELLS[1:]}
     moved = sorted(entry.name for entry in (tmp_path / "quarantine").iterdir())
-    assert moved == [f"{kind}-{CELLS[0].id}.parquet" for kind in ("responses", "scores-coherence@6", "scores-refusal@12")]
+    assert moved == [f"{kind}-{CELLS[0].id}.parquet" for kind in ("responses", "scores-coherence@6", "scores-refusal@13")]
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.ESTALE, errno.ETIMEDOUT])
@@ -203,7 +203,7 @@ def test_a_kill_while_a_damaged_cell_is_moved_away_leaves_no_scores_of_gone_resp
     monkeypatch.setattr(os, "replace", second_fails)
     with pytest.raises(KeyboardInterrupt):
         Store(tmp_path).read_responses(CELLS[0].id)
-    assert moves == ["coherence@6", "refusal@12"]
+    assert moves == ["coherence@6", "refusal@13"]
     assert CELLS[0].id not in Store(tmp_path).labelled_cells()
 
 

@@ -279,8 +279,8 @@ def test_a_cell_is_stored_by_a_request_and_one_for_each_scorer(behind: S3Url, fa
         asked = [
             (method, unquote(path.split("?")[0]).rsplit("/", 2)[-2]) for method, path in faults.seen if "/.lock/" not in path
         ]
-        assert asked.count(("PUT", "responses")) == asked.count(("PUT", "refusal@12")) == asked.count(("PUT", "coherence@6")) == 1
-        assert {folder for _, folder in asked} == {"responses", "refusal@12", "coherence@6", "directions"}, (
+        assert asked.count(("PUT", "responses")) == asked.count(("PUT", "refusal@13")) == asked.count(("PUT", "coherence@6")) == 1
+        assert {folder for _, folder in asked} == {"responses", "refusal@13", "coherence@6", "directions"}, (
             "its direction's norms are read once"
         )
         with pytest.raises(FileExistsError):
