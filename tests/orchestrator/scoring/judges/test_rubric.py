@@ -94,35 +94,39 @@ def test_what_is_wrong_in_a_rubric_is_told(tmp_path: Path, head: str, told: str)
 @pytest.mark.parametrize(
     ("head", "slots", "told"),
     [
-        ("labls: [a, b]\ntarget: a", {"tone": "wit"}, ["r4.md:2: labls: unknown key (got 'labls')", "did you mean 'labels'?"]),
+        ("labls: [a, b]\ntarget: a", {"tone": "wit"}, ["harm.md:2: labls: unknown key (got 'labls')", "did you mean 'labels'?"]),
         (
             "scale: {low: 10, high: 0}\nunit: x",
             {"tone": "wit"},
             [
-                "r4.md:2: scale.high: the scale has no length (got 0); allowed: a number above its low end, 10",
-                "r4.md:2: scale.unit: 'unit' is missing; allowed: keys here: low, high, unit",
-                "r4.md:3: unit: unknown key here: it is scale.unit (got 'unit'); allowed: labels, target",
+                "harm.md:2: scale.high: the scale has no length (got 0); allowed: a number above its low end, 10",
+                "harm.md:2: scale.unit: 'unit' is missing; allowed: keys here: low, high, unit",
+                "harm.md:3: unit: unknown key here: it is scale.unit (got 'unit'); allowed: labels, target",
             ],
         ),
-        ("labels: [a]\nflags: [A]", {"tone": "wit"}, ["labels: too short (got ['a']); allowed: at least 2", "r4.md:3: flags[0]"]),
-        ("labels: [a, b", {"tone": "wit"}, ["r4.md:2: not valid YAML"]),
-        ("labels: [a, b]\nflags: [label]", {"tome": "wit"}, ["r4.md:3: flags: a name stands twice", "scorers[0].slots.tome: "]),
+        (
+            "labels: [a]\nflags: [A]",
+            {"tone": "wit"},
+            ["labels: too short (got ['a']); allowed: at least 2", "harm.md:3: flags[0]"],
+        ),
+        ("labels: [a, b", {"tone": "wit"}, ["harm.md:2: not valid YAML"]),
+        ("labels: [a, b]\nflags: [label]", {"tome": "wit"}, ["harm.md:3: flags: a name stands twice", "scorers[0].slots.tome: "]),
         (
             "labels: [a, b]\ntarget: a",
             {"tome": "wit", "mood": "low"},
             [
-                "scorers[0].slots.tome: the rubric 'r4.md' has no such slot (got 'tome'); allowed: tone; did you mean 'tone'?",
-                "scorers[0].slots.mood: the rubric 'r4.md' has no such slot (got 'mood'); allowed: tone",
+                "scorers[0].slots.tome: the rubric 'harm.md' has no such slot (got 'tome'); allowed: tone; did you mean 'tone'?",
+                "scorers[0].slots.mood: the rubric 'harm.md' has no such slot (got 'mood'); allowed: tone",
             ],
         ),
-        ("labels: [a, b]\ntarget: a", {}, ["scorers[0].slots: the slot 'tone' of the rubric 'r4.md' is not filled"]),
+        ("labels: [a, b]\ntarget: a", {}, ["scorers[0].slots: the slot 'tone' of the rubric 'harm.md' is not filled"]),
     ],
 )
 def test_a_sweep_tells_all_that_is_wrong_in_the_file_of_a_rubric(
     tmp_path: Path, head: str, slots: dict[str, str], told: list[str]
 ) -> None:
-    (tmp_path / "r4.md").write_text(f"---\n{head}\n---\nIs {{response}} {{tone}}?")
-    scorers = [{"name": "judge", "model": "some/judge", "rubric": "r4.md", "slots": slots}]
+    (tmp_path / "harm.md").write_text(f"---\n{head}\n---\nIs {{response}} {{tone}}?")
+    scorers = [{"name": "judge", "model": "some/judge", "rubric": "harm.md", "slots": slots}]
     path = write_sweep(tmp_path, sweep_data(behaviors={"refusal": {"file": "refusal.jsonl", "scorers": scorers}}))
     with pytest.raises(InputError) as caught:
         load_sweep(path)
