@@ -13,7 +13,9 @@ from orchestrator.failed import alike, first_line
 from orchestrator.planned import twin_texts
 from orchestrator.planning.choices import Choice
 from orchestrator.planning.grids import Deferred
+from orchestrator.results.kept_plan import planned_cells
 from orchestrator.results.store import Store
+from orchestrator.results.unscored import unscored
 from orchestrator.run import Prepared, RunSummary
 from orchestrator.scheduling.board import State
 from orchestrator.scheduling.kinds import left_text
@@ -152,4 +154,7 @@ def state_line(prepared: Prepared) -> str:
         parts.append(f"{states[State.FAILED]} failed before (`retry` runs them again)")
     if left := left_text(item.spec.kind for item in items if not item.finished):
         parts.append(left)
+    if lack := unscored(prepared.store.folder, planned_cells(prepared.plan), prepared.store.done_cells()):
+        names = ", ".join(dict.fromkeys(scorer.partition("@")[0] for scorer, _ in lack))
+        parts.append(f"{counted(len({cell_id for _, cell_id in lack}), 'done cell')} to score by {names}")
     return ", ".join(parts)

@@ -117,6 +117,9 @@ def test_a_folder_that_is_finished_gets_a_judge_and_one_that_fails_is_retried(
     assert cli("run", sweep).exit_code == 0
     before = {path: path.stat().st_mtime_ns for path in (out / "responses").iterdir()}
     write(tmp_path, *texts)
+    assert "0 of 3 cells to run, 3 done before, 3 items to judge, 3 done cells to score by pool_judge" in " ".join(
+        cli("plan", sweep).output.split()
+    )
     told = cli("run", sweep, "--json")
     summary = json.loads(told.stdout)
     assert (summary["exit_code"], summary["cells"]["ran"], len(summary["failures"])) == (1, 0, 3), told.output
