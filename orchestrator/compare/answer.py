@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from rich.console import RenderableType
 
@@ -25,6 +25,7 @@ from orchestrator.errors import InputError, Problem
 from orchestrator.paper.audit import audit
 from orchestrator.paper.tables import chosen_tables
 from orchestrator.planned import twin_texts, twins_told
+from orchestrator.results.conditions import SETTING, condition
 from orchestrator.results.rate_rows import RateRow
 from orchestrator.results.rows import CellRow
 from orchestrator.results.store import Store, UnreadableFileError
@@ -142,7 +143,25 @@ def comparisons(request: Request, rows: Sequence[CellRow], rates: Iterable[RateR
         compare(side_of(a, ours, question, read), side_of(b, theirs, question, read), question)
         for a, ours, b, theirs in (_levels(request, rows) if request.by is not None else _two(request, rows))
     ]
+    if request.by is None:
+        found = [replace(one, notes=(*one.notes, *_flattered(one, rows))) for one in found]
     return adjusted(found)
+
+
+def _flattered(one: Comparison, rows: Sequence[CellRow]) -> Iterator[str]:
+    """Of each side that is one cell whose success rate is above that of every other setting of its series: it may have been taken
+    for that."""
+    for side in (one.a, one.b) if one.of_success else ():
+        (row, *more), rates = side.rows, []
+        if not (more or side.in_sample or not row.steered):
+            rates = [
+                other.success_rate or 0.0
+                for other in rows
+                if other.steered and other.cell_id != row.cell_id and condition(other, SETTING) == condition(row, SETTING)
+            ]
+        if rates and (row.success_rate or 0.0) > max(rates):
+            told = f"{side.name}: the best of {len(rates) + 1} settings by this very rate"
+            yield f"{told}: where it was taken for that, expect less on other prompts, and no p as small"
 
 
 def _two(request: Request, rows: Sequence[CellRow]) -> list[_Pair]:

@@ -15,7 +15,11 @@ from tests.orchestrator.samples import Counts, filled, grid
 
 PAGE = Path(__file__).parents[2] / "docs" / "statistics.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-QUICKSTART: Counts = {(9, 8.0): (2, 0), (15, 8.0): (10, 0), (21, 8.0): (2, 0)}
+QUICKSTART: Counts = {
+    **{(9, 4.0): (1, 1), (9, 8.0): (2, 3), (9, 12.0): (0, 10), (9, 20.0): (0, 10)},
+    **{(15, 4.0): (5, 0), (15, 8.0): (10, 0), (15, 12.0): (5, 2), (15, 20.0): (0, 9)},
+    **{(21, 4.0): (0, 0), (21, 8.0): (2, 0), (21, 12.0): (2, 0), (21, 20.0): (7, 2)},
+}
 COMMANDS = re.findall(r"^```console\n\$ python -m orchestrator (.*?)\n(.*?)^```", TEXT, flags=re.M | re.S)
 
 
@@ -26,8 +30,8 @@ def test_the_python_lines_give_what_the_page_says() -> None:
 
 @pytest.mark.parametrize(("command", "shown"), COMMANDS, ids=[command for command, _ in COMMANDS])
 def test_the_commands_print_what_the_page_shows(command: str, shown: str, tmp_path: Path) -> None:
-    """Over a folder with the quickstart's counts at multiplier 8."""
-    filled(tmp_path / "quickstart", grid((9, 15, 21), (8.0,)), QUICKSTART).compact()
+    """Over a folder with the quickstart's counts."""
+    filled(tmp_path / "quickstart", grid((9, 15, 21), (4.0, 8.0, 12.0, 20.0)), QUICKSTART).compact()
     words = [str(tmp_path / "quickstart") if word == "results/quickstart" else word for word in shlex.split(command)]
     told = CliRunner().invoke(app, words)
     assert told.exit_code == 0, told.output

@@ -50,6 +50,19 @@ def test_two_cells_in_full(compare: Callable[..., Result]) -> None:
     assert "paired on the same 10 prompts: 9 only in A, 0 only in B   McNemar's exact p 0.004" in told
 
 
+def test_the_best_of_several_settings_is_told(compare: Callable[..., Result]) -> None:
+    told = "the best of 4 settings by this very rate"
+    assert f"layer=15,multiplier=8: {told}" in compare("RESULTS", "layer=15,multiplier=8", "baseline").output
+    assert f"layer=15,multiplier=8: {told}" in compare("RESULTS", "baseline", "layer=15,multiplier=8").output
+    for others in (
+        ("layer=15,multiplier=2", "baseline"),
+        ("layer=15", "baseline"),
+        ("layer=15,multiplier=8", "baseline", "garbled"),
+    ):
+        words = (*others[:2], *(("--label", others[2]) if len(others) > 2 else ()))
+        assert told not in compare("RESULTS", *words).output
+
+
 def test_no_number_is_cut_off_on_a_narrow_terminal(compare: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
     told = []
     for width in ("200", "30"):
