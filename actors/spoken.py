@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from actors.thoughts import AROUND_ANSWERS, CHANNEL, MESSAGE, PAIRS
+from actors.thoughts import AROUND_ANSWERS, CHANNEL, IN_WORDS, MESSAGE, PAIRS
 
 _ANYWHERE = re.compile(r"think|THINK|channel|unused|inner")
 """Openings that start a thought at any line; the others, which are words of plain XML, do so before the answer only."""
@@ -35,7 +35,7 @@ _ANY_CHANNEL = re.compile(r"\s*(analysis|commentary)(?=\S)")
 _SWITCH = re.compile(r"assistant(analysis|commentary|final)(?=\S|\Z)")
 _TO_FINAL = re.compile(rf"assistantfinal{_BEGINS}")
 
-_PROCESS = re.compile(r"\s*here(?: is|'s|’s) my thought process:", re.IGNORECASE)
+_PROCESS = re.compile(rf"\s*here(?: is|'s|’s) my {IN_WORDS}:", re.IGNORECASE)
 _RESPONSE = re.compile(r"here(?: is|'s|’s) my response:", re.IGNORECASE)
 
 BORDERS = re.compile(

@@ -80,13 +80,13 @@ def success_lines(plan: Plan) -> list[str]:
     """What counts as success: the label and the scorer that gives it, with the behaviors of which that holds; and whether the
     loss of the answers has a say in it."""
     behaviors: dict[str, list[str]] = {}
-    for name, scoring in plan.scoring.used(cell.labels.behavior for cell in plan.counted).items():
+    used = plan.scoring.used(cell.labels.behavior for cell in plan.counted)
+    for name, scoring in used.items():
         criterion = scoring.criterion
         kinds = Verdicts(criterion, plan.scoring.made[criterion.scorer].says).labels.kinds
         label = next(kind.name for kind in kinds if kind.outcome == "success")
         behaviors.setdefault(f"Success is '{label}', by the scorer {scoring.scorers[0].name}", []).append(name)
-    used = plan.scoring.used(cell.labels.behavior for cell in plan.counted).values()
-    told = [GARBLED_BY_LOSS] if any(reads_losses(one.criterion.coherence) for one in used) else []
+    told = [GARBLED_BY_LOSS] if any(reads_losses(one.criterion.coherence) for one in used.values()) else []
     return [*(f"{success}: {', '.join(names)}" for success, names in behaviors.items()), *told]
 
 

@@ -154,7 +154,8 @@ def state_line(prepared: Prepared) -> str:
         parts.append(f"{states[State.FAILED]} failed before (`retry` runs them again)")
     if left := left_text(item.spec.kind for item in items if not item.finished):
         parts.append(left)
-    if lack := unscored(prepared.store.folder, planned_cells(prepared.plan), prepared.store.done_cells()):
+    done = prepared.store.done_cells()
+    if done and (lack := unscored(prepared.store.folder, planned_cells(prepared.plan), done)):
         names = ", ".join(dict.fromkeys(scorer.partition("@")[0] for scorer, _ in lack))
         parts.append(f"{counted(len({cell_id for _, cell_id in lack}), 'done cell')} to score by {names}")
     return ", ".join(parts)

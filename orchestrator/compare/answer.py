@@ -152,13 +152,14 @@ def _flattered(one: Comparison, rows: Sequence[CellRow]) -> Iterator[str]:
     """Of each side that is one cell whose success rate is above that of every other setting of its series: it may have been taken
     for that."""
     for side in (one.a, one.b) if one.of_success else ():
-        (row, *more), rates = side.rows, []
-        if not (more or side.in_sample or not row.steered):
-            rates = [
-                other.success_rate or 0.0
-                for other in rows
-                if other.steered and other.cell_id != row.cell_id and condition(other, SETTING) == condition(row, SETTING)
-            ]
+        row = side.rows[0]
+        if len(side.rows) > 1 or side.in_sample or not row.steered:
+            continue
+        rates = [
+            other.success_rate or 0.0
+            for other in rows
+            if other.steered and other.cell_id != row.cell_id and condition(other, SETTING) == condition(row, SETTING)
+        ]
         if rates and (row.success_rate or 0.0) > max(rates):
             told = f"{side.name}: the best of {len(rates) + 1} settings by this very rate"
             yield f"{told}: where it was taken for that, expect less on other prompts, and no p as small"

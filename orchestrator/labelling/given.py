@@ -69,7 +69,9 @@ def take_ratings(place: Place, file: Path, rater: str) -> tuple[int, int]:
     _raise(problems, file)
     folder = Folder(place)
     kept = read_ratings(folder, rater)
-    new = [one for one in ratings if (old := kept.get(one.key)) is None or replace(old, rated_at=one.rated_at) != one]
+    new = [
+        one for one in ratings if (old := kept.get(one.key)) is None or old.model_copy(update={"rated_at": one.rated_at}) != one
+    ]
     add_ratings(folder, rater, new)
     return len(new), len(ratings) - len(new)
 

@@ -34,7 +34,15 @@ class AskedResponse:
         name = None if label is None else self.labels.kind(label).name
         cell_id, prompt_id, sample = self.key
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        return Rating(cell_id, prompt_id, name, self.response_sha256, now, comment, sample)
+        return Rating(
+            cell_id=cell_id,
+            prompt_id=prompt_id,
+            label=name,
+            response_sha256=self.response_sha256,
+            rated_at=now,
+            comment=comment,
+            sample=sample,
+        )
 
     def shown(self) -> dict[str, object]:
         """For the page: text that drives nothing, and the names of the labels."""

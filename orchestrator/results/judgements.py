@@ -68,7 +68,8 @@ class Judgements:
 
     def _replies(self) -> dict[str, Mapping[str, Any]]:
         if self._known is None:
-            self._known = _left({one["key"]: one["reply"] for one in self._entries()})
+            self._known = {}
+            _take_in(self._known, {one["key"]: one["reply"] for one in self._entries()})
         return self._known
 
     def forget(self, keys: Collection[str], /) -> None:
@@ -89,7 +90,7 @@ class Judgements:
             self._folder.path(self._kind, self._segment).append(lines)
             self._bytes += len(lines)
             if self._known is not None:
-                self._known = _left({**self._known, **found})
+                _take_in(self._known, found)
 
     def lines(self) -> list[dict[str, Any]]:
         """Every reply that was kept, oldest first."""
@@ -111,8 +112,13 @@ class Judgements:
         return found
 
 
-def _left(said: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Mapping[str, Any]]:
-    return {key: reply for key, reply in said.items() if reply is not None}
+def _take_in(known: dict[str, Mapping[str, Any]], said: Mapping[str, Mapping[str, Any] | None]) -> None:
+    """Put what was ``said`` last in the place of what is ``known``; None: it is forgotten."""
+    for key, reply in said.items():
+        if reply is None:
+            known.pop(key, None)
+        else:
+            known[key] = reply
 
 
 def _entry(line: object) -> dict[str, Any]:

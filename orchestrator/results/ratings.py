@@ -7,7 +7,6 @@ import logging
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from pydantic import Field
@@ -33,8 +32,7 @@ _RATER = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Rating:
+class Rating(Entry):
     """What a rater said of one response. ``label`` None: the rater took back what was said of it before.
 
     ``response_sha256``: of which text (``rows.digest_of``), should the cell run again.
@@ -47,7 +45,7 @@ class Rating:
     response_sha256: str
     rated_at: str
     comment: str | None = None
-    sample: int = 0
+    sample: int = Field(default=0, ge=0, lt=2**31)
 
     @property
     def key(self) -> ResponseKey:
@@ -99,21 +97,9 @@ def read_ratings(folder: Folder, rater: str) -> dict[ResponseKey, Rating]:
     return found
 
 
-class _RatingLine(Entry):
-    """A line of the file: the fields of a rating, of just these types."""
-
-    cell_id: str
-    prompt_id: str
-    label: str | None
-    response_sha256: str
-    rated_at: str
-    comment: str | None = None
-    sample: int = Field(default=0, ge=0, lt=2**31)
-
-
 def _rating(line: bytes) -> Rating:
     """ValueError where the line is none: text that no table can hold and a time without its zone are wrong, too."""
-    rating = Rating(**_RatingLine.model_validate(parse_json(line)).model_dump())
+    rating = Rating.model_validate(parse_json(line))
     for text in filter(None, (*rating.key[:2], rating.label, rating.response_sha256, rating.comment)):
         text.encode()
     if _time(rating).tzinfo is None:
@@ -134,7 +120,7 @@ def add_ratings(folder: Folder, rater: str, ratings: Sequence[Rating]) -> None:
 
 def _as_stored(rating: Rating) -> dict[str, object]:
     """Programs that know no samples refuse a line that names one."""
-    return {name: value for name, value in asdict(rating).items() if name != "sample" or value}
+    return {name: value for name, value in rating.model_dump().items() if name != "sample" or value}
 
 
 class RatedCells:
